@@ -1,0 +1,68 @@
+# A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.PHONY: help demo test check bench up down sync
+
+# The first Python that is new enough: 3.11 is what the project is developed on.
+PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$name"; break; }; done)
+
+NEED_PYTHON = test -n "$(PYTHON)" || { \
+	 echo "Skewless needs Python 3.11 or newer on the PATH (Debian, Ubuntu: apt install python3 python3-venv), or make PYTHON=/path/to/python3.11" >&2; \
+	exit 1; }
+
+# A uv on the PATH is used where it is recent enough, else one of our own.
+UV_VERSION := 0.13.9
+UV_OLDEST := 0.7
+TOOLS := .skewless/tools
+UV := $(shell found=$$(uv --version 2>/dev/null | cut -d' ' -f2); \
+	if [ -n "$$found" ] && [ "$$(printf '%s\n' $(UV_OLDEST) "$$found" | sort -V | head -n 1)" = "$(UV_OLDEST)" ]; \
+	then command -v uv; else echo $(TOOLS)/bin/uv; fi)
+
+BIN := .venv/bin
+# Inside the environment, so that who deletes that deletes the mark too.
+SYNCED := .venv/.synced
+BENCHMARKS := $(wildcard tests/bench/bench_*.py)
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+
+demo: $(SYNCED) ## the whole story on real flights, from nothing to a prediction over HTTP
+	@$(BIN)/skewless demo
+
+test: $(SYNCED) ## all tests
+	@$(BIN)/pytest
+
+check: $(SYNCED) ## style, types and import arrows
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
+
+bench: $(SYNCED) ## benchmarks
+ifeq ($(BENCHMARKS),)
+	@echo "There are no benchmarks yet: each comes with the promise that it measures, as tests/bench/bench_*.py." >&2
+	@exit 1
+else
+	@$(BIN)/pytest -o python_files='bench_*.py' --timeout 0 -s tests/bench
+endif
+
+up: $(SYNCED) ## start the embedded Redis
+	@$(BIN)/skewless up
+
+down: $(SYNCED) ## stop the embedded Redis
+	@$(BIN)/skewless down
+
+sync: $(SYNCED) ## install what uv.lock says
+
+$(SYNCED): pyproject.toml uv.lock | $(UV)
+	@$(NEED_PYTHON)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" .venv
+	$(UV) sync --frozen --all-extras
+	@touch $@
+
+$(TOOLS)/bin/uv:
+	@$(NEED_PYTHON)
+	@"$(PYTHON)" -m venv $(TOOLS) || { echo "Python lacks its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; rm -rf $(TOOLS); exit 1; }
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

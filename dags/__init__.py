@@ -1,0 +1,1 @@
+"""WHEN data is made: Airflow timetables, one verb per task."""

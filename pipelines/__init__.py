@@ -1,0 +1,1 @@
+"""HOW data is made, offline: one verb per file."""

@@ -1,0 +1,1 @@
+"""HOW a prediction is made, now."""

@@ -1,0 +1,105 @@
+"""The command line: `skewless`, with the verbs of the base install and those of each installed extra.
+
+An extra brings its verbs as a Typer app under the entry-point group `skewless.verbs`, named like the extra; serving
+imports nothing of it. A verb imports its module when it runs, so that `skewless --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated
+
+import typer
+
+from serving.contract.errors import SkewlessError
+
+GROUP = "skewless.verbs"
+
+# The verbs of the base install: `@verbs.command()` above a function adds one.
+verbs = typer.Typer()
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What the options before the verb say."""
+
+    debug: bool = False
+
+
+@verbs.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: SKEWLESS_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. Default: SKEWLESS_PORT.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. Default: SKEWLESS_WORKERS.")] = None,
+) -> None:
+    """Answer predictions over HTTP until Ctrl-C."""
+    from serving.settings import Settings, share_metrics
+
+    share_metrics(None)
+    # Only now, since it imports prometheus-client.
+    from serving.http_server import run
+
+    options = {"host": host, "port": port, "workers": workers}
+    run(Settings.read(**{name: value for name, value in options.items() if value is not None}))
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on stderr and exit code 1."""
+    app, absent = assemble(entry_points(group=GROUP))
+    invocation = Invocation()
+    try:
+        app(obj=invocation)
+    except SkewlessError as error:
+        if invocation.debug:
+            raise
+        typer.secho(f"error: {'; '.join(str(error).splitlines())}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+    except SystemExit as ended:
+        if ended.code == 2 and absent:
+            typer.echo(absent, err=True)
+        raise
+
+
+def assemble(found: Iterable[EntryPoint]) -> tuple[typer.Typer, str]:
+    """The application, and a hint about the extras whose verbs are missing (empty where none are)."""
+    parts, missing = [verbs], []
+    for point in found:
+        try:
+            parts.append(point.load())
+        except ModuleNotFoundError:
+            missing.append(point.name)
+    absent = f"Not installed, with its verbs: pip install 'skewless[{','.join(missing)}]'" if missing else ""
+    app = typer.Typer(
+        name="skewless",
+        help="A feature store whose online values are provably the training values.",
+        # Typer would take the brackets for markup.
+        epilog=absent.replace("[", r"\["),
+        no_args_is_help=True,
+        add_completion=False,
+        # Its tracebacks show local variables, and those may hold passwords.
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for part in parts:
+        app.add_typer(part)
+    return app, absent
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"skewless {version('skewless')}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    context.obj.debug = debug

@@ -1,0 +1,1 @@
+"""Mirrors the tree; journey/ tells the whole story."""

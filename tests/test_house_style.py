@@ -1,0 +1,89 @@
+"""The caps of the house that no linter of ours knows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("serving", "pipelines", "dags", "feature_repo")
+FILE_LINES, FILE_LINES_HARD, FUNCTION_LINES = 300, 400, 40
+NOT_A_NOUN = {"utils", "util", "helpers", "helper", "common", "base", "manager", "managers", "misc"}
+TOP = {
+    "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml", "uv.lock",
+    "dags", "feature_repo", "infra", "pipelines", "serving", "tests",
+}  # fmt: skip
+READS_THE_ENVIRONMENT = {"serving/settings.py", "pipelines/settings.py"}
+
+
+def ours() -> list[Path]:
+    """Every file that git keeps or would keep."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [Path(name) for name in sorted(set(listed.stdout.split("\0"))) if name and (ROOT / name).exists()]
+
+
+def modules(*, tests: bool = False) -> Iterator[tuple[str, str]]:
+    """Name and source of each Python file."""
+    for path in ours():
+        if path.suffix == ".py" and (path.parts[0] in PACKAGES or (tests and path.parts[0] == "tests")):
+            yield path.as_posix(), (ROOT / path).read_text()
+
+
+def test_files_are_short():
+    lengths = {name: source.count("\n") for name, source in modules(tests=True)}
+    too_long = {name: lines for name, lines in lengths.items() if lines > FILE_LINES_HARD}
+    soon = {name: lines for name, lines in lengths.items() if lines > FILE_LINES}
+    assert not too_long, f"over {FILE_LINES_HARD} lines; these are over {FILE_LINES}, find their second noun: {soon}"
+
+
+def test_functions_are_short():
+    too_long = {}
+    for name, source in modules():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = _code_lines(node)
+                if lines > FUNCTION_LINES:
+                    too_long[f"{name}:{node.lineno} {node.name}"] = lines
+    assert not too_long, f"functions over {FUNCTION_LINES} lines: {too_long}"
+
+
+def test_modules_are_named_by_a_noun():
+    assert not [name for name, _ in modules(tests=True) if Path(name).stem in NOT_A_NOUN]
+
+
+def test_the_top_folder_holds_only_what_it_should():
+    assert {path.parts[0] for path in ours() if not path.parts[0].startswith(".")} <= TOP
+
+
+def test_the_environment_is_read_in_two_files():
+    readers = {name for name, source in modules() if _reads_environment(ast.parse(source))}
+    assert readers <= READS_THE_ENVIRONMENT
+
+
+def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, the docstring aside."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        lines -= (first.end_lineno or 0) - first.lineno + 1
+    return lines
+
+
+def _reads_environment(tree: ast.Module) -> bool:
+    names = {"environ", "environb", "getenv", "getenvb"}
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "os"
+        for alias in node.names
+    }
+    return bool(names & (attributes | imported))
