@@ -1,0 +1,58 @@
+"""The catalog: what the online store says of itself. One Redis hash per project, beside the entities' hashes.
+
+`view:NAME` holds a view's definition as of its last materialization, so that a server can refuse a model that was
+trained on another one. `schema:FINGERPRINT` holds a row schema, so that rows of any age stay readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from serving.contract.errors import ContractMismatch
+from serving.contract.plan import Difference, Field, Plan, View, differences
+from serving.contract.row import Schema, fingerprint
+
+
+def catalog_key(project: str) -> bytes:
+    """The hash that holds a project's catalog. No entity key begins like this: those begin with a small number."""
+    return b"skewless:catalog:" + project.encode()
+
+
+def view_field(stored_as: str) -> bytes:
+    """The catalog field of a view's definition."""
+    return b"view:" + stored_as.encode()
+
+
+def schema_field(schema: bytes) -> bytes:
+    """The catalog field of the row schema with this fingerprint."""
+    return b"schema:" + schema.hex().encode()
+
+
+def entries(view: View) -> dict[bytes, bytes]:
+    """What a writer of `view` puts into the catalog before it writes a row."""
+    return {
+        view_field(view.stored_as): msgspec.json.encode(view, order="sorted"),
+        schema_field(fingerprint(view.fields)): msgspec.json.encode(view.fields),
+    }
+
+
+def parse_schema(data: bytes) -> Schema:
+    """A row schema out of the catalog. Raises: msgspec.MsgspecError."""
+    return msgspec.json.decode(data, type=tuple[Field, ...])
+
+
+def confirm(plan: Plan, catalog: Mapping[bytes, bytes | None]) -> None:
+    """Whether every view of the plan means the same in the store. Raises: ContractMismatch, naming each difference."""
+    found = []
+    for view in plan.views:
+        entry = catalog.get(view_field(view.stored_as))
+        try:
+            stored = msgspec.json.decode(entry, type=View) if entry else None
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            found.append(Difference(view.stored_as, "the definition", "readable", "written by another version"))
+            continue
+        found += differences(view, stored)
+    if found:
+        raise ContractMismatch(plan.name, tuple(str(difference) for difference in found))

@@ -1,0 +1,130 @@
+"""What can go wrong between offline and online, as a tree.
+
+SkewlessError
+├── UnsupportedType      a feature's type has no packed form
+├── InvalidPlan          a feature service cannot be compiled
+├── CorruptRow           the bytes of an online row do not decode
+├── UnknownSchema        an online row's schema is not known to the reader
+├── InvalidInput         a request's rows do not fit the plan
+├── BadSetting           an environment variable holds what it may not hold
+├── InvalidBundle        a bundle does not prove itself
+└── ContractMismatch     a bundle and the online store mean different things by a name
+
+Fields come first and the text is made from them; no error knows about HTTP or exit codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class SkewlessError(Exception):
+    """Every error that this project raises on purpose; its text says what to do next."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by fields, so that an error crosses a process whole."""
+        names = getattr(type(self), "__dataclass_fields__", {})
+        return type(self), tuple(getattr(self, name) for name in names) or self.args
+
+
+@dataclass(eq=False)
+class UnsupportedType(SkewlessError):
+    """`feature` has a type that has no packed form."""
+
+    feature: str
+    dtype: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature {self.feature!r} has type {self.dtype!r}, which cannot be stored; use one of Feast's scalar types"
+        )
+
+
+@dataclass(eq=False)
+class InvalidPlan(SkewlessError):
+    """A feature service that cannot be compiled, or a plan that does not parse."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"feature service {self.name!r} cannot be used: {self.reason}"
+
+
+@dataclass(eq=False)
+class CorruptRow(SkewlessError):
+    """The bytes of one online row do not decode."""
+
+    view: str
+    reason: str
+    entity: str = ""
+
+    def __str__(self) -> str:
+        of = f" of entity {self.entity}" if self.entity else ""
+        return (
+            f"the online row of feature view {self.view!r}{of} is corrupt: {self.reason}; "
+            f"run `skewless materialize --view {self.view} --full`"
+        )
+
+
+@dataclass(eq=False)
+class UnknownSchema(SkewlessError):
+    """An online row was written with a schema that the reader does not know."""
+
+    view: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return (
+            f"a row of feature view {self.view!r} has schema {self.fingerprint}, which the store does not list; "
+            f"run `skewless materialize --view {self.view} --full`"
+        )
+
+
+@dataclass(eq=False)
+class InvalidInput(SkewlessError):
+    """A request's rows do not fit the plan; `pointer` is an RFC 6901 JSON pointer to the culprit."""
+
+    pointer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or 'the body'}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BadSetting(SkewlessError):
+    """An environment variable holds what it may not hold."""
+
+    variable: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.variable} is set wrongly: {self.reason}; mend it, or unset it for the default"
+
+
+@dataclass(eq=False)
+class InvalidBundle(SkewlessError):
+    """A bundle does not prove itself and must not be served."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"bundle {self.path} is refused: {self.reason}; publish it again with `skewless publish`"
+
+
+@dataclass(eq=False)
+class ContractMismatch(SkewlessError):
+    """A bundle was trained on other definitions than the online store holds."""
+
+    model: str
+    differences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        listed = "; ".join(self.differences)
+        return (
+            f"model {self.model!r} was trained on other definitions than the online store holds: {listed}. "
+            "Run `skewless apply` and `skewless materialize`, or train and publish the model again"
+        )

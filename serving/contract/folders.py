@@ -1,0 +1,97 @@
+"""The state folder: where everything that Skewless writes lies, and where to look for it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# A unix socket's path holds at most 108 bytes on Linux and 104 on macOS, its closing zero included.
+LONGEST_SOCKET_PATH = 100
+STATE = ".skewless"
+DEFINITIONS = "feature_repo"
+STORE_FILE = "feature_store.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Paths under the absolute `root`; nothing here is created.
+
+    `temporary` takes the socket of a root whose own path is too long for one.
+    """
+
+    root: Path
+    temporary: Path = Path("/tmp")  # noqa: S108 - `up` refuses a socket on which somebody else answers
+
+    def __post_init__(self) -> None:
+        if not self.root.is_absolute():
+            raise ValueError(f"the state folder {str(self.root)!r} is not an absolute path")
+
+    @property
+    def data(self) -> Path:
+        """Parquet tables of the offline store."""
+        return self.root / "data"
+
+    @property
+    def registry_db(self) -> Path:
+        return self.root / "registry.db"
+
+    @property
+    def state_db(self) -> Path:
+        """Watermarks and runs."""
+        return self.root / "state.db"
+
+    @property
+    def models(self) -> Path:
+        """Published bundles: `models/<name>/<version>/`."""
+        return self.root / "models"
+
+    @property
+    def served(self) -> Path:
+        """The served log."""
+        return self.root / "served"
+
+    @property
+    def training(self) -> Path:
+        """Training sets."""
+        return self.root / "training"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def redis(self) -> Path:
+        """Files of the embedded Redis: log, lock, append-only file."""
+        return self.root / "redis"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The same path in every process that knows the same root."""
+        inside = self.redis / "valkey.sock"
+        if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return self.temporary / f"skewless-{digest}.sock"
+
+
+def find_definitions(cwd: Path) -> Path | None:
+    """The nearest feature repository from the absolute `cwd` upward: `cwd` itself, or a folder's `feature_repo`."""
+    for folder in (cwd, *cwd.parents):
+        if folder.name == DEFINITIONS and (folder / STORE_FILE).is_file():
+            return folder
+        if (folder / DEFINITIONS / STORE_FILE).is_file():
+            return folder / DEFINITIONS
+    return None
+
+
+def find_root(cwd: Path, given: Path | None = None) -> Path:
+    """The state folder: `given` if any (relative to the absolute `cwd`), else `.skewless` beside the definitions.
+
+    Where no definitions are found upward of `cwd` it is `.skewless` in `cwd`. The answer is absolute.
+    """
+    if given is not None:
+        return Path(os.path.normpath(cwd / given.expanduser()))
+    definitions = find_definitions(cwd)
+    return (definitions.parent if definitions else cwd) / STATE

@@ -1,0 +1,59 @@
+"""The admission rule: which row of a view counts at a time, and whether it is fresh.
+
+Offline join, online read, audit and oracle call these functions; there is no second copy of the rule.
+Times are int64 microseconds since 1970-01-01 UTC, as scalars or arrays alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+KnownBy = Literal["created_timestamp", "event_timestamp"]
+Micros = NDArray[np.int64]
+Instant = NDArray[np.int64] | np.int64
+Flags = NDArray[np.bool_]
+
+
+class Status(IntEnum):
+    """What a view, or one of its features, has for an entity at a time."""
+
+    PRESENT = 0
+    NULL = 1
+    NOT_FOUND = 2
+    STALE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The admission rule of one view: its ttl in microseconds (0: rows never age) and what makes a row known.
+
+    At time `at` a row with event time `e`, known since `c`, is admissible iff `available_at(e, c) <= at`. Of the
+    admissible rows the one with the greatest `(e, c)` is used, whole. It is stale iff `at - e > ttl`: both ends
+    of the ttl are included. A used row that is a tombstone means that the entity is not found.
+    """
+
+    ttl_us: int
+    known_by: KnownBy
+
+    def available_at(self, event: Micros, created: Micros) -> Micros:
+        """The first instant at which a row may be used: `e`, or the later of `e` and `c`."""
+        return np.maximum(event, created) if self.known_by == "created_timestamp" else event
+
+    def admits(self, event: Micros, created: Micros, at: Instant) -> Flags:
+        """Whether a row may be used at `at` (that instant included)."""
+        return self.available_at(event, created) <= at
+
+    def status(self, event: Micros, created: Micros, deleted: Flags, at: Instant) -> NDArray[np.uint8]:
+        """The status of each newest row at `at`: PRESENT, NOT_FOUND (not admissible, or a tombstone) or STALE."""
+        found = self.admits(event, created, at) & ~deleted
+        stale = (at - event > self.ttl_us) if self.ttl_us else np.zeros_like(found)
+        return np.where(found, np.where(stale, Status.STALE, Status.PRESENT), Status.NOT_FOUND).astype(np.uint8)
+
+
+MISSING = np.iinfo(np.int64).max
+"""Event and created time of an entity without a row: later than any instant, hence never admissible."""

@@ -1,0 +1,16 @@
+"""How every ONNX graph is run, offline and online: one thread, in order, no spinning."""
+
+from __future__ import annotations
+
+import onnxruntime as ort
+
+
+def open_session(graph: bytes) -> ort.InferenceSession:
+    """A session whose results depend on its inputs alone: one intra-op and one inter-op thread on the CPU."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,11 @@
+"""The processor's SIMD features: where two machines have the same, ONNX Runtime gives the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def processor_features() -> tuple[str, ...]:
+    """The SIMD extensions that NumPy found beyond its baseline, sorted. What a manifest records as `processor`."""
+    told: dict[str, dict[str, list[str]]] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    return tuple(sorted(told["SIMD Extensions"].get("found", [])))

@@ -1,0 +1,242 @@
+"""The packed row: all values of one view for one entity, as stored in Redis.
+
+Layout, little-endian unless said otherwise:
+
+    order    16  event_timestamp, created_timestamp: big-endian microseconds, sign bit flipped, so that bytes
+                 compare like times and newest-wins is one memcmp
+    schema    4  fingerprint of the feature names and types in order
+    flags     1  bit 0: tombstone
+    nulls     n  one bit a feature, least significant first; 1 is null
+    values       fixed-width values in schema order; a text's place holds the end offset of its bytes
+    bodies       the bytes of the texts, one after the other
+
+Rows of one schema share the length of everything before `bodies`, so a batch decodes as one NumPy record array.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from serving.contract.errors import CorruptRow, UnknownSchema
+from serving.contract.freshness import MISSING, Flags, Micros
+from serving.contract.plan import Field
+from serving.contract.types import ValueType, value_type
+
+_SIGN = np.uint64(1 << 63)
+_TOMBSTONE = 1
+_SCHEMA = slice(16, 20)
+_FLAGS = 20
+_HEADER = 21
+Schema = tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A feature's values for n entities: `data` of the type's NumPy dtype, and which of them are there.
+
+    Where `valid` is false the datum means nothing: zero (None for texts) for a null, anything where a rule hides it.
+    """
+
+    data: NDArray[np.generic]
+    valid: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The newest rows of one view for n entities. Times are int64 microseconds, MISSING where there is no row."""
+
+    event: Micros
+    created: Micros
+    deleted: Flags
+    columns: tuple[Values, ...]
+
+
+def fingerprint(schema: Schema) -> bytes:
+    """Four bytes that name a schema: its feature names and types in order."""
+    text = "\n".join(f"{field.name}:{field.dtype}" for field in schema)
+    return hashlib.sha256(text.encode()).digest()[:4]
+
+
+class Layout:
+    """Where each value of a schema's rows lies; compiled once per schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.fingerprint = fingerprint(schema)
+        self.types: tuple[ValueType, ...] = tuple(value_type(f.dtype, feature=f.name) for f in schema)
+        self.texts = tuple(index for index, kind in enumerate(self.types) if kind.text)
+        self._null_bytes = -(-len(schema) // 8)
+        parts: list[tuple[str, object]] = [
+            ("event", ">u8"),
+            ("created", ">u8"),
+            ("schema", "V4"),
+            ("flags", "u1"),
+        ]
+        parts.append(("nulls", ("u1", (self._null_bytes,))))
+        parts += [(f"v{i}", "<u4" if kind.text else kind.numpy) for i, kind in enumerate(self.types)]
+        self.record = np.dtype(parts)
+
+    def encode(self, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]) -> list[bytes]:
+        """Pack n rows. `columns` are Arrow arrays of n values in schema order."""
+        records = np.zeros(len(event), self.record)
+        records["event"] = event.view(np.uint64) ^ _SIGN
+        records["created"] = created.view(np.uint64) ^ _SIGN
+        records["schema"] = np.frombuffer(self.fingerprint, "V4")[0]
+        records["flags"] = np.where(deleted, _TOMBSTONE, 0)
+        nulls = np.zeros((len(event), len(self.types)), bool)
+        bodies: list[list[bytes]] = []
+        end = np.zeros(len(event), np.uint32)
+        for index, (kind, column) in enumerate(zip(self.types, columns, strict=True)):
+            nulls[:, index] = column.is_null().to_numpy(zero_copy_only=False)
+            if kind.text:
+                bodies.append(column.cast(pa.binary()).fill_null(b"").to_pylist())
+                end = end + np.fromiter(map(len, bodies[-1]), np.uint32, len(event))
+                records[f"v{index}"] = end
+            else:
+                records[f"v{index}"] = numbers(kind, column)
+        records["nulls"] = np.packbits(nulls, axis=1, bitorder="little")
+        packed, width = records.tobytes(), self.record.itemsize
+        heads = [packed[at : at + width] for at in range(0, len(packed), width)]
+        return [b"".join(parts) for parts in zip(heads, *bodies, strict=True)] if bodies else heads
+
+    def decode(self, view: str, rows: Sequence[bytes], wanted: Schema) -> Rows:
+        """Unpack rows of this schema into the `wanted` features.
+
+        One that the schema lacks, or holds with another type, is null. Raises: CorruptRow.
+        """
+        records = self._records(view, rows)
+        there = ~np.unpackbits(records["nulls"], axis=1, bitorder="little").astype(bool)
+        places = {field: index for index, field in enumerate(self.schema)}
+        columns = []
+        for field in wanted:
+            index = places.get(field)
+            if index is None:
+                columns.append(absent(value_type(field.dtype), len(rows)))
+            else:
+                valid = there[:, index]
+                data = records[f"v{index}"]
+                if self.types[index].text:
+                    data = self._texts(view, rows, records, index, valid)
+                columns.append(Values(data, valid))
+        event = (records["event"].astype(np.uint64) ^ _SIGN).view(np.int64)
+        created = (records["created"].astype(np.uint64) ^ _SIGN).view(np.int64)
+        return Rows(event, created, (records["flags"] & _TOMBSTONE).astype(bool), tuple(columns))
+
+    def _records(self, view: str, rows: Sequence[bytes]) -> NDArray[np.void]:
+        """What comes before the bodies of the texts. Raises: CorruptRow where a length or a flag cannot be."""
+        width = self.record.itemsize
+        heads = b"".join([row[:width] for row in rows] if self.texts else rows)
+        if len(heads) != width * len(rows):
+            raise CorruptRow(view, f"a row of schema {self.fingerprint.hex()} is not {width} bytes long")
+        records = np.frombuffer(heads, self.record)
+        ends = records[f"v{self.texts[-1]}"].tolist() if self.texts else [0] * len(rows)
+        if any(len(row) != width + end for row, end in zip(rows, ends, strict=True)):
+            raise CorruptRow(view, f"a row of schema {self.fingerprint.hex()} is cut short or too long")
+        if heads[_FLAGS::width].strip(b"\x00\x01"):
+            raise CorruptRow(view, "a row has flags that this version does not know")
+        return records
+
+    def _texts(
+        self, view: str, rows: Sequence[bytes], records: NDArray[np.void], index: int, valid: Flags
+    ) -> NDArray[np.object_]:
+        width, kind = self.record.itemsize, self.types[index]
+        place = self.texts.index(index)
+        ends = records[f"v{index}"].tolist()
+        starts = records[f"v{self.texts[place - 1]}"].tolist() if place else [0] * len(rows)
+        data = np.empty(len(rows), object)
+        for position in np.flatnonzero(valid).tolist():
+            row, start, end = rows[position], starts[position], ends[position]
+            if not start <= end <= len(row) - width:
+                raise CorruptRow(view, f"the text of {self.schema[index].name} ends outside of the row")
+            body = row[width + start : width + end]
+            try:
+                data[position] = body.decode() if kind.name == "String" else body
+            except UnicodeDecodeError as error:
+                raise CorruptRow(view, f"the text of {self.schema[index].name} is not UTF-8") from error
+        return data
+
+
+def absent(kind: ValueType, rows: int) -> Values:
+    """`rows` nulls of a type."""
+    return Values(np.full(rows, None) if kind.text else np.zeros(rows, kind.numpy), np.zeros(rows, bool))
+
+
+def numbers(kind: ValueType, column: pa.Array) -> NDArray[np.generic]:
+    """The values of a fixed-width Arrow column in the type's NumPy dtype, zero where null, every bit kept."""
+    column = column.cast(kind.arrow)
+    if kind.name == "UnixTimestamp":
+        column = column.cast(pa.int64())
+    elif kind.name == "Bool":
+        column = column.cast(pa.uint8())
+    filled: NDArray[np.generic] = pc.fill_null(column, pa.scalar(0, column.type)).to_numpy(zero_copy_only=False)
+    return filled.astype(kind.numpy, copy=False)
+
+
+def column_values(kind: ValueType, column: pa.Array) -> Values:
+    """An Arrow column as Values, equal to what packing and unpacking it gives."""
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    if not kind.text:
+        return Values(numbers(kind, column), valid)
+    data = np.empty(len(column), object)
+    data[:] = column.cast(kind.arrow).to_pylist()
+    return Values(data, valid)
+
+
+class RowReader:
+    """Decodes the rows of one view into the features that a plan wants, whatever schemas they were written with.
+
+    `wanted` are the features in the order of `Rows.columns`. Schemas are learned with `learn`; a row with one that is
+    not known raises UnknownSchema, so that the shell can look it up once and try again.
+    """
+
+    def __init__(self, view: str, wanted: Schema, schemas: Sequence[Schema] = ()) -> None:
+        self._view, self._wanted = view, wanted
+        self._types = tuple(value_type(field.dtype, feature=field.name) for field in wanted)
+        self._layouts: dict[bytes, Layout] = {}
+        for schema in schemas:
+            self.learn(schema)
+
+    def learn(self, schema: Schema) -> None:
+        """Make the rows of `schema` readable."""
+        layout = Layout(schema)
+        self._layouts[layout.fingerprint] = layout
+
+    def read(self, rows: Sequence[bytes | None]) -> Rows:
+        """Decode the rows of n entities; None is an entity without a row. Raises: CorruptRow, UnknownSchema."""
+        places: dict[bytes, list[int]] = {}
+        for position, row in enumerate(rows):
+            if row is not None:
+                places.setdefault(row[_SCHEMA], []).append(position)
+        if len(places) == 1:
+            ((only, positions),) = places.items()
+            if len(positions) == len(rows):
+                return self._layout(only, rows[0]).decode(self._view, rows, self._wanted)  # type: ignore[arg-type]
+        return self._scatter(rows, places)
+
+    def _scatter(self, rows: Sequence[bytes | None], places: Mapping[bytes, list[int]]) -> Rows:
+        n = len(rows)
+        event, created = np.full(n, MISSING, np.int64), np.full(n, MISSING, np.int64)
+        deleted = np.zeros(n, bool)
+        columns = tuple(absent(kind, n) for kind in self._types)
+        for schema, positions in places.items():
+            some = [rows[position] for position in positions]
+            part = self._layout(schema, some[0]).decode(self._view, some, self._wanted)  # type: ignore[arg-type]
+            event[positions], created[positions], deleted[positions] = part.event, part.created, part.deleted
+            for whole, values in zip(columns, part.columns, strict=True):
+                whole.data[positions], whole.valid[positions] = values.data, values.valid
+        return Rows(event, created, deleted, columns)
+
+    def _layout(self, schema: bytes, row: bytes | None) -> Layout:
+        layout = self._layouts.get(schema)
+        if layout is None:
+            if row is None or len(row) < _HEADER:
+                raise CorruptRow(self._view, "a row is shorter than its header")
+            raise UnknownSchema(self._view, schema.hex())
+        return layout

@@ -1,0 +1,200 @@
+"""The slow, obvious definitions: plain Python, one row and one value at a time, right by inspection.
+
+A fast path that disagrees with these is wrong. They share no code with it but the plan's data classes. Numbers of
+feature types Float32 and Float64 are NumPy scalars, which keep every bit of a NaN; all others are Python values, and
+timestamps are integers in microseconds. A null is None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from serving.contract.freshness import KnownBy
+from serving.contract.plan import Field, Plan, Source, View
+
+Value = int | float | bool | str | bytes | np.float32 | np.float64 | None
+Key = tuple[str | bytes | int | None, ...]
+FEAST_NUMBERS = {"Bytes": 1, "String": 2, "Int32": 3, "Int64": 4, "UnixTimestamp": 8}
+TEXTS = {"Bytes", "String"}
+FORMATS = {"Int32": "<i", "Int64": "<q", "UnixTimestamp": "<q", "Bool": "<?"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a source: one entity's values in one view, true since `event`, known since `created`."""
+
+    key: Key
+    event: int
+    created: int
+    deleted: bool
+    values: tuple[Value, ...]
+    schema: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An admission rule in words: see law 1."""
+
+    ttl_us: int
+    known_by: KnownBy
+
+    def admits(self, row: Row, at: int) -> bool:
+        if row.event > at:
+            return False
+        return not (self.known_by == "created_timestamp" and row.created > at)
+
+
+@dataclass(frozen=True)
+class Spine:
+    """A row to join features to."""
+
+    keys: Mapping[str, str | bytes | int | None]
+    at: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What one view says for one spine row. `values` are those of all the view's fields, None unless PRESENT."""
+
+    status: str
+    values: tuple[Value, ...]
+    row: Row | None
+
+
+def as_of(history: Iterable[Row], key: Key, at: int, rule: Rule) -> Row | None:
+    """The row that a server would have used for `key` at `at`, stale or tombstone included."""
+    if None in key:
+        return None
+    admissible = [row for row in history if row.key == key and rule.admits(row, at)]
+    return max(admissible, key=lambda row: (row.event, row.created, packed_row(row)[20:]), default=None)
+
+
+def view_status(used: Row | None, at: int, rule: Rule) -> str:
+    if used is None or used.deleted:
+        return "NOT_FOUND"
+    if rule.ttl_us > 0 and at - used.event > rule.ttl_us:
+        return "STALE"
+    return "PRESENT"
+
+
+def feature_status(status: str, value: Value) -> str:
+    return "NULL" if status == "PRESENT" and value is None else status
+
+
+def rule_of(view: View) -> Rule:
+    return Rule(view.ttl_us, view.known_by)
+
+
+def join(spine: Sequence[Spine], histories: Mapping[str, Sequence[Row]], plan: Plan) -> list[dict[str, Joined]]:
+    """For each spine row, in order, what each view says. `histories` are by the view's name in the stores."""
+    joined = []
+    for row in spine:
+        found = {}
+        for view in plan.views:
+            key = tuple(row.keys[join_key.name] for join_key in view.join_keys)
+            used = as_of(histories[view.stored_as], key, row.at, rule_of(view))
+            status = view_status(used, row.at, rule_of(view))
+            values = used.values if used is not None and status == "PRESENT" else (None,) * len(view.fields)
+            found[view.name] = Joined(status, values, used)
+        joined.append(found)
+    return joined
+
+
+def merged(writes: Iterable[tuple[object, bytes]]) -> dict[object, bytes]:
+    """What newest-wins leaves of packed rows written to places, one after the other."""
+    state: dict[object, bytes] = {}
+    for place, new in writes:
+        old = state.get(place)
+        if (
+            old is None
+            or _times(new) > _times(old)
+            or (_times(new) == _times(old) and (new[16:20] != old[16:20] or new[20:] > old[20:]))
+        ):
+            state[place] = new
+    return state
+
+
+def _times(row: bytes) -> tuple[int, int]:
+    event, created = struct.unpack(">QQ", row[:16])
+    return event - 2**63, created - 2**63
+
+
+def number_bytes(dtype: str, value: Value) -> bytes:
+    """A number as it lies in a row, little-endian; a null is zeros."""
+    if dtype in {"Float32", "Float64"}:
+        exact = np.float32 if dtype == "Float32" else np.float64
+        return (value if isinstance(value, exact) else exact(value or 0.0)).tobytes()
+    return struct.pack(FORMATS[dtype], value if value is not None else 0)
+
+
+def text_bytes(value: Value) -> bytes:
+    """A text as it lies in a row; a null is empty."""
+    if value is None:
+        return b""
+    return value.encode() if isinstance(value, str) else value
+
+
+def bits(dtype: str, value: Value) -> bytes | None:
+    """What two values must share to be the same; None for a null."""
+    if value is None:
+        return None
+    return text_bytes(value) if dtype in TEXTS else number_bytes(dtype, value)
+
+
+def packed_row(row: Row) -> bytes:
+    """One packed row, byte by byte."""
+    order = struct.pack(">QQ", row.event + 2**63, row.created + 2**63)
+    names = "\n".join(f"{field.name}:{field.dtype}" for field in row.schema)
+    schema = hashlib.sha256(names.encode()).digest()[:4]
+    flags = b"\x01" if row.deleted else b"\x00"
+    nulls = [0] * ((len(row.schema) + 7) // 8)
+    fixed = bodies = b""
+    for place, (field, value) in enumerate(zip(row.schema, row.values, strict=True)):
+        if value is None:
+            nulls[place // 8] |= 1 << (place % 8)
+        if field.dtype in TEXTS:
+            bodies += text_bytes(value)
+            fixed += struct.pack("<I", len(bodies))
+        else:
+            fixed += number_bytes(field.dtype, value)
+    return order + schema + flags + bytes(nulls) + fixed + bodies
+
+
+def entity_key(project: str, values: Mapping[str, tuple[str, str | bytes | int]]) -> bytes:
+    """The Redis key of an entity whose join keys have these types and values."""
+    key = struct.pack("<I", len(values))
+    for name in sorted(values):
+        key += struct.pack("<II", FEAST_NUMBERS["String"], len(name.encode())) + name.encode()
+    for name in sorted(values):
+        dtype, value = values[name]
+        if dtype == "String":
+            packed = value.encode()
+        elif dtype == "Bytes":
+            packed = value
+        elif dtype == "UnixTimestamp":
+            packed = struct.pack("<q", value // 1_000_000)
+        else:
+            packed = struct.pack(FORMATS[dtype], value)
+        key += struct.pack("<II", FEAST_NUMBERS[dtype], len(packed)) + packed
+    return key + project.encode()
+
+
+def model_input(plan: Plan, values: Mapping[Source, Value]) -> list[np.float32]:
+    """A model's input row, one value at a time: the value cast to float32, else the default, else NaN."""
+    return [model_value(values[column.source], column.default) for column in plan.columns]
+
+
+def model_value(value: Value, default: float | None) -> np.float32:
+    if value is None:
+        return np.float32(np.nan if default is None else default)
+    if isinstance(value, np.float32):
+        return value
+    if isinstance(value, int):
+        return np.int64(value).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.float32(value)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import pytest
+
+from serving.contract import bundle as b
+from serving.contract.plan import Column, Feature
+from serving.contract.processor import processor_features
+from tests.serving.contract.bundles import ELSEWHERE, FILES, HERE, refused, republish
+from tests.serving.contract.test_plan import PLAN, but
+
+
+def test_a_whole_bundle_opens(published):
+    opened = b.open_bundle(published, HERE)
+    assert opened.exact
+    assert opened.plan == PLAN
+    assert (opened.manifest.name, opened.manifest.version) == ("lateness", "1.0.0")
+    assert opened.assembler.names == tuple(column.name for column in PLAN.columns)
+
+
+def test_on_another_processor_it_opens_and_says_whether_it_matched(published, folder):
+    assert b.open_bundle(published, ELSEWHERE).exact
+    assert b.open_bundle(published, list(HERE)).exact
+
+
+def test_the_processor_of_this_machine_can_be_asked(published):
+    assert processor_features() == tuple(sorted(processor_features()))
+    assert all(isinstance(name, str) for name in processor_features())
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("harm", ["changed", "truncated", "longer", "empty"])
+def test_a_file_that_was_touched_is_named(folder, name, harm):
+    content = (folder / name).read_bytes()
+    middle = len(content) // 2
+    harmed = {
+        "changed": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        "truncated": content[:-1],
+        "longer": content + b"\0",
+        "empty": b"",
+    }[harm]
+    (folder / name).write_bytes(harmed)
+    refused(folder, name, "not the file that was published")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    refused(folder, name, "missing")
+
+
+@pytest.mark.parametrize("name", [*FILES, b.MANIFEST])
+def test_a_folder_in_the_place_of_a_file_is_named(folder, name):
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    refused(folder, name, "cannot be read")
+
+
+def test_swapped_files_are_refused(folder):
+    model_bytes, transforms = ((folder / name).read_bytes() for name in (b.MODEL, b.TRANSFORMS))
+    (folder / b.MODEL).write_bytes(transforms)
+    (folder / b.TRANSFORMS).write_bytes(model_bytes)
+    refused(folder, "not the file that was published")
+
+
+@pytest.mark.parametrize("name", [b.PLAN, b.MODEL, b.GOLDEN, b.BASELINE])
+def test_a_file_that_the_manifest_does_not_list_is_named(folder, name):
+    manifest = msgspec.json.decode((folder / b.MANIFEST).read_bytes(), type=b.Manifest)
+    republish(folder, digests={k: v for k, v in manifest.digests.items() if k != name})
+    refused(folder, "manifest does not list", name)
+
+
+def test_transforms_that_the_manifest_does_not_list_are_missed(folder):
+    manifest = msgspec.json.decode((folder / b.MANIFEST).read_bytes(), type=b.Manifest)
+    republish(folder, digests={k: v for k, v in manifest.digests.items() if k != b.TRANSFORMS})
+    refused(folder, "transforms", "missing")
+
+
+def test_no_folder_and_no_manifest(tmp_path, folder):
+    refused(tmp_path / "nowhere", "no manifest.json")
+    (folder / b.MANIFEST).unlink()
+    refused(folder, "no manifest.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"null", b"[]", b"{}", b'{"name":"\xff"}', b'{"x":' + b"[" * 100_000],
+)
+def test_a_manifest_of_garbage_is_refused(folder, content):
+    (folder / b.MANIFEST).write_bytes(content)
+    refused(folder, b.MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("format", 2), ("tolerance", "lots"), ("digests", ["plan.json"]), ("output", None)]
+)
+def test_a_manifest_of_another_format_is_refused(folder, field, value):
+    manifest = msgspec.json.decode((folder / b.MANIFEST).read_bytes())
+    (folder / b.MANIFEST).write_bytes(msgspec.json.encode(manifest | {field: value}))
+    refused(folder, "manifest.json does not fit its format", field)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "..", ".", "", "a/b", "a\0b", "./plan.json", "manifest.json"]
+)
+def test_a_manifest_may_name_files_of_the_bundle_only(folder, name):
+    (folder.parent / "secret").write_bytes(b"secret")
+    manifest = msgspec.json.decode((folder / b.MANIFEST).read_bytes(), type=b.Manifest)
+    republish(folder, digests={name: hashlib.sha256(b"secret").hexdigest()} | manifest.digests)
+    refused(folder, repr(name), "not a file of the bundle")
+
+
+def test_another_plan_is_not_the_contract(folder):
+    republish(folder, b.PLAN, but(PLAN, name="other").to_json())
+    refused(folder, "plan.json is not the contract")
+
+
+def test_another_contract_is_not_the_plan(folder):
+    republish(folder, contract="0" * 64)
+    refused(folder, "plan.json is not the contract")
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (but(PLAN, columns=PLAN.columns[:2]), "matrix of 2 columns"),
+        (
+            but(PLAN, columns=(Column("t", Feature("aircraft", "maker")), *PLAN.columns[1:])),
+            "models take numbers",
+        ),
+        (but(PLAN, transforms=()), "clock"),
+        (but(PLAN, request=(*PLAN.request, PLAN.request[0])), "'hour' appears twice"),
+    ],
+)
+def test_a_plan_that_the_graphs_do_not_serve_is_refused(folder, plan, told):
+    republish(folder, b.PLAN, plan.to_json(), contract=plan.fingerprint)
+    refused(folder, told)
+
+
+def test_a_plan_with_another_meaning_does_not_score_its_golden_rows(folder):
+    plan = but(PLAN, columns=(PLAN.columns[1], PLAN.columns[0], PLAN.columns[2]))
+    republish(folder, b.PLAN, plan.to_json(), contract=plan.fingerprint)
+    refused(folder, "golden row", "model input differs")
+
+
+@pytest.mark.parametrize("name", [b.PLAN, b.MODEL, b.TRANSFORMS, b.GOLDEN])
+@pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"PAR1" + b"\0" * 40 + b"PAR1"])
+def test_a_published_file_of_garbage_is_refused(folder, name, content):
+    republish(folder, name, content)
+    refused(folder)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from serving.contract.catalog import catalog_key, confirm, entries, parse_schema, schema_field, view_field
+from serving.contract.errors import ContractMismatch
+from serving.contract.plan import Field
+from serving.contract.row import RowReader, fingerprint
+from tests.oracles import Row, packed_row
+from tests.serving.contract.test_plan import AIRCRAFT, CITY, PLAN, but
+from tests.strategies import plans
+
+
+def catalog(plan):
+    found = {}
+    for view in plan.views:
+        found |= entries(view)
+    return found
+
+
+@given(plans())
+def test_a_plan_is_confirmed_by_the_catalog_of_its_own_views(plan):
+    confirm(plan, catalog(plan))
+
+
+def test_a_schema_out_of_the_catalog_reads_the_rows_that_were_written_with_it():
+    schema = (Field("s", "String"), Field("i", "Int64"))
+    row = packed_row(Row((), 1, 2, False, ("é", 7), schema))
+    stored = entries(but(AIRCRAFT, fields=schema))[schema_field(row[16:20])]
+    assert parse_schema(stored) == schema
+    assert fingerprint(parse_schema(stored)) == row[16:20]
+    assert RowReader("v", schema[1:], [parse_schema(stored)]).read([row]).columns[0].data.tolist() == [7]
+
+
+def test_a_store_that_knows_nothing_of_a_view_is_named_with_every_difference():
+    held = catalog(PLAN) | {view_field("aircraft"): msgspec.json.encode(but(AIRCRAFT, ttl_us=1))}
+    held[view_field("city")] = None
+    with pytest.raises(ContractMismatch, match="lateness") as refused:
+        confirm(PLAN, held)
+    assert len(refused.value.differences) == 2
+    assert "aircraft: ttl_us" in str(refused.value)
+    assert "city: the view" in str(refused.value)
+    with pytest.raises(ContractMismatch, match="absent"):
+        confirm(PLAN, {})
+
+
+@pytest.mark.parametrize("entry", [b"garbage", b"\xff", b"{}", b'{"name":"\xff"}', b"[1]"])
+def test_an_entry_that_this_version_cannot_read_is_a_difference(entry):
+    with pytest.raises(ContractMismatch, match=r"city: the definition.*another version"):
+        confirm(but(PLAN, views=(CITY,)), {view_field("city"): entry})
+
+
+def test_no_entity_has_the_key_of_the_catalog():
+    """Entity keys begin with a small number of join keys, little-endian."""
+    assert int.from_bytes(catalog_key("p")[:4], "little") > 2**24

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema, UnsupportedType
+from serving.contract.freshness import MISSING
+from serving.contract.plan import Field
+from serving.contract.row import Layout, RowReader, column_values, fingerprint
+from serving.contract.types import NAMES, value_type
+from tests.oracles import Row, bits, packed_row
+from tests.serving.contract.material import packed, rows_bits
+from tests.strategies import INSTANTS, arrow_column, rows, schemas, values
+
+GOLDEN = json.loads((Path(__file__).parent / "golden_bytes.json").read_text())
+
+
+@st.composite
+def tables(draw, *, max_rows=5):
+    schema = draw(schemas())
+    return schema, draw(st.lists(rows(schema), max_size=max_rows))
+
+
+def told(row: Row | None, wanted) -> tuple[object, ...]:
+    """What a reader of `wanted` should see of a row."""
+    if row is None:
+        return (MISSING, MISSING, False, *[None] * len(wanted))
+    held = dict(zip(row.schema, row.values, strict=True))
+    return (row.event, row.created, row.deleted, *[bits(f.dtype, held.get(f)) for f in wanted])
+
+
+@given(tables())
+def test_encode_is_the_format_byte_by_byte(table):
+    schema, some = table
+    assert packed(schema, some) == [packed_row(row) for row in some]
+
+
+@given(tables())
+def test_decode_gives_back_every_bit(table):
+    schema, some = table
+    back = Layout(schema).decode("v", packed(schema, some), schema)
+    assert rows_bits(schema, back) == [told(row, schema) for row in some]
+
+
+@st.composite
+def evolutions(draw):
+    """A schema and what may become of it: features added, removed, reordered, retyped."""
+    first = draw(schemas(min_size=1, max_size=5))
+    found = [first]
+    for _ in range(draw(st.integers(1, 3))):
+        fields = [f for f in draw(st.permutations(found[-1])) if draw(st.integers(0, 3))]
+        fields = [f if draw(st.integers(0, 3)) else Field(f.name, draw(st.sampled_from(NAMES))) for f in fields]
+        fields += [f for f in draw(schemas(max_size=2)) if f.name not in {g.name for g in fields}]
+        found.append(tuple(fields))
+    return found
+
+
+@settings(max_examples=150)
+@given(st.data(), evolutions())
+def test_rows_of_any_age_are_read_as_the_reader_wants_them(data, history):
+    written = st.sampled_from(history).flatmap(rows)
+    some = data.draw(st.lists(st.one_of(st.none(), written, written), max_size=6))
+    wanted = data.draw(st.sampled_from(history))
+    back = RowReader("v", wanted, history).read([row and packed_row(row) for row in some])
+    assert rows_bits(wanted, back) == [told(row, wanted) for row in some]
+
+
+@given(st.data(), st.sampled_from(NAMES))
+def test_a_column_of_arrow_equals_its_packed_self(data, dtype):
+    schema = (Field("f", dtype),)
+    some = data.draw(st.lists(rows(schema), max_size=5))
+    column = [row.values[0] for row in some]
+    straight = column_values(value_type(dtype), arrow_column(dtype, column))
+    back = Layout(schema).decode("v", packed(schema, some), schema).columns[0]
+    assert back.valid.tolist() == straight.valid.tolist()
+    assert back.data.tolist() == straight.data.tolist() or back.data.tobytes() == straight.data.tobytes()
+
+
+@pytest.mark.parametrize("form", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_every_arrow_form_of_a_text_packs_alike(form):
+    schema = (Field("s", "String"),)
+    plain = pa.array(["x", None, "", "é"])
+    times, alive = np.zeros(3, np.int64), np.zeros(3, bool)
+    layout = Layout(schema)
+    assert layout.encode(times, times, alive, [plain.cast(form)[1:]]) == layout.encode(times, times, alive, [plain[1:]])
+
+
+def test_what_lies_under_a_null_is_not_stored():
+    under = pa.Array.from_buffers(
+        pa.int64(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(np.array([7, 8], "<i8").tobytes())]
+    )
+    schema = (Field("i", "Int64"),)
+    times, alive = np.zeros(2, np.int64), np.zeros(2, bool)
+    seven, null = Layout(schema).encode(times, times, alive, [under])
+    assert seven.endswith((7).to_bytes(8, "little"))
+    assert null.endswith(bytes(8))
+
+
+@given(INSTANTS, INSTANTS, INSTANTS, INSTANTS)
+def test_bytes_compare_like_times(e, c, f, d):
+    one, two = (packed((), [Row((), *times, False, (), ())])[0] for times in ((e, c), (f, d)))
+    assert (one[:16] < two[:16]) == ((e, c) < (f, d))
+
+
+@given(st.data(), tables(max_rows=3))
+def test_broken_bytes_never_raise_anything_else(data, table):
+    schema, some = table
+    whole = [packed_row(row) for row in some]
+    for place, row in enumerate(whole):
+        kind = data.draw(st.sampled_from(["as is", "cut", "longer", "flipped", "noise"]))
+        if kind == "cut":
+            whole[place] = row[: data.draw(st.integers(0, len(row) - 1))]
+        elif kind == "longer":
+            whole[place] = row + data.draw(st.binary(min_size=1, max_size=9))
+        elif kind == "flipped":
+            at = data.draw(st.integers(0, len(row) - 1))
+            whole[place] = row[:at] + bytes([data.draw(st.integers(0, 255))]) + row[at + 1 :]
+        elif kind == "noise":
+            whole[place] = data.draw(st.binary(max_size=60))
+    try:
+        back = RowReader("v", schema, [schema]).read(whole)
+    except (CorruptRow, UnknownSchema):
+        return
+    assert len(back.event) == len(whole)
+
+
+FULL = (Field("i", "Int64"), Field("s", "String"), Field("t", "String"))
+FULL_ROW = packed_row(Row((), 5, 6, False, (7, "Zürich", "x"), FULL))
+
+
+@pytest.mark.parametrize("wanted", [FULL, FULL[:1], ()])
+def test_a_row_of_another_length_is_corrupt_whatever_is_wanted_of_it(wanted):
+    reader = RowReader("v", wanted, [FULL])
+    for cut in range(len(FULL_ROW)):
+        with pytest.raises(CorruptRow):
+            reader.read([FULL_ROW[:cut]])
+        with pytest.raises(SkewlessError):
+            reader.read([FULL_ROW, None, FULL_ROW[:cut]])
+    with pytest.raises(CorruptRow, match="too long"):
+        reader.read([FULL_ROW + b"\0"])
+
+
+def test_texts_that_run_backwards_or_are_not_utf8_are_corrupt():
+    swapped = bytearray(FULL_ROW)
+    at = 22 + 8
+    swapped[at : at + 4] = (200).to_bytes(4, "little")
+    with pytest.raises(CorruptRow, match="outside"):
+        RowReader("v", FULL, [FULL]).read([bytes(swapped)])
+    with pytest.raises(CorruptRow, match="UTF-8"):
+        RowReader("v", FULL, [FULL]).read([FULL_ROW.replace("ü".encode(), b"\xff\xff")])
+
+
+def test_unknown_flags_are_refused():
+    for flags in (2, 3, 128, 255):
+        with pytest.raises(CorruptRow, match="flags"):
+            RowReader("v", FULL, [FULL]).read([FULL_ROW, FULL_ROW[:20] + bytes([flags]) + FULL_ROW[21:]])
+
+
+def test_a_schema_is_learned_once_it_is_known():
+    reader = RowReader("v", FULL[:1])
+    with pytest.raises(UnknownSchema) as refused:
+        reader.read([FULL_ROW, None])
+    assert refused.value.fingerprint == fingerprint(FULL).hex()
+    reader.learn(FULL)
+    assert reader.read([FULL_ROW, None]).columns[0].data.tolist() == [7, 0]
+
+
+def test_a_type_without_a_packed_form_is_named():
+    with pytest.raises(UnsupportedType, match=r"'f'.*Map"):
+        Layout((Field("f", "Map"),))
+
+
+@pytest.mark.parametrize("case", GOLDEN["rows"], ids=lambda case: case["name"])
+def test_golden_rows(case):
+    """Bytes that stores out there hold: a change here is a change of format."""
+    schema = tuple(Field(name, dtype) for name, dtype in case["schema"])
+    given = [None if v is None else _golden_value(f.dtype, v) for f, v in zip(schema, case["values"], strict=True)]
+    row = Row((), case["event"], case["created"], case["deleted"], tuple(given), schema)
+    assert packed(schema, [row])[0].hex() == case["hex"]
+
+
+def _golden_value(dtype, value):
+    if dtype == "Bytes":
+        return bytes.fromhex(value)
+    return {"Float32": np.float32, "Float64": np.float64}.get(dtype, lambda v: v)(value)
+
+
+@given(st.sampled_from(NAMES).flatmap(lambda dtype: st.tuples(st.just(dtype), values(dtype))))
+def test_the_strategies_keep_every_bit_on_their_way_to_arrow(pair):
+    dtype, value = pair
+    back = column_values(value_type(dtype), arrow_column(dtype, [value]))
+    assert (bits(dtype, value) is None) == (not back.valid[0])
