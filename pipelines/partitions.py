@@ -1,0 +1,137 @@
+"""Parquet tables in one file per event day, which a reader finds whole or not at all."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from serving.contract.errors import SkewlessError
+
+_FILE = "part-0.parquet"
+# Readers of hive tables skip names that start with a dot; the next run removes what a kill left.
+_UNFINISHED = ".part-0.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write did: rows and files of the range, and which files it changed."""
+
+    table: str
+    rows: int
+    files_written: int
+    files_unchanged: int
+    files_removed: int
+
+
+@dataclass(eq=False)
+class DisorderedDays(SkewlessError):
+    """A day came back after a later one: its file would have been cut in two."""
+
+    table: str
+    day: date
+    after: date
+
+    def __str__(self) -> str:
+        return (
+            f"table {self.table!r} came with rows of {self.day} after rows of {self.after};"
+            " order the rows by day before writing them"
+        )
+
+
+def day_file(folder: Path, day: date) -> Path:
+    """Where the rows of `day` (UTC, by `event_timestamp`) lie."""
+    return folder / f"day={day.isoformat()}" / _FILE
+
+
+def write(folder: Path, batches: Iterable[pa.RecordBatch], keys: tuple[str, ...], start: date, end: date) -> Written:
+    """Make the days start <= day < end of the table in `folder` hold exactly the rows of `batches`.
+
+    `batches` come in order of the UTC day of `event_timestamp`; days outside the range may appear
+    and are written too. A file whose bytes would be the same is not touched, a day of the range
+    without rows loses its file, and a killed run can simply be run again. Rows of a file are in
+    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns.
+    Raises: DisorderedDays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.glob(f"day=*/{_UNFINISHED}"):
+        left_over.unlink()
+    days: set[date] = set()
+    rows = written = 0
+    for day, table in _by_day(folder.name, batches):
+        days.add(day)
+        rows += table.num_rows
+        written += _replace(day_file(folder, day), _encoded(_ordered(table, keys)))
+    removed = [day for day in _stored_days(folder) if start <= day < end and day not in days]
+    for day in removed:
+        _remove(day_file(folder, day))
+    return Written(folder.name, rows, written, len(days) - written, len(removed))
+
+
+def _by_day(table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[date, pa.Table]]:
+    """Gather the batches into one Arrow table per day, holding one day at a time."""
+    current: date | None = None
+    parts: list[pa.RecordBatch] = []
+    for batch in batches:
+        for day, part in _day_runs(batch):
+            if current is not None and day < current:
+                raise DisorderedDays(table, day, current)
+            if current is not None and day > current:
+                yield current, pa.Table.from_batches(parts)
+                parts = []
+            current = day
+            parts.append(part)
+    if current is not None:
+        yield current, pa.Table.from_batches(parts)
+
+
+def _day_runs(batch: pa.RecordBatch) -> Iterator[tuple[date, pa.RecordBatch]]:
+    if batch.num_rows == 0:
+        return
+    runs = pc.run_end_encode(batch["event_timestamp"].cast(pa.date32()), run_end_type=pa.int32())
+    begin = 0
+    for day, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield day, batch.slice(begin, stop - begin)
+        begin = stop
+
+
+def _ordered(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
+    """All columns take part, so that equal input in another order gives equal bytes."""
+    first = [*keys, "event_timestamp", "created_timestamp"]
+    rest = [name for name in table.schema.names if name not in first]
+    names = [name for name in first if name in table.schema.names] + rest
+    return table.sort_by([(name, "ascending") for name in names])
+
+
+def _encoded(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd", write_statistics=True)
+    return sink.getvalue()
+
+
+def _replace(path: Path, content: pa.Buffer) -> bool:
+    """Put `content` at `path` at once and for good; False if it is there already."""
+    if path.is_file() and path.stat().st_size == content.size and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name(_UNFINISHED)
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    return True
+
+
+def _stored_days(folder: Path) -> list[date]:
+    return sorted(date.fromisoformat(path.parent.name.removeprefix("day=")) for path in folder.glob(f"day=*/{_FILE}"))
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
