@@ -1,0 +1,92 @@
+"""The server as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from serving import logs
+from serving.api import health, models, predict, problems
+from serving.api.request_ids import RequestIds
+from serving.contract.processor import processor_features
+from serving.metrics import Metrics
+from serving.models import Models
+from serving.predictor import Clock
+from serving.served_log import ServedLog
+from serving.service import Service
+from serving.settings import Settings
+from serving.store import Store
+
+
+def now() -> int:
+    """Microseconds since 1970-01-01 UTC, by the system's clock."""
+    return time.time_ns() // 1_000
+
+
+def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
+    """The application; it opens its store, models and log when it starts. Raises: StoreUnavailable for a wrong URL."""
+    service = _service(settings, clock)
+    app = FastAPI(
+        title="Skewless",
+        summary="Predictions from features that are provably the training values.",
+        version=version("skewless"),
+        lifespan=_lifespan(service),
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_middleware(RequestIds)
+    for routes in (predict.routes, models.routes, health.routes):
+        app.include_router(routes(service))
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The application of this process, as uvicorn's workers make it."""
+    settings = Settings.read()
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+def _service(settings: Settings, clock: Clock) -> Service:
+    metrics = Metrics(settings.metrics_folder)
+    store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s, connections=settings.redis_connections)
+    return Service(
+        settings=settings,
+        clock=clock,
+        metrics=metrics,
+        store=store,
+        models=Models(settings.models, store, metrics, processor_features()),
+        served_log=ServedLog(
+            settings.served_log,
+            metrics,
+            capacity=settings.served_log_rows,
+            flush_s=settings.served_log_flush_s,
+        ),
+    )
+
+
+def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.models.refresh()
+        service.served_log.start()
+        refreshing = asyncio.create_task(service.models.keep_fresh(service.settings.models_refresh_s))
+        # What lives now lives on: the collector need not walk it in the middle of a request.
+        gc.collect()
+        gc.freeze()
+        try:
+            yield
+        finally:
+            refreshing.cancel()
+            with suppress(asyncio.CancelledError):
+                await refreshing
+            await asyncio.to_thread(service.served_log.close)
+            await service.store.close()
+
+    return lifespan

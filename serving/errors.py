@@ -1,0 +1,104 @@
+"""What can go wrong while a prediction is made. The contract's own errors are in `serving.contract.errors`.
+
+SkewlessError
+├── StoreUnavailable     Redis did not answer in time, or not as a Redis that lets us in
+├── UnknownModel         no champion has this name
+├── ModelNotReady        a champion exists and may not answer
+└── InvalidBody          a request's body cannot be answered
+    ├── BodyTooLarge
+    ├── UnsupportedBody  it does not say that it is plain JSON
+    ├── MalformedBody    it is not JSON
+    ├── InvalidRequest   it is JSON that does not fit the model
+    └── AsOfNotAllowed   it asks for another time than now
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serving.contract.errors import InvalidInput, SkewlessError
+
+
+@dataclass(eq=False)
+class StoreUnavailable(SkewlessError):
+    """The online store at `url` (its password masked) did not answer."""
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the online store at {self.url} {self.reason}; start it, or mend SKEWLESS_REDIS_URL"
+
+
+@dataclass(eq=False)
+class UnknownModel(SkewlessError):
+    """No champion has this name."""
+
+    model: str
+
+    def __str__(self) -> str:
+        return f"no model {self.model!r} is served; GET /v1/models lists those that are, `skewless publish` adds one"
+
+
+@dataclass(eq=False)
+class ModelNotReady(SkewlessError):
+    """A champion exists and may not answer."""
+
+    model: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"model {self.model!r} does not answer: {self.reason}"
+
+
+class InvalidBody(SkewlessError):
+    """A request's body cannot be answered."""
+
+
+@dataclass(eq=False)
+class BodyTooLarge(InvalidBody):
+    """More bytes than a body may have."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"the body is longer than {self.limit} bytes; send fewer rows, or raise SKEWLESS_MAX_BODY_BYTES"
+
+
+@dataclass(eq=False)
+class UnsupportedBody(InvalidBody):
+    """The headers do not announce plain JSON in UTF-8."""
+
+    header: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.header}: {self.reason}; send UTF-8 JSON as `Content-Type: application/json`"
+
+
+@dataclass(eq=False)
+class MalformedBody(InvalidBody):
+    """The body is not JSON."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the body is not JSON (RFC 8259): {self.reason}"
+
+
+@dataclass(eq=False)
+class InvalidRequest(InvalidBody):
+    """The first errors of a body that does not fit the model."""
+
+    errors: tuple[InvalidInput, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(str(error) for error in self.errors[:3])
+
+
+@dataclass(eq=False)
+class AsOfNotAllowed(InvalidBody):
+    """A prediction as of another time was asked of a server that answers for now."""
+
+    def __str__(self) -> str:
+        return "this server predicts as of now only; leave out `as_of`, or start it with SKEWLESS_ALLOW_AS_OF=true"

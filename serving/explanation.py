@@ -1,0 +1,76 @@
+"""`explain: features`: what was used for each row, compiled once per plan.
+
+A stored feature is told as `{"value", "status", "event_timestamp", "age_seconds"}`; a request input and a transform's
+output have no time of their own, so they are `{"value", "status"}`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from serving.contract.assembler import Admitted, column_types, wanted_features
+from serving.contract.freshness import Micros, Status
+from serving.contract.plan import Feature, Plan, Source
+from serving.contract.transforms import reference
+from serving.contract.types import ValueType, value_type
+from serving.predictor import Prediction
+from serving.rfc3339 import instant_texts
+from serving.scalars import Json, to_json
+
+Entry = dict[str, Json]
+_NAMES = {int(status): status.name for status in Status}
+_SECOND = 1_000_000
+
+
+class Explanation:
+    """The features of a plan: stored ones by view, request inputs, transform outputs."""
+
+    def __init__(self, plan: Plan) -> None:
+        types = {source: value_type(dtype) for source, dtype in column_types(plan).items()}
+        self._views = tuple(
+            (
+                view,
+                tuple((i, Feature(view, f.name), types[Feature(view, f.name)]) for i, f in enumerate(fields)),
+            )
+            for view, fields in wanted_features(plan).items()
+        )
+        self._others = tuple((source, kind) for source, kind in types.items() if not isinstance(source, Feature))
+        stored = [reference(source) for _, features in self._views for _, source, _ in features]
+        self._names = (*stored, *(reference(source) for source, _ in self._others))
+
+    def rows(self, prediction: Prediction) -> list[dict[str, Entry]]:
+        """Per row, each feature by its full name (`reference`)."""
+        columns = []
+        for view, features in self._views:
+            admitted = prediction.served.views[view]
+            events, ages = _times(admitted, prediction.served.served_at)
+            for index, source, kind in features:
+                told = _told(prediction, source, kind, admitted.feature_status(index))
+                for entry, event, age in zip(told, events, ages, strict=True):
+                    entry["event_timestamp"], entry["age_seconds"] = event, age
+                columns.append(told)
+        for other, kind in self._others:
+            valid = prediction.values[other].valid
+            columns.append(_told(prediction, other, kind, np.where(valid, Status.PRESENT, Status.NULL)))
+        return [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _told(prediction: Prediction, source: Source, kind: ValueType, status: np.ndarray) -> list[Entry]:
+    """Value and status of one feature. A NaN or infinity, which JSON cannot say, is told as NULL."""
+    told = []
+    for value, code in zip(to_json(kind, prediction.values[source]), status.tolist(), strict=True):
+        name = _NAMES[code]
+        told.append({"value": value, "status": "NULL" if value is None and name == "PRESENT" else name})
+    return told
+
+
+def _times(admitted: Admitted, at: int) -> tuple[list[str | None], list[float | None]]:
+    """Event times and ages of a view's rows; None where the entity is not found."""
+    found = admitted.status != Status.NOT_FOUND
+    events: Micros = np.where(found, admitted.rows.event, 0)
+    ages = ((at - events) / _SECOND).tolist()
+    known = found.tolist()
+    return (
+        [text if there else None for text, there in zip(instant_texts(events), known, strict=True)],
+        [age if there else None for age, there in zip(ages, known, strict=True)],
+    )

