@@ -1,0 +1,1 @@
+"""The plug-ins that Feast loads by name from `feature_store.yaml`: offline store, online store, compute engine."""

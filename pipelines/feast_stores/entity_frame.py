@@ -1,0 +1,88 @@
+"""The entity frame that a caller of `get_historical_features` brings: its rows, its time column, its join keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.errors import EntityTimestampInferenceException
+
+from pipelines.errors import SpineMismatch
+from pipelines.feast_stores.errors import Unsupported
+from pipelines.history import TIMESTAMP, spine_times
+from serving.contract.freshness import Micros
+from serving.contract.plan import Field
+
+_INTEGERS = {"Int32", "Int64"}
+_EXACT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class EntityFrame:
+    """The rows as Arrow, the name of their time column, and the caller's own pandas frame where it is one."""
+
+    table: pa.Table
+    timestamp: str
+    given: pd.DataFrame | None
+
+    def spine(self, join_keys: Sequence[Field]) -> pa.Table:
+        """What the join needs. Raises: SpineMismatch."""
+        columns = {TIMESTAMP: self.table.column(self.timestamp)}
+        for key in join_keys:
+            if key.name not in self.table.column_names:
+                raise SpineMismatch(key.name, f"is absent; the entity frame has {self.table.column_names}")
+            columns.setdefault(key.name, _key(key, self.table.column(key.name)))
+        return pa.table(columns)
+
+    @property
+    def times(self) -> Micros:
+        """The rows' times in microseconds. Raises: SpineMismatch."""
+        return spine_times(self.spine(()))
+
+
+def entity_frame(given: object) -> EntityFrame:
+    """Parse what the caller brought. The time column is `event_timestamp`, else the only column of a time type.
+
+    Raises: Unsupported, SpineMismatch, EntityTimestampInferenceException (Feast's own).
+    """
+    if given is None:
+        raise Unsupported("retrieval by start and end date", "pass a frame of entity keys and times as entity_df")
+    if isinstance(given, str):
+        raise Unsupported("an entity frame in SQL", "run the query, and pass its rows as a pandas frame or Arrow table")
+    if isinstance(given, pa.Table):
+        return EntityFrame(given, _timestamp(given), None)
+    if not isinstance(given, pd.DataFrame):
+        raise Unsupported(f"a {type(given).__name__} as entity frame", "pass a pandas frame or an Arrow table")
+    try:
+        table = pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
+        raise SpineMismatch("*", f"does not convert to Arrow: {error}") from error
+    return EntityFrame(table, _timestamp(table), given)
+
+
+def _timestamp(table: pa.Table) -> str:
+    if len(set(table.column_names)) < table.num_columns:
+        raise SpineMismatch("*", f"appears twice: the entity frame has {table.column_names}")
+    if TIMESTAMP in table.column_names:
+        return TIMESTAMP
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    if len(times) != 1:
+        raise EntityTimestampInferenceException(TIMESTAMP)
+    return str(times[0])
+
+
+def _key(key: Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Integers that pandas turned into floats, because some are missing, are integers again where that is exact."""
+    if key.dtype not in _INTEGERS or not pa.types.is_floating(column.type):
+        return column
+    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    largest = pc.max(pc.abs(column)).as_py()
+    if largest is None or largest < _EXACT:
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+    raise SpineMismatch(key.name, f"is {column.type} and does not hold whole numbers below 2**53")

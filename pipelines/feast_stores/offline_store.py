@@ -1,0 +1,172 @@
+"""Feast's offline store on Parquet files: every historical answer is one call of `pipelines.history`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast.data_source import DataSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel
+from pydantic import StrictStr
+
+from pipelines.definitions import parquet, source_of, view_of
+from pipelines.errors import SourceMismatch
+from pipelines.feast_stores.entity_frame import EntityFrame, entity_frame
+from pipelines.feast_stores.errors import Unsupported
+from pipelines.feast_stores.retrieval import Retrieval, output_names, plan_of
+from pipelines.feast_stores.retrieval_job import SkewlessRetrievalJob
+from pipelines.feast_stores.source_rows import newest_of_each, rows_between, schema_of
+from pipelines.offline import Source
+from pipelines.settings import Settings
+from serving.contract.instants import from_micros
+
+_PUSH = "append the rows to the table behind the view, and materialize it"
+
+
+class SkewlessOfflineStoreConfig(FeastConfigBaseModel):
+    """`offline_store:` in feature_store.yaml."""
+
+    type: StrictStr = "pipelines.feast_stores.offline_store.SkewlessOfflineStore"
+    known_by: Literal["event_timestamp", "created_timestamp"] = "event_timestamp"
+    """What makes a row known, where a view's tag `known_by` does not say. The default is Feast's own meaning."""
+    data: Path | None = None
+    """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
+
+
+def data_folder(config: RepoConfig) -> Path:
+    """Where relative source paths start. With another offline store than ours that is the repository, as in Feast."""
+    store = config.offline_store
+    repo = Path(config.repo_path or Path.cwd())
+    if not isinstance(store, SkewlessOfflineStoreConfig):
+        return repo
+    return Settings.read().folders.data if store.data is None else repo / store.data
+
+
+class SkewlessOfflineStore(OfflineStore):
+    """Rows out are rows in, in their order, with the values that the online store would have answered then."""
+
+    supports_filter_by_created_timestamp = True
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | pa.Table | str | None,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
+        **_dates: datetime,
+    ) -> SkewlessRetrievalJob:
+        """The entity frame and, behind its columns, the features: as referenced, then inputs of on-demand views.
+
+        `filter_by_created_timestamp` makes every view known by its created time for this retrieval.
+        Raises: Unsupported, SpineMismatch, InvalidPlan, UnsupportedType, and Feast's own on names that collide.
+        """
+        frame = entity_frame(entity_df)
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        data = data_folder(config)
+        views = [view_of(config, view, view.projection) for view in feature_views]
+        if filter_by_created_timestamp:
+            views = [msgspec.structs.replace(view, known_by="created_timestamp") for view in views]
+        sources = {view.name: source_of(fv, data) for view, fv in zip(views, feature_views, strict=True)}
+        names = output_names(feature_refs, views, on_demand, full=full_feature_names)
+        retrieval = Retrieval(plan_of(project, views, names), sources, frame)
+        retrieval.check(names)
+        return SkewlessRetrievalJob(
+            retrieval.table,
+            data,
+            full_feature_names=full_feature_names,
+            on_demand_feature_views=on_demand,
+            metadata=_metadata(feature_refs, frame),
+            given=frame.given,
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> SkewlessRetrievalJob:
+        """Of each entity the newest row, by event and then created time, with start <= event time <= end."""
+        source = _source(config, data_source, timestamp_field, created_timestamp_column)
+        columns = [*join_key_columns, *feature_name_columns] if feature_name_columns else []
+        return SkewlessRetrievalJob(
+            lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns),
+            data_folder(config),
+        )
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> SkewlessRetrievalJob:
+        """Every row with start <= event time <= end."""
+        source = _source(config, data_source, timestamp_field, created_timestamp_column)
+        columns = [*join_key_columns, *feature_name_columns]
+        return SkewlessRetrievalJob(
+            lambda: rows_between(source, columns, start_date, end_date).table, data_folder(config)
+        )
+
+    @staticmethod
+    def offline_write_batch(*_: object, **__: object) -> None:
+        raise Unsupported("pushing to the offline store", _PUSH)
+
+    @staticmethod
+    def write_logged_features(*_: object, **__: object) -> None:
+        raise Unsupported("Feast's feature logging", "the server keeps a served log of its own")
+
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """A source must be Parquet; a table that is there must have its time columns. It may come later.
+
+        Raises: InvalidPlan, SourceMismatch.
+        """
+        source = _source(config, data_source, data_source.timestamp_field, data_source.created_timestamp_column or None)
+        if not source.path.exists():
+            return
+        held = schema_of(source).names
+        for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
+            if name not in held:
+                raise SourceMismatch(source.view, name, f"is absent; the table has {held}")
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        """Raises: InvalidPlan, SourceMissing."""
+        held = schema_of(_source(config, data_source, data_source.timestamp_field, None))
+        return [(field.name, str(field.type)) for field in held]
+
+
+def _metadata(feature_refs: list[str], frame: EntityFrame) -> RetrievalMetadata:
+    times = frame.times
+    return RetrievalMetadata(
+        features=feature_refs,
+        keys=[name for name in frame.table.column_names if name != frame.timestamp],
+        min_event_timestamp=from_micros(int(times.min())) if len(times) else None,
+        max_event_timestamp=from_micros(int(times.max())) if len(times) else None,
+    )
+
+
+def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> Source:
+    files = parquet(data_source.name, data_source)
+    return Source(data_source.name, data_folder(config) / files.path, timestamp, created or None)

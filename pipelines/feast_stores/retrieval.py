@@ -1,0 +1,115 @@
+"""One historical retrieval compiled: which features under which names, joined to which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from feast import OnDemandFeatureView
+from feast.errors import FeatureNameCollisionError
+from feast.utils import _parse_feature_ref
+
+from pipelines.errors import SpineMismatch
+from pipelines.feast_stores.entity_frame import EntityFrame
+from pipelines.history import join, spine_column
+from pipelines.offline import Source
+from serving.contract.assembler import wanted_features
+from serving.contract.errors import InvalidPlan
+from serving.contract.plan import Column, Computed, Feature, Plan, View
+from serving.contract.record import to_arrow
+from serving.contract.types import value_type
+
+Reference = Feature | Computed
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """A join that is ready to run. The plan's columns are the stored features under their names in the answer."""
+
+    plan: Plan
+    sources: Mapping[str, Source]
+    frame: EntityFrame
+
+    def check(self, names: Mapping[Reference, str]) -> None:
+        """Refuse before the join runs: a join key that is absent or of another type, a column named like a feature.
+
+        Raises: SpineMismatch.
+        """
+        spine = self.frame.spine(self.plan.join_keys)
+        for key in self.plan.join_keys:
+            spine_column(spine, key.name, key.dtype)
+        for name in names.values():
+            if name in self.frame.table.column_names:
+                raise SpineMismatch(name, "is also the name of a feature; rename it, or set full_feature_names=True")
+
+    def table(self) -> pa.Table:
+        """The entity frame's rows and columns as they are, then the features.
+
+        Raises: SourceMissing, SourceMismatch.
+        """
+        admitted = join(self.plan, self.sources, self.frame.spine(self.plan.join_keys))
+        made = {}
+        for view, fields in wanted_features(self.plan).items():
+            for place, field in enumerate(fields):
+                kind = value_type(field.dtype)
+                made[Feature(view, field.name)] = to_arrow(kind, admitted[view].values(place))
+        table = self.frame.table
+        for column in self.plan.columns:
+            table = table.append_column(column.name, made[column.source])  # type: ignore[index]
+        return table
+
+
+def plan_of(project: str, views: Sequence[View], names: Mapping[Reference, str]) -> Plan:
+    """The plan of the stored features among `names`."""
+    columns = tuple(Column(name, source) for source, name in names.items() if isinstance(source, Feature))
+    return Plan("historical features", project, tuple(views), (), (), columns)
+
+
+def output_names(
+    refs: Sequence[str], views: Sequence[View], on_demand: Sequence[OnDemandFeatureView], *, full: bool
+) -> dict[Reference, str]:
+    """Every referenced feature, in order, and its column's name in the answer.
+
+    Feast appends the inputs of on-demand views to the references in an order that differs from process to process;
+    here those that end the list stand in the order of their views' definitions.
+    Raises: InvalidPlan, FeatureNameCollisionError (Feast's own).
+    """
+    parsed = [_parsed(ref, views) for ref in refs]
+    asked = list(dict.fromkeys(_settled(parsed, views, on_demand)))
+    names: dict[Reference, str] = {}
+    taken: dict[str, Reference] = {}
+    for source in asked:
+        owner = source.view if isinstance(source, Feature) else source.transform
+        name = f"{owner}__{source.name}" if full else source.name
+        if name in taken:
+            raise FeatureNameCollisionError([f"{owner}:{source.name}"], full)
+        names[source], taken[name] = name, source
+    return names
+
+
+def _parsed(ref: str, views: Sequence[View]) -> Reference:
+    name, version, feature = _parse_feature_ref(ref)
+    used = name if version is None else f"{name}@v{version}"
+    for view in views:
+        if view.name == used:
+            if feature not in {field.name for field in view.fields}:
+                raise InvalidPlan(ref, "the feature view has no such feature")
+            return Feature(used, feature)
+    return Computed(used, feature)
+
+
+def _settled(
+    asked: Sequence[Reference], views: Sequence[View], on_demand: Sequence[OnDemandFeatureView]
+) -> list[Reference]:
+    inputs = {
+        Feature(projection.name_to_use(), field.name)
+        for view in on_demand
+        for projection in view.source_feature_view_projections.values()
+        for field in projection.features
+    }
+    tail = len(asked)
+    while tail and asked[tail - 1] in inputs:
+        tail -= 1
+    defined = [Feature(view.name, field.name) for view in views for field in view.fields]
+    return [*asked[:tail], *sorted(asked[tail:], key=defined.index)]  # type: ignore[arg-type]

@@ -1,0 +1,87 @@
+"""Rows of a source as they are, between two event times: what Feast asks for when it reads a table by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+
+from pipelines.errors import SourceMismatch
+from pipelines.history import entity_codes
+from pipelines.offline import History, Source, micros
+from serving.contract.freshness import Micros
+from serving.contract.instants import to_micros
+from serving.contract.plan import JoinKey, View
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """Rows of a table with their times in microseconds."""
+
+    table: pa.Table
+    event: Micros
+    created: Micros
+
+
+def schema_of(source: Source) -> pa.Schema:
+    """The table's columns, by its newest file. Raises: SourceMissing."""
+    return pq.read_schema(source.files()[-1])
+
+
+def rows_between(source: Source, columns: Sequence[str], start: datetime | None, end: datetime | None) -> SourceRows:
+    """The rows with start <= event time <= end (None: open) and these columns (none: all), then their times.
+
+    Raises: SourceMissing, SourceMismatch.
+    """
+    last = None if end is None else _instant(end)
+    held = schema_of(source)
+    times = [source.timestamp_field]
+    times += [source.created_timestamp_column] if source.created_timestamp_column else []
+    wanted = list(dict.fromkeys((*(columns or held.names), *times)))
+    for name in wanted:
+        if name not in held.names:
+            raise SourceMismatch(source.view, name, f"is absent; the table has {held.names}")
+    files = [str(file) for file in source.files(until=last)]
+    table = ds.dataset(files, format="parquet", schema=held).to_table(columns=wanted)
+    event = micros(source.view, times[0], table.column(times[0]))
+    created = micros(source.view, times[-1], table.column(times[-1]))
+    inside = np.ones(len(event), bool)
+    if start is not None:
+        inside &= event >= _instant(start)
+    if last is not None:
+        inside &= event <= last
+    return SourceRows(table.filter(pa.array(inside)), event[inside], created[inside])
+
+
+def newest_of_each(rows: SourceRows, join_keys: Sequence[str]) -> pa.Table:
+    """Of each entity the row with the greatest (event, created), of equal ones the last in the table.
+
+    Rows with a null key are nobody's. Without join keys there is one entity, and Feast's dummy key is added.
+    """
+    keys = tuple(_whole(rows.table.column(name)) for name in join_keys)
+    view = View("", "", tuple(JoinKey(name, name, "") for name in join_keys), (), 0, "event_timestamp")
+    history = History(keys, rows.event, rows.created, np.zeros(len(rows.event), bool), ())
+    codes = entity_codes(view, history)
+    order = np.lexsort((rows.created, rows.event, codes))
+    ordered = codes[order]
+    last = np.append(ordered[1:] != ordered[:-1], True) if len(order) else np.zeros(0, bool)
+    newest = order[last & (ordered != np.iinfo(np.int64).max)]
+    table = rows.table.take(pa.array(newest))
+    if join_keys:
+        return table
+    return table.append_column(DUMMY_ENTITY_ID, pa.repeat(DUMMY_ENTITY_VAL, table.num_rows))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _instant(time: datetime) -> int:
+    return to_micros(time if time.tzinfo else time.replace(tzinfo=UTC))

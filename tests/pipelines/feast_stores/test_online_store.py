@@ -1,0 +1,285 @@
+"""Online answers through Feast's SDK and CLI on a real server: materialize, read, push, delete."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from feast import FeatureStore, FeatureView, Field
+from feast.data_source import PushMode
+from feast.online_response import OnlineResponse
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.types import Array, Float32
+from redis import Redis
+
+from pipelines import embedded
+from pipelines.feast_stores import view_rows
+from pipelines.settings import Settings
+from pipelines.state import Counts, State
+from serving.contract.catalog import catalog_key, view_field
+from serving.contract.errors import InvalidInput, UnsupportedType
+from serving.contract.keys import EntityKeys
+from serving.contract.plan import Field as PlanField
+from serving.contract.plan import JoinKey, View
+from tests.oracles import entity_key
+from tests.pipelines.feast_stores.conftest import DAY, HOUR, NOW, Project, times
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
+BIG = 2**53 + 1
+STATUSES = {number: name for name, number in FieldStatus.items()}
+
+
+def write_tables(project: Project) -> None:
+    """`flown` (ttl 5 h): N1 fresh and corrected, N2 stale, N3 tombstone, N4 of the future, N5 nulls, N6 not known yet."""
+    project.write(
+        "flown",
+        tailnum=["N1", "N1", "N1", "N2", "N3", "N3", "N4", "N4", "N5", "N6"],
+        hours=pa.array([9, 1, 2, 3, 4, 4, 5, 6, None, 7], pa.float32()),
+        cycles=[9, BIG - 1, BIG, 3, 4, 4, 5, 6, None, 7],
+        note=["", "x", "é", "", "", "", "", "", None, ""],
+        grounded=[True, False, True, True, True, True, True, True, None, True],
+        gone=[False, False, False, False, False, True, False, False, False, False],
+        event_timestamp=times(*map(_hours, (-3, -2, -2, -6, -3, -2, -2, 2, -1, -1))),
+        created_timestamp=times(*map(_hours, (0, -2, -1, -6, -3, -2, -2, 2, -1, 1))),
+    )
+    project.write(
+        "legs",
+        carrier=["AA", "AA", "UA"],
+        number=[1, 2, 1],
+        min=[10.5, 20.0, 30.0],
+        stops=pa.array([1, None, 3], pa.int32()),
+        last=times(-DAY, -DAY, -DAY),
+        digest=[b"\xff\x00", b"", b"3"],
+        event_timestamp=times(-DAY, -DAY, -DAY),
+    )
+    clock = {"event_timestamp": times(-2 * HOUR, -HOUR), "created_timestamp": times(-2 * HOUR, -HOUR)}
+    project.write("city", mean=pa.array([1, 2], pa.float32()), **clock)
+    project.write("told", tailnum=["N1", "N2"], fuel=pa.array([1, 2], pa.float32()), gate=[1, 2], **clock)
+
+
+def _hours(hours: float) -> timedelta:
+    return timedelta(hours=hours)
+
+
+def answers(response: OnlineResponse) -> dict[str, list[tuple[object, str]]]:
+    """Value and status of each feature, row by row."""
+    values = response.to_dict()
+    names = response.proto.metadata.feature_names.val
+    return {
+        name: [(value, STATUSES[s]) for value, s in zip(values[name], vector.statuses, strict=True)]
+        for name, vector in zip(names, response.proto.results, strict=True)
+    }
+
+
+def ask(store: FeatureStore, features: object, **entities: list[object]) -> dict[str, list[tuple[object, str]]]:
+    return answers(store.get_online_features(features, entities))
+
+
+def dump(redis: Redis) -> dict[bytes, dict[bytes, bytes]]:
+    return {key: redis.hgetall(key) for key in redis.scan_iter()}
+
+
+def fuel(store: FeatureStore, tail: str) -> tuple[object, str]:
+    (answer,) = ask(store, ["told:fuel"], tailnum=[tail])["fuel"]
+    return answer
+
+
+def watermark(project: Project, view: str) -> datetime | None:
+    state = State(Settings.read().state_url)
+    found = state.watermark("scratch", view)
+    state.close()
+    return found
+
+
+def test_materialize_and_read(project, redis):
+    write_tables(project)
+    window = [(NOW - 30 * DAY).isoformat(), NOW.isoformat()]
+    told = project.feast("materialize", *window)
+    assert "flown" in told
+    store = project.store()
+
+    tails = ["N1", "N2", "N3", "N4", "N5", "N6", "?", None, "N1"]
+    flown = ask(store, ["flown:hours", "flown:cycles", "flown:note", "flown:grounded"], tailnum=tails)
+    nothing, stale = (None, "NOT_FOUND"), (None, "OUTSIDE_MAX_AGE")
+    rest = [stale, nothing, (5, "PRESENT"), (None, "NULL_VALUE"), nothing, nothing, nothing]
+    assert flown["hours"] == [(2, "PRESENT"), *rest, (2, "PRESENT")]
+    assert flown["cycles"] == [(BIG, "PRESENT"), *rest, (BIG, "PRESENT")]
+    assert flown["note"][0] == ("é", "PRESENT")
+    assert flown["grounded"][0] == (True, "PRESENT")
+
+    legs = ask(
+        store, ["legs:minutes", "legs:stops", "legs:digest"], carrier=["AA", "AA", "UA", "UA"], number=[1, 2, 1, 2]
+    )
+    assert legs["minutes"] == [(10.5, "PRESENT"), (20, "PRESENT"), (30, "PRESENT"), nothing]
+    assert legs["stops"][1] == (None, "NULL_VALUE")
+    assert legs["digest"][:2] == [(b"\xff\x00", "PRESENT"), (b"", "PRESENT")]
+
+    service = store.get_feature_service("everything")
+    whole = store.get_online_features(
+        service, {"tailnum": ["N1", "N2"], "carrier": ["AA", "AA"], "number": [1, 9], "hour": [3, 3]}
+    ).to_dict()
+    assert whole["mean"] == [2, 2]
+    assert whole["swell"][0] == 6
+    assert whole["swell"][1] is None or pd.isna(whole["swell"][1])
+    sisters = store.get_online_features(
+        store.get_feature_service("sisters"), {"tailnum": ["?"], "sister_tailnum": ["N1"]}, full_feature_names=True
+    ).to_dict()
+    assert (sisters["mine__hours"], sisters["sister__hours"]) == ([None], [2])
+    when = store.get_online_features(["flown:hours"], {"tailnum": ["N1"]}).proto.results[-1].event_timestamps[0]
+    assert when.ToMicroseconds() % 1_000_000 == 123_456
+
+    before = dump(redis)
+    assert entity_key("scratch", {"carrier": ("String", "AA"), "number": ("Int64", 1)}) in before
+    store.materialize(NOW - 30 * DAY, NOW)
+    assert dump(redis) == before
+    # What was not known then arrives in the next window, whatever its event time.
+    store.materialize(NOW, NOW + 2 * HOUR, ["flown"])
+    changed = {key for key, row in dump(redis).items() if row != before.get(key)}
+    assert changed == {entity_key("scratch", {"tailnum": ("String", tail)}) for tail in ("N4", "N6")}
+    assert ask(store, ["flown:hours"], tailnum=["N4", "N6"])["hours"] == [nothing, nothing], "future rows"
+
+
+def test_incremental_materialization_takes_late_rows(project):
+    write_tables(project)
+    store = project.store()
+    store.materialize_incremental(NOW - 90 * timedelta(minutes=1), ["told"])
+    assert fuel(store, "N1") == (1, "PRESENT")
+    late = {"event_timestamp": times(-3 * HOUR), "created_timestamp": times(-HOUR)}
+    project.write("told", "part-1", tailnum=["N7"], fuel=pa.array([7], pa.float32()), gate=[7], **late)
+    store.materialize_incremental(NOW, ["told"])
+    assert fuel(store, "N7") == (7, "PRESENT")
+    assert fuel(store, "N2") == (2, "PRESENT")
+
+
+def push(store: FeatureStore, tail: str | None, fuel: float, event: datetime, created: datetime | None) -> None:
+    row = {"tailnum": tail, "fuel": fuel, "gate": BIG, "event_timestamp": event, "created_timestamp": created}
+    frame = pd.DataFrame([row]).astype({"created_timestamp": "datetime64[us, UTC]"})
+    store.push("tell", frame, to=PushMode.ONLINE)
+
+
+def test_pushed_rows_win_only_if_they_are_newer(project):
+    store = project.store()
+    push(store, "N1", 1.5, NOW - HOUR, NOW - HOUR)
+    assert fuel(store, "N1") == (1.5, "PRESENT")
+    push(store, "N1", 9.0, NOW - 2 * HOUR, NOW)
+    assert fuel(store, "N1") == (1.5, "PRESENT"), "an older event"
+    push(store, "N1", 2.5, NOW - HOUR, NOW)
+    assert fuel(store, "N1") == (2.5, "PRESENT"), "a correction"
+    push(store, "N8", 3.0, NOW - HOUR, None)
+    assert fuel(store, "N8") == (3.0, "PRESENT"), "known since its event"
+    push(store, "N9", 3.0, NOW + DAY, NOW)
+    assert fuel(store, "N9") == (None, "NOT_FOUND"), "an event of the future"
+    assert ask(store, ["told:gate"], tailnum=["N1"])["gate"] == [(BIG, "PRESENT")]
+    with pytest.raises(InvalidInput, match="null"):
+        push(store, None, 1.0, NOW, NOW)
+
+
+def entity(tail: str | None) -> EntityKey:
+    return EntityKey(join_keys=["tailnum"], entity_values=[Value(string_val=tail) if tail else Value()])
+
+
+def test_rows_of_an_older_schema_stay_readable(project):
+    store = project.store()
+    push(store, "N1", 1.5, NOW - HOUR, NOW)
+    view = store.get_feature_view("told")
+    view.features = [*view.features, Field(name="crew", dtype=Float32)]
+    online = store._get_provider().online_store
+    ((event, values),) = online.online_read(store.config, view, [entity("N1")])
+    assert event == NOW - HOUR
+    assert (values["fuel"].float_val, values["crew"].WhichOneof("val")) == (1.5, None)
+    assert online.online_read(store.config, view, [entity(None)]) == [(None, None)]
+
+
+def test_types_without_a_packed_form_are_refused_on_apply(project):
+    store = project.store()
+    told = store.get_feature_view("told")
+    listed = FeatureView(
+        name="listed", entities=[store.get_entity("aircraft")], schema=[Field(name="all", dtype=Array(Float32))],
+        source=told.batch_source,
+    )  # fmt: skip
+    with pytest.raises(UnsupportedType, match="'all'"):
+        store.apply([listed])
+
+
+def test_applying_again_changes_nothing_and_a_view_that_is_gone_leaves_nothing(project, redis):
+    write_tables(project)
+    store = project.store()
+    store.materialize(NOW - 30 * DAY, NOW)
+    first = _definitions(project.store())
+    before = dump(redis)
+    other = EntityKeys("other_scratch", ["tailnum"], ["String"]).encode(["N1"])
+    redis.hset(other, "flown", b"not ours")
+
+    definitions = project.repo / "definitions.py"
+    whole = definitions.read_text()
+    try:
+        kept = whole[: whole.index("asked = ")] + "del told\n"
+        definitions.write_text(kept)
+        said = project.feast("apply")
+    finally:
+        definitions.write_text(whole)
+    assert "2 of told" in said
+    assert "told" not in _definitions(project.store())
+    assert {name: found for name, found in first.items() if name != "told"} == _definitions(project.store())
+    after = dump(redis)
+    assert after.pop(other) == {b"flown": b"not ours"}
+    catalog = catalog_key("scratch")
+    assert view_field("told") in before[catalog]
+    assert view_field("told") not in after[catalog]
+    expected = {key: {name: row for name, row in fields.items() if name != b"told"} for key, fields in before.items()}
+    expected = {key: fields for key, fields in expected.items() if fields}
+    expected[catalog].pop(view_field("told"))
+    assert after == expected
+    project.store().teardown()
+    assert set(dump(redis)) == {other, catalog}
+    assert not [name for name in redis.hkeys(catalog) if name.startswith(b"view:")]
+
+
+def _definitions(store: FeatureStore) -> dict[str, FeatureView]:
+    """Views compare by what is defined, not by when."""
+    return {view.name: view for view in store.list_feature_views()}
+
+
+def test_a_view_that_is_gone_has_no_watermark(project):
+    write_tables(project)
+    store = project.store()
+    state = State(Settings.read().state_url)
+    run = state.run_started("scratch", "told", "materialize", window_start=None, window_end=NOW, started_at=NOW)
+    state.run_finished(run, Counts(), finished_at=NOW, watermark=NOW)
+    state.close()
+    assert watermark(project, "told") == NOW
+    told = store.get_feature_view("told")
+    store.apply([], objects_to_delete=[told], partial=False)
+    assert watermark(project, "told") is None
+
+
+def test_only_entity_keys_are_taken_for_such():
+    view = View("v", "v", (JoinKey("a", "a", "String"),), (PlanField("x", "Int64"),), 0, "event_timestamp")
+    key = EntityKeys("p", [k.key for k in view.join_keys], ["String"]).encode(["N1"])
+    assert view_rows.entity_of(key) == (("a",), "p")
+    assert view_rows.entity_of(EntityKeys("p", [], []).encode_rows([], 1)[0]) == (("__dummy_id",), "p")
+    for other in (b"", b"skewless:catalog:p", key[:9], b"\xff" * 40):
+        assert view_rows.entity_of(other) is None
+
+
+def test_without_an_address_the_embedded_server_is_used(project, monkeypatch):
+    monkeypatch.delenv("SKEWLESS_REDIS_URL")
+    store = project.store()
+    try:
+        push(store, "N1", 1.5, NOW - HOUR, NOW)
+        assert fuel(store, "N1") == (1.5, "PRESENT")
+        assert embedded.status(Settings.read().folders) is not None
+    finally:
+        embedded.stop(Settings.read().folders)
+
+
+def test_what_feast_would_store_under_another_key_is_refused(project):
+    """Feast's precomputed vectors are rows of a view without entities, under the keys of entities."""
+    store = project.store()
+    online = store._get_provider().online_store
+    with pytest.raises(InvalidInput, match="no join key"):
+        online.write_precomputed_vector(store.config, "stored", "scratch", entity("N1"), b"...")
