@@ -57,7 +57,7 @@ def connect(
 def address(client: Redis | RedisCluster) -> str:
     """The URL that a client was made of, without user and password."""
     if isinstance(client, RedisCluster):
-        node = client.get_nodes()[0]
+        node = client.get_nodes()[0]  # type: ignore[no-untyped-call]
         return f"redis+cluster://{node.host}:{node.port}"
     pool = client.connection_pool
     kept, secure = pool.connection_kwargs, issubclass(pool.connection_class, SSLConnection)
@@ -75,6 +75,4 @@ def _client(url: str, connect_seconds: float, answer_seconds: float, retry: Retr
             socket_timeout=answer_seconds,
             retry=retry,
         )
-    return Redis.from_url(
-        url, socket_connect_timeout=connect_seconds, socket_timeout=answer_seconds, retry=retry
-    )
+    return Redis.from_url(url, socket_connect_timeout=connect_seconds, socket_timeout=answer_seconds, retry=retry)

@@ -5,14 +5,14 @@ Times are aware UTC going in and coming out, whatever the database keeps. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import Connection, Executable, Row, create_engine, insert, make_url, select, update
+from sqlalchemy import Connection, Executable, Row, create_engine, delete, insert, make_url, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
@@ -165,6 +165,12 @@ class State:
         """
         with self._closing(run, Status.FAILED, finished_at, counts or Counts(), error=error):
             pass
+
+    def forget(self, project: str, views: Sequence[str]) -> None:
+        """A view whose rows are gone has no watermark: should it come back, all of its rows are new."""
+        gone = delete(watermarks).where(watermarks.c.project == project, watermarks.c.view.in_(views))
+        with self._engine.begin() as connection:
+            connection.execute(gone)
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[Run]:
         """The latest runs, newest first."""

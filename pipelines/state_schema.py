@@ -67,9 +67,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
-schema_version = Table(
-    "skewless_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False)
-)
+schema_version = Table("skewless_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
 watermarks = Table(
     "watermarks",

@@ -22,7 +22,7 @@ from redis import Redis
 from serving.contract import bundle as files
 from serving.contract.assembler import Assembler
 from serving.contract.bundle import Manifest, given_types, given_values, golden_table
-from serving.contract.catalog import catalog_key, entries
+from serving.contract.catalog import catalog_key, schema_entry, view_entry
 from serving.contract.keys import EntityKeys
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
@@ -157,7 +157,7 @@ def write_catalog(redis_url: str, contract: Plan | None = None) -> None:
     contract = contract or plan()
     with Redis.from_url(redis_url) as client:
         for view in contract.views:
-            client.hset(catalog_key(contract.project), mapping=entries(view))  # type: ignore[arg-type]
+            client.hset(catalog_key(contract.project), mapping=schema_entry(view) | view_entry(view))  # type: ignore[arg-type]
 
 
 def write_row(

@@ -72,8 +72,10 @@ class SkewlessEngine(ComputeEngine):
         start, end = _aware(task.start_time) - _INSTANT, _aware(task.end_time)
         state = State(Settings.read().state_url)
         try:
-            windows = plan_windows(state, task.project, [(view, source)], end=end, start=start)
-            done = run(windows, online_writer(config), state, task.project, clock=lambda: datetime.now(UTC))
+            writer = online_writer(config)
+            stored = writer.definitions([view])
+            windows = plan_windows(state, task.project, [(view, source)], end=end, start=start, stored=stored)
+            done = run(windows, writer, state, task.project, clock=lambda: datetime.now(UTC))
         finally:
             state.close()
         return done.get(view.stored_as, Counts())

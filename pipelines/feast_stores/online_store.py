@@ -25,10 +25,10 @@ from pipelines.feast_stores import view_rows
 from pipelines.feast_stores.errors import Unsupported
 from pipelines.feast_stores.proto_values import to_arrow
 from pipelines.feast_stores.view_read import Reading, ViewRead
-from pipelines.feast_stores.watermark import forget
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import connect
 from pipelines.settings import Settings
+from pipelines.state import State
 from serving.contract.errors import InvalidInput, UnknownSchema
 from serving.contract.freshness import Status
 from serving.contract.instants import from_micros, to_micros
@@ -84,8 +84,9 @@ class SkewlessOnlineStore(OnlineStore):
         view = _view(config, table)
         keys, rows = _packed(config.project, view, data)
         writer = online_writer(config)
-        writer.register(view)
+        writer.prepare(view)
         writer.write(view, keys, rows)
+        writer.introduce(view)
         if progress:
             progress(len(data))
 
@@ -269,7 +270,9 @@ def _remove(config: RepoConfig, tables: Sequence[FeatureView]) -> None:
     if not views:
         return
     # First, so that a kill in between leaves too little remembered rather than too much.
-    forget(Settings.read().state_url, config.project, [view.stored_as for view in views])
+    state = State(Settings.read().state_url)
+    state.forget(config.project, [view.stored_as for view in views])
+    state.close()
     with step("remove rows") as shown:
         removed = view_rows.remove(
             client_of(config), config.project, views, report=lambda view, done, _: shown.at(view, done)

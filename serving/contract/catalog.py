@@ -30,12 +30,31 @@ def schema_field(schema: bytes) -> bytes:
     return b"schema:" + schema.hex().encode()
 
 
-def entries(view: View) -> dict[bytes, bytes]:
-    """What a writer of `view` puts into the catalog before it writes a row."""
-    return {
-        view_field(view.stored_as): msgspec.json.encode(view, order="sorted"),
-        schema_field(fingerprint(view.fields)): msgspec.json.encode(view.fields),
-    }
+def schema_entry(view: View) -> dict[bytes, bytes]:
+    """What a writer of `view` puts into the catalog before it writes a row: with it the row is readable."""
+    return {schema_field(fingerprint(view.fields)): msgspec.json.encode(view.fields)}
+
+
+def view_entry(view: View) -> dict[bytes, bytes]:
+    """What the catalog holds of `view` once its rows are in the store."""
+    return {view_field(view.stored_as): msgspec.json.encode(view, order="sorted")}
+
+
+def parse_view(data: bytes) -> View | None:
+    """A view's definition out of the catalog; None where it does not parse."""
+    try:
+        return msgspec.json.decode(data, type=View)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def same_rows(view: View, stored: View | None) -> bool:
+    """Whether rows that were written under the `stored` definition are those that `view` would write now."""
+    if stored is None:
+        return False
+    keys, stored_keys = ([(key.key, key.dtype) for key in one.join_keys] for one in (view, stored))
+    same_rule = (view.known_by, view.deleted_field) == (stored.known_by, stored.deleted_field)
+    return view.fields == stored.fields and same_rule and sorted(keys) == sorted(stored_keys)
 
 
 def parse_schema(data: bytes) -> Schema:

@@ -18,9 +18,7 @@ def ingested(tmp_path_factory) -> ingest.Ingested:
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {
-        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
-        for p in folder.rglob("*")
-        if p.is_file()
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()
     }
 
 
@@ -82,9 +80,7 @@ def test_a_run_after_a_kill_makes_the_same_files(ingested, tmp_path):
 def test_progress_names_each_table(tmp_path):
     seen = []
     ingest.run(tmp_path, date(2013, 5, 1), date(2013, 5, 2), lambda *step: seen.append(step))
-    assert seen == [
-        (w, n, 11) for n, w in enumerate([*(t.name for t in tables.FEATURE_TABLES), "flight_spine"])
-    ]
+    assert seen == [(w, n, 11) for n, w in enumerate([*(t.name for t in tables.FEATURE_TABLES), "flight_spine"])]
 
 
 def test_the_leaky_tables_have_the_same_flights_at_other_times(ingested, tmp_path):

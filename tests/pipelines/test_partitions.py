@@ -15,9 +15,7 @@ from pipelines.partitions import DisorderedDays, Written, day_file, write
 
 FIRST, LAST = date(2013, 5, 1), date(2013, 5, 4)
 UTC_US = pa.timestamp("us", tz="UTC")
-SCHEMA = pa.schema(
-    {"key": pa.string(), "event_timestamp": UTC_US, "created_timestamp": UTC_US, "x": pa.int64()}
-)
+SCHEMA = pa.schema({"key": pa.string(), "event_timestamp": UTC_US, "created_timestamp": UTC_US, "x": pa.int64()})
 
 
 def batch(*rows):
@@ -37,9 +35,7 @@ def put(folder: Path, *rows, start=FIRST, end=LAST) -> Written:
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {
-        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
-        for p in folder.rglob("*")
-        if p.is_file()
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()
     }
 
 
@@ -90,9 +86,7 @@ def test_no_rows_at_all(tmp_path):
 
 
 def test_disordered_days_are_refused_by_name(tmp_path):
-    with pytest.raises(
-        DisorderedDays, match=r"'t' came with rows of 2013-05-01 after rows of 2013-05-02; order"
-    ):
+    with pytest.raises(DisorderedDays, match=r"'t' came with rows of 2013-05-01 after rows of 2013-05-02; order"):
         put(tmp_path / "t", ROWS[3], ROWS[0])
 
 
@@ -123,9 +117,7 @@ def test_a_killed_first_run_starts_over(tmp_path):
     put(tmp_path / "whole", *ROWS)
     put(tmp_path / "t", *ROWS)
     shutil.rmtree(tmp_path / "t" / "day=2013-05-03")
-    (tmp_path / "t" / "day=2013-05-02" / "part-0.parquet").rename(
-        tmp_path / "t" / "day=2013-05-02" / ".part-0.parquet"
-    )
+    (tmp_path / "t" / "day=2013-05-02" / "part-0.parquet").rename(tmp_path / "t" / "day=2013-05-02" / ".part-0.parquet")
     assert put(tmp_path / "t", *ROWS) == Written("t", 5, 2, 1, 0)
     whole = {name: content for name, (content, _) in state(tmp_path / "whole").items()}
     assert {name: content for name, (content, _) in state(tmp_path / "t").items()} == whole

@@ -142,9 +142,7 @@ def certificate(folder: Path) -> Path:
         x509.CertificateBuilder(
             name, name, key.public_key(), x509.random_serial_number(), now, now + dt.timedelta(days=1)
         )
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

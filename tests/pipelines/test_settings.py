@@ -28,9 +28,7 @@ def test_the_defaults_lie_in_the_state_folder(project: Path):
     assert settings.placed
 
 
-def test_a_moved_state_folder_moves_the_rest_but_not_the_definitions(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_moved_state_folder_moves_the_rest_but_not_the_definitions(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_STATE", "elsewhere")
     settings = Settings.read()
     assert settings.state == project / "elsewhere"

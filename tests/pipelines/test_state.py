@@ -34,9 +34,7 @@ def state(url: str) -> Iterator[State]:
 
 
 def begin(state: State, view: str = "origin", end: datetime = T) -> int:
-    return state.run_started(
-        "p", view, "materialize", window_start=end - HOUR, window_end=end, started_at=end
-    )
+    return state.run_started("p", view, "materialize", window_start=end - HOUR, window_end=end, started_at=end)
 
 
 def test_a_run_moves_its_views_watermark(state: State):
@@ -151,9 +149,7 @@ for minute in range(offset, 60, 2):
 
 def test_processes_race_from_an_empty_database_on(url: str):
     racers = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", RACER, url, str(offset)], stderr=subprocess.PIPE
-        )
+        subprocess.Popen([sys.executable, "-W", "error", "-c", RACER, url, str(offset)], stderr=subprocess.PIPE)
         for offset in (0, 1)
     ]
     for racer in racers:

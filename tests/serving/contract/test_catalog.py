@@ -4,7 +4,17 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from serving.contract.catalog import catalog_key, confirm, entries, parse_schema, schema_field, view_field
+from serving.contract.catalog import (
+    catalog_key,
+    confirm,
+    parse_schema,
+    parse_view,
+    same_rows,
+    schema_entry,
+    schema_field,
+    view_entry,
+    view_field,
+)
 from serving.contract.errors import ContractMismatch
 from serving.contract.plan import Field
 from serving.contract.row import RowReader, fingerprint
@@ -16,7 +26,7 @@ from tests.strategies import plans
 def catalog(plan):
     found = {}
     for view in plan.views:
-        found |= entries(view)
+        found |= schema_entry(view) | view_entry(view)
     return found
 
 
@@ -28,7 +38,7 @@ def test_a_plan_is_confirmed_by_the_catalog_of_its_own_views(plan):
 def test_a_schema_out_of_the_catalog_reads_the_rows_that_were_written_with_it():
     schema = (Field("s", "String"), Field("i", "Int64"))
     row = packed_row(Row((), 1, 2, False, ("é", 7), schema))
-    stored = entries(but(AIRCRAFT, fields=schema))[schema_field(row[16:20])]
+    stored = schema_entry(but(AIRCRAFT, fields=schema))[schema_field(row[16:20])]
     assert parse_schema(stored) == schema
     assert fingerprint(parse_schema(stored)) == row[16:20]
     assert RowReader("v", schema[1:], [parse_schema(stored)]).read([row]).columns[0].data.tolist() == [7]
@@ -55,3 +65,22 @@ def test_an_entry_that_this_version_cannot_read_is_a_difference(entry):
 def test_no_entity_has_the_key_of_the_catalog():
     """Entity keys begin with a small number of join keys, little-endian."""
     assert int.from_bytes(catalog_key("p")[:4], "little") > 2**24
+
+
+def test_a_view_out_of_the_catalog_is_the_view_that_was_put_in():
+    assert parse_view(view_entry(AIRCRAFT)[view_field(AIRCRAFT.stored_as)]) == AIRCRAFT
+    assert parse_view(b"{") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"ttl_us": 7}, True),
+        ({"fields": (*AIRCRAFT.fields, Field("new", "Int64"))}, False),
+        ({"fields": AIRCRAFT.fields[::-1]}, len(AIRCRAFT.fields) < 2),
+        ({"deleted_field": "gone_now"}, False),
+    ],
+)
+def test_rows_stay_good_for_as_long_as_a_writer_would_write_them_again(change: dict[str, object], same: bool):
+    assert same_rows(but(AIRCRAFT, **change), AIRCRAFT) is same
+    assert not same_rows(AIRCRAFT, None)

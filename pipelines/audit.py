@@ -1,0 +1,180 @@
+"""The audit: served predictions replayed through the point-in-time join, compared bit for bit.
+
+Every served row becomes a spine row at its `served_at`; the model input that the join gives for it must be the logged
+one, and the logged input must score to the logged score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from pipelines.errors import NotTrained
+from pipelines.folder import write_file
+from pipelines.history import TIMESTAMP, join, request_values
+from pipelines.offline import Source, parquet_files
+from pipelines.progress import Report, quiet
+from serving.contract.assembler import Admitted, Matrix
+from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
+from serving.contract.freshness import Status
+from serving.contract.plan import Plan
+
+_EXAMPLES = 5
+"""Of each kind of difference and view."""
+
+
+class Audited(msgspec.Struct, frozen=True):
+    """What an audit of one model version found. `values` are the model inputs compared; counts of differing ones by
+    column, of view statuses by view, and examples with the served and the joined value.
+    """
+
+    model: str
+    version: str
+    start: str
+    end: str
+    rows: int
+    compared_views: int
+    values: int
+    differing_values: int
+    differing_statuses: int
+    differing_scores: int
+    columns: dict[str, int]
+    views: dict[str, int]
+    examples: list[str]
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything served was the training value."""
+        return not (self.differing_values or self.differing_statuses or self.differing_scores)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} {self.version}: {self.differing_values} of {self.values} feature values differ, "
+            f"{self.differing_statuses} of {self.rows * self.compared_views} statuses differ, "
+            f"{self.differing_scores} of {self.rows} scores differ"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ServedLog:
+    """The served log's folder."""
+
+    folder: Path
+
+    def rows(self, model: str) -> int:
+        """How many rows of a model, of any version, are on disk."""
+        return sum(pq.read_metadata(file).num_rows for file in parquet_files(self.folder / f"model={model}"))
+
+    def read(self, model: str, version: str, start: datetime, end: datetime) -> pa.Table:
+        """The rows that a model version served with start <= served_at < end. Raises: NotTrained where it has none."""
+        place = self.folder / f"model={model}" / f"version={version}"
+        files = [str(file) for file in parquet_files(place)]
+        if not files:
+            raise NotTrained(f"a served log of {model} {version}", "skewless serve")
+        window = (pc.field("served_at") >= start) & (pc.field("served_at") < end)
+        return ds.dataset(files, format="parquet", partitioning=None).to_table(filter=window)
+
+
+def run(
+    bundle: Bundle,
+    sources: Mapping[str, Source],
+    log: ServedLog,
+    start: datetime,
+    end: datetime,
+    *,
+    report: Report = quiet,
+) -> Audited:
+    """Replay what `bundle` served in [start, end) and compare. Raises: NotTrained, SourceMissing, SourceMismatch."""
+    manifest, plan = bundle.manifest, bundle.plan
+    served = log.read(manifest.name, manifest.version, start, end)
+    spine = spine_of(plan, served)
+    views = join(plan, sources, spine, report=report)
+    joined = bundle.assembler.assemble(views, request_values(plan, spine))
+    logged = logged_matrix(plan, served)
+    wrong = _differ(logged, joined)
+    status_wrong = {
+        view.name: int(np.count_nonzero(served.column(f"{view.name}:status").to_numpy() != views[view.name].status))
+        for view in plan.views
+    }
+    scores = served.column(SCORE).to_numpy()
+    rescored = bundle.scorer.score(logged)
+    counts = wrong.sum(axis=0)
+    return Audited(
+        model=manifest.name,
+        version=manifest.version,
+        start=start.isoformat(),
+        end=end.isoformat(),
+        rows=len(served),
+        compared_views=len(plan.views),
+        values=int(wrong.size),
+        differing_values=int(wrong.sum()),
+        differing_statuses=sum(status_wrong.values()),
+        differing_scores=int(np.count_nonzero(_differ(scores, rescored))),
+        columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
+        views={view: count for view, count in status_wrong.items() if count},
+        examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
+    )
+
+
+def spine_of(plan: Plan, served: pa.Table) -> pa.Table:
+    """The served rows as a spine: keys and request inputs under their own names, `served_at` as the time."""
+    columns = {TIMESTAMP: served.column("served_at")}
+    columns |= {key.name: served.column(f"entity:{key.name}") for key in plan.join_keys}
+    columns |= {request.name: served.column(f"request:{request.name}") for request in plan.request}
+    return pa.table(columns)
+
+
+def logged_matrix(plan: Plan, served: pa.Table) -> Matrix:
+    """The model inputs that were logged, n rows in column order."""
+    flat = served.column(MODEL_INPUT).combine_chunks()
+    flat = flat.chunk(0) if isinstance(flat, pa.ChunkedArray) else flat
+    matrix: Matrix = flat.flatten().to_numpy(zero_copy_only=False).reshape(len(served), len(plan.columns))
+    return matrix
+
+
+def _examples(plan: Plan, served: pa.Table, logged: Matrix, joined: Matrix, views: Mapping[str, Admitted]) -> list[str]:
+    """Differing values and statuses, some of each."""
+    told = []
+    for row, column in np.argwhere(_differ(logged, joined))[:_EXAMPLES].tolist():
+        then, now = repr(logged[row, column]), repr(joined[row, column])
+        told.append(_example(served, row, plan.columns[column].name, then, f"the join gives {now}"))
+    for view in plan.views:
+        statuses = served.column(f"{view.name}:status").to_numpy()
+        for row in np.flatnonzero(statuses != views[view.name].status)[:_EXAMPLES].tolist():
+            then, now = (Status(status).name for status in (statuses[row], views[view.name].status[row]))
+            told.append(_example(served, row, f"feature view {view.name}", then, f"the join gives {now}"))
+    return told
+
+
+def _score_examples(served: pa.Table, scores: np.ndarray, rescored: np.ndarray) -> list[str]:
+    return [
+        _example(served, row, "the score", repr(scores[row]), f"the logged input scores {rescored[row]!r}")
+        for row in np.flatnonzero(_differ(scores, rescored))[:_EXAMPLES].tolist()
+    ]
+
+
+def _example(served: pa.Table, row: int, what: str, then: str, now: str) -> str:
+    request, place, at = (served.column(name)[row] for name in ("request_id", "row", "served_at"))
+    return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"
+
+
+def _differ(then: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """Where two float32 arrays differ in a bit."""
+    different: np.ndarray = then.view(np.uint32) != now.view(np.uint32)
+    return different
+
+
+def write_report(folder: Path, audited: Audited) -> Path:
+    """The report as JSON, for machines; its path."""
+    path = folder / f"audit-{audited.model}-{audited.version}.json"
+    write_file(path, msgspec.json.format(msgspec.json.encode(audited)))
+    return path

@@ -1,0 +1,102 @@
+"""Verbs that make data: apply, ingest, training-set, materialize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.instants import instant, now
+from pipelines.flights import task
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def apply() -> None:
+    """Register the definitions of feature_repo/ with Feast."""
+    from pipelines import apply as verb
+    from pipelines.console import step
+    from pipelines.settings import Settings
+
+    with step("apply") as shown:
+        repo = Settings.read().feature_repo
+        verb.run(repo)
+        shown.result = f"the registry holds the definitions of {repo.name}/"
+
+
+@verbs.command()
+def ingest(
+    start: Annotated[str, typer.Option(help="First UTC day.")] = "2013-01-01",
+    end: Annotated[str, typer.Option(help="First UTC day after the range.")] = "2014-01-02",
+) -> None:
+    """Write the flights' feature tables and spine as Parquet, a file per table and day."""
+    from pipelines import ingest as verb
+    from pipelines.console import step
+    from pipelines.settings import Settings
+
+    with step("ingest") as shown:
+        done = verb.run(Settings.read().folders.data, instant(start).date(), instant(end).date(), shown.at)
+        rows = sum(table.rows for table in done.tables)
+        changed = sum(table.files_written + table.files_removed for table in done.tables)
+        shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+
+
+@verbs.command()
+def training_set(
+    service: Annotated[str, typer.Option(help="Feature service to join.")] = task.SERVICE,
+    spine: Annotated[Path | None, typer.Option(help="Parquet file or folder. Default: the flights.")] = None,
+    start: Annotated[str, typer.Option(help="First event_timestamp.")] = task.TRAIN.isoformat(),
+    end: Annotated[str, typer.Option(help="First event_timestamp after the range.")] = task.END.isoformat(),
+) -> None:
+    """Join a spine to a feature service as of each row's time."""
+    from pipelines import training_set as verb
+    from pipelines.console import step
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    with step("training-set") as shown:
+        rows = verb.read_spine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
+        folder = work.folders.training / service
+        table = verb.run(work.service(service), rows, folder, report=shown.at)
+        shown.result = f"{len(table):,} rows, {table.num_columns} columns in {folder}"
+
+
+@verbs.command()
+def materialize(
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    end: Annotated[str | None, typer.Option(help="Up to and including this arrival. Default: now.")] = None,
+    start: Annotated[str | None, typer.Option(help="After this arrival. Default: the view's watermark.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="From the beginning, whatever the watermark.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the windows and do nothing.")] = False,
+) -> None:
+    """Bring what arrived since the last run into the online store."""
+    from pipelines import materialize as verb
+    from pipelines.console import console, step
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    if full and start:
+        raise typer.BadParameter("--full starts at the beginning; leave out --start")
+    work = Workspace(Settings.read())
+    views = work.stored(view or ())
+    windows = verb.plan_windows(
+        work.state,
+        work.project,
+        views,
+        stored=work.online.definitions([known for known, _ in views]),
+        start=instant(start) if start else None,
+        end=instant(end) if end else now(),
+        full=full,
+    )
+    if dry_run:
+        for window in windows:
+            console.print(str(window))
+        return
+    with step("materialize") as shown:
+        done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at)
+        written = sum(counts.written for counts in done.values())
+        waiting = sum(counts.held_back for counts in done.values())
+        shown.result = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"

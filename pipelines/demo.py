@@ -1,0 +1,242 @@
+"""The whole story on real flights: from raw files to proven predictions over HTTP, and what skew would have cost.
+
+Every step is the verb of the command line. The replay has an online store of its own, filled as of one instant after
+the other, so that the project's store is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines import apply, audit, embedded, ingest, publish, skew_price, train, training_set
+from pipelines.console import console, step
+from pipelines.flights import task
+from pipelines.online import OnlineWriter
+from pipelines.redis_connection import connect
+from pipelines.replay import Moment, Player, joined_rows, moments
+from pipelines.server_process import RunningServer, server
+from pipelines.skew_picture import draw
+from pipelines.state import State
+from pipelines.train import Split, evaluate, told
+from pipelines.training_set import TrainingSet, labelled
+from pipelines.valkey_process import free_port
+from pipelines.workspace import Workspace
+from serving.contract.bundle import Bundle, open_bundle
+from serving.contract.folders import Folders
+from serving.contract.processor import processor_features
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is told: the UTC days that are ingested, how they are split, and how many predictions are replayed."""
+
+    first: date
+    last: date
+    split: Split
+    replayed: int
+
+
+YEAR = Story(ingest.FIRST_DAY, ingest.LAST_DAY, Split(task.TRAIN, task.VALIDATE, task.TEST, task.END), 2_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the replay showed: each is a promise, and whether it held."""
+
+    promises: tuple[tuple[str, bool], ...]
+
+    @property
+    def held(self) -> bool:
+        """Whether all did."""
+        return all(kept for _, kept in self.promises)
+
+    def show(self) -> None:
+        """Print each of them."""
+        for promise, kept in self.promises:
+            console.print(f"  {'[green]held[/green]  ' if kept else '[red]BROKEN[/red]'} {promise}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What the preparation leaves: the training set, the opened bundle and the open project."""
+
+    story: Story
+    work: Workspace
+    training_set: TrainingSet
+    bundle: Bundle
+
+
+def run(work: Workspace, story: Story = YEAR, *, stay: bool) -> bool:
+    """Walk the story; with `stay` the server is left running until Ctrl-C. Whether every check held."""
+    trained = _prepare(work, story)
+    with _replay_store(work) as (url, player):
+        played = moments(trained.training_set.between(story.split.test, story.split.end), story.replayed)
+        with step("materialize") as shown:
+            written = player.materialize(played[0].at, shown.at)
+            shown.result = f"{written:,} rows as of {played[0].at:%Y-%m-%d %H:%M} UTC"
+        folder = _scratch(work)
+        settings = {
+            "SKEWLESS_STATE": str(work.settings.state),
+            "SKEWLESS_REDIS_URL": url,
+            "SKEWLESS_ALLOW_AS_OF": "true",
+            "SKEWLESS_SERVED_LOG": str(folder / "served"),
+            "SKEWLESS_SERVED_LOG_FLUSH_S": "0.5",
+        }
+        with server(settings, free_port(), folder / "server.log") as running:
+            checks = _replay(trained, player, running, played)
+            _price(trained)
+            console.print("\n[bold]Checks[/bold]")
+            checks.show()
+            _invite(trained, running, played[-1])
+            if stay:
+                _wait(running)
+    return checks.held
+
+
+def _scratch(work: Workspace) -> Path:
+    return work.folders.root / "demo"
+
+
+def _prepare(work: Workspace, story: Story) -> Trained:
+    with step("apply") as shown:
+        apply.run(work.settings.feature_repo)
+        shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
+    with step("ingest") as shown:
+        done = ingest.run(work.folders.data, story.first, story.last, shown.at)
+        changed = sum(table.files_written + table.files_removed for table in done.tables)
+        rows = sum(table.rows for table in done.tables)
+        shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+    folder = work.folders.training / task.SERVICE
+    with step("training-set") as shown:
+        spine = training_set.read_spine(work.folders.data / task.SPINE, story.split.start, story.split.end)
+        table = training_set.run(work.service(task.SERVICE), spine, folder, report=shown.at)
+        shown.result = f"{len(table):,} rows joined to {len(work.service(task.SERVICE).plan.columns)} features"
+    opened = TrainingSet(folder)
+    with step("train") as shown:
+        report = train.run(opened, task.LABEL, story.split, task.PARAMETERS)
+        shown.result = f"{report.rows:,} rows, {report.rounds} trees"
+    with step("publish") as shown:
+        published = publish.run(opened, work.folders.models, task.MODEL, created_at=datetime.now(UTC))
+        bundle = open_bundle(published.folder, processor_features())
+        what = "proven and published" if published.made else "published before, proven again"
+        shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {told(bundle.manifest.metrics)}"
+    return Trained(story, work, opened, bundle)
+
+
+@contextmanager
+def _replay_store(work: Workspace) -> Iterator[tuple[str, Player]]:
+    """An empty online store and state database of the replay's own, and the player that moves them through time."""
+    folder = _scratch(work)
+    folders = Folders(folder)
+    embedded.stop(folders)
+    shutil.rmtree(folder, ignore_errors=True)
+    with embedded.running(folders) as store:
+        state = State(f"sqlite:///{folders.state_db}")
+        try:
+            writer = OnlineWriter(connect(store.url), work.project)
+            yield store.url, Player(work.stored(), writer, state, work.project)
+        finally:
+            state.close()
+
+
+def _replay(trained: Trained, player: Player, running: RunningServer, played: list[Moment]) -> Checks:
+    """Ask the server at every moment and hold its answers against the training set's."""
+    story, bundle, offline_set = trained.story, trained.bundle, trained.training_set
+    rows = joined_rows(played)
+    with step("replay") as shown:
+        served = player.play(running.url, task.MODEL, bundle.plan, played, shown.at)
+        shown.result = f"{len(served):,} predictions over HTTP at {len(played)} instants, materialized up to each"
+    offline = bundle.scorer.score(offline_set.matrix(rows))
+    wrong = int(np.count_nonzero(served.view(np.uint32) != offline.view(np.uint32)))
+    with step("audit") as shown:
+        found = _audit(trained, len(served))
+        shown.result = str(found)
+    audit.write_report(trained.work.folders.reports, found)
+    _tell_metrics(rows, served, offline)
+    return Checks(
+        (
+            (
+                f"{found.differing_values:,} of {found.values:,} feature values differ between served and join",
+                found.clean,
+            ),
+            (f"{wrong} of {len(served):,} scores differ between HTTP and the training set, bit for bit", wrong == 0),
+            (f"all {len(served):,} predictions are in the served log", found.rows == len(served)),
+            (f"at least {story.replayed:,} predictions were compared", len(served) >= story.replayed),
+        )
+    )
+
+
+def _tell_metrics(rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> None:
+    _, labels = labelled(rows, task.LABEL)
+    known = rows.column(task.LABEL).is_valid().to_numpy()
+    console.print(f"  offline, these flights: {told(evaluate(labels, offline[known]))}")
+    console.print(f"  served over HTTP:       {told(evaluate(labels, served[known]))}")
+
+
+def _audit(trained: Trained, rows: int) -> audit.Audited:
+    """Audit the replay once its served log is on disk: the server writes it twice a second."""
+    work, plan, split = trained.work, trained.bundle.plan, trained.story.split
+    log = audit.ServedLog(_scratch(work) / "served")
+    last = time.monotonic() + 30.0
+    while (held := log.rows(task.MODEL)) < rows and time.monotonic() < last:
+        time.sleep(0.1)
+    if held < rows:
+        console.print(f"  only {held:,} of {rows:,} predictions reached the served log")
+    return audit.run(trained.bundle, work.sources(plan), log, split.test, split.end)
+
+
+def _price(trained: Trained) -> None:
+    """Measure the price of skew, or tell what was measured for this very model before."""
+    work, bundle = trained.work, trained.bundle
+    kept = work.folders.reports / f"{task.MODEL}-{bundle.manifest.version}"
+    with step("skew-price") as shown:
+        priced = skew_price.load(kept)
+        again = priced is not None
+        if priced is None:
+            definitions = work.service(task.SERVICE)
+            asked = skew_price.Task(task.LABEL, trained.story.split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
+            scratch = work.folders.root / "skewed"
+            priced = skew_price.run(
+                definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=shown.at
+            )
+            skew_price.save(priced, kept)
+        shown.result = "measured for this model before" if again else "measured"
+    picture = draw(priced, kept / "skew-price.png")
+    console.print(f"  honest, served = offline:             {told(priced.honest)}")
+    console.print(f"  scheduled stamps, promised offline:   {told(priced.scheduled_offline)}")
+    console.print(f"  scheduled stamps, served:             {told(priced.scheduled_served)}")
+    console.print(f"  honest, store refreshed at midnight:  {told(priced.daily_refresh)}")
+    console.print(f"  picture: {picture}")
+
+
+def _invite(trained: Trained, running: RunningServer, moment: Moment) -> None:
+    """A line to try: the features and the score of one flight as of the last instant."""
+    plan = trained.bundle.plan
+    names = [field.name for field in (*plan.join_keys, *plan.request)]
+    row = moment.rows.select(names).slice(0, 1).to_pylist()
+    body = json.dumps({"rows": row, "as_of": moment.at.isoformat(), "explain": "features"})
+    console.print("\n[bold]Try it[/bold]")
+    console.print(
+        f"curl -s {running.url}/v1/models/{task.MODEL}/predict -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(body)}",
+        markup=False,
+    )
+
+
+def _wait(running: RunningServer) -> None:
+    console.print(f"\nThe server runs at {running.url} (its API: {running.url}/docs). Ctrl-C stops it.")
+    try:
+        running.process.wait()
+    except KeyboardInterrupt:
+        console.print("stopped")

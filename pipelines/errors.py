@@ -1,0 +1,86 @@
+"""What can go wrong where data is made. The base and the contract's own errors are in `serving.contract.errors`.
+
+SkewlessError
+├── SourceMissing        a feature view's table is not where its source says
+├── SourceMismatch       a table does not have the columns or types that its feature view declares
+├── SpineMismatch        a spine lacks a column, or holds one of another type
+├── Untraceable          a transform cannot be traced to ONNX
+├── NotTrained           a step asks for the output of an earlier one
+└── AlreadyPublished     a model version exists and is immutable
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serving.contract.errors import SkewlessError
+
+
+@dataclass(eq=False)
+class SourceMissing(SkewlessError):
+    """The table behind a feature view is not there."""
+
+    view: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"feature view {self.view!r} reads {self.path}, which holds no Parquet file; run `skewless ingest`"
+
+
+@dataclass(eq=False)
+class SourceMismatch(SkewlessError):
+    """A table does not hold what its feature view declares."""
+
+    view: str
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature view {self.view!r}: column {self.column!r} of its source {self.reason}; "
+            "mend the definition in feature_repo/ or the table"
+        )
+
+
+@dataclass(eq=False)
+class SpineMismatch(SkewlessError):
+    """A spine cannot be joined."""
+
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the spine's column {self.column!r} {self.reason}"
+
+
+@dataclass(eq=False)
+class Untraceable(SkewlessError):
+    """A transform is not a pure array function that ONNX can express."""
+
+    transform: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"transform {self.transform!r} of feature_repo/transforms.py cannot be traced: {self.reason}"
+
+
+@dataclass(eq=False)
+class NotTrained(SkewlessError):
+    """A step's input was not made yet."""
+
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.what} does not exist yet; run `{self.mend}` first"
+
+
+@dataclass(eq=False)
+class AlreadyPublished(SkewlessError):
+    """A model version exists; versions are immutable."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} is published and immutable; publish with a greater --version"

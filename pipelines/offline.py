@@ -1,0 +1,235 @@
+"""The offline store: feature views' histories as Parquet files, read into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from pipelines.errors import SourceMismatch, SourceMissing
+from serving.contract.freshness import Flags, Micros
+from serving.contract.plan import View
+from serving.contract.types import value_type
+
+_EPOCH = date(1970, 1, 1)
+_DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a view's history lies: a Parquet file, or a folder of them (hive partitions `day=YYYY-MM-DD` allowed).
+
+    Without a `created_timestamp_column` a row is known since its event time. `renamed` gives, for a feature or key,
+    the column that holds it where the names differ.
+    """
+
+    view: str
+    path: Path
+    timestamp_field: str
+    created_timestamp_column: str | None
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def column(self, name: str) -> str:
+        """The table's column for a feature or key."""
+        return dict(self.renamed).get(name, name)
+
+    def files(self, *, until: int | None = None) -> list[Path]:
+        """The Parquet files, oldest partition first; with `until` (microseconds, included) without the partitions of
+        later days. Raises: SourceMissing.
+        """
+        if self.path.is_file():
+            return [self.path]
+        found = parquet_files(self.path)
+        if not found:
+            raise SourceMissing(self.view, str(self.path))
+        if until is None:
+            return found
+        last = until // _DAY_US
+        return [file for file in found if not _later(file.relative_to(self.path).parts[:-1], last)]
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files of a table, by path. What is being written, a file or a folder whose name begins with `.` or
+    `_`, does not count.
+    """
+    found = sorted(folder.rglob("*.parquet"))
+    return [p for p in found if not _hidden(p.relative_to(folder).parts) and p.is_file()]
+
+
+def _hidden(parts: Sequence[str]) -> bool:
+    return any(part[0] in "._" for part in parts)
+
+
+def _later(partitions: Sequence[str], last: int) -> bool:
+    """Whether the folders of a file say a day after `last` (days since 1970); a day that is none says nothing."""
+    for part in partitions:
+        if part.startswith("day="):
+            try:
+                return (date.fromisoformat(part.removeprefix("day=")) - _EPOCH).days > last
+            except ValueError:
+                return False
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Rows of a view, in no order: join keys, times in microseconds, tombstone flags, and the view's features
+    in its order as Arrow columns.
+    """
+
+    keys: tuple[pa.Array, ...]
+    event: Micros
+    created: Micros
+    deleted: Flags
+    columns: tuple[pa.Array, ...]
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    def take(self, rows: Micros | Flags) -> History:
+        """Some rows, by place or by mask."""
+        places = pa.array(np.flatnonzero(rows) if rows.dtype == bool else rows)
+        return History(
+            tuple(key.take(places) for key in self.keys),
+            self.event[rows],
+            self.created[rows],
+            self.deleted[rows],
+            tuple(column.take(places) for column in self.columns),
+        )
+
+
+def read_history(view: View, source: Source, files: Sequence[Path]) -> History:
+    """Read some files of a view's history: its keys, times and features.
+
+    Raises: SourceMismatch naming the column that is absent or of a wrong type, or a row without event time.
+    """
+    wanted = {key.key: value_type(key.dtype).arrow for key in view.join_keys}
+    wanted |= {field.name: value_type(field.dtype, feature=field.name).arrow for field in view.fields}
+    if view.deleted_field:
+        wanted[view.deleted_field] = pa.bool_()
+    stored = {name: source.column(name) for name in wanted}
+    times = [source.timestamp_field]
+    times += [source.created_timestamp_column] if source.created_timestamp_column else []
+    if not files:
+        empty = {name: pa.array([], kind) for name, kind in wanted.items()}
+        none = np.zeros(0, np.int64)
+        return _history(view, empty, none, none)
+    kinds: dict[str, pa.DataType | None] = {stored[name]: kind for name, kind in wanted.items()}
+    table = _read(source.view, files, kinds | dict.fromkeys(times))
+    columns = {name: cast(source.view, stored[name], table.column(stored[name]), kind) for name, kind in wanted.items()}
+    event = micros(source.view, times[0], table.column(times[0]))
+    created = micros(source.view, times[-1], table.column(times[-1])) if len(times) > 1 else event
+    return _history(view, columns, event, created)
+
+
+def _read(view: str, files: Sequence[Path], kinds: Mapping[str, pa.DataType | None]) -> pa.Table:
+    """The columns of `kinds` of all files, in declared types where the files differ; None is declared for a time.
+
+    The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
+    """
+    held = pq.read_schema(files[-1])
+    for column in kinds:
+        if column not in held.names:
+            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+    paths = [str(file) for file in files]
+    dataset = ds.dataset(paths, format="parquet", schema=held)
+    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
+    for fragment in dataset.get_fragments():
+        for column, kind in kinds.items():
+            if column in fragment.physical_schema.names:
+                stored = fragment.physical_schema.field(column).type
+                if kind is not None and not _holds(kind, stored):
+                    raise SourceMismatch(view, column, f"is {stored} and is declared as {kind} (in {fragment.path})")
+                found[column].add(stored)
+    schema = pa.schema([pa.field(column, _common(stored, kinds[column])) for column, stored in found.items()])
+    if any(held.field(column.name).type != column.type for column in schema):
+        dataset = ds.dataset(paths, format="parquet", schema=schema)
+    try:
+        return dataset.to_table(columns=list(kinds))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise SourceMismatch(view, "*", f"does not have one type in all files ({error})") from error
+
+
+def _common(stored: set[pa.DataType], declared: pa.DataType | None) -> pa.DataType:
+    """The type to read a column in that files store in these types."""
+    if len(stored) == 1:
+        return next(iter(stored))
+    precise = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in stored)
+    return declared or pa.timestamp("ns" if precise else "us", tz="UTC")
+
+
+def _history(view: View, columns: dict[str, pa.Array], event: Micros, created: Micros) -> History:
+    if view.deleted_field:
+        deleted = columns[view.deleted_field].fill_null(fill_value=False).to_numpy(zero_copy_only=False)
+    else:
+        deleted = np.zeros(len(event), bool)
+    keys = tuple(columns[key.key] for key in view.join_keys)
+    return History(keys, event, created, deleted, tuple(columns[field.name] for field in view.fields))
+
+
+def cast(view: str, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """A column in the declared type, no value changed. Raises: SourceMismatch."""
+    whole = column.combine_chunks()
+    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
+    if whole.type == kind:
+        return whole
+    if not _holds(kind, whole.type):
+        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}")
+    try:
+        return whole.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}: {error}") from error
+
+
+def _holds(declared: pa.DataType, stored: pa.DataType) -> bool:
+    """Whether values of the type `stored` are values of `declared`. Arrow would cast far more: a text to the number
+    that it spells, a number to its text, a float64 to the nearest float32.
+    """
+    if pa.types.is_dictionary(stored):
+        return _holds(declared, stored.value_type)
+    if pa.types.is_null(stored):
+        return True
+    if pa.types.is_floating(declared):
+        return bool(pa.types.is_floating(stored) and stored.bit_width <= declared.bit_width)
+    if pa.types.is_timestamp(declared):
+        return bool(pa.types.is_timestamp(stored) or pa.types.is_date(stored))
+    return any(family(declared) and family(stored) for family in _FAMILIES)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    large = pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return bool(large or pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+_FAMILIES = (pa.types.is_integer, pa.types.is_boolean, _is_text, _is_bytes)
+
+
+def micros(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> Micros:
+    """A time column as microseconds since 1970 UTC; naive times are UTC, nanoseconds are cut.
+
+    Raises: SourceMismatch for another type (dates, texts) or a null.
+    """
+    if not pa.types.is_timestamp(column.type):
+        raise SourceMismatch(view, name, f"is {column.type}; it must be a timestamp")
+    if column.null_count:
+        raise SourceMismatch(view, name, f"is null in {column.null_count} rows; each row needs a time")
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if column.type.unit == "ns":
+        nanos: Micros = whole.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return nanos // 1000
+    try:
+        precise = whole.cast(pa.timestamp("us", tz=column.type.tz))
+    except pa.ArrowInvalid as error:
+        raise SourceMismatch(view, name, f"holds a time beyond the microseconds of 64 bits ({error})") from error
+    times: Micros = precise.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return times

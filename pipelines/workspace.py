@@ -1,0 +1,83 @@
+"""The parts of one project, opened as they are needed: what every verb starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from feast import FeatureStore
+
+from pipelines import embedded
+from pipelines.definitions import Definitions, compile_service, compile_view, source_of, stored_views
+from pipelines.feast_stores.offline_store import data_folder
+from pipelines.offline import Source
+from pipelines.online import OnlineWriter
+from pipelines.redis_connection import connect
+from pipelines.settings import Settings
+from pipelines.state import State
+from serving.contract.errors import SkewlessError
+from serving.contract.plan import Plan, View
+
+
+@dataclass(eq=False)
+class NoDefinitions(SkewlessError):
+    """There is no feature repository where the settings point."""
+
+    folder: str
+
+    def __str__(self) -> str:
+        return f"{self.folder} holds no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder"
+
+
+class Workspace:
+    """Feast's store, the state database and the online store of one project; each is opened at its first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folders = settings.folders
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """Feast's own view of the definitions. Raises: NoDefinitions."""
+        repo = self.settings.feature_repo
+        if not (repo / "feature_store.yaml").is_file():
+            raise NoDefinitions(str(repo))
+        return FeatureStore(repo_path=str(repo))
+
+    @cached_property
+    def project(self) -> str:
+        """The project's name."""
+        return str(self.store.project)
+
+    @cached_property
+    def state(self) -> State:
+        """The state database. Raises: StateUnreachable."""
+        return State(self.settings.state_url)
+
+    @cached_property
+    def online(self) -> OnlineWriter:
+        """The online store; the embedded one is started. Raises: RedisUnreachable, EmbeddedServerFailed."""
+        return OnlineWriter(connect(embedded.ensure(self.settings)), self.project)
+
+    @cached_property
+    def data(self) -> Path:
+        """Where relative source paths start."""
+        return data_folder(self.store.config)
+
+    def service(self, name: str) -> Definitions:
+        """A feature service, compiled. Raises: InvalidPlan, UnsupportedType, Untraceable."""
+        return compile_service(self.store, name, self.data)
+
+    def stored(self, only: Sequence[str] = ()) -> list[tuple[View, Source]]:
+        """The online feature views, or those named. Raises: InvalidPlan."""
+        return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
+
+    def sources(self, plan: Plan) -> dict[str, Source]:
+        """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""
+        found = {}
+        for view in plan.views:
+            (definition,) = stored_views(self.store, [view.stored_as])
+            found[view.name] = source_of(definition, self.data)
+        return found

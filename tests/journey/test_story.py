@@ -1,0 +1,177 @@
+"""The whole story, once, on real parts: February's flights, Valkey, uvicorn. Start reading here.
+
+Every step is a verb of the command line, as the README tells it. What each verb must do beyond this story is in the
+test file that mirrors its module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from pipelines import embedded
+from pipelines.cli import app
+from pipelines.flights import task
+from pipelines.replay import Moment, moments
+from pipelines.server_process import RunningServer, server
+from pipelines.settings import Settings
+from pipelines.training_set import TrainingSet
+from pipelines.valkey_process import free_port
+from serving.contract.bundle import Bundle, open_bundle
+from serving.contract.folders import Folders
+from serving.contract.processor import processor_features
+
+REPO = Path(__file__).parents[2] / "feature_repo"
+TRAIN, VALIDATE, TEST, END = "2013-02-01", "2013-02-20", "2013-02-25", "2013-03-01"
+SPLIT = ["--start", TRAIN, "--validate", VALIDATE, "--test", TEST, "--end", END]
+VERSION = "1.0.0"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project in a folder of its own, and the command line in it."""
+
+    folders: Folders
+
+    def skewless(self, *words: str) -> Result:
+        done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done
+
+    def bundle(self) -> Bundle:
+        return open_bundle(self.folders.models / task.MODEL / VERSION, processor_features())
+
+    def training_set(self) -> TrainingSet:
+        return TrainingSet(self.folders.training / task.SERVICE)
+
+    def moments(self) -> list[Moment]:
+        """Instants of the test days at which several flights are decided."""
+        table = self.training_set().between(datetime.fromisoformat(TEST + "T00:00Z"), datetime(2013, 3, 1, tzinfo=UTC))
+        return moments(table, 100, least=5)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A data scientist defines, ingests, joins, trains and publishes."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SKEWLESS_STATE", str(tmp_path_factory.mktemp("state")))
+        environment.setenv("SKEWLESS_FEATURE_REPO", str(REPO))
+        project = Project(Settings.read().folders)
+        project.skewless("apply")
+        project.skewless("ingest", "--start", "2013-01-25", "--end", "2013-03-02")
+        project.skewless("training-set", "--start", TRAIN, "--end", END)
+        project.skewless("train", *SPLIT)
+        project.skewless("publish")
+        yield project
+        embedded.stop(project.folders)
+
+
+@pytest.fixture(scope="module")
+def running(project: Project) -> Iterator[RunningServer]:
+    """Somebody who runs Airflow materializes up to the first instant, and the server starts."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SKEWLESS_STATE", str(project.folders.root))
+        environment.setenv("SKEWLESS_FEATURE_REPO", str(REPO))
+        project.skewless("materialize", "--end", project.moments()[0].at.isoformat())
+    settings = {
+        "SKEWLESS_STATE": str(project.folders.root),
+        "SKEWLESS_ALLOW_AS_OF": "true",
+        "SKEWLESS_SERVED_LOG_FLUSH_S": "0.2",
+    }
+    with server(settings, free_port(), project.folders.root / "server.log") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKEWLESS_STATE", str(project.folders.root))
+    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(REPO))
+
+
+def ask(project: Project, running: RunningServer, moment: Moment, **more: object) -> httpx.Response:
+    """Ask for the flights of one instant, as of it."""
+    names = [field.name for field in (*project.bundle().plan.join_keys, *project.bundle().plan.request)]
+    body = {"rows": moment.rows.select(names).to_pylist(), "as_of": moment.at.isoformat(), **more}
+    return httpx.post(f"{running.url}/v1/models/{task.MODEL}/predict", json=body, timeout=30)
+
+
+def test_ingesting_again_changes_nothing(project: Project) -> None:
+    before = {file: file.stat().st_mtime_ns for file in project.folders.data.rglob("*.parquet")}
+    told = project.skewless("ingest", "--start", "2013-01-25", "--end", "2013-03-02").output
+    assert "0 files changed" in told
+    assert before == {file: file.stat().st_mtime_ns for file in project.folders.data.rglob("*.parquet")}
+
+
+def test_the_training_set_has_every_flight_once_and_in_order(project: Project) -> None:
+    training_set = project.training_set()
+    table = training_set.between(datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC))
+    times = table.column("event_timestamp").to_numpy()
+    assert len(table) > 24_000
+    assert (times[1:] >= times[:-1]).all()
+    assert "turnaround__hours_since_arrival" in table.column_names
+
+
+def test_the_model_learned_something(project: Project) -> None:
+    metrics = project.bundle().manifest.metrics
+    assert metrics["auc"] > 0.65
+    assert metrics["logloss"] < metrics["constant_logloss"]
+
+
+def test_publishing_the_same_again_makes_nothing_new(project: Project) -> None:
+    assert "unchanged" in project.skewless("publish").output
+    assert [entry.name for entry in (project.folders.models / task.MODEL).iterdir() if entry.is_dir()] == [VERSION]
+
+
+def test_served_scores_are_the_offline_scores_at_every_instant(project: Project, running: RunningServer) -> None:
+    bundle, training_set = project.bundle(), project.training_set()
+    asked = 0
+    for moment in project.moments():
+        project.skewless("materialize", "--end", moment.at.isoformat())
+        served = np.array(ask(project, running, moment).raise_for_status().json()["scores"], np.float32)
+        offline = bundle.scorer.score(training_set.matrix(moment.rows))
+        assert served.tobytes() == offline.tobytes(), moment.at
+        asked += len(served)
+    assert asked >= 100
+
+
+def test_an_answer_explains_itself(project: Project, running: RunningServer) -> None:
+    moment = project.moments()[-1]
+    project.skewless("materialize", "--end", moment.at.isoformat())
+    answer = ask(project, running, moment, explain="features").raise_for_status().json()
+    assert answer["version"] == VERSION
+    delay = answer["features"][0]["origin_departures__dep_delay_mean_1h"]
+    assert delay["status"] in {"PRESENT", "NULL"}
+    assert delay["age_seconds"] >= 0
+    assert datetime.fromisoformat(delay["event_timestamp"]) <= moment.at
+
+
+def test_an_unknown_aircraft_is_no_error(project: Project, running: RunningServer) -> None:
+    moment = project.moments()[-1]
+    names = [field.name for field in (*project.bundle().plan.join_keys, *project.bundle().plan.request)]
+    row = moment.rows.select(names).slice(0, 1).to_pylist()[0] | {"tailnum": "N0BODY"}
+    body = {"rows": [row], "as_of": moment.at.isoformat(), "explain": "features"}
+    answer = httpx.post(f"{running.url}/v1/models/{task.MODEL}/predict", json=body).raise_for_status().json()
+    seats = answer["features"][0]["aircraft_static__seats"]
+    assert seats["status"] == "NOT_FOUND"
+    assert seats["value"] is None
+
+
+def test_bad_input_is_told_what_is_wrong(running: RunningServer) -> None:
+    answer = httpx.post(f"{running.url}/v1/models/{task.MODEL}/predict", json={"rows": [{"origin": 7}]})
+    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "/rows/0/origin" in {error["pointer"] for error in answer.json()["errors"]}
+
+
+def test_the_audit_finds_nothing_to_say(project: Project, running: RunningServer) -> None:
+    ask(project, running, project.moments()[-1]).raise_for_status()
+    told = project.skewless("audit", "--from", TEST, "--to", END).output
+    assert "0 of" in told
+    assert "feature values differ" in told

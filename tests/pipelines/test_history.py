@@ -1,0 +1,194 @@
+"""The point-in-time join against its slow definition, on Parquet files."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import strategies as st
+
+from pipelines import history
+from pipelines.errors import SourceMissing, SpineMismatch
+from pipelines.history import TIMESTAMP, join, request_values, spine_times
+from serving.contract.assembler import wanted_features
+from serving.contract.freshness import Status
+from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, Request, View
+from tests import oracles
+from tests.oracles import Joined, Row, Spine, as_of, rule_of, view_status
+from tests.pipelines.worlds import expected, instants, source, sources, spine_table, stored, told, write
+from tests.strategies import MOMENTS, OLD_MOMENTS, UNIT, histories, plans, spines
+
+NOON = 1_380_628_800_000_000
+DELAYS = View(
+    "delays", "delays", (JoinKey("origin", "origin", "String"),), (Field("mean", "Float32"),), UNIT, "created_timestamp"
+)
+PLAN = Plan("s", "p", (DELAYS,), (Field("hour", "Int64"),), (), (Column("mean", Feature("delays", "mean")),))
+
+
+@st.composite
+def worlds(draw):
+    plan = draw(plans())
+    moments = draw(st.sampled_from([MOMENTS, OLD_MOMENTS]))
+    past = draw(histories(plan, moments))
+    for view in stored(plan):
+        if view.join_keys and draw(st.booleans()):
+            past[view.stored_as] += [_of_nobody(draw, row) for row in past[view.stored_as][:2]]
+    return plan, past, draw(spines(plan, moments))
+
+
+def _of_nobody(draw, row: Row) -> Row:
+    """The same row with a null in its key."""
+    place = draw(st.integers(0, len(row.key) - 1))
+    key = tuple(None if at == place else value for at, value in enumerate(row.key))
+    return Row(key, row.event, row.created, row.deleted, row.values, row.schema)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), st.booleans(), st.integers(1, 3), st.booleans())
+def test_the_join_is_its_slow_definition(world, by_day, files, every_feature):
+    plan, past, spine = world
+    wanted = {view.name: view.fields for view in plan.views} if every_feature else wanted_features(plan)
+    with tempfile.TemporaryDirectory() as folder, patch.object(history, "wanted_features", lambda _: wanted):
+        for view in stored(plan):
+            write(Path(folder), view, past[view.stored_as], by_day=by_day, files=files)
+        found = join(plan, sources(Path(folder), plan), spine_table(plan, spine))
+    joined = oracles.join(spine, past, plan)
+    assert list(found) == [view.name for view in plan.views]
+    for view in plan.views:
+        assert told(found[view.name], wanted[view.name]) == expected(joined, view, wanted[view.name])
+        for row in joined:
+            event(row[view.name].status)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), st.integers(0, 4))
+def test_a_store_that_was_last_filled_earlier(world, steps):
+    plan, past, spine = world
+    read_at = np.array([row.at for row in spine], np.int64) - steps * UNIT
+    wanted = wanted_features(plan)
+    with tempfile.TemporaryDirectory() as folder:
+        for view in stored(plan):
+            write(Path(folder), view, past[view.stored_as])
+        found = join(plan, sources(Path(folder), plan), spine_table(plan, spine), read_at=read_at)
+    for view in plan.views:
+        rows = [{view.name: _filled(view, past, row, steps * UNIT)} for row in spine]
+        assert told(found[view.name], wanted[view.name]) == expected(rows, view, wanted[view.name])
+
+
+def _filled(view: View, past, row: Spine, ago: int) -> Joined:
+    key = tuple(row.keys[join_key.name] for join_key in view.join_keys)
+    used = as_of(past[view.stored_as], key, row.at - ago, rule_of(view))
+    status = view_status(used, row.at, rule_of(view))
+    nulls = (None,) * len(view.fields)
+    return Joined(status, used.values if used and status == "PRESENT" else nulls, used)
+
+
+def row(event_at: int, created: int, mean: float) -> Row:
+    return Row(("JFK",), event_at, created, False, (np.float32(mean),), DELAYS.fields)
+
+
+def test_many_rows_with_equal_times_are_settled_by_their_bytes(tmp_path: Path):
+    rng = np.random.default_rng(3)
+    rows = [
+        Row((f"{n % 500}",), NOON, NOON, False, (np.float32(v),), DELAYS.fields)
+        for n, v in enumerate(rng.random(2_000))
+    ]
+    write(tmp_path, DELAYS, rows, files=3)
+    spine = [Spine({"origin": f"{number}"}, NOON) for number in range(502)]
+    found = join(PLAN, sources(tmp_path, PLAN), spine_table(PLAN, spine))["delays"]
+    joined = oracles.join(spine, {"delays": rows}, PLAN)
+    assert told(found, DELAYS.fields) == expected(joined, DELAYS, DELAYS.fields)
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path: Path):
+    spine = spine_table(PLAN, [Spine({"origin": "JFK"}, NOON)])
+    with pytest.raises(SourceMissing, match="delays"):
+        join(PLAN, sources(tmp_path, PLAN), spine)
+
+
+def test_the_join_says_where_it_is(tmp_path: Path):
+    write(tmp_path, DELAYS, [])
+    seen = []
+    join(PLAN, sources(tmp_path, PLAN), spine_table(PLAN, []), report=lambda *told: seen.append(told))
+    assert seen == [("delays", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [("us", 1), ("ns", 1_000), ("ms", 0.001), ("s", 0.000_001)],
+)
+@pytest.mark.parametrize("zone", ["UTC", None, "America/New_York"])
+def test_times_of_any_precision_and_zone(tmp_path: Path, kind: str, unit: float, zone: str | None):
+    write(tmp_path, DELAYS, [row(NOON, NOON, 1.5)])
+    times = pa.array([int(NOON * unit)]).cast(pa.timestamp(kind, tz=zone))
+    spine = pa.table({TIMESTAMP: times, "origin": ["JFK"]})
+    found = join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"]
+    assert found.status.tolist() == [Status.PRESENT]
+    assert found.values(0).data.tolist() == [1.5]
+
+
+def test_nanoseconds_are_cut_towards_the_past():
+    times = pa.array([-1, 0, 999, 1_000]).cast(pa.timestamp("ns", tz="UTC"))
+    assert spine_times(pa.table({TIMESTAMP: times})).tolist() == [-1, 0, 0, 1]
+
+
+def test_times_beyond_any_calendar(tmp_path: Path):
+    write(tmp_path, DELAYS, [row(NOON, NOON, 1.5)])
+    spine = pa.table({TIMESTAMP: instants([2**62, -(2**62)]), "origin": ["JFK", "JFK"]})
+    found = join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"]
+    assert found.status.tolist() == [Status.STALE, Status.NOT_FOUND]
+
+
+TIMES = instants([NOON])
+
+
+@pytest.mark.parametrize(
+    ("spine", "column", "told"),
+    [
+        ({"origin": ["JFK"]}, "event_timestamp", "is absent"),
+        ({TIMESTAMP: [date(2013, 10, 1)], "origin": ["JFK"]}, "event_timestamp", "is date32"),
+        ({TIMESTAMP: ["2013-10-01"], "origin": ["JFK"]}, "event_timestamp", "is string"),
+        ({TIMESTAMP: [NOON], "origin": ["JFK"]}, "event_timestamp", "is int64"),
+        ({TIMESTAMP: pa.array([None], pa.timestamp("us")), "origin": ["JFK"]}, "event_timestamp", "is null in 1 rows"),
+        ({TIMESTAMP: pa.array([2**60]).cast(pa.timestamp("s")), "origin": ["JFK"]}, "event_timestamp", "beyond"),
+        ({TIMESTAMP: TIMES}, "origin", r"is absent; the spine has \['event_timestamp'\]"),
+        ({TIMESTAMP: TIMES, "origin": [4]}, "origin", "is int64 and is declared as string"),
+        ({TIMESTAMP: TIMES, "origin": [4.0]}, "origin", "is double and is declared as string"),
+        ({TIMESTAMP: TIMES, "origin": [b"JFK"]}, "origin", "is binary and is declared as string"),
+    ],
+)
+def test_a_spine_that_cannot_be_joined_is_told_why(tmp_path: Path, spine, column: str, told: str):
+    write(tmp_path, DELAYS, [])
+    with pytest.raises(SpineMismatch, match=told) as refused:
+        join(PLAN, {"delays": source(tmp_path, DELAYS)}, pa.table(spine))
+    assert refused.value.column == column
+
+
+def test_keys_may_be_dictionaries_large_or_all_null(tmp_path: Path):
+    write(tmp_path, DELAYS, [row(NOON, NOON, 1.5)])
+    for keys in (
+        pa.array(["JFK", "LGA"]).dictionary_encode(),
+        pa.array(["JFK", "LGA"], pa.large_string()),
+        pa.chunked_array([["JFK"], [], ["LGA"]], pa.string()),
+    ):
+        spine = pa.table({TIMESTAMP: instants([NOON, NOON]), "origin": keys})
+        found = join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"]
+        assert found.status.tolist() == [Status.PRESENT, Status.NOT_FOUND]
+    spine = pa.table({TIMESTAMP: instants([NOON]), "origin": pa.nulls(1)})
+    assert join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"].status.tolist() == [Status.NOT_FOUND]
+
+
+def test_request_inputs_of_a_spine():
+    spine = pa.table({"hour": pa.array([7, None], pa.int32())})
+    (values,) = request_values(PLAN, spine).values()
+    assert (values.data.dtype, values.data.tolist(), values.valid.tolist()) == (np.int64, [7, 0], [True, False])
+    with pytest.raises(SpineMismatch, match="'hour' is double and is declared as int64"):
+        request_values(PLAN, pa.table({"hour": [7.0]}))
+    with pytest.raises(SpineMismatch, match="'hour' is absent"):
+        request_values(PLAN, pa.table({"minute": [7]}))

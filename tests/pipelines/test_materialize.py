@@ -1,0 +1,368 @@
+"""Windows and watermarks: what a run takes, what waits, and that no failure loses a row."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from redis import Redis
+
+from pipelines import embedded, materialize, online
+from pipelines.errors import SourceMismatch, SourceMissing
+from pipelines.materialize import Window, newest_rows, plan_windows
+from pipelines.offline import History, Source
+from pipelines.online import OnlineWriter
+from pipelines.redis_connection import RedisUnreachable, connect
+from pipelines.state import Counts, State, Status
+from serving.contract.catalog import catalog_key, view_field
+from serving.contract.folders import Folders
+from serving.contract.instants import from_micros, to_micros
+from serving.contract.plan import Field, JoinKey, View
+from tests.oracles import Row, entity_key, merged, packed_row
+from tests.pipelines.worlds import source, write
+
+T0 = datetime(2013, 10, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SEEN = View(
+    "seen", "seen", (JoinKey("tail", "tail", "String"),), (Field("miles", "Int64"),), 0, "created_timestamp", "gone"
+)
+TRUE = msgspec.structs.replace(SEEN, name="true", stored_as="true", known_by="event_timestamp")
+
+
+def at(hours: float) -> datetime:
+    return T0 + hours * HOUR
+
+
+def row(tail: str, event: float, created: float, miles: int | None = 1, *, gone: bool = False) -> Row:
+    return Row((tail,), to_micros(at(event)), to_micros(at(created)), gone, (miles,), SEEN.fields)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+        yield state
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def store(redis: Redis) -> OnlineWriter:
+    return OnlineWriter(redis, "tests")
+
+
+class Project:
+    """One view's table, watermark and rows."""
+
+    def __init__(self, data: Path, state: State, redis: Redis, view: View = SEEN) -> None:
+        self.data, self.state, self.redis, self.view = data, state, redis, view
+
+    def write(self, *rows: Row) -> None:
+        write(self.data, self.view, rows)
+
+    def run(self, end: float, **options) -> Counts | None:
+        views = [(self.view, source(self.data, self.view))]
+        store = OnlineWriter(self.redis, "tests")
+        stored = store.definitions([self.view])
+        windows = plan_windows(self.state, "tests", views, end=at(end), stored=stored, **options)
+        return materialize.run(windows, store, self.state, "tests", clock=lambda: at(99)).get(self.view.name)
+
+    def held(self, tail: str = "N1") -> bytes | None:
+        return self.redis.hget(entity_key("tests", {"tail": ("String", tail)}), self.view.name)
+
+    @property
+    def watermark(self) -> datetime | None:
+        return self.state.watermark("tests", self.view.name)
+
+
+@pytest.fixture
+def project(tmp_path: Path, state: State, redis: Redis) -> Project:
+    return Project(tmp_path / "data", state, redis)
+
+
+@pytest.fixture
+def true_project(tmp_path: Path, state: State, redis: Redis) -> Project:
+    return Project(tmp_path / "data", state, redis, TRUE)
+
+
+def planned(state: State, **options) -> list[tuple[datetime | None, datetime, bool]]:
+    nowhere = Source("seen", Path("/none"), "event_timestamp", None)
+    return [(w.start, w.end, w.advance) for w in plan_windows(state, "tests", [(SEEN, nowhere)], **options)]
+
+
+def mark(state: State, watermark: datetime) -> None:
+    run = state.run_started("tests", "seen", "materialize", window_start=None, window_end=watermark, started_at=T0)
+    state.run_finished(run, Counts(), finished_at=T0, watermark=watermark)
+
+
+def test_the_first_window_begins_with_time_and_the_next_at_the_watermark(state: State):
+    assert planned(state, end=at(1)) == [(None, at(1), True)]
+    mark(state, at(1))
+    assert planned(state, end=at(2)) == [(at(1), at(2), True)]
+    assert planned(state, end=at(1)) == []
+    assert planned(state, end=at(0)) == []
+    assert planned(state, end=at(1), full=True) == [(None, at(1), True)]
+
+
+def test_a_window_that_leaves_a_gap_does_not_move_the_watermark(state: State):
+    assert planned(state, end=at(2), start=at(1)) == [(at(1), at(2), False)]
+    mark(state, at(1))
+    assert planned(state, end=at(3), start=at(2)) == [(at(2), at(3), False)]
+    assert planned(state, end=at(3), start=at(1)) == [(at(1), at(3), True)]
+    assert planned(state, end=at(3), start=at(0)) == [(at(0), at(3), True)]
+    assert planned(state, end=at(3), start=at(3)) == []
+
+
+def test_a_window_tells_what_it_is():
+    window = Window(SEEN, Source("seen", Path("/none"), "e", None), None, at(1), advance=True)
+    assert str(window) == "seen: (the beginning, 2013-10-01T13:00:00+00:00]"
+    window = Window(SEEN, Source("seen", Path("/none"), "e", None), at(0), at(1), advance=True)
+    assert str(window) == "seen: (2013-10-01T12:00:00+00:00, 2013-10-01T13:00:00+00:00]"
+
+
+def test_both_ends_of_a_window(project: Project):
+    project.write(row("N1", 0, 0), row("N2", 1, 1), row("N3", 2, 2))
+    assert project.run(1, start=at(0)) == Counts(read=1, written=1)
+    assert [project.held(tail) is not None for tail in ("N1", "N2", "N3")] == [False, True, False]
+    assert project.watermark is None
+
+
+def test_a_row_of_the_future_waits_and_arrives(project: Project):
+    early, forecast = row("N1", 0, 0, 1), row("N1", 3, 1, 2)
+    project.write(early, forecast)
+    assert project.run(2) == Counts(read=1, written=1, held_back=1)
+    assert project.held() == packed_row(early)
+    assert project.run(2.5) == Counts()
+    assert project.run(3) == Counts(read=1, written=1)
+    assert project.held() == packed_row(forecast)
+
+
+def test_a_row_that_is_known_later_waits(project: Project, true_project: Project):
+    known, backfill = row("N1", 0, 0, 1), row("N1", 1, 5, 2)
+    for each in (project, true_project):
+        each.write(known, backfill)
+        each.run(2)
+    assert project.held() == packed_row(known)
+    assert true_project.held() == packed_row(backfill), "a backfilled row counts from its event time"
+    project.run(5)
+    assert project.held() == packed_row(backfill)
+
+
+@pytest.mark.parametrize("view", [SEEN, TRUE])
+def test_a_late_row_reaches_the_store_if_it_is_the_newest(tmp_path, state, redis, view):
+    project = Project(tmp_path / "data", state, redis, view)
+    project.write(row("N1", 0, 0), row("N2", 4, 4))
+    project.run(5)
+    late, too_late = row("N1", 1, 6), row("N2", 3, 6)
+    project.write(late, too_late)
+    assert project.run(7) == Counts(read=2, written=1, skipped_older=1)
+    assert project.held("N1") == packed_row(late)
+    assert project.held("N2") == packed_row(row("N2", 4, 4))
+
+
+@pytest.mark.parametrize("view", [SEEN, TRUE])
+def test_a_correction_wins_and_a_tombstone_deletes(tmp_path, state, redis, view):
+    project = Project(tmp_path / "data", state, redis, view)
+    project.write(row("N1", 0, 0, 1))
+    project.run(1)
+    correction, gone = row("N1", 0, 2, None), row("N1", 3, 3, None, gone=True)
+    project.write(correction)
+    assert project.run(2) == Counts(read=1, written=1)
+    assert project.held() == packed_row(correction)
+    project.write(gone)
+    project.run(3)
+    assert project.held() == packed_row(gone)
+
+
+def test_a_run_that_is_repeated_writes_nothing(project: Project):
+    project.write(row("N1", 0, 0), row("N1", 1, 1), row("N2", 1, 1))
+    assert project.run(2) == Counts(read=3, written=2, skipped_older=1)
+    assert project.run(2) is None
+    assert project.run(2, full=True) == Counts(read=3, written=0, skipped_older=3)
+    assert project.watermark == at(2)
+
+
+def test_rows_with_a_null_key_are_nobodys(project: Project):
+    nobody = Row((None,), to_micros(at(0)), to_micros(at(0)), False, (1,), SEEN.fields)
+    project.write(nobody, row("N1", 0, 0))
+    assert project.run(1).written == 1
+    assert len(project.redis.keys()) == 2, "the catalog and N1"
+
+
+def test_keys_that_are_times(redis: Redis, store: OnlineWriter):
+    view = msgspec.structs.replace(SEEN, join_keys=(JoinKey("due", "due", "UnixTimestamp"),), deleted_field=None)
+    due = pa.array([to_micros(T0), None], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    times = np.array([to_micros(T0)] * 2)
+    history = History((due,), times, times, np.zeros(2, bool), (pa.array([1, 2], pa.int64()),))
+    keys, rows = newest_rows(view, history, "tests")
+    assert keys == [entity_key("tests", {"due": ("UnixTimestamp", to_micros(T0))})]
+    assert store.write(view, keys, rows) == 1
+
+
+def test_every_run_is_noted(project: Project, state: State):
+    project.write(row("N1", 0, 0))
+    project.run(1)
+    project.run(3, start=at(2))
+    last, first = state.runs("tests", "seen")
+    assert (first.verb, first.window_start, first.window_end) == ("materialize", None, at(1))
+    assert (first.status, first.counts, first.error) == (Status.DONE, Counts(read=1, written=1), None)
+    assert (last.window_start, last.window_end, last.counts) == (at(2), at(3), Counts())
+    assert project.watermark == at(1)
+
+
+def test_the_window_is_told_before_it_is_done(project: Project, state: State, store: OnlineWriter):
+    project.write()
+    windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(1))
+    told = []
+    materialize.run(windows, store, state, "tests", clock=lambda: T0, report=lambda *item: told.append(item))
+    assert told == [(str(windows[0]), 0, 1)]
+
+
+def test_a_bad_table_is_refused_before_anything_is_written(project: Project, state: State, redis: Redis):
+    with pytest.raises(SourceMissing, match="seen"):
+        project.run(1)
+    (project.data / "seen").mkdir(parents=True)
+    bad = pa.table(
+        {"event_timestamp": [T0], "created_timestamp": [T0], "tail": ["N1"], "miles": ["far"], "gone": [False]}
+    )
+    pq.write_table(bad, project.data / "seen" / "part.parquet")
+    with pytest.raises(SourceMismatch, match="'miles'.*string.*int64"):
+        project.run(1)
+    assert redis.keys() == []
+    assert project.watermark is None
+    assert [(run.status, run.error.partition(":")[0]) for run in state.runs("tests")] == [
+        (Status.FAILED, "SourceMismatch"),
+        (Status.FAILED, "SourceMissing"),
+    ]
+
+
+def test_a_run_registers_what_its_view_means(project: Project, redis: Redis):
+    project.write()
+    project.run(1)
+    assert msgspec.json.decode(redis.hget(catalog_key("tests"), view_field("seen")), type=View) == SEEN
+
+
+def many(rows: int) -> list[Row]:
+    return [row(f"N{number % (rows - 100)}", 0, number / rows, number) for number in range(rows)]
+
+
+def state_of(redis: Redis) -> dict[bytes, bytes]:
+    keys = [key for key in redis.scan_iter(count=10_000) if not key.startswith(b"skewless:")]
+    pipe = redis.pipeline(transaction=False)
+    for key in keys:
+        pipe.hget(key, "seen")
+    return dict(zip(keys, pipe.execute(), strict=True))
+
+
+def oracle(rows: Sequence[Row]) -> dict[object, bytes]:
+    return merged((entity_key("tests", {"tail": ("String", one.key[0])}), packed_row(one)) for one in rows)
+
+
+def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State, monkeypatch):
+    rows = many(1_000)
+    write(tmp_path / "data", SEEN, rows)
+    folders = Folders(tmp_path / "state")
+    views = [(SEEN, source(tmp_path / "data", SEEN))]
+    monkeypatch.setattr(online, "_ROWS_A_CALL", 10)
+    windows = plan_windows(state, "tests", views, end=at(9))
+    run_calls, calls = OnlineWriter._run, []
+
+    def dying(self, *args):
+        calls.append(args)
+        if len(calls) == 3:
+            os.kill(server.pid, signal.SIGKILL)
+        return run_calls(self, *args)
+
+    with embedded.running(folders) as server, closing(connect(server.url)) as client:
+        monkeypatch.setattr(OnlineWriter, "_run", dying)
+        with pytest.raises(RedisUnreachable, match=r"unix://.*valkey\.sock"):
+            materialize.run(windows, OnlineWriter(client, "tests"), state, "tests", clock=lambda: T0)
+        monkeypatch.undo()
+    assert len(calls) == 3
+    assert state.watermark("tests", "seen") is None
+    assert state.runs("tests")[0].status == Status.FAILED
+    with embedded.running(folders) as server, closing(connect(server.url)) as client:
+        materialize.run(
+            plan_windows(state, "tests", views, end=at(9)),
+            OnlineWriter(client, "tests"),
+            state,
+            "tests",
+            clock=lambda: T0,
+        )
+        assert state_of(client) == oracle(rows)
+    assert state.watermark("tests", "seen") == at(9)
+
+
+def test_a_socket_that_nobody_listens_on(tmp_path: Path, state: State):
+    write(tmp_path, SEEN, [row("N1", 0, 0)])
+    windows = plan_windows(state, "tests", [(SEEN, source(tmp_path, SEEN))], end=at(1))
+    dead = OnlineWriter(Redis.from_url("redis://me:secret@127.0.0.1:1/2"), "tests")
+    with pytest.raises(RedisUnreachable, match="redis://127.0.0.1:1/2") as refused:
+        materialize.run(windows, dead, state, "tests", clock=lambda: T0)
+    assert "secret" not in str(refused.value)
+    assert "secret" not in (state.runs("tests")[0].error or "")
+
+
+SLOWLY = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from redis import Redis
+from pipelines import materialize, online
+from pipelines.state import State
+from tests.pipelines import test_materialize as here
+from tests.pipelines.worlds import source
+
+online._ROWS_A_CALL = online._CALLS_A_TRIP = 2
+state, url, data = State(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+windows = materialize.plan_windows(state, "tests", [(here.SEEN, source(data, here.SEEN))], end=here.at(9))
+store = online.OnlineWriter(Redis.from_url(url), "tests")
+materialize.run(windows, store, state, "tests", clock=lambda: here.T0)
+"""
+
+
+def test_a_run_that_is_killed_is_run_again(tmp_path: Path, redis: Redis, redis_url: str):
+    rows = many(20_000)
+    write(tmp_path / "data", SEEN, rows)
+    state_url = f"sqlite:///{tmp_path / 'state.db'}"
+    command = [sys.executable, "-c", SLOWLY, state_url, redis_url, str(tmp_path / "data")]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    last = time.monotonic() + 60
+    while redis.dbsize() < 100:
+        assert process.poll() is None
+        assert time.monotonic() < last
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert 100 <= redis.dbsize() < 19_900, "it was to die on the way"
+    with closing(State(state_url)) as state:
+        assert state.watermark("tests", "seen") is None
+        assert [run.status for run in state.runs("tests")] == [Status.RUNNING]
+        views = [(SEEN, source(tmp_path / "data", SEEN))]
+        windows = plan_windows(state, "tests", views, end=at(9))
+        done = materialize.run(windows, OnlineWriter(redis, "tests"), state, "tests", clock=lambda: T0)
+        assert state_of(redis) == oracle(rows)
+        assert 0 < done["seen"].written < len(rows)
+        assert state.watermark("tests", "seen") == at(9)
+
+
+def test_the_clock_is_the_callers(project: Project, state: State):
+    project.write()
+    project.run(1)
+    assert state.runs("tests")[0].finished_at == at(99)
+    assert from_micros(to_micros(at(99))) == at(99)

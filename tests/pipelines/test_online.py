@@ -1,0 +1,175 @@
+"""Writing under newest-wins and reading back, on a real Valkey, single and as a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from unittest.mock import patch
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis, RedisCluster
+
+from pipelines import online
+from pipelines.online import OnlineWriter
+from pipelines.redis_connection import RedisUnreachable, address, connect
+from pipelines.valkey_process import free_port
+from serving.contract.online import Lookup
+from serving.contract.plan import Field, JoinKey, View
+from serving.contract.row import fingerprint
+from tests.oracles import entity_key, merged
+from tests.pipelines.test_redis_connection import server, until
+from tests.serving.contract.material import packed
+from tests.strategies import MOMENTS, rows
+
+SCHEMA = (Field("mean", "Float32"), Field("gate", "String"))
+OTHER = (Field("mean", "Float64"),)
+VIEW = View("delays", "delays", (JoinKey("origin", "origin", "String"),), SCHEMA, 0, "created_timestamp")
+
+
+def key(number: int) -> bytes:
+    return entity_key("tests", {"origin": ("String", f"A{number}")})
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[OnlineWriter]:
+    with closing(Redis.from_url(redis_url)) as client:
+        yield OnlineWriter(client, "tests")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[RedisCluster]:
+    """Three nodes in one: all slots on one server that speaks the cluster's protocol."""
+    options = ("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--cluster-port", str(free_port()))
+    with server(tmp_path_factory.mktemp("cluster"), *options) as port:
+        with Redis(port=port) as node:
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+            until(lambda: node.cluster("INFO")["cluster_state"] == "ok")
+        with closing(connect(f"redis+cluster://127.0.0.1:{port}")) as client:
+            yield client
+
+
+WRITES = st.lists(
+    st.tuples(st.integers(0, 4), st.one_of(rows(SCHEMA, MOMENTS), rows(OTHER, MOMENTS))), min_size=1, max_size=25
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(writes=WRITES, a_call=st.integers(1, 4), a_trip=st.integers(1, 3), calls=st.integers(1, 3))
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster, kind, writes, a_call, a_trip, calls):
+    client = cluster if kind == "cluster" else Redis.from_url(redis_server.url)
+    client.flushall()
+    store = OnlineWriter(client, "tests")
+    keys = [key(entity) for entity, _ in writes]
+    packed_rows = [packed(row.schema, [row])[0] for _, row in writes]
+    size = -(-len(writes) // calls)
+    with patch.object(online, "_ROWS_A_CALL", a_call), patch.object(online, "_CALLS_A_TRIP", a_trip):
+        for start in range(0, len(writes), size):
+            store.write(VIEW, keys[start : start + size], packed_rows[start : start + size])
+        lookups = [Lookup(key(entity), (b"delays", b"other")) for entity in range(6)]
+        replies = store.read(lookups)
+    left = merged(zip(keys, packed_rows, strict=True))
+    assert [reply[0] for reply in replies] == [left.get(key(entity)) for entity in range(6)]
+    assert {reply[1] for reply in replies} == {None}
+    if kind == "single":
+        client.close()
+
+
+def test_it_counts_the_rows_that_won(store: OnlineWriter):
+    old, new = packed(SCHEMA, [row(1.0, 1), row(2.0, 2)])
+    assert store.write(VIEW, [key(1), key(1), key(2)], [new, old, old]) == 2
+    assert store.write(VIEW, [key(1), key(2)], [new, new]) == 1
+    assert store.write(VIEW, [], []) == 0
+
+
+def row(mean: float, time: int):
+    from tests.oracles import Row
+
+    return Row((), time, time, False, (np.float32(mean), None), SCHEMA)
+
+
+def test_more_rows_than_one_call_takes(store: OnlineWriter):
+    number = online._ROWS_A_CALL * online._CALLS_A_TRIP + 3
+    (one,) = packed(SCHEMA, [row(1.0, 1)])
+    keys = [key(entity) for entity in range(number)]
+    assert store.write(VIEW, keys, [one] * number) == number
+    assert store.read([Lookup(name, (b"delays",)) for name in keys]) == [[one]] * number
+    assert store.read([]) == []
+
+
+def test_keys_and_rows_must_be_pairs(store: OnlineWriter):
+    with pytest.raises(ValueError, match="zip"):
+        store.write(VIEW, [key(1)], [])
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_a_schema_is_found_by_its_fingerprint(redis_url, cluster, kind):
+    client = cluster if kind == "cluster" else Redis.from_url(redis_url)
+    store = OnlineWriter(client, "tests")
+    store.prepare(VIEW)
+    assert store.schema(fingerprint(SCHEMA)) == SCHEMA
+    assert store.schema(fingerprint(OTHER)) is None
+    assert OnlineWriter(client, "others").schema(fingerprint(SCHEMA)) is None
+    if kind == "single":
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://me:secret@127.0.0.1:1/3", "redis://127.0.0.1:1/3"),
+        ("rediss://:secret@127.0.0.1:1", "rediss://127.0.0.1:1/0"),
+        ("unix:///no/such.sock?password=secret&db=2", "unix:///no/such.sock"),
+    ],
+)
+def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str):
+    with closing(Redis.from_url(url)) as client:
+        store = OnlineWriter(client, "tests")
+        assert address(client) == told
+        for use in (
+            lambda: store.prepare(VIEW),
+            lambda: store.register(VIEW),
+            lambda: store.definitions([VIEW]),
+            lambda: store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)])),
+            lambda: store.read([Lookup(key(1), (b"delays",))]),
+            lambda: store.schema(b"1234"),
+        ):
+            with pytest.raises(RedisUnreachable, match="skewless up") as refused:
+                use()
+            assert refused.value.url == told
+            assert "secret" not in str(refused.value)
+
+
+def test_what_the_server_refuses_is_told(store: OnlineWriter, redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        client.set(key(1), "no hash")
+    with pytest.raises(RedisUnreachable, match="WRONGTYPE"):
+        store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)]))
+
+
+def test_a_cluster_that_lost_a_slot_is_told(cluster: RedisCluster):
+    store = OnlineWriter(cluster, "tests")
+    assert address(cluster).startswith("redis+cluster://127.0.0.1:")
+    with Redis(port=int(address(cluster).rpartition(":")[2])) as node:
+        node.execute_command("CLUSTER", "DELSLOTSRANGE", "0", "16383")
+        try:
+            until(lambda: node.cluster("INFO")["cluster_state"] == "fail")
+            with pytest.raises(RedisUnreachable, match=r"redis\+cluster://"):
+                store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)]))
+        finally:
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+
+
+def test_a_view_is_introduced_once_and_registered_anew(store: OnlineWriter):
+    assert store.definitions([VIEW]) == {VIEW.stored_as: None}
+    store.introduce(VIEW)
+    longer = msgspec.structs.replace(VIEW, ttl_us=VIEW.ttl_us + 1)
+    store.introduce(longer)
+    assert store.definitions([VIEW]) == {VIEW.stored_as: VIEW}
+    store.register(longer)
+    assert store.definitions([VIEW]) == {VIEW.stored_as: longer}
+    assert store.definitions([]) == {}

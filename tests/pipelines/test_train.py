@@ -1,0 +1,104 @@
+"""Training: by time, the same again for the same set, and told plainly where there is nothing to learn."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import train, training_set
+from pipelines.errors import NotTrained, SpineMismatch
+from pipelines.train import Split, evaluate, told, trained
+from pipelines.training_set import TrainingSet, labelled
+from tests.pipelines import learned
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory) -> TrainingSet:
+    folder = tmp_path_factory.mktemp("train")
+    learned.write_tables(folder / "data")
+    return learned.trained(folder / "set", folder / "data")
+
+
+def test_the_same_set_gives_the_same_model(opened: TrainingSet):
+    files = [opened.folder / name for name in (train.MODEL, train.REPORT)]
+    first = [learned.digest_of(file) for file in files]
+    for gone in files:
+        gone.unlink()
+        train.run(opened, learned.LABEL, learned.SPLIT, learned.PARAMETERS, rounds=60)
+        assert [learned.digest_of(file) for file in files] == first
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_does_not_matter(opened: TrainingSet, tmp_path: Path, threads: int):
+    mine = TrainingSet(Path(shutil.copytree(opened.folder, tmp_path / "set")))
+    parameters = learned.PARAMETERS | {"num_threads": threads}
+    train.run(mine, learned.LABEL, learned.SPLIT, parameters, rounds=60)
+    theirs, ours = (trained(folder)[0].model_to_string() for folder in (opened.folder, mine.folder))
+    assert ours.partition("\nparameters:")[0] == theirs.partition("\nparameters:")[0]
+
+
+def test_a_model_that_is_there_is_not_trained_again(opened: TrainingSet, monkeypatch: pytest.MonkeyPatch):
+    def busy(*_) -> None:
+        raise AssertionError("it trains")
+
+    monkeypatch.setattr(train, "fit", busy)
+    report = trained(opened.folder)[1]
+    assert train.run(opened, learned.LABEL, learned.SPLIT, learned.PARAMETERS, rounds=60) == report
+    with pytest.raises(AssertionError, match="it trains"):
+        train.run(opened, learned.LABEL, learned.SPLIT, learned.PARAMETERS, rounds=61)
+
+
+def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
+    booster, report = trained(opened.folder)
+    test, labels = labelled(opened.between(learned.SPLIT.test, learned.SPLIT.end), learned.LABEL)
+    assert evaluate(labels, np.asarray(booster.predict(opened.matrix(test)))) == report.metrics
+    assert (booster.num_trees(), report.label) == (report.rounds, "late")
+    assert booster.feature_name() == ["mean", "departures", "age", "hour", "swell"]
+    train_rows, _ = labelled(opened.between(learned.SPLIT.start, learned.SPLIT.validate), learned.LABEL)
+    assert report.rows == len(train_rows) < len(opened.between(learned.SPLIT.start, learned.SPLIT.validate))
+    assert report.metrics["auc"] > 0.6
+    assert told(report.metrics).startswith("AUC 0.")
+
+
+def test_metrics():
+    found = evaluate(np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.1, 0.8, 0.2, 0.4]))
+    assert found == pytest.approx({"rows": 4, "auc": 0.75, "logloss": 0.612192, "constant_logloss": 0.693147}, abs=1e-6)
+
+
+def test_what_is_not_trained_is_told(tmp_path: Path):
+    with pytest.raises(NotTrained, match="run `skewless train` first"):
+        trained(tmp_path)
+
+
+def test_a_window_without_both_classes_is_refused_and_the_old_model_stays(opened: TrainingSet):
+    split, later = learned.SPLIT, learned.SPLIT.end + timedelta(days=9)
+    before = learned.digest_of(opened.folder / train.MODEL)
+    with pytest.raises(SpineMismatch, match=r"'late' must be 0 in some and 1 in others of the 0 labelled rows"):
+        train.run(opened, "late", Split(split.start, split.validate, split.end, later), learned.PARAMETERS)
+    with pytest.raises(SpineMismatch, match="'later' is absent"):
+        train.run(opened, "later", split, learned.PARAMETERS)
+    with pytest.raises(SpineMismatch, match="'hour' must be 0 in some"):
+        train.run(opened, "hour", split, learned.PARAMETERS)
+    assert learned.digest_of(opened.folder / train.MODEL) == before
+
+
+def test_a_kill_between_the_two_files_leaves_nothing_to_publish(opened: TrainingSet, tmp_path: Path, monkeypatch):
+    folder = tmp_path / "set"
+    training_set.run(learned.definitions(opened.folder.parent / "data"), learned.spine(), folder)
+    mine = TrainingSet(folder)
+    (folder / train.REPORT).write_text("of another model")
+
+    def dies(path: Path, content: bytes) -> None:
+        if path.name == train.REPORT:
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+
+    monkeypatch.setattr(train, "write_file", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(mine, learned.LABEL, learned.SPLIT, learned.PARAMETERS, rounds=5)
+    with pytest.raises(NotTrained):
+        trained(folder)
