@@ -81,7 +81,7 @@ def run(
         if promote:
             champion(models, name, newest)
         return Published(models / name / newest, same.manifest, made=False, conversion_gap=gap)
-    version = version or _next(newest)
+    version = _next(newest) if version is None else version
     if not _VERSION.fullmatch(version):
         raise InvalidBundle(str(models / name / version), f"{version!r} is not a version like 1.2.0")
     folder = models / name / version
@@ -142,7 +142,7 @@ def narrowed(booster: lgb.Booster) -> lgb.Booster:
             exact = np.array(line.removeprefix("threshold=").split(), np.float64)
             with np.errstate(over="ignore"):  # beyond float32 is its infinity, rounded down like any other
                 near = exact.astype(np.float32)
-            down = np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near)
+                down = np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near)
             line = "threshold=" + " ".join(repr(float(value)) for value in down)
         lines.append(line)
     return lgb.Booster(model_str="\n".join(_without_sizes(lines)))
@@ -211,13 +211,16 @@ def _demand_equal(
 
 
 def baseline(training_set: TrainingSet, table: pa.Table) -> Mapping[str, Mapping[str, object]]:
-    """The distribution of each model input: rows, share of nulls (NaN), and the values at 21 even quantiles."""
+    """The distribution of each model input: rows, share of nulls (NaN), and the values at 21 even quantiles.
+
+    Quantiles are values that occurred, so that an infinite one does no harm; JSON has it as null.
+    """
     matrix = training_set.matrix(table)
     found: dict[str, Mapping[str, object]] = {}
     for index, column in enumerate(training_set.plan.columns):
         values = matrix[:, index]
         there = values[~np.isnan(values)]
-        quantiles = np.quantile(there, np.linspace(0, 1, 21)).tolist() if len(there) else []
+        quantiles = np.quantile(there, np.linspace(0, 1, 21), method="inverted_cdf").tolist() if len(there) else []
         found[column.name] = {
             "rows": len(values),
             "null_share": 1 - len(there) / len(values) if len(values) else 0.0,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+# Before Feast, which makes every metric of the process a file on disk that all tests would share.
+import prometheus_client.values  # noqa: F401
 import pytest
 
 from tests.postgres import postgres, postgres_url
@@ -16,3 +18,4 @@ __all__ = ["postgres", "postgres_url", "redis_server", "redis_url"]
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SKEWLESS_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)  # Feast sets it when it is imported

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from serving.contract.assembler import wanted_features
 from serving.contract.errors import ContractMismatch
 from serving.contract.plan import Difference, Field, Plan, View, differences
 from serving.contract.row import Schema, fingerprint
@@ -65,6 +66,7 @@ def parse_schema(data: bytes) -> Schema:
 def confirm(plan: Plan, catalog: Mapping[bytes, bytes | None]) -> None:
     """Whether every view of the plan means the same in the store. Raises: ContractMismatch, naming each difference."""
     found = []
+    used = wanted_features(plan)
     for view in plan.views:
         entry = catalog.get(view_field(view.stored_as))
         try:
@@ -72,6 +74,6 @@ def confirm(plan: Plan, catalog: Mapping[bytes, bytes | None]) -> None:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             found.append(Difference(view.stored_as, "the definition", "readable", "written by another version"))
             continue
-        found += differences(view, stored)
+        found += differences(view, stored, used[view.name])
     if found:
         raise ContractMismatch(plan.name, tuple(str(difference) for difference in found))

@@ -234,10 +234,10 @@ class Difference:
         return f"{self.view}: {self.what} was {self.trained} in training and is {self.stored} in the store"
 
 
-def differences(trained: View, stored: View | None) -> list[Difference]:
-    """What would make a value of `trained` (from a bundle) mean something else in the store.
+def differences(trained: View, stored: View | None, used: tuple[Field, ...]) -> list[Difference]:
+    """What would make one of the `used` features of `trained` (from a bundle) mean something else in the store.
 
-    Features that only the store has do not matter: they may have been added since.
+    Other features do not matter: they may have been added or removed since.
     """
     name = trained.stored_as
     if stored is None:
@@ -254,6 +254,6 @@ def differences(trained: View, stored: View | None) -> list[Difference]:
     types = {field.name: field.dtype for field in stored.fields}
     return found + [
         Difference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"))
-        for field in trained.fields
+        for field in used
         if types.get(field.name) != field.dtype
     ]

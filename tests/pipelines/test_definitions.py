@@ -190,7 +190,7 @@ def test_online_views_by_name(store: FeatureStore):
 
 
 def test_an_unknown_service_is_refused(store: FeatureStore):
-    with pytest.raises(InvalidPlan, match="'fuller'.*run `skewless apply`"):
+    with pytest.raises(InvalidPlan, match=r"'fuller'.*run `skewless apply`"):
         compile_service(store, "fuller", DATA)
 
 
@@ -206,7 +206,7 @@ def test_the_store_says_what_makes_a_row_known(tmp_path: Path):
     tagged = view("ages", tags={"known_by": "event_timestamp"})
     assert view_of(config, tagged, tagged.projection).known_by == "event_timestamp"
     wrong = view("ages", tags={"known_by": "arrival"})
-    with pytest.raises(InvalidPlan, match="'ages'.*known_by is 'arrival', not created_timestamp or event_timestamp"):
+    with pytest.raises(InvalidPlan, match=r"'ages'.*known_by is 'arrival', not created_timestamp or event_timestamp"):
         view_of(config, wrong, wrong.projection)
 
 
@@ -220,11 +220,6 @@ REFUSED = {
         [view("v", FeastField(name="mean", dtype=Float32, tags={"default": "none"}))],
         InvalidPlan,
         "'mean'.*default is 'none', which is not a number",
-    ),
-    "a default that no float32 holds": (
-        [view("v", FeastField(name="mean", dtype=Float32, tags={"default": "nan"}))],
-        InvalidPlan,
-        "default of column 'v__mean' is not a finite float32",
     ),
     "a remote file": (
         [view("v", source=table("v", path="s3://bucket/v", s3_endpoint_override="http://localhost"))],
@@ -296,8 +291,7 @@ def test_a_function_that_cannot_be_traced_is_refused(tmp_path: Path):
 
 
 def test_one_request_input_has_one_type(tmp_path: Path):
-    source = "def calm(*, mean, hour):\n    return {'swell': mean}\nstorm = calm\n"
-    source += "def storm(*, mean, hour):\n    return {'swell': mean}\n"
+    source = "".join(f"def {name}(*, mean, hour):\n    return {{'swell': mean}}\n" for name in ("calm", "storm"))
     storm = on_demand("storm", FeastField(name="hour", dtype=Float64))
-    with pytest.raises(InvalidPlan, match="'storm'.*'hour' is declared as Int64 and Float64"):
+    with pytest.raises(InvalidPlan, match=r"'storm'.*'hour' is declared as Int64 and Float64"):
         tried(tmp_path, source, on_demand("calm"), storm)

@@ -54,19 +54,29 @@ def test_an_exception_leaves_what_was(tmp_path: Path, make, before: bool):
     if before:
         folder.mkdir()
         (folder / "a").write_text("1")
-    with pytest.raises(KeyboardInterrupt), make(folder) as building:
-        (building / "b").write_text("2")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with make(folder) as building:
+            (building / "b").write_text("2")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert (seen(folder) if before else folder.exists()) == ({"a": "1"} if before else False)
     assert list(tmp_path.iterdir()) == [folder] * before
 
 
 def test_a_new_folder_never_takes_anothers_place(tmp_path: Path):
     folder = tmp_path / "1.0.0"
-    with pytest.raises(FileExistsError, match=r"1\.0\.0"), new_folder(folder) as mine:
-        (mine / "a").write_text("mine")
-        with new_folder(folder) as quicker:
-            (quicker / "a").write_text("theirs")
+
+    def slow() -> None:
+        with new_folder(folder) as mine:
+            (mine / "a").write_text("mine")
+            with new_folder(folder) as quicker:
+                (quicker / "a").write_text("theirs")
+
+    with pytest.raises(FileExistsError, match=r"1\.0\.0"):
+        slow()
     assert seen(folder) == {"a": "theirs"}
     assert list(tmp_path.iterdir()) == [folder]
 

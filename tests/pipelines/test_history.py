@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pipelines import history
@@ -18,7 +18,7 @@ from pipelines.errors import SourceMissing, SpineMismatch
 from pipelines.history import TIMESTAMP, join, request_values, spine_times
 from serving.contract.assembler import wanted_features
 from serving.contract.freshness import Status
-from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, Request, View
+from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
 from tests import oracles
 from tests.oracles import Joined, Row, Spine, as_of, rule_of, view_status
 from tests.pipelines.worlds import expected, instants, source, sources, spine_table, stored, told, write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from datetime import UTC
 
@@ -47,7 +48,7 @@ def test_enough_rows_at_busy_instants_or_all_there_are(counts: list[int], rows: 
 def test_the_instants_are_spread_over_the_whole_spine():
     found = moments(spine([10] * 100), 200)
     assert (found[0].at, found[-1].at) == (from_micros(NOON), from_micros(NOON + 99 * MINUTE))
-    gaps = Counter(round((b.at - a.at).total_seconds() / 60) for a, b in zip(found, found[1:], strict=False))
+    gaps = Counter(round((b.at - a.at).total_seconds() / 60) for a, b in itertools.pairwise(found))
     assert sum(len(moment.rows) for moment in found) == 200
     assert set(gaps) <= {5, 6}
 

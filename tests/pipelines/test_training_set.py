@@ -142,7 +142,7 @@ def test_a_spine_that_cannot_be_read_is_told_why(tmp_path: Path):
     with pytest.raises(SpineMismatch, match=r"'event_timestamp' is absent; the spine has \['at'\]"):
         read_spine(tmp_path, NOON, NOON)
     pq.write_table(pa.table({TIMESTAMP: [date(2013, 10, 1)]}), tmp_path / "a.parquet")
-    with pytest.raises(SpineMismatch, match="is date32.*must be a timestamp"):
+    with pytest.raises(SpineMismatch, match=r"is date32.*must be a timestamp"):
         read_spine(tmp_path, NOON, NOON)
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from serving.contract.assembler import wanted_features
 from serving.contract.catalog import (
     catalog_key,
     confirm,
@@ -84,3 +85,10 @@ def test_a_view_out_of_the_catalog_is_the_view_that_was_put_in():
 def test_rows_stay_good_for_as_long_as_a_writer_would_write_them_again(change: dict[str, object], same: bool):
     assert same_rows(but(AIRCRAFT, **change), AIRCRAFT) is same
     assert not same_rows(AIRCRAFT, None)
+
+
+def test_features_that_the_model_does_not_use_may_come_and_go():
+    used = wanted_features(PLAN)
+    slim = [but(view, fields=(Field("unrelated", "Int64"), *used[view.name])) for view in PLAN.views]
+    assert any(len(used[view.name]) < len(view.fields) for view in PLAN.views)
+    confirm(PLAN, {key: value for view in slim for key, value in view_entry(view).items()})

@@ -236,7 +236,7 @@ def test_a_view_is_found_by_its_name_in_the_plan():
 def test_each_difference_is_named_and_nothing_else(stored, told):
     import re
 
-    found = [str(difference) for difference in differences(AIRCRAFT, stored)]
+    found = [str(difference) for difference in differences(AIRCRAFT, stored, AIRCRAFT.fields)]
     assert len(found) == len(told)
     assert all(re.search(pattern, text) for pattern, text in zip(told, found, strict=True))
 
