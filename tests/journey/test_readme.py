@@ -87,7 +87,7 @@ def test_the_blocks_of_the_readme_run(reader: Reader) -> None:
 
 
 def test_every_verb_is_in_the_readme() -> None:
-    verbs = {name for name in re.findall(r"skewless ([a-z][a-z-]+)", README)}
+    verbs = set(re.findall(r"skewless ([a-z][a-z-]+)", README))
     ours = {
         (command.name or command.callback.__name__).replace("_", "-")
         for group in app.registered_groups
