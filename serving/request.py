@@ -17,6 +17,7 @@ from serving.contract.plan import Plan
 from serving.contract.row import Values
 from serving.contract.types import value_type
 from serving.errors import InvalidRequest, MalformedBody
+from serving.json_constants import constants, escaped
 from serving.rfc3339 import parse_instant
 from serving.scalars import PARSE, SAMPLES, Json, Refused, as_values
 
@@ -57,6 +58,8 @@ class RequestReader:
         try:
             parsed = orjson.loads(body)
         except orjson.JSONDecodeError as error:
+            if named := constants(body):
+                raise InvalidRequest(named[:MAX_ERRORS]) from None
             raise MalformedBody(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
         if not isinstance(parsed, dict):
             _refuse("", "must be an object with `rows`")
@@ -130,11 +133,6 @@ class RequestReader:
 def sample_row(plan: Plan) -> dict[str, Json]:
     """A row that fits the plan, of an entity that hardly exists: to show how a request looks."""
     return {field.name: SAMPLES[field.dtype] for field in fields_of(plan)}
-
-
-def escaped(name: str) -> str:
-    """A name as one token of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _refuse(pointer: str, reason: str) -> NoReturn:

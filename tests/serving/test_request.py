@@ -13,7 +13,8 @@ from serving.contract.plan import Field, JoinKey, Plan, View
 from serving.contract.row import Values
 from serving.contract.types import NAMES, value_type
 from serving.errors import InvalidRequest
-from serving.request import RequestReader, escaped, sample_row
+from serving.json_constants import escaped
+from serving.request import RequestReader, sample_row
 from serving.rfc3339 import instant_text, parse_instant
 from serving.scalars import SAMPLES, to_json
 

@@ -174,10 +174,20 @@ def test_several_errors_are_listed_together(live: Live):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff", b'{"rows": [{"hour": NaN}]}', b'{"rows": [Infinity]}', b"[" * 5000, b'"\\ud800"'],
+    [b"", b"{", b"\xff", b'{"rows": [{"hour": NaN}]', b'{"rows": [Infinity}', b"[" * 5000, b'"\\ud800"'],
 )
 def test_what_is_not_json_is_told_so(live: Live, body: bytes):
     assert_problem(live.client.post(PREDICT, content=body, headers=JSON), 400, "malformed-body")
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_lacks_is_pointed_at(live: Live, constant: str):
+    body = f'{{"rows": [{{"origin": "NaN", "tailnum": "N1", "hour": 1}}, {{"a/b": [1, {constant}]}}]}}'
+    answer = live.client.post(PREDICT, content=body.encode(), headers=JSON)
+    assert_problem(answer, 422, "invalid-request")
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == "/rows/1/a~1b/1"
+    assert constant in error["detail"]
 
 
 def test_a_name_twice_is_refused(live: Live):
