@@ -122,5 +122,6 @@ class SkewlessRetrievalJob(RetrievalJob):
 
 
 def _series(column: pa.ChunkedArray) -> pd.Series:
-    series: pd.Series = column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
+    mapper = _NULLABLE.get if column.null_count else None
+    series: pd.Series = column.to_pandas(types_mapper=mapper, maps_as_pydicts="strict")
     return series

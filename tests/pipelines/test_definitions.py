@@ -12,7 +12,7 @@ from feast import Field as FeastField
 from feast.data_format import DeltaFormat
 from feast.infra.offline_stores.redshift_source import RedshiftSource
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Bool, Float32, Float64, Int64, String, UnixTimestamp
+from feast.types import Array, Bool, Float32, Float64, Int64, PdfBytes, String, UnixTimestamp
 
 from pipelines.definitions import compile_service, compile_view, source_of, stored_views, view_of
 from pipelines.errors import Untraceable
@@ -211,10 +211,15 @@ def test_the_store_says_what_makes_a_row_known(tmp_path: Path):
 
 
 REFUSED = {
-    "an unsupported type": (
+    "a list for a model": (
         [view("v", FeastField(name="many", dtype=Array(Int64)))],
+        InvalidPlan,
+        r"'v__many' is a Array\(Int64\); models take numbers",
+    ),
+    "a type that Feast itself cannot store": (
+        [view("v", FeastField(name="many", dtype=Array(PdfBytes)))],
         UnsupportedType,
-        "feature 'many'.*one of Feast's scalar types",
+        r"'many' has type 'Array\(PdfBytes\)'",
     ),
     "a default that is no number": (
         [view("v", FeastField(name="mean", dtype=Float32, tags={"default": "none"}))],
