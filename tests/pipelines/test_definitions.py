@@ -12,12 +12,12 @@ from feast import Field as FeastField
 from feast.data_format import DeltaFormat
 from feast.infra.offline_stores.redshift_source import RedshiftSource
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Bool, Float32, Float64, Int64, PdfBytes, String, UnixTimestamp
+from feast.types import Array, Bool, Float32, Float64, Int64, String, UnixTimestamp
 
 from pipelines.definitions import compile_service, compile_view, source_of, stored_views, view_of
 from pipelines.errors import Untraceable
 from pipelines.offline import Source
-from serving.contract.errors import InvalidPlan, UnsupportedType
+from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Request
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
@@ -215,11 +215,6 @@ REFUSED = {
         [view("v", FeastField(name="many", dtype=Array(Int64)))],
         InvalidPlan,
         r"'v__many' is a Array\(Int64\); models take numbers",
-    ),
-    "a type that Feast itself cannot store": (
-        [view("v", FeastField(name="many", dtype=Array(PdfBytes)))],
-        UnsupportedType,
-        r"'many' has type 'Array\(PdfBytes\)'",
     ),
     "a default that is no number": (
         [view("v", FeastField(name="mean", dtype=Float32, tags={"default": "none"}))],
