@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from feast.data_source import DataSource
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
 from feast.feature_view_projection import FeatureViewProjection
 from feast.field import Field as FeastField
+from feast.types import Array, FeastType, Set, Struct
 
 from pipelines.offline import Source
 from pipelines.tracing import Function, digest, load_functions, trace
@@ -35,7 +37,7 @@ from serving.contract.plan import (
     check,
 )
 from serving.contract.transforms import reference
-from serving.contract.types import type_numbered
+from serving.contract.types import value_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,16 @@ def parquet(name: str, source: DataSource | None) -> FileSource:
 
 
 def _dtype(field: FeastField) -> str:
-    number: int = field.dtype.to_value_type().value
-    return type_numbered(number, feature=field.name).name
+    return value_type(_spelling(field.dtype), feature=field.name).name
+
+
+def _spelling(kind: FeastType) -> str:
+    """Feast's type as the contract spells it. Feast itself leaves the names of a struct's fields bare."""
+    if isinstance(kind, Struct):
+        return f"Struct({{{', '.join(f'{json.dumps(name)}: {_spelling(one)}' for name, one in kind.fields.items())}}})"
+    if isinstance(kind, Array | Set):
+        return f"{type(kind).__name__}({_spelling(kind.base_type)})"
+    return str(kind)
 
 
 def _column(source: Feature | Computed, field: FeastField) -> Column:

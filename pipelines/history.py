@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.offline import History, Source, cast, micros, read_history
 from pipelines.progress import Report, quiet
+from pipelines.value_messages import packable
 from serving.contract.assembler import Admitted, admit, wanted_features
 from serving.contract.freshness import MISSING, Micros
 from serving.contract.plan import Field, JoinKey, Plan, View
@@ -124,21 +125,35 @@ def sort_rows(view: View, history: History, codes: Places) -> Places:
 
 
 def _packed(view: View, history: History) -> list[bytes]:
-    rows = Layout(view.fields).encode(history.event, history.created, history.deleted, history.columns)
-    return [row[_BYTES_AFTER_SCHEMA:] for row in rows]
+    return [row[_BYTES_AFTER_SCHEMA:] for row in packed_rows(view, history)]
+
+
+def packed_rows(view: View, history: History) -> list[bytes]:
+    """The rows of a history as the online store holds them. Raises: SourceMismatch."""
+    columns = [
+        packable(view.stored_as, field.name, value_type(field.dtype), column)
+        for field, column in zip(view.fields, history.columns, strict=True)
+    ]
+    return Layout(view.fields).encode(history.event, history.created, history.deleted, columns)
 
 
 def rows_at(view: View, history: History, places: Places, wanted: Sequence[Field]) -> Rows:
-    """The `wanted` features of the rows at `places`; -1 is an entity without a row."""
+    """The `wanted` features of the rows at `places`; -1 is an entity without a row. Raises: SourceMismatch."""
     found = places >= 0
     event = np.full(len(places), MISSING, np.int64)
     created, deleted = event.copy(), np.zeros(len(places), bool)
     event[found], created[found] = history.event[places[found]], history.created[places[found]]
     deleted[found] = history.deleted[places[found]]
-    picks = pa.array(places, mask=~found)
+    used, back = np.unique(places[found], return_inverse=True)
+    picks = np.zeros(len(places), np.int64)
+    picks[found] = back
     held = dict(zip(view.fields, history.columns, strict=True))
-    columns = tuple(column_values(value_type(field.dtype), held[field].take(picks)) for field in wanted)
-    return Rows(event, created, deleted, columns)
+    columns = []
+    for field in wanted:
+        kind = value_type(field.dtype)
+        column = packable(view.stored_as, field.name, kind, held[field].take(pa.array(used)))
+        columns.append(column_values(kind, column.take(pa.array(picks, mask=~found))))
+    return Rows(event, created, deleted, tuple(columns))
 
 
 def entity_codes(view: View, history: History) -> Places:

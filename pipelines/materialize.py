@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.arrivals import files_since
-from pipelines.history import entity_codes, sort_rows
+from pipelines.history import entity_codes, packed_rows, sort_rows
 from pipelines.offline import History, Source, read_history
 from pipelines.online import OnlineWriter
 from pipelines.progress import Report, quiet
@@ -25,7 +25,6 @@ from serving.contract.freshness import Flags
 from serving.contract.instants import to_micros
 from serving.contract.keys import EntityKeys, KeyValue
 from serving.contract.plan import View
-from serving.contract.row import Layout
 
 Clock = Callable[[], datetime]
 VERB = "materialize"
@@ -141,7 +140,7 @@ def newest_rows(view: View, history: History, project: str) -> tuple[list[bytes]
     newest = history.take(order[last])
     keys = EntityKeys(project, [key.key for key in view.join_keys], [key.dtype for key in view.join_keys])
     encoded = keys.encode_rows([key_values(key) for key in newest.keys], len(newest))
-    rows = Layout(view.fields).encode(newest.event, newest.created, newest.deleted, newest.columns)
+    rows = packed_rows(view, newest)
     pairs = [(key, row) for key, row in zip(encoded, rows, strict=True) if key is not None]
     return [key for key, _ in pairs], [row for _, row in pairs]
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from pipelines.column_types import as_texts, holds, holds_value, natural
 from pipelines.errors import SourceMismatch, SourceMissing
 from serving.contract.freshness import Flags, Micros
 from serving.contract.plan import View
-from serving.contract.types import value_type
+from serving.contract.types import ValueType, value_type
 
 _EPOCH = date(1970, 1, 1)
 _DAY_US = 86_400_000_000
@@ -80,7 +81,8 @@ def _later(partitions: Sequence[str], last: int) -> bool:
 @dataclass(frozen=True, slots=True)
 class History:
     """Rows of a view, in no order: join keys, times in microseconds, tombstone flags, and the view's features
-    in its order as Arrow columns.
+    in its order as Arrow columns. Those that rows hold as Feast's Value messages are as the table has them, and
+    `packable` turns the few that are used into bytes.
     """
 
     keys: tuple[pa.Array, ...]
@@ -109,26 +111,26 @@ def read_history(view: View, source: Source, files: Sequence[Path]) -> History:
 
     Raises: SourceMismatch naming the column that is absent or of a wrong type, or a row without event time.
     """
-    wanted = {key.key: value_type(key.dtype).arrow for key in view.join_keys}
-    wanted |= {field.name: value_type(field.dtype, feature=field.name).arrow for field in view.fields}
+    wanted = {key.key: value_type(key.dtype) for key in view.join_keys}
+    wanted |= {field.name: value_type(field.dtype, feature=field.name) for field in view.fields}
     if view.deleted_field:
-        wanted[view.deleted_field] = pa.bool_()
+        wanted[view.deleted_field] = value_type("Bool")
     stored = {name: source.column(name) for name in wanted}
     times = [source.timestamp_field]
     times += [source.created_timestamp_column] if source.created_timestamp_column else []
     if not files:
-        empty = {name: pa.array([], kind) for name, kind in wanted.items()}
+        empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in wanted.items()}
         none = np.zeros(0, np.int64)
         return _history(view, empty, none, none)
-    kinds: dict[str, pa.DataType | None] = {stored[name]: kind for name, kind in wanted.items()}
+    kinds: dict[str, ValueType | None] = {stored[name]: kind for name, kind in wanted.items()}
     table = _read(source.view, files, kinds | dict.fromkeys(times))
-    columns = {name: cast(source.view, stored[name], table.column(stored[name]), kind) for name, kind in wanted.items()}
+    columns = {name: feature(source.view, stored[name], table.column(stored[name]), wanted[name]) for name in wanted}
     event = micros(source.view, times[0], table.column(times[0]))
     created = micros(source.view, times[-1], table.column(times[-1])) if len(times) > 1 else event
     return _history(view, columns, event, created)
 
 
-def _read(view: str, files: Sequence[Path], kinds: Mapping[str, pa.DataType | None]) -> pa.Table:
+def _read(view: str, files: Sequence[Path], kinds: Mapping[str, ValueType | None]) -> pa.Table:
     """The columns of `kinds` of all files, in declared types where the files differ; None is declared for a time.
 
     The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
@@ -144,10 +146,10 @@ def _read(view: str, files: Sequence[Path], kinds: Mapping[str, pa.DataType | No
         for column, kind in kinds.items():
             if column in fragment.physical_schema.names:
                 stored = fragment.physical_schema.field(column).type
-                if kind is not None and not _holds(kind, stored):
-                    raise SourceMismatch(view, column, f"is {stored} and is declared as {kind} (in {fragment.path})")
+                if kind is not None and not holds_value(kind, stored):
+                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {fragment.path})")
                 found[column].add(stored)
-    schema = pa.schema([pa.field(column, _common(stored, kinds[column])) for column, stored in found.items()])
+    schema = pa.schema([pa.field(name, _common(view, name, stored, kinds[name])) for name, stored in found.items()])
     if any(held.field(column.name).type != column.type for column in schema):
         dataset = ds.dataset(paths, format="parquet", schema=schema)
     try:
@@ -156,12 +158,23 @@ def _read(view: str, files: Sequence[Path], kinds: Mapping[str, pa.DataType | No
         raise SourceMismatch(view, "*", f"does not have one type in all files ({error})") from error
 
 
-def _common(stored: set[pa.DataType], declared: pa.DataType | None) -> pa.DataType:
-    """The type to read a column in that files store in these types."""
+def _common(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
+    """The type to read a column in that files store in these types. Raises: SourceMismatch where there is none."""
     if len(stored) == 1:
         return next(iter(stored))
-    precise = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in stored)
-    return declared or pa.timestamp("ns" if precise else "us", tz="UTC")
+    if declared is None:
+        precise = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in stored)
+        return pa.timestamp("ns" if precise else "us", tz="UTC")
+    common = natural(declared)
+    if common is None or declared.name == "ZonedTimestamp":
+        listed = ", ".join(sorted(map(str, stored)))
+        raise SourceMismatch(view, name, f"must have one type in all files and has {listed}; rewrite the table")
+    return common
+
+
+def _differs(declared: ValueType, stored: pa.DataType) -> str:
+    shown = declared.name if declared.encoding == "value" else declared.arrow
+    return f"is {stored} and is declared as {shown}"
 
 
 def _history(view: View, columns: dict[str, pa.Array], event: Micros, created: Micros) -> History:
@@ -173,45 +186,34 @@ def _history(view: View, columns: dict[str, pa.Array], event: Micros, created: M
     return History(keys, event, created, deleted, tuple(columns[field.name] for field in view.fields))
 
 
-def cast(view: str, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+def feature(view: str, name: str, column: pa.ChunkedArray, kind: ValueType) -> pa.Array:
+    """A column of a table as a history keeps it: in the declared type, and where that is none of Arrow's (a list, map,
+    struct, ...) as the table has it. Raises: SourceMismatch.
+    """
+    if not holds_value(kind, column.type):
+        raise SourceMismatch(view, name, _differs(kind, column.type))
+    if kind.encoding == "value":
+        return _whole(column)
+    texts = as_texts(kind, _whole(column))
+    return cast(view, name, texts, kind.arrow)
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
+
+
+def cast(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.Array:
     """A column in the declared type, no value changed. Raises: SourceMismatch."""
-    whole = column.combine_chunks()
-    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
+    whole = _whole(column)
     if whole.type == kind:
         return whole
-    if not _holds(kind, whole.type):
+    if not holds(kind, whole.type):
         raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}")
     try:
         return whole.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}: {error}") from error
-
-
-def _holds(declared: pa.DataType, stored: pa.DataType) -> bool:
-    """Whether values of the type `stored` are values of `declared`. Arrow would cast far more: a text to the number
-    that it spells, a number to its text, a float64 to the nearest float32.
-    """
-    if pa.types.is_dictionary(stored):
-        return _holds(declared, stored.value_type)
-    if pa.types.is_null(stored):
-        return True
-    if pa.types.is_floating(declared):
-        return bool(pa.types.is_floating(stored) and stored.bit_width <= declared.bit_width)
-    if pa.types.is_timestamp(declared):
-        return bool(pa.types.is_timestamp(stored) or pa.types.is_date(stored))
-    return any(family(declared) and family(stored) for family in _FAMILIES)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    large = pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    return bool(large or pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
-
-
-_FAMILIES = (pa.types.is_integer, pa.types.is_boolean, _is_text, _is_bytes)
 
 
 def micros(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> Micros:

@@ -20,8 +20,9 @@ from serving.contract.plan import Field, Plan, Source, View
 Value = int | float | bool | str | bytes | np.float32 | np.float64 | None
 Key = tuple[str | bytes | int | None, ...]
 FEAST_NUMBERS = {"Bytes": 1, "String": 2, "Int32": 3, "Int64": 4, "UnixTimestamp": 8}
-TEXTS = {"Bytes", "String"}
 FORMATS = {"Int32": "<i", "Int64": "<q", "UnixTimestamp": "<q", "Bool": "<?"}
+FIXED = {*FORMATS, "Float32", "Float64"}
+"""All other types are bytes of any length: texts, and lists, maps and the like as the bytes of Feast's messages."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def bits(dtype: str, value: Value) -> bytes | None:
     """What two values must share to be the same; None for a null."""
     if value is None:
         return None
-    return text_bytes(value) if dtype in TEXTS else number_bytes(dtype, value)
+    return number_bytes(dtype, value) if dtype in FIXED else text_bytes(value)
 
 
 def packed_row(row: Row) -> bytes:
@@ -157,11 +158,11 @@ def packed_row(row: Row) -> bytes:
     for place, (field, value) in enumerate(zip(row.schema, row.values, strict=True)):
         if value is None:
             nulls[place // 8] |= 1 << (place % 8)
-        if field.dtype in TEXTS:
+        if field.dtype in FIXED:
+            fixed += number_bytes(field.dtype, value)
+        else:
             bodies += text_bytes(value)
             fixed += struct.pack("<I", len(bodies))
-        else:
-            fixed += number_bytes(field.dtype, value)
     return order + schema + flags + bytes(nulls) + fixed + bodies
 
 

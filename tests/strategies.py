@@ -34,6 +34,12 @@ def _float64(bits: int) -> np.float64:
     return np.frombuffer(struct.pack("<Q", bits), "<f8")[0]
 
 
+def _float_list(bits: list[int]) -> bytes:
+    """Feast's message of a list of floats: field 16, and in it field 1 with the floats as they are."""
+    raw = b"".join(struct.pack("<I", one) for one in bits)
+    return b"\x82\x01" + (bytes([len(raw) + 2, 0x0A, len(raw)]) + raw if raw else b"\x00")
+
+
 INSTANTS = st.one_of(st.sampled_from([-1, 0, 1, 1_356_998_400_000_001]), st.integers(YEAR_1900, YEAR_2100))
 """Microseconds from 1900 to 2100."""
 
@@ -54,7 +60,22 @@ _VALUES: dict[str, st.SearchStrategy[Value]] = {
     ),
     "Bool": st.booleans(),
     "UnixTimestamp": INSTANTS,
+    "Json": st.sampled_from(["null", "{}", '""', '{"é": [1, 2.5]}']),
+    "Uuid": st.uuids().map(str),
+    "TimeUuid": st.just("58e0a7d7-eebc-11d8-9669-0800200c9a66"),
+    "Decimal": st.sampled_from(["0", "-1.50", "1E+10"]),
+    "PdfBytes": st.just(b"%PDF-"),
+    "ImageBytes": st.binary(max_size=4),
+    "Array(Float32)": st.lists(st.sampled_from(FLOAT32_BITS), max_size=3).map(_float_list),
+    "Set(String)": st.sampled_from([b"\xba\x01\x00", b"\xba\x01\x05\x0a\x00\x0a\x01a"]),
+    "Array(Array(Int64))": st.sampled_from([b"\xd2\x02\x00", b"\xd2\x02\x09\x0a\x07\x72\x05\x0a\x03\x00\x01\x7f"]),
+    "Map": st.sampled_from([b"\xa2\x01\x00", b"\xa2\x01\x09\x0a\x07\x0a\x01a\x12\x02\x20\x07"]),
+    'Struct({"a": Int64})': st.sampled_from(
+        [b"\x92\x02\x09\x0a\x07\x0a\x01a\x12\x02\x20\x07", b"\x92\x02\x07\x0a\x05\x0a\x01a\x12\x00"]
+    ),
 }
+STORED = tuple(_VALUES)
+"""Types of stored features: the plain ones and some of every other shape, whose values are bytes of Feast's messages."""
 
 
 def values(dtype: str) -> st.SearchStrategy[Value]:
@@ -66,9 +87,11 @@ def names() -> st.SearchStrategy[str]:
     return st.one_of(st.text("abc", min_size=1, max_size=3), st.sampled_from(["délai", "遅延"]))
 
 
-def schemas(*, min_size: int = 0, max_size: int = 11) -> st.SearchStrategy[tuple[Field, ...]]:
+def schemas(
+    *, min_size: int = 0, max_size: int = 11, types: Sequence[str] = STORED
+) -> st.SearchStrategy[tuple[Field, ...]]:
     """Features of any types with names of their own; often more than eight, so that the null bitmap grows."""
-    fields = st.builds(Field, names(), st.sampled_from(NAMES))
+    fields = st.builds(Field, names(), st.one_of(st.sampled_from(NAMES), st.sampled_from(types)))
     return st.lists(fields, min_size=min_size, max_size=max_size, unique_by=lambda field: field.name).map(tuple)
 
 
@@ -127,7 +150,7 @@ def plans(draw: st.DrawFn) -> Plan:
         found.append(draw(views(f"v{place}", tuple(used), UNIT)))
     if found[0].join_keys and draw(st.booleans()):
         found.append(_aliased(found[0]))
-    request = draw(schemas(max_size=2))
+    request = draw(schemas(max_size=2, types=NAMES))
     numbers = [Feature(view.name, field.name) for view in found for field in view.fields if field.dtype in NUMBERS]
     sources = [*numbers, *(Request(field.name) for field in request if field.dtype in NUMBERS)]
     chosen = draw(st.permutations(sources))

@@ -1,4 +1,4 @@
-"""Feast's protobuf values as Arrow columns and back, for the types that rows can hold."""
+"""Feast's protobuf values as columns that rows take, and back."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ import pyarrow as pa
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 
+from pipelines.value_messages import FIELDS, REFUSALS, normalized
 from serving.contract.errors import InvalidInput
 from serving.contract.keys import KeyValue
 from serving.contract.row import Values
 from serving.contract.types import ValueType
 
-_FIELDS = {
-    "Bytes": "bytes_val",
-    "String": "string_val",
-    "Int32": "int32_val",
-    "Int64": "int64_val",
-    "Float64": "double_val",
-    "Float32": "float_val",
-    "Bool": "bool_val",
-    "UnixTimestamp": "unix_timestamp_val",
-}
 _SECOND = 1_000_000
+_ALIASES = {"map_val": "struct_val", "map_list_val": "struct_list_val"}
+"""Feast takes a map for a struct where it does not know the type."""
 NULL = Value()
 
 
@@ -38,8 +31,11 @@ def plain_values(name: str, kind: ValueType, values: Iterable[Value]) -> list[Ke
 
 
 def to_protos(kind: ValueType, values: Values) -> list[Value]:
-    """Feast's values; its times are whole seconds, so microseconds are cut."""
-    field = _FIELDS[kind.name]
+    """Feast's values; its times are whole seconds, so microseconds are cut. Raises: DecodeError (protobuf's own)."""
+    if kind.encoding == "value":
+        pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)
+        return [Value.FromString(datum) if there else NULL for datum, there in pairs]
+    field = FIELDS[kind.number]
     data: Sequence[object] = values.data.tolist()
     if kind.name == "UnixTimestamp":
         data = (values.data // _SECOND).tolist()
@@ -53,8 +49,13 @@ def _plain(name: str, kind: ValueType, value: Value) -> KeyValue | float | bool 
     held = value.WhichOneof("val")
     if held is None or held == "null_val":
         return None
-    if held != _FIELDS[kind.name]:
+    if held != FIELDS[kind.number] and _ALIASES.get(held) != FIELDS[kind.number]:
         raise InvalidInput(name, f"it holds a {held.removesuffix('_val')} and its type is {kind.name}")
+    if kind.encoding == "value":
+        try:
+            return normalized(kind, value)
+        except REFUSALS as error:
+            raise InvalidInput(name, f"it holds a value that is no {kind.name} ({error})") from error
     plain: KeyValue | float | bool = getattr(value, held)
     if kind.name != "UnixTimestamp":
         return plain

@@ -14,10 +14,10 @@ from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
 from pipelines.history import join, spine_column
 from pipelines.offline import Source
+from pipelines.value_answers import answer
 from serving.contract.assembler import wanted_features
 from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
-from serving.contract.record import to_arrow
 from serving.contract.types import value_type
 
 Reference = Feature | Computed
@@ -53,7 +53,7 @@ class Retrieval:
         for view, fields in wanted_features(self.plan).items():
             for place, field in enumerate(fields):
                 kind = value_type(field.dtype)
-                made[Feature(view, field.name)] = to_arrow(kind, admitted[view].values(place))
+                made[Feature(view, field.name)] = answer(kind, admitted[view].values(place))
         table = self.frame.table
         for column in self.plan.columns:
             table = table.append_column(column.name, made[column.source])  # type: ignore[index]

@@ -122,5 +122,13 @@ class SkewlessRetrievalJob(RetrievalJob):
 
 
 def _series(column: pa.ChunkedArray) -> pd.Series:
+    if _keyed(column.type):  # through NumPy the integers of a map or struct become floats where one is missing
+        return pd.Series(column.to_pylist(maps_as_pydicts="strict"), dtype=object)
     series: pd.Series = column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
     return series
+
+
+def _keyed(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _keyed(kind.value_type)
+    return bool(pa.types.is_map(kind) or pa.types.is_struct(kind))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from pipelines.feast_stores.proto_values import plain_values, to_protos
 from serving.contract.assembler import Admitted
-from serving.contract.errors import InvalidInput
+from serving.contract.errors import CorruptRow, InvalidInput
 from serving.contract.freshness import Micros
 from serving.contract.keys import EntityKeys
 from serving.contract.plan import DUMMY_ENTITY, Field, View
@@ -70,5 +71,12 @@ class ViewRead:
             found.event,
             status,
             tuple(admitted.feature_status(place) for place in places),
-            tuple(to_protos(value_type(self._wanted[place].dtype), admitted.values(place)) for place in places),
+            tuple(self._protos(place, admitted) for place in places),
         )
+
+    def _protos(self, place: int, admitted: Admitted) -> list[Value]:
+        field = self._wanted[place]
+        try:
+            return to_protos(value_type(field.dtype), admitted.values(place))
+        except DecodeError as error:
+            raise CorruptRow(self.view.stored_as, f"the value of {field.name} is no message of Feast") from error

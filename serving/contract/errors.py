@@ -1,7 +1,7 @@
 """What can go wrong between offline and online, as a tree.
 
 SkewlessError
-├── UnsupportedType      a feature's type has no packed form
+├── UnsupportedType      a feature's type is not supported where it is used
 ├── InvalidPlan          a feature service cannot be compiled
 ├── CorruptRow           the bytes of an online row do not decode
 ├── UnknownSchema        an online row's schema is not known to the reader
@@ -30,14 +30,15 @@ class SkewlessError(Exception):
 
 @dataclass(eq=False)
 class UnsupportedType(SkewlessError):
-    """`feature` has a type that has no packed form."""
+    """`feature` has a type that is not supported there."""
 
     feature: str
     dtype: str
 
     def __str__(self) -> str:
         return (
-            f"feature {self.feature!r} has type {self.dtype!r}, which cannot be stored; use one of Feast's scalar types"
+            f"feature {self.feature!r} has type {self.dtype!r}, which is not supported there; a stored feature takes any "
+            "value type of Feast, a join key, request input or transform only its plain scalar types"
         )
 
 

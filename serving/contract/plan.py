@@ -16,7 +16,7 @@ import msgspec
 
 from serving.contract.errors import InvalidPlan
 from serving.contract.freshness import KnownBy, Rule
-from serving.contract.types import value_type
+from serving.contract.types import plain_type, value_type
 
 _GREATEST_FLOAT32 = 3.4028234663852886e38
 DUMMY_ENTITY = ("__dummy_id", "")
@@ -24,7 +24,7 @@ DUMMY_ENTITY = ("__dummy_id", "")
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A named value of a Feast type (`Float32`, `Int64`, `String`, ...)."""
+    """A named value of a Feast type (`Float32`, `String`, `Array(Int64)`, ...: see `types`)."""
 
     name: str
     dtype: str
@@ -207,16 +207,16 @@ def _sources(plan: Plan) -> set[Source]:
     found: set[Source] = set()
     for view in plan.views:
         for key in view.join_keys:
-            value_type(key.dtype, feature=key.name)
+            plain_type(key.dtype, feature=key.name)
         for field in view.fields:
             value_type(field.dtype, feature=f"{view.name}:{field.name}")
             found.add(Feature(view.name, field.name))
     for field in plan.request:
-        value_type(field.dtype, feature=field.name)
+        plain_type(field.dtype, feature=field.name)
         found.add(Request(field.name))
     for transform in plan.transforms:
         for field in transform.outputs:
-            value_type(field.dtype, feature=f"{transform.name}:{field.name}")
+            plain_type(field.dtype, feature=f"{transform.name}:{field.name}")
             found.add(Computed(transform.name, field.name))
     return found
 

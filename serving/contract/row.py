@@ -8,7 +8,8 @@ Layout, little-endian unless said otherwise:
     flags     1  bit 0: tombstone
     nulls     n  one bit a feature, least significant first; 1 is null
     values       fixed-width values in schema order; a text's place holds the end offset of its bytes
-    bodies       the bytes of the texts, one after the other
+    bodies       the bytes of the texts, one after the other; those of a list, set, map, struct or zoned time are
+                 Feast's Value message, serialized deterministically
 
 Rows of one schema share the length of everything before `bodies`, so a batch decodes as one NumPy record array.
 """
@@ -146,7 +147,7 @@ class Layout:
     def _texts(
         self, view: str, rows: Sequence[bytes], records: NDArray[np.void], index: int, valid: Flags
     ) -> NDArray[np.object_]:
-        width, kind = self.record.itemsize, self.types[index]
+        width, utf8 = self.record.itemsize, self.types[index].encoding == "utf8"
         place = self.texts.index(index)
         ends = records[f"v{index}"].tolist()
         starts = records[f"v{self.texts[place - 1]}"].tolist() if place else [0] * len(rows)
@@ -157,7 +158,7 @@ class Layout:
                 raise CorruptRow(view, f"the text of {self.schema[index].name} ends outside of the row")
             body = row[width + start : width + end]
             try:
-                data[position] = body.decode() if kind.name == "String" else body
+                data[position] = body.decode() if utf8 else body
             except UnicodeDecodeError as error:
                 raise CorruptRow(view, f"the text of {self.schema[index].name} is not UTF-8") from error
         return data

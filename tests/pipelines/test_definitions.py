@@ -17,7 +17,7 @@ from feast.types import Array, Bool, Float32, Float64, Int64, String, UnixTimest
 from pipelines.definitions import compile_service, compile_view, source_of, stored_views, view_of
 from pipelines.errors import Untraceable
 from pipelines.offline import Source
-from serving.contract.errors import InvalidPlan, UnsupportedType
+from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Request
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
@@ -211,10 +211,10 @@ def test_the_store_says_what_makes_a_row_known(tmp_path: Path):
 
 
 REFUSED = {
-    "an unsupported type": (
+    "a list for a model": (
         [view("v", FeastField(name="many", dtype=Array(Int64)))],
-        UnsupportedType,
-        "feature 'many'.*one of Feast's scalar types",
+        InvalidPlan,
+        r"'v__many' is a Array\(Int64\); models take numbers",
     ),
     "a default that is no number": (
         [view("v", FeastField(name="mean", dtype=Float32, tags={"default": "none"}))],

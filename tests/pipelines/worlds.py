@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 
 from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
+from pipelines.value_answers import answer
 from serving.contract.assembler import Admitted
 from serving.contract.freshness import MISSING, Status
 from serving.contract.instants import from_micros
 from serving.contract.plan import Field, JoinKey, Plan, View
-from serving.contract.row import Values
-from tests.oracles import Joined, Row, Spine, bits
+from serving.contract.row import Values, column_values
+from serving.contract.types import value_type
+from tests.oracles import Joined, Row, Spine, Value, bits
 from tests.serving.contract.material import values_bits
 from tests.strategies import arrow_column
 
@@ -42,12 +44,17 @@ def table(view: View, rows: Sequence[Row]) -> pa.Table:
         key.key: arrow_column(key.dtype, [row.key[place] for row in rows]) for place, key in enumerate(view.join_keys)
     }
     for place, field in enumerate(view.fields):
-        columns[field.name] = arrow_column(field.dtype, [row.values[place] for row in rows])
+        columns[field.name] = _column(field.dtype, [row.values[place] for row in rows])
     if view.deleted_field:
         columns[view.deleted_field] = pa.array([row.deleted or None for row in rows], pa.bool_())
     columns["event_timestamp"] = instants([row.event for row in rows])
     columns["created_timestamp"] = instants([row.created for row in rows])
     return pa.table(columns)
+
+
+def _column(dtype: str, column: Sequence[Value]) -> pa.Array:
+    """A feature as a table has it: lists, maps and structs as Arrow's own, where the oracle has their messages."""
+    return answer(value_type(dtype), column_values(value_type(dtype), arrow_column(dtype, column)))
 
 
 def instants(micros: Sequence[int]) -> pa.Array:

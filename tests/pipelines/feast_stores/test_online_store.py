@@ -13,7 +13,7 @@ from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Array, Float32
+from feast.types import Float32
 from redis import Redis
 
 from pipelines import embedded
@@ -21,7 +21,7 @@ from pipelines.feast_stores import view_rows
 from pipelines.settings import Settings
 from pipelines.state import Counts, State
 from serving.contract.catalog import catalog_key, view_field
-from serving.contract.errors import InvalidInput, UnsupportedType
+from serving.contract.errors import InvalidInput
 from serving.contract.keys import EntityKeys
 from serving.contract.plan import Field as PlanField
 from serving.contract.plan import JoinKey, View
@@ -192,17 +192,6 @@ def test_rows_of_an_older_schema_stay_readable(project):
     assert event == NOW - HOUR
     assert (values["fuel"].float_val, values["crew"].WhichOneof("val")) == (1.5, None)
     assert online.online_read(store.config, view, [entity(None)]) == [(None, None)]
-
-
-def test_types_without_a_packed_form_are_refused_on_apply(project):
-    store = project.store()
-    told = store.get_feature_view("told")
-    listed = FeatureView(
-        name="listed", entities=[store.get_entity("aircraft")], schema=[Field(name="all", dtype=Array(Float32))],
-        source=told.batch_source,
-    )  # fmt: skip
-    with pytest.raises(UnsupportedType, match="'all'"):
-        store.apply([listed])
 
 
 def test_applying_again_changes_nothing_and_a_view_that_is_gone_leaves_nothing(project, redis):

@@ -36,7 +36,7 @@ def values_bits(dtype: str, values: Values) -> list[bytes | None]:
     for place, valid in enumerate(values.valid.tolist()):
         if kind.text:
             assert valid or values.data[place] is None
-            assert not valid or isinstance(values.data[place], str if dtype == "String" else bytes)
+            assert not valid or isinstance(values.data[place], str if kind.encoding == "utf8" else bytes)
             found.append(bits(dtype, values.data[place]) if valid else None)
         else:
             raw = values.data[place : place + 1].tobytes()

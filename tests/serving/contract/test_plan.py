@@ -158,7 +158,7 @@ def test_a_wrong_plan_is_refused_and_the_wrong_thing_named(wrong, told):
 @pytest.mark.parametrize(
     "wrong",
     [
-        with_aircraft(fields=(*AIRCRAFT.fields, Field("odd", "Map"))),
+        with_aircraft(fields=(*AIRCRAFT.fields, Field("odd", "Array(Map, Map)"))),
         with_aircraft(join_keys=(JoinKey("odd", "odd", "Map"),)),
         but(PLAN, request=(*PLAN.request, Field("odd", "Map"))),
         with_clock(outputs=(*CLOCK.outputs, Field("odd", "Map"))),

@@ -14,10 +14,10 @@ from serving.contract.keys import EntityKeys
 from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
 from serving.contract.record import Served, served_batch, served_schema, to_arrow
 from serving.contract.row import Rows, column_values
-from serving.contract.types import NAMES, value_type
+from serving.contract.types import value_type
 from tests.oracles import entity_key
 from tests.serving.contract.material import as_values, values_bits
-from tests.strategies import FLOAT32_BITS, INSTANTS, key_values, plans, values
+from tests.strategies import FLOAT32_BITS, INSTANTS, STORED, key_values, plans, values
 
 
 def through_parquet(batch: pa.RecordBatch) -> pa.Table:
@@ -26,7 +26,7 @@ def through_parquet(batch: pa.RecordBatch) -> pa.Table:
     return pq.read_table(sink)
 
 
-@given(st.data(), st.sampled_from(NAMES))
+@given(st.data(), st.sampled_from(STORED))
 def test_values_to_arrow_and_back_keep_every_bit(data, dtype):
     column = data.draw(st.lists(values(dtype), max_size=6))
     kept = as_values(dtype, column)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import ndonnx as ndx
 import numpy as np
 import pytest
@@ -10,11 +12,10 @@ from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
 from serving.contract.row import Values
 from serving.contract.transforms import TransformGraph, as_input, input_dtype, inputs_of, reference
-from serving.contract.types import NAMES
 from tests.oracles import model_value
 from tests.serving.contract.graphs import traced
 from tests.serving.contract.material import as_values
-from tests.strategies import NUMBERS, values
+from tests.strategies import NUMBERS, STORED, values
 
 FUNCTIONS = ("sin", "cos", "log", "exp", "tanh", "sqrt", "pow", "tan", "log1p", "atan")
 WAVE = Transform("wave", (("x", Request("x")),), tuple(Field(name, "Float32") for name in FUNCTIONS), "0" * 64)
@@ -172,12 +173,12 @@ def test_the_graph_of_another_plan_is_refused(request_fields, transform):
         TransformGraph(plan_of(transform, request=request_fields), graph)
 
 
-@pytest.mark.parametrize("dtype", NAMES)
+@pytest.mark.parametrize("dtype", STORED)
 def test_only_numbers_enter_a_transform(dtype):
     if dtype in NUMBERS:
         assert input_dtype(dtype, name="x") == ("f4" if dtype == "Float32" else "f8")
         return
-    with pytest.raises(InvalidPlan, match=f"{dtype} 'x'"):
+    with pytest.raises(InvalidPlan, match=re.escape(f"{dtype} 'x'")):
         input_dtype(dtype, name="x")
 
 
