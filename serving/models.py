@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from serving.contract.bundle import CHAMPION, open_bundle
+from serving.contract.bundle import CHAMPION, Bundle, open_bundle
 from serving.contract.catalog import confirm, view_field
 from serving.contract.errors import ContractMismatch, InvalidBundle, SkewlessError
 from serving.errors import ModelNotReady, UnknownModel
@@ -26,6 +26,7 @@ from serving.explanation import Explanation
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.store import Store
+from serving.tally import Tally
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _log = structlog.get_logger(__name__)
@@ -38,6 +39,8 @@ class Champion:
 
     predictor: Predictor
     explanation: Explanation
+    tally: Tally
+    defaults: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Models:
         files = await asyncio.to_thread(_seen, folder)
         if slot.candidate is None or slot.candidate.files != files:
             try:
-                candidate = Candidate(files, await asyncio.to_thread(_opened, folder, self._processor))
+                candidate = Candidate(files, await asyncio.to_thread(self._opened, folder))
             except SkewlessError as error:
                 return replace(self._refuse(name, slot, str(error)), candidate=Candidate(files, None))
             slot = replace(slot, candidate=candidate)
@@ -141,6 +144,12 @@ class Models:
             return self._refuse(name, slot, str(error))
         _log.info("champion_taken_up", model=name, version=version, exact=champion.predictor.bundle.exact)
         return Slot(champion, reason=None)
+
+    def _opened(self, folder: Path) -> Champion:
+        """A proven bundle, compiled. Raises: SkewlessError, OSError."""
+        predictor = Predictor(_proven(folder, self._processor))
+        tally = Tally(self._metrics, predictor.name, predictor.version, predictor.views)
+        return Champion(predictor, Explanation(predictor.plan), tally)
 
     def _refuse(self, name: str, slot: Slot, reason: str) -> Slot:
         if reason != slot.refused:
@@ -197,8 +206,8 @@ def _seen(folder: Path) -> Seen:
     return tuple(found)
 
 
-def _opened(folder: Path, processor: tuple[str, ...]) -> Champion:
-    """A proven bundle, compiled. Raises: SkewlessError, OSError."""
+def _proven(folder: Path, processor: tuple[str, ...]) -> Bundle:
+    """A bundle that is what its folder says. Raises: SkewlessError, OSError."""
     try:
         bundle = open_bundle(folder, processor)
     except (SkewlessError, OSError):
@@ -208,4 +217,4 @@ def _opened(folder: Path, processor: tuple[str, ...]) -> Champion:
     if (bundle.manifest.name, bundle.manifest.version) != (folder.parent.name, folder.name):
         told = f"{bundle.manifest.name} {bundle.manifest.version}"
         raise InvalidBundle(str(folder), f"its manifest says that it is {told}")
-    return Champion(Predictor(bundle), Explanation(bundle.plan))
+    return bundle
