@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,7 @@ _EXACT_SQUARES = float(2**106)
 Schemas = tuple[bytes | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """The model's input for n rows and what was found for them.
 
     `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (0xff where there

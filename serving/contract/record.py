@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +27,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 _SIGN = np.uint64(1 << 63)
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(NamedTuple):
     """One answered request of n rows as it waits to be logged: raw, since it is made on the request path.
 
     `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (see
