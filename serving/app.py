@@ -26,6 +26,8 @@ from serving.service import Service
 from serving.settings import Settings
 from serving.store import Store
 
+_COLLECT_AFTER = 50_000
+
 
 def now() -> int:
     """Microseconds since 1970-01-01 UTC, by the system's clock."""
@@ -99,6 +101,8 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
         # What lives now lives on: the collector need not walk it in the middle of a request.
         gc.collect()
         gc.freeze()
+        # Entries that wait to be logged would set it off all the time, and hold nothing that it could free.
+        gc.set_threshold(_COLLECT_AFTER, 20, 50)
         try:
             yield
         finally:

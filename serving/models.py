@@ -2,6 +2,8 @@
 
     <models>/<name>/<version>/    a bundle; immutable
     <models>/<name>/champion      the version that is served, as text; replaced atomically
+    <models>/<name>/on_store_failure   `reject` (as without the file) or `defaults`: what to answer while the online
+                                  store does not; with `defaults` every entity counts as not found
 
 A champion is taken up when its bundle has proven itself and the online store means the same by its features. A bad
 one never replaces a good one. One that is served and whose features come to mean something else stops answering.
@@ -29,6 +31,7 @@ from serving.store import Store
 from serving.tally import Tally
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+ON_STORE_FAILURE, REJECT, DEFAULTS = "on_store_failure", "reject", "defaults"
 _log = structlog.get_logger(__name__)
 Seen = tuple[tuple[str, int, int], ...]
 
@@ -112,10 +115,13 @@ class Models:
         slot = replace(seen, reason=await self._mismatch(seen))
         try:
             version = await asyncio.to_thread(champion_version, self._folder, name)
+            defaults = await asyncio.to_thread(defaults_on_failure, self._folder / name)
             if version == slot.version:
                 slot = replace(slot, refused=None, candidate=None)
             else:
                 slot = await self._taken_up(name, version, slot)
+            if slot.champion is not None and slot.champion.defaults != defaults:
+                slot = replace(slot, champion=replace(slot.champion, defaults=defaults))
         except SkewlessError as error:
             slot = self._refuse(name, slot, str(error))
         except OSError as error:
@@ -195,6 +201,15 @@ def champion_version(folder: Path, name: str) -> str:
     if not _NAME.fullmatch(version):
         raise InvalidBundle(str(file), f"{version[:40]!r} is no version")
     return version
+
+
+def defaults_on_failure(folder: Path) -> bool:
+    """Whether a model's policy for a store that does not answer is `defaults`. Raises: InvalidBundle, OSError."""
+    file = folder / ON_STORE_FAILURE
+    policy = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else REJECT
+    if policy not in (REJECT, DEFAULTS):
+        raise InvalidBundle(str(file), f"{policy[:40]!r} is no policy; write `{REJECT}` or `{DEFAULTS}`")
+    return policy == DEFAULTS
 
 
 def _seen(folder: Path) -> Seen:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ from serving.request import Ask, RequestReader
 from serving.served_log import Logged
 from serving.store import Store
 
+_LONGEST_INLINE_S = 0.005
+_MEASURED_ROWS, _MEASURED_RUNS = 32, 3
 Clock = Callable[[], int]
 """Microseconds since 1970-01-01 UTC, now."""
 
@@ -33,10 +37,14 @@ class Prediction:
 
 
 class Answer(NamedTuple):
-    """An answered request as the log wants it, and in full where the request asks for an explanation."""
+    """An answered request as the log wants it, and in full where the request asks for an explanation.
+
+    `unread`: the store did not answer, and the defaults were used.
+    """
 
     used: Used
     full: Prediction | None
+    unread: bool = False
 
 
 class Predictor:
@@ -54,11 +62,17 @@ class Predictor:
         self.online = OnlineRead(bundle.plan, bundle.assembler.wanted)
         self.views = self.online.views
         self.logged = Logged(self.name, self.version, self.plan, self.views)
+        self._run_s = _measured(bundle)
         self._decoder = None if bundle.plan.transforms else Decoder(bundle.assembler, self.views)
 
     def lookups(self, ask: Ask) -> tuple[list[Lookup], Places]:
         """What to ask of the store, and where each row's answers will be."""
         return self.online.ask(ask.entities, ask.rows)
+
+    def is_long(self, ask: Ask) -> bool:
+        """Whether scoring would keep other requests waiting for longer than a thread of its own costs."""
+        base, row = self._run_s
+        return base + row * ask.rows > _LONGEST_INLINE_S
 
     def learn(self, view: str, schema: Schema) -> None:
         """Make rows of `view` that were written with `schema` readable."""
@@ -92,6 +106,21 @@ class Predictor:
         return Prediction(Served(request_id, at, ask.entities, ask.request, views, matrix, scores), values)
 
 
+def _measured(bundle: Bundle) -> tuple[float, float]:
+    """Seconds that a run of the model takes, and those of each row: the shortest of some runs, which also warm it."""
+    took = []
+    for rows in (1, _MEASURED_ROWS):
+        matrix = np.zeros((rows, len(bundle.plan.columns)), np.float32)
+        times = []
+        for _ in range(_MEASURED_RUNS):
+            started = perf_counter()
+            bundle.scorer.score(matrix)
+            times.append(perf_counter() - started)
+        took.append(min(times))
+    row = max(0.0, (took[1] - took[0]) / (_MEASURED_ROWS - 1))
+    return max(0.0, took[0] - row), row
+
+
 async def answer(
     predictor: Predictor, store: Store, clock: Clock, request_id: str, ask: Ask, *, defaults: bool = False
 ) -> Answer:
@@ -104,15 +133,21 @@ async def answer(
     lookups, places = predictor.lookups(ask)
     try:
         replies = await store.read(lookups)
+        unread = False
     except StoreUnavailable:
         if not defaults:
             raise
+        unread = True
         replies = [[None] * len(lookup.fields) for lookup in lookups]
     at = clock() if ask.as_of is None else ask.as_of
     learned: set[tuple[str, str]] = set()
     while True:
         try:
-            return predictor.predict(request_id, ask, places, replies, at)
+            if predictor.is_long(ask):
+                found = await asyncio.to_thread(predictor.predict, request_id, ask, places, replies, at)
+            else:
+                found = predictor.predict(request_id, ask, places, replies, at)
+            return found._replace(unread=True) if unread else found
         except UnknownSchema as unknown:
             if (unknown.view, unknown.fingerprint) in learned:
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 from prometheus_client import Counter
 
@@ -20,6 +22,7 @@ class Tally:
         self._answered = metrics.requests.labels(model, "200")
         self._seconds = metrics.request_seconds.labels(model)
         self._rows = metrics.rows.labels(model, version)
+        self._waiting: list[bytes] = []
         # A status is labelled when it first occurs; those that never do are not told.
         self._statuses: dict[tuple[int, int], Counter] = {}
 
@@ -27,16 +30,21 @@ class Tally:
         """Count an answer."""
         self._answered.inc()
         self._seconds.observe(seconds)
-        rows = len(used.scores)
-        self._rows.inc(rows)
-        if rows == 1:
-            for key in enumerate(used.statuses):
-                self._status(key).inc()
+        if not self._views:
+            self._rows.inc(len(used.scores))
             return
-        statuses = np.frombuffer(used.statuses, np.uint8).reshape(rows, len(self._views))
-        for place in range(len(self._views)):
-            counts = np.bincount(statuses[:, place]).tolist()
-            for status, count in enumerate(counts):
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._count)
+        self._waiting.append(used.statuses)
+
+    def _count(self) -> None:
+        """Count rows and statuses of all answers since the last tick at once."""
+        waiting, self._waiting = b"".join(self._waiting), []
+        views = len(self._views)
+        statuses = np.frombuffer(waiting, np.uint8).reshape(-1, views)
+        self._rows.inc(len(statuses))
+        for place in range(views):
+            for status, count in enumerate(np.bincount(statuses[:, place]).tolist()):
                 if count:
                     self._status((place, status)).inc(count)
 

@@ -70,6 +70,8 @@ class PredictEndpoint:
         if ask.as_of is not None and not service.settings.allow_as_of:
             raise AsOfNotAllowed
         found = await answer(predictor, service.store, service.clock, asked_by, ask, defaults=champion.defaults)
+        if found.unread:
+            service.metrics.store_failures.inc()
         service.served_log.offer((predictor.logged, found.used))
         return found
 
