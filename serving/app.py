@@ -8,11 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from serving import logs
 from serving.api import health, models, predict, problems
+from serving.api.predict import PredictEndpoint
 from serving.api.request_ids import RequestIds
 from serving.contract.processor import processor_features
 from serving.metrics import Metrics
@@ -23,16 +26,33 @@ from serving.service import Service
 from serving.settings import Settings
 from serving.store import Store
 
+_COLLECT_AFTER = 50_000
+
 
 def now() -> int:
     """Microseconds since 1970-01-01 UTC, by the system's clock."""
     return time.time_ns() // 1_000
 
 
+class App(FastAPI):
+    """FastAPI with the hot route in front of it."""
+
+    def __init__(self, hot: PredictEndpoint, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        super().__init__(**given)
+        self._hot = hot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._hot.matches(scope):
+            await self._hot(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
     """The application; it opens its store, models and log when it starts. Raises: StoreUnavailable for a wrong URL."""
     service = _service(settings, clock)
-    app = FastAPI(
+    app = App(
+        PredictEndpoint(service),
         title="Skewless",
         summary="Predictions from features that are provably the training values.",
         version=version("skewless"),
@@ -41,7 +61,8 @@ def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(RequestIds)
-    for routes in (predict.routes, models.routes, health.routes):
+    app.include_router(predict.routes())
+    for routes in (models.routes, health.routes):
         app.include_router(routes(service))
     return app
 
@@ -80,6 +101,8 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
         # What lives now lives on: the collector need not walk it in the middle of a request.
         gc.collect()
         gc.freeze()
+        # Entries that wait to be logged would set it off all the time, and hold nothing that it could free.
+        gc.set_threshold(_COLLECT_AFTER, 20, 50)
         try:
             yield
         finally:

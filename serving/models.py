@@ -2,6 +2,8 @@
 
     <models>/<name>/<version>/    a bundle; immutable
     <models>/<name>/champion      the version that is served, as text; replaced atomically
+    <models>/<name>/on_store_failure   `reject` (as without the file) or `defaults`: what to answer while the online
+                                  store does not; with `defaults` every entity counts as not found
 
 A champion is taken up when its bundle has proven itself and the online store means the same by its features. A bad
 one never replaces a good one. One that is served and whose features come to mean something else stops answering.
@@ -18,7 +20,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from serving.contract.bundle import CHAMPION, open_bundle
+from serving.contract.bundle import CHAMPION, Bundle, open_bundle
 from serving.contract.catalog import confirm, view_field
 from serving.contract.errors import ContractMismatch, InvalidBundle, SkewlessError
 from serving.errors import ModelNotReady, UnknownModel
@@ -26,8 +28,10 @@ from serving.explanation import Explanation
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.store import Store
+from serving.tally import Tally
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+ON_STORE_FAILURE, REJECT, DEFAULTS = "on_store_failure", "reject", "defaults"
 _log = structlog.get_logger(__name__)
 Seen = tuple[tuple[str, int, int], ...]
 
@@ -38,6 +42,8 @@ class Champion:
 
     predictor: Predictor
     explanation: Explanation
+    tally: Tally
+    defaults: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +115,13 @@ class Models:
         slot = replace(seen, reason=await self._mismatch(seen))
         try:
             version = await asyncio.to_thread(champion_version, self._folder, name)
+            defaults = await asyncio.to_thread(defaults_on_failure, self._folder / name)
             if version == slot.version:
                 slot = replace(slot, refused=None, candidate=None)
             else:
                 slot = await self._taken_up(name, version, slot)
+            if slot.champion is not None and slot.champion.defaults != defaults:
+                slot = replace(slot, champion=replace(slot.champion, defaults=defaults))
         except SkewlessError as error:
             slot = self._refuse(name, slot, str(error))
         except OSError as error:
@@ -128,7 +137,7 @@ class Models:
         files = await asyncio.to_thread(_seen, folder)
         if slot.candidate is None or slot.candidate.files != files:
             try:
-                candidate = Candidate(files, await asyncio.to_thread(_opened, folder, self._processor))
+                candidate = Candidate(files, await asyncio.to_thread(self._opened, folder))
             except SkewlessError as error:
                 return replace(self._refuse(name, slot, str(error)), candidate=Candidate(files, None))
             slot = replace(slot, candidate=candidate)
@@ -141,6 +150,12 @@ class Models:
             return self._refuse(name, slot, str(error))
         _log.info("champion_taken_up", model=name, version=version, exact=champion.predictor.bundle.exact)
         return Slot(champion, reason=None)
+
+    def _opened(self, folder: Path) -> Champion:
+        """A proven bundle, compiled. Raises: SkewlessError, OSError."""
+        predictor = Predictor(_proven(folder, self._processor))
+        tally = Tally(self._metrics, predictor.name, predictor.version, predictor.views)
+        return Champion(predictor, Explanation(predictor.plan), tally)
 
     def _refuse(self, name: str, slot: Slot, reason: str) -> Slot:
         if reason != slot.refused:
@@ -188,6 +203,15 @@ def champion_version(folder: Path, name: str) -> str:
     return version
 
 
+def defaults_on_failure(folder: Path) -> bool:
+    """Whether a model's policy for a store that does not answer is `defaults`. Raises: InvalidBundle, OSError."""
+    file = folder / ON_STORE_FAILURE
+    policy = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else REJECT
+    if policy not in (REJECT, DEFAULTS):
+        raise InvalidBundle(str(file), f"{policy[:40]!r} is no policy; write `{REJECT}` or `{DEFAULTS}`")
+    return policy == DEFAULTS
+
+
 def _seen(folder: Path) -> Seen:
     """What tells whether a bundle's files changed: names, times of change in nanoseconds, sizes."""
     found = [(str(folder), 0, 0)]
@@ -197,8 +221,8 @@ def _seen(folder: Path) -> Seen:
     return tuple(found)
 
 
-def _opened(folder: Path, processor: tuple[str, ...]) -> Champion:
-    """A proven bundle, compiled. Raises: SkewlessError, OSError."""
+def _proven(folder: Path, processor: tuple[str, ...]) -> Bundle:
+    """A bundle that is what its folder says. Raises: SkewlessError, OSError."""
     try:
         bundle = open_bundle(folder, processor)
     except (SkewlessError, OSError):
@@ -208,4 +232,4 @@ def _opened(folder: Path, processor: tuple[str, ...]) -> Champion:
     if (bundle.manifest.name, bundle.manifest.version) != (folder.parent.name, folder.name):
         told = f"{bundle.manifest.name} {bundle.manifest.version}"
         raise InvalidBundle(str(folder), f"its manifest says that it is {told}")
-    return Champion(Predictor(bundle), Explanation(bundle.plan))
+    return bundle

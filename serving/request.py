@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import orjson
 
@@ -27,8 +26,7 @@ _MEMBERS = ("rows", "explain", "as_of")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A parsed request of `rows` rows: join keys and request inputs by name, column by column.
 
     `as_of` is in microseconds, None for now. `explain` asks for the features that were used.

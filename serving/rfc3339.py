@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 
 from serving.contract.freshness import Micros
 from serving.contract.instants import to_micros
 
+_SECOND = 1_000_000
 # What `fromisoformat` takes beyond RFC 3339 (weeks, missing parts) is refused; so is more than it can keep.
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -28,7 +30,13 @@ def parse_instant(text: str) -> int:
 
 def instant_text(micros: int) -> str:
     """RFC 3339, UTC, with a Z; with 6 decimals where the seconds are not whole."""
-    return instant_texts(np.array([micros], np.int64))[0]
+    seconds, rest = divmod(micros, _SECOND)
+    return f"{_second_text(seconds)}.{rest:06d}Z" if rest else f"{_second_text(seconds)}Z"
+
+
+@lru_cache(maxsize=16)
+def _second_text(seconds: int) -> str:
+    return str(np.datetime64(seconds, "s"))
 
 
 def instant_texts(times: Micros) -> list[str]:

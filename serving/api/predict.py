@@ -1,36 +1,101 @@
-"""`POST /v1/models/{name}/predict`: the hot route. It reads and writes its bytes itself."""
+"""`POST /v1/models/{name}/predict`: the hot route, answered in front of FastAPI, which only documents it."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from time import perf_counter
 
-import numpy as np
 import orjson
+import structlog
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from serving.api import problems
 from serving.api.body import read_body
 from serving.api.predict_schema import OPENAPI, RESPONSES
+from serving.api.request_ids import HEADER, request_id
 from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema
-from serving.contract.freshness import Status
 from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel
 from serving.models import Champion
-from serving.predictor import Prediction, answer
+from serving.predictor import Answer, answer
 from serving.rfc3339 import instant_text
-from serving.served_log import Entry
 from serving.service import Service
 
-_JSON = "application/json"
+_BEFORE, _AFTER = "/v1/models/", "/predict"
+_JSON = (b"content-type", b"application/json")
 _UNKNOWN = ""
-_STATUS_NAMES = tuple((int(status), status.name) for status in Status)
 _STORE_FAULTS = (StoreUnavailable, CorruptRow, UnknownSchema)
+_log = structlog.get_logger(__name__)
 
 
-def routes(service: Service) -> APIRouter:
-    """The route, bound to a service."""
+class PredictEndpoint:
+    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @staticmethod
+    def matches(scope: Scope) -> bool:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return False
+        path: str = scope["path"]
+        return path.endswith(_AFTER) and path.startswith(_BEFORE) and path.count("/") == 4
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        headers: dict[bytes, bytes] = {}
+        for key, value in scope["headers"]:
+            headers.setdefault(key, value)
+        name = scope["path"][len(_BEFORE) : -len(_AFTER)]
+        scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
+        try:
+            champion = self._service.models.champion(name)
+            found = await self._answer(champion, headers, receive, asked_by)
+            body = _body(champion, found)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bare 500, and logged
+            await self._failed(scope, receive, send, name, error, started)
+            return
+        champion.tally.answered(found.used, perf_counter() - started)
+        length = (b"content-length", b"%d" % len(body))
+        told = [length, _JSON, (HEADER, asked_by.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": told})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, champion: Champion, headers: dict[bytes, bytes], receive: Receive, asked_by: str) -> Answer:
+        service, predictor = self._service, champion.predictor
+        ask = predictor.reader.read(await read_body(headers, receive, service.settings.max_body_bytes))
+        if ask.as_of is not None and not service.settings.allow_as_of:
+            raise AsOfNotAllowed
+        found = await answer(predictor, service.store, service.clock, asked_by, ask, defaults=champion.defaults)
+        if found.unread:
+            service.metrics.store_failures.inc()
+        service.served_log.offer((predictor.logged, found.used))
+        return found
+
+    async def _failed(
+        self, scope: Scope, receive: Receive, send: Send, name: str, error: Exception, started: float
+    ) -> None:
+        metrics, request = self._service.metrics, Request(scope)
+        if isinstance(error, SkewlessError):
+            response = problems.response(request, error)
+        else:
+            _log.error("request_failed", path=scope["path"], request_id=scope["request_id"], exc_info=error)
+            response = problems.fault(request)
+        if isinstance(error, _STORE_FAULTS):
+            metrics.store_failures.inc()
+        # A label for each name that a caller makes up would never end.
+        model = _UNKNOWN if isinstance(error, UnknownModel) else name
+        metrics.requests.labels(model, str(response.status_code)).inc()
+        metrics.request_seconds.labels(model).observe(perf_counter() - started)
+        response.raw_headers.append((HEADER, scope["request_id"].encode()))
+        await response(scope, receive, send)
+
+
+def routes() -> APIRouter:
+    """What the document says of the route, and 405 for other methods."""
     router = APIRouter(tags=["predict"])
 
     @router.post(
@@ -41,59 +106,22 @@ def routes(service: Service) -> APIRouter:
         responses=RESPONSES,
         response_class=Response,
     )
-    async def predict(request: Request, name: str) -> Response:
-        started = perf_counter()
-        model, status = name, HTTPStatus.INTERNAL_SERVER_ERROR.value
-        try:
-            response = Response(await _predicted(service, request, name), media_type=_JSON)
-            status = response.status_code
-        except SkewlessError as error:
-            response = problems.response(request, error)
-            status = response.status_code
-            # A label for each name that a caller makes up would never end.
-            model = _UNKNOWN if isinstance(error, UnknownModel) else name
-            if isinstance(error, _STORE_FAULTS):
-                service.metrics.store_failures.inc()
-        finally:
-            service.metrics.requests.labels(model, str(status)).inc()
-            service.metrics.request_seconds.labels(model).observe(perf_counter() - started)
-        return response
+    async def predict(name: str) -> Response:
+        raise UnknownModel(name)  # only a name with a slash in it comes here: those of models have none
 
     return router
 
 
-async def _predicted(service: Service, request: Request, name: str) -> bytes:
-    champion = service.models.champion(name)
-    ask = champion.predictor.reader.read(await read_body(request, service.settings.max_body_bytes))
-    if ask.as_of is not None and not service.settings.allow_as_of:
-        raise AsOfNotAllowed
-    request_id = request.scope["request_id"]
-    prediction = await answer(champion.predictor, service.store, service.clock, request_id, ask)
-    _record(service, champion, prediction)
-    return _body(champion, prediction, explain=ask.explain)
-
-
-def _record(service: Service, champion: Champion, prediction: Prediction) -> None:
-    predictor, served = champion.predictor, prediction.served
-    service.served_log.offer(Entry(predictor.name, predictor.version, predictor.plan, served))
-    service.metrics.rows.labels(predictor.name, predictor.version).inc(len(served.scores))
-    for view, admitted in served.views.items():
-        counts = np.bincount(admitted.status, minlength=len(_STATUS_NAMES)).tolist()
-        for code, status in _STATUS_NAMES:
-            if counts[code]:
-                service.metrics.statuses.labels(predictor.name, view, status).inc(counts[code])
-
-
-def _body(champion: Champion, prediction: Prediction, *, explain: bool) -> bytes:
+def _body(champion: Champion, found: Answer) -> bytes:
     """The answer. A float32 score is written as the double that it is, so that reading it back gives the same bits."""
-    served = prediction.served
+    used = found.used
     body: dict[str, object] = {
-        "request_id": served.request_id,
+        "request_id": used.request_id,
         "model": champion.predictor.name,
         "version": champion.predictor.version,
-        "served_at": instant_text(served.served_at),
-        "scores": served.scores.tolist(),
+        "served_at": instant_text(used.served_at),
+        "scores": used.scores.tolist(),
     }
-    if explain:
-        body["features"] = champion.explanation.rows(prediction)
+    if found.full is not None:
+        body["features"] = champion.explanation.rows(found.full)
     return orjson.dumps(body)

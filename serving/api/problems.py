@@ -71,7 +71,7 @@ def response(request: Request, error: SkewlessError) -> Response:
     status, title = STATUSES.get(type(error), (HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error"))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", path=request.url.path, error=repr(error))
-        return _fault(request)
+        return fault(request)
     listed = error.errors if isinstance(error, errors.InvalidRequest) else ()
     answer = _problem(request, status, title, str(error), listed)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -108,7 +108,7 @@ def _problem(
 
 
 async def _ours(request: Request, error: Exception) -> Response:
-    return response(request, error) if isinstance(error, SkewlessError) else _fault(request)
+    return response(request, error) if isinstance(error, SkewlessError) else fault(request)
 
 
 async def _framework(request: Request, error: Exception) -> Response:
@@ -149,8 +149,8 @@ class Faults:
             if started or scope["type"] != "http":
                 raise
             _log.exception("request_failed", path=scope["path"], request_id=scope.get("request_id"))
-            await _fault(Request(scope))(scope, receive, send)
+            await fault(Request(scope))(scope, receive, send)
 
 
-def _fault(request: Request) -> Response:
+def fault(request: Request) -> Response:
     return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error", "", ())

@@ -87,18 +87,19 @@ class Assembler:
 
     def matrix(self, values: Mapping[Source, Values]) -> Matrix:
         """The model's input: n rows of float32, columns in plan order, default (else NaN) where null."""
-        columns = []
-        with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is its infinity
-            for column in self.plan.columns:
-                entry = as_input(values[column.source], _F4)
-                if column.default is not None:
-                    entry = np.where(values[column.source].valid, entry, np.float32(column.default))
-                columns.append(entry)
+        columns = [column_input(values[column.source], column.default) for column in self.plan.columns]
         return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float32)
 
     def assemble(self, views: Mapping[str, Admitted], request: Mapping[str, Values]) -> Matrix:
         """From admitted rows and request inputs to the model's input."""
         return self.matrix(self.values(views, request))
+
+
+def column_input(values: Values, default: float | None) -> NDArray[np.floating]:
+    """Values as a column of the model's input: float32, the default (else NaN) where null."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is its infinity
+        column = as_input(values, _F4)
+    return column if default is None else np.where(values.valid, column, np.float32(default))
 
 
 def wanted_features(plan: Plan) -> dict[str, Schema]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ KnownBy = Literal["created_timestamp", "event_timestamp"]
 Micros = NDArray[np.int64]
 Instant = NDArray[np.int64] | np.int64
 Flags = NDArray[np.bool_]
+Time = Any
+"""An int, or one of the arrays above: the rule is written with operators that both have."""
+Truth = Any
 
 
 class Status(IntEnum):
@@ -26,6 +29,9 @@ class Status(IntEnum):
     NULL = 1
     NOT_FOUND = 2
     STALE = 3
+
+
+_NOT_FOUND, _STALE = int(Status.NOT_FOUND), int(Status.STALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +50,20 @@ class Rule:
         """The first instant at which a row may be used: `e`, or the later of `e` and `c`."""
         return np.maximum(event, created) if self.known_by == "created_timestamp" else event
 
-    def admits(self, event: Micros, created: Micros, at: Instant) -> Flags:
+    def admits(self, event: Time, created: Time, at: Time) -> Truth:
         """Whether a row may be used at `at` (that instant included)."""
-        return self.available_at(event, created) <= at
+        known = event <= at
+        return known & (created <= at) if self.known_by == "created_timestamp" else known
+
+    def code(self, event: Time, created: Time, deleted: Truth, at: Time) -> Any:  # noqa: ANN401 - int or array
+        """The status of each newest row at `at` as a number: of ints and bools an int, of arrays an array."""
+        found = self.admits(event, created, at) & (deleted ^ True)
+        missing = (found ^ True) * _NOT_FOUND
+        return missing + (found & (at - event > self.ttl_us)) * _STALE if self.ttl_us else missing
 
     def status(self, event: Micros, created: Micros, deleted: Flags, at: Instant) -> NDArray[np.uint8]:
         """The status of each newest row at `at`: PRESENT, NOT_FOUND (not admissible, or a tombstone) or STALE."""
-        found = self.admits(event, created, at) & ~deleted
-        stale = (at - event > self.ttl_us) if self.ttl_us else np.zeros_like(found)
-        return np.where(found, np.where(stale, Status.STALE, Status.PRESENT), Status.NOT_FOUND).astype(np.uint8)
+        return np.asarray(self.code(event, created, deleted, at), np.uint8)
 
 
 MISSING = np.iinfo(np.int64).max

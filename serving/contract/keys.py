@@ -6,7 +6,7 @@ Source: `feast.infra.key_encoding_utils.serialize_entity_key` of Feast 0.67, hel
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from serving.contract.errors import InvalidInput
 from serving.contract.plan import DUMMY_ENTITY
@@ -14,8 +14,9 @@ from serving.contract.types import ValueType, value_type
 
 _STRING = 2
 _SECOND = 1_000_000
-_PACKED_INTS = {"Int32": "<i", "Int64": "<q"}
+_PACKED_INTS = {"Int32": "i", "Int64": "q"}
 KeyValue = str | bytes | int
+Pack = Callable[[KeyValue], bytes]
 
 
 class EntityKeys:
@@ -32,9 +33,8 @@ class EntityKeys:
             names, dtypes = (DUMMY_ENTITY[0],), ("String",)
         ranked = sorted(range(len(names)), key=lambda position: names[position])
         self._order = tuple(ranked)
-        self._names = tuple(names[position] for position in ranked)
-        self._types = tuple(_key_type(names[position], dtypes[position]) for position in ranked)
-        encoded = [name.encode() for name in self._names]
+        self._packers = tuple(_packer(names[position], dtypes[position]) for position in ranked)
+        encoded = [names[position].encode() for position in ranked]
         head = [struct.pack("<I", len(encoded))]
         head += [struct.pack("<II", _STRING, len(name)) + name for name in encoded]
         self._head = b"".join(head)
@@ -46,12 +46,11 @@ class EntityKeys:
         Raises: InvalidInput where a value does not fit its type.
         """
         parts = [self._head]
-        for position, name, kind in zip(self._order, self._names, self._types, strict=True):
+        for position, pack in zip(self._order, self._packers, strict=True):
             value = values[position]
             if value is None:
                 return None
-            packed = _pack(name, kind, value)
-            parts.append(struct.pack("<II", kind.number, len(packed)) + packed)
+            parts.append(pack(value))
         parts.append(self._tail)
         return b"".join(parts)
 
@@ -59,13 +58,11 @@ class EntityKeys:
         """The keys of `rows` entities, given column by column. Without columns (entityless): the dummy key."""
         if not columns:
             return [self.encode((DUMMY_ENTITY[1],))] * rows
-        encode, known = self.encode, {}
-        keys: list[bytes | None] = []
-        for values in zip(*columns, strict=True):
-            if values not in known:
-                known[values] = encode(values)
-            keys.append(known[values])
-        return keys
+        if len(columns) == 1:
+            head, tail, pack = self._head, self._tail, self._packers[0]
+            return [None if value is None else head + pack(value) + tail for value in columns[0]]
+        encode = self.encode
+        return [encode(values) for values in zip(*columns, strict=True)]
 
 
 def _key_type(name: str, dtype: str) -> ValueType:
@@ -75,18 +72,42 @@ def _key_type(name: str, dtype: str) -> ValueType:
     return kind
 
 
-def _pack(name: str, kind: ValueType, value: KeyValue) -> bytes:
+def _packer(name: str, dtype: str) -> Pack:
+    """The function from a key's value to its type, length and bytes."""
+    kind = _key_type(name, dtype)
+    number = kind.number
+
+    if kind.name in _PACKED_INTS:
+        packed = struct.Struct(f"<II{_PACKED_INTS[kind.name]}")
+        pack, width = packed.pack, packed.size - 8
+
+        def packed_int(value: KeyValue) -> bytes:
+            try:
+                return pack(number, width, value)
+            except struct.error:
+                raise InvalidInput(name, f"{value!r} is no join key of type {kind.name}") from None
+
+        return packed_int
+
+    head = struct.Struct("<II").pack
+
+    def packed_text(value: KeyValue) -> bytes:
+        data = _bytes(name, kind, value)
+        return head(number, len(data)) + data
+
+    return packed_text
+
+
+def _bytes(name: str, kind: ValueType, value: KeyValue) -> bytes:
     try:
-        if kind.name in _PACKED_INTS:
-            return struct.pack(_PACKED_INTS[kind.name], value)
-        if kind.name == "UnixTimestamp" and not isinstance(value, str | bytes):
+        if kind.name == "String" and isinstance(value, str):
+            return value.encode()
+        if kind.name == "Bytes" and isinstance(value, bytes):
+            return value
+        if kind.name == "UnixTimestamp" and isinstance(value, int):
             seconds, rest = divmod(value, _SECOND)
             if not rest:
                 return struct.pack("<q", seconds)
-        elif kind.name == "String" and isinstance(value, str):
-            return value.encode()
-        elif kind.name == "Bytes" and isinstance(value, bytes):
-            return value
     except (struct.error, UnicodeEncodeError):
         pass
     raise InvalidInput(name, f"{value!r} is no join key of type {kind.name}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from serving.contract.plan import Plan
 from serving.contract.row import RowReader, Rows, Schema, Values
 
 Reply = Sequence[bytes | None]
+Places = list[list[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """One HMGET: the fields are the views to read, in order."""
 
     key: bytes
@@ -56,19 +57,41 @@ class OnlineRead:
         self.readers = {view.name: RowReader(view.name, wanted[view.name], [view.fields]) for view in plan.views}
         self._groups = _groups(plan)
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """All views in the order of `rows`."""
+        return tuple(view for group in self._groups for view in group.views)
+
     def batch(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> Batch:
         """The lookups for `rows` rows, whose join keys are given by name, column by column."""
+        lookups, places = self.ask(entities, rows)
+        return Batch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
+
+    def ask(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> tuple[list[Lookup], Places]:
+        """`batch` in plain lists: the lookups, and the places per group of views and row."""
         lookups: list[Lookup] = []
         places = []
         for group in self._groups:
             keys = group.keys.encode_rows([entities[name] for name in group.names], rows)
             seen: dict[bytes | None, int] = {None: -1}
+            place = []
             for key in keys:
                 if key is not None and key not in seen:
                     seen[key] = len(lookups)
                     lookups.append(Lookup(key, group.fields))
-            places.append(np.fromiter((seen[key] for key in keys), np.intp, rows))
-        return Batch(tuple(lookups), tuple(places))
+                place.append(seen[key])
+            places.append(place)
+        return lookups, places
+
+    def rows(self, places: Places, replies: Sequence[Reply]) -> Sequence[Reply]:
+        """Row by row, what the store holds for all `views`; None where there is nothing."""
+        parts = []
+        for group, place in zip(self._groups, places, strict=True):
+            nothing = [None] * len(group.views)
+            parts.append([replies[one] if one >= 0 else nothing for one in place])
+        if len(parts) == 1:
+            return parts[0]
+        return [[data for part in row for data in part] for row in zip(*parts, strict=True)]
 
     def decode(self, batch: Batch, replies: Sequence[Reply], at: int) -> dict[str, Admitted]:
         """The admitted rows of each view at `at` (microseconds). Raises: CorruptRow, UnknownSchema."""

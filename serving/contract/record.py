@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,24 @@ from serving.contract.row import Values
 from serving.contract.types import ValueType, value_type
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+_SIGN = np.uint64(1 << 63)
+
+
+class Used(NamedTuple):
+    """One answered request of n rows as it waits to be logged: raw, since it is made on the request path.
+
+    `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (see
+    `serving.contract.row`; 0xff where there is no row); both row after row.
+    """
+
+    request_id: str
+    served_at: int
+    entities: Mapping[str, Sequence[KeyValue | None]]
+    request: Mapping[str, Values]
+    statuses: bytes
+    orders: bytes
+    matrix: Matrix
+    scores: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +77,64 @@ def served_schema(plan: Plan) -> pa.Schema:
     return pa.schema(fields)
 
 
+def used(views: Sequence[str], served: Served) -> Used:
+    """An answered request as it is queued; `views` is the order of its statuses and times."""
+    admitted = [served.views[view] for view in views]
+    rows = len(served.scores)
+    statuses, orders = np.zeros((rows, len(views)), np.uint8), np.zeros((rows, len(views), 2), ">u8")
+    for place, one in enumerate(admitted):
+        statuses[:, place] = one.status
+        orders[:, place, 0] = one.rows.event.view(np.uint64) ^ _SIGN
+        orders[:, place, 1] = one.rows.created.view(np.uint64) ^ _SIGN
+    return Used(
+        served.request_id,
+        served.served_at,
+        served.entities,
+        served.request,
+        statuses.tobytes(),
+        orders.tobytes(),
+        served.matrix,
+        served.scores,
+    )
+
+
 def served_batch(plan: Plan, model: str, version: str, served: Served) -> pa.RecordBatch:
     """One answered request as rows of the served log."""
-    rows = len(served.scores)
+    views = [view.name for view in plan.views]
+    return used_batch(plan, model, version, views, [used(views, served)])
+
+
+def used_batch(plan: Plan, model: str, version: str, views: Sequence[str], requests: Sequence[Used]) -> pa.RecordBatch:
+    """Answered requests (at least one) as rows of the served log, all at once."""
+    counts = [len(one.scores) for one in requests]
+    of = np.repeat(np.arange(len(requests)), counts)
+    starts = np.cumsum([0, *counts[:-1]])
     columns: list[pa.Array] = [
-        pa.repeat(served.request_id, rows),
-        pa.array(np.arange(rows, dtype=np.int32)),
-        pa.array(np.full(rows, served.served_at)).cast(TIMESTAMP),
-        pa.repeat(model, rows),
-        pa.repeat(version, rows),
+        pa.array([one.request_id for one in requests], pa.string()).take(pa.array(of)),
+        pa.array((np.arange(len(of)) - starts[of]).astype(np.int32)),
+        pa.array(np.array([one.served_at for one in requests], np.int64)[of]).cast(TIMESTAMP),
+        pa.repeat(model, len(of)),
+        pa.repeat(version, len(of)),
     ]
-    columns += [pa.array(served.entities[k.name], value_type(k.dtype).arrow) for k in plan.join_keys]
-    columns += [to_arrow(value_type(f.dtype), served.request[f.name]) for f in plan.request]
-    for view in plan.views:
-        admitted = served.views[view.name]
-        columns.append(pa.array(admitted.status))
-        columns += [_instants(admitted.rows.event), _instants(admitted.rows.created)]
-    columns.append(pa.FixedSizeListArray.from_arrays(pa.array(served.matrix.reshape(-1)), len(plan.columns)))
-    columns.append(pa.array(served.scores))
+    columns += [
+        pa.array([v for one in requests for v in one.entities[k.name]], value_type(k.dtype).arrow)
+        for k in plan.join_keys
+    ]
+    columns += [to_arrow(value_type(f.dtype), _joined([one.request[f.name] for one in requests])) for f in plan.request]
+    statuses = np.frombuffer(b"".join([one.statuses for one in requests]), np.uint8).reshape(len(of), len(views))
+    orders = np.frombuffer(b"".join([one.orders for one in requests]), ">u8").astype("<u8") ^ _SIGN
+    times = orders.view(np.int64).reshape(len(of), len(views), 2)
+    for place in [views.index(view.name) for view in plan.views]:
+        columns.append(pa.array(np.ascontiguousarray(statuses[:, place])))
+        columns += [_instants(np.ascontiguousarray(times[:, place, kind])) for kind in (0, 1)]
+    matrix = np.concatenate([one.matrix for one in requests]).reshape(-1)
+    columns.append(pa.FixedSizeListArray.from_arrays(pa.array(matrix), len(plan.columns)))
+    columns.append(pa.array(np.concatenate([one.scores for one in requests])))
     return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan))
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+    return Values(np.concatenate([one.data for one in parts]), np.concatenate([one.valid for one in parts]))
 
 
 def _instants(times: Micros) -> pa.Array:

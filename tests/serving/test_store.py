@@ -23,6 +23,7 @@ from serving.store import Store
 from tests import tiny
 from tests.serving.conftest import fill
 from tests.serving.live import ROW, Live, serving, settings_of, until
+from tests.serving.test_served_log import logged
 
 
 def read(url: str, *lookups: Lookup, timeout_s: float = 1.0) -> list[object]:
@@ -156,5 +157,34 @@ def test_redis_killed_and_back(state: Path, tmp_path: Path):
             fill(embedded.start(folders, persistent=False).url)
             until(lambda: live.predict(ROW).status_code == 200)
             assert live.client.get("/readyz").status_code == 200
+    finally:
+        embedded.stop(folders)
+
+
+def test_a_model_may_answer_with_defaults_while_redis_is_away(state: Path, tmp_path: Path):
+    """Every entity counts as not found then, the served log says so, and the first read after its return is used."""
+    folders = Folders(tmp_path / "away")
+    server = embedded.start(folders, persistent=False)
+    policy = state / "models" / tiny.NAME / "on_store_failure"
+    policy.write_text("defaults\n")
+    try:
+        fill(server.url)
+        with serving(settings_of(state, server.url, redis_timeout_s=0.3)) as live:
+            with_features = live.score(ROW)["scores"]
+            nobody = live.score({**ROW, "origin": "?", "tailnum": "?"})["scores"]
+            embedded.stop(folders)
+            assert live.score(ROW)["scores"] == nobody != with_features
+            assert live.explain(ROW)["planes__age"]["status"] == "NOT_FOUND"
+            assert live.metric("skewless_store_failures_total") == 2
+            until(lambda: live.metric("skewless_served_log_written_rows_total") == 4)
+            rows = sorted(logged(live.settings.served_log), key=lambda row: str(row["planes:status"]))
+            assert [row["planes:status"] for row in rows] == [0, 2, 2, 2]
+            policy.write_text("reject")
+            until(lambda: live.predict(ROW).status_code == 503)
+            policy.write_text("perhaps")
+            until(lambda: "is no policy" in str(live.client.get("/readyz").json()["models"][tiny.NAME]["refused"]))
+            fill(embedded.start(folders, persistent=False).url)
+            until(lambda: live.predict(ROW).status_code == 200)
+            assert live.score(ROW)["scores"] == with_features
     finally:
         embedded.stop(folders)

@@ -1,0 +1,132 @@
+"""The compiled read is the slow one, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from serving.contract.assembler import Assembler, wanted_features
+from serving.contract.decoder import Decoder
+from serving.contract.freshness import MISSING
+from serving.contract.online import Batch, OnlineRead
+from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from tests.oracles import Row, packed_row
+from tests.serving.contract.material import as_values
+from tests.strategies import MOMENTS, key_values, plans, rows, schemas, values
+
+
+@st.composite
+def stored(draw, view, moments):
+    """A row of a view, of its own schema or of one that it has or had: longer, shorter, shuffled, retyped."""
+    evolved = st.tuples(st.permutations(view.fields), schemas(max_size=3)).map(_joined)
+    schema = draw(st.one_of(st.just(view.fields), st.just(view.fields), st.shared(evolved, key=view.stored_as)))
+    return draw(st.one_of(st.none(), *[rows(schema, moments)] * 3))
+
+
+def _joined(parts):
+    kept, new = parts
+    kept = kept[: max(1, len(kept) - 1)]
+    return (*kept, *(field for field in new if field.name not in {one.name for one in kept}))
+
+
+@st.composite
+def reads(draw):
+    """A plan, the replies to a request of some rows, and when; schemas that the plan does not have are told aside."""
+    plan = draw(plans().filter(lambda plan: plan.columns))
+    n = draw(st.sampled_from([1, 1, 2, 5]))
+    keys = {k.name: [draw(st.sampled_from([None, *(key_values(k.dtype, i) for i in range(2))])) for _ in range(n)]
+            for k in plan.join_keys}  # fmt: skip
+    online = OnlineRead(plan, wanted_features(plan))
+    lookups, places = online.ask(keys, n)
+    by_field = {view.stored_as.encode(): view for view in plan.views}
+    found = [[draw(stored(by_field[field], MOMENTS)) for field in lookup.fields] for lookup in lookups]
+    learned = {(f, row.schema) for lookup, reply in zip(lookups, found, strict=True)
+               for f, row in zip(lookup.fields, reply, strict=True) if row is not None}  # fmt: skip
+    request = {
+        f.name: as_values(f.dtype, draw(st.lists(values(f.dtype), min_size=n, max_size=n))) for f in plan.request
+    }
+    return plan, (lookups, places), found, learned, request, draw(MOMENTS)
+
+
+def slow(plan, online, asked, replies, request, at):
+    lookups, places = asked
+    batch = Batch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
+    admitted = online.decode(batch, replies, at)
+    return admitted, Assembler(plan, None).assemble(admitted, request)
+
+
+@settings(max_examples=400)
+@given(reads())
+def test_the_compiled_read_equals_the_slow_one_bit_for_bit(read):
+    plan, asked, found, learned, request, at = read
+    online = OnlineRead(plan, wanted_features(plan))
+    decoder = Decoder(Assembler(plan, None), online.views)
+    for view in plan.views:
+        for field, schema in learned:
+            if field == view.stored_as.encode():
+                online.readers[view.name].learn(schema)
+                decoder.learn(view.name, schema)
+    replies = [[None if row is None else packed_row(row) for row in reply] for reply in found]
+    admitted, matrix = slow(plan, online, asked, replies, request, at)
+    taken = decoder.take(online.rows(asked[1], replies), at, request)
+    assert taken is not None
+    event(f"{len(matrix)} rows, {len(learned)} schemas")
+    assert taken.matrix.tobytes() == matrix.tobytes()
+    statuses = np.frombuffer(taken.statuses, np.uint8).reshape(len(matrix), -1)
+    times = (np.frombuffer(taken.orders, ">u8").astype("<u8") ^ np.uint64(1 << 63)).view(np.int64)
+    for place, view in enumerate(decoder.views):
+        assert statuses[:, place].tolist() == admitted[view].status.tolist()
+        event_times = times.reshape(len(matrix), -1, 2)[:, place]
+        assert event_times[:, 0].tolist() == admitted[view].rows.event.tolist()
+        assert event_times[:, 1].tolist() == admitted[view].rows.created.tolist()
+
+
+KEY = JoinKey("k", "k", "Int64")
+FIELDS = (Field("x", "Float64"), Field("n", "Int64"), Field("s", "String"), Field("t", "Bytes"))
+VIEW = View("v", "v", (KEY,), FIELDS, 0, "event_timestamp")
+PLAN = Plan("p", "p", (VIEW,), (), (), (Column("n", Feature("v", "n")), Column("x", Feature("v", "x"), 7.0)))
+
+
+def take(*packed: bytes | None):
+    return Decoder(Assembler(PLAN, None), ("v",)).take([[one] for one in packed], 10, {})
+
+
+def row(x: float | None = 1.5, n: int | None = 3) -> bytes:
+    return packed_row(Row((), 5, 5, False, (x, n, "text", b"bytes"), FIELDS))
+
+
+def test_one_row_and_many():
+    taken = take(row())
+    assert taken is not None
+    assert taken.matrix.tolist() == [[3.0, 1.5]]
+    many = take(row(), None, row(None, 2**60 + 1))
+    assert many is not None
+    np.testing.assert_array_equal(many.matrix, np.array([[3, 1.5], [np.nan, 7], [2**60 + 1, 7]], np.float32))
+    assert list(many.statuses) == [0, 2, 0]
+    assert many.orders[16:32] == b"\xff" * 16
+    assert MISSING == 2**63 - 1
+
+
+@pytest.mark.parametrize("n", [2**53 + 1, 2**24 + 1, 2**54 + 2**30 + 1, 2**63 - 1, -(2**63)])
+def test_large_integers_are_rounded_once(n: int):
+    taken = take(row(n=n))
+    assert taken is not None
+    assert taken.matrix[0, 0].tobytes() == np.array([n], np.int64).astype(np.float32)[0].tobytes()
+
+
+def test_a_number_beyond_float32_is_infinite():
+    taken = take(row(1e300))
+    assert taken is not None
+    assert taken.matrix[0, 1] == np.inf
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"", b"short", row()[:-1], row() + b"x", row()[:20] + b"\x02" + row()[21:], b"x" * len(row()), row()[:30]],
+)
+def test_what_is_unusual_is_left_to_the_slow_path(bad: bytes):
+    assert take(bad) is None
+    assert take(row(), bad) is None
+    assert take(bad, row()) is None
