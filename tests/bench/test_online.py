@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -175,7 +176,9 @@ def test_loads_rotate_their_bodies(tmp_path: Path, tool: str):
     assert seen[0] == bodies[0]  # the question that settles what was before
     loaded = seen[1:]
     assert len(loaded) >= found["requests"] > 10
-    assert sorted(loaded) == sorted(bodies[7 : 7 + len(loaded)])
+    # wrk asks its script for one request that it never sends.
+    left = Counter(bodies[7 : 8 + len(loaded)]) - Counter(loaded)
+    assert left.total() == 1
 
 
 def test_a_wrong_score_shows():
@@ -183,12 +186,12 @@ def test_a_wrong_score_shows():
         """No scorer: the answer has scores."""
 
     offline = np.full(ENTITIES, 0.5, np.float32)
-    for given, wrong in ((0.5, 0), (0.75, 50)):
+    for given, wrong in ((0.5, 0), (0.75, 5)):
         with recorder({"scores": [given]}) as (contender, seen):
-            asked = [1] * 50
+            asked = [1] * 5
             found = wrong_scores(contender, offline, Unused(), requests=[[one] for one in asked])
         assert seen == [predict_body([one]) for one in asked]
-        assert found == {"rows": 50, "wrong": wrong, "greatest_gap": given - 0.5}
+        assert found == {"rows": 5, "wrong": wrong, "greatest_gap": given - 0.5}
 
 
 def test_the_bars_compare_the_right_way():
