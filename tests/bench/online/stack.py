@@ -2,6 +2,7 @@
 
 As strong as a careful user makes it: everything asynchronous, the feature service resolved once, one ONNX thread, only
 the output that is asked for, no access log, and what lives at the start kept away from the garbage collector.
+(`get_online_features` without `await` answered a tenth fewer requests at 8 and 32 connections.)
 """
 
 from __future__ import annotations
