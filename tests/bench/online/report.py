@@ -72,7 +72,7 @@ def markdown(results: Results) -> str:
     intro = (
         f"`{results['command']}` on {results['date'][:10]}, {machine['cpu']}, {machine['cores']} cores that servers, "
         f"Valkey and load generator share; {told}. All in one run, in turns, medians of {results['pace']['rounds']} "
-        f"rounds; one uvicorn worker each, `uvloop` and `httptools`. Before each round the machine was {idle:.0%} idle "
+        f"rounds (latency: of {results['pace']['arrive_rounds']}); one uvicorn worker each, `uvloop` and `httptools`. Before each round the machine was {idle:.0%} idle "
         "or more, so what others ran at the time is in the numbers."
     )
     parts = [

@@ -2,7 +2,7 @@
 
 As strong as a careful user makes it: everything asynchronous, the feature service resolved once, one ONNX thread, only
 the output that is asked for, no access log, and what lives at the start kept away from the garbage collector.
-(`get_online_features` without `await` answered a tenth fewer requests at 8 and 32 connections.)
+(`get_online_features` without `await` answered 8 to 20 % fewer requests of 1 row at 8 and 32 connections.)
 """
 
 from __future__ import annotations
