@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test check bench up down sync
+.PHONY: help demo test check bench bench-online up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -25,8 +25,8 @@ SYNCED := .venv/.synced
 BENCHMARKS := $(wildcard tests/bench/bench_*.py)
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
 demo: $(SYNCED) ## the whole story on real flights, from nothing to a prediction over HTTP
 	@$(BIN)/skewless demo
@@ -47,6 +47,9 @@ ifeq ($(BENCHMARKS),)
 else
 	@$(BIN)/pytest -o python_files='bench_*.py' --timeout 0 -s tests/bench
 endif
+
+bench-online: $(SYNCED) ## predictions over HTTP against the assembled stack and the floors, 11 minutes
+	@$(BIN)/python -m tests.bench.online
 
 up: $(SYNCED) ## start the embedded Redis
 	@$(BIN)/skewless up
