@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -175,6 +176,14 @@ def test_a_type_that_changed_between_files_is_named(tmp_path: Path):
     put(tmp_path, "day=2013-10-01/part-0.parquet", event_timestamp=["2013-10-01"])
     with pytest.raises(SourceMismatch, match="does not have one type in all files"):
         read(tmp_path)
+
+
+def test_maps_of_two_types_in_one_table_are_refused(tmp_path: Path):
+    mapped = msgspec.structs.replace(VIEW, fields=(Field("shares", "Map"),))
+    put(tmp_path, "part-0.parquet", shares=pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())))
+    put(tmp_path, "part-1.parquet", shares=pa.array([[("a", "x")]], pa.map_(pa.string(), pa.string())))
+    with pytest.raises(SourceMismatch, match="'shares' of its source must have one type in all files"):
+        read_history(mapped, source(tmp_path), source(tmp_path).files())
 
 
 def test_types_may_change_between_files_if_no_value_does(tmp_path: Path):
