@@ -64,7 +64,7 @@ class OnlineWriter:
         """Tell servers where pushed rows of these views go."""
         entries = {name: entry for target in targets for name, entry in target_entry(target).items()}
         if entries:
-            with _mapped(self._client):
+            with mapped(self._client):
                 self._client.hset(catalog.catalog_key(self._project), mapping=entries)
 
     def definitions(self, views: Sequence[View]) -> dict[str, View | None]:

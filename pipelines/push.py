@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import pushed_values
-from pipelines.offline import Source
+from pipelines.offline import Source, parts_folder
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable
+from pipelines.store_refusals import RemovalUnfinished, StoreFull, StoreReadOnly, UnwritableKeys
 from pipelines.value_messages import packable
 from serving.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from serving.contract.keys import EntityKeys, KeyValue
@@ -25,6 +26,8 @@ from serving.contract.parts import write_part
 from serving.contract.plan import View
 from serving.contract.pushed_rows import Batch, Parsed, RowsReader, online_rows, part_table
 from serving.contract.target import Target, check_target
+
+REFUSALS = (StoreFull, StoreReadOnly, UnwritableKeys, RemovalUnfinished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def targets(views: Sequence[tuple[View, Source]], data: Path) -> dict[str, Targe
 
 
 def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, Source]]) -> Target:
-    folder = parts_folder(source.path)
+    folder = parts_folder(source.path) if source.path.is_file() else source.path
     others = sorted(v.stored_as for v, s in views if s.path == source.path and v.stored_as != view.stored_as)
     return Target(
         view,
@@ -73,11 +76,6 @@ def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, 
         source.renamed,
         tuple(others),
     )
-
-
-def parts_folder(path: Path) -> Path:
-    """Where the parts of a table go: into its folder, or beside a table that is one file."""
-    return path.with_name(f"{path.name}.parts") if path.suffix == ".parquet" else path
 
 
 class Rows:
@@ -114,7 +112,7 @@ def run(project: str, target: Target, batch: Batch, data: Path, store: OnlineWri
         store.prepare(view)
         won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs])
         store.introduce(view)
-    except RedisUnreachable as error:
+    except (*REFUSALS, RedisUnreachable) as error:
         return Pushed(len(batch), 0, int(np.count_nonzero(~due)), str(error))
     return Pushed(len(batch), won, int(np.count_nonzero(~due)), "")
 

@@ -67,7 +67,11 @@ class PushStore:
                 pipe.eval(SCRIPT, len(keys), *keys, field, *packed)
         for name, entry in view_entry(view).items():
             pipe.hsetnx(catalog, name, entry)
-        await pipe.execute()
+        answers = await pipe.execute()
+        # See `newest.SCRIPT`: the places of keys that are no hashes.
+        strange = sum(len(answer) - 1 for answer in answers if isinstance(answer, list))
+        if strange:
+            raise StoreUnavailable(masked(self._url), f"holds something else than rows at {strange} keys")
 
 
 def _groups(client: RedisCluster, rows: Rows) -> list[Rows]:

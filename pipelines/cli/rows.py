@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.instants import now
+from pipelines.cli.instants import instant, now
 
 verbs = typer.Typer()
 
@@ -39,3 +39,29 @@ def push(
         done = verb.run(work.project, rows.target, batch, work.data, work.online, received)
         shown.result = str(done)
     raise typer.Exit(1 if done.unreached else 0)
+
+
+@verbs.command()
+def compact(
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only parts that were written before. Default: now.")] = None,
+    keep: Annotated[float, typer.Option(help="Seconds that folded parts stay for readers under way.", min=0)] = 3600,
+) -> None:
+    """Fold pushed parts into the days of their tables."""
+    from datetime import timedelta
+
+    from pipelines import compact as verb
+    from pipelines.console import step
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+    from serving.contract.instants import to_micros
+
+    work = Workspace(Settings.read())
+    at = to_micros(now())
+    until = to_micros(instant(before)) if before else at
+    tables = {source.path: source for _, source in work.stored(view or ())}
+    with step("compact") as shown:
+        stay = timedelta(seconds=keep)
+        done = [verb.run(one, before=until, now=at, keep=stay, report=shown.at) for one in tables.values()]
+        parts, rows, removed = (sum(getattr(one, what) for one in done) for what in ("parts", "rows", "removed"))
+        shown.result = f"{parts:,} parts with {rows:,} rows folded, {removed:,} folded earlier removed"
