@@ -16,10 +16,10 @@ from serving.api.body import read_body
 from serving.api.predict_schema import OPENAPI, RESPONSES
 from serving.api.request_ids import HEADER, request_id
 from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema
+from serving.contract.rfc3339 import instant_text
 from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel
 from serving.models import Champion
 from serving.predictor import Answer, answer
-from serving.rfc3339 import instant_text
 from serving.service import Service
 
 _BEFORE, _AFTER = "/v1/models/", "/predict"
