@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from serving.metrics import Metrics
 from serving.models import Models
-from serving.predictor import Clock
 from serving.served_log import ServedLog
 from serving.settings import Settings
 from serving.store import Store
@@ -17,7 +16,6 @@ class Service:
     """The parts of a running server."""
 
     settings: Settings
-    clock: Clock
     metrics: Metrics
     store: Store
     models: Models
