@@ -76,7 +76,7 @@ def from_environment() -> FastAPI:
 
 def _service(settings: Settings, clock: Clock) -> Service:
     metrics = Metrics(settings.metrics_folder)
-    store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s, connections=settings.redis_connections)
+    store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s)
     return Service(
         settings=settings,
         clock=clock,
