@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default_factory=_redis_url,
-        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`. "
-        "Default: the embedded server, started where it is needed.",
+        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, "
+        "`redis+sentinel://`, or these two with `rediss`. Default: the embedded server, started where it is needed.",
     )
     registry_url: str = Field(
         default_factory=_registry_url,
