@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.offline import History, Source, cast, micros, read_history
 from pipelines.progress import Report, quiet
-from pipelines.value_messages import packable
 from serving.contract.assembler import Admitted, admit, wanted_features
 from serving.contract.freshness import MISSING, Micros
 from serving.contract.plan import Field, JoinKey, Plan, View
 from serving.contract.row import Layout, Rows, Values, column_values
-from serving.contract.types import value_type
+from serving.contract.types import ValueType, value_type
 
 Places = NDArray[np.int64]
 TIMESTAMP = "event_timestamp"
@@ -131,10 +130,20 @@ def _packed(view: View, history: History) -> list[bytes]:
 def packed_rows(view: View, history: History) -> list[bytes]:
     """The rows of a history as the online store holds them. Raises: SourceMismatch."""
     columns = [
-        packable(view.stored_as, field.name, value_type(field.dtype), column)
+        _packable(view.stored_as, field.name, value_type(field.dtype), column)
         for field, column in zip(view.fields, history.columns, strict=True)
     ]
     return Layout(view.fields).encode(history.event, history.created, history.deleted, columns)
+
+
+def _packable(view: str, name: str, kind: ValueType, column: pa.Array) -> pa.Array:
+    """A column as rows take it. Raises: SourceMismatch."""
+    if kind.encoding != "value":
+        return column
+    # Feast's messages take 4 s to import, and few views hold values of these types.
+    from pipelines.value_messages import packable  # noqa: PLC0415
+
+    return packable(view, name, kind, column)
 
 
 def rows_at(view: View, history: History, places: Places, wanted: Sequence[Field]) -> Rows:
@@ -151,7 +160,7 @@ def rows_at(view: View, history: History, places: Places, wanted: Sequence[Field
     columns = []
     for field in wanted:
         kind = value_type(field.dtype)
-        column = packable(view.stored_as, field.name, kind, held[field].take(pa.array(used)))
+        column = _packable(view.stored_as, field.name, kind, held[field].take(pa.array(used)))
         columns.append(column_values(kind, column.take(pa.array(picks, mask=~found))))
     return Rows(event, created, deleted, tuple(columns))
 
