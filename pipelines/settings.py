@@ -144,6 +144,16 @@ class Settings(BaseSettings):
             yield name, masked(value) if isinstance(value, str) else value
 
 
+def adopt(name: str, value: str) -> None:
+    """Make `value` this process's setting `name`, for all that read it from now on, Feast's plug-ins included."""
+    os.environ[PREFIX + name.upper()] = value
+
+
+def environment_with(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process that does our work for us: this one's, with `given`."""
+    return dict(os.environ) | dict(given)
+
+
 def child_environment(given: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process: this one's, without settings of ours but the `given` ones and the places of
     state and definitions, so that the child is the process that was asked for.
