@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from feast import FeatureStore
+from redis import Redis, RedisCluster
 
 from pipelines import embedded
 from pipelines.definitions import Definitions, compile_service, compile_view, source_of, stored_views
@@ -61,7 +62,12 @@ class Workspace:
     @cached_property
     def online(self) -> OnlineWriter:
         """The online store; the embedded one is started. Raises: RedisUnreachable, EmbeddedServerFailed."""
-        return OnlineWriter(connect(embedded.ensure(self.settings)), self.project)
+        return OnlineWriter(self.client, self.project)
+
+    @cached_property
+    def client(self) -> Redis | RedisCluster:
+        """A connection to the online store's server. Raises: RedisUnreachable, EmbeddedServerFailed."""
+        return connect(embedded.ensure(self.settings))
 
     @cached_property
     def data(self) -> Path:
@@ -81,6 +87,11 @@ class Workspace:
         found = targets(self.stored(), self.data)
         self.online.accept(list(found.values()))
         return found
+
+    def fresh_targets(self) -> dict[str, Target]:
+        """`targets`, as the registry has them now."""
+        self.store.refresh_registry()
+        return self.targets()
 
     def target(self, view: str) -> Target:
         """One of them. Raises: InvalidPlan for an unknown view."""
