@@ -101,3 +101,28 @@ def stream(
         done = consumer.run(stopping, once=once)
     entries.leave()
     console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.buried:,} buried")
+
+
+@verbs.command()
+def erase(
+    entity: Annotated[list[str], typer.Option(help="Join key and value, as customer_id=42; several must all hold.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be erased, and do nothing.")] = False,
+) -> None:
+    """Erase one subject from tables, online store, streams, training sets and served logs; leaves a receipt."""
+    from pipelines import erase as verb
+    from pipelines.console import console, step
+    from pipelines.settings import Settings
+    from pipelines.subject import Subject
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    subject = Subject.parse(entity)
+    places = verb.Places(work.folders, work.data, work.project, tuple(work.stored()), work.client)
+    if dry_run:
+        for line in verb.plan(subject, places).lines():
+            console.print(line)
+        return
+    with step("erase") as shown:
+        receipt, path = verb.run(subject, places, now, report=shown.at)
+        shown.result = str(receipt)
+    console.print(f"receipt: {path}")
