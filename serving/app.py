@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from serving.api.predict import PredictEndpoint
 from serving.api.request_ids import RequestIds
 from serving.contract.processor import processor_features
 from serving.metrics import Metrics
-from serving.models import Models
+from serving.models import Models, Parts
 from serving.predictor import Clock
 from serving.push_store import PushStore
 from serving.pusher import Pusher
@@ -81,18 +82,17 @@ def from_environment() -> FastAPI:
 def _service(settings: Settings, clock: Clock) -> Service:
     metrics = Metrics(settings.metrics_folder)
     store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s, connections=settings.redis_connections)
+    served_log = ServedLog(
+        settings.served_log, metrics, capacity=settings.served_log_rows, flush_s=settings.served_log_flush_s
+    )
+    parts = Parts(store, clock, metrics, served_log)
+    threads = max(1, (os.cpu_count() or 1) // settings.workers)
     return Service(
         settings=settings,
-        clock=clock,
         metrics=metrics,
         store=store,
-        models=Models(settings.models, store, metrics, processor_features()),
-        served_log=ServedLog(
-            settings.served_log,
-            metrics,
-            capacity=settings.served_log_rows,
-            flush_s=settings.served_log_flush_s,
-        ),
+        models=Models(settings.models, parts, processor_features(), threads=threads),
+        served_log=served_log,
         pusher=_pusher(settings, store, metrics, clock),
     )
 

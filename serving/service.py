@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from serving.metrics import Metrics
 from serving.models import Models
-from serving.predictor import Clock
 from serving.pusher import Pusher
 from serving.served_log import ServedLog
 from serving.settings import Settings
@@ -18,7 +17,6 @@ class Service:
     """The parts of a running server. Without a `pusher` it takes no rows."""
 
     settings: Settings
-    clock: Clock
     metrics: Metrics
     store: Store
     models: Models
