@@ -54,16 +54,19 @@ class Store:
             StoreUnavailable: no answer, or one that refuses.
             CorruptRow: a key holds something else than a hash.
         """
-        if not lookups:
-            return []
-        if self._cluster is None:
-            replies = await self._mapped(self._one.ask(self._encoded(lookups), len(lookups)))
-        else:
-            replies = await self._mapped(self._cluster.ask(lookups, self._encoded))
+        replies = await self.replies(lookups)
         for lookup, reply in zip(lookups, replies, strict=True):
             if type(reply) is not list:
                 raise self._refused(lookup, reply)
         return replies
+
+    async def replies(self, lookups: Sequence[Lookup]) -> list[Any]:
+        """As `read`, with the server's error in place of a reply that is one. Raises: StoreUnavailable."""
+        if not lookups:
+            return []
+        if self._cluster is None:
+            return await self._mapped(self._one.ask(self._encoded(lookups), len(lookups)))
+        return await self._mapped(self._cluster.ask(lookups, self._encoded))
 
     async def catalog(self, project: str, fields: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Entries of the project's catalog. Raises: StoreUnavailable."""

@@ -22,16 +22,19 @@ from serving.contract.assembler import Assembler, Matrix, column_input
 from serving.contract.freshness import Flags, Micros
 from serving.contract.plan import Feature, Field, Request
 from serving.contract.records import Records, Row
-from serving.contract.row import Schema, Values
-from serving.contract.section import NO_TEXTS, ORDER_WIDTH, Columns, Section, compile_section, null_columns
+from serving.contract.row import FLAGS, Schema, Values
+from serving.contract.section import NO_TEXTS, ORDER_WIDTH, Columns, Section, compile_sections, null_columns
 
 _F4 = np.dtype("<f4")
 _ORDER = struct.Struct(">QQ")
 _BIAS = 1 << 63
-_SCHEMA = slice(16, 20)
+_FORM = slice(16, 21)
+_FLAGS = 4
+_MOST_SHAPES = 1_000
 _EXACT_SQUARES = float(2**106)
 """Below it a sum of squares has no NaN, no infinity and no integer beyond 2^53 in it."""
-Schemas = tuple[bytes | None, ...]
+Forms = tuple[bytes | None, ...]
+"""Of each view's row the schema's fingerprint and the flags."""
 
 
 class Taken(NamedTuple):
@@ -48,7 +51,7 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A schema for each view. `pick` takes the columns, in order, out of 0.0 and all unpacked values."""
+    """A section for each view. `pick` takes the columns, in order, out of 0.0 and all unpacked values."""
 
     sections: tuple[Section, ...]
     pick: Callable[[Sequence[Any]], tuple[float, ...]]
@@ -73,7 +76,7 @@ class Decoder:
         )
         self._pack_into = struct.Struct(f"<{self._width}f").pack_into
         self._sections: tuple[dict[bytes | None, Section], ...] = tuple({} for _ in views)
-        self._shapes: dict[Schemas, _Shape] = {}
+        self._shapes: dict[Forms, _Shape] = {}
         self._alike = len(set(self._rules)) == 1
         # Which view hides each column; a request input has none, hence the last, which is never hidden.
         self._view_of = np.full(self._width, len(views), np.intp)
@@ -84,10 +87,11 @@ class Decoder:
     def learn(self, view: str, schema: Schema) -> None:
         """Compile for rows of `view` that were written with `schema`."""
         place = self.views.index(view)
-        section = compile_section(schema, self._wanted[place])
-        self._sections[place][section.fingerprint] = section
+        sections = compile_sections(schema, self._wanted[place])
+        for section in sections:
+            self._sections[place][section.fingerprint + bytes([section.flags])] = section
         # An entity without a row looks like one with any schema.
-        self._sections[place].setdefault(None, section)
+        self._sections[place].setdefault(None, sections[-1])
 
     def take(self, rows: Sequence[Row], at: int, request: Mapping[str, Values]) -> Taken | None:
         """The model's input of n >= 1 rows at `at` (microseconds), or None where the slow path must decide."""
@@ -99,19 +103,24 @@ class Decoder:
                 taken.matrix[:, index] = column_input(request[name], default)
         return taken
 
-    def _shape(self, schemas: Schemas) -> _Shape | None:
-        """The shape of rows with these schemas; None where one of them is not known yet."""
-        shape = self._shapes.get(schemas)
+    def _shape(self, forms: Forms) -> _Shape | None:
+        """The shape of rows of these forms; None where one of them is not known yet."""
+        return self._shapes.get(forms) or self._new_shape(forms)
+
+    def _new_shape(self, forms: Forms) -> _Shape | None:
+        """A tombstone has the shape of a living row, which is kept; without end there would be one for each mixture."""
+        alive = tuple([form and _alive(form) for form in forms])
+        shape = self._shapes.get(alive)
         if shape is None:
-            sections = [known.get(schema) for known, schema in zip(self._sections, schemas, strict=True)]
+            sections = [known.get(form) for known, form in zip(self._sections, alive, strict=True)]
             found = tuple(section for section in sections if section is not None)
-            if len(found) < len(sections):
+            if len(found) < len(sections) or len(self._shapes) >= _MOST_SHAPES:
                 return None
-            shape = self._shapes[schemas] = _compiled(found, self._width)
+            shape = self._shapes[alive] = _compiled(found, self._width)
         return shape
 
     def _one(self, row: Row, at: int) -> Taken | None:
-        shape = self._shape(_schemas(row))
+        shape = self._shape(_forms(row))
         if shape is None:
             return None
         flat: list[Any] = [0.0]
@@ -123,10 +132,10 @@ class Decoder:
             values = section.unpack(whole)
             order, _, flags, nulls = values[:4]
             texts = values[section.end] if section.end != NO_TEXTS else 0
-            if len(whole) != section.width + texts or flags > 1:
+            if len(whole) != section.width + texts:
                 return None
             event, created = _ORDER.unpack(order)
-            status = rule.code(event - _BIAS, created - _BIAS, flags == 1, at)
+            status = rule.code(event - _BIAS, created - _BIAS, flags & 1 == 1, at)
             if status:
                 blanks.append(section.columns)
             elif nulls != section.no_nulls:
@@ -154,17 +163,17 @@ class Decoder:
 
     def _many(self, rows: Sequence[Row], at: int) -> Taken | None:
         """Rows of one shape together; of several, shape by shape."""
-        taken = self._of_one_shape(_schemas(rows[0]), rows, at)
+        taken = self._of_one_shape(_forms(rows[0]), rows, at)
         if taken is not None or len(rows) == 1:
             return taken
-        groups: dict[Schemas, list[int]] = {}
+        groups: dict[Forms, list[int]] = {}
         for index, row in enumerate(rows):
-            groups.setdefault(_schemas(row), []).append(index)
+            groups.setdefault(_forms(row), []).append(index)
         matrix = np.empty((len(rows), self._width), _F4)
         statuses = np.empty((len(rows), len(self.views)), np.uint8)
         orders = np.empty((len(rows), len(self.views) * ORDER_WIDTH), np.uint8)
-        for schemas, places in groups.items():
-            part = self._of_one_shape(schemas, [rows[place] for place in places], at)
+        for forms, places in groups.items():
+            part = self._of_one_shape(forms, [rows[place] for place in places], at)
             if part is None:
                 return None
             matrix[places] = part.matrix
@@ -172,9 +181,9 @@ class Decoder:
             orders[places] = np.frombuffer(part.orders, np.uint8).reshape(len(places), -1)
         return Taken(matrix, statuses.tobytes(), orders.tobytes())
 
-    def _of_one_shape(self, schemas: Schemas, rows: Sequence[Row], at: int) -> Taken | None:
+    def _of_one_shape(self, forms: Forms, rows: Sequence[Row], at: int) -> Taken | None:
         """None where a row is of another shape after all, or of none."""
-        shape = self._shape(schemas)
+        shape = self._shape(forms)
         joined = shape.records.join(rows) if shape is not None else None
         if shape is None or joined is None:
             return None
@@ -205,8 +214,13 @@ class Decoder:
         return np.stack(columns, axis=1)
 
 
-def _schemas(row: Row) -> Schemas:
-    return tuple([None if data is None else data[_SCHEMA] for data in row])
+def _forms(row: Row) -> Forms:
+    return tuple([None if data is None else data[_FORM] for data in row])
+
+
+def _alive(form: bytes) -> bytes:
+    """The form of a living row; one with flags that are not known stays as it is."""
+    return form[:_FLAGS] + bytes([FLAGS.get(flags, flags) for flags in form[_FLAGS:]])
 
 
 def _columns_of(assembler: Assembler, view: str) -> dict[Field, list[int]]:

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from serving.contract.assembler import Matrix
 from serving.contract.freshness import Flags, Micros
+from serving.contract.row import FLAGS
 from serving.contract.section import HEADER_WIDTH, NO_TEXTS, ORDER_WIDTH, Section
 
 _F4 = np.dtype("<f4")
 _SIGN = np.uint64(1 << 63)
 Row = Sequence[bytes | None]
 Bytes = NDArray[np.uint8]
+_ALIVE = np.array([FLAGS.get(flags, 0xFF) for flags in range(256)], np.uint8)
+"""By a row's flags those of a living row of its width."""
 
 
 class Records:
@@ -49,6 +52,7 @@ class Records:
         self._orders = (begins[:, None] + np.arange(ORDER_WIDTH)).reshape(-1)
         self._schemas = (begins[:, None] + np.arange(ORDER_WIDTH, HEADER_WIDTH - 1)).reshape(-1)
         self._flags = begins + HEADER_WIDTH - 1
+        self._alive = np.array([section.flags for section in sections], np.uint8)
         self._expected = np.frombuffer(b"".join(section.fingerprint for section in sections), np.uint8)
         self._nulls = np.concatenate([np.arange(b + HEADER_WIDTH, e) for b, e in zip(begins, inner[1:], strict=True)])
         bits = np.cumsum([0, *(8 * section.null_bytes for section in sections)]).tolist()
@@ -73,7 +77,7 @@ class Records:
         """The heads of n rows; None where a schema, a flag or a length is not as expected."""
         n = len(rows)
         heads = np.frombuffer(joined, self._heads).astype(self._plain_heads).view(np.uint8).reshape(n, -1)
-        if (heads[:, self._schemas] != self._expected).any() or (heads[:, self._flags] > 1).any():
+        if (heads[:, self._schemas] != self._expected).any() or (_ALIVE[heads[:, self._flags]] != self._alive).any():
             return None
         cuts = self._cuts
         lengths = [len(d) if d is not None else w for row in rows for d, (w, _) in zip(row, cuts, strict=True)]
@@ -87,7 +91,7 @@ class Records:
         """Order bytes, event and created times, and tombstones: n x views."""
         orders = heads[:, self._orders].tobytes()
         times = (np.frombuffer(orders, ">u8").astype("<u8") ^ _SIGN).view(np.int64).reshape(len(heads), -1, 2)
-        return orders, times[:, :, 0], times[:, :, 1], heads[:, self._flags] == 1
+        return orders, times[:, :, 0], times[:, :, 1], (heads[:, self._flags] & 1).astype(bool)
 
     def matrix(self, joined: bytes) -> Matrix:
         """The stored columns of n rows, whatever nulls hold; the others hold nothing yet."""

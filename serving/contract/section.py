@@ -1,4 +1,4 @@
-"""A section: one view's rows of one schema, compiled to where each column of the model lies in their bytes."""
+"""A section: one view's rows of one schema and width, compiled to where each column of the model lies in their bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Rows of one schema, `width` bytes long before their texts. `columns` are all that the view fills.
+    """Rows of one schema, `width` bytes long before their texts. `columns` are all that the view fills; `flags` those of
+    a living row.
 
     `lacking` are those of them that the schema lacks; `end` is the place, among the unpacked values, of the end of
     the last text, and `end_offset` its byte (NO_TEXTS: there are none). `absent` stands for an entity without a row:
@@ -44,6 +45,7 @@ class Section:
     """
 
     fingerprint: bytes
+    flags: int
     width: int
     null_bytes: int
     unpack: Callable[[bytes], tuple[Any, ...]]
@@ -57,29 +59,38 @@ class Section:
     absent: bytes
 
 
-def compile_section(schema: Schema, wanted: Mapping[Field, Sequence[int]]) -> Section:
-    """`wanted`: the columns of the model that each feature fills."""
+def compile_sections(schema: Schema, wanted: Mapping[Field, Sequence[int]]) -> tuple[Section, ...]:
+    """A section for each width of the schema's rows, the usual (narrow) one last.
+
+    `wanted`: the columns of the model that each feature fills.
+    """
     layout = Layout(schema)
+    return tuple(_compiled(layout, flags, wanted) for flags in layout.records)
+
+
+def _compiled(layout: Layout, flags: int, wanted: Mapping[Field, Sequence[int]]) -> Section:
+    schema, record = layout.schema, layout.records[flags]
     null_bytes = -(-len(schema) // 8)
-    offsets = [layout.record.fields[f"v{index}"][1] for index in range(len(schema))]  # type: ignore[index]
+    lies = [record.fields[f"v{index}"] for index in range(len(schema))]  # type: ignore[index]
+    offsets, dtypes = [one[1] for one in lies], [str(one[0].str) for one in lies]
     last = layout.texts[-1] if layout.texts else NO_TEXTS
     text, place, end, held = f"{_HEADER}{null_bytes}s", _VALUES, NO_TEXTS, []
-    for index, (field, kind) in enumerate(zip(schema, layout.types, strict=True)):
+    for index, (field, dtype) in enumerate(zip(schema, dtypes, strict=True)):
         columns = np.array(wanted.get(field, ()), np.intp)
         if index == last:
             text, end, place = text + "I", place, place + 1
         elif len(columns):
-            dtype = str(kind.numpy.str)
             held.append(Held(columns, offsets[index], dtype, place, index))
             text, place = text + _FORMATS[dtype], place + 1
         else:
-            text += f"{kind.width}x"
+            text += f"{np.dtype(dtype).itemsize}x"
     every = [column for columns in wanted.values() for column in columns]
     found = {column for one in held for column in one.columns.tolist()}
     packed = struct.Struct(text)
     tail = packed.size - HEADER_WIDTH - null_bytes
     return Section(
         fingerprint=layout.fingerprint,
+        flags=flags,
         width=packed.size,
         null_bytes=null_bytes,
         unpack=packed.unpack_from,
@@ -90,7 +101,7 @@ def compile_section(schema: Schema, wanted: Mapping[Field, Sequence[int]]) -> Se
         no_nulls=bytes(null_bytes),
         columns=np.array(every, np.intp),
         lacking=np.array([column for column in every if column not in found], np.intp),
-        absent=b"\xff" * ORDER_WIDTH + layout.fingerprint + b"\0" + b"\xff" * null_bytes + bytes(tail),
+        absent=b"\xff" * ORDER_WIDTH + layout.fingerprint + bytes([flags]) + b"\xff" * null_bytes + bytes(tail),
     )
 
 
