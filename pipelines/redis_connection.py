@@ -25,6 +25,8 @@ ANSWER_SECONDS = 10.0
 class RedisUnreachable(SkewlessError):
     """Nobody answers at `url` (its password masked) as a Redis that lets us in."""
 
+    transient = True
+
     url: str
     reason: str
 

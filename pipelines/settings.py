@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.join_memory import DEFAULT_BYTES, LEAST_BYTES
 from serving.contract.addresses import embedded_redis_url, known_redis_url, masked
 from serving.contract.errors import BadSetting
 from serving.contract.folders import DEFINITIONS, STORE_FILE, Folders, find_definitions, find_root
@@ -77,6 +78,13 @@ class Settings(BaseSettings):
         "folder, else the one beside the state folder.",
     )
 
+    join_memory: ByteSize = Field(
+        default=ByteSize(DEFAULT_BYTES),
+        ge=LEAST_BYTES,
+        description="What a point-in-time join may work in, beside the spine and a result that is asked for whole: "
+        "bytes, or with a unit, as `2GiB`. At least 64 MiB.",
+    )
+
     @classmethod
     def read(cls) -> Self:
         """The settings of this process.
@@ -134,6 +142,16 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, masked(value) if isinstance(value, str) else value
+
+
+def adopt(name: str, value: str) -> None:
+    """Make `value` this process's setting `name`, for all that read it from now on, Feast's plug-ins included."""
+    os.environ[PREFIX + name.upper()] = value
+
+
+def environment_with(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process that does our work for us: this one's, with `given`."""
+    return dict(os.environ) | dict(given)
 
 
 def child_environment(given: Mapping[str, str]) -> dict[str, str]:
