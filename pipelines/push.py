@@ -61,8 +61,8 @@ class TableRefused(SkewlessError):
 
 
 def targets(views: Sequence[tuple[View, Source]], data: Path) -> dict[str, Target]:
-    """The push targets of all views of a project, by name. `data` is where relative folders start."""
-    return {view.stored_as: _target(view, source, data, views) for view, source in views}
+    """The push targets of a project's views, by name; a remote table has none. `data` is where relative folders start."""
+    return {view.stored_as: _target(view, source, data, views) for view, source in views if source.remote is None}
 
 
 def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, Source]]) -> Target:
