@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import NotTrained
 from pipelines.folder import write_file
-from pipelines.history import TIMESTAMP, join, request_values
+from pipelines.history import TIMESTAMP, join, request_values, spine_times
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
+from pipelines.timeline import Timeline, timeline
 from serving.contract.assembler import Admitted, Matrix
 from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
 from serving.contract.freshness import Status
@@ -50,6 +51,7 @@ class Audited(msgspec.Struct, frozen=True):
     columns: dict[str, int]
     views: dict[str, int]
     examples: list[str]
+    timeline: Timeline = Timeline()
 
     @property
     def clean(self) -> bool:
@@ -101,12 +103,11 @@ def run(
     joined = bundle.assembler.assemble(views, request_values(plan, spine))
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
-    status_wrong = {
-        view.name: int(np.count_nonzero(served.column(f"{view.name}:status").to_numpy() != views[view.name].status))
-        for view in plan.views
-    }
+    other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+    status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
     scores = served.column(SCORE).to_numpy()
     rescored = bundle.scorer.score(logged)
+    any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
     counts = wrong.sum(axis=0)
     return Audited(
         model=manifest.name,
@@ -122,6 +123,7 @@ def run(
         columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
+        timeline=timeline(spine_times(spine), any_wrong),
     )
 
 

@@ -2,6 +2,7 @@
 
     data.parquet       the spine's columns, then the plan's given values and transform outputs under Feast's full
                        feature names (`view__feature`), typed, null where not PRESENT
+    statuses.parquet   each row's time and, by view, what the admission rule said of it
     plan.json          the contract that the values were made by
     transforms.onnx    the traced transforms, where the plan has any
 
@@ -38,7 +39,7 @@ from serving.contract.transforms import reference
 from serving.contract.types import value_type
 
 Labels = NDArray[np.float64]
-DATA, PLAN, TRANSFORMS = "data.parquet", "plan.json", "transforms.onnx"
+DATA, STATUSES, PLAN, TRANSFORMS = "data.parquet", "statuses.parquet", "plan.json", "transforms.onnx"
 BUILD = "skewless training-set"
 
 
@@ -85,10 +86,14 @@ def run(definitions: Definitions, spine: pa.Table, folder: Path, *, report: Repo
 
     Rows out are rows in, in the spine's order. Raises: SpineMismatch, SourceMissing, SourceMismatch.
     """
-    table = frame(definitions.plan, spine, values_for(definitions, spine, report=report))
+    plan = definitions.plan
+    views = join(plan, definitions.sources, spine, report=report)
+    table = frame(plan, spine, Assembler(plan, definitions.transforms).values(views, request_values(plan, spine)))
+    statuses = {name: pa.array(admitted.status) for name, admitted in views.items()}
     with replace_folder(folder) as building:
         pq.write_table(table, building / DATA, compression="zstd")
-        (building / PLAN).write_bytes(definitions.plan.to_json())
+        pq.write_table(pa.table({TIMESTAMP: spine.column(TIMESTAMP), **statuses}), building / STATUSES)
+        (building / PLAN).write_bytes(plan.to_json())
         if definitions.transforms:
             (building / TRANSFORMS).write_bytes(definitions.transforms)
     return table
@@ -126,6 +131,13 @@ class TrainingSet:
         """The rows with start <= event_timestamp < end."""
         data = self.folder / DATA
         return pq.read_table(data, filters=_within(pq.read_schema(data), start, end))
+
+    def statuses(self, start: datetime, end: datetime) -> pa.Table | None:
+        """By view the `Status` of the rows with start <= event_timestamp < end; None where an older version, which kept
+        none, made this training set.
+        """
+        data = self.folder / STATUSES
+        return pq.read_table(data, filters=_within(pq.read_schema(data), start, end)) if data.exists() else None
 
     def matrix(self, table: pa.Table) -> Matrix:
         """The model input of rows of this training set: by the same function as online."""
