@@ -3,8 +3,8 @@ materialized. A batch that does not meet the view's expectations stays outside a
 
     <quarantine>/<view>/<batch>-<digest>/rows.parquet, reason.json
 
-The same batch refused twice is kept once. What is wanting (freshness) is told and refuses nothing at the second door:
-keeping the rows out that did come would only make the store staler.
+The same batch refused twice is kept once. Rows that are wanting (too few, none that is fresh) are told and refuse nothing
+at the second door: keeping those out that did come would only make the store staler.
 """
 
 from __future__ import annotations

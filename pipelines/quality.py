@@ -14,6 +14,7 @@ import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
+from scipy import stats
 
 from pipelines.column_types import natural
 from pipelines.errors import SourceMismatch
@@ -24,6 +25,7 @@ from serving.contract.plan import View
 from serving.contract.types import value_type
 
 _EXAMPLES = 3
+_CHANCE = 0.001
 _DAY = timedelta(days=1)
 _MEMORY = "512MB"
 _EVENT, _CREATED, _DELETED = "__event", "__created", "__deleted"
@@ -31,7 +33,7 @@ _EVENT, _CREATED, _DELETED = "__event", "__created", "__deleted"
 
 class Breach(msgspec.Struct, frozen=True):
     """One expectation that a batch does not meet: `count` of `rows` rows are at fault, `examples` some of what they
-    hold. `missing` says that rows are wanting (freshness), and the ones that are there are no worse for it.
+    hold. `missing` says that rows are wanting (too few, or too old); the ones that are there are no worse for it.
     """
 
     gate: str
@@ -130,7 +132,7 @@ def _of_batch(counted: duckdb.DuckDBPyConnection, expected: Expectations, rows: 
         many = limits.high is not None and rows > limits.high * max(days, 1.0)
         if few or many:
             told = f"{rows:,} rows in {days:.1f} days"
-            yield Breach("rows per day", "", str(limits), told, rows, rows)
+            yield Breach("rows per day", "", str(limits), told, rows, rows, missing=few)
     age = expected.fresh_within
     # A span shorter than the age may well be quiet.
     if age is not None and days * _DAY >= age:
@@ -148,7 +150,7 @@ def _of_column(counted: duckdb.DuckDBPyConnection, column: Column, kind: pa.Data
     alive = f"FROM batch WHERE NOT {_DELETED}"
     rows = _one(counted, f"SELECT count(*) {alive}")
     known = _one(counted, f"SELECT count(*) {alive} AND {there}")
-    if column.null_share is not None and rows - known > column.null_share * rows:
+    if column.null_share is not None and _too_many(rows - known, rows, column.null_share):
         told = f"{(rows - known) / rows:.2%} are null ({rows - known:,} of {rows:,})"
         yield Breach("null share", column.name, f"at most {column.null_share:.2%}", told, rows - known, rows)
     if column.bounds is not None:
@@ -157,6 +159,13 @@ def _of_column(counted: duckdb.DuckDBPyConnection, column: Column, kind: pa.Data
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
         strange = f"{alive} AND {there} AND CAST({name} AS VARCHAR) NOT IN ({listed})"
         yield from _at_fault(counted, "values", column.name, ", ".join(column.values), strange, known, 0.0)
+
+
+def _too_many(count: int, rows: int, share: float) -> bool:
+    """Whether `count` of `rows` is more than a share allows, and more than chance would make of that share: of three
+    rows one may well be of the two in a hundred.
+    """
+    return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _CHANCE
 
 
 def _outside(
@@ -174,7 +183,7 @@ def _at_fault(
     counted: duckdb.DuckDBPyConnection, gate: str, column: str, expected: str, query: str, known: int, allowed: float
 ) -> Iterator[Breach]:
     count = _one(counted, f"SELECT count(*) {query}")
-    if count > allowed * known + 1e-9:
+    if _too_many(count, known, allowed):
         worst = f"SELECT DISTINCT {_quoted(column)} AS value {query} ORDER BY value DESC LIMIT {_EXAMPLES}"
         examples = tuple(str(row[0]) for row in counted.execute(worst).fetchall())
         told = f"{count:,} of {known:,} values are outside"
