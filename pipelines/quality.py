@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 import duckdb
 import msgspec
@@ -154,7 +155,7 @@ def _of_column(counted: duckdb.DuckDBPyConnection, column: Column, kind: pa.Data
         told = f"{(rows - known) / rows:.2%} are null ({rows - known:,} of {rows:,})"
         yield Breach("null share", column.name, f"at most {column.null_share:.2%}", told, rows - known, rows)
     if column.bounds is not None:
-        yield from _outside(counted, column.name, column.bounds, f"{alive} AND {there}", known)
+        yield from _outside(counted, column, kind, f"{alive} AND {there}", known)
     if column.values:
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
         strange = f"{alive} AND {there} AND CAST({name} AS VARCHAR) NOT IN ({listed})"
@@ -169,14 +170,22 @@ def _too_many(count: int, rows: int, share: float) -> bool:
 
 
 def _outside(
-    counted: duckdb.DuckDBPyConnection, column: str, bounds: Bounds, among: str, known: int
+    counted: duckdb.DuckDBPyConnection, column: Column, kind: pa.DataType, among: str, known: int
 ) -> Iterator[Breach]:
-    name = _quoted(column)
-    ends = [f"{name} < {bounds.low!r}"] if bounds.low is not None else []
-    ends += [f"{name} > {bounds.high!r}"] if bounds.high is not None else []
+    bounds = cast(Bounds, column.bounds)
+    name = _quoted(column.name)
+    ends = [f"{name} < {_literal(bounds.low, kind)}"] if bounds.low is not None else []
+    ends += [f"{name} > {_literal(bounds.high, kind)}"] if bounds.high is not None else []
     if ends:
         query = f"{among} AND ({' OR '.join(ends)})"
-        yield from _at_fault(counted, "range", column, str(bounds), query, known, 1 - bounds.share)
+        yield from _at_fault(counted, "range", column.name, str(bounds), query, known, 1 - bounds.share)
+
+
+def _literal(bound: float, kind: pa.DataType) -> str:
+    """A bound in the column's own precision: the float32 nearest to 0.1 is within ..0.1, and no int64 is rounded."""
+    if pa.types.is_floating(kind):
+        return f"CAST({bound!r} AS {'FLOAT' if kind == pa.float32() else 'DOUBLE'})"
+    return f"{bound:.0f}" if bound.is_integer() else repr(bound)
 
 
 def _at_fault(
