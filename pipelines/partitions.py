@@ -69,8 +69,8 @@ def write(
     `batches` come in order of the UTC day of `event_timestamp`; days outside the range may appear
     and are written too. A file whose bytes would be the same is not touched, a day of the range
     without rows loses its file, and a killed run can simply be run again. Rows of a file are in
-    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns. `check` sees a day's rows before
-    any reader does; if it raises, this day and later ones stay as they were.
+    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns. `check` sees a changed day's rows
+    before any reader does; if it raises, this day and later ones stay as they were.
     Raises: DisorderedDays, and what `check` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,8 +81,11 @@ def write(
     for day, table in _by_day(folder.name, batches):
         days.add(day)
         rows += table.num_rows
-        check(day, table)
-        written += _replace(day_file(folder, day), _encoded(_ordered(table, keys)))
+        path, content = day_file(folder, day), _encoded(_ordered(table, keys))
+        if not _holds(path, content):
+            check(day, table)
+            _replace(path, content)
+            written += 1
     removed = [day for day in _stored_days(folder) if start <= day < end and day not in days]
     for day in removed:
         _remove(day_file(folder, day))
@@ -130,10 +133,13 @@ def _encoded(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _replace(path: Path, content: pa.Buffer) -> bool:
-    """Put `content` at `path` at once and for good; False if it is there already."""
-    if path.is_file() and path.stat().st_size == content.size and path.read_bytes() == content:
-        return False
+def _holds(path: Path, content: pa.Buffer) -> bool:
+    """Whether exactly `content` is at `path`."""
+    return path.is_file() and path.stat().st_size == content.size and bool(path.read_bytes() == content)
+
+
+def _replace(path: Path, content: pa.Buffer) -> None:
+    """Put `content` at `path` at once and for good."""
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name(_UNFINISHED)
     with unfinished.open("wb") as file:
@@ -141,7 +147,6 @@ def _replace(path: Path, content: pa.Buffer) -> bool:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
-    return True
 
 
 def _stored_days(folder: Path) -> list[date]:

@@ -6,10 +6,10 @@ times are looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from functools import lru_cache
 
 import duckdb
 import msgspec
@@ -19,7 +19,7 @@ from scipy import stats
 
 from pipelines.column_types import natural
 from pipelines.errors import SourceMismatch
-from pipelines.expectations import Bounds, Column, Expectations
+from pipelines.expectations import Column, Expectations
 from pipelines.offline import History, Source, feature, micros
 from serving.contract.instants import from_micros, to_micros
 from serving.contract.plan import View
@@ -90,20 +90,34 @@ def check(expected: Expectations, view: View, batch: Iterable[pa.Table], span: S
     """What of the expectations a batch does not meet; it comes in parts of any size from `rows_of` or `rows_in`."""
     if not expected:
         return []
-    names = [key.key for key in view.join_keys]
+    keys = [key.key for key in view.join_keys]
     judged = [column.name for column in expected.columns]
-    schema = _schema(view, [*names, *(name for name in judged if name not in names)])
-    with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1}) as counted:
+    schema = _schema(view, [*keys, *(name for name in judged if name not in keys)])
+    rules = [_rule(column, schema.field(column.name).type) for column in expected.columns]
+    with _database().cursor() as counted:
         reader = pa.RecordBatchReader.from_batches(schema, _batches(batch, schema))
         counted.register("arriving", reader)
         counted.execute("CREATE TEMP TABLE batch AS SELECT * FROM arriving")
-        rows = _one(counted, "SELECT count(*) FROM batch")
-        found = list(_of_batch(counted, expected, rows, span))
-        for column in expected.columns:
-            found += _of_column(counted, column, schema.field(column.name).type)
-        if expected.unique:
-            found += _duplicates(counted, names, rows)
-    return found
+        try:
+            asked = {"rows": "count(*)", "begin": f"min({_EVENT})", "newest": f"max({_EVENT})"}
+            asked |= {"alive": f"count(*) FILTER (NOT {_DELETED})"}
+            for place, rule in enumerate(rules):
+                conditions = {"known": rule.known, "outside": rule.outside, "strange": rule.strange}
+                asked |= {f"{what} {place}": f"count(*) FILTER ({sql})" for what, sql in conditions.items() if sql}
+            found = dict(zip(asked, _row(counted, f"SELECT {', '.join(asked.values())} FROM batch"), strict=True))
+            breaches = list(_of_batch(expected, found, span))
+            for place, rule in enumerate(rules):
+                own = {what.partition(" ")[0]: n for what, n in found.items() if what.endswith(f" {place}")}
+                breaches += _of_column(counted, rule, own, found["alive"])
+            return breaches + (list(_duplicates(counted, keys, found["rows"])) if expected.unique else [])
+        finally:
+            counted.execute("DROP TABLE batch")
+
+
+@lru_cache(maxsize=1)
+def _database() -> duckdb.DuckDBPyConnection:
+    """One for the process, since opening costs more than a day's check; each check has a cursor and a table of its own."""
+    return duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})
 
 
 def _schema(view: View, names: Sequence[str]) -> pa.Schema:
@@ -118,67 +132,52 @@ def _batches(batch: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Record
         yield from part.select(schema.names).cast(schema).to_batches()
 
 
-def _one(counted: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = counted.execute(query).fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
+def _row(counted: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    """The numbers of a query's only row; no number is 0."""
+    return tuple(int(value or 0) for value in counted.execute(query).fetchall()[0])
 
 
-def _of_batch(counted: duckdb.DuckDBPyConnection, expected: Expectations, rows: int, span: Span) -> Iterator[Breach]:
+def _of_batch(expected: Expectations, found: Mapping[str, int], span: Span) -> Iterator[Breach]:
     """Volume and freshness."""
-    begin = to_micros(span.start) if span.start else _one(counted, f"SELECT min({_EVENT}) FROM batch")
+    rows, newest = found["rows"], found["newest"]
+    begin = to_micros(span.start) if span.start else found["begin"]
     days = (to_micros(span.end) - begin) / (_DAY / timedelta(microseconds=1)) if rows or span.start else 0.0
     limits = expected.rows_per_day
     if limits is not None:
         few = limits.low is not None and days >= 1 and rows < limits.low * days
         many = limits.high is not None and rows > limits.high * max(days, 1.0)
         if few or many:
-            told = f"{rows:,} rows in {days:.1f} days"
-            yield Breach("rows per day", "", str(limits), told, rows, rows, missing=few)
+            yield Breach("rows per day", "", str(limits), f"{rows:,} rows in {days:.1f} days", rows, rows, missing=few)
     age = expected.fresh_within
     # A span shorter than the age may well be quiet.
-    if age is not None and days * _DAY >= age:
-        newest = _one(counted, f"SELECT max({_EVENT}) FROM batch")
-        if not rows or from_micros(newest) < span.end - age:
-            told = f"the newest event is of {from_micros(newest):%Y-%m-%d %H:%M} UTC" if rows else "there is no row"
-            wanted = f"one within {age} before {span.end:%Y-%m-%d %H:%M} UTC"
-            yield Breach("freshness", "", wanted, told, 0, rows, missing=True)
+    if age is not None and days * _DAY >= age and (not rows or from_micros(newest) < span.end - age):
+        told = f"the newest event is of {from_micros(newest):%Y-%m-%d %H:%M} UTC" if rows else "there is no row"
+        wanted = f"one within {age} before {span.end:%Y-%m-%d %H:%M} UTC"
+        yield Breach("freshness", "", wanted, told, 0, rows, missing=True)
 
 
-def _of_column(counted: duckdb.DuckDBPyConnection, column: Column, kind: pa.DataType) -> Iterator[Breach]:
-    name, there = _quoted(column.name), f"{_quoted(column.name)} IS NOT NULL"
-    if pa.types.is_floating(kind):
-        there = f"({there} AND NOT isnan({name}))"
-    alive = f"FROM batch WHERE NOT {_DELETED}"
-    rows = _one(counted, f"SELECT count(*) {alive}")
-    known = _one(counted, f"SELECT count(*) {alive} AND {there}")
-    if column.null_share is not None and _too_many(rows - known, rows, column.null_share):
-        told = f"{(rows - known) / rows:.2%} are null ({rows - known:,} of {rows:,})"
-        yield Breach("null share", column.name, f"at most {column.null_share:.2%}", told, rows - known, rows)
-    if column.bounds is not None:
-        yield from _outside(counted, column, kind, f"{alive} AND {there}", known)
-    if column.values:
-        listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
-        strange = f"{alive} AND {there} AND CAST({name} AS VARCHAR) NOT IN ({listed})"
-        yield from _at_fault(counted, "values", column.name, ", ".join(column.values), strange, known, 0.0)
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A column's expectations as SQL: which rows have a value, one out of bounds, one that is not in the set."""
+
+    column: Column
+    known: str
+    outside: str
+    strange: str
 
 
-def _too_many(count: int, rows: int, share: float) -> bool:
-    """Whether `count` of `rows` is more than a share allows, and more than chance would make of that share: of three
-    rows one may well be of the two in a hundred.
-    """
-    return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _CHANCE
-
-
-def _outside(
-    counted: duckdb.DuckDBPyConnection, column: Column, kind: pa.DataType, among: str, known: int
-) -> Iterator[Breach]:
-    bounds = cast(Bounds, column.bounds)
-    name = _quoted(column.name)
-    ends = [f"{name} < {_literal(bounds.low, kind)}"] if bounds.low is not None else []
-    ends += [f"{name} > {_literal(bounds.high, kind)}"] if bounds.high is not None else []
-    if ends:
-        query = f"{among} AND ({' OR '.join(ends)})"
-        yield from _at_fault(counted, "range", column.name, str(bounds), query, known, 1 - bounds.share)
+def _rule(column: Column, kind: pa.DataType) -> _Rule:
+    name, bounds = _quoted(column.name), column.bounds
+    known = f"NOT {_DELETED} AND {name} IS NOT NULL" + (f" AND NOT isnan({name})" if pa.types.is_floating(kind) else "")
+    ends = [f"{name} < {_literal(bounds.low, kind)}"] if bounds and bounds.low is not None else []
+    ends += [f"{name} > {_literal(bounds.high, kind)}"] if bounds and bounds.high is not None else []
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
+    return _Rule(
+        column,
+        known,
+        f"{known} AND ({' OR '.join(ends)})" if ends else "",
+        f"{known} AND CAST({name} AS VARCHAR) NOT IN ({listed})" if listed else "",
+    )
 
 
 def _literal(bound: float, kind: pa.DataType) -> str:
@@ -188,31 +187,49 @@ def _literal(bound: float, kind: pa.DataType) -> str:
     return f"{bound:.0f}" if bound.is_integer() else repr(bound)
 
 
-def _at_fault(
-    counted: duckdb.DuckDBPyConnection, gate: str, column: str, expected: str, query: str, known: int, allowed: float
+def _of_column(
+    counted: duckdb.DuckDBPyConnection, rule: _Rule, found: Mapping[str, int], alive: int
 ) -> Iterator[Breach]:
-    count = _one(counted, f"SELECT count(*) {query}")
-    if _too_many(count, known, allowed):
-        worst = f"SELECT DISTINCT {_quoted(column)} AS value {query} ORDER BY value DESC LIMIT {_EXAMPLES}"
-        examples = tuple(str(row[0]) for row in counted.execute(worst).fetchall())
-        told = f"{count:,} of {known:,} values are outside"
-        yield Breach(gate, column, expected, told, count, known, examples)
+    column, known = rule.column, found["known"]
+    nulls = alive - known
+    if column.null_share is not None and _too_many(nulls, alive, column.null_share):
+        told = f"{nulls / alive:.2%} are null ({nulls:,} of {alive:,})"
+        yield Breach("null share", column.name, f"at most {column.null_share:.2%}", told, nulls, alive)
+    allowed = 1 - column.bounds.share if column.bounds else 0.0
+    for gate, count, share, condition, wanted in (
+        ("range", found.get("outside", 0), allowed, rule.outside, str(column.bounds)),
+        ("values", found.get("strange", 0), 0.0, rule.strange, ", ".join(column.values)),
+    ):
+        if _too_many(count, known, share):
+            some = (
+                f"SELECT DISTINCT {_quoted(column.name)} FROM batch WHERE {condition} ORDER BY 1 DESC LIMIT {_EXAMPLES}"
+            )
+            examples = tuple(str(value) for (value,) in counted.execute(some).fetchall())
+            told = f"{count:,} of {known:,} values are outside"
+            yield Breach(gate, column.name, wanted, told, count, known, examples)
+
+
+def _too_many(count: int, rows: int, share: float) -> bool:
+    """Whether `count` of `rows` is more than a share allows, and more than chance would make of that share: of three
+    rows one may well be of the two in a hundred.
+    """
+    return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _CHANCE
 
 
 def _duplicates(counted: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: int) -> Iterator[Breach]:
     columns = ", ".join([*map(_quoted, keys), _EVENT, _CREATED])
-    groups = f"SELECT {columns}, count(*) AS times FROM batch GROUP BY ALL HAVING count(*) > 1"
-    count = _one(counted, f"SELECT sum(times - 1) FROM ({groups})")
-    if count:
-        some = counted.execute(f"{groups} ORDER BY {columns} LIMIT {_EXAMPLES}").fetchall()
+    (distinct,) = _row(counted, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM batch)")
+    if distinct < rows:
+        groups = f"SELECT {columns} FROM batch GROUP BY ALL HAVING count(*) > 1"
+        some = counted.execute(f"{groups} ORDER BY ALL LIMIT {_EXAMPLES}").fetchall()
         examples = tuple(
-            f"{', '.join(map(str, row[:-3]))} at {from_micros(row[-3]):%Y-%m-%d %H:%M:%S} UTC".removeprefix(" at ")
+            f"{', '.join(map(str, row[:-2]))} at {from_micros(row[-2]):%Y-%m-%d %H:%M:%S} UTC".removeprefix(" at ")
             for row in some
         )
-        told = f"{count:,} of {rows:,} rows have the key and times of another"
-        yield Breach(
-            "uniqueness", ", ".join(keys), "one row for each key, event and created time", told, count, rows, examples
-        )
+        again = rows - distinct
+        told = f"{again:,} of {rows:,} rows have the key and times of another"
+        wanted = "one row for each key, event and created time"
+        yield Breach("uniqueness", ", ".join(keys), wanted, told, again, rows, examples)
 
 
 def _quoted(name: str) -> str:

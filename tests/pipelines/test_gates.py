@@ -70,7 +70,9 @@ def test_a_refused_day_leaves_the_table_as_it_was(gate: Gate):
 
 
 def test_rows_that_are_wanting_are_refused_at_the_first_door(gate: Gate):
-    with pytest.raises(QualityRefused, match=r"rows per day: 1 rows in 1.0 days; expected 2..50; freshness: the newest"):
+    with pytest.raises(
+        QualityRefused, match=r"rows per day: 1 rows in 1.0 days; expected 2..50; freshness: the newest"
+    ):
         ingest(gate, row("N1", 1, 7))
     assert not partitions.day_file(gate.source.path, DAY).exists()
 
