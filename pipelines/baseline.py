@@ -1,6 +1,6 @@
-"""The baseline of a bundle: how each model input, join key, view status and score was distributed before serving.
+"""The baseline of a bundle: how each model input, join key, view and score was distributed before serving.
 
-Inputs, keys and statuses are those of the rows that the model was trained on; scores are those of the test window, as
+Inputs, keys and views are those of the rows that the model was trained on; scores are those of the test window, as
 a model scores the rows that it learned from more boldly than any others. Drift is measured against it.
 """
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.absences import Absent
 from serving.contract.assembler import Matrix
 from serving.contract.bundle import BASELINE
 from serving.contract.errors import SkewlessError
@@ -72,30 +73,22 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
 Distribution = Sketch | Counted
 
 
-class Statuses(msgspec.Struct, frozen=True):
-    """Of `rows` training rows, for how many a view had no row, and for how many only one beyond its ttl."""
-
-    rows: int
-    not_found: int
-    stale: int
-
-
 class Baseline(msgspec.Struct, frozen=True):
     """`inputs` by model column, `keys` by join key, `views` by the plan's view name (where the training set tells)."""
 
     inputs: dict[str, Distribution]
     keys: dict[str, Counted]
-    views: dict[str, Statuses]
+    views: dict[str, Absent]
     scores: Distribution
     format: Literal[2] = 2
 
 
-def describe(plan: Plan, matrix: Matrix, keys: pa.Table, statuses: Mapping[str, Statuses], scores: Numbers) -> Baseline:
+def describe(plan: Plan, matrix: Matrix, keys: pa.Table, absent: Mapping[str, Absent], scores: Numbers) -> Baseline:
     """The baseline of training rows (`matrix` and `keys`) and of the scores of the test window."""
     return Baseline(
         inputs={column.name: numbers(matrix[:, place]) for place, column in enumerate(plan.columns)},
         keys={key.name: texts(keys.column(key.name)) for key in plan.join_keys},
-        views=dict(statuses),
+        views=dict(absent),
         scores=numbers(scores),
     )
 

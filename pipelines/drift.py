@@ -1,7 +1,7 @@
 """Drift: is what a model was served in a window still what it was trained on?
 
 Every model input, join key and the score are compared with the bundle's baseline, and so are the shares of nulls and of
-stale and absent rows. All p-values of a run are corrected together; an alarm needs a small one and an effect that
+rows that a view had nothing to say of (none found, or beyond its ttl). All p-values of a run are corrected together; an alarm needs a small one and an effect that
 matters (`drift_thresholds`).
 """
 
@@ -17,15 +17,16 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import divergence
+from pipelines.absences import Absent
 from pipelines.audit import logged_matrix
-from pipelines.baseline import Baseline, Counted, Distribution, Numbers, Statuses, counted_names, present
+from pipelines.baseline import Baseline, Counted, Distribution, Numbers, counted_names, present
 from pipelines.drift_thresholds import SCORE, Override, Thresholds
 from pipelines.histogram import Histogram, of_categories, of_numbers
 from serving.contract.bundle import SCORE as SCORES
 from serving.contract.freshness import Status
 from serving.contract.plan import Plan
 
-Measure = Literal["distribution", "nulls", "other values", "not found", "stale"]
+Measure = Literal["distribution", "nulls", "other values", "absent"]
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -220,18 +221,14 @@ def _subject(
     )
 
 
-def _view(name: str, then: Statuses, statuses: np.ndarray, limits: Override, least: int) -> Subject:
+def _view(name: str, then: Absent, statuses: np.ndarray, limits: Override, least: int) -> Subject:
     rows = len(statuses)
-    absent, stale = (int(np.count_nonzero(statuses == one)) for one in (Status.NOT_FOUND, Status.STALE))
-    checks: list[Check] = []
-    if not limits.ignore and rows >= least and then.rows:
-        checks.append(_share("not found", (then.not_found, then.rows), (absent, rows), limits))
-        checks.append(_share("stale", (then.stale, then.rows), (stale, rows), limits))
-    before, after = _part(then.not_found + then.stale, then.rows), _part(absent + stale, rows)
-    note = (
-        limits.because if limits.ignore else "" if checks else f"{rows} rows are too few to judge; {least} are needed"
-    )
-    return Subject(name, "view", rows, before, after, 0.0, 0.0, tuple(checks), None, note)
+    absent, stale = (int(np.count_nonzero(found)) for found in (statuses != Status.PRESENT, statuses == Status.STALE))
+    judged = not limits.ignore and rows >= least and then.rows > 0
+    checks = (_share("absent", (then.absent, then.rows), (absent, rows), limits),) if judged else ()
+    few = f"{rows} rows are too few to judge; {least} are needed"
+    note = limits.because if limits.ignore else f"{_part(stale, rows):.2%} stale" if judged else few
+    return Subject(name, "view", rows, _part(then.absent, then.rows), _part(absent, rows), 0.0, 0.0, checks, None, note)
 
 
 def _share(measure: Measure, then: tuple[int, int], now: tuple[int, int], limits: Override) -> Check:

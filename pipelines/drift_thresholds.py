@@ -48,7 +48,7 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     and the effect is large enough to matter. Without the second, a large window alarms on nothing.
 
     The effect is `ks` (greatest gap of two distribution functions) for numbers of many values, `psi` (population
-    stability index) for things of few, and `share` (of nulls, of stale or absent rows) as an absolute difference.
+    stability index) for things of few, and `share` (of nulls, new values, absent rows) as an absolute difference.
     Fewer than `least_rows` values are not judged.
     """
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
-from pipelines.baseline import Baseline, Statuses, describe
+from pipelines.baseline import Baseline, describe
 from pipelines.errors import AlreadyPublished, NotTrained
 from pipelines.folder import new_folder, write_file
 from pipelines.train import Training, evaluate, trained
@@ -33,7 +33,6 @@ from serving.contract import bundle as files
 from serving.contract.assembler import Matrix
 from serving.contract.bundle import Bundle, Manifest, golden_table, open_bundle
 from serving.contract.errors import InvalidBundle
-from serving.contract.freshness import Status
 from serving.contract.processor import processor_features
 from serving.contract.row import Values
 from serving.contract.scorer import Output, Scorer
@@ -218,13 +217,8 @@ def _baseline(training_set: TrainingSet, table: pa.Table, training: Training, sc
         datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
     )
     scores = scorer.score(training_set.matrix(training_set.between(test, end)))
-    statuses = training_set.statuses(start, validate)
-    shares = {
-        view.name: Statuses(len(codes), *(int(np.count_nonzero(codes == s)) for s in (Status.NOT_FOUND, Status.STALE)))
-        for view in training_set.plan.views
-        if statuses is not None and len(codes := statuses.column(view.name).to_numpy())
-    }
-    return describe(training_set.plan, training_set.matrix(table), table, shares, scores)
+    absent = training_set.absences(start, validate)
+    return describe(training_set.plan, training_set.matrix(table), table, absent, scores)
 
 
 def _manifest(

@@ -47,7 +47,12 @@ _VALUES: dict[str, st.SearchStrategy[Value]] = {
     "Bytes": st.one_of(st.just(b""), st.binary(max_size=8)),
     "String": TEXTS,
     "Int32": st.one_of(st.sampled_from([-(2**31), 2**31 - 1, 2**24 + 1]), st.integers(-(2**31), 2**31 - 1)),
-    "Int64": st.one_of(st.sampled_from([-(2**63), 2**63 - 1, 2**53 + 1, 2**60 + 1]), st.integers(-(2**63), 2**63 - 1)),
+    "Int64": st.one_of(
+        st.integers(-9, 9),
+        st.sampled_from([-(2**31), 2**31 - 1, 2**24 + 1, -(2**31) - 1, 2**31]),
+        st.sampled_from([-(2**63), 2**63 - 1, 2**53 + 1, 2**60 + 1]),
+        st.integers(-(2**63), 2**63 - 1),
+    ),
     "Float64": st.one_of(
         st.sampled_from(FLOAT64_BITS).map(_float64),
         st.integers(0, 2**64 - 1).map(_float64),

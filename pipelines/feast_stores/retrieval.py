@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from feast import OnDemandFeatureView
-from feast.errors import FeatureNameCollisionError
+from feast.errors import FeatureNameCollisionError, RequestDataNotFoundInEntityDfException
 from feast.utils import _parse_feature_ref
 
 from pipelines.errors import SpineMismatch
@@ -58,6 +58,14 @@ class Retrieval:
         for column in self.plan.columns:
             table = table.append_column(column.name, made[column.source])  # type: ignore[index]
         return table
+
+
+def check_request_data(frame: EntityFrame, on_demand: Sequence[OnDemandFeatureView]) -> None:
+    """Raises: RequestDataNotFoundInEntityDfException (Feast's own), which Feast itself checks for pandas frames only."""
+    for view in on_demand:
+        for name in view.get_request_data_schema():
+            if name not in frame.table.column_names:
+                raise RequestDataNotFoundInEntityDfException(feature_name=name, feature_view_name=view.name)
 
 
 def plan_of(project: str, views: Sequence[View], names: Mapping[Reference, str]) -> Plan:

@@ -5,13 +5,17 @@ Layout, little-endian unless said otherwise:
     order    16  event_timestamp, created_timestamp: big-endian microseconds, sign bit flipped, so that bytes
                  compare like times and newest-wins is one memcmp
     schema    4  fingerprint of the feature names and types in order
-    flags     1  bit 0: tombstone
+    flags     1  bits 0 and 7: tombstone (bit 7 ranks it above a living row of the same times; bit 0 alone is what
+                 older versions wrote); bit 1: narrow
     nulls     n  one bit a feature, least significant first; 1 is null
-    values       fixed-width values in schema order; a text's place holds the end offset of its bytes
+    values       fixed-width values in schema order; a text's place holds the end offset of its bytes. In a narrow row
+                 each Int64 takes 4 bytes instead of 8: a row is narrow iff its schema has one and all of them fit
     bodies       the bytes of the texts, one after the other; those of a list, set, map, struct or zoned time are
                  Feast's Value message, serialized deterministically
 
-Rows of one schema share the length of everything before `bodies`, so a batch decodes as one NumPy record array.
+A row's bytes are a function of its times and values alone, since ties are broken by bytes; wide rows of older versions
+are read all the same. Rows of one schema and width share the length of everything before `bodies`, so a batch decodes
+as one NumPy record array.
 """
 
 from __future__ import annotations
@@ -31,11 +35,17 @@ from serving.contract.plan import Field
 from serving.contract.types import ValueType, value_type
 
 _SIGN = np.uint64(1 << 63)
-_TOMBSTONE = 1
+NARROW = 2
+_DELETED = 1
+_TOMBSTONE = 0x80 | _DELETED
+FLAGS = {flags: flags & NARROW for flags in (0, _DELETED, _TOMBSTONE, NARROW, NARROW | _TOMBSTONE)}
+"""The flags that a row may have, and those of a living row of the same width."""
 _SCHEMA = slice(16, 20)
+_FORM = slice(16, 21)
 _FLAGS = 20
 _HEADER = 21
 Schema = tuple[Field, ...]
+_NARROWED = value_type("Int32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +83,48 @@ class Layout:
         self.fingerprint = fingerprint(schema)
         self.types: tuple[ValueType, ...] = tuple(value_type(f.dtype, feature=f.name) for f in schema)
         self.texts = tuple(index for index, kind in enumerate(self.types) if kind.text)
-        self._null_bytes = -(-len(schema) // 8)
-        parts: list[tuple[str, object]] = [
-            ("event", ">u8"),
-            ("created", ">u8"),
-            ("schema", "V4"),
-            ("flags", "u1"),
-        ]
-        parts.append(("nulls", ("u1", (self._null_bytes,))))
-        parts += [(f"v{i}", "<u4" if kind.text else kind.numpy) for i, kind in enumerate(self.types)]
-        self.record = np.dtype(parts)
+        self._integers = tuple(index for index, kind in enumerate(self.types) if kind.name == "Int64")
+        self.records: dict[int, np.dtype[np.void]] = {0: self._record(self.types)}
+        """What a row is before its bodies; wide ones by 0 and, where the schema has an Int64, narrow ones by NARROW."""
+        if self._integers:
+            self.records[NARROW] = self._record([_NARROWED if kind.name == "Int64" else kind for kind in self.types])
+
+    def _record(self, types: Sequence[ValueType]) -> np.dtype[np.void]:
+        parts: list[tuple[str, object]] = [("event", ">u8"), ("created", ">u8"), ("schema", "V4"), ("flags", "u1")]
+        parts.append(("nulls", ("u1", (-(-len(types) // 8),))))
+        parts += [(f"v{i}", "<u4" if kind.text else kind.numpy) for i, kind in enumerate(types)]
+        return np.dtype(parts)
 
     def encode(self, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]) -> list[bytes]:
         """Pack n rows. `columns` are Arrow arrays of n values in schema order."""
-        records = np.zeros(len(event), self.record)
+        narrow = self._fits(columns, len(event))
+        if narrow.all() or not narrow.any():
+            return self._encode(NARROW if narrow.any() else 0, event, created, deleted, columns)
+        packed = np.empty(len(event), object)
+        for form, some in ((NARROW, narrow), (0, ~narrow)):
+            places = pa.array(np.flatnonzero(some))
+            packed[some] = self._encode(
+                form, event[some], created[some], deleted[some], [column.take(places) for column in columns]
+            )
+        found: list[bytes] = packed.tolist()
+        return found
+
+    def _fits(self, columns: Sequence[pa.Array], rows: int) -> Flags:
+        """Which rows are narrow."""
+        fits = np.full(rows, bool(self._integers))
+        for index in self._integers:
+            values = numbers(self.types[index], columns[index])
+            fits &= values == values.astype("<i4")
+        return fits
+
+    def _encode(
+        self, form: int, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]
+    ) -> list[bytes]:
+        records = np.zeros(len(event), self.records[form])
         records["event"] = event.view(np.uint64) ^ _SIGN
         records["created"] = created.view(np.uint64) ^ _SIGN
         records["schema"] = np.frombuffer(self.fingerprint, "V4")[0]
-        records["flags"] = np.where(deleted, _TOMBSTONE, 0)
+        records["flags"] = np.where(deleted, _TOMBSTONE | form, form)
         nulls = np.zeros((len(event), len(self.types)), bool)
         bodies: list[list[bytes]] = []
         end = np.zeros(len(event), np.uint32)
@@ -103,12 +137,12 @@ class Layout:
             else:
                 records[f"v{index}"] = numbers(kind, column)
         records["nulls"] = np.packbits(nulls, axis=1, bitorder="little")
-        packed, width = records.tobytes(), self.record.itemsize
+        packed, width = records.tobytes(), records.itemsize
         heads = [packed[at : at + width] for at in range(0, len(packed), width)]
         return [b"".join(parts) for parts in zip(heads, *bodies, strict=True)] if bodies else heads
 
     def decode(self, view: str, rows: Sequence[bytes], wanted: Schema) -> Rows:
-        """Unpack rows of this schema into the `wanted` features.
+        """Unpack rows of this schema and of the first one's flags into the `wanted` features.
 
         One that the schema lacks, or holds with another type, is null. Raises: CorruptRow.
         """
@@ -125,29 +159,33 @@ class Layout:
                 data = records[f"v{index}"]
                 if self.types[index].text:
                     data = self._texts(view, rows, records, index, valid)
-                columns.append(Values(data, valid))
+                columns.append(Values(data.astype(self.types[index].numpy, copy=False), valid))
         event = (records["event"].astype(np.uint64) ^ _SIGN).view(np.int64)
         created = (records["created"].astype(np.uint64) ^ _SIGN).view(np.int64)
-        return Rows(event, created, (records["flags"] & _TOMBSTONE).astype(bool), tuple(columns))
+        return Rows(event, created, (records["flags"] & _DELETED).astype(bool), tuple(columns))
 
     def _records(self, view: str, rows: Sequence[bytes]) -> NDArray[np.void]:
         """What comes before the bodies of the texts. Raises: CorruptRow where a length or a flag cannot be."""
-        width = self.record.itemsize
+        flags = rows[0][_FLAGS:_HEADER] if rows else b"\0"
+        record = self.records.get(FLAGS.get(flags[0], -1)) if flags else self.records[0]
+        if record is None:
+            raise CorruptRow(view, "a row has flags that this version does not know")
+        width = record.itemsize
         heads = b"".join([row[:width] for row in rows] if self.texts else rows)
         if len(heads) != width * len(rows):
             raise CorruptRow(view, f"a row of schema {self.fingerprint.hex()} is not {width} bytes long")
-        records = np.frombuffer(heads, self.record)
+        records = np.frombuffer(heads, record)
         ends = records[f"v{self.texts[-1]}"].tolist() if self.texts else [0] * len(rows)
         if any(len(row) != width + end for row, end in zip(rows, ends, strict=True)):
             raise CorruptRow(view, f"a row of schema {self.fingerprint.hex()} is cut short or too long")
-        if heads[_FLAGS::width].strip(b"\x00\x01"):
-            raise CorruptRow(view, "a row has flags that this version does not know")
+        if heads[_FLAGS::width].strip(flags):
+            raise CorruptRow(view, "rows have flags of their own")
         return records
 
     def _texts(
         self, view: str, rows: Sequence[bytes], records: NDArray[np.void], index: int, valid: Flags
     ) -> NDArray[np.object_]:
-        width, utf8 = self.record.itemsize, self.types[index].encoding == "utf8"
+        width, utf8 = records.itemsize, self.types[index].encoding == "utf8"
         place = self.texts.index(index)
         ends = records[f"v{index}"].tolist()
         starts = records[f"v{self.texts[place - 1]}"].tolist() if place else [0] * len(rows)
@@ -214,7 +252,7 @@ class RowReader:
         places: dict[bytes, list[int]] = {}
         for position, row in enumerate(rows):
             if row is not None:
-                places.setdefault(row[_SCHEMA], []).append(position)
+                places.setdefault(row[_FORM], []).append(position)
         if len(places) == 1:
             ((only, positions),) = places.items()
             if len(positions) == len(rows):
@@ -226,18 +264,19 @@ class RowReader:
         event, created = np.full(n, MISSING, np.int64), np.full(n, MISSING, np.int64)
         deleted = np.zeros(n, bool)
         columns = tuple(absent(kind, n) for kind in self._types)
-        for schema, positions in places.items():
+        for form, positions in places.items():
             some = [rows[position] for position in positions]
-            part = self._layout(schema, some[0]).decode(self._view, some, self._wanted)  # type: ignore[arg-type]
+            part = self._layout(form, some[0]).decode(self._view, some, self._wanted)  # type: ignore[arg-type]
             event[positions], created[positions], deleted[positions] = part.event, part.created, part.deleted
             for whole, values in zip(columns, part.columns, strict=True):
                 whole.data[positions], whole.valid[positions] = values.data, values.valid
         return Rows(event, created, deleted, columns)
 
-    def _layout(self, schema: bytes, row: bytes | None) -> Layout:
+    def _layout(self, form: bytes, row: bytes | None) -> Layout:
+        schema = form[:4]
         layout = self._layouts.get(schema)
+        if row is None or len(row) < _HEADER:
+            raise CorruptRow(self._view, "a row is shorter than its header")
         if layout is None:
-            if row is None or len(row) < _HEADER:
-                raise CorruptRow(self._view, "a row is shorter than its header")
             raise UnknownSchema(self._view, schema.hex())
         return layout

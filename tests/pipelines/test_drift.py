@@ -17,7 +17,8 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from pipelines import drift
-from pipelines.baseline import Baseline, Statuses, describe
+from pipelines.absences import Absent
+from pipelines.baseline import Baseline, describe
 from pipelines.cli import app
 from pipelines.drift import Drifted
 from pipelines.drift_thresholds import Override, Thresholds
@@ -104,7 +105,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rng, plan = np.random.default_rng(4), tiny.plan()
     matrix = rng.normal(size=(5_000, len(plan.columns))).astype(np.float32)
     keys = pa.table({"origin": rng.choice(["JFK", "LGA"], 5_000), "tailnum": ["N1"] * 5_000})
-    shares = {view.name: Statuses(5_000, 0, 0) for view in plan.views}
+    shares = {view.name: Absent(5_000, 0) for view in plan.views}
     found = describe(plan, matrix, keys, shares, rng.random(5_000).astype(np.float32))
     folder = tiny.write_bundle(tmp_path / "models", "1.0.0", baseline=msgspec.json.encode(found))
     tiny.promote(tmp_path / "models", "1.0.0")

@@ -20,7 +20,6 @@ from pipelines.publish import champion, champion_version, convert, narrowed, ver
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract.bundle import open_bundle
 from serving.contract.errors import InvalidBundle
-from serving.contract.freshness import Status
 from serving.contract.processor import processor_features
 from serving.contract.row import Values
 from serving.contract.scorer import Output, Scorer
@@ -87,9 +86,10 @@ def test_the_baseline_is_of_the_training_rows_and_the_test_scores(opened: Traini
     assert list(found.inputs["hour"].counts) == [str(hour) for hour in range(24)]
     assert found.inputs["mean"].nulls == np.isnan(opened.matrix(train_rows)[:, 0]).sum() > 0
     assert sum(found.keys["origin"].counts.values()) == len(train_rows)
-    statuses = opened.statuses(learned.SPLIT.start, learned.SPLIT.validate).column("planes").to_numpy()
-    absent = int((statuses == Status.NOT_FOUND).sum())
-    assert found.views["planes"] == baseline.Statuses(len(train_rows), absent, 0)
+    absent = found.views["planes"].absent
+    assert found.views["planes"].rows == len(train_rows)
+    unknown = sum(int(tail[1:]) >= 200 for tail in train_rows.column("tailnum").to_pylist())
+    assert absent == unknown
     assert absent > 0, "20 of the aircraft are in no register"
     scores = open_bundle(done.folder, processor_features()).scorer.score(
         opened.matrix(opened.between(learned.SPLIT.test, learned.SPLIT.end))
@@ -97,9 +97,9 @@ def test_the_baseline_is_of_the_training_rows_and_the_test_scores(opened: Traini
     assert found.scores == baseline.numbers(scores)
 
 
-def test_a_training_set_of_an_older_version_has_no_statuses(opened: TrainingSet, models: Path, tmp_path: Path):
+def test_a_training_set_of_an_older_version_has_no_absences(opened: TrainingSet, models: Path, tmp_path: Path):
     older = TrainingSet(Path(shutil.copytree(opened.folder, tmp_path / "set")))
-    (older.folder / "statuses.parquet").unlink()
+    (older.folder / "absences.json").unlink()
     done = published(older, models)
     assert baseline.read(done.folder, "late", "1.0.0").views == {}
 

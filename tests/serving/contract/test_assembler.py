@@ -10,7 +10,7 @@ from serving.contract.assembler import Assembler, admit, column_types, fields_of
 from serving.contract.errors import InvalidPlan
 from serving.contract.freshness import Status
 from serving.contract.plan import Column, Computed, Feature, Field, Plan, Request
-from serving.contract.row import Layout
+from serving.contract.row import RowReader
 from tests.oracles import Row, model_input, packed_row
 from tests.serving.contract.graphs import traced
 from tests.serving.contract.material import as_values
@@ -30,7 +30,7 @@ def assembler():
 def admitted(view, rows, at):
     """The rows of one view (schema: its wanted features) after the admission rule."""
     wanted = wanted_features(PLAN)[view]
-    decoded = Layout(wanted).decode(view, [packed_row(row) for row in rows], wanted)
+    decoded = RowReader(view, wanted, [wanted]).read([packed_row(row) for row in rows])
     return admit(PLAN, view, decoded, np.int64(at))
 
 

@@ -47,7 +47,9 @@ def reads(draw):
     request = {
         f.name: as_values(f.dtype, draw(st.lists(values(f.dtype), min_size=n, max_size=n))) for f in plan.request
     }
-    return plan, (lookups, places), found, learned, request, draw(MOMENTS)
+    rest = draw(st.randoms(use_true_random=False))
+    replies = [[r and packed_row(r, older=rest.random() < 0.2) for r in reply] for reply in found]
+    return plan, (lookups, places), replies, learned, request, draw(MOMENTS)
 
 
 def slow(plan, online, asked, replies, request, at):
@@ -60,7 +62,7 @@ def slow(plan, online, asked, replies, request, at):
 @settings(max_examples=400)
 @given(reads())
 def test_the_compiled_read_equals_the_slow_one_bit_for_bit(read):
-    plan, asked, found, learned, request, at = read
+    plan, asked, replies, learned, request, at = read
     online = OnlineRead(plan, wanted_features(plan))
     decoder = Decoder(Assembler(plan, None), online.views)
     for view in plan.views:
@@ -68,9 +70,8 @@ def test_the_compiled_read_equals_the_slow_one_bit_for_bit(read):
             if field == view.stored_as.encode():
                 online.readers[view.name].learn(schema)
                 decoder.learn(view.name, schema)
-    replies = [[None if row is None else packed_row(row) for row in reply] for reply in found]
     admitted, matrix = slow(plan, online, asked, replies, request, at)
-    taken = decoder.take(online.rows(asked[1], replies), at, request)
+    taken = decoder.take(online.rows(asked[1], replies, len(matrix)), at, request)
     assert taken is not None
     event(f"{len(matrix)} rows, {len(learned)} schemas")
     assert taken.matrix.tobytes() == matrix.tobytes()
@@ -95,6 +96,18 @@ def take(*packed: bytes | None):
 
 def row(x: float | None = 1.5, n: int | None = 3) -> bytes:
     return packed_row(Row((), 5, 5, False, (x, n, "text", b"bytes"), FIELDS))
+
+
+def test_tombstones_of_every_kind_keep_the_shapes_few():
+    decoder = Decoder(Assembler(PLAN, None), ("v",))
+    gone = Row((), 5, 5, True, (1.5, 3, "text", b"bytes"), FIELDS)
+    for packed in (row(), packed_row(gone), packed_row(gone, older=True), row(n=2**40)):
+        assert decoder.take([[packed]], 10, {}) is not None
+    assert len(decoder._shapes) == 2
+    many = decoder.take([[packed_row(gone)], [row()], [packed_row(gone, older=True)]], 10, {})
+    assert many is not None
+    assert list(many.statuses) == [2, 0, 2]
+    np.testing.assert_array_equal(many.matrix, np.array([[np.nan, 7], [3, 1.5], [np.nan, 7]], np.float32))
 
 
 def test_one_row_and_many():
@@ -124,7 +137,8 @@ def test_a_number_beyond_float32_is_infinite():
 
 @pytest.mark.parametrize(
     "bad",
-    [b"", b"short", row()[:-1], row() + b"x", row()[:20] + b"\x02" + row()[21:], b"x" * len(row()), row()[:30]],
+    [b"", b"short", row()[:-1], row() + b"x", b"x" * len(row()), row()[:30]]
+    + [row()[:20] + bytes([flags]) + row()[21:] for flags in (0, 1, 3, 4, 128, 130)],
 )
 def test_what_is_unusual_is_left_to_the_slow_path(bad: bytes):
     assert take(bad) is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.contract.errors import InvalidInput, UnsupportedType
-from serving.contract.keys import EntityKeys
+from serving.contract.keys import EntityKeys, ParsedKey, key_head, parse_key, told_key
 from serving.contract.plan import DUMMY_ENTITY
 from tests.oracles import entity_key
 from tests.strategies import KEY_TYPES, TEXTS
@@ -129,3 +129,30 @@ def test_golden_keys(case):
         for name, (dtype, value) in case["keys"].items()
     }
     assert encoded(case["project"], entity).hex() == case["hex"]
+
+
+@given(
+    st.tuples(
+        st.text(max_size=5),
+        st.binary(max_size=5),
+        st.integers(-(2**31), 2**31 - 1),
+        st.integers(-(2**63), 2**63 - 1),
+    ),
+    st.text(max_size=5),
+)
+def test_a_key_is_taken_apart_again(values, project):
+    names, dtypes = ("d", "b", "a", "c"), ("String", "Bytes", "Int32", "Int64")
+    key = EntityKeys(project, names, dtypes).encode(values)
+    ordered = dict(sorted(zip(names, values, strict=True)))
+    assert parse_key(key) == ParsedKey(tuple(ordered), tuple(ordered.values()), project)
+    assert told_key(key) == ", ".join(f"{name}={value!r}" for name, value in ordered.items())
+    assert key.startswith(key_head(names))
+    assert all(parse_key(key[:end]) is None for end in range(len(key) - len(project.encode())))
+
+
+def test_what_is_no_entity_key_is_told_by_its_bytes():
+    (entityless,) = EntityKeys("p", [], []).encode_rows([], 1)
+    assert parse_key(entityless) == ParsedKey(("__dummy_id",), ("",), "p")
+    for other in (b"", b"skewless:catalog:p", b"\xff" * 40, b"\x01\0\0\0\x04\0\0\0\x04\0\0\0abcd"):
+        assert parse_key(other) is None
+        assert told_key(other) == other.hex()

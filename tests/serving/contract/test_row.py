@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema, UnsupportedType
 from serving.contract.freshness import MISSING
+from serving.contract.newest import replaces
 from serving.contract.plan import Field
 from serving.contract.row import Layout, RowReader, column_values, fingerprint
 from serving.contract.types import value_type
@@ -44,7 +45,7 @@ def test_encode_is_the_format_byte_by_byte(table):
 @given(tables())
 def test_decode_gives_back_every_bit(table):
     schema, some = table
-    back = Layout(schema).decode("v", packed(schema, some), schema)
+    back = RowReader("v", schema, [schema]).read(packed(schema, some))
     assert rows_bits(schema, back) == [told(row, schema) for row in some]
 
 
@@ -67,7 +68,9 @@ def test_rows_of_any_age_are_read_as_the_reader_wants_them(data, history):
     written = st.sampled_from(history).flatmap(rows)
     some = data.draw(st.lists(st.one_of(st.none(), written, written), max_size=6))
     wanted = data.draw(st.sampled_from(history))
-    back = RowReader("v", wanted, history).read([row and packed_row(row) for row in some])
+    older = data.draw(st.randoms(use_true_random=False))
+    packed_rows = [row and packed_row(row, older=older.random() < 0.3) for row in some]
+    back = RowReader("v", wanted, history).read(packed_rows)
     assert rows_bits(wanted, back) == [told(row, wanted) for row in some]
 
 
@@ -77,7 +80,7 @@ def test_a_column_of_arrow_equals_its_packed_self(data, dtype):
     some = data.draw(st.lists(rows(schema), max_size=5))
     column = [row.values[0] for row in some]
     straight = column_values(value_type(dtype), arrow_column(dtype, column))
-    back = Layout(schema).decode("v", packed(schema, some), schema).columns[0]
+    back = RowReader("v", schema, [schema]).read(packed(schema, some)).columns[0]
     assert back.valid.tolist() == straight.valid.tolist()
     assert back.data.tolist() == straight.data.tolist() or back.data.tobytes() == straight.data.tobytes()
 
@@ -98,8 +101,8 @@ def test_what_lies_under_a_null_is_not_stored():
     schema = (Field("i", "Int64"),)
     times, alive = np.zeros(2, np.int64), np.zeros(2, bool)
     seven, null = Layout(schema).encode(times, times, alive, [under])
-    assert seven.endswith((7).to_bytes(8, "little"))
-    assert null.endswith(bytes(8))
+    assert seven.endswith(b"\0" + (7).to_bytes(4, "little"))
+    assert null.endswith(b"\1" + bytes(4))
 
 
 @given(INSTANTS, INSTANTS, INSTANTS, INSTANTS)
@@ -148,7 +151,7 @@ def test_a_row_of_another_length_is_corrupt_whatever_is_wanted_of_it(wanted):
 
 def test_texts_that_run_backwards_or_are_not_utf8_are_corrupt():
     swapped = bytearray(FULL_ROW)
-    at = 22 + 8
+    at = 22 + 4
     swapped[at : at + 4] = (200).to_bytes(4, "little")
     with pytest.raises(CorruptRow, match="outside"):
         RowReader("v", FULL, [FULL]).read([bytes(swapped)])
@@ -157,9 +160,55 @@ def test_texts_that_run_backwards_or_are_not_utf8_are_corrupt():
 
 
 def test_unknown_flags_are_refused():
-    for flags in (2, 3, 128, 255):
+    for flags in (3, 4, 128, 130, 255):
         with pytest.raises(CorruptRow, match="flags"):
             RowReader("v", FULL, [FULL]).read([FULL_ROW, FULL_ROW[:20] + bytes([flags]) + FULL_ROW[21:]])
+    with pytest.raises(CorruptRow, match="flags"):
+        Layout(FULL).decode("v", [FULL_ROW, FULL_ROW[:20] + b"\x83" + FULL_ROW[21:]], FULL)
+
+
+def test_a_row_without_integers_is_never_narrow():
+    texts = FULL[1:]
+    row = packed_row(Row((), 5, 6, False, ("a", "b"), texts))
+    with pytest.raises(CorruptRow, match="flags"):
+        RowReader("v", texts, [texts]).read([row[:20] + b"\x02" + row[21:]])
+
+
+TWO = (Field("i", "Int64"), Field("j", "Int64"), Field("f", "Float64"))
+
+
+@pytest.mark.parametrize(
+    ("integers", "width"),
+    [
+        ((0, 2**31 - 1), 4),
+        ((-(2**31), None), 4),
+        ((None, None), 4),
+        ((0, 2**31), 8),
+        ((-(2**31) - 1, 0), 8),
+        ((2**63 - 1, -(2**63)), 8),
+    ],
+)
+def test_a_row_is_narrow_where_all_of_its_integers_fit(integers, width):
+    row = Row((), 5, 6, False, (*integers, np.float64(0.5)), TWO)
+    (made,) = packed(TWO, [row])
+    assert len(made) == 21 + 1 + 2 * width + 8
+    assert told(row, TWO) == rows_bits(TWO, RowReader("v", TWO, [TWO]).read([made]))[0]
+
+
+@pytest.mark.parametrize("case", GOLDEN["older_rows"], ids=lambda case: case["name"])
+def test_rows_of_older_versions_are_read(case):
+    schema, row = _golden_row(case)
+    back = RowReader("v", schema, [schema]).read([bytes.fromhex(case["hex"]), packed_row(row)])
+    assert rows_bits(schema, back) == [told(row, schema)] * 2
+
+
+@pytest.mark.parametrize("newer", [0, 1])
+def test_a_tombstone_wins_a_tie_with_any_living_row_of_its_schema(newer):
+    living = [packed_row(Row((), 1, 1, False, (number, 2**31 - 1, None), TWO)) for number in (1, 2**40)]
+    gone = [packed_row(Row((), 1, 1, True, (number, None, None), TWO)) for number in (None, 2**40)]
+    assert min(gone)[16:] > max(living)[16:]
+    assert replaces(gone[newer], living[newer])
+    assert not replaces(living[newer], gone[1 - newer])
 
 
 def test_a_schema_is_learned_once_it_is_known():
@@ -205,10 +254,14 @@ def test_a_retyped_feature_lives_beside_its_older_rows():
 @pytest.mark.parametrize("case", GOLDEN["rows"], ids=lambda case: case["name"])
 def test_golden_rows(case):
     """Bytes that stores out there hold: a change here is a change of format."""
+    schema, row = _golden_row(case)
+    assert packed(schema, [row])[0].hex() == case["hex"]
+
+
+def _golden_row(case):
     schema = tuple(Field(name, dtype) for name, dtype in case["schema"])
     given = [None if v is None else _golden_value(f.dtype, v) for f, v in zip(schema, case["values"], strict=True)]
-    row = Row((), case["event"], case["created"], case["deleted"], tuple(given), schema)
-    assert packed(schema, [row])[0].hex() == case["hex"]
+    return schema, Row((), case["event"], case["created"], case["deleted"], tuple(given), schema)
 
 
 def _golden_value(dtype, value):
