@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import secrets
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +23,15 @@ from types import FrameType
 
 import httpx
 
+from pipelines import apply, embedded
 from pipelines.settings import Settings, environment_with
 from serving.contract.errors import SkewlessError
 
 HOST = "127.0.0.1"
 PORT = 8793
 POOLS = {"skewless_online_store": 4}
+# Of the two cadences of ingest one runs live.
+UNPAUSED = ("skewless_ingest_hourly", "skewless_materialize", "skewless_audit")
 # The scheduler's first tasks ask the api-server, so that comes first.
 FIRST, REST = "api-server", ("dag-processor", "scheduler", "triggerer")
 _READY_SECONDS = 120.0
@@ -117,6 +121,20 @@ class Stack:
                 start_new_session=True,
             )
 
+    def unpause(self, dags: Iterable[str]) -> None:
+        """Let DAGs run, once the dag-processor knows them. Raises: StackFailed."""
+        last = time.monotonic() + _READY_SECONDS
+        for dag in dags:
+            while True:
+                answer = httpx.patch(
+                    f"{self.url}/api/v2/dags/{dag}", json={"is_paused": False}, timeout=_ANSWER_SECONDS
+                )
+                if answer.is_success:
+                    break
+                if answer.status_code != httpx.codes.NOT_FOUND or time.monotonic() > last:
+                    raise StackFailed("dag-processor", f"does not bring {dag}: {answer.text}", str(self.home))
+                time.sleep(_POLL_SECONDS)
+
     def log(self, part: str) -> Path:
         """What a part prints."""
         return self.home / f"{part}.log"
@@ -169,7 +187,9 @@ class Stack:
         kept = self.home / "secrets.json"
         if not kept.is_file():
             self.home.mkdir(parents=True, exist_ok=True)
-            made = {name: secrets.token_hex(32) for name in ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")}
+            made = {
+                name: secrets.token_hex(32) for name in ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
+            }
             made["AIRFLOW__CORE__FERNET_KEY"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
             kept.touch(mode=0o600)
             kept.write_text(json.dumps(made))
@@ -179,10 +199,45 @@ class Stack:
 
 @contextmanager
 def running(stack: Stack) -> Iterator[Stack]:
-    """A prepared and started stack for the length of a block."""
-    stack.prepare()
+    """A stack for the length of a block; its database is prepared. Raises: StackFailed."""
     try:
         stack.start()
         yield stack
     finally:
         stack.stop()
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the local Airflow until Ctrl-C or SIGTERM; exit status 1 where a part of it ended by itself."""
+    parser = argparse.ArgumentParser(prog="python -m dags.stack", description="A local Airflow on the loopback.")
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--unpause", action="store_true", help="let the DAGs run at once")
+    asked = parser.parse_args(words)
+    settings = Settings.read()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        apply.run(settings.feature_repo)
+        embedded.ensure(settings)
+        local = Stack(settings.folders.root / "airflow", asked.port)
+        local.prepare()
+        with running(local) as stack:
+            if asked.unpause:
+                stack.unpause(UNPAUSED)
+            print(f"Airflow runs at {stack.url}, its logs are in {stack.home}. Ctrl-C stops it.", flush=True)
+            while (part := stack.ended()) is None:
+                time.sleep(_POLL_SECONDS)
+            raise StackFailed(part, "ended", str(stack.log(part)))
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+        return 0
+    except SkewlessError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -49,7 +49,9 @@ def tell(context: Mapping[str, Any]) -> None:
 def late(dag: str, minutes: int, context: Mapping[str, Any] | None = None) -> None:
     """Say that a run of `dag` has not ended `minutes` after it was queued."""
     run = ((context or {}).get("dag_run") or {}).get("dag_run_id", "")
-    _send(f"{dag}: run {run} is late, it has not ended {minutes} minutes after it was queued; look at it in the UI's grid")
+    _send(
+        f"{dag}: run {run} is late, it has not ended {minutes} minutes after it was queued; look at it in the UI's grid"
+    )
 
 
 def terms(minutes: int, dag: str) -> dict[str, Any]:
@@ -76,12 +78,14 @@ def terms(minutes: int, dag: str) -> dict[str, Any]:
     }
 
 
-def windowed() -> dict[str, Param]:
-    """Params of a DAG whose runs are for a window, for those who trigger it by hand."""
+def windowed(minutes: int, dag: str) -> dict[str, Any]:
+    """The same for a DAG whose runs are for a window, which whoever triggers one by hand may name."""
     told = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key says it."
-    return {
-        name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {told}") for name in ("start", "end")
+    asked = {
+        name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {told}")
+        for name in ("start", "end")
     }
+    return terms(minutes, dag) | {"params": asked}
 
 
 def _failure(context: Mapping[str, Any]) -> str:
@@ -102,11 +106,13 @@ def _send(text: str) -> None:
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
 
+    from dags.connections import web_url
+
     log = logging.getLogger(__name__)
     log.error(text)
     try:
-        to = Connection.get(ALERTS)
-        httpx.post(to.get_uri(), json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
+        to = web_url(Connection.get(ALERTS))
+        httpx.post(to, json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
     except AirflowNotFoundException:
         return
     except httpx.HTTPError as error:

@@ -11,7 +11,8 @@ import httpx
 from dags.stack import Stack
 
 QUICK = {
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
@@ -31,6 +32,9 @@ class Airflow:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.api = httpx.Client(base_url=f"{stack.url}/api/v2", timeout=60)
+
+    def close(self) -> None:
+        self.api.close()
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         answer = self.api.get(path, params=query)

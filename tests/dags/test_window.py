@@ -48,7 +48,9 @@ def test_params_go_before_the_partition_and_that_before_the_interval():
     interval = {"data_interval_start": DAY - 48 * HOUR, "data_interval_end": DAY - 24 * HOUR}
     params = {"start": "2013-03-01", "end": "2013-03-02"}
     assert window_of(run(**interval, partition_key="2013-02-05")).start == DAY
-    assert window_of(run(**interval, partition_key="2013-02-05", params=params)).start == datetime(2013, 3, 1, tzinfo=UTC)
+    assert window_of(run(**interval, partition_key="2013-02-05", params=params)).start == datetime(
+        2013, 3, 1, tzinfo=UTC
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,9 @@ def test_a_run_that_names_no_window_is_told_what_to_do(context: dict[str, object
 
 
 @given(
-    st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1)).map(lambda at: at.replace(minute=0, second=0, microsecond=0))
+    st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1)).map(
+        lambda at: at.replace(minute=0, second=0, microsecond=0)
+    )
 )
 def test_the_hours_of_a_day_are_the_day(at: datetime):
     hour = window_of(run(partition_key=at.strftime("%Y-%m-%dT%H")))
