@@ -58,7 +58,7 @@ class Source:
 
 def parquet_files(folder: Path) -> list[Path]:
     """The Parquet files of a table, by path. What is being written, a file or a folder whose name begins with `.` or
-    `_`, does not count.
+    `_`, does not count; a partition `_column=value` does, as for Spark.
     """
     found = sorted(folder.rglob("*.parquet"))
     return [p for p in found if not _hidden(p.relative_to(folder).parts) and p.is_file()]
@@ -70,7 +70,7 @@ def parts_folder(file: Path) -> Path:
 
 
 def _hidden(parts: Sequence[str]) -> bool:
-    return any(part[0] in "._" for part in parts)
+    return any(part[0] == "." or (part[0] == "_" and "=" not in part) for part in parts)
 
 
 def _later(partitions: Sequence[str], last: int) -> bool:

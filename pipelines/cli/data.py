@@ -82,6 +82,8 @@ def materialize(
         raise typer.BadParameter("--full starts at the beginning; leave out --start")
     work = Workspace(Settings.read())
     views = work.stored(view or ())
+    if not dry_run:
+        work.targets()
     windows = verb.plan_windows(
         work.state,
         work.project,
