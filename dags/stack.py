@@ -24,6 +24,7 @@ from types import FrameType
 import httpx
 
 from pipelines import apply, embedded
+from pipelines.console import console
 from pipelines.settings import Settings, environment_with
 from serving.contract.errors import SkewlessError
 
@@ -31,7 +32,7 @@ HOST = "127.0.0.1"
 PORT = 8793
 POOLS = {"skewless_online_store": 4}
 # Of the two cadences of ingest one runs live.
-UNPAUSED = ("skewless_ingest_hourly", "skewless_materialize", "skewless_audit")
+UNPAUSED = tuple(f"skewless_{name}" for name in ("ingest_hourly", "materialize", "audit", "compact"))
 # The scheduler's first tasks ask the api-server, so that comes first.
 FIRST, REST = "api-server", ("dag-processor", "scheduler", "triggerer")
 _READY_SECONDS = 120.0
@@ -223,15 +224,15 @@ def main(words: list[str] | None = None) -> int:
         with running(local) as stack:
             if asked.unpause:
                 stack.unpause(UNPAUSED)
-            print(f"Airflow runs at {stack.url}, its logs are in {stack.home}. Ctrl-C stops it.", flush=True)
+            console.print(f"Airflow runs at {stack.url}, its logs are in {stack.home}. Ctrl-C stops it.")
             while (part := stack.ended()) is None:
                 time.sleep(_POLL_SECONDS)
             raise StackFailed(part, "ended", str(stack.log(part)))
     except KeyboardInterrupt:
-        print("stopped", flush=True)
+        console.print("stopped")
         return 0
     except SkewlessError as error:
-        print(error, file=sys.stderr)
+        console.print(str(error), style="red")
         return 1
 
 

@@ -30,9 +30,9 @@ class RefusalsFail(RetryPolicy):
     def evaluate(
         self,
         exception: BaseException,
-        try_number: int,
-        max_tries: int,
-        context: Any = None,  # noqa: ANN401 - Airflow's own signature
+        try_number: int,  # noqa: ARG002 - Airflow's own signature
+        max_tries: int,  # noqa: ARG002
+        context: Any = None,  # noqa: ANN401, ARG002
     ) -> RetryDecision:
         from serving.contract.errors import SkewlessError
 

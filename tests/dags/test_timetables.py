@@ -18,7 +18,7 @@ PARSE_SECONDS = 1.0
 IGNORED = {line for line in (FOLDER / ".airflowignore").read_text().splitlines() if not line.startswith("#")}
 TIMETABLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in IGNORED)
 RUN_AT_PARSE = [*TIMETABLES, *(FOLDER / name for name in ("__init__.py", "assets.py", "terms.py"))]
-DAGS = {"skewless_audit", "skewless_ingest_daily", "skewless_ingest_hourly", "skewless_materialize"}
+DAGS = {"skewless_audit", "skewless_compact", "skewless_ingest_daily", "skewless_ingest_hourly", "skewless_materialize"}
 ASSETS = {"skewless_offline_store", "skewless_online_store"}
 
 
