@@ -51,7 +51,7 @@ endif
 bench-online: $(SYNCED) ## predictions over HTTP against the assembled stack and the floors, 11 minutes
 	@$(BIN)/python -m tests.bench.online
 
-airflow: $(SYNCED) ## a local Airflow at http://127.0.0.1:8793 until Ctrl-C; UNPAUSE=1 lets its DAGs run
+airflow: $(SYNCED) ## a local Airflow at http://127.0.0.1:8791 until Ctrl-C; UNPAUSE=1 lets its DAGs run
 	@exec $(BIN)/python -W ignore -m dags.stack $(if $(UNPAUSE),--unpause)
 
 up: $(SYNCED) ## start the embedded Redis

@@ -29,12 +29,14 @@ from pipelines.settings import Settings, environment_with
 from serving.contract.errors import SkewlessError
 
 HOST = "127.0.0.1"
-PORT = 8793
+PORT = 8791
 POOLS = {"skewless_online_store": 4}
 # Of the two cadences of ingest one runs live.
 UNPAUSED = tuple(f"skewless_{name}" for name in ("ingest_hourly", "materialize", "audit", "compact"))
 # The scheduler's first tasks ask the api-server, so that comes first.
 FIRST, REST = "api-server", ("dag-processor", "scheduler", "triggerer")
+# Their servers of logs would listen on all addresses; here the logs are files that the api-server reads.
+WORDS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.2
@@ -114,7 +116,7 @@ class Stack:
         """Start one part. It leads a session, so that the terminal's Ctrl-C reaches this process alone."""
         with self.log(part).open("ab") as output:
             self.parts[part] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", part],
+                [sys.executable, "-m", "airflow", part, *WORDS.get(part, ())],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
