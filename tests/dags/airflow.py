@@ -49,6 +49,10 @@ class Airflow:
         for name in names:
             self.api.patch(f"/dags/{name}", json={"is_paused": False}).raise_for_status()
 
+    def trigger(self, dag: str, partition: str) -> None:
+        asked = {"logical_date": None, "partition_key": partition}
+        self.api.post(f"/dags/{dag}/dagRuns", json=asked).raise_for_status()
+
     def runs(self, dag: str) -> dict[str, str]:
         """The state of each run, by partition key."""
         found = self.get(f"/dags/{dag}/dagRuns", limit=100)["dag_runs"]

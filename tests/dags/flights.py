@@ -37,14 +37,14 @@ def definitions(folder: Path) -> Path:
     return folder
 
 
-def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, redis_url: str) -> Workspace:
-    """The verbs, over all days at once."""
+def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, redis_url: str, last: date = LAST) -> Workspace:
+    """The verbs, over all days before `last` at once."""
     monkeypatch.setenv("SKEWLESS_STATE", str(folder))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(definitions(folder.parent / "feature_repo")))
     apply.run(folder.parent / "feature_repo")
     work = Workspace(Settings.read())
-    ingest.run(work.folders.data, FIRST, LAST)
+    ingest.run(work.folders.data, FIRST, last)
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
     materialize.run(windows, work.online, work.state, work.project, clock=lambda: END)
     return work
