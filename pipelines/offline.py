@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -142,20 +142,11 @@ def _read(view: str, files: Sequence[Path], kinds: Mapping[str, ValueType | None
     The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
     """
     held = pq.read_schema(files[-1])
-    for column in kinds:
-        if column not in held.names:
-            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+    check_columns(view, held, kinds)
     paths = [str(file) for file in files]
     dataset = ds.dataset(paths, format="parquet", schema=held)
-    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
-    for fragment in dataset.get_fragments():
-        for column, kind in kinds.items():
-            if column in fragment.physical_schema.names:
-                stored = fragment.physical_schema.field(column).type
-                if kind is not None and not holds_value(kind, stored):
-                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {fragment.path})")
-                found[column].add(stored)
-    schema = pa.schema([pa.field(name, _common(view, name, stored, kinds[name])) for name, stored in found.items()])
+    found = stored_types(view, ((one.path, one.physical_schema) for one in dataset.get_fragments()), kinds)
+    schema = pa.schema([pa.field(name, common_type(view, name, stored, kinds[name])) for name, stored in found.items()])
     if any(held.field(column.name).type != column.type for column in schema):
         dataset = ds.dataset(paths, format="parquet", schema=schema)
     try:
@@ -164,7 +155,29 @@ def _read(view: str, files: Sequence[Path], kinds: Mapping[str, ValueType | None
         raise SourceMismatch(view, "*", f"does not have one type in all files ({error})") from error
 
 
-def _common(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
+def check_columns(view: str, held: pa.Schema, columns: Iterable[str]) -> None:
+    """Whether a table has these columns. Raises: SourceMismatch."""
+    for column in columns:
+        if column not in held.names:
+            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+
+
+def stored_types(
+    view: str, schemas: Iterable[tuple[str, pa.Schema]], kinds: Mapping[str, ValueType | None]
+) -> dict[str, set[pa.DataType]]:
+    """The types in which a table's files (by path) store each column. Raises: SourceMismatch for a wrong one."""
+    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
+    for path, schema in schemas:
+        for column, kind in kinds.items():
+            if column in schema.names:
+                stored = schema.field(column).type
+                if kind is not None and not holds_value(kind, stored):
+                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {path})")
+                found[column].add(stored)
+    return found
+
+
+def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
     """The type to read a column in that files store in these types. Raises: SourceMismatch where there is none."""
     if len(stored) == 1:
         return next(iter(stored))
