@@ -20,6 +20,7 @@ from serving.contract.bundle import PLAN
 from serving.contract.errors import BadSetting, SkewlessError
 from serving.contract.plan import plan_from_json
 from serving.models import champion_version, champions
+from serving.predict_protocol import PredictProtocol
 from serving.request import sample_row
 from serving.settings import PREFIX, Settings, share_metrics
 
@@ -37,6 +38,7 @@ def run(settings: Settings) -> None:
     config = uvicorn.Config(
         "serving.app:from_environment",
         factory=True,
+        http=PredictProtocol,
         workers=settings.workers,
         log_config=None,
         access_log=False,
