@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipelines.column_types import as_texts, holds, holds_value, natural
 from pipelines.errors import SourceMismatch, SourceMissing
+from pipelines.mirror import Remote
 from serving.contract.freshness import Flags, Micros
 from serving.contract.plan import View
 from serving.contract.types import ValueType, value_type
@@ -28,7 +29,7 @@ class Source:
     partitions `day=YYYY-MM-DD` allowed).
 
     Without a `created_timestamp_column` a row is known since its event time. `renamed` gives, for a feature or key,
-    the column that holds it where the names differ.
+    the column that holds it where the names differ. A table that is `remote` is mirrored at `path`.
     """
 
     view: str
@@ -36,6 +37,7 @@ class Source:
     timestamp_field: str
     created_timestamp_column: str | None
     renamed: tuple[tuple[str, str], ...] = ()
+    remote: Remote | None = None
 
     def column(self, name: str) -> str:
         """The table's column for a feature or key."""
@@ -43,22 +45,21 @@ class Source:
 
     def files(self, *, until: int | None = None) -> list[Path]:
         """The Parquet files, oldest partition first; with `until` (microseconds, included) without the partitions of
-        later days. Raises: SourceMissing.
+        later days. Raises: SourceMissing, RemoteUnreadable.
         """
+        last = None if until is None else until // _DAY_US
+        there = self.remote is not None and self.remote.fetch(self.path, lambda path: _counts(path, last))
         if self.path.is_file():
             return [self.path, *parquet_files(parts_folder(self.path))]
         found = parquet_files(self.path)
-        if not found:
-            raise SourceMissing(self.view, str(self.path))
-        if until is None:
-            return found
-        last = until // _DAY_US
-        return [file for file in found if not _later(file.relative_to(self.path).parts[:-1], last)]
+        if not found and not there:
+            raise SourceMissing(self.view, str(self.path) if self.remote is None else self.remote.url)
+        return [file for file in found if _counts(file.relative_to(self.path), last)]
 
 
 def parquet_files(folder: Path) -> list[Path]:
     """The Parquet files of a table, by path. What is being written, a file or a folder whose name begins with `.` or
-    `_`, does not count.
+    `_`, does not count; a partition `_column=value` does, as for Spark.
     """
     found = sorted(folder.rglob("*.parquet"))
     return [p for p in found if not _hidden(p.relative_to(folder).parts) and p.is_file()]
@@ -69,8 +70,13 @@ def parts_folder(file: Path) -> Path:
     return file.with_name(f"{file.name}.parts")
 
 
+def _counts(path: PurePath, last: int | None) -> bool:
+    """Whether a file, by its path in the table, may hold rows of the days until `last` (None: of any)."""
+    return not _hidden(path.parts) and (last is None or not _later(path.parts[:-1], last))
+
+
 def _hidden(parts: Sequence[str]) -> bool:
-    return any(part[0] in "._" for part in parts)
+    return any(part[0] == "." or (part[0] == "_" and "=" not in part) for part in parts)
 
 
 def _later(partitions: Sequence[str], last: int) -> bool:
@@ -142,20 +148,11 @@ def _read(view: str, files: Sequence[Path], kinds: Mapping[str, ValueType | None
     The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
     """
     held = pq.read_schema(files[-1])
-    for column in kinds:
-        if column not in held.names:
-            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+    check_columns(view, held, kinds)
     paths = [str(file) for file in files]
     dataset = ds.dataset(paths, format="parquet", schema=held)
-    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
-    for fragment in dataset.get_fragments():
-        for column, kind in kinds.items():
-            if column in fragment.physical_schema.names:
-                stored = fragment.physical_schema.field(column).type
-                if kind is not None and not holds_value(kind, stored):
-                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {fragment.path})")
-                found[column].add(stored)
-    schema = pa.schema([pa.field(name, _common(view, name, stored, kinds[name])) for name, stored in found.items()])
+    found = stored_types(view, ((one.path, one.physical_schema) for one in dataset.get_fragments()), kinds)
+    schema = pa.schema([pa.field(name, common_type(view, name, stored, kinds[name])) for name, stored in found.items()])
     if any(held.field(column.name).type != column.type for column in schema):
         dataset = ds.dataset(paths, format="parquet", schema=schema)
     try:
@@ -164,7 +161,29 @@ def _read(view: str, files: Sequence[Path], kinds: Mapping[str, ValueType | None
         raise SourceMismatch(view, "*", f"does not have one type in all files ({error})") from error
 
 
-def _common(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
+def check_columns(view: str, held: pa.Schema, columns: Iterable[str]) -> None:
+    """Whether a table has these columns. Raises: SourceMismatch."""
+    for column in columns:
+        if column not in held.names:
+            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+
+
+def stored_types(
+    view: str, schemas: Iterable[tuple[str, pa.Schema]], kinds: Mapping[str, ValueType | None]
+) -> dict[str, set[pa.DataType]]:
+    """The types in which a table's files (by path) store each column. Raises: SourceMismatch for a wrong one."""
+    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
+    for path, schema in schemas:
+        for column, kind in kinds.items():
+            if column in schema.names:
+                stored = schema.field(column).type
+                if kind is not None and not holds_value(kind, stored):
+                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {path})")
+                found[column].add(stored)
+    return found
+
+
+def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
     """The type to read a column in that files store in these types. Raises: SourceMismatch where there is none."""
     if len(stored) == 1:
         return next(iter(stored))

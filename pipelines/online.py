@@ -18,6 +18,7 @@ from serving.contract.newest import SCRIPT
 from serving.contract.online import Lookup, Reply
 from serving.contract.plan import View
 from serving.contract.row import Schema
+from serving.contract.target import Target, target_entry
 
 Item = TypeVar("Item")
 _ROWS_A_CALL = 500
@@ -50,14 +51,21 @@ class OnlineWriter:
 
     def register(self, view: View) -> None:
         """Put the view's definition into the catalog: all of its rows are now those that it means."""
-        with mapped(self._client):
+        with mapped(self._client, view.stored_as):
             self._client.hset(catalog.catalog_key(self._project), mapping=catalog.view_entry(view))
 
     def introduce(self, view: View) -> None:
         """Put the view's definition into the catalog if that knows none: some of its rows are there."""
-        with mapped(self._client):
+        with mapped(self._client, view.stored_as):
             for field, entry in catalog.view_entry(view).items():
                 self._client.hsetnx(catalog.catalog_key(self._project), field, entry)
+
+    def accept(self, targets: Sequence[Target]) -> None:
+        """Tell servers where pushed rows of these views go."""
+        entries = {name: entry for target in targets for name, entry in target_entry(target).items()}
+        if entries:
+            with mapped(self._client):
+                self._client.hset(catalog.catalog_key(self._project), mapping=entries)
 
     def definitions(self, views: Sequence[View]) -> dict[str, View | None]:
         """What the catalog says of each view, by its stored name; None where it says nothing."""

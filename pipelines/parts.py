@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.column_types import holds, natural
 from pipelines.errors import SourceMismatch, SourceMissing
 from pipelines.folder import write_file
+from pipelines.mirror import RemoteReadOnly
 from pipelines.offline import Source, feature, micros, parts_folder
 from serving.contract.plan import View
 from serving.contract.types import ValueType, value_type
@@ -36,10 +37,29 @@ def append(source: Source, table: pa.Table, view: View | None = None) -> list[Pa
     table are kept, and what the rows lack is null. In a table of days a kill can leave the parts of some days; the
     same call again completes them.
     Raises: SourceMismatch, before anything is written: for a time that is absent or null, a value that the type does
-    not hold, and with `view` for a key or feature that is absent.
+    not hold, and with `view` for a key or feature that is absent. RemoteReadOnly.
     """
+    if source.remote is not None:
+        raise RemoteReadOnly(source.remote.url)
     fitted = _fitted(source, table, view)
-    return [_write(folder, rows) for folder, rows in _placed(source, fitted)] if len(fitted) else []
+    return [write(folder, rows) for folder, rows in _placed(source, fitted)] if len(fitted) else []
+
+
+def write(folder: Path, rows: pa.Table) -> Path:
+    """Add rows to a folder as one file, durable and seen whole; the file that holds them already, if there is one."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    content = sink.getvalue()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    there = sorted(file.name for file in folder.glob(f"{_NAME}-*.parquet"))
+    for name in there:
+        if name.endswith(f"-{digest}.parquet"):
+            return folder / name
+    # The newest part has the columns that a reader goes by, so names ascend. Of two writers at once both are kept.
+    number = 1 + (int(there[-1].split("-")[1]) if there else 0)
+    path = folder / f"{_NAME}-{number:08d}-{digest}.parquet"
+    write_file(path, content)
+    return path
 
 
 def _fitted(source: Source, table: pa.Table, view: View | None) -> pa.Table:
@@ -111,19 +131,3 @@ def _placed(source: Source, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
         days = event.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
         for day in days.unique().sort().to_pylist():
             yield source.path / f"day={day.isoformat()}", table.filter(pc.equal(days, pa.scalar(day)))
-
-
-def _write(folder: Path, rows: pa.Table) -> Path:
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd")
-    content = sink.getvalue()
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    there = sorted(file.name for file in folder.glob(f"{_NAME}-*.parquet"))
-    for name in there:
-        if name.endswith(f"-{digest}.parquet"):
-            return folder / name
-    # The newest part has the columns that a reader goes by, so names ascend. Of two writers at once both are kept.
-    number = 1 + (int(there[-1].split("-")[1]) if there else 0)
-    path = folder / f"{_NAME}-{number:08d}-{digest}.parquet"
-    write_file(path, content)
-    return path

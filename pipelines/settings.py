@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.join_memory import DEFAULT_BYTES, LEAST_BYTES
 from serving.contract.addresses import embedded_redis_url, known_redis_url, masked
 from serving.contract.errors import BadSetting
 from serving.contract.folders import DEFINITIONS, STORE_FILE, Folders, find_definitions, find_root
@@ -59,8 +60,8 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default_factory=_redis_url,
-        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`. "
-        "Default: the embedded server, started where it is needed.",
+        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, "
+        "`redis+sentinel://`, or these two with `rediss`. Default: the embedded server, started where it is needed.",
     )
     registry_url: str = Field(
         default_factory=_registry_url,
@@ -75,6 +76,13 @@ class Settings(BaseSettings):
         default_factory=_feature_repo,
         description="Folder of the definitions. Default: the nearest `feature_repo` upward of the working "
         "folder, else the one beside the state folder.",
+    )
+
+    join_memory: ByteSize = Field(
+        default=ByteSize(DEFAULT_BYTES),
+        ge=LEAST_BYTES,
+        description="What a point-in-time join may work in, beside the spine and a result that is asked for whole: "
+        "bytes, or with a unit, as `2GiB`. At least 64 MiB.",
     )
 
     @classmethod
@@ -134,6 +142,16 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, masked(value) if isinstance(value, str) else value
+
+
+def adopt(name: str, value: str) -> None:
+    """Make `value` this process's setting `name`, for all that read it from now on, Feast's plug-ins included."""
+    os.environ[PREFIX + name.upper()] = value
+
+
+def environment_with(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process that does our work for us: this one's, with `given`."""
+    return dict(os.environ) | dict(given)
 
 
 def child_environment(given: Mapping[str, str]) -> dict[str, str]:

@@ -8,17 +8,20 @@ from functools import cached_property
 from pathlib import Path
 
 from feast import FeatureStore
+from redis import Redis, RedisCluster
 
 from pipelines import embedded
 from pipelines.definitions import Definitions, compile_service, compile_view, source_of, stored_views
 from pipelines.feast_stores.offline_store import data_folder
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
+from pipelines.push import targets
 from pipelines.redis_connection import connect
 from pipelines.settings import Settings
 from pipelines.state import State
 from serving.contract.errors import SkewlessError
 from serving.contract.plan import Plan, View
+from serving.contract.target import Target
 
 
 @dataclass(eq=False)
@@ -57,9 +60,14 @@ class Workspace:
         return State(self.settings.state_url)
 
     @cached_property
+    def client(self) -> Redis | RedisCluster:
+        """A connection to the online store; the embedded one is started. Raises: as `online`."""
+        return connect(embedded.ensure(self.settings))
+
+    @cached_property
     def online(self) -> OnlineWriter:
-        """The online store; the embedded one is started. Raises: RedisUnreachable, EmbeddedServerFailed."""
-        return OnlineWriter(connect(embedded.ensure(self.settings)), self.project)
+        """The online store. Raises: RedisUnreachable, EmbeddedServerFailed."""
+        return OnlineWriter(self.client, self.project)
 
     @cached_property
     def data(self) -> Path:
@@ -74,10 +82,26 @@ class Workspace:
         """The online feature views, or those named. Raises: InvalidPlan."""
         return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
+    def targets(self) -> dict[str, Target]:
+        """The push targets of all online feature views, by name, which the online store gets to know."""
+        found = targets(self.stored(), self.data)
+        self.online.accept(list(found.values()))
+        return found
+
+    def fresh_targets(self) -> dict[str, Target]:
+        """`targets`, as the registry has them now."""
+        self.store.refresh_registry()
+        return self.targets()
+
+    def target(self, view: str) -> Target:
+        """One of them. Raises: InvalidPlan for an unknown view."""
+        self.stored([view])
+        return self.targets()[view]
+
     def sources(self, plan: Plan) -> dict[str, Source]:
         """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""
         found = {}
         for view in plan.views:
-            (definition,) = stored_views(self.store, [view.stored_as])
+            (definition,) = stored_views(self.store, [view.stored_as.partition("@")[0]])
             found[view.name] = source_of(definition, self.data)
         return found

@@ -11,11 +11,11 @@ import numpy as np
 from serving.contract.assembler import Admitted, column_types, wanted_features
 from serving.contract.freshness import Micros, Status
 from serving.contract.plan import Feature, Plan, Source
+from serving.contract.rfc3339 import instant_texts
+from serving.contract.scalars import Json, to_json
 from serving.contract.transforms import reference
 from serving.contract.types import ValueType, value_type
 from serving.predictor import Prediction
-from serving.rfc3339 import instant_texts
-from serving.scalars import Json, to_json
 
 Entry = dict[str, Json]
 _NAMES = {int(status): status.name for status in Status}
@@ -66,7 +66,7 @@ def _told(prediction: Prediction, source: Source, kind: ValueType, status: np.nd
 
 def _times(admitted: Admitted, at: int) -> tuple[list[str | None], list[float | None]]:
     """Event times and ages of a view's rows; None where the entity is not found."""
-    found = admitted.status != Status.NOT_FOUND
+    found = ~np.isin(admitted.status, (Status.NOT_FOUND, Status.NOT_READ))
     events: Micros = np.where(found, admitted.rows.event, 0)
     ages = ((at - events) / _SECOND).tolist()
     known = found.tolist()

@@ -11,14 +11,14 @@ import orjson
 
 from serving.contract.assembler import fields_of
 from serving.contract.errors import InvalidInput
+from serving.contract.json_constants import constants, escaped
 from serving.contract.keys import KeyValue
 from serving.contract.plan import Plan
+from serving.contract.rfc3339 import parse_instant
 from serving.contract.row import Values
+from serving.contract.scalars import PARSE, PARSE_KEY, SAMPLES, Json, Refused, as_values
 from serving.contract.types import value_type
 from serving.errors import InvalidRequest, MalformedBody
-from serving.json_constants import constants, escaped
-from serving.rfc3339 import parse_instant
-from serving.scalars import PARSE, PARSE_KEY, SAMPLES, Json, Refused, as_values
 from serving.typed_body import TypedBody
 
 MAX_ROWS = 1_000

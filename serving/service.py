@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from serving.metrics import Metrics
 from serving.models import Models
+from serving.pusher import Pusher
 from serving.served_log import ServedLog
 from serving.settings import Settings
 from serving.store import Store
@@ -13,10 +14,11 @@ from serving.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of a running server."""
+    """The parts of a running server. Without a `pusher` it takes no rows."""
 
     settings: Settings
     metrics: Metrics
     store: Store
     models: Models
     served_log: ServedLog
+    pusher: Pusher | None = None

@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default_factory=_redis_url,
-        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`. "
-        "Default: the socket of the embedded server.",
+        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, "
+        "`redis+sentinel://`, or these two with `rediss`. Default: the socket of the embedded server.",
     )
     models: Path = Field(
         default_factory=_models,
@@ -81,11 +81,6 @@ class Settings(BaseSettings):
         gt=0,
         description="How long one read of the online store may take, connecting included, in seconds.",
     )
-    redis_connections: int = Field(
-        default=32,
-        ge=1,
-        description="Most connections of one worker to the online store (to each node of a cluster).",
-    )
     models_refresh_s: float = Field(
         default=2.0,
         gt=0,
@@ -98,6 +93,16 @@ class Settings(BaseSettings):
     )
     served_log_flush_s: float = Field(
         default=5.0, gt=0, description="How often waiting rows are written to the served log, in seconds."
+    )
+    push_project: str | None = Field(
+        default=None,
+        description="Feast project whose feature views take pushed rows over HTTP; the server then needs the data "
+        "folder, to write to. Default: no pushes.",
+    )
+    push_timeout_s: float = Field(
+        default=2.0,
+        gt=0,
+        description="How long one write of pushed rows to the online store may take, connecting included, in seconds.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe message that is logged."

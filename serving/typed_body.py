@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from serving.contract.plan import Field
-from serving.scalars import FLOAT32_MAX, FLOAT64_MAX, Parse, Refused
+from serving.contract.scalars import FLOAT32_MAX, FLOAT64_MAX, Parse, Refused
 
 _KINDS: dict[str, Any] = {
     "Bytes": str,

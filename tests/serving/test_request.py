@@ -10,14 +10,14 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from serving.contract.json_constants import escaped
 from serving.contract.plan import Field, JoinKey, Plan, View
+from serving.contract.rfc3339 import instant_text, parse_instant
 from serving.contract.row import Values
+from serving.contract.scalars import SAMPLES, to_json
 from serving.contract.types import NAMES, value_type
 from serving.errors import InvalidBody, InvalidRequest
-from serving.json_constants import escaped
 from serving.request import Ask, RequestReader, sample_row
-from serving.rfc3339 import instant_text, parse_instant
-from serving.scalars import SAMPLES, to_json
 
 KEYS = ("String", "Bytes", "Int32", "Int64", "UnixTimestamp")
 INPUTS = tuple(Field(f"in {name}", name) for name in NAMES)

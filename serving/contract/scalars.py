@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from serving.contract.rfc3339 import instant_texts, parse_instant
 from serving.contract.row import Values
 from serving.contract.types import ValueType
-from serving.rfc3339 import instant_texts, parse_instant
 
 Json = str | int | float | bool | None
 Scalar = str | bytes | int | float | bool | None
@@ -106,6 +106,16 @@ PARSE: dict[str, Parse] = {
 
 PARSE_KEY: dict[str, Parse] = PARSE | {"UnixTimestamp": _whole_seconds}
 """`PARSE` for join keys, as Feast keeps them."""
+
+STORED: dict[str, Parse] = PARSE | {
+    "Json": _strings,
+    "Uuid": _strings,
+    "TimeUuid": _strings,
+    "Decimal": _strings,
+    "PdfBytes": _bytes,
+    "ImageBytes": _bytes,
+}
+"""The same for stored features, whose types are more."""
 
 SAMPLES: dict[str, Json] = {
     "Bytes": "AAE=",
