@@ -17,7 +17,7 @@ from feast.infra.offline_stores.offline_store import OfflineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import compute_non_entity_date_range
-from pydantic import StrictStr
+from pydantic import ByteSize, StrictStr
 
 from pipelines.definitions import source_of, view_of
 from pipelines.errors import SourceMismatch, SourceMissing
@@ -46,6 +46,14 @@ class SkewlessOfflineStoreConfig(FeastConfigBaseModel):
     """What makes a row known, where a view's tag `known_by` does not say. The default is Feast's own meaning."""
     data: Path | None = None
     """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
+    join_memory: ByteSize | None = None
+    """What a historical retrieval may work in beside its result, as `2GiB`. Default: SKEWLESS_JOIN_MEMORY."""
+
+
+def _join_memory(config: RepoConfig) -> int:
+    store = config.offline_store
+    said = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
+    return int(said or Settings.read().join_memory)
 
 
 def data_folder(config: RepoConfig) -> Path:
@@ -97,7 +105,7 @@ class SkewlessOfflineStore(OfflineStore):
         else:
             frame = entity_frame(entity_df)
         check_request_data(frame, on_demand)
-        retrieval = Retrieval(plan_of(project, views, names), sources, frame)
+        retrieval = Retrieval(plan_of(project, views, names), sources, frame, _join_memory(config))
         retrieval.check(names)
         return SkewlessRetrievalJob(
             retrieval.table,
