@@ -118,10 +118,7 @@ def run(
     whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
-    status_wrong = {
-        view.name: int(np.count_nonzero(served.column(f"{view.name}:status").to_numpy() != views[view.name].status))
-        for view in plan.views
-    }
+    status_wrong = _wrong_statuses(plan, served, views)
     scores = served.column(SCORE).to_numpy()
     rescored = bundle.scorer.score(logged)
     counts = wrong.sum(axis=0)
@@ -142,6 +139,14 @@ def run(
         unread_views=unread,
         unread_values=int(np.count_nonzero(_differ(whole, joined))),
     )
+
+
+def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, int]:
+    """How many statuses of each view differ."""
+    return {
+        view.name: int(np.count_nonzero(served.column(f"{view.name}:status").to_numpy() != views[view.name].status))
+        for view in plan.views
+    }
 
 
 def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
