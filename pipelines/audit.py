@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import NotTrained
 from pipelines.folder import write_file
-from pipelines.history import TIMESTAMP, join, request_values
+from pipelines.history import TIMESTAMP, join, request_values, spine_times
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
+from pipelines.timeline import Timeline, timeline
 from serving.contract.assembler import Admitted, Matrix
 from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
 from serving.contract.freshness import Status
@@ -55,6 +56,7 @@ class Audited(msgspec.Struct, frozen=True):
     examples: list[str]
     unread_views: int = 0
     unread_values: int = 0
+    timeline: Timeline = Timeline()
 
     @property
     def clean(self) -> bool:
@@ -115,13 +117,12 @@ def run(
     views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
     joined = bundle.assembler.assemble(views, request_values(plan, spine))
     unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
-    whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
-    status_wrong = _wrong_statuses(plan, served, views)
-    scores = served.column(SCORE).to_numpy()
-    rescored = bundle.scorer.score(logged)
-    counts = wrong.sum(axis=0)
+    other = _wrong_statuses(plan, served, views)
+    status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
+    scores, rescored = served.column(SCORE).to_numpy(), bundle.scorer.score(logged)
+    any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
     return Audited(
         model=manifest.name,
         version=manifest.version,
@@ -133,20 +134,24 @@ def run(
         differing_values=int(wrong.sum()),
         differing_statuses=sum(status_wrong.values()),
         differing_scores=int(np.count_nonzero(_differ(scores, rescored))),
-        columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
+        columns={c.name: int(n) for c, n in zip(plan.columns, wrong.sum(axis=0), strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
         unread_views=unread,
-        unread_values=int(np.count_nonzero(_differ(whole, joined))),
+        unread_values=_unread_values(bundle, found, spine, joined) if unread else 0,
+        timeline=timeline(spine_times(spine), any_wrong),
     )
 
 
-def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, int]:
-    """How many statuses of each view differ."""
-    return {
-        view.name: int(np.count_nonzero(served.column(f"{view.name}:status").to_numpy() != views[view.name].status))
-        for view in plan.views
-    }
+def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, np.ndarray]:
+    """Where the statuses of each view differ."""
+    return {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+
+
+def _unread_values(bundle: Bundle, found: Mapping[str, Admitted], spine: pa.Table, joined: Matrix) -> int:
+    """How many model inputs would have been others, had everything been read."""
+    whole = bundle.assembler.assemble(found, request_values(bundle.plan, spine))
+    return int(np.count_nonzero(_differ(whole, joined)))
 
 
 def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
