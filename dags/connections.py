@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+    from pipelines.materialize import Check, Window
     from pipelines.online import OnlineWriter
     from pipelines.settings import Settings
     from pipelines.state import State
@@ -79,3 +81,11 @@ def online_store(project: str) -> tuple[OnlineWriter, State]:
 
     known = settings()
     return OnlineWriter(connect(embedded.ensure(known)), project), State(known.state_url)
+
+
+def gate(window: Window, expected: dict[str, Any] | None) -> Check:
+    """The data-quality gate of a window; what is wanting goes to the task's log."""
+    from pipelines.gates import Gates
+
+    log = logging.getLogger(__name__)
+    return Gates.parse(window, expected, settings().folders.quarantine).window(log.warning)

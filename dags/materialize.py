@@ -1,8 +1,4 @@
-"""Materialize: what a partition brought into the online store, a task a feature view.
-
-Runs when the offline store holds a partition, one run at a time, so that partitions may come in any order, and again.
-`fresh` tells those downstream once, after every view is written.
-"""
+"""Materialize: what a partition brought into the online store, a task a feature view, and `fresh` once after all."""
 
 from __future__ import annotations
 
@@ -22,22 +18,25 @@ def plan() -> list[dict[str, Any]]:
     from dags.connections import workspace
     from dags.window import window_of
     from pipelines import materialize as verb
+    from pipelines.gates import Gates
 
     work, window = workspace(), window_of(get_current_context())
     views = work.stored()
     stored = work.online.definitions([view for view, _ in views])
     windows = verb.plan_partition(work.state, work.project, views, start=window.start, end=window.end, stored=stored)
-    return [{"project": work.project, "window": planned.plain()} for planned in windows]
+    gates = Gates.of(work)
+    return [{"project": work.project, "window": w.plain(), "expected": gates.plain(w.view.stored_as)} for w in windows]
 
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
     """One view's window into the online store; its rows."""
-    from dags.connections import online_store
+    from dags.connections import gate, online_store
     from pipelines import materialize as verb
 
     project, window = planned["project"], verb.Window.parse(planned["window"])
-    (counts,) = verb.run([window], *online_store(project), project, clock=lambda: datetime.now(UTC)).values()
+    check, stores = gate(window, planned["expected"]), online_store(project)
+    (counts,) = verb.run([window], *stores, project, clock=lambda: datetime.now(UTC), check=check).values()
     return asdict(counts)
 
 

@@ -118,14 +118,11 @@ def run(
     joined = bundle.assembler.assemble(views, request_values(plan, spine))
     unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
     whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
-    logged = logged_matrix(plan, served)
-    wrong = _differ(logged, joined)
+    wrong = _differ(logged := logged_matrix(plan, served), joined)
     other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
     status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
-    scores = served.column(SCORE).to_numpy()
-    rescored = bundle.scorer.score(logged)
-    any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
-    counts = wrong.sum(axis=0)
+    scores, rescored = served.column(SCORE).to_numpy(), bundle.scorer.score(logged)
+    wrong_rows = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
     return Audited(
         model=manifest.name,
         version=manifest.version,
@@ -137,12 +134,12 @@ def run(
         differing_values=int(wrong.sum()),
         differing_statuses=sum(status_wrong.values()),
         differing_scores=int(np.count_nonzero(_differ(scores, rescored))),
-        columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
+        columns={c.name: int(n) for c, n in zip(plan.columns, wrong.sum(axis=0), strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
         unread_views=unread,
         unread_values=int(np.count_nonzero(_differ(whole, joined))),
-        timeline=timeline(spine_times(spine), any_wrong),
+        timeline=timeline(spine_times(spine), wrong_rows),
     )
 
 
