@@ -10,7 +10,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from pipelines.materialize import Check, Window
+    from pipelines.materialize import Check
     from pipelines.online import OnlineWriter
     from pipelines.settings import Settings
     from pipelines.state import State
@@ -37,6 +37,14 @@ def redis_url(connection: Connection) -> str:
 def database_url(connection: Connection) -> str:
     """The SQLAlchemy URL of a connection of type postgres."""
     return str(connection.get_uri())
+
+
+def web_url(connection: Connection) -> str:
+    """The URL of a connection of type http, as a webhook's: the part of the path that is secret is its password."""
+    host = connection.host or "localhost"
+    start = host if "://" in host else f"{connection.schema or connection.conn_type}://{host}"
+    port = f":{connection.port}" if connection.port else ""
+    return f"{start.rstrip('/')}{port}/{connection.password or ''}"
 
 
 _URLS: dict[str, Callable[[Connection], str]] = {
@@ -83,9 +91,17 @@ def online_store(project: str) -> tuple[OnlineWriter, State]:
     return OnlineWriter(connect(embedded.ensure(known)), project), State(known.state_url)
 
 
-def gate(window: Window, expected: dict[str, Any] | None) -> Check:
-    """The data-quality gate of a window; what is wanting goes to the task's log."""
+def expectations(work: Workspace) -> Callable[[str], dict[str, Any] | None]:
+    """What is expected of the rows of each view, for `gate`."""
     from pipelines.gates import Gates
 
-    log = logging.getLogger(__name__)
-    return Gates.parse(window, expected, settings().folders.quarantine).window(log.warning)
+    return Gates.of(work).plain
+
+
+def gate(planned: dict[str, Any]) -> Check:
+    """The data-quality gate of a planned window; what is wanting goes to the task's log."""
+    from pipelines.gates import Gates
+    from pipelines.materialize import Window
+
+    log, window = logging.getLogger(__name__), Window.parse(planned["window"])
+    return Gates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)

@@ -9,35 +9,35 @@ from typing import Any
 from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
 
 from dags.assets import OFFLINE, ONLINE
-from dags.terms import ONLINE_POOL, terms, windowed
+from dags.terms import ONLINE_POOL, windowed
 
 
 @task
 def plan() -> list[dict[str, Any]]:
     """The window of each feature view."""
-    from dags.connections import workspace
+    from dags.connections import expectations, workspace
     from dags.window import window_of
     from pipelines import materialize as verb
-    from pipelines.gates import Gates
 
     work, window = workspace(), window_of(get_current_context())
     views = work.stored()
     stored = work.online.definitions([view for view, _ in views])
     windows = verb.plan_partition(work.state, work.project, views, start=window.start, end=window.end, stored=stored)
-    gates = Gates.of(work)
-    return [{"project": work.project, "window": w.plain(), "expected": gates.plain(w.view.stored_as)} for w in windows]
+    expected = expectations(work)
+    return [{"project": work.project, "window": w.plain(), "expected": expected(w.view.stored_as)} for w in windows]
 
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
     """One view's window into the online store; its rows."""
     from dags.connections import gate, online_store
+    from dags.lineage import materialized
     from pipelines import materialize as verb
 
     project, window = planned["project"], verb.Window.parse(planned["window"])
-    check, stores = gate(window, planned["expected"]), online_store(project)
-    (counts,) = verb.run([window], *stores, project, clock=lambda: datetime.now(UTC), check=check).values()
-    return asdict(counts)
+    materialized(project, window.view, window.source.path)
+    done = verb.run([window], *online_store(project), project, clock=lambda: datetime.now(UTC), check=gate(planned))
+    return asdict(done[window.view.stored_as])
 
 
 @task(outlets=[ONLINE], trigger_rule="none_failed")
@@ -46,10 +46,9 @@ def fresh() -> None:
 
 
 @dag(
-    **terms(minutes=60, dag="skewless_materialize"),
+    **windowed(minutes=60, dag="skewless_materialize"),
     description="What a partition brought into the online store, a task a feature view.",
     schedule=PartitionedAssetTimetable(assets=OFFLINE),
-    params=windowed(),
     tags=["skewless", "online"],
     doc_md=__doc__,
 )
