@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -47,6 +50,16 @@ class Window:
         since = self.start.isoformat() if self.start else "the beginning"
         return f"{self.view.stored_as}: ({since}, {self.end.isoformat()}]"
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON takes it, for a process that materializes what another one planned."""
+        told: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        return told
+
+    @classmethod
+    def parse(cls, told: dict[str, Any]) -> Window:
+        """The window that `plain` told of."""
+        return msgspec.convert(told, cls, dec_hook=lambda _, text: Path(text))
+
 
 def plan_windows(
     state: State,
@@ -73,6 +86,31 @@ def plan_windows(
         gap = begin is not None and (watermark is None or begin > watermark)
         if begin is None or begin < end or held != view:
             windows.append(Window(view, source, begin, end, advance=not gap))
+    return windows
+
+
+def plan_partition(
+    state: State,
+    project: str,
+    views: Sequence[tuple[View, Source]],
+    *,
+    start: datetime,
+    end: datetime,
+    stored: Mapping[str, View | None],
+) -> list[Window]:
+    """What a run would do once the rows of a partition, start <= event_timestamp < end, are in the offline store.
+
+    Partitions come in any order, and again: a window reaches from the partition's start, or the view's watermark where
+    that is earlier, to its end, or the watermark where that is later. So a row is in the window of whichever of its
+    partition and its arrival comes last, no window leaves a gap, and each may move the watermark. It takes that no two
+    windows of a view are materialized at once.
+    """
+    windows = []
+    for view, source in views:
+        known = same_rows(view, stored.get(view.stored_as))
+        watermark = state.watermark(project, view.stored_as) if known else None
+        begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
+        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True))
     return windows
 
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 from pipelines import pushed_values
 from pipelines.offline import Source, parts_folder
 from pipelines.online import OnlineWriter
+from pipelines.packable import packable
 from pipelines.redis_connection import RedisUnreachable
 from pipelines.store_refusals import RemovalUnfinished, StoreFull, StoreReadOnly, UnwritableKeys
-from pipelines.value_messages import packable
 from serving.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from serving.contract.keys import EntityKeys, KeyValue
 from serving.contract.parts import write_part

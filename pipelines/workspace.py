@@ -60,14 +60,14 @@ class Workspace:
         return State(self.settings.state_url)
 
     @cached_property
-    def online(self) -> OnlineWriter:
-        """The online store; the embedded one is started. Raises: RedisUnreachable, EmbeddedServerFailed."""
-        return OnlineWriter(self.client, self.project)
+    def client(self) -> Redis | RedisCluster:
+        """A connection to the online store; the embedded one is started. Raises: as `online`."""
+        return connect(embedded.ensure(self.settings))
 
     @cached_property
-    def client(self) -> Redis | RedisCluster:
-        """A connection to the online store's server. Raises: RedisUnreachable, EmbeddedServerFailed."""
-        return connect(embedded.ensure(self.settings))
+    def online(self) -> OnlineWriter:
+        """The online store. Raises: RedisUnreachable, EmbeddedServerFailed."""
+        return OnlineWriter(self.client, self.project)
 
     @cached_property
     def data(self) -> Path:
@@ -102,6 +102,6 @@ class Workspace:
         """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""
         found = {}
         for view in plan.views:
-            (definition,) = stored_views(self.store, [view.stored_as])
+            (definition,) = stored_views(self.store, [view.stored_as.partition("@")[0]])
             found[view.name] = source_of(definition, self.data)
         return found

@@ -81,7 +81,7 @@ def from_environment() -> FastAPI:
 
 def _service(settings: Settings, clock: Clock) -> Service:
     metrics = Metrics(settings.metrics_folder)
-    store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s, connections=settings.redis_connections)
+    store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s)
     served_log = ServedLog(
         settings.served_log, metrics, capacity=settings.served_log_rows, flush_s=settings.served_log_flush_s
     )

@@ -8,11 +8,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from serving.contract.addresses import masked
+from serving.contract.addresses import Sentinels, masked
 from serving.contract.catalog import catalog_key, schema_entry, view_entry
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import View
@@ -90,6 +92,19 @@ def _client(url: str, timeout_s: float) -> Any:  # noqa: ANN401
         "retry": Retry(NoBackoff(), 1),
     }
     scheme = urlsplit(url).scheme
+    sentinels = Sentinels.parse(url)
+    if sentinels is not None:
+        return _primary(sentinels, limits)
     if scheme in _CLUSTER:
         return RedisCluster.from_url(_CLUSTER[scheme] + url[len(scheme) :], **limits)
     return Redis.from_url(url, **limits)
+
+
+def _primary(sentinels: Sentinels, limits: dict[str, Any]) -> Any:  # noqa: ANN401
+    """A client whose every new connection asks the sentinels for the primary."""
+    options: dict[str, Any] = dict(parse_url(sentinels.url))
+    options.pop("host", None)
+    secure = {"ssl": options.pop("connection_class", None) is SSLConnection}
+    asked = limits | secure | {name: value for name, value in options.items() if name.startswith("ssl_")}
+    found = Sentinel(sentinels.hosts, sentinel_kwargs=asked | {"password": sentinels.password})  # type: ignore[no-untyped-call]
+    return found.master_for(sentinels.service, **(options | limits | secure))

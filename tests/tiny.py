@@ -17,8 +17,8 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
-from redis import Redis
 
+from pipelines.redis_connection import connect
 from serving.contract import bundle as files
 from serving.contract.assembler import Assembler
 from serving.contract.bundle import Manifest, given_types, given_values, golden_table
@@ -155,7 +155,7 @@ def promote(models: Path, version: str) -> None:
 def write_catalog(redis_url: str, contract: Plan | None = None) -> None:
     """Tell the store what the plan's views mean."""
     contract = contract or plan()
-    with Redis.from_url(redis_url) as client:
+    with connect(redis_url) as client:
         for view in contract.views:
             client.hset(catalog_key(contract.project), mapping=schema_entry(view) | view_entry(view))  # type: ignore[arg-type]
 
@@ -176,7 +176,7 @@ def write_row(
     (row,) = Layout(view.fields).encode(times[0], times[1], np.array([deleted]), columns)
     join_key = view.join_keys[0]
     entity = EntityKeys("tests", [join_key.key], [join_key.dtype]).encode([key])
-    with Redis.from_url(redis_url) as client:
+    with connect(redis_url) as client:
         client.eval(SCRIPT, 1, entity, view.stored_as, row)
 
 

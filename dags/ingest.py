@@ -1,0 +1,44 @@
+"""Ingest: the raw data of one partition into the offline store, by day or by hour (UTC).
+
+Two DAGs, of which one usually runs live: by hour for freshness; by day suits backfills of long ranges.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import CronPartitionTimetable, dag, task
+
+from dags.assets import OFFLINE
+from dags.terms import terms, windowed
+
+
+@task(outlets=[OFFLINE])
+def ingest() -> dict[str, int]:
+    """Write the partition's rows of every table; rows and changed files by table are in the return value."""
+    from airflow.sdk import get_current_context
+
+    from dags.connections import settings
+    from dags.window import window_of
+    from pipelines import ingest as verb
+
+    first, last = window_of(get_current_context()).days
+    done = verb.run(settings().folders.data, first, last)
+    return {table.table: table.rows for table in done.tables}
+
+
+def _timetable(every: str, span: str, cron: str, key: str) -> None:
+    @dag(
+        **terms(minutes=60, dag=f"skewless_ingest_{every}"),
+        description=f"Raw data of the last full {span} into the offline store.",
+        schedule=CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, key_format=key),
+        params=windowed(),
+        tags=["skewless", "offline"],
+        doc_md=__doc__,
+    )
+    def timetable() -> None:
+        ingest()
+
+    timetable()
+
+
+_timetable("daily", "day", "0 0 * * *", "%Y-%m-%d")
+_timetable("hourly", "hour", "0 * * * *", "%Y-%m-%dT%H")
