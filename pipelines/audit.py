@@ -35,6 +35,9 @@ _EXAMPLES = 5
 class Audited(msgspec.Struct, frozen=True):
     """What an audit of one model version found. `values` are the model inputs compared; counts of differing ones by
     column, of view statuses by view, and examples with the served and the joined value.
+
+    `unread_views` are those that the server did not get to read, since the online store failed; they are replayed as
+    unread, and `unread_values` are the model inputs that would have been others.
     """
 
     model: str
@@ -50,17 +53,28 @@ class Audited(msgspec.Struct, frozen=True):
     columns: dict[str, int]
     views: dict[str, int]
     examples: list[str]
+    unread_views: int = 0
+    unread_values: int = 0
 
     @property
     def clean(self) -> bool:
-        """Whether everything served was the training value."""
+        """Whether everything served was the training value, or the default where the store had failed."""
         return not (self.differing_values or self.differing_statuses or self.differing_scores)
 
     def __str__(self) -> str:
         return (
             f"{self.model} {self.version}: {self.differing_values} of {self.values} feature values differ, "
             f"{self.differing_statuses} of {self.rows * self.compared_views} statuses differ, "
-            f"{self.differing_scores} of {self.rows} scores differ"
+            f"{self.differing_scores} of {self.rows} scores differ{self._unread}"
+        )
+
+    @property
+    def _unread(self) -> str:
+        if not self.unread_views:
+            return ""
+        return (
+            f"; {self.unread_views} views were not read because the online store failed, and {self.unread_values} "
+            "feature values were defaults for it"
         )
 
 
@@ -97,8 +111,11 @@ def run(
     manifest, plan = bundle.manifest, bundle.plan
     served = log.read(manifest.name, manifest.version, start, end)
     spine = spine_of(plan, served)
-    views = join(plan, sources, spine, report=report)
+    found = join(plan, sources, spine, report=report)
+    views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
     joined = bundle.assembler.assemble(views, request_values(plan, spine))
+    unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
+    whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
     status_wrong = {
@@ -122,7 +139,14 @@ def run(
         columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
+        unread_views=unread,
+        unread_values=int(np.count_nonzero(_differ(whole, joined))),
     )
+
+
+def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
+    """What the join gives, not read where the server did not read it."""
+    return Admitted(joined.rows, np.where(statuses == Status.NOT_READ, np.uint8(Status.NOT_READ), joined.status))
 
 
 def spine_of(plan: Plan, served: pa.Table) -> pa.Table:

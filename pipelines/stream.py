@@ -142,10 +142,10 @@ class Consumer:
         age = time.monotonic() - self._looked
         if age > _REFRESH_S or (view not in self._rows and age > _MISSING_S):
             targets = self.find()
-            self._rows = {name: Rows(self.project, one) for name, one in targets.items() if not one.shared_with}
+            self._rows = {name: Rows(self.project, one) for name, one in targets.items() if one.pushable}
             self._looked = time.monotonic()
         if view not in self._rows:
-            raise NotPushable(view, "there is no such online feature view, or its table is read by others too")
+            raise NotPushable(view, "there is no such online feature view, or its table is shared or read only")
         return self._rows[view]
 
     def _push(self, view: str, some: Sequence[tuple[Entry, Parsed]]) -> None:

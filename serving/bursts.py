@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from serving import unread
 from serving.alone import answer_alone
 from serving.contract.online import Reply
 from serving.contract.record import Used
@@ -101,13 +102,13 @@ class Bursts:
         predictor = self._predictor
         given = predictor.reader.given([waiter.ask for waiter in burst])
         lookups, places = predictor.lookups(given)
-        unread = False
+        refused: unread.Refused = {}
         try:
             replies = await self._store.replies(lookups)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if not burst[-1].defaults:
                 raise
-            unread = True
+            refused = unread.everything(lookups, error)
             replies = [[None] * len(lookup.fields) for lookup in lookups]
         at = self._clock()
         # An error instead of a reply: whose it is comes out when the burst is halved.
@@ -117,11 +118,15 @@ class Bursts:
             found = await self._in_thread(burst, given, rows, at)
         else:
             found = self._predicted(burst, given, rows, at)
+        begin = 0
+        lost = unread.unread(predictor.online, places, refused, given.rows) if refused else None
         for some, used in found:
+            end = begin + sum(waiter.ask.rows for waiter in some)
             if used is None:
                 self._begin(self._answer_alone(some[0]))
             else:
-                self._tell(some, used, unread=unread)
+                self._tell(some, used if lost is None else unread.told(used, lost[begin:end]), unread=bool(refused))
+            begin = end
 
     async def _in_thread(
         self, burst: Sequence[Waiter], given: Given, rows: Sequence[Reply], at: int

@@ -12,13 +12,11 @@ from feast.utils import _parse_feature_ref
 
 from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
-from pipelines.history import join, spine_column
+from pipelines.history import Join, answers, spine_column
+from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source
-from pipelines.value_answers import answer
-from serving.contract.assembler import wanted_features
 from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
-from serving.contract.types import value_type
 
 Reference = Feature | Computed
 
@@ -30,6 +28,7 @@ class Retrieval:
     plan: Plan
     sources: Mapping[str, Source]
     frame: EntityFrame
+    memory: int = DEFAULT_BYTES
 
     def check(self, names: Mapping[Reference, str]) -> None:
         """Refuse before the join runs: a join key that is absent or of another type, a column named like a feature.
@@ -48,12 +47,8 @@ class Retrieval:
 
         Raises: SourceMissing, SourceMismatch.
         """
-        admitted = join(self.plan, self.sources, self.frame.spine(self.plan.join_keys))
-        made = {}
-        for view, fields in wanted_features(self.plan).items():
-            for place, field in enumerate(fields):
-                kind = value_type(field.dtype)
-                made[Feature(view, field.name)] = answer(kind, admitted[view].values(place))
+        spine = self.frame.spine(self.plan.join_keys)
+        made = answers(Join(self.plan, self.sources, spine, statuses=False, memory=self.memory)).columns
         table = self.frame.table
         for column in self.plan.columns:
             table = table.append_column(column.name, made[column.source])  # type: ignore[index]

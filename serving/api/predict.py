@@ -16,9 +16,9 @@ from serving.api.body import read_body
 from serving.api.predict_schema import OPENAPI, RESPONSES
 from serving.api.request_ids import HEADER, request_id
 from serving.bursts import Answer
-from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema
+from serving.contract.errors import SkewlessError
 from serving.contract.rfc3339 import instant_text
-from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel
+from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
 from serving.models import Champion
 from serving.request import Ask
 from serving.service import Service
@@ -26,7 +26,7 @@ from serving.service import Service
 _BEFORE, _AFTER = "/v1/models/", "/predict"
 _JSON = (b"content-type", b"application/json")
 _UNKNOWN = ""
-_STORE_FAULTS = (StoreUnavailable, CorruptRow, UnknownSchema)
+_STORE_FAULTS = (StoreUnavailable, UnreadableRows)
 _log = structlog.get_logger(__name__)
 
 

@@ -25,3 +25,10 @@ def test_a_shared_table_takes_no_rows():
     assert check_target(TARGET) is TARGET
     with pytest.raises(NotPushable, match="read by b, c too"):
         check_target(msgspec.structs.replace(TARGET, shared_with=("b", "c")))
+
+
+def test_a_table_elsewhere_takes_no_rows():
+    remote = msgspec.structs.replace(TARGET, remote="s3://bucket/cards")
+    assert (TARGET.pushable, remote.pushable) == (True, False)
+    with pytest.raises(NotPushable, match="s3://bucket/cards, which is read only"):
+        check_target(remote)
