@@ -9,7 +9,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, tas
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags.assets import ONLINE
-from dags.terms import terms, windowed
+from dags.terms import windowed
 
 
 @task
@@ -25,6 +25,7 @@ def served() -> list[dict[str, str]]:
 def audit(served: dict[str, str]) -> str:
     """Replay what one model version served."""
     from dags.connections import workspace
+    from dags.lineage import read_views
     from dags.window import window_of
     from pipelines import audit as verb
     from serving.contract.bundle import open_bundle
@@ -32,6 +33,7 @@ def audit(served: dict[str, str]) -> str:
 
     work, window = workspace(), window_of(get_current_context())
     bundle = open_bundle(work.folders.models / served["model"] / served["version"], processor_features())
+    read_views(work.project, bundle.plan.views)
     log = verb.ServedLog(work.folders.served)
     found = verb.run(bundle, work.sources(bundle.plan), log, window.start, window.end)
     report = verb.write_report(work.folders.reports, found)
@@ -41,10 +43,9 @@ def audit(served: dict[str, str]) -> str:
 
 
 @dag(
-    **terms(minutes=60, dag="skewless_audit"),
+    **windowed(minutes=60, dag="skewless_audit"),
     description="What was served in a partition, compared with the training join bit for bit.",
     schedule=PartitionedAssetTimetable(assets=ONLINE),
-    params=windowed(),
     tags=["skewless", "proof"],
     doc_md=__doc__,
 )

@@ -37,6 +37,14 @@ def database_url(connection: Connection) -> str:
     return str(connection.get_uri())
 
 
+def web_url(connection: Connection) -> str:
+    """The URL of a connection of type http, as a webhook's: the part of the path that is secret is its password."""
+    host = connection.host or "localhost"
+    start = host if "://" in host else f"{connection.schema or connection.conn_type}://{host}"
+    port = f":{connection.port}" if connection.port else ""
+    return f"{start.rstrip('/')}{port}/{connection.password or ''}"
+
+
 _URLS: dict[str, Callable[[Connection], str]] = {
     "redis": redis_url,
     "registry": database_url,

@@ -1,7 +1,5 @@
-"""Materialize: what a partition brought into the online store, a task a feature view.
-
-Runs when the offline store holds a partition, one run at a time, so that partitions may come in any order, and again.
-`fresh` tells those downstream once, after every view is written.
+"""Materialize: what a partition brought into the online store, a task a feature view, a run at a time, so that
+partitions may come in any order, and again. `fresh` tells those downstream, once, after every view is written.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from typing import Any
 from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
 
 from dags.assets import OFFLINE, ONLINE
-from dags.terms import ONLINE_POOL, terms, windowed
+from dags.terms import ONLINE_POOL, windowed
 
 
 @task
@@ -34,9 +32,11 @@ def plan() -> list[dict[str, Any]]:
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
     """One view's window into the online store; its rows."""
     from dags.connections import online_store
+    from dags.lineage import materialized
     from pipelines import materialize as verb
 
     project, window = planned["project"], verb.Window.parse(planned["window"])
+    materialized(project, window.view, window.source.path)
     (counts,) = verb.run([window], *online_store(project), project, clock=lambda: datetime.now(UTC)).values()
     return asdict(counts)
 
@@ -47,10 +47,9 @@ def fresh() -> None:
 
 
 @dag(
-    **terms(minutes=60, dag="skewless_materialize"),
+    **windowed(minutes=60, dag="skewless_materialize"),
     description="What a partition brought into the online store, a task a feature view.",
     schedule=PartitionedAssetTimetable(assets=OFFLINE),
-    params=windowed(),
     tags=["skewless", "online"],
     doc_md=__doc__,
 )

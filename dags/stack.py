@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import secrets
@@ -14,21 +15,28 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import httpx
 
-from pipelines.settings import environment_with
+from pipelines import apply, embedded
+from pipelines.console import console
+from pipelines.settings import Settings, environment_with
 from serving.contract.errors import SkewlessError
 
 HOST = "127.0.0.1"
-PORT = 8793
+PORT = 8791
 POOLS = {"skewless_online_store": 4}
+# Of the two cadences of ingest one runs live.
+UNPAUSED = tuple(f"skewless_{name}" for name in ("ingest_hourly", "materialize", "audit", "compact"))
 # The scheduler's first tasks ask the api-server, so that comes first.
 FIRST, REST = "api-server", ("dag-processor", "scheduler", "triggerer")
+# Their servers of logs would listen on all addresses; here the logs are files that the api-server reads.
+WORDS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.2
@@ -108,13 +116,27 @@ class Stack:
         """Start one part. It leads a session, so that the terminal's Ctrl-C reaches this process alone."""
         with self.log(part).open("ab") as output:
             self.parts[part] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", part],
+                [sys.executable, "-m", "airflow", part, *WORDS.get(part, ())],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
+
+    def unpause(self, dags: Iterable[str]) -> None:
+        """Let DAGs run, once the dag-processor knows them. Raises: StackFailed."""
+        last = time.monotonic() + _READY_SECONDS
+        for dag in dags:
+            while True:
+                answer = httpx.patch(
+                    f"{self.url}/api/v2/dags/{dag}", json={"is_paused": False}, timeout=_ANSWER_SECONDS
+                )
+                if answer.is_success:
+                    break
+                if answer.status_code != httpx.codes.NOT_FOUND or time.monotonic() > last:
+                    raise StackFailed("dag-processor", f"does not bring {dag}: {answer.text}", str(self.home))
+                time.sleep(_POLL_SECONDS)
 
     def log(self, part: str) -> Path:
         """What a part prints."""
@@ -180,10 +202,45 @@ class Stack:
 
 @contextmanager
 def running(stack: Stack) -> Iterator[Stack]:
-    """A prepared and started stack for the length of a block."""
-    stack.prepare()
+    """A stack for the length of a block; its database is prepared. Raises: StackFailed."""
     try:
         stack.start()
         yield stack
     finally:
         stack.stop()
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the local Airflow until Ctrl-C or SIGTERM; exit status 1 where a part of it ended by itself."""
+    parser = argparse.ArgumentParser(prog="python -m dags.stack", description="A local Airflow on the loopback.")
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--unpause", action="store_true", help="let the DAGs run at once")
+    asked = parser.parse_args(words)
+    settings = Settings.read()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        apply.run(settings.feature_repo)
+        embedded.ensure(settings)
+        local = Stack(settings.folders.root / "airflow", asked.port)
+        local.prepare()
+        with running(local) as stack:
+            if asked.unpause:
+                stack.unpause(UNPAUSED)
+            console.print(f"Airflow runs at {stack.url}, its logs are in {stack.home}. Ctrl-C stops it.")
+            while (part := stack.ended()) is None:
+                time.sleep(_POLL_SECONDS)
+            raise StackFailed(part, "ended", str(stack.log(part)))
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 0
+    except SkewlessError as error:
+        console.print(str(error), style="red")
+        return 1
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,9 +30,9 @@ class RefusalsFail(RetryPolicy):
     def evaluate(
         self,
         exception: BaseException,
-        try_number: int,  # noqa: ARG002
+        try_number: int,  # noqa: ARG002 - Airflow's own signature
         max_tries: int,  # noqa: ARG002
-        context: Any = None,  # noqa: ANN401, ARG002 - Airflow's own signature
+        context: Any = None,  # noqa: ANN401, ARG002
     ) -> RetryDecision:
         from serving.contract.errors import SkewlessError
 
@@ -78,13 +78,14 @@ def terms(minutes: int, dag: str) -> dict[str, Any]:
     }
 
 
-def windowed() -> dict[str, Param]:
-    """Params of a DAG whose runs are for a window, for those who trigger it by hand."""
+def windowed(minutes: int, dag: str) -> dict[str, Any]:
+    """The same for a DAG whose runs are for a window, which whoever triggers one by hand may name."""
     told = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key says it."
-    return {
+    asked = {
         name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {told}")
         for name in ("start", "end")
     }
+    return terms(minutes, dag) | {"params": asked}
 
 
 def _failure(context: Mapping[str, Any]) -> str:
@@ -105,11 +106,13 @@ def _send(text: str) -> None:
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
 
+    from dags.connections import web_url
+
     log = logging.getLogger(__name__)
     log.error(text)
     try:
-        to = Connection.get(ALERTS)
-        httpx.post(to.get_uri(), json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
+        to = web_url(Connection.get(ALERTS))
+        httpx.post(to, json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
     except AirflowNotFoundException:
         return
     except httpx.HTTPError as error:

@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import NotTrained
 from pipelines.folder import write_file
-from pipelines.history import TIMESTAMP, join, request_values
+from pipelines.history import TIMESTAMP, join, request_values, spine_times
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
+from pipelines.timeline import Timeline, timeline
 from serving.contract.assembler import Admitted, Matrix
 from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
 from serving.contract.freshness import Status
@@ -55,6 +56,7 @@ class Audited(msgspec.Struct, frozen=True):
     examples: list[str]
     unread_views: int = 0
     unread_values: int = 0
+    timeline: Timeline = Timeline()
 
     @property
     def clean(self) -> bool:
@@ -118,12 +120,11 @@ def run(
     whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
-    status_wrong = {
-        view.name: int(np.count_nonzero(served.column(f"{view.name}:status").to_numpy() != views[view.name].status))
-        for view in plan.views
-    }
+    other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+    status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
     scores = served.column(SCORE).to_numpy()
     rescored = bundle.scorer.score(logged)
+    any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
     counts = wrong.sum(axis=0)
     return Audited(
         model=manifest.name,
@@ -141,6 +142,7 @@ def run(
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
         unread_views=unread,
         unread_values=int(np.count_nonzero(_differ(whole, joined))),
+        timeline=timeline(spine_times(spine), any_wrong),
     )
 
 

@@ -56,6 +56,8 @@ class Compacted:
 class TableBusy(SkewlessError):
     """Somebody else compacts or erases in this table."""
 
+    transient = True
+
     folder: str
 
     def __str__(self) -> str:

@@ -10,9 +10,9 @@ A run that is long leaves the loop to others. While as many as there are threads
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from serving import unread
 from serving.alone import answer_alone
@@ -38,10 +38,20 @@ class Answer(NamedTuple):
     full: Prediction | None = None
 
 
+class Outcome(Protocol):
+    """Where an answer goes, or why there is none: an asyncio.Future, or whoever speaks to the socket itself."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Answer, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 class Waiter(NamedTuple):
     """Who waits since `started` (by `perf_counter`); `defaults`: the model's policy for a store that is silent."""
 
-    future: asyncio.Future[Answer]
+    outcome: Outcome
     request_id: str
     ask: Ask
     started: float
@@ -62,18 +72,16 @@ class Bursts:
         # The loop itself keeps no task alive.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def join(self, request_id: str, ask: Ask, started: float, *, defaults: bool) -> Awaitable[Answer]:
-        """The answer, in time. Awaiting it raises: StoreUnavailable, CorruptRow, UnknownSchema."""
-        loop = asyncio.get_running_loop()
-        waiter = Waiter(loop.create_future(), request_id, ask, started, defaults)
+    def join(self, outcome: Outcome, request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
+        """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema."""
+        waiter = Waiter(outcome, request_id, ask, started, defaults)
         if ask.explain or ask.as_of is not None:
             self._begin(self._answer_alone(waiter))
-            return waiter.future
+            return
         if not self._waiting:
-            loop.call_soon(self._send)
+            asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append(waiter)
         self._rows += ask.rows
-        return waiter.future
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -178,8 +186,8 @@ class Bursts:
         scores, at, begin = used.scores.tolist(), used.served_at, 0
         for waiter in burst:
             end = begin + waiter.ask.rows
-            if not waiter.future.done():
-                waiter.future.set_result(Answer(at, scores[begin:end], full))
+            if not waiter.outcome.done():
+                waiter.outcome.set_result(Answer(at, scores[begin:end], full))
             begin = end
 
 
@@ -198,5 +206,5 @@ def _cut(waiting: Sequence[Waiter]) -> Iterator[Sequence[Waiter]]:
 
 def _fail(burst: Sequence[Waiter], error: Exception) -> None:
     for waiter in burst:
-        if not waiter.future.done():
-            waiter.future.set_exception(error)
+        if not waiter.outcome.done():
+            waiter.outcome.set_exception(error)

@@ -11,7 +11,8 @@ import httpx
 from dags.stack import Stack
 
 QUICK = {
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
@@ -32,6 +33,9 @@ class Airflow:
         self.stack = stack
         self.api = httpx.Client(base_url=f"{stack.url}/api/v2", timeout=60)
 
+    def close(self) -> None:
+        self.api.close()
+
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         answer = self.api.get(path, params=query)
         answer.raise_for_status()
@@ -44,6 +48,10 @@ class Airflow:
     def unpause(self, *names: str) -> None:
         for name in names:
             self.api.patch(f"/dags/{name}", json={"is_paused": False}).raise_for_status()
+
+    def trigger(self, dag: str, partition: str) -> None:
+        asked = {"logical_date": None, "partition_key": partition}
+        self.api.post(f"/dags/{dag}/dagRuns", json=asked).raise_for_status()
 
     def runs(self, dag: str) -> dict[str, str]:
         """The state of each run, by partition key."""

@@ -7,11 +7,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from dags.stack import Stack, running
+from pipelines import apply
 from pipelines.valkey_process import free_port
 from tests.dags import flights
 from tests.dags.airflow import QUICK, Airflow
@@ -22,8 +25,9 @@ BACKFILL = ("--dag-id", DAGS[0], "--from-date", "2013-02-05", "--to-date", "2013
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
+@pytest.mark.timeout(600)
 def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
-    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    airflow_home: Path, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = flights.by_hand(monkeypatch, tmp_path / "hand", redis_url + "?db=1")
     scheduled = tmp_path / "airflow"
@@ -34,8 +38,9 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
     broken = scheduled / "data" / "route" / "broken.parquet"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"no Parquet")
-    with running(Stack(scheduled / "stack", free_port(), QUICK)) as stack:
-        airflow = Airflow(stack)
+    home = scheduled / "stack"
+    shutil.copytree(airflow_home, home)
+    with running(Stack(home, free_port(), QUICK)) as stack, closing(Airflow(stack)) as airflow:
         airflow.await_dags(DAGS, 120)
         airflow.unpause(*DAGS)
         stack.airflow("backfill", "create", *BACKFILL)
@@ -46,15 +51,41 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
         stack.kill(stack.parts.pop("scheduler"))
         stack.launch("scheduler")
         for dag in DAGS:
-            airflow.until(
-                lambda dag=dag: (
-                    set(airflow.runs(dag).values()) == {"success"} and airflow.runs(dag).keys() == PARTITIONS
-                ),
-                400,
-                dag,
-            )
+            airflow.until(lambda dag=dag: _done(airflow.runs(dag)), 400, f"the runs of {dag}")
     assert flights.parquet(scheduled / "data") == flights.parquet(expected.folders.data)
     assert flights.online(redis_url) == flights.online(redis_url + "?db=1")
+
+
+@pytest.mark.timeout(600)
+def test_on_postgresql_a_partition_triggered_by_hand_drives_the_chain(
+    tmp_path: Path, redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = flights.by_hand(monkeypatch, tmp_path / "hand", redis_url + "?db=1", last=date(2013, 2, 6))
+    scheduled = tmp_path / "airflow"
+    monkeypatch.setenv("SKEWLESS_STATE", str(scheduled))
+    monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
+    monkeypatch.setenv("SKEWLESS_REGISTRY_URL", postgres_url)
+    monkeypatch.setenv("SKEWLESS_STATE_URL", postgres_url)
+    apply.run(tmp_path / "feature_repo")
+    database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
+    settings = {f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN{kind}": database for kind in ("", "_ASYNC")}
+    stack = Stack(scheduled / "stack", free_port(), QUICK | settings)
+    stack.prepare()
+    with running(stack), closing(Airflow(stack)) as airflow:
+        airflow.await_dags(DAGS, 120)
+        airflow.unpause(*DAGS)
+        airflow.trigger(DAGS[0], "2013-02-05")
+        for dag in DAGS:
+            airflow.until(lambda dag=dag: airflow.runs(dag) == {"2013-02-05": "success"}, 240, f"the run of {dag}")
+        assert {task["try_number"] for task in airflow.tasks(state="success")} == {1}
+    assert flights.parquet(scheduled / "data") == flights.parquet(expected.folders.data)
+    assert flights.online(redis_url) == flights.online(redis_url + "?db=1")
+
+
+def _done(runs: dict[str, str]) -> bool:
+    """Of the backfill, and of the day before today, which runs because the DAG was unpaused."""
+    assert "failed" not in runs.values()
+    return runs.keys() > PARTITIONS and set(runs.values()) == {"success"}
 
 
 def _kill_a_running(airflow: Airflow, task: str) -> None:
@@ -62,5 +93,4 @@ def _kill_a_running(airflow: Airflow, task: str) -> None:
     (victim, *_) = airflow.until(
         lambda: [t for t in airflow.tasks(state="running") if t["task_id"] == task and t["pid"]], 240, f"{task} to run"
     )
-    print("killed", victim["task_id"], victim["map_index"], victim["pid"])
     os.kill(victim["pid"], signal.SIGKILL)
