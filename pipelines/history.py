@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.offline import History, Source, cast, micros
+from pipelines.packable import packable
 from pipelines.progress import Report, quiet
-from pipelines.value_messages import packable
 from pipelines.view_join import Asked, Found, Shown, ViewJoin, answered, put_together
 from pipelines.view_table import ViewTable
 from pipelines.workers import worker_count

@@ -7,10 +7,13 @@ acknowledged every row of the window, so a run that dies is run again and loses 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -47,6 +50,24 @@ class Window:
         since = self.start.isoformat() if self.start else "the beginning"
         return f"{self.view.stored_as}: ({since}, {self.end.isoformat()}]"
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON takes it, for a process that materializes what another one planned."""
+        told: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        return told
+
+    @classmethod
+    def parse(cls, told: dict[str, Any]) -> Window:
+        """The window that `plain` told of."""
+        return msgspec.convert(told, cls, dec_hook=lambda _, text: Path(text))
+
+
+Check = Callable[[Window, Iterable[History]], None]
+"""Called with a window and its rows, in parts of any size; raises to keep them out of the store."""
+
+
+def unchecked(window: Window, rows: Iterable[History]) -> None:
+    """Let everything pass."""
+
 
 def plan_windows(
     state: State,
@@ -76,6 +97,31 @@ def plan_windows(
     return windows
 
 
+def plan_partition(
+    state: State,
+    project: str,
+    views: Sequence[tuple[View, Source]],
+    *,
+    start: datetime,
+    end: datetime,
+    stored: Mapping[str, View | None],
+) -> list[Window]:
+    """What a run would do once the rows of a partition, start <= event_timestamp < end, are in the offline store.
+
+    Partitions come in any order, and again: a window reaches from the partition's start, or the view's watermark where
+    that is earlier, to its end, or the watermark where that is later. So a row is in the window of whichever of its
+    partition and its arrival comes last, no window leaves a gap, and each may move the watermark. It takes that no two
+    windows of a view are materialized at once.
+    """
+    windows = []
+    for view, source in views:
+        known = same_rows(view, stored.get(view.stored_as))
+        watermark = state.watermark(project, view.stored_as) if known else None
+        begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
+        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True))
+    return windows
+
+
 def run(
     windows: Sequence[Window],
     store: OnlineWriter,
@@ -84,10 +130,12 @@ def run(
     *,
     clock: Clock,
     report: Report = quiet,
+    check: Check = unchecked,
 ) -> dict[str, Counts]:
     """Materialize each window; rows read, written, skipped as older and held back as future, by view.
 
-    Raises: RedisUnreachable, SourceMissing, SourceMismatch; the run is then noted as failed and no watermark moved.
+    `check` sees a window's rows before any of them is written. Raises: RedisUnreachable, QualityRefused, SourceMissing,
+    SourceMismatch; the run is then noted as failed and no watermark moved.
     """
     done: dict[str, Counts] = {}
     for number, window in enumerate(windows):
@@ -97,7 +145,7 @@ def run(
             project, name, VERB, window_start=window.start, window_end=window.end, started_at=clock()
         )
         try:
-            done[name] = _materialize(window, store, project)
+            done[name] = _materialize(window, store, project, check)
         except BaseException as error:
             state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
             raise
@@ -105,13 +153,14 @@ def run(
     return done
 
 
-def _materialize(window: Window, store: OnlineWriter, project: str) -> Counts:
+def _materialize(window: Window, store: OnlineWriter, project: str, check: Check) -> Counts:
     view, end = window.view, to_micros(window.end)
     start = to_micros(window.start) if window.start else np.iinfo(np.int64).min
     history = read_history(view, window.source, files_since(window.source, start, end))
     arrived = arrivals(view, history, start, end)
     waiting = int(np.count_nonzero((history.created <= end) & (history.created > start) & (history.event > end)))
     fresh = history.take(arrived)
+    check(window, [fresh])
     keys, rows = newest_rows(view, fresh, project)
     store.prepare(view)
     written = store.write(view, keys, rows)

@@ -12,10 +12,10 @@ from feast.utils import _parse_feature_ref
 
 from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
-from pipelines.feast_stores.errors import UnknownFeature
 from pipelines.history import Join, answers, spine_column
 from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source
+from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
 
 Reference = Feature | Computed
@@ -76,7 +76,7 @@ def output_names(
 
     Feast appends the inputs of on-demand views to the references in an order that differs from process to process;
     here those that end the list stand in the order of their views' definitions.
-    Raises: UnknownFeature, FeatureNameCollisionError (Feast's own).
+    Raises: InvalidPlan, FeatureNameCollisionError (Feast's own).
     """
     parsed = [_parsed(ref, views) for ref in refs]
     asked = list(dict.fromkeys(_settled(parsed, views, on_demand)))
@@ -97,7 +97,7 @@ def _parsed(ref: str, views: Sequence[View]) -> Reference:
     for view in views:
         if view.name == used:
             if feature not in {field.name for field in view.fields}:
-                raise UnknownFeature(ref, "the feature view has no such feature")
+                raise InvalidPlan(ref, "the feature view has no such feature")
             return Feature(used, feature)
     return Computed(used, feature)
 
