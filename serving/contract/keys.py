@@ -8,8 +8,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from serving.contract.errors import InvalidInput
 from serving.contract.plan import DUMMY_ENTITY
+from serving.contract.row import fixed_width
 from serving.contract.types import ValueType, value_type
 
 _STRING = 2
@@ -34,6 +39,7 @@ class EntityKeys:
         ranked = sorted(range(len(names)), key=lambda position: names[position])
         self._order = tuple(ranked)
         self._packers = tuple(_packer(names[position], dtypes[position]) for position in ranked)
+        self._types = tuple((names[position], _key_type(names[position], dtypes[position])) for position in ranked)
         encoded = [names[position].encode() for position in ranked]
         head = [struct.pack("<I", len(encoded))]
         head += [struct.pack("<II", _STRING, len(name)) + name for name in encoded]
@@ -63,6 +69,42 @@ class EntityKeys:
             return [None if value is None else head + pack(value) + tail for value in columns[0]]
         encode = self.encode
         return [encode(values) for values in zip(*columns, strict=True)]
+
+    def pack(self, columns: Sequence[pa.Array], rows: int) -> pa.BinaryArray:
+        """The keys of `rows` entities, given as Arrow columns of the keys' types; null where one of them is.
+
+        Raises: InvalidInput.
+        """
+        if not columns:
+            return pa.repeat(pa.scalar(self.encode((DUMMY_ENTITY[1],)), pa.binary()), rows)
+        parts: list[pa.BinaryArray | bytes] = [self._head]
+        for position, (name, kind) in zip(self._order, self._types, strict=True):
+            parts += _packed_column(name, kind, columns[position])
+        return pc.binary_join_element_wise(*parts, self._tail, b"", null_handling="emit_null")
+
+
+def _packed_column(name: str, kind: ValueType, column: pa.Array) -> list[pa.BinaryArray]:
+    """What `_packer` gives for each value: the type and length, then the bytes."""
+    if kind.name in {"String", "Bytes"}:
+        texts = column.cast(pa.binary())
+        lengths = pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
+        head = np.empty(len(texts), [("number", "<u4"), ("length", "<u4")])
+        head["number"], head["length"] = kind.number, lengths
+        return [fixed_width(head), texts]
+    valid = column.is_valid()
+    values = column.cast(kind.arrow)
+    if kind.name == "UnixTimestamp":
+        values = values.cast(pa.int64())
+    numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
+    if kind.name == "UnixTimestamp":
+        numbers, rest = np.divmod(numbers, _SECOND)
+        if rest.any():
+            whole = values[int(np.flatnonzero(rest)[0])].as_py()
+            raise InvalidInput(name, f"{whole} is no join key of type {kind.name}")
+    records = np.empty(len(values), [("number", "<u4"), ("length", "<u4"), ("value", kind.numpy)])
+    records["number"], records["length"], records["value"] = kind.number, kind.width, numbers
+    packed = fixed_width(records)
+    return [packed if not values.null_count else pc.if_else(valid, packed, pa.scalar(None, pa.binary()))]
 
 
 def _key_type(name: str, dtype: str) -> ValueType:

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,13 @@ VALUES = {
     "Int32": st.integers(-(2**31), 2**31 - 1),
     "Int64": st.integers(-(2**63), 2**63 - 1),
     "UnixTimestamp": st.integers(-(10**10), 10**10).map(lambda seconds: seconds * 1_000_000),
+}
+ARROW = {
+    "String": pa.string(),
+    "Bytes": pa.binary(),
+    "Int32": pa.int32(),
+    "Int64": pa.int64(),
+    "UnixTimestamp": pa.timestamp("us", tz="UTC"),
 }
 
 
@@ -80,7 +88,16 @@ def test_rows_are_encoded_one_by_one(data, types):
         None if None in row else entity_key("p", dict(zip(names, zip(types, row, strict=True), strict=True)))
         for row in some
     ]
-    assert keys.encode_rows([[row[place] for row in some] for place in range(len(types))], len(some)) == expected
+    columns = [[row[place] for row in some] for place in range(len(types))]
+    assert keys.encode_rows(columns, len(some)) == expected
+    arrow = [pa.array(column, ARROW[dtype]) for column, dtype in zip(columns, types, strict=True)]
+    assert keys.pack(arrow, len(some)).to_pylist() == expected
+
+
+def test_a_packed_column_holds_what_no_row_could():
+    with pytest.raises(InvalidInput, match="1500000 is no join key of type UnixTimestamp"):
+        EntityKeys("p", ["k"], ["UnixTimestamp"]).pack([pa.array([0, 1_500_000], ARROW["UnixTimestamp"])], 2)
+    assert EntityKeys("p", [], []).pack([], 2).to_pylist() == EntityKeys("p", [], []).encode_rows([], 2)
 
 
 @given(entities(), entities(), st.sampled_from(["p", "pp"]), st.sampled_from(["p", "pp"]))
