@@ -13,7 +13,7 @@ from typing import Any, cast
 from feast import FeatureStore, FeatureView, FileSource, OnDemandFeatureView, RepoConfig
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
-from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
+from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException, FeatureViewVersionNotFound
 from feast.feature_view_projection import FeatureViewProjection
 from feast.field import Field as FeastField
 from feast.types import Array, FeastType, Set, Struct
@@ -95,8 +95,11 @@ def stored_views(store: FeatureStore, only: Sequence[str] = ()) -> list[FeatureV
 
 def _definition(store: FeatureStore, projection: FeatureViewProjection) -> FeatureView | OnDemandFeatureView:
     try:
-        found = store.registry.get_any_feature_view(projection.name, store.project, allow_cache=True)
-    except FeatureViewNotFoundException as error:
+        if projection.version_tag is None:
+            found = store.registry.get_any_feature_view(projection.name, store.project, allow_cache=True)
+        else:
+            found = store.registry.get_feature_view_by_version(projection.name, store.project, projection.version_tag)
+    except (FeatureViewNotFoundException, FeatureViewVersionNotFound) as error:
         raise InvalidPlan(projection.name, "the registry does not have this feature view") from error
     return cast("FeatureView | OnDemandFeatureView", found)
 
@@ -131,7 +134,7 @@ def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureView
     aliases = projection.join_key_map or {}
     return View(
         name=projection.name_to_use(),
-        stored_as=definition.name,
+        stored_as=stored_name(config, definition, projection),
         join_keys=tuple(
             JoinKey(aliases.get(key.name, key.name), key.name, _dtype(key))
             for key in definition.entity_columns
@@ -142,6 +145,18 @@ def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureView
         known_by=cast(KnownBy, known_by),
         deleted_field=tags.get("deleted_field"),
     )
+
+
+def stored_name(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> str:
+    """Under which name the online store holds a view's rows.
+
+    Where Feast keeps versions online, each but the first has a name of its own, as in references: `name@v2`.
+    """
+    name: str = definition.name
+    if not config.registry.enable_online_feature_view_versioning:
+        return name
+    version = definition.current_version_number if projection.version_tag is None else projection.version_tag
+    return f"{name}@v{version}" if version else name
 
 
 def source_of(definition: FeatureView, data: Path) -> Source:

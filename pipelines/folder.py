@@ -65,8 +65,8 @@ def _building(folder: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; readers see the old one until the new one is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file whole or not at all, for good; readers see the old one until the new one is there."""
+    make_folder(path.parent)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     building = Path(name)
     try:
@@ -76,6 +76,24 @@ def write_file(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         building.chmod(0o644)
         building.replace(path)
+        _settle(path.parent)
     except BaseException:
         building.unlink(missing_ok=True)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, for good."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _settle(folder.parent)
+
+
+def _settle(folder: Path) -> None:
+    """A new name in a folder outlives a power cut only once the folder itself is on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -24,7 +24,8 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a view's history lies: a Parquet file, or a folder of them (hive partitions `day=YYYY-MM-DD` allowed).
+    """Where a view's history lies: a Parquet file (with the parts that were appended to it), or a folder of them (hive
+    partitions `day=YYYY-MM-DD` allowed).
 
     Without a `created_timestamp_column` a row is known since its event time. `renamed` gives, for a feature or key,
     the column that holds it where the names differ.
@@ -45,7 +46,7 @@ class Source:
         later days. Raises: SourceMissing.
         """
         if self.path.is_file():
-            return [self.path]
+            return [self.path, *parquet_files(parts_folder(self.path))]
         found = parquet_files(self.path)
         if not found:
             raise SourceMissing(self.view, str(self.path))
@@ -61,6 +62,11 @@ def parquet_files(folder: Path) -> list[Path]:
     """
     found = sorted(folder.rglob("*.parquet"))
     return [p for p in found if not _hidden(p.relative_to(folder).parts) and p.is_file()]
+
+
+def parts_folder(file: Path) -> Path:
+    """Where rows lie that were appended to a table that is one file."""
+    return file.with_name(f"{file.name}.parts")
 
 
 def _hidden(parts: Sequence[str]) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
@@ -18,33 +19,22 @@ from feast.utils import _get_table_entity_values, _populate_response_from_featur
 from pydantic import StrictStr
 from redis import Redis, RedisCluster
 
-from pipelines import embedded
+from pipelines import embedded, removal
 from pipelines.console import step
 from pipelines.definitions import view_of
-from pipelines.feast_stores import view_rows
 from pipelines.feast_stores.errors import Unsupported
-from pipelines.feast_stores.proto_values import to_arrow
-from pipelines.feast_stores.view_read import Reading, ViewRead
+from pipelines.feast_stores.pushed_rows import Row, key_columns, packed
+from pipelines.feast_stores.readings import Read, readings
+from pipelines.feast_stores.view_read import ViewRead
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import connect
 from pipelines.settings import Settings
 from pipelines.state import State
-from serving.contract.errors import InvalidInput, UnknownSchema
-from serving.contract.freshness import Status
-from serving.contract.instants import from_micros, to_micros
-from serving.contract.online import Lookup
+from pipelines.store_refusals import UnwritableKeys
+from serving.contract.instants import to_micros
 from serving.contract.plan import View
-from serving.contract.row import Layout
-from serving.contract.types import value_type
 
-Row = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
-Read = tuple[datetime | None, dict[str, Value] | None]
-_STATUSES = {
-    Status.PRESENT: FieldStatus.PRESENT,
-    Status.NULL: FieldStatus.NULL_VALUE,
-    Status.NOT_FOUND: FieldStatus.NOT_FOUND,
-    Status.STALE: FieldStatus.OUTSIDE_MAX_AGE,
-}
+_log = logging.getLogger(__name__)
 
 
 class SkewlessOnlineStoreConfig(FeastConfigBaseModel):
@@ -71,7 +61,21 @@ def online_writer(config: RepoConfig) -> OnlineWriter:
 
 
 class SkewlessOnlineStore(OnlineStore):
-    """Writes win if they are newer; reads obey the admission rule at the instant of the read."""
+    """Writes win if they are newer; reads obey the admission rule at the instant of the read.
+
+    The asynchronous half runs the synchronous one in a thread, so that there is one store and not two.
+    """
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        return SupportedAsyncMethods(read=True, write=True)
+
+    async def initialize(self, config: RepoConfig) -> None:
+        """Connect, so that a server that is away is told at the start. Raises: Unsupported, RedisUnreachable."""
+        await asyncio.to_thread(client_of, config)
+
+    async def close(self) -> None:
+        """Nothing: the connection is this process's, and other stores in it may use it."""
 
     def online_write_batch(
         self,
@@ -80,15 +84,33 @@ class SkewlessOnlineStore(OnlineStore):
         data: Sequence[Row],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Raises: InvalidInput, UnsupportedType, RedisUnreachable; newest-wins makes writing all again harmless."""
+        """Newest-wins makes writing all again harmless.
+
+        Raises: InvalidInput, UnsupportedType, RemovalUnfinished, StoreFull, StoreReadOnly, RedisUnreachable; nothing
+            or any part was written. UnwritableKeys: all other rows were written.
+        """
         view = _view(config, table)
-        keys, rows = _packed(config.project, view, data)
+        keys, rows = packed(config.project, view, data)
         writer = online_writer(config)
         writer.prepare(view)
-        writer.write(view, keys, rows)
+        try:
+            writer.write(view, keys, rows)
+        except UnwritableKeys:
+            writer.introduce(view)
+            raise
         writer.introduce(view)
         if progress:
             progress(len(data))
+
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: Sequence[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """As `online_write_batch`."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
     def online_read(
         self,
@@ -97,13 +119,28 @@ class SkewlessOnlineStore(OnlineStore):
         entity_keys: Sequence[EntityKey],
         requested_features: Sequence[str] | None = None,
     ) -> list[Read]:
-        """(None, None) for an entity that is not found; null values with their time for a stale row."""
+        """(None, None) for an entity that is not found; null values with their time for a stale row.
+
+        Raises: CorruptRow, which has no other way to be told here; RedisUnreachable.
+        """
         view = _view(config, table)
         names = list(requested_features or [field.name for field in view.fields])
         read = ViewRead(config.project, view, names)
-        keys = read.keys(_columns(entity_keys), len(entity_keys))
-        (reading,) = _readings(config, [(read, keys)], _now())
-        return _reads(reading, names)
+        keys = read.keys(key_columns(entity_keys), len(entity_keys))
+        (found,) = readings(online_writer(config), config.project, [(read, keys)], _now())
+        for error in found.refused.values():
+            raise error
+        return found.reads(names)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: Sequence[EntityKey],
+        requested_features: Sequence[str] | None = None,
+    ) -> list[Read]:
+        """As `online_read`."""
+        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
 
     def _read_features_per_fv(
         self,
@@ -115,17 +152,21 @@ class SkewlessOnlineStore(OnlineStore):
         full_feature_names: bool,  # noqa: FBT001 - Feast's signature
         include_feature_view_version_metadata: bool,  # noqa: FBT001
     ) -> None:
-        """All views in one trip, at one instant, with honest statuses (Feast says PRESENT of what is not)."""
+        """All views in one trip, at one instant, with honest statuses (Feast says PRESENT of what is not).
+
+        A row that cannot be read is INVALID and logged; the other entities and views are answered.
+        """
         rows = len(next(iter(join_key_values.values()), ()))
         asked = []
         for table, names in grouped_refs:
             columns = _get_table_entity_values(table, entity_name_to_join_key_map, join_key_values)
             read = ViewRead(config.project, _view(config, table), names)
             asked.append((read, read.keys(columns, rows)))
-        for (table, names), reading in zip(grouped_refs, _readings(config, asked, _now()), strict=True):
+        found = readings(online_writer(config), config.project, asked, _now())
+        for (table, names), reading in zip(grouped_refs, found, strict=True):
             _populate_response_from_feature_data(
                 names,
-                _reads(reading, names),
+                reading.reads(names),
                 [[row] for row in range(rows)],
                 online_features_response,
                 full_feature_names,
@@ -134,8 +175,17 @@ class SkewlessOnlineStore(OnlineStore):
                 include_feature_view_version_metadata,
             )
             vectors = online_features_response.results[-len(names) :]
-            for vector, statuses in zip(vectors, reading.statuses, strict=True):
-                vector.statuses[:] = [_STATUSES[Status(status)] for status in statuses.tolist()]
+            for vector, statuses in zip(vectors, reading.statuses(), strict=True):
+                vector.statuses[:] = statuses
+            for error in reading.refused.values():
+                _log.error("%s", error)
+
+    async def _read_features_per_fv_async(self, *asked: Any, **named: Any) -> None:  # noqa: ANN401 - as above
+        await asyncio.to_thread(self._read_features_per_fv, *asked, **named)
+
+    def _is_versioned_read_supported(self) -> bool:
+        """Each version of a view is stored under a name of its own."""
+        return True
 
     def update(
         self,
@@ -148,12 +198,13 @@ class SkewlessOnlineStore(OnlineStore):
     ) -> None:
         """Refuse definitions that cannot be stored; delete the watermarks and rows of views that are gone.
 
-        The catalog learns a definition when rows are written by it, not here: it says what the store holds.
+        Of a view that is kept in another version, the one that is gone goes. The catalog learns a definition when rows
+        are written by it, not here: it says what the store holds.
         Raises: Unsupported, InvalidPlan, UnsupportedType, StateUnreachable, RedisUnreachable.
         """
         for table in tables_to_keep:
             _view(config, table)
-        _remove(config, tables_to_delete)
+        _remove(config, tables_to_delete, {table.name for table in tables_to_keep})
 
     def teardown(
         self,
@@ -162,7 +213,22 @@ class SkewlessOnlineStore(OnlineStore):
         entities: Sequence[Entity],  # noqa: ARG002 - their rows go with their views
     ) -> None:
         """Delete the watermarks and rows of all views. Raises: StateUnreachable, RedisUnreachable."""
-        _remove(config, tables)
+        _remove(config, tables, set())
+
+    def write_precomputed_vector(self, *_: object, **__: object) -> NoReturn:
+        _no_vectors()
+
+    def read_precomputed_vectors(self, *_: object, **__: object) -> NoReturn:
+        _no_vectors()
+
+    async def read_precomputed_vectors_async(self, *_: object, **__: object) -> NoReturn:
+        _no_vectors()
+
+    def retrieve_online_documents(self, *_: object, **__: object) -> NoReturn:
+        _no_search()
+
+    def retrieve_online_documents_v2(self, *_: object, **__: object) -> NoReturn:
+        _no_search()
 
 
 @lru_cache(maxsize=8)
@@ -179,102 +245,35 @@ def _now() -> int:
     return to_micros(datetime.now(UTC))
 
 
+def _no_vectors() -> NoReturn:
+    raise Unsupported(
+        "precomputed feature vectors", "leave precompute_online out: one trip reads all views of a service anyway"
+    )
+
+
+def _no_search() -> NoReturn:
+    raise Unsupported("search by vector or text", "keep embeddings in one of Feast's vector stores")
+
+
 def _view(config: RepoConfig, table: FeatureView) -> View:
     if not isinstance(table, FeatureView):
         raise Unsupported(f"a {type(table).__name__} in the online store", "write a feature view instead")
     return view_of(config, table, table.projection)
 
 
-def _columns(entity_keys: Sequence[EntityKey]) -> dict[str, list[Value]]:
-    """Join keys by name, column by column; all entities are of one kind."""
-    columns: dict[str, list[Value]] = {}
-    for entity in entity_keys:
-        for name, value in zip(entity.join_keys, entity.entity_values, strict=True):
-            columns.setdefault(name, []).append(value)
-    return columns
-
-
-def _packed(project: str, view: View, data: Sequence[Row]) -> tuple[list[bytes], list[bytes]]:
-    """Keys and packed rows. A feature that a row lacks is null; a row without created time is known since its event.
-
-    Raises: InvalidInput for a null join key or a value of another type.
-    """
-    keys = ViewRead(project, view, ()).keys(_columns([row[0] for row in data]), len(data))
-    if any(_is_nat(row[2]) for row in data):
-        raise InvalidInput("event_timestamp", f"is null in a row of feature view {view.name!r}")
-    if None in keys:
-        raise InvalidInput(f"/{keys.index(None)}", f"a join key of feature view {view.name!r} is null")
-    event = np.array([_micros(row[2]) for row in data], np.int64)
-    created = np.array([_micros(_known(row[2], row[3])) for row in data], np.int64)
-    columns = [
-        to_arrow(f.name, value_type(f.dtype), [row[1].get(f.name, Value()) for row in data]) for f in view.fields
-    ]
-    gone = [bool(view.deleted_field and row[1].get(view.deleted_field, Value()).bool_val) for row in data]
-    rows = Layout(view.fields).encode(event, created, np.array(gone, bool), columns)
-    return [key for key in keys if key is not None], rows
-
-
-def _known(event: datetime, created: datetime | None) -> datetime:
-    return event if created is None or _is_nat(created) else created
-
-
-def _is_nat(time: datetime) -> bool:
-    """NaT of pandas calls itself a datetime, and equals nothing."""
-    return time != time  # noqa: PLR0124
-
-
-def _micros(time: datetime) -> int:
-    return to_micros(time if time.tzinfo else time.replace(tzinfo=UTC))
-
-
-def _readings(config: RepoConfig, asked: Sequence[tuple[ViewRead, Sequence[bytes | None]]], at: int) -> list[Reading]:
-    """One trip for all, each distinct entity once. Raises: RedisUnreachable, CorruptRow, UnknownSchema."""
-    store = online_writer(config)
-    wanted = {(key, read.field): None for read, keys in asked for key in keys if key is not None}
-    replies = store.read([Lookup(key, (field,)) for key, field in wanted])
-    found = {place: reply[0] for place, reply in zip(wanted, replies, strict=True)}
-    readings = []
-    for read, keys in asked:
-        rows = [None if key is None else found[key, read.field] for key in keys]
-        readings.append(_reading(store, read, rows, at))
-    return readings
-
-
-def _reading(store: OnlineWriter, read: ViewRead, rows: Sequence[bytes | None], at: int) -> Reading:
-    """Looks a schema up that the view no longer has; each of them at most once."""
-    learned: set[str] = set()
-    while True:
-        try:
-            return read.reading(rows, at)
-        except UnknownSchema as error:
-            schema = store.schema(bytes.fromhex(error.fingerprint))
-            if schema is None or error.fingerprint in learned:
-                raise
-            learned.add(error.fingerprint)
-            read.learn(schema)
-
-
-def _reads(reading: Reading, names: Sequence[str]) -> list[Read]:
-    reads: list[Read] = []
-    for row, status in enumerate(reading.view_status.tolist()):
-        if status == Status.NOT_FOUND:
-            reads.append((None, None))
-        else:
-            values = {name: column[row] for name, column in zip(names, reading.values, strict=True)}
-            reads.append((from_micros(int(reading.event[row])), values))
-    return reads
-
-
-def _remove(config: RepoConfig, tables: Sequence[FeatureView]) -> None:
-    views = [view_of(config, table, table.projection) for table in tables if isinstance(table, FeatureView)]
-    if not views:
+def _remove(config: RepoConfig, tables: Sequence[FeatureView], kept: set[str]) -> None:
+    tables = [table for table in tables if isinstance(table, FeatureView)]
+    if not tables:
         return
+    client = client_of(config)
+    views = []
+    for table in tables:
+        view = view_of(config, table, table.projection)
+        views += [view] if table.name in kept else removal.versions(client, config.project, view, table.name)
     # First, so that a kill in between leaves too little remembered rather than too much.
     state = State(Settings.read().state_url)
     state.forget(config.project, [view.stored_as for view in views])
     state.close()
     with step("remove rows") as shown:
-        removed = view_rows.remove(
-            client_of(config), config.project, views, report=lambda view, done, _: shown.at(view, done)
-        )
+        removed = removal.remove(client, config.project, views, report=shown.at)
         shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())

@@ -2,6 +2,7 @@
 
 `view:NAME` holds a view's definition as of its last materialization, so that a server can refuse a model that was
 trained on another one. `schema:FINGERPRINT` holds a row schema, so that rows of any age stay readable.
+`removing:NAME` is there while a view's rows are being removed: it has none to readers then, and takes none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ def view_field(stored_as: str) -> bytes:
 def schema_field(schema: bytes) -> bytes:
     """The catalog field of the row schema with this fingerprint."""
     return b"schema:" + schema.hex().encode()
+
+
+def removal_field(stored_as: str) -> bytes:
+    """The catalog field that is there while a view's rows are being removed."""
+    return b"removing:" + stored_as.encode()
 
 
 def schema_entry(view: View) -> dict[bytes, bytes]:

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from dataclasses import dataclass
 
 from serving.contract.errors import InvalidInput
 from serving.contract.plan import DUMMY_ENTITY
-from serving.contract.row import fixed_width
 from serving.contract.types import ValueType, value_type
 
-_STRING = 2
+_BYTES, _STRING = 1, 2
+_SHORT = 4
 _SECOND = 1_000_000
 _PACKED_INTS = {"Int32": "i", "Int64": "q"}
 KeyValue = str | bytes | int
@@ -39,11 +36,7 @@ class EntityKeys:
         ranked = sorted(range(len(names)), key=lambda position: names[position])
         self._order = tuple(ranked)
         self._packers = tuple(_packer(names[position], dtypes[position]) for position in ranked)
-        self._types = tuple((names[position], _key_type(names[position], dtypes[position])) for position in ranked)
-        encoded = [names[position].encode() for position in ranked]
-        head = [struct.pack("<I", len(encoded))]
-        head += [struct.pack("<II", _STRING, len(name)) + name for name in encoded]
-        self._head = b"".join(head)
+        self._head = key_head(names)
         self._tail = project.encode()
 
     def encode(self, values: Sequence[KeyValue | None]) -> bytes | None:
@@ -70,41 +63,56 @@ class EntityKeys:
         encode = self.encode
         return [encode(values) for values in zip(*columns, strict=True)]
 
-    def pack(self, columns: Sequence[pa.Array], rows: int) -> pa.BinaryArray:
-        """The keys of `rows` entities, given as Arrow columns of the keys' types; null where one of them is.
 
-        Raises: InvalidInput.
-        """
-        if not columns:
-            return pa.repeat(pa.scalar(self.encode((DUMMY_ENTITY[1],)), pa.binary()), rows)
-        parts: list[pa.BinaryArray | bytes] = [self._head]
-        for position, (name, kind) in zip(self._order, self._types, strict=True):
-            parts += _packed_column(name, kind, columns[position])
-        return pc.binary_join_element_wise(*parts, self._tail, b"", null_handling="emit_null")
+@dataclass(frozen=True, slots=True)
+class ParsedKey:
+    """What an entity key says of itself: its join keys, sorted, their values, and the project."""
+
+    names: tuple[str, ...]
+    values: tuple[KeyValue, ...]
+    project: str
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in zip(self.names, self.values, strict=True))
 
 
-def _packed_column(name: str, kind: ValueType, column: pa.Array) -> list[pa.BinaryArray]:
-    """What `_packer` gives for each value: the type and length, then the bytes."""
-    if kind.name in {"String", "Bytes"}:
-        texts = column.cast(pa.binary())
-        lengths = pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
-        head = np.empty(len(texts), [("number", "<u4"), ("length", "<u4")])
-        head["number"], head["length"] = kind.number, lengths
-        return [fixed_width(head), texts]
-    valid = column.is_valid()
-    values = column.cast(kind.arrow)
-    if kind.name == "UnixTimestamp":
-        values = values.cast(pa.int64())
-    numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
-    if kind.name == "UnixTimestamp":
-        numbers, rest = np.divmod(numbers, _SECOND)
-        if rest.any():
-            whole = values[int(np.flatnonzero(rest)[0])].as_py()
-            raise InvalidInput(name, f"{whole} is no join key of type {kind.name}")
-    records = np.empty(len(values), [("number", "<u4"), ("length", "<u4"), ("value", kind.numpy)])
-    records["number"], records["length"], records["value"] = kind.number, kind.width, numbers
-    packed = fixed_width(records)
-    return [packed if not values.null_count else pc.if_else(valid, packed, pa.scalar(None, pa.binary()))]
+def key_head(names: Iterable[str]) -> bytes:
+    """With what every key of these join keys begins."""
+    encoded = [name.encode() for name in sorted(names)]
+    return struct.pack("<I", len(encoded)) + b"".join(struct.pack("<II", _STRING, len(n)) + n for n in encoded)
+
+
+def parse_key(key: bytes) -> ParsedKey | None:
+    """An entity key taken apart, or None for what is none. Times are in whole seconds, as they are stored."""
+    try:
+        (count,), place = struct.unpack_from("<I", key), 4
+        parts = []
+        for _ in range(2 * count):
+            kind, length = struct.unpack_from("<II", key, place)
+            end = place + 8 + length
+            if end > len(key):
+                return None
+            parts.append(_parsed(kind, key[place + 8 : end]))
+            place = end
+        names = tuple(name for name in parts[:count] if isinstance(name, str))
+        return ParsedKey(names, tuple(parts[count:]), key[place:].decode()) if len(names) == count else None
+    except (struct.error, UnicodeDecodeError):
+        return None
+
+
+def told_key(key: bytes) -> str:
+    """An entity key as errors name it: its join keys and values, else its bytes."""
+    parsed = parse_key(key)
+    return str(parsed) if parsed is not None and parsed.names else key.hex()
+
+
+def _parsed(kind: int, data: bytes) -> KeyValue:
+    if kind == _STRING:
+        return data.decode()
+    if kind == _BYTES:
+        return data
+    (number,) = struct.unpack("<i" if len(data) == _SHORT else "<q", data)
+    return int(number)
 
 
 def _key_type(name: str, dtype: str) -> ValueType:

@@ -44,17 +44,22 @@ local function replaces(new, old)
   if new:sub(17, 20) ~= old:sub(17, 20) then return true end
   return greater(new, old, 21)
 end
-local written = 0
+local written, others = 0, {}
 for i = 1, #KEYS do
-  local new, old = ARGV[i + 1], redis.call('HGET', KEYS[i], ARGV[1])
-  if not old or #old < 21 or replaces(new, old) then
+  local new, old = ARGV[i + 1], redis.pcall('HGET', KEYS[i], ARGV[1])
+  if type(old) == 'table' then
+    others[#others + 1] = i
+  elseif not old or #old < 21 or replaces(new, old) then
     redis.call('HSET', KEYS[i], ARGV[1], new)
     written = written + 1
   end
 end
-return written
+if #others == 0 then return written end
+table.insert(others, 1, written)
+return others
 """
-"""KEYS: entity hashes of one slot. ARGV: the view's field, then a row for each key. Answers how many rows won.
+"""KEYS: entity hashes of one slot. ARGV: the view's field, then a row for each key. Answers how many rows won; where
+some keys are no hashes, a list: that number, then the places of those keys among KEYS, from 1. They are left alone.
 
 Bytes are compared as numbers: Lua's `<` on strings follows the server's locale, which is not memcmp.
 """

@@ -17,14 +17,11 @@ from feast.types import Float32
 from redis import Redis
 
 from pipelines import embedded
-from pipelines.feast_stores import view_rows
 from pipelines.settings import Settings
 from pipelines.state import Counts, State
 from serving.contract.catalog import catalog_key, view_field
 from serving.contract.errors import InvalidInput
 from serving.contract.keys import EntityKeys
-from serving.contract.plan import Field as PlanField
-from serving.contract.plan import JoinKey, View
 from tests.oracles import entity_key
 from tests.pipelines.feast_stores.conftest import DAY, HOUR, NOW, Project, times
 
@@ -246,15 +243,6 @@ def test_a_view_that_is_gone_has_no_watermark(project):
     assert watermark(project, "told") is None
 
 
-def test_only_entity_keys_are_taken_for_such():
-    view = View("v", "v", (JoinKey("a", "a", "String"),), (PlanField("x", "Int64"),), 0, "event_timestamp")
-    key = EntityKeys("p", [k.key for k in view.join_keys], ["String"]).encode(["N1"])
-    assert view_rows.entity_of(key) == (("a",), "p")
-    assert view_rows.entity_of(EntityKeys("p", [], []).encode_rows([], 1)[0]) == (("__dummy_id",), "p")
-    for other in (b"", b"skewless:catalog:p", key[:9], b"\xff" * 40):
-        assert view_rows.entity_of(other) is None
-
-
 def test_without_an_address_the_embedded_server_is_used(project, monkeypatch):
     monkeypatch.delenv("SKEWLESS_REDIS_URL")
     store = project.store()
@@ -264,11 +252,3 @@ def test_without_an_address_the_embedded_server_is_used(project, monkeypatch):
         assert embedded.status(Settings.read().folders) is not None
     finally:
         embedded.stop(Settings.read().folders)
-
-
-def test_what_feast_would_store_under_another_key_is_refused(project):
-    """Feast's precomputed vectors are rows of a view without entities, under the keys of entities."""
-    store = project.store()
-    online = store._get_provider().online_store
-    with pytest.raises(InvalidInput, match="no join key"):
-        online.write_precomputed_vector(store.config, "stored", "scratch", entity("N1"), b"...")

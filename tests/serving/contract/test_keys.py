@@ -4,13 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.contract.errors import InvalidInput, UnsupportedType
-from serving.contract.keys import EntityKeys
+from serving.contract.keys import EntityKeys, ParsedKey, key_head, parse_key, told_key
 from serving.contract.plan import DUMMY_ENTITY
 from tests.oracles import entity_key
 from tests.strategies import KEY_TYPES, TEXTS
@@ -23,13 +22,6 @@ VALUES = {
     "Int32": st.integers(-(2**31), 2**31 - 1),
     "Int64": st.integers(-(2**63), 2**63 - 1),
     "UnixTimestamp": st.integers(-(10**10), 10**10).map(lambda seconds: seconds * 1_000_000),
-}
-ARROW = {
-    "String": pa.string(),
-    "Bytes": pa.binary(),
-    "Int32": pa.int32(),
-    "Int64": pa.int64(),
-    "UnixTimestamp": pa.timestamp("us", tz="UTC"),
 }
 
 
@@ -88,16 +80,7 @@ def test_rows_are_encoded_one_by_one(data, types):
         None if None in row else entity_key("p", dict(zip(names, zip(types, row, strict=True), strict=True)))
         for row in some
     ]
-    columns = [[row[place] for row in some] for place in range(len(types))]
-    assert keys.encode_rows(columns, len(some)) == expected
-    arrow = [pa.array(column, ARROW[dtype]) for column, dtype in zip(columns, types, strict=True)]
-    assert keys.pack(arrow, len(some)).to_pylist() == expected
-
-
-def test_a_packed_column_holds_what_no_row_could():
-    with pytest.raises(InvalidInput, match="1500000 is no join key of type UnixTimestamp"):
-        EntityKeys("p", ["k"], ["UnixTimestamp"]).pack([pa.array([0, 1_500_000], ARROW["UnixTimestamp"])], 2)
-    assert EntityKeys("p", [], []).pack([], 2).to_pylist() == EntityKeys("p", [], []).encode_rows([], 2)
+    assert keys.encode_rows([[row[place] for row in some] for place in range(len(types))], len(some)) == expected
 
 
 @given(entities(), entities(), st.sampled_from(["p", "pp"]), st.sampled_from(["p", "pp"]))
@@ -146,3 +129,30 @@ def test_golden_keys(case):
         for name, (dtype, value) in case["keys"].items()
     }
     assert encoded(case["project"], entity).hex() == case["hex"]
+
+
+@given(
+    st.tuples(
+        st.text(max_size=5),
+        st.binary(max_size=5),
+        st.integers(-(2**31), 2**31 - 1),
+        st.integers(-(2**63), 2**63 - 1),
+    ),
+    st.text(max_size=5),
+)
+def test_a_key_is_taken_apart_again(values, project):
+    names, dtypes = ("d", "b", "a", "c"), ("String", "Bytes", "Int32", "Int64")
+    key = EntityKeys(project, names, dtypes).encode(values)
+    ordered = dict(sorted(zip(names, values, strict=True)))
+    assert parse_key(key) == ParsedKey(tuple(ordered), tuple(ordered.values()), project)
+    assert told_key(key) == ", ".join(f"{name}={value!r}" for name, value in ordered.items())
+    assert key.startswith(key_head(names))
+    assert all(parse_key(key[:end]) is None for end in range(len(key) - len(project.encode())))
+
+
+def test_what_is_no_entity_key_is_told_by_its_bytes():
+    (entityless,) = EntityKeys("p", [], []).encode_rows([], 1)
+    assert parse_key(entityless) == ParsedKey(("__dummy_id",), ("",), "p")
+    for other in (b"", b"skewless:catalog:p", b"\xff" * 40, b"\x01\0\0\0\x04\0\0\0\x04\0\0\0abcd"):
+        assert parse_key(other) is None
+        assert told_key(other) == other.hex()
