@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -117,51 +117,70 @@ def read_history(view: View, source: Source, files: Sequence[Path]) -> History:
 
     Raises: SourceMismatch naming the column that is absent or of a wrong type, or a row without event time.
     """
-    wanted = {key.key: value_type(key.dtype) for key in view.join_keys}
-    wanted |= {field.name: value_type(field.dtype, feature=field.name) for field in view.fields}
-    if view.deleted_field:
-        wanted[view.deleted_field] = value_type("Bool")
-    stored = {name: source.column(name) for name in wanted}
-    times = [source.timestamp_field]
-    times += [source.created_timestamp_column] if source.created_timestamp_column else []
     if not files:
-        empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in wanted.items()}
+        empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in _wanted(view).items()}
         none = np.zeros(0, np.int64)
         return _history(view, empty, none, none)
-    kinds: dict[str, ValueType | None] = {stored[name]: kind for name, kind in wanted.items()}
-    table = _read(source.view, files, kinds | dict.fromkeys(times))
-    columns = {name: feature(source.view, stored[name], table.column(stored[name]), wanted[name]) for name in wanted}
-    event = micros(source.view, times[0], table.column(times[0]))
-    created = micros(source.view, times[-1], table.column(times[-1])) if len(times) > 1 else event
+    data = dataset(view, source, files)
+    try:
+        return history_of(view, source, data.to_table())
+    except UNREADABLE as error:
+        raise unreadable(source, error) from error
+
+
+UNREADABLE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
+"""What Arrow raises for a file whose values do not fit the table's types."""
+
+
+def unreadable(source: Source, error: Exception) -> SourceMismatch:
+    return SourceMismatch(source.view, "*", f"does not have one type in all files ({error})")
+
+
+def history_of(view: View, source: Source, table: pa.Table) -> History:
+    """Rows that were read from a view's `dataset`. Raises: SourceMismatch."""
+    columns = {}
+    for name, kind in _wanted(view).items():
+        stored = source.column(name)
+        columns[name] = feature(source.view, stored, table.column(stored), kind)
+    event = micros(source.view, source.timestamp_field, table.column(source.timestamp_field))
+    known = source.created_timestamp_column
+    created = event if known is None else micros(source.view, known, table.column(known))
     return _history(view, columns, event, created)
 
 
-def _read(view: str, files: Sequence[Path], kinds: Mapping[str, ValueType | None]) -> pa.Table:
-    """The columns of `kinds` of all files, in declared types where the files differ; None is declared for a time.
+def dataset(view: View, source: Source, files: Sequence[Path]) -> ds.Dataset:
+    """Some files of a view's table: only the columns that the view wants, in declared types where the files differ.
 
     The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
     """
+    kinds: dict[str, ValueType | None] = {source.column(name): kind for name, kind in _wanted(view).items()}
+    times = [source.timestamp_field]
+    times += [source.created_timestamp_column] if source.created_timestamp_column else []
+    kinds |= dict.fromkeys(times)
     held = pq.read_schema(files[-1])
     for column in kinds:
         if column not in held.names:
-            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+            raise SourceMismatch(source.view, column, f"is absent; the table has {held.names}")
     paths = [str(file) for file in files]
-    dataset = ds.dataset(paths, format="parquet", schema=held)
     found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
-    for fragment in dataset.get_fragments():
+    for fragment in ds.dataset(paths, format="parquet", schema=held).get_fragments():
         for column, kind in kinds.items():
             if column in fragment.physical_schema.names:
                 stored = fragment.physical_schema.field(column).type
                 if kind is not None and not holds_value(kind, stored):
-                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {fragment.path})")
+                    raise SourceMismatch(source.view, column, f"{_differs(kind, stored)} (in {fragment.path})")
                 found[column].add(stored)
-    schema = pa.schema([pa.field(name, _common(view, name, stored, kinds[name])) for name, stored in found.items()])
-    if any(held.field(column.name).type != column.type for column in schema):
-        dataset = ds.dataset(paths, format="parquet", schema=schema)
-    try:
-        return dataset.to_table(columns=list(kinds))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise SourceMismatch(view, "*", f"does not have one type in all files ({error})") from error
+    fields = [pa.field(name, _common(source.view, name, stored, kinds[name])) for name, stored in found.items()]
+    return ds.dataset(paths, format="parquet", schema=pa.schema(fields))
+
+
+def _wanted(view: View) -> dict[str, ValueType]:
+    """The types of the keys, features and tombstones of a view, by their names there."""
+    wanted = {key.key: value_type(key.dtype) for key in view.join_keys}
+    wanted |= {field.name: value_type(field.dtype, feature=field.name) for field in view.fields}
+    if view.deleted_field:
+        wanted[view.deleted_field] = value_type("Bool")
+    return wanted
 
 
 def _common(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import arrivals
-from pipelines.arrivals import files_since
+from pipelines.arrivals import arrivals as arrivals_of
 from pipelines.errors import SourceMissing
 from pipelines.offline import Source
+from serving.contract.plan import View
 
 NOON = 1_380_628_800_000_000
 DAY = 86_400_000_000
@@ -34,6 +35,13 @@ def put(folder: Path, day: str, event: list[int], created: list[int], *, unit: s
 
 def source(folder: Path, created: str | None = "created_timestamp") -> Source:
     return Source("delays", folder, "event_timestamp", created)
+
+
+VIEW = View("delays", "delays", (), (), 0, "created_timestamp")
+
+
+def files_since(source: Source, start: int, end: int) -> list[Path]:
+    return sorted(piece.file for piece in arrivals_of(VIEW, source, start, end).pieces)
 
 
 @pytest.mark.parametrize("unit", ["us", "ns"])

@@ -16,7 +16,7 @@ from redis import Redis
 
 from pipelines import materialize
 from pipelines.errors import SourceMismatch, SourceMissing
-from pipelines.materialize import Window, newest_rows, plan_windows
+from pipelines.materialize import Window, plan_windows
 from pipelines.offline import History, Source
 from pipelines.online import OnlineWriter
 from pipelines.state import Counts, State, Status
@@ -197,14 +197,13 @@ def test_rows_with_a_null_key_are_nobodys(project: Project):
     assert len(project.redis.keys()) == 2, "the catalog and N1"
 
 
-def test_keys_that_are_times(redis: Redis, store: OnlineWriter):
+def test_keys_that_are_times(tmp_path: Path, state: State, redis: Redis):
     view = msgspec.structs.replace(SEEN, join_keys=(JoinKey("due", "due", "UnixTimestamp"),), deleted_field=None)
-    due = pa.array([to_micros(T0), None], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-    times = np.array([to_micros(T0)] * 2)
-    history = History((due,), times, times, np.zeros(2, bool), (pa.array([1, 2], pa.int64()),))
-    keys, rows = newest_rows(view, history, "tests")
-    assert keys == [entity_key("tests", {"due": ("UnixTimestamp", to_micros(T0))})]
-    assert store.write(view, keys, rows) == 1
+    project = Project(tmp_path / "data", state, redis, view)
+    times = (to_micros(at(0)), to_micros(at(0)))
+    project.write(Row((to_micros(T0),), *times, False, (1,), SEEN.fields), Row((None,), *times, False, (2,), ()))
+    assert project.run(1).written == 1
+    assert redis.hkeys(entity_key("tests", {"due": ("UnixTimestamp", to_micros(T0))})) == [b"seen"]
 
 
 def test_every_run_is_noted(project: Project, state: State):
@@ -218,12 +217,13 @@ def test_every_run_is_noted(project: Project, state: State):
     assert project.watermark == at(1)
 
 
-def test_the_window_is_told_before_it_is_done(project: Project, state: State, store: OnlineWriter):
-    project.write()
+def test_it_tells_how_many_rows_it_has_read(project: Project, state: State, store: OnlineWriter):
+    project.write(row("N1", 0, 0), row("N2", 0, 0))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(1))
     told = []
     materialize.run(windows, store, state, "tests", clock=lambda: T0, report=lambda *item: told.append(item))
-    assert told == [(str(windows[0]), 0, 1)]
+    assert told[0] == ("seen", 0, 2)
+    assert told[-1] == ("seen", 2, 2)
 
 
 def test_a_bad_table_is_refused_before_anything_is_written(project: Project, state: State, redis: Redis):
