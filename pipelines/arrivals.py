@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipelines import offline
@@ -24,14 +23,8 @@ from serving.contract.plan import View
 
 _UNKNOWN = 2**63 - 1
 _FILES_REMEMBERED = 200_000
-_ROWS_A_BATCH = 65_536
-# Two batches ahead keep the decoder busy; whole column chunks are never held.
-_READING = {
-    "batch_size": _ROWS_A_BATCH,
-    "batch_readahead": 2,
-    "fragment_readahead": 1,
-    "fragment_scan_options": ds.ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False),
-}
+ROWS_A_BATCH = 65_536
+_BUFFER_BYTES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +81,29 @@ class Arrivals:
         """All rows of the pieces, arrived or not. Raises: SourceMismatch, at once where a column is not as declared."""
         if not self.pieces:
             return iter(())
-        files = sorted(piece.file for piece in self.pieces)
-        return self._read(offline.dataset(self.view, self.source, files))
+        return self._read(offline.table_schema(self.view, self.source, sorted(piece.file for piece in self.pieces)))
 
-    def _read(self, data: ds.Dataset) -> Iterator[History]:
-        fragments = {fragment.path: fragment for fragment in data.get_fragments()}
+    def _read(self, schema: pa.Schema) -> Iterator[History]:
         for piece in self.pieces:
-            some = fragments[str(piece.file)].subset(row_group_ids=list(piece.groups), schema=data.schema)
             try:
-                for batch in some.to_batches(schema=data.schema, **_READING):
-                    if batch.num_rows:
-                        yield offline.history_of(self.view, self.source, pa.Table.from_batches([batch]))
+                # A dataset would decode whole row groups; this holds a batch, and a buffer for each column.
+                with pq.ParquetFile(piece.file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+                    wanted = [name for name in schema.names if name in file.schema_arrow.names]
+                    for batch in file.iter_batches(ROWS_A_BATCH, piece.groups, wanted, use_threads=False):
+                        yield offline.history_of(self.view, self.source, _as(schema, batch))
             except offline.UNREADABLE as error:
                 raise offline.unreadable(self.source, error) from error
+
+
+def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
+    """A file's rows as the table's: its types, and nulls for columns that came later."""
+    columns = [
+        batch.column(field.name).cast(field.type)
+        if field.name in batch.schema.names
+        else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def arrivals(view: View, source: Source, start: int, end: int) -> Arrivals:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -37,7 +36,6 @@ from serving.contract.types import value_type
 Clock = Callable[[], datetime]
 VERB = "materialize"
 MOST_AT_ONCE = 4
-_CHUNKS_WAITING = 1
 _EVER = np.iinfo(np.int64).min
 
 
@@ -176,12 +174,12 @@ def _materialize(window: Window, store: OnlineWriter, project: str, told: _Told)
     reader = _Reader(news, project, told)
     written = 0
     with ThreadPoolExecutor(1) as sender:
-        sending: deque[Future[int]] = deque()
+        sending: Future[int] | None = None
         for keys, rows in reader.newest(batches):
-            sending.append(sender.submit(store.write, view, keys, rows))
-            if len(sending) > _CHUNKS_WAITING:
-                written += sending.popleft().result()
-        written += sum(one.result() for one in sending)
+            written += sending.result() if sending else 0
+            sending = sender.submit(store.write, view, keys, rows)
+            del keys, rows
+        written += sending.result() if sending else 0
     if window.advance:
         store.register(view)
     else:
@@ -201,12 +199,23 @@ class _Reader:
         """Keys and packed rows. An entity may come again with an older row, which does not win."""
         seen = Seen() if self._news.rows > CHUNK_ROWS else None
         for chunk in chunks(self._arrived(batches)):
-            keys = self._keys.pack(chunk.keys, len(chunk))
-            places = newest(keys, chunk.event, chunk.created)
-            if seen is not None:
-                places = places[seen.news(keys.take(pa.array(places)), chunk.event[places], chunk.created[places])]
-            if len(places):
-                yield keys.take(pa.array(places)), packed(self._news.view, chunk.take(places))
+            keys, rows = self._reduced(chunk, seen)
+            del chunk
+            if len(keys):
+                yield keys, rows
+            del keys, rows
+            pa.default_memory_pool().release_unused()
+
+    def _reduced(self, chunk: History, seen: Seen | None) -> tuple[pa.BinaryArray, pa.BinaryArray]:
+        keys = self._keys.pack(chunk.keys, len(chunk))
+        places = newest(keys, chunk.event, chunk.created)
+        if len(places) < len(chunk):
+            keys, chunk = keys.take(pa.array(places)), chunk.take(places)
+        if seen is not None:
+            news = seen.news(keys, chunk.event, chunk.created)
+            if not news.all():
+                keys, chunk = keys.filter(pa.array(news)), chunk.take(news)
+        return keys, packed(self._news.view, chunk)
 
     def _arrived(self, batches: Iterator[History]) -> Iterator[History]:
         for batch in batches:

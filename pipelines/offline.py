@@ -121,8 +121,9 @@ def read_history(view: View, source: Source, files: Sequence[Path]) -> History:
         empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in _wanted(view).items()}
         none = np.zeros(0, np.int64)
         return _history(view, empty, none, none)
-    data = dataset(view, source, files)
+    schema = table_schema(view, source, files)
     try:
+        data = ds.dataset([str(file) for file in files], format="parquet", schema=schema)
         return history_of(view, source, data.to_table())
     except UNREADABLE as error:
         raise unreadable(source, error) from error
@@ -137,7 +138,7 @@ def unreadable(source: Source, error: Exception) -> SourceMismatch:
 
 
 def history_of(view: View, source: Source, table: pa.Table) -> History:
-    """Rows that were read from a view's `dataset`. Raises: SourceMismatch."""
+    """Rows of a view's table that were read as its `table_schema`. Raises: SourceMismatch."""
     columns = {}
     for name, kind in _wanted(view).items():
         stored = source.column(name)
@@ -148,8 +149,8 @@ def history_of(view: View, source: Source, table: pa.Table) -> History:
     return _history(view, columns, event, created)
 
 
-def dataset(view: View, source: Source, files: Sequence[Path]) -> ds.Dataset:
-    """Some files of a view's table: only the columns that the view wants, in declared types where the files differ.
+def table_schema(view: View, source: Source, files: Sequence[Path]) -> pa.Schema:
+    """The columns that a view wants of some files of its table, in declared types where the files differ.
 
     The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
     """
@@ -170,8 +171,7 @@ def dataset(view: View, source: Source, files: Sequence[Path]) -> ds.Dataset:
                 if kind is not None and not holds_value(kind, stored):
                     raise SourceMismatch(source.view, column, f"{_differs(kind, stored)} (in {fragment.path})")
                 found[column].add(stored)
-    fields = [pa.field(name, _common(source.view, name, stored, kinds[name])) for name, stored in found.items()]
-    return ds.dataset(paths, format="parquet", schema=pa.schema(fields))
+    return pa.schema([(name, _common(source.view, name, stored, kinds[name])) for name, stored in found.items()])
 
 
 def _wanted(view: View) -> dict[str, ValueType]:

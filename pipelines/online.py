@@ -70,9 +70,7 @@ class OnlineWriter:
             found = self._client.hmget(catalog.catalog_key(self._project), [catalog.view_field(name) for name in names])
         return {name: catalog.parse_view(entry) if entry else None for name, entry in zip(names, found, strict=True)}
 
-    def write(
-        self, view: View, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray
-    ) -> int:
+    def write(self, view: View, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray) -> int:
         """Write a row for each key where it wins; how many did. Returns after Redis acknowledged all of them.
 
         Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then have been written, and writing all again

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.arrivals import ROWS_A_BATCH
 from pipelines.offline import History
 from serving.contract.freshness import Flags, Micros
 
 Places = NDArray[np.int64]
-CHUNK_ROWS = 200_000
-CHUNK_BYTES = 48 << 20
+CHUNK_ROWS = 2 * ROWS_A_BATCH
+CHUNK_BYTES = 32 << 20
 REMEMBERED = 1_500_000
 
 
@@ -47,8 +48,10 @@ def chunks(batches: Iterator[History]) -> Iterator[History]:
         held.append(batch)
         rows, size = rows + len(batch), size + _bytes(batch)
         if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
-            yield joined(held)
-            held, rows, size = [], 0, 0
+            whole = joined(held)
+            held, rows, size = [], 0, 0  # not held while the caller works
+            yield whole
+            del whole
     if rows:
         yield joined(held)
 

@@ -17,6 +17,7 @@ from redis import Redis
 
 _UNDER_WAY = 16
 _CALL_BYTES = 1 << 17
+_CALLS_FRAMED = 64
 _LINE = b"\r\n"
 
 
@@ -62,17 +63,18 @@ class ScriptPipe:
     def _calls(
         self, keys: pa.BinaryArray, first: bytes, arguments: pa.BinaryArray, most: int
     ) -> Iterator[tuple[int, bytes]]:
-        key_bytes, key_ends = framed(keys)
-        argument_bytes, argument_ends = framed(arguments)
-        mean = max(1, (len(key_bytes) + len(argument_bytes)) // max(len(keys), 1))
+        mean = max(1, (keys.nbytes + arguments.nbytes) // max(len(keys), 1))
         size, middle = max(1, min(most, _CALL_BYTES // mean)), _frame(first)
-        for start in range(0, len(keys), size):
-            stop = min(start + size, len(keys))
-            number = stop - start
-            head = b"*%d\r\n" % (4 + 2 * number) + self._script + _frame(b"%d" % number)
-            some_keys = key_bytes[key_ends[start] : key_ends[stop]]
-            some_arguments = argument_bytes[argument_ends[start] : argument_ends[stop]]
-            yield start, b"".join((head, some_keys, middle, some_arguments))
+        for begin in range(0, len(keys), size * _CALLS_FRAMED):
+            some = slice(begin, begin + size * _CALLS_FRAMED)
+            key_bytes, key_ends = framed(keys[some])
+            argument_bytes, argument_ends = framed(arguments[some])
+            for start in range(0, len(key_ends) - 1, size):
+                stop = min(start + size, len(key_ends) - 1)
+                head = b"*%d\r\n" % (4 + 2 * (stop - start)) + self._script + _frame(b"%d" % (stop - start))
+                some_keys = key_bytes[key_ends[start] : key_ends[stop]]
+                some_arguments = argument_bytes[argument_ends[start] : argument_ends[stop]]
+                yield begin + start, b"".join((head, some_keys, middle, some_arguments))
 
 
 def framed(values: pa.BinaryArray) -> tuple[memoryview, list[int]]:
