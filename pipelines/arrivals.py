@@ -7,7 +7,7 @@ Memory goes with the size of a batch and of a row group's pages, never with the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import offline
-from pipelines.errors import SourceMismatch
+from pipelines.errors import SourceMismatch, SourceMissing
 from pipelines.offline import History, Source, micros
 from serving.contract.freshness import Flags
 from serving.contract.plan import View
@@ -60,6 +60,12 @@ class Arrivals:
     pieces: tuple[Piece, ...]
 
     @property
+    def times(self) -> tuple[str, ...]:
+        """The columns of event and created time."""
+        known = self.source.created_timestamp_column
+        return (self.source.timestamp_field, known) if known else (self.source.timestamp_field,)
+
+    @property
     def rows(self) -> int:
         """How many rows must be looked at."""
         return sum(piece.rows for piece in self.pieces)
@@ -88,11 +94,19 @@ class Arrivals:
             try:
                 # A dataset would decode whole row groups; this holds a batch, and a buffer for each column.
                 with pq.ParquetFile(piece.file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
-                    wanted = [name for name in schema.names if name in file.schema_arrow.names]
-                    for batch in file.iter_batches(ROWS_A_BATCH, piece.groups, wanted, use_threads=False):
-                        yield offline.history_of(self.view, self.source, _as(schema, batch))
+                    yield from self._read_file(file, schema)
+            except FileNotFoundError as error:
+                raise SourceMissing(self.source.view, str(piece.file)) from error
             except offline.UNREADABLE as error:
                 raise offline.unreadable(self.source, error) from error
+
+    def _read_file(self, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[History]:
+        """By the footer of the open file: it may have been rewritten since it was chosen."""
+        bounds = _bounds_of(file.metadata, self.times)
+        groups = [place for place, group in enumerate(bounds) if group.latest > self.start]
+        wanted = [name for name in schema.names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(ROWS_A_BATCH, groups, wanted, use_threads=False):
+            yield offline.history_of(self.view, self.source, _as(schema, batch))
 
 
 def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
@@ -108,24 +122,25 @@ def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
 
 def arrivals(view: View, source: Source, start: int, end: int) -> Arrivals:
     """What to read for the window (start, end], without partitions of days after `end`. Raises: SourceMissing."""
-    times = [source.timestamp_field]
-    times += [source.created_timestamp_column] if source.created_timestamp_column else []
-    pieces = []
+    pieces, found = [], Arrivals(view, source, start, end, ())
     for file in source.files(until=end):
         stat = file.stat()
-        bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, tuple(times))
+        bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, found.times)
         groups = tuple(place for place, group in enumerate(bounds) if group.latest > start)
         if groups:
             rows, event = sum(bounds[g].rows for g in groups), max(bounds[g].event for g in groups)
             pieces.append(Piece(file, groups, rows, event))
     pieces.sort(key=lambda piece: piece.event, reverse=True)
-    return Arrivals(view, source, start, end, tuple(pieces))
+    return replace(found, pieces=tuple(pieces))
 
 
 @lru_cache(maxsize=_FILES_REMEMBERED)
 def _bounds(file: Path, _modified: int, _size: int, times: tuple[str, ...]) -> tuple[Bounds, ...]:
+    return _bounds_of(pq.read_metadata(file), times)
+
+
+def _bounds_of(metadata: pq.FileMetaData, times: tuple[str, ...]) -> tuple[Bounds, ...]:
     """By row group; where the file does not say, the end of time."""
-    metadata = pq.read_metadata(file)
     places = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
     found = []
     for number in range(metadata.num_row_groups):

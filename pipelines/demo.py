@@ -27,6 +27,7 @@ from pipelines.redis_connection import connect
 from pipelines.replay import Moment, Player, joined_rows, moments
 from pipelines.server_process import RunningServer, server
 from pipelines.skew_picture import draw
+from pipelines.spine_slices import SpineFiles
 from pipelines.state import State
 from pipelines.train import Split, evaluate, told
 from pipelines.training_set import TrainingSet, labelled
@@ -119,9 +120,10 @@ def _prepare(work: Workspace, story: Story) -> Trained:
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
     folder = work.folders.training / task.SERVICE
     with step("training-set") as shown:
-        spine = training_set.read_spine(work.folders.data / task.SPINE, story.split.start, story.split.end)
-        table = training_set.run(work.service(task.SERVICE), spine, folder, report=shown.at)
-        shown.result = f"{len(table):,} rows joined to {len(work.service(task.SERVICE).plan.columns)} features"
+        definitions = work.service(task.SERVICE)
+        spine = SpineFiles(work.folders.data / task.SPINE, story.split.start, story.split.end)
+        made = training_set.run(definitions, spine, folder, report=shown.at, memory=work.settings.join_memory)
+        shown.result = f"{made.rows:,} rows joined to {len(definitions.plan.columns)} features"
     opened = TrainingSet(folder)
     with step("train") as shown:
         report = train.run(opened, task.LABEL, story.split, task.PARAMETERS)

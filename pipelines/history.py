@@ -1,31 +1,135 @@
 """The point-in-time join: for each spine row, each view's newest row that was known by then.
 
-A row may be used from `available_at` on (the admission rule). Sorted by that instant, the greatest `(event, created)`
-seen so far is the answer at any time, so late rows and corrections cost one running maximum and a binary search.
-Ties on both times are broken as the online store breaks them: by the packed bytes.
+Keys first (`pipelines.view_join`), views one after the other with all workers on each, in bounded memory
+(`pipelines.join_memory`), block by block where the spine is long. `Join` is compiled from plan, sources and spine, and
+has checked them; `blocks` runs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.errors import SourceMismatch, SpineMismatch
-from pipelines.offline import History, Source, cast, micros, read_history
+from pipelines.join_memory import DEFAULT_BYTES, bounds
+from pipelines.offline import History, Source, cast, micros
 from pipelines.progress import Report, quiet
 from pipelines.value_messages import packable
-from serving.contract.assembler import Admitted, admit, wanted_features
-from serving.contract.freshness import MISSING, Micros
-from serving.contract.plan import Field, JoinKey, Plan, View
-from serving.contract.row import Layout, Rows, Values, column_values
+from pipelines.view_join import Asked, Found, Shown, ViewJoin, answered, put_together
+from pipelines.view_table import ViewTable
+from pipelines.workers import worker_count
+from serving.contract.assembler import Admitted, wanted_features
+from serving.contract.freshness import Micros
+from serving.contract.plan import Feature, Field, JoinKey, Plan, View
+from serving.contract.row import Layout, Values, column_values
 from serving.contract.types import value_type
 
 Places = NDArray[np.int64]
 TIMESTAMP = "event_timestamp"
 _BYTES_AFTER_SCHEMA = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The spine rows from `start` on, and what each view of the plan says for them, in their order."""
+
+    start: int
+    rows: int
+    views: dict[str, Found]
+
+
+class Join:
+    """Compiled from a plan, its sources and a spine with `event_timestamp` and the plan's join keys.
+
+    With `read_at` (n instants, at most the spine's times) the answer is what an online store holds that was last
+    filled then: rows known by `read_at`, judged stale at the spine's time. Without `statuses` only values are wanted,
+    and rows that are too old to give one need not be read. `memory` is the budget in bytes: see `join_memory`.
+    Raises: SpineMismatch, SourceMissing, SourceMismatch.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        sources: Mapping[str, Source],
+        spine: pa.Table,
+        *,
+        read_at: Micros | None = None,
+        statuses: bool = True,
+        memory: int = DEFAULT_BYTES,
+    ) -> None:
+        self.plan = plan
+        self._statuses = statuses
+        self._at = spine_times(spine)
+        self._known = self._at if read_at is None else read_at
+        self._keys = {key.name: spine_column(spine, key.name, key.dtype) for key in plan.join_keys}
+        wanted = wanted_features(plan)
+        self.bounds = bounds(memory, list(wanted.values()), worker_count())
+        self.views = [
+            ViewJoin(view, self._table(view, sources[view.name], wanted[view.name]), self.bounds) for view in plan.views
+        ]
+
+    def _table(self, view: View, source: Source, wanted: Sequence[Field]) -> ViewTable:
+        files = source.files(until=int(self._known.max())) if len(self._known) else []
+        return ViewTable(view, source, files, wanted)
+
+    def blocks(self, report: Report = quiet) -> Iterator[Block]:
+        """The answers, a block of the spine at a time (an empty one for an empty spine) of as many rows as memory
+        allows. Calls `report` with the view's name before each view and as its row groups are read; they
+        count twice, for keys and for features. Raises: SourceMismatch.
+        """
+        starts = self.starts()
+        rows = starts.step
+        total = sum(2 * len(view.row_groups(self.asked(view, at, rows))) for at in starts for view in self.views)
+        done = 0
+        for start in starts:
+            found = {}
+            for view in self.views:
+                name = view.view.name
+                report(name, done, total)
+
+                def tick(more: int, name: str = name) -> None:
+                    nonlocal done
+                    done += more
+                    report(name, done, total)
+
+                found[name] = view.run(self.asked(view, start, rows), tick)
+            yield Block(start, min(rows, self.rows - start), found)
+
+    @property
+    def rows(self) -> int:
+        return len(self._at)
+
+    def starts(self) -> range:
+        """Where the blocks begin."""
+        return range(0, max(self.rows, 1), self.bounds.rows_a_block)
+
+    def whole(self, report: Report = quiet) -> dict[str, Found]:
+        """All blocks as one. Raises: SourceMismatch."""
+        blocks = [block.views for block in self.blocks(report)]
+        return {name: put_together([block[name] for block in blocks]) for name in blocks[0]}
+
+    def asked(self, view: ViewJoin, start: int, rows: int) -> Asked:
+        """What the spine rows from `start` on ask of a view."""
+        keys = tuple(self._keys[key.name].slice(start, rows) for key in view.view.join_keys)
+        some = slice(start, start + rows)
+        return Asked(keys, self._known[some], self._at[some], self._statuses)
+
+
+def features(join: Join, report: Report = quiet) -> dict[Feature, pa.ChunkedArray]:
+    """Every feature that the plan wants, as Arrow columns in the spine's order, null unless its view is PRESENT.
+
+    Raises: SourceMismatch.
+    """
+    parts: dict[Feature, list[Shown]] = {}
+    for block in join.blocks(report):
+        for name, found in block.views.items():
+            for field, shown in zip(found.fields, found.shown(), strict=True):
+                parts.setdefault(Feature(name, field.name), []).append(shown)
+    return {feature: answered(shown) for feature, shown in parts.items()}
 
 
 def join(
@@ -35,27 +139,14 @@ def join(
     *,
     read_at: Micros | None = None,
     report: Report = quiet,
+    memory: int = DEFAULT_BYTES,
 ) -> dict[str, Admitted]:
-    """The admitted rows of every view of the plan for each of the n spine rows, in spine order.
+    """The admitted rows of every view of the plan for each of the n spine rows, in spine order: see `Join`.
 
-    `spine` has `event_timestamp` and the plan's join keys. With `read_at` (n instants, at most the spine's times) the
-    answer is what an online store holds that was last filled then: rows known by `read_at`, judged stale at the
-    spine's time. Calls `report` before each view is joined.
     Raises: SpineMismatch, SourceMissing, SourceMismatch.
     """
-    at = spine_times(spine)
-    known = at if read_at is None else read_at
-    wanted = wanted_features(plan)
-    found: dict[str, Admitted] = {}
-    for number, view in enumerate(plan.views):
-        report(view.name, number, len(plan.views))
-        keys = [spine_column(spine, key.name, key.dtype) for key in view.join_keys]
-        source = sources[view.name]
-        files = source.files(until=int(known.max())) if len(known) else []
-        history = read_history(view, source, files)
-        places = newest(view, history, keys, known)
-        found[view.name] = admit(plan, view.name, rows_at(view, history, places, wanted[view.name]), at)
-    return found
+    found = Join(plan, sources, spine, read_at=read_at, memory=memory).whole(report)
+    return {name: one.admitted() for name, one in found.items()}
 
 
 def request_values(plan: Plan, spine: pa.Table) -> dict[str, Values]:
@@ -84,24 +175,6 @@ def spine_column(spine: pa.Table, name: str, dtype: str) -> pa.Array:
         return cast("", name, spine.column(name), value_type(dtype).arrow)
     except SourceMismatch as error:
         raise SpineMismatch(name, error.reason) from error
-
-
-def newest(view: View, history: History, keys: Sequence[pa.Array], at: Micros) -> Places:
-    """For each spine row the place in `history` of the row to use at `at` (that instant included), or -1."""
-    stored, asked = _codes(view.join_keys, history.keys, keys, len(history), len(at))
-    order = sort_rows(view, history, stored)
-    codes = stored[order]
-    available = view.rule.available_at(history.event, history.created)[order]
-    by_time = np.lexsort((available, codes))
-    best = np.maximum.accumulate(by_time)
-    starts = np.searchsorted(codes, np.arange(asked.max(initial=-1) + 2))
-    known = asked >= 0
-    low = np.where(known, starts[asked], 0)
-    high = np.where(known, starts[asked + 1], 0)
-    last = _last_at_or_before(available[by_time], low, high, at)
-    places = np.full(len(at), -1, np.int64)
-    places[last >= 0] = order[best[last[last >= 0]]]
-    return places
 
 
 def sort_rows(view: View, history: History, codes: Places) -> Places:
@@ -137,25 +210,6 @@ def packed_rows(view: View, history: History) -> list[bytes]:
     return Layout(view.fields).encode(history.event, history.created, history.deleted, columns)
 
 
-def rows_at(view: View, history: History, places: Places, wanted: Sequence[Field]) -> Rows:
-    """The `wanted` features of the rows at `places`; -1 is an entity without a row. Raises: SourceMismatch."""
-    found = places >= 0
-    event = np.full(len(places), MISSING, np.int64)
-    created, deleted = event.copy(), np.zeros(len(places), bool)
-    event[found], created[found] = history.event[places[found]], history.created[places[found]]
-    deleted[found] = history.deleted[places[found]]
-    used, back = np.unique(places[found], return_inverse=True)
-    picks = np.zeros(len(places), np.int64)
-    picks[found] = back
-    held = dict(zip(view.fields, history.columns, strict=True))
-    columns = []
-    for field in wanted:
-        kind = value_type(field.dtype)
-        column = packable(view.stored_as, field.name, kind, held[field].take(pa.array(used)))
-        columns.append(column_values(kind, column.take(pa.array(picks, mask=~found))))
-    return Rows(event, created, deleted, tuple(columns))
-
-
 def entity_codes(view: View, history: History) -> Places:
     """Small integers that name the entities of a history; the greatest int64 for rows with a null key."""
     return _codes(view.join_keys, history.keys, [key.slice(0, 0) for key in history.keys], len(history), 0)[0]
@@ -181,14 +235,3 @@ def _codes(
     spine_codes = np.where(null[rows:], -1, codes[rows:])
     # A stored row with a null key is nobody's: it sorts behind every entity.
     return np.where(null[:rows], np.iinfo(np.int64).max, codes[:rows]), spine_codes
-
-
-def _last_at_or_before(times: Micros, low: Places, high: Places, at: Micros) -> Places:
-    """The last place p in [low, high) with times[p] <= at, for each row, or -1. `times` ascend within each range."""
-    start, low, high = low, low.copy(), high.copy()
-    while (open_rows := low < high).any():
-        middle = np.where(open_rows, (low + high) // 2, 0)
-        right = open_rows & (times[middle] <= at)
-        low = np.where(right, middle + 1, low)
-        high = np.where(open_rows & ~right, middle, high)
-    return np.where(low > start, low - 1, -1)

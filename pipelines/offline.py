@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -58,7 +58,7 @@ class Source:
 
 def parquet_files(folder: Path) -> list[Path]:
     """The Parquet files of a table, by path. What is being written, a file or a folder whose name begins with `.` or
-    `_`, does not count.
+    `_`, does not count; a partition `_column=value` does, as for Spark.
     """
     found = sorted(folder.rglob("*.parquet"))
     return [p for p in found if not _hidden(p.relative_to(folder).parts) and p.is_file()]
@@ -70,7 +70,7 @@ def parts_folder(file: Path) -> Path:
 
 
 def _hidden(parts: Sequence[str]) -> bool:
-    return any(part[0] in "._" for part in parts)
+    return any(part[0] == "." or (part[0] == "_" and "=" not in part) for part in parts)
 
 
 def _later(partitions: Sequence[str], last: int) -> bool:
@@ -159,19 +159,10 @@ def table_schema(view: View, source: Source, files: Sequence[Path]) -> pa.Schema
     times += [source.created_timestamp_column] if source.created_timestamp_column else []
     kinds |= dict.fromkeys(times)
     held = pq.read_schema(files[-1])
-    for column in kinds:
-        if column not in held.names:
-            raise SourceMismatch(source.view, column, f"is absent; the table has {held.names}")
-    paths = [str(file) for file in files]
-    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
-    for fragment in ds.dataset(paths, format="parquet", schema=held).get_fragments():
-        for column, kind in kinds.items():
-            if column in fragment.physical_schema.names:
-                stored = fragment.physical_schema.field(column).type
-                if kind is not None and not holds_value(kind, stored):
-                    raise SourceMismatch(source.view, column, f"{_differs(kind, stored)} (in {fragment.path})")
-                found[column].add(stored)
-    return pa.schema([(name, _common(source.view, name, stored, kinds[name])) for name, stored in found.items()])
+    check_columns(source.view, held, kinds)
+    opened = ds.dataset([str(file) for file in files], format="parquet", schema=held)
+    found = stored_types(source.view, ((one.path, one.physical_schema) for one in opened.get_fragments()), kinds)
+    return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in found.items()])
 
 
 def _wanted(view: View) -> dict[str, ValueType]:
@@ -183,7 +174,29 @@ def _wanted(view: View) -> dict[str, ValueType]:
     return wanted
 
 
-def _common(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
+def check_columns(view: str, held: pa.Schema, columns: Iterable[str]) -> None:
+    """Whether a table has these columns. Raises: SourceMismatch."""
+    for column in columns:
+        if column not in held.names:
+            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+
+
+def stored_types(
+    view: str, schemas: Iterable[tuple[str, pa.Schema]], kinds: Mapping[str, ValueType | None]
+) -> dict[str, set[pa.DataType]]:
+    """The types in which a table's files (by path) store each column. Raises: SourceMismatch for a wrong one."""
+    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
+    for path, schema in schemas:
+        for column, kind in kinds.items():
+            if column in schema.names:
+                stored = schema.field(column).type
+                if kind is not None and not holds_value(kind, stored):
+                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {path})")
+                found[column].add(stored)
+    return found
+
+
+def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
     """The type to read a column in that files store in these types. Raises: SourceMismatch where there is none."""
     if len(stored) == 1:
         return next(iter(stored))

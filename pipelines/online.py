@@ -20,6 +20,7 @@ from serving.contract.newest import SCRIPT
 from serving.contract.online import Lookup, Reply
 from serving.contract.plan import View
 from serving.contract.row import Schema
+from serving.contract.target import Target, target_entry
 
 Item = TypeVar("Item")
 _ROWS_A_CALL = 500
@@ -60,6 +61,13 @@ class OnlineWriter:
         with mapped(self._client):
             for field, entry in catalog.view_entry(view).items():
                 self._client.hsetnx(catalog.catalog_key(self._project), field, entry)
+
+    def accept(self, targets: Sequence[Target]) -> None:
+        """Tell servers where pushed rows of these views go."""
+        entries = {name: entry for target in targets for name, entry in target_entry(target).items()}
+        if entries:
+            with mapped(self._client):
+                self._client.hset(catalog.catalog_key(self._project), mapping=entries)
 
     def definitions(self, views: Sequence[View]) -> dict[str, View | None]:
         """What the catalog says of each view, by its stored name; None where it says nothing."""

@@ -39,7 +39,24 @@ def append(source: Source, table: pa.Table, view: View | None = None) -> list[Pa
     not hold, and with `view` for a key or feature that is absent.
     """
     fitted = _fitted(source, table, view)
-    return [_write(folder, rows) for folder, rows in _placed(source, fitted)] if len(fitted) else []
+    return [write(folder, rows) for folder, rows in _placed(source, fitted)] if len(fitted) else []
+
+
+def write(folder: Path, rows: pa.Table) -> Path:
+    """Add rows to a folder as one file, durable and seen whole; the file that holds them already, if there is one."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    content = sink.getvalue()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    there = sorted(file.name for file in folder.glob(f"{_NAME}-*.parquet"))
+    for name in there:
+        if name.endswith(f"-{digest}.parquet"):
+            return folder / name
+    # The newest part has the columns that a reader goes by, so names ascend. Of two writers at once both are kept.
+    number = 1 + (int(there[-1].split("-")[1]) if there else 0)
+    path = folder / f"{_NAME}-{number:08d}-{digest}.parquet"
+    write_file(path, content)
+    return path
 
 
 def _fitted(source: Source, table: pa.Table, view: View | None) -> pa.Table:
@@ -111,19 +128,3 @@ def _placed(source: Source, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
         days = event.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
         for day in days.unique().sort().to_pylist():
             yield source.path / f"day={day.isoformat()}", table.filter(pc.equal(days, pa.scalar(day)))
-
-
-def _write(folder: Path, rows: pa.Table) -> Path:
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd")
-    content = sink.getvalue()
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    there = sorted(file.name for file in folder.glob(f"{_NAME}-*.parquet"))
-    for name in there:
-        if name.endswith(f"-{digest}.parquet"):
-            return folder / name
-    # The newest part has the columns that a reader goes by, so names ascend. Of two writers at once both are kept.
-    number = 1 + (int(there[-1].split("-")[1]) if there else 0)
-    path = folder / f"{_NAME}-{number:08d}-{digest}.parquet"
-    write_file(path, content)
-    return path

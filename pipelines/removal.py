@@ -21,6 +21,7 @@ from pipelines.store_refusals import RemovalUnfinished, mapped
 from serving.contract import catalog
 from serving.contract.keys import key_head, parse_key
 from serving.contract.plan import DUMMY_ENTITY, View
+from serving.contract.target import target_field
 
 _KEYS_A_SCAN = 1_000
 _FIELDS_A_TRIP = 1_000
@@ -60,7 +61,7 @@ def remove(
             # First the note: between the two, a view that is noted counts as gone.
             for name, removal in noted.items():
                 pipe.hsetnx(place, catalog.removal_field(name), msgspec.json.encode(removal))
-            pipe.hdel(place, *[catalog.view_field(name) for name in noted])
+            pipe.hdel(place, *[field(name) for name in noted for field in (catalog.view_field, target_field)])
             pipe.execute()
         begun = [_parsed(entry) for name, entry in _catalog(client, place).items() if name.startswith(_PREFIX)]
         if not begun:

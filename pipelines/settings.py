@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.join_memory import DEFAULT_BYTES, LEAST_BYTES
 from serving.contract.addresses import embedded_redis_url, known_redis_url, masked
 from serving.contract.errors import BadSetting
 from serving.contract.folders import DEFINITIONS, STORE_FILE, Folders, find_definitions, find_root
@@ -75,6 +76,13 @@ class Settings(BaseSettings):
         default_factory=_feature_repo,
         description="Folder of the definitions. Default: the nearest `feature_repo` upward of the working "
         "folder, else the one beside the state folder.",
+    )
+
+    join_memory: ByteSize = Field(
+        default=ByteSize(DEFAULT_BYTES),
+        ge=LEAST_BYTES,
+        description="What a point-in-time join may work in, beside the spine and a result that is asked for whole: "
+        "bytes, or with a unit, as `2GiB`. At least 64 MiB.",
     )
 
     @classmethod

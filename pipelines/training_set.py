@@ -10,24 +10,29 @@ A training set is replaced whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipelines import join_plan
 from pipelines.definitions import Definitions
-from pipelines.errors import NotTrained, SourceMissing, SpineMismatch
+from pipelines.errors import NotTrained, SpineMismatch
 from pipelines.folder import replace_folder
-from pipelines.history import TIMESTAMP, join, request_values
-from pipelines.offline import parquet_files
+from pipelines.history import Join, join, request_values
+from pipelines.join_memory import DEFAULT_BYTES, bounds
+from pipelines.join_plan import JoinPlan, waiting_told
 from pipelines.progress import Report, quiet
-from serving.contract.assembler import Assembler, Matrix, column_types
+from pipelines.spine_slices import SpineFiles, within
+from pipelines.workers import worker_count
+from serving.contract.assembler import Assembler, Matrix, column_types, wanted_features
 from serving.contract.bundle import given_values
 from serving.contract.freshness import Micros
 from serving.contract.instants import to_micros
@@ -40,26 +45,12 @@ from serving.contract.types import value_type
 Labels = NDArray[np.float64]
 DATA, PLAN, TRANSFORMS = "data.parquet", "plan.json", "transforms.onnx"
 BUILD = "skewless training-set"
+_ROWS_A_GROUP = 1 << 17
 
 
 def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
     """The spine's rows with start <= event_timestamp < end, ordered by time. Raises: SourceMissing, SpineMismatch."""
-    files = [path] if path.is_file() else parquet_files(path)
-    if not files:
-        raise SourceMissing("spine", str(path))
-    dataset = ds.dataset([str(file) for file in files], format="parquet")
-    return dataset.to_table(filter=_within(dataset.schema, start, end)).sort_by(TIMESTAMP)
-
-
-def _within(schema: pa.Schema, start: datetime, end: datetime) -> pc.Expression:
-    """Whether start <= event_timestamp < end, for times of any precision; naive ones are UTC. Raises: SpineMismatch."""
-    if TIMESTAMP not in schema.names:
-        raise SpineMismatch(TIMESTAMP, f"is absent; the spine has {schema.names}")
-    kind = schema.field(TIMESTAMP).type
-    if not pa.types.is_timestamp(kind):
-        raise SpineMismatch(TIMESTAMP, f"is {kind}; it must be a timestamp")
-    first, after = (pa.scalar(to_micros(instant)).cast(pa.timestamp("us", tz=kind.tz)) for instant in (start, end))
-    return (pc.field(TIMESTAMP) >= first) & (pc.field(TIMESTAMP) < after)
+    return SpineFiles(path, start, end).table()
 
 
 def values_for(
@@ -79,19 +70,102 @@ def matrix_for(
     return assembler.matrix(values_for(definitions, spine, read_at=read_at, report=report))
 
 
-def run(definitions: Definitions, spine: pa.Table, folder: Path, *, report: Report = quiet) -> pa.Table:
-    """Join the spine and write the training set to `folder`, replacing it whole; the table that was written.
-    A folder that holds the same training set stays as it is, with the model that was trained on it.
-
-    Rows out are rows in, in the spine's order. Raises: SpineMismatch, SourceMissing, SourceMismatch.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A training set that was written: its rows and columns, and for each view how many rows have no value of it only
+    because none was known yet (`created_timestamp` after the row's time) though it had happened.
     """
-    table = frame(definitions.plan, spine, values_for(definitions, spine, report=report))
+
+    rows: int
+    columns: int
+    waiting: dict[str, int]
+
+    def warnings(self) -> list[str]:
+        """A line for each view of which rows wait for values, and the mend."""
+        return [waiting_told(view, count, self.rows) for view, count in self.waiting.items() if count]
+
+
+def run(
+    definitions: Definitions,
+    spine: pa.Table | SpineFiles,
+    folder: Path,
+    *,
+    report: Report = quiet,
+    memory: int = DEFAULT_BYTES,
+) -> Made:
+    """Join the spine and write the training set to `folder`, replacing it whole. A folder that holds the same training
+    set stays as it is, with the model that was trained on it.
+
+    Rows out are rows in, in the spine's order. They are written as they are joined, so that neither the result nor a
+    spine on disk need fit into memory: see `pipelines.join_memory`.
+    Raises: SpineMismatch, SourceMissing, SourceMismatch.
+    """
+    waiting = {view.name: 0 for view in definitions.plan.views}
     with replace_folder(folder) as building:
-        pq.write_table(table, building / DATA, compression="zstd")
+        written = _write(building / DATA, _frames(definitions, spine, waiting, report, memory))
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:
             (building / TRANSFORMS).write_bytes(definitions.transforms)
-    return table
+    return Made(*written, waiting)
+
+
+def explain(definitions: Definitions, spine: pa.Table | SpineFiles, *, memory: int = DEFAULT_BYTES) -> JoinPlan:
+    """What `run` would read and hold. Raises: SpineMismatch, SourceMissing, SourceMismatch."""
+    parts = spine_parts(definitions.plan, spine, memory)
+    return join_plan.explain(_join(definitions, part, memory) for part in parts)
+
+
+def _join(definitions: Definitions, part: pa.Table, memory: int) -> Join:
+    return Join(definitions.plan, definitions.sources, part, statuses=False, memory=memory)
+
+
+def _frames(
+    definitions: Definitions, spine: pa.Table | SpineFiles, waiting: dict[str, int], report: Report, memory: int
+) -> Iterator[pa.Table]:
+    """The joined rows block by block, one block at least; adds to the counts of `waiting`."""
+    plan, assembler = definitions.plan, Assembler(definitions.plan, definitions.transforms)
+    for part in spine_parts(plan, spine, memory):
+        for block in _join(definitions, part, memory).blocks(report):
+            rows = part.slice(block.start, block.rows)
+            admitted = {name: found.admitted() for name, found in block.views.items()}
+            for name, found in block.views.items():
+                waiting[name] += found.waiting
+            yield frame(plan, rows, assembler.values(admitted, request_values(plan, rows)))
+
+
+def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_BYTES) -> Iterator[pa.Table]:
+    """The spine in parts that are joined one after the other: a table is one, a spine on disk as many as it takes;
+    one at least, so that an empty spine has its columns.
+    """
+    if isinstance(spine, pa.Table):
+        yield spine
+        return
+    rows = bounds(memory, list(wanted_features(plan).values()), worker_count()).rows_a_block
+    empty = True
+    for part in spine.parts(rows):
+        empty = False
+        yield part
+    if empty:
+        yield spine.table()
+
+
+def _write(file: Path, tables: Iterator[pa.Table]) -> tuple[int, int]:
+    """Rows and columns written. Row groups have the same rows however the tables are cut, so that the same training
+    set is the same bytes.
+    """
+    first = next(tables)
+    rows, held = 0, first.slice(0, 0)
+    with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+        for table in chain((first,), tables):
+            rows += table.num_rows
+            held = pa.concat_tables([held, table])
+            whole = held.num_rows - held.num_rows % _ROWS_A_GROUP
+            for begin in range(0, whole, _ROWS_A_GROUP):
+                writer.write_table(held.slice(begin, _ROWS_A_GROUP))
+            held = held.slice(whole)
+        if held.num_rows or not rows:
+            writer.write_table(held)
+    return rows, first.num_columns
 
 
 def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Table:
@@ -125,7 +199,7 @@ class TrainingSet:
     def between(self, start: datetime, end: datetime) -> pa.Table:
         """The rows with start <= event_timestamp < end."""
         data = self.folder / DATA
-        return pq.read_table(data, filters=_within(pq.read_schema(data), start, end))
+        return pq.read_table(data, filters=within(pq.read_schema(data), to_micros(start), to_micros(end)))
 
     def matrix(self, table: pa.Table) -> Matrix:
         """The model input of rows of this training set: by the same function as online."""

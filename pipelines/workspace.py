@@ -14,11 +14,13 @@ from pipelines.definitions import Definitions, compile_service, compile_view, so
 from pipelines.feast_stores.offline_store import data_folder
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
+from pipelines.push import targets
 from pipelines.redis_connection import connect
 from pipelines.settings import Settings
 from pipelines.state import State
 from serving.contract.errors import SkewlessError
 from serving.contract.plan import Plan, View
+from serving.contract.target import Target
 
 
 @dataclass(eq=False)
@@ -73,6 +75,17 @@ class Workspace:
     def stored(self, only: Sequence[str] = ()) -> list[tuple[View, Source]]:
         """The online feature views, or those named. Raises: InvalidPlan."""
         return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
+
+    def targets(self) -> dict[str, Target]:
+        """The push targets of all online feature views, by name, which the online store gets to know."""
+        found = targets(self.stored(), self.data)
+        self.online.accept(list(found.values()))
+        return found
+
+    def target(self, view: str) -> Target:
+        """One of them. Raises: InvalidPlan for an unknown view."""
+        self.stored([view])
+        return self.targets()[view]
 
     def sources(self, plan: Plan) -> dict[str, Source]:
         """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -14,13 +15,15 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from serving import logs
-from serving.api import health, models, predict, problems
+from serving.api import health, models, predict, problems, push
 from serving.api.predict import PredictEndpoint
 from serving.api.request_ids import RequestIds
 from serving.contract.processor import processor_features
 from serving.metrics import Metrics
-from serving.models import Models
+from serving.models import Models, Parts
 from serving.predictor import Clock
+from serving.push_store import PushStore
+from serving.pusher import Pusher
 from serving.served_log import ServedLog
 from serving.service import Service
 from serving.settings import Settings
@@ -61,7 +64,9 @@ def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(RequestIds)
+    app.add_middleware(push.PushEndpoint, service=service)
     app.include_router(predict.routes())
+    app.include_router(push.routes())
     for routes in (models.routes, health.routes):
         app.include_router(routes(service))
     return app
@@ -77,19 +82,27 @@ def from_environment() -> FastAPI:
 def _service(settings: Settings, clock: Clock) -> Service:
     metrics = Metrics(settings.metrics_folder)
     store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s, connections=settings.redis_connections)
+    served_log = ServedLog(
+        settings.served_log, metrics, capacity=settings.served_log_rows, flush_s=settings.served_log_flush_s
+    )
+    parts = Parts(store, clock, metrics, served_log)
+    threads = max(1, (os.cpu_count() or 1) // settings.workers)
     return Service(
         settings=settings,
-        clock=clock,
         metrics=metrics,
         store=store,
-        models=Models(settings.models, store, metrics, processor_features()),
-        served_log=ServedLog(
-            settings.served_log,
-            metrics,
-            capacity=settings.served_log_rows,
-            flush_s=settings.served_log_flush_s,
-        ),
+        models=Models(settings.models, parts, processor_features(), threads=threads),
+        served_log=served_log,
+        pusher=_pusher(settings, store, metrics, clock),
     )
+
+
+def _pusher(settings: Settings, store: Store, metrics: Metrics, clock: Clock) -> Pusher | None:
+    project = settings.push_project
+    if project is None:
+        return None
+    writer = PushStore(settings.redis_url, project, timeout_s=settings.push_timeout_s)
+    return Pusher(project, settings.folders.data, store, writer, metrics, clock, refresh_s=settings.models_refresh_s)
 
 
 def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -110,6 +123,8 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
             with suppress(asyncio.CancelledError):
                 await refreshing
             await asyncio.to_thread(service.served_log.close)
+            if service.pusher is not None:
+                await service.pusher.close()
             await service.store.close()
 
     return lifespan

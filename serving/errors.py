@@ -1,9 +1,12 @@
-"""What can go wrong while a prediction is made. The contract's own errors are in `serving.contract.errors`.
+"""What can go wrong while a request is answered. The contract's own errors are in `serving.contract.errors`.
 
 SkewlessError
 ├── StoreUnavailable     Redis did not answer in time, or not as a Redis that lets us in
 ├── UnknownModel         no champion has this name
 ├── ModelNotReady        a champion exists and may not answer
+├── UnknownView          rows are pushed to a feature view that the store does not know
+├── TableUnavailable     the table behind a feature view takes no rows
+├── PushNotAllowed       rows are pushed to a server that takes none
 └── InvalidBody          a request's body cannot be answered
     ├── BodyTooLarge
     ├── UnsupportedBody  it does not say that it is plain JSON
@@ -49,6 +52,38 @@ class ModelNotReady(SkewlessError):
 
     def __str__(self) -> str:
         return f"model {self.model!r} does not answer: {self.reason}"
+
+
+@dataclass(eq=False)
+class UnknownView(SkewlessError):
+    """The online store's catalog says nothing of this feature view."""
+
+    view: str
+
+    def __str__(self) -> str:
+        return (
+            f"the online store knows no feature view {self.view!r} to push to; "
+            "run `skewless apply`, then `skewless materialize` or a first `skewless push`"
+        )
+
+
+@dataclass(eq=False)
+class TableUnavailable(SkewlessError):
+    """The table behind a feature view takes no rows; nothing was pushed."""
+
+    view: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the table of feature view {self.view!r} takes no rows ({self.reason}); mend that, then push again"
+
+
+@dataclass(eq=False)
+class PushNotAllowed(SkewlessError):
+    """Rows were pushed to a server that takes none."""
+
+    def __str__(self) -> str:
+        return "this server takes no pushes; start it with SKEWLESS_PUSH_PROJECT set to the project's name"
 
 
 class InvalidBody(SkewlessError):

@@ -11,11 +11,11 @@ import numpy as np
 from serving.contract.assembler import Admitted, column_types, wanted_features
 from serving.contract.freshness import Micros, Status
 from serving.contract.plan import Feature, Plan, Source
+from serving.contract.rfc3339 import instant_texts
+from serving.contract.scalars import Json, to_json
 from serving.contract.transforms import reference
 from serving.contract.types import ValueType, value_type
 from serving.predictor import Prediction
-from serving.rfc3339 import instant_texts
-from serving.scalars import Json, to_json
 
 Entry = dict[str, Json]
 _NAMES = {int(status): status.name for status in Status}

@@ -61,6 +61,9 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.waiting.set(0)
+        self.pushes = Counter("skewless_pushes", "Push requests by answer.", ["view", "status"], registry=registry)
+        self.pushed_rows = Counter("skewless_pushed_rows", "Rows stored by pushes.", ["view"], registry=registry)
+        self.push_commits = Counter("skewless_push_commits", "Parts written for pushes.", registry=registry)
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""

@@ -16,33 +16,38 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
+from serving.bursts import Bursts
 from serving.contract.bundle import CHAMPION, Bundle, open_bundle
 from serving.contract.catalog import confirm, view_field
 from serving.contract.errors import ContractMismatch, InvalidBundle, SkewlessError
 from serving.errors import ModelNotReady, UnknownModel
 from serving.explanation import Explanation
 from serving.metrics import Metrics
-from serving.predictor import Predictor
+from serving.predictor import Clock, Predictor
+from serving.served_log import ServedLog
 from serving.store import Store
 from serving.tally import Tally
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ON_STORE_FAILURE, REJECT, DEFAULTS = "on_store_failure", "reject", "defaults"
+_TOLD = b'{"request_id":"%%b","model":"%b","version":"%b","served_at":"%%b","scores":%%b}'
 _log = structlog.get_logger(__name__)
 Seen = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """A model version that answers."""
+    """A model version that answers. `told` is the JSON that it answers with, but for request id, time and scores."""
 
     predictor: Predictor
     explanation: Explanation
-    tally: Tally
+    bursts: Bursts
+    told: bytes
     defaults: bool = False
 
 
@@ -71,12 +76,22 @@ class Slot:
         return self.champion.predictor.version if self.champion else None
 
 
+class Parts(NamedTuple):
+    """What a champion needs beside its bundle."""
+
+    store: Store
+    clock: Clock
+    metrics: Metrics
+    served_log: ServedLog
+
+
 class Models:
     """All champions of a folder. `refresh` looks for changes; requests see the outcome whole, between two of them."""
 
-    def __init__(self, folder: Path, store: Store, metrics: Metrics, processor: Sequence[str]) -> None:
-        self._folder, self._store, self._metrics = folder, store, metrics
-        self._processor = tuple(processor)
+    def __init__(self, folder: Path, parts: Parts, processor: Sequence[str], *, threads: int) -> None:
+        self._folder, self._parts = folder, parts
+        self._store, self._metrics = parts.store, parts.metrics
+        self._processor, self._threads = tuple(processor), threads
         self._slots: dict[str, Slot] = {}
 
     @property
@@ -155,7 +170,10 @@ class Models:
         """A proven bundle, compiled. Raises: SkewlessError, OSError."""
         predictor = Predictor(_proven(folder, self._processor))
         tally = Tally(self._metrics, predictor.name, predictor.version, predictor.views)
-        return Champion(predictor, Explanation(predictor.plan), tally)
+        parts = self._parts
+        bursts = Bursts(predictor, parts.store, parts.clock, tally, parts.served_log, threads=self._threads)
+        told = _TOLD % (predictor.name.encode(), predictor.version.encode())
+        return Champion(predictor, Explanation(predictor.plan), bursts, told)
 
     def _refuse(self, name: str, slot: Slot, reason: str) -> Slot:
         if reason != slot.refused:

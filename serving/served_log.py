@@ -3,12 +3,13 @@
     <served>/model=NAME/version=VERSION/day=YYYY-MM-DD/<random>.parquet
 
 A file appears whole or not at all; the ones that are being written begin with a dot. Rows that wait are bounded: a
-full queue drops whole requests and counts their rows, and never makes a request wait.
+full queue drops whole bursts of requests and counts their rows, and never makes a request wait.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ from serving.contract.record import Used, served_schema, used_batch
 from serving.metrics import Metrics
 
 _DAY = 86_400_000_000
-_PART = 1_024
+_PART = 4_096
+"""Rows that are made into Arrow at a time: so that no request waits long for the interpreter."""
 _log = structlog.get_logger(__name__)
 
 
@@ -63,7 +65,7 @@ class ServedLog:
         self._thread.start()
 
     def offer(self, entry: Entry) -> bool:
-        """Queue a request's rows without waiting; False where they were dropped. No log is kept with capacity 0."""
+        """Queue what was answered without waiting; False where they were dropped. No log is kept with capacity 0."""
         if not self._capacity:
             return False
         rows = len(entry[1].scores)
@@ -116,9 +118,7 @@ class ServedLog:
 
 
 def _write(folder: Path, by: Logged, entries: list[Used]) -> None:
-    # In parts, so that no request waits long for the interpreter.
-    parts = [entries[at : at + _PART] for at in range(0, len(entries), _PART)]
-    batches = [used_batch(by.plan, by.model, by.version, by.views, part) for part in parts]
+    batches = [used_batch(by.plan, by.model, by.version, by.views, part) for part in _parts(entries)]
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{uuid4().hex}.parquet"
     unfinished = folder / f".{name}.tmp"
@@ -130,3 +130,15 @@ def _write(folder: Path, by: Logged, entries: list[Used]) -> None:
         unfinished.replace(folder / name)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _parts(entries: list[Used]) -> Iterator[list[Used]]:
+    part, rows = [], 0
+    for entry in entries:
+        part.append(entry)
+        rows += len(entry.scores)
+        if rows >= _PART:
+            yield part
+            part, rows = [], 0
+    if part:
+        yield part

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serving.metrics import Metrics
 from serving.models import Models
-from serving.predictor import Clock
+from serving.pusher import Pusher
 from serving.served_log import ServedLog
 from serving.settings import Settings
 from serving.store import Store
@@ -14,11 +14,11 @@ from serving.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of a running server."""
+    """The parts of a running server. Without a `pusher` it takes no rows."""
 
     settings: Settings
-    clock: Clock
     metrics: Metrics
     store: Store
     models: Models
     served_log: ServedLog
+    pusher: Pusher | None = None

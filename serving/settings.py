@@ -99,6 +99,16 @@ class Settings(BaseSettings):
     served_log_flush_s: float = Field(
         default=5.0, gt=0, description="How often waiting rows are written to the served log, in seconds."
     )
+    push_project: str | None = Field(
+        default=None,
+        description="Feast project whose feature views take pushed rows over HTTP; the server then needs the data "
+        "folder, to write to. Default: no pushes.",
+    )
+    push_timeout_s: float = Field(
+        default=2.0,
+        gt=0,
+        description="How long one write of pushed rows to the online store may take, connecting included, in seconds.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe message that is logged."
     )

@@ -53,13 +53,15 @@ class Store:
             StoreUnavailable: no answer, or one that refuses.
             CorruptRow: a key holds something else than a hash.
         """
-        if not lookups:
-            return []
-        replies = await self._ask(self._encoded(lookups), len(lookups), lookups)
+        replies = await self.replies(lookups)
         for lookup, reply in zip(lookups, replies, strict=True):
             if type(reply) is not list:
                 raise self._refused(lookup, reply)
         return replies
+
+    async def replies(self, lookups: Sequence[Lookup]) -> list[Any]:
+        """As `read`, with the server's error in place of a reply that is one. Raises: StoreUnavailable."""
+        return await self._ask(self._encoded(lookups), len(lookups), lookups) if lookups else []
 
     async def catalog(self, project: str, fields: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Entries of the project's catalog. Raises: StoreUnavailable."""

@@ -49,19 +49,27 @@ def training_set(
     spine: Annotated[Path | None, typer.Option(help="Parquet file or folder. Default: the flights.")] = None,
     start: Annotated[str, typer.Option(help="First event_timestamp.")] = task.TRAIN.isoformat(),
     end: Annotated[str, typer.Option(help="First event_timestamp after the range.")] = task.END.isoformat(),
+    explain: Annotated[bool, typer.Option("--explain", help="Print what would be read, and do nothing.")] = False,
 ) -> None:
     """Join a spine to a feature service as of each row's time."""
     from pipelines import training_set as verb
-    from pipelines.console import step
+    from pipelines.console import console, step
     from pipelines.settings import Settings
+    from pipelines.spine_slices import SpineFiles
     from pipelines.workspace import Workspace
 
     work = Workspace(Settings.read())
+    rows = SpineFiles(spine or work.folders.data / task.SPINE, instant(start), instant(end))
+    memory = work.settings.join_memory
+    if explain:
+        console.print(str(verb.explain(work.service(service), rows, memory=memory)), markup=False)
+        return
     with step("training-set") as shown:
-        rows = verb.read_spine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
         folder = work.folders.training / service
-        table = verb.run(work.service(service), rows, folder, report=shown.at)
-        shown.result = f"{len(table):,} rows, {table.num_columns} columns in {folder}"
+        made = verb.run(work.service(service), rows, folder, report=shown.at, memory=memory)
+        shown.result = f"{made.rows:,} rows, {made.columns} columns in {folder}"
+    for warning in made.warnings():
+        console.print(f"warning: {warning}", markup=False)
 
 
 @verbs.command()
@@ -82,6 +90,8 @@ def materialize(
         raise typer.BadParameter("--full starts at the beginning; leave out --start")
     work = Workspace(Settings.read())
     views = work.stored(view or ())
+    if not dry_run:
+        work.targets()
     windows = verb.plan_windows(
         work.state,
         work.project,

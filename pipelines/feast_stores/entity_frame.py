@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.errors import EntityTimestampInferenceException
+from feast.infra.offline_stores.offline_store import RetrievalMetadata
 
 from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.errors import Unsupported
 from pipelines.history import TIMESTAMP, spine_times
 from serving.contract.freshness import Micros
+from serving.contract.instants import from_micros
 from serving.contract.plan import Field
 
 _INTEGERS = {"Int32", "Int64"}
@@ -22,11 +25,14 @@ _EXACT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class EntityFrame:
-    """The rows as Arrow, the name of their time column, and the caller's own pandas frame where it is one."""
+    """The rows as Arrow, the name of their time column, and the caller's own pandas frame where it is one. `since` is
+    where a range begins of which the rows are the end.
+    """
 
     table: pa.Table
     timestamp: str
     given: pd.DataFrame | None
+    since: datetime | None = None
 
     def spine(self, join_keys: Sequence[Field]) -> pa.Table:
         """What the join needs. Raises: SpineMismatch."""
@@ -36,6 +42,17 @@ class EntityFrame:
                 raise SpineMismatch(key.name, f"is absent; the entity frame has {self.table.column_names}")
             columns.setdefault(key.name, _key(key, self.table.column(key.name)))
         return pa.table(columns)
+
+    def metadata(self, feature_refs: list[str]) -> RetrievalMetadata:
+        """What Feast keeps of a retrieval. Raises: SpineMismatch."""
+        times = self.times
+        first = from_micros(int(times.min())) if len(times) else None
+        return RetrievalMetadata(
+            features=feature_refs,
+            keys=[name for name in self.table.column_names if name != self.timestamp],
+            min_event_timestamp=self.since or first,
+            max_event_timestamp=from_micros(int(times.max())) if len(times) else None,
+        )
 
     @property
     def times(self) -> Micros:
@@ -48,10 +65,6 @@ def entity_frame(given: object) -> EntityFrame:
 
     Raises: Unsupported, SpineMismatch, EntityTimestampInferenceException (Feast's own).
     """
-    if given is None:
-        raise Unsupported("retrieval by start and end date", "pass a frame of entity keys and times as entity_df")
-    if isinstance(given, str):
-        raise Unsupported("an entity frame in SQL", "run the query, and pass its rows as a pandas frame or Arrow table")
     if isinstance(given, pa.Table):
         return EntityFrame(given, _timestamp(given), None)
     if not isinstance(given, pd.DataFrame):

@@ -1,14 +1,16 @@
 """What the plug-ins refuse.
 
 SkewlessError
-└── Unsupported          a part of Feast's interface that these plug-ins do not have
+├── Unsupported          a part of Feast's interface that these plug-ins do not have
+├── UnknownFeature       a reference to a feature that its view does not have
+└── EntityQueryRefused   an entity frame in SQL that is not one SELECT over the project's tables
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.contract.errors import SkewlessError
+from serving.contract.errors import InvalidPlan, SkewlessError
 
 
 @dataclass(eq=False)
@@ -20,3 +22,20 @@ class Unsupported(SkewlessError, NotImplementedError):
 
     def __str__(self) -> str:
         return f"Skewless does not support {self.what} yet; {self.mend}"
+
+
+@dataclass(eq=False)
+class UnknownFeature(InvalidPlan, KeyError):
+    """A reference to a feature that its view does not have; Feast's stores raise `KeyError`."""
+
+
+@dataclass(eq=False)
+class EntityQueryRefused(SkewlessError, ValueError):
+    """An entity frame in SQL that cannot be run."""
+
+    reason: str
+    tables: tuple[str, ...]
+
+    def __str__(self) -> str:
+        tables = ", ".join(self.tables) or "none"
+        return f"the entity query is refused: {self.reason.strip()}; give one SELECT over the tables {tables}"

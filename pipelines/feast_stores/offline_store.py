@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -12,23 +12,29 @@ import pandas as pd
 import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
 from feast.data_source import DataSource
-from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.infra.offline_stores.offline_store import OfflineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
+from feast.utils import compute_non_entity_date_range
 from pydantic import StrictStr
 
 from pipelines.definitions import parquet, source_of, view_of
 from pipelines.errors import SourceMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame, entity_frame
-from pipelines.feast_stores.errors import Unsupported
-from pipelines.feast_stores.retrieval import Retrieval, output_names, plan_of
+from pipelines.feast_stores.entity_query import rows_of
+from pipelines.feast_stores.feature_log import keep
+from pipelines.feast_stores.retrieval import Retrieval, check_request_data, output_names, plan_of
 from pipelines.feast_stores.retrieval_job import SkewlessRetrievalJob
+from pipelines.feast_stores.snapshot import entities_between
 from pipelines.feast_stores.source_rows import newest_of_each, rows_between, schema_of
+from pipelines.feast_stores.tables import project_tables
+from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
+from pipelines.parts import append
 from pipelines.settings import Settings
-from serving.contract.instants import from_micros
 
-_PUSH = "append the rows to the table behind the view, and materialize it"
+_PANDAS_INDEX = "__index_level_"
 
 
 class SkewlessOfflineStoreConfig(FeastConfigBaseModel):
@@ -65,14 +71,16 @@ class SkewlessOfflineStore(OfflineStore):
         project: str,
         full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
-        **_dates: datetime,
+        **dates: datetime,
     ) -> SkewlessRetrievalJob:
         """The entity frame and, behind its columns, the features: as referenced, then inputs of on-demand views.
 
+        `entity_df` is a pandas frame, an Arrow table, or one SELECT over the project's tables by name. Without one the
+        rows are the entities of which a view has a row between `start_date` and `end_date`, as of `end_date`.
         `filter_by_created_timestamp` makes every view known by its created time for this retrieval.
-        Raises: Unsupported, SpineMismatch, InvalidPlan, UnsupportedType, and Feast's own on names that collide.
+        Raises: Unsupported, EntityQueryRefused, SpineMismatch, InvalidPlan, UnsupportedType, and Feast's own on names
+        that collide and request data that is missing.
         """
-        frame = entity_frame(entity_df)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         data = data_folder(config)
         views = [view_of(config, view, view.projection) for view in feature_views]
@@ -80,6 +88,14 @@ class SkewlessOfflineStore(OfflineStore):
             views = [msgspec.structs.replace(view, known_by="created_timestamp") for view in views]
         sources = {view.name: source_of(fv, data) for view, fv in zip(views, feature_views, strict=True)}
         names = output_names(feature_refs, views, on_demand, full=full_feature_names)
+        if entity_df is None:
+            start, end = compute_non_entity_date_range(feature_views, dates.get("start_date"), dates.get("end_date"))
+            frame = EntityFrame(entities_between(views, sources, start, end), TIMESTAMP, None, since=start)
+        elif isinstance(entity_df, str):
+            frame = entity_frame(rows_of(entity_df, project_tables(registry, project, data)))
+        else:
+            frame = entity_frame(entity_df)
+        check_request_data(frame, on_demand)
         retrieval = Retrieval(plan_of(project, views, names), sources, frame)
         retrieval.check(names)
         return SkewlessRetrievalJob(
@@ -87,7 +103,7 @@ class SkewlessOfflineStore(OfflineStore):
             data,
             full_feature_names=full_feature_names,
             on_demand_feature_views=on_demand,
-            metadata=_metadata(feature_refs, frame),
+            metadata=frame.metadata(feature_refs),
             given=frame.given,
         )
 
@@ -129,12 +145,34 @@ class SkewlessOfflineStore(OfflineStore):
         )
 
     @staticmethod
-    def offline_write_batch(*_: object, **__: object) -> None:
-        raise Unsupported("pushing to the offline store", _PUSH)
+    def offline_write_batch(
+        config: RepoConfig,
+        feature_view: FeatureView,
+        table: pa.Table,
+        progress: Callable[[int], object] | None,
+    ) -> None:
+        """Add rows to the view's table as a part of their own; no file that is there is written again.
+
+        Raises: InvalidPlan, SourceMismatch.
+        """
+        view = view_of(config, feature_view, feature_view.projection)
+        source = source_of(feature_view, data_folder(config))
+        rows = table.select([name for name in table.column_names if not name.startswith(_PANDAS_INDEX)])
+        rows = rows.replace_schema_metadata(None).rename_columns([source.column(name) for name in rows.column_names])
+        append(source, rows, view)
+        if progress is not None:
+            progress(len(rows))
 
     @staticmethod
-    def write_logged_features(*_: object, **__: object) -> None:
-        raise Unsupported("Feast's feature logging", "the server keeps a served log of its own")
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,
+    ) -> None:
+        """Add what Feast's feature server logged to the table of its destination. Raises: Unsupported."""
+        keep(data, logging_config.destination, source.get_schema(registry), data_folder(config))
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """A source must be Parquet; a table that is there must have its time columns. It may come later.
@@ -155,16 +193,6 @@ class SkewlessOfflineStore(OfflineStore):
         """Raises: InvalidPlan, SourceMissing."""
         held = schema_of(_source(config, data_source, data_source.timestamp_field, None))
         return [(field.name, str(field.type)) for field in held]
-
-
-def _metadata(feature_refs: list[str], frame: EntityFrame) -> RetrievalMetadata:
-    times = frame.times
-    return RetrievalMetadata(
-        features=feature_refs,
-        keys=[name for name in frame.table.column_names if name != frame.timestamp],
-        min_event_timestamp=from_micros(int(times.min())) if len(times) else None,
-        max_event_timestamp=from_micros(int(times.max())) if len(times) else None,
-    )
 
 
 def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> Source:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from feast import OnDemandFeatureView
-from feast.errors import FeatureNameCollisionError
+from feast.errors import FeatureNameCollisionError, RequestDataNotFoundInEntityDfException
 from feast.utils import _parse_feature_ref
 
 from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
+from pipelines.feast_stores.errors import UnknownFeature
 from pipelines.history import join, spine_column
 from pipelines.offline import Source
 from pipelines.value_answers import answer
 from serving.contract.assembler import wanted_features
-from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
 from serving.contract.types import value_type
 
@@ -60,6 +60,14 @@ class Retrieval:
         return table
 
 
+def check_request_data(frame: EntityFrame, on_demand: Sequence[OnDemandFeatureView]) -> None:
+    """Raises: RequestDataNotFoundInEntityDfException (Feast's own), which Feast itself checks for pandas frames only."""
+    for view in on_demand:
+        for name in view.get_request_data_schema():
+            if name not in frame.table.column_names:
+                raise RequestDataNotFoundInEntityDfException(feature_name=name, feature_view_name=view.name)
+
+
 def plan_of(project: str, views: Sequence[View], names: Mapping[Reference, str]) -> Plan:
     """The plan of the stored features among `names`."""
     columns = tuple(Column(name, source) for source, name in names.items() if isinstance(source, Feature))
@@ -73,7 +81,7 @@ def output_names(
 
     Feast appends the inputs of on-demand views to the references in an order that differs from process to process;
     here those that end the list stand in the order of their views' definitions.
-    Raises: InvalidPlan, FeatureNameCollisionError (Feast's own).
+    Raises: UnknownFeature, FeatureNameCollisionError (Feast's own).
     """
     parsed = [_parsed(ref, views) for ref in refs]
     asked = list(dict.fromkeys(_settled(parsed, views, on_demand)))
@@ -94,7 +102,7 @@ def _parsed(ref: str, views: Sequence[View]) -> Reference:
     for view in views:
         if view.name == used:
             if feature not in {field.name for field in view.fields}:
-                raise InvalidPlan(ref, "the feature view has no such feature")
+                raise UnknownFeature(ref, "the feature view has no such feature")
             return Feature(used, feature)
     return Computed(used, feature)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
@@ -18,6 +19,9 @@ from pipelines.offline import History, Source, micros
 from serving.contract.freshness import Micros
 from serving.contract.instants import to_micros
 from serving.contract.plan import JoinKey, View
+
+_SECOND = 1_000_000
+_NANOSECONDS_REACH = 2**63 // 1000 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,10 @@ def rows_between(source: Source, columns: Sequence[str], start: datetime | None,
         if name not in held.names:
             raise SourceMismatch(source.view, name, f"is absent; the table has {held.names}")
     files = [str(file) for file in source.files(until=last)]
-    table = ds.dataset(files, format="parquet", schema=held).to_table(columns=wanted)
+    near = _near(held.field(times[0]), start, last)
+    table = ds.dataset(files, format="parquet", schema=held).to_table(columns=wanted, filter=near) if files else None
+    if table is None:
+        table = pa.schema([held.field(name) for name in wanted]).empty_table()
     event = micros(source.view, times[0], table.column(times[0]))
     created = micros(source.view, times[-1], table.column(times[-1]))
     inside = np.ones(len(event), bool)
@@ -57,6 +64,25 @@ def rows_between(source: Source, columns: Sequence[str], start: datetime | None,
     if last is not None:
         inside &= event <= last
     return SourceRows(table.filter(pa.array(inside)), event[inside], created[inside])
+
+
+def _near(time: pa.Field, start: datetime | None, last: int | None) -> pc.Expression | None:
+    """Which rows are worth reading: a second more at both ends, so that no unit cuts what belongs to them."""
+    if not pa.types.is_timestamp(time.type):
+        return None
+    near = pc.scalar(True)  # noqa: FBT003
+    if start is not None and (first := _as(time.type, _instant(start) - _SECOND)) is not None:
+        near &= pc.field(time.name) >= first
+    if last is not None and (after := _as(time.type, last + _SECOND)) is not None:
+        near &= pc.field(time.name) <= after
+    return near
+
+
+def _as(kind: pa.TimestampType, instant: int) -> pa.Scalar | None:
+    """None for an instant that 64 bits of nanoseconds do not reach."""
+    if kind.unit == "ns" and abs(instant) > _NANOSECONDS_REACH:
+        return None
+    return pa.scalar(instant).cast(pa.timestamp("us", kind.tz)).cast(kind, safe=False)
 
 
 def newest_of_each(rows: SourceRows, join_keys: Sequence[str]) -> pa.Table:

@@ -15,11 +15,12 @@ from serving.api import problems
 from serving.api.body import read_body
 from serving.api.predict_schema import OPENAPI, RESPONSES
 from serving.api.request_ids import HEADER, request_id
+from serving.bursts import Answer
 from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema
+from serving.contract.rfc3339 import instant_text
 from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel
 from serving.models import Champion
-from serving.predictor import Answer, answer
-from serving.rfc3339 import instant_text
+from serving.request import Ask
 from serving.service import Service
 
 _BEFORE, _AFTER = "/v1/models/", "/predict"
@@ -43,37 +44,31 @@ class PredictEndpoint:
         return path.endswith(_AFTER) and path.startswith(_BEFORE) and path.count("/") == 4
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = perf_counter()
+        started, service = perf_counter(), self._service
         headers: dict[bytes, bytes] = {}
         for key, value in scope["headers"]:
             headers.setdefault(key, value)
         name = scope["path"][len(_BEFORE) : -len(_AFTER)]
         scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
         try:
-            champion = self._service.models.champion(name)
-            found = await self._answer(champion, headers, receive, asked_by)
-            body = _body(champion, found)
+            champion = service.models.champion(name)
+            ask = champion.predictor.reader.read(await read_body(headers, receive, service.settings.max_body_bytes))
+            self._check(ask)
+            found = await champion.bursts.join(asked_by, ask, started, defaults=champion.defaults)
+            body = _body(champion, asked_by, found)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bare 500, and logged
             await self._failed(scope, receive, send, name, error, started)
             return
-        champion.tally.answered(found.used, perf_counter() - started)
         length = (b"content-length", b"%d" % len(body))
         told = [length, _JSON, (HEADER, asked_by.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": told})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, champion: Champion, headers: dict[bytes, bytes], receive: Receive, asked_by: str) -> Answer:
-        service, predictor = self._service, champion.predictor
-        ask = predictor.reader.read(await read_body(headers, receive, service.settings.max_body_bytes))
-        if ask.as_of is not None and not service.settings.allow_as_of:
+    def _check(self, ask: Ask) -> None:
+        if ask.as_of is not None and not self._service.settings.allow_as_of:
             raise AsOfNotAllowed
-        found = await answer(predictor, service.store, service.clock, asked_by, ask, defaults=champion.defaults)
-        if found.unread:
-            service.metrics.store_failures.inc()
-        service.served_log.offer((predictor.logged, found.used))
-        return found
 
     async def _failed(
         self, scope: Scope, receive: Receive, send: Send, name: str, error: Exception, started: float
@@ -112,16 +107,13 @@ def routes() -> APIRouter:
     return router
 
 
-def _body(champion: Champion, found: Answer) -> bytes:
-    """The answer. A float32 score is written as the double that it is, so that reading it back gives the same bits."""
-    used = found.used
-    body: dict[str, object] = {
-        "request_id": used.request_id,
-        "model": champion.predictor.name,
-        "version": champion.predictor.version,
-        "served_at": instant_text(used.served_at),
-        "scores": used.scores.tolist(),
-    }
-    if found.full is not None:
-        body["features"] = champion.explanation.rows(found.full)
-    return orjson.dumps(body)
+def _body(champion: Champion, request_id: str, found: Answer) -> bytes:
+    """The answer. A float32 score is written as the double that it is, so that reading it back gives the same bits.
+
+    Neither an id nor a model's name has anything in it that JSON would escape.
+    """
+    scores = orjson.dumps(found.scores)
+    told = champion.told % (request_id.encode(), instant_text(found.served_at).encode(), scores)
+    if found.full is None:
+        return told
+    return b'%b,"features":%b}' % (told[:-1], orjson.dumps(champion.explanation.rows(found.full)))

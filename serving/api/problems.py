@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import errors
-from serving.contract.errors import CorruptRow, InvalidInput, SkewlessError, UnknownSchema
+from serving.contract.errors import CorruptRow, InvalidInput, InvalidRows, NotPushable, SkewlessError, UnknownSchema
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -36,6 +36,11 @@ STATUSES: dict[type[SkewlessError], tuple[HTTPStatus, str]] = {
     errors.MalformedBody: (HTTPStatus.BAD_REQUEST, "Malformed body"),
     errors.InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request"),
     errors.AsOfNotAllowed: (HTTPStatus.FORBIDDEN, "As of not allowed"),
+    errors.UnknownView: (HTTPStatus.NOT_FOUND, "Unknown feature view"),
+    errors.TableUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Table unavailable"),
+    errors.PushNotAllowed: (HTTPStatus.FORBIDDEN, "Push not allowed"),
+    InvalidRows: (HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid rows"),
+    NotPushable: (HTTPStatus.CONFLICT, "Not pushable"),
     CorruptRow: (HTTPStatus.BAD_GATEWAY, "Corrupt online row"),
     UnknownSchema: (HTTPStatus.BAD_GATEWAY, "Unknown row schema"),
 }
@@ -72,7 +77,7 @@ def response(request: Request, error: SkewlessError) -> Response:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", path=request.url.path, error=repr(error))
         return fault(request)
-    listed = error.errors if isinstance(error, errors.InvalidRequest) else ()
+    listed = error.errors if isinstance(error, errors.InvalidRequest | InvalidRows) else ()
     answer = _problem(request, status, title, str(error), listed)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)

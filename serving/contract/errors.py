@@ -6,6 +6,8 @@ SkewlessError
 ├── CorruptRow           the bytes of an online row do not decode
 ├── UnknownSchema        an online row's schema is not known to the reader
 ├── InvalidInput         a request's rows do not fit the plan
+├── InvalidRows          pushed rows do not fit their feature view
+├── NotPushable          rows cannot be pushed to a feature view
 ├── BadSetting           an environment variable holds what it may not hold
 ├── InvalidBundle        a bundle does not prove itself
 └── ContractMismatch     a bundle and the online store mean different things by a name
@@ -92,6 +94,30 @@ class InvalidInput(SkewlessError):
 
     def __str__(self) -> str:
         return f"{self.pointer or 'the body'}: {self.reason}"
+
+
+@dataclass(eq=False)
+class InvalidRows(SkewlessError):
+    """The first errors of pushed rows that do not fit their feature view; none of the rows was stored."""
+
+    view: str
+    errors: tuple[InvalidInput, ...]
+
+    def __str__(self) -> str:
+        listed = "; ".join(str(error) for error in self.errors[:3])
+        more = f" (and {len(self.errors) - 3} more)" if len(self.errors) > 3 else ""
+        return f"no row was pushed to feature view {self.view!r}: {listed}{more}"
+
+
+@dataclass(eq=False)
+class NotPushable(SkewlessError):
+    """Rows cannot be pushed to this feature view."""
+
+    view: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"rows cannot be pushed to feature view {self.view!r}: {self.reason}"
 
 
 @dataclass(eq=False)

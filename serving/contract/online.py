@@ -83,14 +83,14 @@ class OnlineRead:
             places.append(place)
         return lookups, places
 
-    def rows(self, places: Places, replies: Sequence[Reply]) -> Sequence[Reply]:
-        """Row by row, what the store holds for all `views`; None where there is nothing."""
+    def rows(self, places: Places, replies: Sequence[Reply], n: int) -> Sequence[Reply]:
+        """Row by row of n, what the store holds for all `views`; None where there is nothing."""
         parts = []
         for group, place in zip(self._groups, places, strict=True):
             nothing = [None] * len(group.views)
             parts.append([replies[one] if one >= 0 else nothing for one in place])
-        if len(parts) == 1:
-            return parts[0]
+        if len(parts) < 2:
+            return parts[0] if parts else [()] * n
         return [[data for part in row for data in part] for row in zip(*parts, strict=True)]
 
     def decode(self, batch: Batch, replies: Sequence[Reply], at: int) -> dict[str, Admitted]:

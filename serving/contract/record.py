@@ -28,13 +28,15 @@ _SIGN = np.uint64(1 << 63)
 
 
 class Used(NamedTuple):
-    """One answered request of n rows as it waits to be logged: raw, since it is made on the request path.
+    """Requests of one model version that were answered together, n rows in all, as they wait to be logged: raw, since
+    this is made on the request path.
 
-    `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (see
-    `serving.contract.row`; 0xff where there is no row); both row after row.
+    `counts` are the rows of each request. `statuses` is a `Status` for each row and view, `orders` the 16 order bytes
+    of each row and view (see `serving.contract.row`; 0xff where there is no row); both row after row.
     """
 
-    request_id: str
+    request_ids: Sequence[str]
+    counts: Sequence[int]
     served_at: int
     entities: Mapping[str, Sequence[KeyValue | None]]
     request: Mapping[str, Values]
@@ -87,7 +89,8 @@ def used(views: Sequence[str], served: Served) -> Used:
         orders[:, place, 0] = one.rows.event.view(np.uint64) ^ _SIGN
         orders[:, place, 1] = one.rows.created.view(np.uint64) ^ _SIGN
     return Used(
-        served.request_id,
+        (served.request_id,),
+        (rows,),
         served.served_at,
         served.entities,
         served.request,
@@ -105,14 +108,15 @@ def served_batch(plan: Plan, model: str, version: str, served: Served) -> pa.Rec
 
 
 def used_batch(plan: Plan, model: str, version: str, views: Sequence[str], requests: Sequence[Used]) -> pa.RecordBatch:
-    """Answered requests (at least one) as rows of the served log, all at once."""
-    counts = [len(one.scores) for one in requests]
-    of = np.repeat(np.arange(len(requests)), counts)
-    starts = np.cumsum([0, *counts[:-1]])
+    """Answered requests (at least one `Used`) as rows of the served log, all at once."""
+    counts = np.array([count for one in requests for count in one.counts], np.intp)
+    of = np.repeat(np.arange(len(counts)), counts)
+    starts = np.cumsum(counts) - counts
+    served_at = np.array([one.served_at for one in requests], np.int64)
     columns: list[pa.Array] = [
-        pa.array([one.request_id for one in requests], pa.string()).take(pa.array(of)),
+        pa.array([name for one in requests for name in one.request_ids], pa.string()).take(pa.array(of)),
         pa.array((np.arange(len(of)) - starts[of]).astype(np.int32)),
-        pa.array(np.array([one.served_at for one in requests], np.int64)[of]).cast(TIMESTAMP),
+        pa.array(np.repeat(served_at, [len(one.scores) for one in requests])).cast(TIMESTAMP),
         pa.repeat(model, len(of)),
         pa.repeat(version, len(of)),
     ]

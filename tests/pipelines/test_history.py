@@ -113,10 +113,13 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path):
 
 
 def test_the_join_says_where_it_is(tmp_path: Path):
-    write(tmp_path, DELAYS, [])
+    write(tmp_path, DELAYS, [row(NOON, NOON, 1.0), row(NOON - 1, NOON, 2.0)], files=2)
     seen = []
-    join(PLAN, sources(tmp_path, PLAN), spine_table(PLAN, []), report=lambda *told: seen.append(told))
-    assert seen == [("delays", 0, 1)]
+    spine = spine_table(PLAN, [Spine({"origin": "JFK"}, NOON)])
+    join(PLAN, sources(tmp_path, PLAN), spine, report=lambda *told: seen.append(told))
+    assert seen[0] == ("delays", 0, 4), "each of two files for its keys, then for its features"
+    assert seen[-1] == ("delays", 4, 4)
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
 
 
 @pytest.mark.parametrize(

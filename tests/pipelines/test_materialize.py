@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +16,7 @@ from redis import Redis
 from pipelines import materialize
 from pipelines.errors import SourceMismatch, SourceMissing
 from pipelines.materialize import Window, plan_windows
-from pipelines.offline import History, Source
+from pipelines.offline import Source
 from pipelines.online import OnlineWriter
 from pipelines.state import Counts, State, Status
 from serving.contract.catalog import catalog_key, view_field

@@ -76,7 +76,8 @@ def test_what_is_being_written_does_not_count(tmp_path: Path):
     for unfinished in (".part-1.parquet", "_part.parquet", ".building/part-2.parquet", "_temporary/0/part-3.parquet"):
         put(tmp_path, f"day=2013-10-01/{unfinished}")
     (tmp_path / "day=2013-10-01" / "part.parquet.crc").write_text("")
-    assert source(tmp_path).files() == [done]
+    named = put(tmp_path, "day=2013-10-01/_hour=1/part-0.parquet")
+    assert source(tmp_path).files() == [named, done]
 
 
 def test_a_folder_may_be_called_like_a_file(tmp_path: Path):

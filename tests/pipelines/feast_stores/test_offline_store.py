@@ -149,8 +149,7 @@ def test_integer_keys_survive_pandas(project):
 @pytest.mark.parametrize(
     ("frame", "error", "said"),
     [
-        ("select 1", Unsupported, "in SQL"),
-        (None, Unsupported, "start and end date"),
+        ([], Unsupported, "a list as entity frame"),
         (pd.DataFrame({"tail": ["N1"], "event_timestamp": [NOW]}), SpineMismatch, "'tailnum' is absent"),
         (pd.DataFrame({"tailnum": [1], "event_timestamp": [NOW]}), SpineMismatch, "int64"),
         (pd.DataFrame({"tailnum": ["N1"], "event_timestamp": ["today"]}), SpineMismatch, "timestamp"),

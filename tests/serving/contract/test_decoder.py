@@ -71,7 +71,7 @@ def test_the_compiled_read_equals_the_slow_one_bit_for_bit(read):
                 online.readers[view.name].learn(schema)
                 decoder.learn(view.name, schema)
     admitted, matrix = slow(plan, online, asked, replies, request, at)
-    taken = decoder.take(online.rows(asked[1], replies), at, request)
+    taken = decoder.take(online.rows(asked[1], replies, len(matrix)), at, request)
     assert taken is not None
     event(f"{len(matrix)} rows, {len(learned)} schemas")
     assert taken.matrix.tobytes() == matrix.tobytes()

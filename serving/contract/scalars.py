@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from serving.contract.rfc3339 import instant_texts, parse_instant
 from serving.contract.row import Values
 from serving.contract.types import ValueType
-from serving.rfc3339 import instant_texts, parse_instant
 
 Json = str | int | float | bool | None
 Scalar = str | bytes | int | float | bool | None
 Parse = Callable[[Sequence[Any]], list[Any]]
 _NULL = type(None)
+FLOAT64_MAX, FLOAT32_MAX = float(np.finfo("<f8").max), float(np.finfo("<f4").max)
 
 
 class Refused(ValueError):
@@ -84,17 +85,37 @@ def _times(column: Sequence[Any]) -> list[Any]:
         raise Refused(f"{error}, or null") from None
 
 
+def _whole_seconds(column: Sequence[Any]) -> list[Any]:
+    times = _times(column)
+    if any(time is not None and time % 1_000_000 for time in times):
+        raise Refused("must be a time in whole seconds (it is a join key) or null")
+    return times
+
+
 PARSE: dict[str, Parse] = {
     "Bytes": _bytes,
     "String": _strings,
     "Int32": _integers(32),
     "Int64": _integers(64),
-    "Float64": _floats(float(np.finfo("<f8").max)),
-    "Float32": _floats(float(np.finfo("<f4").max)),
+    "Float64": _floats(FLOAT64_MAX),
+    "Float32": _floats(FLOAT32_MAX),
     "Bool": _bools,
     "UnixTimestamp": _times,
 }
 """By type name: a JSON column as Python values (times in microseconds), or Refused. All types are here."""
+
+PARSE_KEY: dict[str, Parse] = PARSE | {"UnixTimestamp": _whole_seconds}
+"""`PARSE` for join keys, as Feast keeps them."""
+
+STORED: dict[str, Parse] = PARSE | {
+    "Json": _strings,
+    "Uuid": _strings,
+    "TimeUuid": _strings,
+    "Decimal": _strings,
+    "PdfBytes": _bytes,
+    "ImageBytes": _bytes,
+}
+"""The same for stored features, whose types are more."""
 
 SAMPLES: dict[str, Json] = {
     "Bytes": "AAE=",

@@ -28,6 +28,7 @@ def parse_instant(text: str) -> int:
     raise ValueError("must be a time as in RFC 3339 with at most 6 decimals, such as 2013-10-01T12:00:00Z")
 
 
+@lru_cache(maxsize=16)
 def instant_text(micros: int) -> str:
     """RFC 3339, UTC, with a Z; with 6 decimals where the seconds are not whole."""
     seconds, rest = divmod(micros, _SECOND)

@@ -1,0 +1,39 @@
+"""The tables of a project by name: those that its registry has as data sources, and those in its data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from feast.data_source import DataSource
+from feast.infra.registry.base_registry import BaseRegistry
+
+from pipelines.definitions import parquet
+from pipelines.history import TIMESTAMP
+from pipelines.offline import Source, parquet_files
+from serving.contract.errors import InvalidPlan
+
+
+def project_tables(registry: BaseRegistry, project: str, data: Path) -> dict[str, Source]:
+    """Sources by name, and where no source has their name, the folders and `*.parquet` files of the data folder."""
+    found = {path.stem: Source(path.stem, path, TIMESTAMP, None) for path in _tables(data)}
+    for source in registry.list_data_sources(project, allow_cache=True):
+        table = _source(source, data)
+        if table is not None:
+            found[source.name] = table
+    return {name: source for name, source in found.items() if source.path.is_file() or parquet_files(source.path)}
+
+
+def _tables(data: Path) -> list[Path]:
+    if not data.is_dir():
+        return []
+    seen = sorted(path for path in data.iterdir() if path.name[0] not in "._" and path.suffix != ".parts")
+    return [path for path in seen if path.is_dir() or path.suffix == ".parquet"]
+
+
+def _source(source: DataSource, data: Path) -> Source | None:
+    try:
+        files = parquet(source.name, getattr(source, "batch_source", None) or source)
+    except InvalidPlan:
+        return None
+    created = files.created_timestamp_column or None
+    return Source(source.name, data / files.path, files.timestamp_field or TIMESTAMP, created)

@@ -1,0 +1,197 @@
+"""Bursts: requests of one model version that arrive in one turn of the event loop are answered together.
+
+Their keys are asked for together, their rows decoded, admitted, scored, counted and logged together: most of what a
+request costs is paid once a burst. Nobody waits for company: a burst is what has arrived when the loop turns. What goes
+wrong with one request is its own: a burst that cannot be answered is halved until the culprit is alone.
+
+A run that is long leaves the loop to others. While as many as there are threads are under way, the next burst gathers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from serving.alone import answer_alone
+from serving.contract.online import Reply
+from serving.contract.record import Used
+from serving.errors import StoreUnavailable
+from serving.predictor import Clock, Prediction, Predictor
+from serving.request import Ask, Given
+from serving.served_log import ServedLog
+from serving.store import Store
+from serving.tally import Tally
+
+_MOST_ROWS = 4_000
+"""Rows of a burst, beyond which there are several: so that no turn of the loop takes long."""
+_UNREADABLE = b""
+
+
+class Answer(NamedTuple):
+    """What a request is told: one score a row, and everything where it asks for an explanation."""
+
+    served_at: int
+    scores: list[float]
+    full: Prediction | None = None
+
+
+class Waiter(NamedTuple):
+    """Who waits since `started` (by `perf_counter`); `defaults`: the model's policy for a store that is silent."""
+
+    future: asyncio.Future[Answer]
+    request_id: str
+    ask: Ask
+    started: float
+    defaults: bool
+
+
+class Bursts:
+    """The bursts of one model version."""
+
+    def __init__(
+        self, predictor: Predictor, store: Store, clock: Clock, tally: Tally, served_log: ServedLog, *, threads: int
+    ) -> None:
+        self._predictor, self._store, self._clock = predictor, store, clock
+        self._tally, self._log = tally, served_log
+        self._waiting: list[Waiter] = []
+        self._rows = 0
+        self._running, self._threads = 0, threads
+        # The loop itself keeps no task alive.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def join(self, request_id: str, ask: Ask, started: float, *, defaults: bool) -> Awaitable[Answer]:
+        """The answer, in time. Awaiting it raises: StoreUnavailable, CorruptRow, UnknownSchema."""
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(loop.create_future(), request_id, ask, started, defaults)
+        if ask.explain or ask.as_of is not None:
+            self._begin(self._answer_alone(waiter))
+            return waiter.future
+        if not self._waiting:
+            loop.call_soon(self._send)
+        self._waiting.append(waiter)
+        self._rows += ask.rows
+        return waiter.future
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self) -> None:
+        """Answer who waits, unless they fill a thread and none is free: then whoever gives one back sends them."""
+        if self._running >= self._threads and self._predictor.is_long(self._rows):
+            return
+        waiting, self._waiting, self._rows = self._waiting, [], 0
+        for burst in _cut(waiting):
+            self._begin(self._answer(burst))
+
+    async def _answer(self, burst: Sequence[Waiter]) -> None:
+        try:
+            await self._answer_together(burst)
+        except Exception as error:  # noqa: BLE001 - of one request; alone, each meets its own
+            if len(burst) == 1 or isinstance(error, StoreUnavailable):
+                _fail(burst, error)
+                return
+            for waiter in burst:
+                self._begin(self._answer_alone(waiter))
+
+    async def _answer_together(self, burst: Sequence[Waiter]) -> None:
+        predictor = self._predictor
+        given = predictor.reader.given([waiter.ask for waiter in burst])
+        lookups, places = predictor.lookups(given)
+        unread = False
+        try:
+            replies = await self._store.replies(lookups)
+        except StoreUnavailable:
+            if not burst[-1].defaults:
+                raise
+            unread = True
+            replies = [[None] * len(lookup.fields) for lookup in lookups]
+        at = self._clock()
+        # An error instead of a reply: whose it is comes out when the burst is halved.
+        sound = [r if type(r) is list else [_UNREADABLE] * len(k.fields) for r, k in zip(replies, lookups, strict=True)]
+        rows = predictor.online.rows(places, sound, given.rows)
+        if predictor.is_long(given.rows):
+            found = await self._in_thread(burst, given, rows, at)
+        else:
+            found = self._predicted(burst, given, rows, at)
+        for some, used in found:
+            if used is None:
+                self._begin(self._answer_alone(some[0]))
+            else:
+                self._tell(some, used, unread=unread)
+
+    async def _in_thread(
+        self, burst: Sequence[Waiter], given: Given, rows: Sequence[Reply], at: int
+    ) -> list[tuple[Sequence[Waiter], Used | None]]:
+        self._running += 1
+        try:
+            return await asyncio.to_thread(self._predicted, burst, given, rows, at)
+        finally:
+            self._running -= 1
+            self._send()
+
+    def _predicted(
+        self, burst: Sequence[Waiter], given: Given, rows: Sequence[Reply], at: int
+    ) -> list[tuple[Sequence[Waiter], Used | None]]:
+        """The burst in as few parts as can be predicted, None for whom the long way must decide."""
+        ids, counts = [waiter.request_id for waiter in burst], [waiter.ask.rows for waiter in burst]
+        used = self._predictor.predict(ids, counts, given, rows, at)
+        if used is not None or len(burst) == 1:
+            return [(burst, used)]
+        half = len(burst) // 2
+        cut = sum(counts[:half])
+        given_of = self._predictor.reader.given
+        first, second = (given_of([waiter.ask for waiter in part]) for part in (burst[:half], burst[half:]))
+        return [
+            *self._predicted(burst[:half], first, rows[:cut], at),
+            *self._predicted(burst[half:], second, rows[cut:], at),
+        ]
+
+    async def _answer_alone(self, waiter: Waiter) -> None:
+        try:
+            found = await answer_alone(
+                self._predictor,
+                self._store,
+                self._clock,
+                waiter.request_id,
+                waiter.ask,
+                defaults=waiter.defaults,
+            )
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+            _fail((waiter,), error)
+        else:
+            self._tell((waiter,), found.used, unread=found.unread, full=found.full)
+
+    def _tell(self, burst: Sequence[Waiter], used: Used, *, unread: bool, full: Prediction | None = None) -> None:
+        """Log, count, and hand each request its scores."""
+        self._log.offer((self._predictor.logged, used))
+        now = perf_counter()
+        self._tally.answered(used, [now - waiter.started for waiter in burst], unread=unread)
+        scores, at, begin = used.scores.tolist(), used.served_at, 0
+        for waiter in burst:
+            end = begin + waiter.ask.rows
+            if not waiter.future.done():
+                waiter.future.set_result(Answer(at, scores[begin:end], full))
+            begin = end
+
+
+def _cut(waiting: Sequence[Waiter]) -> Iterator[Sequence[Waiter]]:
+    """The requests in parts of about _MOST_ROWS."""
+    if not waiting:
+        return
+    begin = rows = 0
+    for place, waiter in enumerate(waiting):
+        rows += waiter.ask.rows
+        if rows > _MOST_ROWS and place > begin:
+            yield waiting[begin:place]
+            begin, rows = place, waiter.ask.rows
+    yield waiting[begin:]
+
+
+def _fail(burst: Sequence[Waiter], error: Exception) -> None:
+    for waiter in burst:
+        if not waiter.future.done():
+            waiter.future.set_exception(error)

@@ -1,0 +1,78 @@
+"""Kills a function in a process of its own, right before the n-th of its file operations."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+OPERATIONS = ((os, "fsync"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir"))
+Killed = Callable[..., bool]
+
+
+@contextmanager
+def killer(module: str, function: str) -> Iterator[Killed]:
+    """Gives `killed(step, *arguments)`: whether the function came to its `step`-th file operation, where it is killed;
+    else it ended well. Each call is a fork of one process, which imported what is slow to import.
+    """
+    command = [sys.executable, "-m", "tests.killing", module, function]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=ROOT) as process:
+        assert process.stdin
+        assert process.stdout
+
+        def killed(step: int, *given: str | int) -> bool:
+            print(json.dumps([step, given]), file=process.stdin, flush=True)
+            status = int(process.stdout.readline())  # type: ignore[union-attr]
+            assert status in (0, -signal.SIGKILL), f"it ended with {status}"
+            return status != 0
+
+        yield killed
+        process.stdin.close()
+
+
+def _serve(run: Callable[..., object]) -> None:
+    for line in sys.stdin:
+        step, given = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _die(step, run, given)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _die(step: int, run: Callable[..., object], given: list[Any]) -> None:
+    left = step
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*some: Any, **named: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*some, **named)
+
+        return call
+
+    for owner, name in OPERATIONS:
+        setattr(owner, name, counted(getattr(owner, name)))
+    status = 1
+    try:
+        run(*given)
+        status = 0
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    _serve(getattr(importlib.import_module(sys.argv[1]), sys.argv[2]))

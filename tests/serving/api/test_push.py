@@ -1,0 +1,179 @@
+"""The push route on a real server, a real Valkey and real files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from redis import Redis
+
+from pipelines import embedded
+from serving.contract.folders import Folders
+from serving.contract.instants import to_micros
+from serving.contract.parts import PREFIX
+from tests.pushing import PROJECT, TARGET, at, differences, offer, row, stored
+from tests.serving.live import Live, serving, settings_of
+
+NOW = to_micros(at(10))
+PATH = "/v1/feature-views/cards/push"
+
+
+@pytest.fixture
+def live(state: Path, redis_url: str) -> Iterator[Live]:
+    offer(redis_url)
+    with serving(settings_of(state, redis_url, push_project=PROJECT)) as server:
+        server.clock.now = NOW
+        yield server
+
+
+def push(live: Live, *rows: Any, view: str = "cards") -> httpx.Response:
+    return live.client.post(f"/v1/feature-views/{view}/push", json={"rows": list(rows)})
+
+
+def data(live: Live) -> Path:
+    return live.settings.folders.data
+
+
+def test_rows_are_on_both_sides_when_it_answers(live: Live):
+    answer = push(live, row(1), row(2, minutes=1, note=None))
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert answer.headers["x-request-id"] == body.pop("request_id")
+    assert body == {"view": "cards", "stored": 2, "online": 2, "waiting": 0}
+    assert [one.created for one in stored(data(live))] == [NOW, NOW]
+    assert differences(live.settings.redis_url, data(live), NOW) == []
+
+
+def test_a_repeated_push_is_harmless_and_the_newest_wins(live: Live):
+    known = {"created_timestamp": at(5).isoformat()}
+    for one in (row(1, minutes=2, amount=2, **known), row(1, minutes=1, amount=1, **known)) * 2:
+        assert push(live, one).status_code == 200
+    assert differences(live.settings.redis_url, data(live), NOW) == []
+
+
+def test_a_row_from_the_future_waits_and_the_answer_says_so(live: Live):
+    answer = push(live, row(1), row(1, minutes=11, amount=9))
+    assert answer.status_code == 202
+    body = answer.json()
+    assert (body["stored"], body["online"], body["waiting"]) == (2, 1, 1)
+    assert "materialize" in body["detail"]
+    assert differences(live.settings.redis_url, data(live), NOW) == []
+
+
+def test_bad_rows_are_pointed_at_and_nothing_is_stored(live: Live):
+    answer = push(live, row(1), row(2, amount="x", count=None) | {"more": 1}, row(None))
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["pointer"] for error in problem["errors"]] == ["/rows/1/amount", "/rows/1/more", "/rows/2/customer"]
+    assert not data(live).exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        (b"{", 400, "not JSON"),
+        (b"[]", 422, "must be an object"),
+        (b'{"rows": []}', 422, "1 to 10000"),
+        (b'{"row": []}', 422, "/row: is unknown"),
+        (b'{"rows": "x"}', 422, "must be an array"),
+    ],
+)
+def test_a_body_that_is_no_push_is_refused(live: Live, body: bytes, status: int, told: str):
+    answer = live.client.post(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, told in answer.json()["detail"]) == (status, True), answer.text
+
+
+def test_an_unknown_view_and_another_method(live: Live):
+    answer = push(live, row(), view="nobody")
+    assert answer.status_code == 404
+    assert "skewless materialize" in answer.json()["detail"]
+    assert live.client.get(PATH).status_code == 405
+
+
+def test_a_view_that_shares_its_table_is_refused(live: Live):
+    offer(live.settings.redis_url, msgspec.structs.replace(TARGET, shared_with=("other",)))
+    assert push(live, row()).status_code == 409
+
+
+def test_without_the_setting_nothing_is_taken(state: Path, redis_url: str):
+    offer(redis_url)
+    with serving(settings_of(state, redis_url)) as live:
+        answer = push(live, row())
+        assert answer.status_code == 403
+        assert "SKEWLESS_PUSH_PROJECT" in answer.json()["detail"]
+        assert not data(live).exists()
+
+
+def test_a_table_that_takes_no_rows_is_503_and_nothing_is_online(live: Live):
+    data(live).parent.mkdir(exist_ok=True)
+    data(live).write_text("in the way")
+    answer = push(live, row())
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    with Redis.from_url(live.settings.redis_url) as client:
+        assert client.dbsize() == 1, "the catalog"
+
+
+def test_many_writers_share_parts_and_lose_nothing(live: Live):
+    writers, each = 16, 20
+
+    def write(number: int) -> None:
+        with httpx.Client(base_url=str(live.client.base_url)) as client:
+            for turn in range(each):
+                answer = client.post(PATH, json={"rows": [row(number, minutes=turn / 60, amount=turn)]})
+                assert answer.status_code == 200
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    held = stored(data(live))
+    assert len({(one.key, one.event) for one in held}) == len(held) == writers * each
+    assert differences(live.settings.redis_url, data(live), NOW) == []
+    parts = list(data(live).glob(f"cards/{PREFIX}*.parquet"))
+    assert len(parts) == live.metric("skewless_push_commits_total") < writers * each / 2
+    assert live.metric('skewless_pushed_rows_total{view="cards"}') == writers * each
+    assert live.metric('skewless_pushes_total{status="200",view="cards"}') == writers * each
+
+
+def test_one_writers_bad_row_does_not_touch_the_others(live: Live):
+    statuses = []
+
+    def write(one: dict[str, Any]) -> None:
+        with httpx.Client(base_url=str(live.client.base_url)) as client:
+            statuses.append(client.post(PATH, json={"rows": [one]}).status_code)
+
+    rows = [row(number) if number % 2 else row(number, amount="x") for number in range(8)]
+    threads = [threading.Thread(target=write, args=(one,)) for one in rows]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(statuses) == [200] * 4 + [422] * 4
+    assert [one.key[0] for one in stored(data(live))] == [1, 3, 5, 7]
+
+
+def test_when_the_store_is_away_the_table_takes_rows_and_a_repeat_brings_them(state: Path, tmp_path: Path):
+    folders = Folders(tmp_path / "server")
+    with embedded.running(folders) as first:
+        offer(first.url)
+        with serving(settings_of(state, first.url, push_project=PROJECT, push_timeout_s=0.5)) as live:
+            live.clock.now = NOW
+            assert push(live, row(1)).status_code == 200
+            embedded.stop(folders)
+            away = push(live, row(2), row(3, minutes=99))
+            assert away.status_code == 202, away.text
+            assert (away.json()["stored"], away.json()["online"], away.json()["waiting"]) == (2, 0, 1)
+            assert "push them again" in away.json()["detail"]
+            assert len(stored(data(live))) == 3
+            with embedded.running(folders):
+                offer(first.url)
+                assert push(live, row(1), row(2)).status_code == 200
+                assert differences(first.url, data(live), NOW) == []
