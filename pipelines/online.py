@@ -15,10 +15,10 @@ from pipelines.script_pipe import ScriptPipe
 from pipelines.store_refusals import RemovalUnfinished, UnwritableKeys, mapped
 from serving.contract import catalog
 from serving.contract.errors import CorruptRow
-from serving.contract.keys import told_key
-from serving.contract.newest import SCRIPT
+from serving.contract.keys import key_head, parse_key, told_key
+from serving.contract.newest import DISCARD, SCRIPT
 from serving.contract.online import Lookup, Reply
-from serving.contract.plan import View
+from serving.contract.plan import DUMMY_ENTITY, View
 from serving.contract.row import Schema
 from serving.contract.target import Target, target_entry
 
@@ -26,6 +26,7 @@ Item = TypeVar("Item")
 _ROWS_A_CALL = 500
 _CALLS_A_TRIP = 16
 _LOOKUPS_A_TRIP = 2_000
+_KEYS_A_SCAN = 1_000
 
 
 class OnlineWriter:
@@ -96,6 +97,24 @@ class OnlineWriter:
         if others:
             raise UnwritableKeys(view.stored_as, tuple(map(told_key, others)))
         return written
+
+    def discard(self, view: View, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        """Remove these rows, each only if it is still what its entity has. Raises: StoreReadOnly, RedisUnreachable."""
+        with mapped(self._client, view.stored_as):
+            for key, row in zip(keys, rows, strict=True):
+                self._client.eval(DISCARD, 1, key, view.stored_as.encode(), row)
+
+    def keys_of(self, view: View) -> Iterator[list[bytes]]:
+        """The keys of the view's kind of entity, some at a time, each at least once. Raises: RedisUnreachable."""
+        names = [key.key for key in view.join_keys] or [DUMMY_ENTITY[0]]
+        head = key_head(names)
+        with mapped(self._client):
+            for some in _batches(self._client.scan_iter(count=_KEYS_A_SCAN), _LOOKUPS_A_TRIP):
+                yield [key for key in some if key.startswith(head) and self._owns(key)]
+
+    def _owns(self, key: bytes) -> bool:
+        parsed = parse_key(key)
+        return parsed is not None and parsed.project == self._project
 
     def read(self, lookups: Sequence[Lookup]) -> list[Reply]:
         """The replies to a batch of lookups, in order. Raises: CorruptRow, RedisUnreachable."""

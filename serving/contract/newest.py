@@ -63,3 +63,9 @@ some keys are no hashes, a list: that number, then the places of those keys amon
 
 Bytes are compared as numbers: Lua's `<` on strings follows the server's locale, which is not memcmp.
 """
+
+DISCARD = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
+"""KEYS: an entity's hash. ARGV: the view's field and a row, which goes if it is still the one that is held."""
