@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -80,6 +80,7 @@ def plan_windows(
     end: datetime,
     start: datetime | None = None,
     full: bool = False,
+    overlap: timedelta = timedelta(0),
     stored: Mapping[str, View | None] | None = None,
 ) -> list[Window]:
     """What a run would do: for each view the window from its watermark to `end`, from `start`, or (`full`) all of it.
@@ -88,15 +89,21 @@ def plan_windows(
     does not know (another Redis, or an emptied one), or knows with other rows (a feature was added), means nothing, and
     the view is materialized from the beginning. A view whose watermark is at or past `end` has nothing to do and is
     left out, unless its definition is to be registered anew.
+
+    Of a table without created timestamps nobody knows when a row arrived: its window goes by event time, and begins
+    `overlap` before the watermark, so that rows which come so late are taken. Those that were there before do no harm.
     """
     windows = []
     for view, source in views:
         held = view if stored is None else stored.get(view.stored_as)
         watermark = state.watermark(project, view.stored_as) if same_rows(view, held) else None
         begin = None if full else (start or watermark)
+        if begin is not None and begin >= end and held == view:
+            continue
         gap = begin is not None and (watermark is None or begin > watermark)
-        if begin is None or begin < end or held != view:
-            windows.append(Window(view, source, begin, end, advance=not gap))
+        if start is None and begin is not None and source.created_timestamp_column is None:
+            begin -= overlap
+        windows.append(Window(view, source, begin, end, advance=not gap))
     return windows
 
 

@@ -38,6 +38,12 @@ class OnlineWriter:
         self._cluster = ClusterScript(client, SCRIPT) if isinstance(client, RedisCluster) else None
         self._pipe = None if isinstance(client, RedisCluster) else ScriptPipe(client, SCRIPT)
 
+    @property
+    def client(self) -> Redis | RedisCluster:
+        """The connection."""
+        found: Redis | RedisCluster = self._client
+        return found
+
     def prepare(self, view: View) -> None:
         """Make rows of the view's schema readable; call it before writing them.
 

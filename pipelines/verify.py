@@ -81,6 +81,14 @@ class Verified:
     def differences(self) -> int:
         return self.counts.total()
 
+    def __str__(self) -> str:
+        if self.watermark is None:
+            return f"{self.view}: never materialized"
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.counts.items()) or "no differences"
+        mended = f", {self.repaired:,} mended" if self.repaired else ""
+        lines = [f"{self.view} as of {self.watermark.isoformat()}: {self.compared:,} compared, {kinds}{mended}"]
+        return "\n".join([*lines, *(f"  {example}" for example in self.examples)])
+
     def as_json(self) -> dict[str, object]:
         return {
             "view": self.view,

@@ -120,6 +120,25 @@ def test_a_window_that_leaves_a_gap_does_not_move_the_watermark(state: State):
     assert planned(state, end=at(3), start=at(3)) == []
 
 
+def test_a_table_without_created_timestamps_is_read_again_for_late_rows(tmp_path: Path, state: State, redis: Redis):
+    project = Project(tmp_path / "data", state, redis)
+    views = [(SEEN, Source("seen", project.data / "seen", "event_timestamp", None))]
+    store = OnlineWriter(redis, "tests")
+
+    def run(end: float) -> Counts:
+        stored = store.definitions([SEEN])
+        windows = plan_windows(state, "tests", views, end=at(end), overlap=2 * HOUR, stored=stored)
+        return materialize.run(windows, store, state, "tests", clock=lambda: at(99))["seen"]
+
+    project.write(row("N1", 1, 1))
+    assert run(4) == Counts(read=1, written=1)
+    project.write(row("N2", 2, 2), row("N3", 3, 3), row("N4", 5, 5))
+    assert run(5) == Counts(read=2, written=2), "2 hours before the watermark are read again, its end not included"
+    assert planned(state, end=at(5)) == []
+    assert project.watermark == at(5)
+    assert plan_windows(state, "tests", views, end=at(5), overlap=HOUR, stored=store.definitions([SEEN])) == []
+
+
 def test_a_window_tells_what_it_is():
     window = Window(SEEN, Source("seen", Path("/none"), "e", None), None, at(1), advance=True)
     assert str(window) == "seen: (the beginning, 2013-10-01T13:00:00+00:00]"
