@@ -68,10 +68,9 @@ def _place() -> Results:
     """Machine and versions, as the operating system and the tools tell them."""
     told = _said([wrk_path() or "wrk", "--version"]).split()
     tools = {"wrk": told[1].removeprefix("debian/"), "k6": _said([k6_path() or "k6", "version"]).split()[1].lstrip("v")}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "commit": _said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]).strip(),
-        "machine": {"cpu": _cpu(), "cores": cores, "system": platform.platform()},
+        "machine": machine(),
         "versions": {
             "python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
@@ -79,6 +78,12 @@ def _place() -> Results:
             **tools,
         },
     }
+
+
+def machine() -> Results:
+    """What it runs on, as the operating system tells."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": _cpu(), "cores": cores, "system": platform.platform()}
 
 
 def _cpu() -> str:
