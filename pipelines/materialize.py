@@ -200,11 +200,11 @@ class _Reader:
     def __init__(self, news: Arrivals, project: str, told: _Told) -> None:
         self._news, self._told = news, told
         self._keys = KeyColumns(project, news.view)
-        self.taken = self.waiting = 0
+        self.taken = self.waiting = self._read = 0
 
     def newest(self, batches: Iterator[History]) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
         """Keys and packed rows. An entity may come again with an older row, which does not win."""
-        seen = Seen() if self._news.rows > CHUNK_ROWS else None
+        seen = Seen() if len(self._news.pieces) > 1 and self._news.rows > CHUNK_ROWS else None
         for chunk in chunks(self._arrived(batches)):
             keys, rows = self._reduced(chunk, seen)
             del chunk
@@ -218,7 +218,9 @@ class _Reader:
         places = newest(keys, chunk.event, chunk.created)
         if len(places) < len(chunk):
             keys, chunk = keys.take(pa.array(places)), chunk.take(places)
-        if seen is not None:
+        if seen is not None and self._read <= self._news.pieces[0].rows:
+            seen.remember(keys, chunk.event, chunk.created)  # all of one file: hardly any of them is a newer one's
+        elif seen is not None:
             news = seen.news(keys, chunk.event, chunk.created)
             if not news.all():
                 keys, chunk = keys.filter(pa.array(news)), chunk.take(news)
@@ -229,6 +231,7 @@ class _Reader:
             arrived = self._news.take(batch)
             self.taken += int(np.count_nonzero(arrived))
             self.waiting += self._news.waiting(batch)
+            self._read += len(batch)
             self._told.advance(self._news.view.stored_as, len(batch))
             if arrived.any():
                 yield batch if arrived.all() else batch.take(arrived)

@@ -104,11 +104,20 @@ class OnlineWriter:
             raise UnwritableKeys(view.stored_as, tuple(map(told_key, others)))
         return written
 
-    def discard(self, view: View, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
-        """Remove these rows, each only if it is still what its entity has. Raises: StoreReadOnly, RedisUnreachable."""
+    def discard(self, view: View, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
+        """Remove these rows, each only if it is still what its entity has; how many were.
+
+        Raises: StoreReadOnly, RedisUnreachable; any part may then be gone.
+        """
         with mapped(self._client, view.stored_as):
-            for key, row in zip(keys, rows, strict=True):
-                self._client.eval(DISCARD, 1, key, view.stored_as.encode(), row)
+            if isinstance(self._client, RedisCluster):
+                pairs = zip(keys, rows, strict=True)
+                field = view.stored_as.encode()
+                client: Any = self._client
+                return sum(int(client.eval(DISCARD, 1, key, field, row)) for key, row in pairs)
+            some, theirs = pa.array(keys, pa.binary()), pa.array(rows, pa.binary())
+            answers = ScriptPipe(self._client, DISCARD).run(some, view.stored_as.encode(), theirs, _ROWS_A_CALL)
+            return sum(int(gone) for _, gone in answers)
 
     def keys_of(self, view: View) -> Iterator[list[bytes]]:
         """The keys of the view's kind of entity, some at a time, each at least once. Raises: RedisUnreachable."""

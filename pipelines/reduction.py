@@ -93,18 +93,15 @@ class Seen:
         news[known] = (mine > seen_event) | (same & (created[known] >= seen_created))
         again = known & news
         self._event[found[again]], self._created[found[again]] = event[again], created[again]
-        self._remember(keys, event, created, ~known)
+        self.remember(keys.filter(pa.array(~known)), event[~known], created[~known])
         return news
 
-    def _remember(self, keys: pa.BinaryArray, event: Micros, created: Micros, new: Flags) -> None:
-        places = np.flatnonzero(new)[: max(self._limit - len(self), 0)]
-        if not len(places):
-            return
-        coded = keys.take(pa.array(places)).dictionary_encode()
-        _, first = np.unique(coded.indices.to_numpy(zero_copy_only=False), return_index=True)
-        self._keys = pa.concat_arrays([self._keys, coded.dictionary])
-        self._event = np.concatenate([self._event, event[places[first]]])
-        self._created = np.concatenate([self._created, created[places[first]]])
+    def remember(self, keys: pa.BinaryArray, event: Micros, created: Micros) -> None:
+        """Count these rows as seen. Of an entity that is given again the first times stay: less is then left out."""
+        room = max(self._limit - len(self), 0)
+        self._keys = pa.concat_arrays([self._keys, keys[:room]])
+        self._event = np.concatenate([self._event, event[:room]])
+        self._created = np.concatenate([self._created, created[:room]])
 
 
 def _bytes(history: History) -> int:

@@ -7,7 +7,6 @@ difference. Entities are dealt out to parts (`pipelines.spill`), so that memory 
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +19,13 @@ from pipelines.arrivals import arrivals
 from pipelines.materialize import packed
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
+from pipelines.packed_times import times
 from pipelines.progress import Report, quiet
 from pipelines.reduction import chunks, newest
 from pipelines.spill import Spill
 from pipelines.state import State
 from serving.contract.errors import CorruptRow
+from serving.contract.freshness import Rule
 from serving.contract.instants import from_micros, to_micros
 from serving.contract.key_columns import KeyColumns
 from serving.contract.keys import told_key
@@ -36,9 +37,6 @@ _ROWS_A_PART = 200_000
 _MOST_PARTS = 256
 _KEYS_A_TRIP = 2_000
 _EVER = int(np.iinfo(np.int64).min)
-_ORDER = struct.Struct(">QQ")
-_BIAS = 1 << 63
-_HEADER = 21
 
 
 class Difference(StrEnum):
@@ -173,7 +171,7 @@ def _differences(
             held = None if isinstance(reply, CorruptRow) else reply[0]
             wanted = expected.get(key)
             found.compared += wanted is not None or held is not None
-            kind = verdict(wanted, held, at)
+            kind = verdict(view.rule, wanted, held, at)
             if kind is not None:
                 found.counts[kind] += 1
                 yield Found(kind, key, wanted, held)
@@ -181,19 +179,21 @@ def _differences(
                 found.ahead += 1
 
 
-def verdict(wanted: bytes | None, held: bytes | None, at: int) -> Difference | None:
-    """What is wrong where the offline store wants a row at `at` (microseconds) and Redis holds one; None: nothing."""
+def verdict(rule: Rule, wanted: bytes | None, held: bytes | None, at: int) -> Difference | None:
+    """What is wrong where the offline store wants a row at `at` (microseconds) and Redis holds one; None: nothing.
+
+    A row that may have been removed (`Rule.removable`) is not missed.
+    """
     if held == wanted:
         return None
+    due, there = wanted and times(wanted), held and times(held)
     if held is None:
-        return Difference.MISSING
-    if len(held) >= _HEADER and max(times(held)) > at:
+        return None if due and rule.removable(due[0], at) else Difference.MISSING
+    if there and max(there) > at:
         return None
-    if wanted is None:
+    if not due:
         return Difference.EXTRA
-    if len(held) < _HEADER or times(held) < times(wanted):
-        return Difference.STALE
-    return Difference.DIFFERENT
+    return Difference.STALE if not there or there < due else Difference.DIFFERENT
 
 
 def _repair(view: View, store: OnlineWriter, differences: Sequence[Found], found: Verified) -> None:
@@ -210,18 +210,13 @@ def _repair(view: View, store: OnlineWriter, differences: Sequence[Found], found
     found.repaired += len(differences)
 
 
-def times(row: bytes) -> tuple[int, int]:
-    """Event and created time of a packed row, in microseconds."""
-    event, created = _ORDER.unpack_from(row)
-    return event - _BIAS, created - _BIAS
-
-
 def _told(row: bytes | None) -> str:
     if row is None:
         return "none"
-    if len(row) < _HEADER:
+    found = times(row)
+    if found is None:
         return f"{len(row)} bytes that are no row"
-    event, created = times(row)
+    event, created = found
     try:
         return f"event {from_micros(event).isoformat()}, created {from_micros(created).isoformat()}"
     except (OverflowError, ValueError):

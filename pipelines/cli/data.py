@@ -146,3 +146,23 @@ def verify(
         for line in [str(one) for one in found] + [f"warning: {one}" for one in told]:
             console.print(line)
     raise typer.Exit(1 if any(one.differences for one in found) else 0)
+
+
+@verbs.command()
+def expire(
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    end: Annotated[str | None, typer.Option(help="As of this instant. Default: each view's watermark.")] = None,
+) -> None:
+    """Remove rows from Redis that have long been out of their view's ttl."""
+    from pipelines import expiry
+    from pipelines.console import step
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    views = [known for known, _ in work.stored(view or ())]
+    with step("expire") as shown:
+        done = expiry.run(
+            views, work.online, work.state, work.project, end=instant(end) if end else None, report=shown.at
+        )
+        shown.result = f"{sum(done.values()):,} rows removed from {len(done)} views"

@@ -65,7 +65,12 @@ Bytes are compared as numbers: Lua's `<` on strings follows the server's locale,
 """
 
 DISCARD = """
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-return redis.call('HDEL', KEYS[1], ARGV[1])
+local gone = 0
+for i = 1, #KEYS do
+  if redis.pcall('HGET', KEYS[i], ARGV[1]) == ARGV[i + 1] then
+    gone = gone + redis.call('HDEL', KEYS[i], ARGV[1])
+  end
+end
+return gone
 """
-"""KEYS: an entity's hash. ARGV: the view's field and a row, which goes if it is still the one that is held."""
+"""KEYS and ARGV as `SCRIPT`'s: each row goes if it is still the one that is held. Answers how many went."""

@@ -224,7 +224,9 @@ def numbers(kind: ValueType, column: pa.Array) -> NDArray[np.generic]:
         column = column.cast(pa.int64())
     elif kind.name == "Bool":
         column = column.cast(pa.uint8())
-    filled: NDArray[np.generic] = pc.fill_null(column, pa.scalar(0, column.type)).to_numpy(zero_copy_only=False)
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(0, column.type))
+    filled: NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
     return filled.astype(kind.numpy, copy=False)
 
 

@@ -15,6 +15,7 @@ from redis import Redis
 
 from pipelines import verify
 from pipelines.online import OnlineWriter
+from pipelines.packed_times import times
 from pipelines.spill import Spill
 from pipelines.state import State
 from pipelines.verify import Difference, Verified, verdict
@@ -165,12 +166,12 @@ TIMES = st.integers(0, 3)
 def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_later(known, written, watermark):
     """The rule in words, for one entity: rows known offline, of which some were written, and others too."""
     rows = [packed_row(Row((), event, max(event, created), False, (0,), SEEN.fields)) for event, created in known]
-    due = merged(("k", one) for one in rows if max(verify.times(one)) <= watermark).get("k")
+    due = merged(("k", one) for one in rows if max(times(one)) <= watermark).get("k")
     for event, created in written:
         held = packed_row(Row((), event, created, False, (0,), SEEN.fields))
         wrong = held != due and max(event, created) <= watermark
-        assert (verdict(due, held, watermark) is not None) == wrong
-    assert verdict(due, None, watermark) == (Difference.MISSING if due else None)
+        assert (verdict(SEEN.rule, due, held, watermark) is not None) == wrong
+    assert verdict(SEEN.rule, due, None, watermark) == (Difference.MISSING if due else None)
 
 
 @settings(suppress_health_check=list(HealthCheck))

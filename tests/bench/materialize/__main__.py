@@ -37,7 +37,7 @@ class Size:
     rounds: int
 
 
-FULL = Size(entities=1_000_000, of_feast=100_000, days=10, rounds=3)
+FULL = Size(entities=1_000_000, of_feast=100_000, days=10, rounds=2)
 QUICK = Size(entities=20_000, of_feast=2_000, days=2, rounds=1)
 
 
