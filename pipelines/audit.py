@@ -27,7 +27,7 @@ from pipelines.timeline import Timeline, timeline
 from serving.contract.assembler import Admitted, Matrix
 from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
 from serving.contract.freshness import Status
-from serving.contract.plan import Plan
+from serving.contract.plan import Plan, View
 
 _EXAMPLES = 5
 """Of each kind of difference and view."""
@@ -145,7 +145,7 @@ def run(
 
 def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, np.ndarray]:
     """Where the statuses of each view differ."""
-    return {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+    return {view.name: _statuses_differ(served, view, views[view.name]) for view in plan.views}
 
 
 def _unread_values(bundle: Bundle, found: Mapping[str, Admitted], spine: pa.Table, joined: Matrix) -> int:
@@ -183,7 +183,7 @@ def _examples(plan: Plan, served: pa.Table, logged: Matrix, joined: Matrix, view
         told.append(_example(served, row, plan.columns[column].name, then, f"the join gives {now}"))
     for view in plan.views:
         statuses = served.column(f"{view.name}:status").to_numpy()
-        for row in np.flatnonzero(statuses != views[view.name].status)[:_EXAMPLES].tolist():
+        for row in np.flatnonzero(_statuses_differ(served, view, views[view.name]))[:_EXAMPLES].tolist():
             then, now = (Status(status).name for status in (statuses[row], views[view.name].status[row]))
             told.append(_example(served, row, f"feature view {view.name}", then, f"the join gives {now}"))
     return told
@@ -199,6 +199,14 @@ def _score_examples(served: pa.Table, scores: np.ndarray, rescored: np.ndarray) 
 def _example(served: pa.Table, row: int, what: str, then: str, now: str) -> str:
     request, place, at = (served.column(name)[row] for name in ("request_id", "row", "served_at"))
     return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"
+
+
+def _statuses_differ(served: pa.Table, view: View, joined: Admitted) -> np.ndarray:
+    """Where another status was served than the join gives; of a row that may have been removed NOT_FOUND will do."""
+    then, at = served.column(f"{view.name}:status").to_numpy(), served.column("served_at").cast(pa.int64()).to_numpy()
+    removed = (then == Status.NOT_FOUND) & (joined.status == Status.STALE) & view.rule.removable(joined.rows.event, at)
+    different: np.ndarray = (then != joined.status) & ~removed
+    return different
 
 
 def _differ(then: np.ndarray, now: np.ndarray) -> np.ndarray:
