@@ -28,6 +28,7 @@ def audit(served: dict[str, str]) -> str:
     from dags.lineage import read_views
     from dags.window import window_of
     from pipelines import audit as verb
+    from pipelines.evidence import clues
     from serving.contract.bundle import open_bundle
     from serving.contract.processor import processor_features
 
@@ -35,7 +36,7 @@ def audit(served: dict[str, str]) -> str:
     bundle = open_bundle(work.folders.models / served["model"] / served["version"], processor_features())
     read_views(work.project, bundle.plan.views)
     log = verb.ServedLog(work.folders.served)
-    found = verb.run(bundle, work.sources(bundle.plan), log, window.start, window.end)
+    found = verb.run(bundle, clues(work, bundle.plan), log, window.start, window.end)
     report = verb.write_report(work.folders.reports, found)
     if not found.clean:
         raise AirflowFailException("\n".join([f"gate audit: {found}; report: {report}", *found.examples]))

@@ -1,4 +1,4 @@
-"""Verbs that prove: audit, drift, skew-price, demo."""
+"""Verbs that prove: drift, skew-price, demo."""
 
 from __future__ import annotations
 
@@ -20,46 +20,6 @@ Until = Annotated[str | None, typer.Option("--to", help="Served before this. Def
 Html = Annotated[Path | None, typer.Option(help="The page. Default: in the state folder's reports/.")]
 Json = Annotated[Path | None, typer.Option(help="The result for machines. Default: beside the page.")]
 Prom = Annotated[Path | None, typer.Option(help="Metrics in Prometheus' text format. Default: beside the page.")]
-
-
-@verbs.command()
-def audit(
-    model: Model = task.MODEL,
-    version: Version = None,
-    since: Since = "1970-01-01",
-    until: Until = None,
-    html: Html = None,
-    json: Json = None,
-    prom: Prom = None,
-) -> None:
-    """Replay served predictions through the join; exit status 1 where anything differs."""
-    from pipelines import audit as verb
-    from pipelines.console import console, step
-    from pipelines.publish import champion_version
-    from pipelines.reports.exposition import audit_metrics
-    from pipelines.reports.files import write
-    from pipelines.reports.page import audit_page
-    from pipelines.settings import Settings
-    from pipelines.workspace import Workspace
-    from serving.contract.bundle import open_bundle
-    from serving.contract.processor import processor_features
-
-    work, made_at = Workspace(Settings.read()), now()
-    chosen = version or champion_version(work.folders.models, model)
-    bundle = open_bundle(work.folders.models / model / chosen, processor_features())
-    end = instant(until) if until else made_at
-    with step("audit") as shown:
-        log = verb.ServedLog(work.folders.served)
-        found = verb.run(bundle, work.sources(bundle.plan), log, instant(since), end, report=shown.at)
-        shown.result = str(found)
-    for example in found.examples:
-        console.print(example)
-    stem = work.folders.reports / f"audit-{model}-{chosen}"
-    page = write(
-        stem, found, audit_page(found, made_at), audit_metrics(found, made_at), html=html, json=json, prom=prom
-    )
-    console.print(f"report: {page}")
-    raise typer.Exit(0 if found.clean else 1)
 
 
 @verbs.command()

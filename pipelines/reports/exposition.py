@@ -43,7 +43,26 @@ def audit_metrics(audited: Audited, made_at: datetime) -> bytes:
     ):
         differing.labels(**of, what=what).set(some)
         compared.labels(**of, what=what).set(of_all)
+    _causes(registry, of, audited)
     return generate_latest(registry)
+
+
+def _causes(registry: CollectorRegistry, of: dict[str, str], audited: Audited) -> None:
+    """Served rows by cause and view, how far scores are off, and how well they told the outcomes that are known."""
+    caused = Gauge(
+        "skewless_audit_cause_rows", "Served rows that differ, by cause.", [*of, "cause", "view"], registry=registry
+    )
+    for one in audited.causes:
+        caused.labels(**of, cause=one.cause, view=one.view).set(one.rows)
+    if audited.price:
+        moved = Gauge("skewless_audit_scores_off", "Scores that other values would change.", [*of], registry=registry)
+        moved.labels(**of).set(audited.price.rows)
+    if audited.live:
+        live = Gauge("skewless_live", "Served scores against outcomes.", [*of, "measure"], registry=registry)
+        for measure in ("rows", "auc", "logloss", "constant_logloss", "calibration_error"):
+            value = getattr(audited.live, measure)
+            if value is not None:
+                live.labels(**of, measure=measure).set(value)
 
 
 def _run(registry: CollectorRegistry, verb: str, of: dict[str, str], rows: int, made_at: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,8 @@ from markupsafe import Markup
 
 from pipelines.audit import Audited
 from pipelines.drift import Drifted, Subject
+from pipelines.reports import causes
+from pipelines.reports.table import Table, percent, whole
 
 _THOUSAND = 1_000
 _LABEL = 14
@@ -22,20 +23,6 @@ _GROUPS = (
     ("key", "Who was asked about", "The join keys of the requests, by their most frequent values."),
     ("view", "Feature views", "For how many rows a view had no row for the entity, or only one beyond its ttl."),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a page: heads, rows of told cells, and (or not) a share of each row, drawn as a bar; `texts` says that
-    the cells are no numbers.
-    """
-
-    title: str
-    about: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    shares: tuple[float, ...] = ()
-    texts: bool = False
 
 
 def drift_page(drifted: Drifted, made_at: datetime) -> str:
@@ -50,8 +37,8 @@ def drift_page(drifted: Drifted, made_at: datetime) -> str:
 
 
 def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) -> str:
-    """An audit as a page. `more` tables (the causes, say) come first."""
-    tables = [*more, *_audit_tables(audited)]
+    """An audit as a page: its causes, then `more` tables, then what differs."""
+    tables = [*causes.tables(audited), *more, *_audit_tables(audited)]
     wrong = str(audited).partition(": ")[2]
     return _render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
 
@@ -78,20 +65,6 @@ def _audit_tables(audited: Audited) -> list[Table]:
         told = tuple((example,) for example in audited.examples)
         found.append(Table("Examples", "Some of each kind.", ("what differs",), told, texts=True))
     return found
-
-
-def percent(share: float) -> str:
-    """A share for a person: small ones keep a digit that counts."""
-    if share in (0.0, 1.0):
-        return f"{share:.0%}"
-    if 0 < share < 0.0001:
-        return "<0.01%"
-    return f"{share:.2%}" if share < 0.1 else f"{share:.1%}"
-
-
-def whole(number: float) -> str:
-    """A count with its thousands parted."""
-    return f"{number:,.0f}"
 
 
 def short(number: float) -> str:
