@@ -60,6 +60,41 @@ def audit(
     raise typer.Exit(0 if found.clean else 1)
 
 
+@group.command()
+def what_if(
+    materialize_every: Annotated[str, typer.Option(help="Schedules, as 15m,1h,6h,24h.")] = "15m,1h,6h,24h",
+    delay: Annotated[str, typer.Option(help="How long a run takes until the store holds its rows.")] = "0s",
+    model: Annotated[str, typer.Option(help="Published model: its champion.")] = task.MODEL,
+    since: Annotated[str, typer.Option("--from", help="First event_timestamp.")] = task.TEST.isoformat(),
+    until: Annotated[str, typer.Option("--to", help="First event_timestamp after the range.")] = task.END.isoformat(),
+    spine: Annotated[Path | None, typer.Option(help="Parquet with labels. Default: the flights.")] = None,
+    label: Annotated[str, typer.Option(help="Column of the spine that came true or not, 0 or 1.")] = task.LABEL,
+    html: Html = None,
+) -> None:
+    """AUC and logloss had the online store been refreshed that seldom, computed from history."""
+    from pipelines import what_if as verb
+    from pipelines.console import console, step
+    from pipelines.refresh import Refresh
+    from pipelines.reports.files import write
+    from pipelines.reports.freshness import page
+    from pipelines.settings import Settings
+    from pipelines.training_set import read_spine
+    from pipelines.workspace import Workspace
+
+    schedules = [Refresh.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
+    work, made_at, window = Workspace(Settings.read()), now(), (instant(since), instant(until))
+    bundle = opened(work.folders.models, model, None)
+    with step("what-if") as shown:
+        rows = read_spine(spine or work.folders.data / task.SPINE, *window)
+        sources = work.sources(bundle.plan)
+        found = verb.run(bundle, sources, rows, label, window, schedules, report=shown.at)
+        shown.result = f"{found.fresh.rows:,} rows under {len(schedules)} schedules"
+    for line in found.lines():
+        console.print(line, markup=False)
+    stem = work.folders.reports / f"what-if-{model}-{found.version}"
+    console.print(f"report: {write(stem, found, page(found, made_at), None, html=html, json=None, prom=None)}")
+
+
 def opened(models: Path, model: str, version: str | None) -> Bundle:
     """A published version, or the champion. Raises: NotTrained, InvalidBundle."""
     from pipelines.publish import champion_version

@@ -14,6 +14,7 @@ from pipelines.audit import Audited
 from pipelines.drift import Drifted, Subject
 from pipelines.reports import causes
 from pipelines.reports.table import Table, percent, whole
+from pipelines.what_if import WhatIf
 
 _THOUSAND = 1_000
 _LABEL = 14
@@ -33,14 +34,14 @@ def drift_page(drifted: Drifted, made_at: datetime) -> str:
         groups += [(title, about, some)] if some else []
     judged = sum(bool(one.checks) for one in drifted.subjects)
     tests = sum(len(one.checks) for one in drifted.subjects)
-    return _render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
+    return render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
 
 
 def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) -> str:
     """An audit as a page: its causes, then `more` tables, then what differs."""
     tables = [*causes.tables(audited), *more, *_audit_tables(audited)]
     wrong = str(audited).partition(": ")[2]
-    return _render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
+    return render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
 
 
 def _furthest(subject: Subject) -> tuple[bool, float]:
@@ -83,7 +84,7 @@ def moment(text: str) -> str:
     return at.strftime("%Y-%m-%d" if at.time().isoformat() == "00:00:00" else "%Y-%m-%d %H:%M") + " UTC"
 
 
-def window(of: Audited | Drifted) -> str:
+def window(of: Audited | Drifted | WhatIf) -> str:
     """The window of a run, without a beginning that was not asked for."""
     begin = f"from {moment(of.start)} " if datetime.fromisoformat(of.start).timestamp() > 0 else ""
     return f"{begin}to {moment(of.end)}"
@@ -102,7 +103,8 @@ def breakable(text: str) -> Markup:
     return Markup("__<wbr>").join(text.split("__"))
 
 
-def _render(template: str, made_at: datetime, **values: object) -> str:
+def render(template: str, made_at: datetime, **values: object) -> str:
+    """A template filled in; what it does not know of is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
