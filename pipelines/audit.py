@@ -27,7 +27,7 @@ from pipelines.timeline import Timeline, timeline
 from serving.contract.assembler import Admitted, Matrix
 from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
 from serving.contract.freshness import Status
-from serving.contract.plan import Plan
+from serving.contract.plan import Plan, View
 
 _EXAMPLES = 5
 """Of each kind of difference and view."""
@@ -117,15 +117,12 @@ def run(
     views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
     joined = bundle.assembler.assemble(views, request_values(plan, spine))
     unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
-    whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
-    other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+    other = _wrong_statuses(plan, served, views)
     status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
-    scores = served.column(SCORE).to_numpy()
-    rescored = bundle.scorer.score(logged)
+    scores, rescored = served.column(SCORE).to_numpy(), bundle.scorer.score(logged)
     any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
-    counts = wrong.sum(axis=0)
     return Audited(
         model=manifest.name,
         version=manifest.version,
@@ -137,13 +134,24 @@ def run(
         differing_values=int(wrong.sum()),
         differing_statuses=sum(status_wrong.values()),
         differing_scores=int(np.count_nonzero(_differ(scores, rescored))),
-        columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
+        columns={c.name: int(n) for c, n in zip(plan.columns, wrong.sum(axis=0), strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
         unread_views=unread,
-        unread_values=int(np.count_nonzero(_differ(whole, joined))),
+        unread_values=_unread_values(bundle, found, spine, joined) if unread else 0,
         timeline=timeline(spine_times(spine), any_wrong),
     )
+
+
+def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, np.ndarray]:
+    """Where the statuses of each view differ."""
+    return {view.name: _statuses_differ(served, view, views[view.name]) for view in plan.views}
+
+
+def _unread_values(bundle: Bundle, found: Mapping[str, Admitted], spine: pa.Table, joined: Matrix) -> int:
+    """How many model inputs would have been others, had everything been read."""
+    whole = bundle.assembler.assemble(found, request_values(bundle.plan, spine))
+    return int(np.count_nonzero(_differ(whole, joined)))
 
 
 def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
@@ -175,7 +183,7 @@ def _examples(plan: Plan, served: pa.Table, logged: Matrix, joined: Matrix, view
         told.append(_example(served, row, plan.columns[column].name, then, f"the join gives {now}"))
     for view in plan.views:
         statuses = served.column(f"{view.name}:status").to_numpy()
-        for row in np.flatnonzero(statuses != views[view.name].status)[:_EXAMPLES].tolist():
+        for row in np.flatnonzero(_statuses_differ(served, view, views[view.name]))[:_EXAMPLES].tolist():
             then, now = (Status(status).name for status in (statuses[row], views[view.name].status[row]))
             told.append(_example(served, row, f"feature view {view.name}", then, f"the join gives {now}"))
     return told
@@ -191,6 +199,14 @@ def _score_examples(served: pa.Table, scores: np.ndarray, rescored: np.ndarray) 
 def _example(served: pa.Table, row: int, what: str, then: str, now: str) -> str:
     request, place, at = (served.column(name)[row] for name in ("request_id", "row", "served_at"))
     return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"
+
+
+def _statuses_differ(served: pa.Table, view: View, joined: Admitted) -> np.ndarray:
+    """Where another status was served than the join gives; of a row that may have been removed NOT_FOUND will do."""
+    then, at = served.column(f"{view.name}:status").to_numpy(), served.column("served_at").cast(pa.int64()).to_numpy()
+    removed = (then == Status.NOT_FOUND) & (joined.status == Status.STALE) & view.rule.removable(joined.rows.event, at)
+    different: np.ndarray = (then != joined.status) & ~removed
+    return different
 
 
 def _differ(then: np.ndarray, now: np.ndarray) -> np.ndarray:
