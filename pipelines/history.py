@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.offline import History, Source, cast, micros
+from pipelines.packable import packable
 from pipelines.progress import Report, quiet
-from pipelines.value_messages import packable
 from pipelines.view_join import Asked, Found, Shown, ViewJoin, answered, put_together
 from pipelines.view_table import ViewTable
 from pipelines.workers import worker_count
@@ -119,17 +119,26 @@ class Join:
         return Asked(keys, self._known[some], self._at[some], self._statuses)
 
 
-def features(join: Join, report: Report = quiet) -> dict[Feature, pa.ChunkedArray]:
-    """Every feature that the plan wants, as Arrow columns in the spine's order, null unless its view is PRESENT.
-
-    Raises: SourceMismatch.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Every feature that a plan wants as an Arrow column in the spine's order, null unless its view is PRESENT; and for
+    each view how many rows have no value only because none was known yet (`join_plan.waiting_told` says it in words).
     """
+
+    columns: dict[Feature, pa.ChunkedArray]
+    waiting: dict[str, int]
+
+
+def answers(join: Join, report: Report = quiet) -> Answers:
+    """Run a join for its values alone. Raises: SourceMismatch."""
     parts: dict[Feature, list[Shown]] = {}
+    waiting: dict[str, int] = {}
     for block in join.blocks(report):
         for name, found in block.views.items():
+            waiting[name] = waiting.get(name, 0) + found.waiting
             for field, shown in zip(found.fields, found.shown(), strict=True):
                 parts.setdefault(Feature(name, field.name), []).append(shown)
-    return {feature: answered(shown) for feature, shown in parts.items()}
+    return Answers({feature: answered(shown) for feature, shown in parts.items()}, waiting)
 
 
 def join(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis, RedisCluster, SSLConnection
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.connection import parse_url
 from redis.exceptions import AuthenticationError, RedisClusterException, RedisError
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from serving.contract.addresses import masked
+from serving.contract.addresses import Sentinels, masked
 from serving.contract.errors import SkewlessError
 
 CLUSTER = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
@@ -21,6 +24,8 @@ ANSWER_SECONDS = 10.0
 @dataclass(eq=False)
 class RedisUnreachable(SkewlessError):
     """Nobody answers at `url` (its password masked) as a Redis that lets us in."""
+
+    transient = True
 
     url: str
     reason: str
@@ -37,7 +42,8 @@ def connect(
 ) -> Redis | RedisCluster:
     """A client that answered a PING just now and gives up after `answer_seconds` on each later command.
 
-    `redis+cluster://host:port` (TLS: `rediss+cluster://`) is a Redis Cluster, of which any one node is named.
+    `redis+cluster://host:port` (TLS: `rediss+cluster://`) is a Redis Cluster, of which any one node is named;
+    `redis+sentinel://host:port,host:port/service` is whoever these sentinels say is the primary now.
     A command is repeated twice after a broken connection: every write of ours may be repeated.
 
     Raises:
@@ -60,6 +66,10 @@ def address(client: Redis | RedisCluster) -> str:
         node = client.get_nodes()[0]  # type: ignore[no-untyped-call]
         return f"redis+cluster://{node.host}:{node.port}"
     pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        told = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+        hosts = ",".join(f"{kept['host']}:{kept['port']}" for kept in told)
+        return f"redis+sentinel://{hosts}/{pool.service_name}"
     kept, secure = pool.connection_kwargs, issubclass(pool.connection_class, SSLConnection)
     if "path" in kept:
         return f"unix://{kept['path']}"
@@ -68,6 +78,9 @@ def address(client: Redis | RedisCluster) -> str:
 
 def _client(url: str, connect_seconds: float, answer_seconds: float, retry: Retry) -> Redis | RedisCluster:
     scheme = urlsplit(url).scheme
+    sentinels = Sentinels.parse(url)
+    if sentinels is not None:
+        return _primary(sentinels, connect_seconds, answer_seconds, retry)
     if scheme in CLUSTER:
         return RedisCluster.from_url(
             CLUSTER[scheme] + url[len(scheme) :],
@@ -76,3 +89,16 @@ def _client(url: str, connect_seconds: float, answer_seconds: float, retry: Retr
             retry=retry,
         )
     return Redis.from_url(url, socket_connect_timeout=connect_seconds, socket_timeout=answer_seconds, retry=retry)
+
+
+def _primary(sentinels: Sentinels, connect_seconds: float, answer_seconds: float, retry: Retry) -> Redis:
+    """A client whose every new connection asks the sentinels for the primary."""
+    options: dict[str, Any] = dict(parse_url(sentinels.url))  # type: ignore[no-untyped-call]
+    options.pop("host", None)
+    secure = options.pop("connection_class", None) is SSLConnection
+    limits = {"socket_connect_timeout": connect_seconds, "socket_timeout": connect_seconds, "retry": retry}
+    secured = {name: value for name, value in options.items() if name.startswith("ssl_")} | {"ssl": secure}
+    asked = limits | secured | {"password": sentinels.password}
+    options |= limits | {"ssl": secure, "socket_timeout": answer_seconds}
+    found: Redis = Sentinel(sentinels.hosts, sentinel_kwargs=asked).master_for(sentinels.service, **options)  # type: ignore[no-untyped-call]
+    return found

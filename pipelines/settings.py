@@ -61,8 +61,8 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default_factory=_redis_url,
-        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`. "
-        "Default: the embedded server, started where it is needed.",
+        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, "
+        "`redis+sentinel://`, or these two with `rediss`. Default: the embedded server, started where it is needed.",
     )
     registry_url: str = Field(
         default_factory=_registry_url,
@@ -149,6 +149,16 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, masked(value) if isinstance(value, str) else value
+
+
+def adopt(name: str, value: str) -> None:
+    """Make `value` this process's setting `name`, for all that read it from now on, Feast's plug-ins included."""
+    os.environ[PREFIX + name.upper()] = value
+
+
+def environment_with(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process that does our work for us: this one's, with `given`."""
+    return dict(os.environ) | dict(given)
 
 
 def child_environment(given: Mapping[str, str]) -> dict[str, str]:

@@ -62,6 +62,8 @@ class Run:
 class StateUnreachable(SkewlessError):
     """The state database at `url` (its password masked) does not open, or went away."""
 
+    transient = True
+
     url: str
     reason: str
 

@@ -27,6 +27,8 @@ _TOLD = 3
 class StoreFull(SkewlessError):
     """The online store at `url` has no memory left for rows of `view`."""
 
+    transient = True
+
     url: str
     view: str
 
@@ -40,6 +42,8 @@ class StoreFull(SkewlessError):
 @dataclass(eq=False)
 class StoreReadOnly(SkewlessError):
     """The online store at `url` takes no writes."""
+
+    transient = True
 
     url: str
     view: str

@@ -36,6 +36,8 @@ LAUNCH_SECONDS = 20.0
 class EmbeddedServerFailed(SkewlessError):
     """The embedded Redis did not start, does not answer or does not end."""
 
+    transient = True
+
     folder: str
     reason: str
 

@@ -26,7 +26,6 @@ from feast.type_map import (
     python_values_to_proto_values,
 )
 
-from pipelines.errors import SourceMismatch
 from serving.contract.types import ValueType, value_type
 
 FIELDS = {kind.value: name for kind, name in VALUE_TYPE_TO_PROTO_VALUE_MAP.items()} | {
@@ -40,16 +39,6 @@ REFUSALS = (TypeError, ValueError, KeyError, AttributeError, AssertionError, Ove
 """What Feast, Arrow and protobuf raise for a value that is not of its type."""
 _FLOATS = {"Float32", "Float64"}
 _PLAIN = {bool: "bool_val", int: "int64_val", float: "double_val", str: "string_val", bytes: "bytes_val"}
-
-
-def packable(view: str, name: str, kind: ValueType, column: pa.Array) -> pa.Array:
-    """A column of a history as rows take it. Raises: SourceMismatch for a value that is not of the type."""
-    if kind.encoding != "value":
-        return column
-    try:
-        return messages(kind, column)
-    except REFUSALS as error:
-        raise SourceMismatch(view, name, f"holds a value that is no {kind.name} ({error})") from error
 
 
 def messages(kind: ValueType, column: pa.Array) -> pa.Array:

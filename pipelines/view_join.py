@@ -18,7 +18,6 @@ from pipelines.entities import Entities
 from pipelines.join_memory import Bounds
 from pipelines.newest_rows import Chosen, Newest
 from pipelines.parquet_table import RowGroup, runs
-from pipelines.value_answers import answer
 from pipelines.view_table import Numbers, ViewRows, ViewTable, joined
 from pipelines.workers import each
 from serving.contract.assembler import Admitted
@@ -97,6 +96,9 @@ def answered(parts: Sequence[Shown]) -> pa.ChunkedArray:
     whole = pa.chunked_array([part.column for part in parts])
     if kind.encoding != "value":
         return whole
+    # Feast takes seconds to import, and few views hold values of these types.
+    from pipelines.value_answers import answer  # noqa: PLC0415
+
     return pa.chunked_array([answer(kind, column_values(kind, pa.concat_arrays(whole.chunks)))])
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pipelines.errors import SourceMismatch
 from pipelines.offline import Source, cast, check_columns, common_type, feature, micros, stored_types
+from pipelines.packable import packable
 from pipelines.parquet_table import Batch, ParquetTable, RowGroup
-from pipelines.value_messages import packable
 from serving.contract.freshness import Flags, Micros
 from serving.contract.plan import Field, View
 from serving.contract.types import ValueType, value_type

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from feast import FeatureStore
+from redis import Redis, RedisCluster
 
 from pipelines import embedded
 from pipelines.definitions import Definitions, compile_service, compile_view, source_of, stored_views
@@ -59,9 +60,14 @@ class Workspace:
         return State(self.settings.state_url)
 
     @cached_property
+    def client(self) -> Redis | RedisCluster:
+        """A connection to the online store; the embedded one is started. Raises: as `online`."""
+        return connect(embedded.ensure(self.settings))
+
+    @cached_property
     def online(self) -> OnlineWriter:
-        """The online store; the embedded one is started. Raises: RedisUnreachable, EmbeddedServerFailed."""
-        return OnlineWriter(connect(embedded.ensure(self.settings)), self.project)
+        """The online store. Raises: RedisUnreachable, EmbeddedServerFailed."""
+        return OnlineWriter(self.client, self.project)
 
     @cached_property
     def data(self) -> Path:
@@ -82,6 +88,11 @@ class Workspace:
         self.online.accept(list(found.values()))
         return found
 
+    def fresh_targets(self) -> dict[str, Target]:
+        """`targets`, as the registry has them now."""
+        self.store.refresh_registry()
+        return self.targets()
+
     def target(self, view: str) -> Target:
         """One of them. Raises: InvalidPlan for an unknown view."""
         self.stored([view])
@@ -91,6 +102,6 @@ class Workspace:
         """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""
         found = {}
         for view in plan.views:
-            (definition,) = stored_views(self.store, [view.stored_as])
+            (definition,) = stored_views(self.store, [view.stored_as.partition("@")[0]])
             found[view.name] = source_of(definition, self.data)
         return found

@@ -47,7 +47,7 @@ class Predictor:
         self.views = self.online.views
         self.logged = Logged(self.name, self.version, self.plan, self.views)
         self._run_s = _measured(bundle)
-        self._decoder = None if bundle.plan.transforms else Decoder(bundle.assembler, self.views)
+        self._decoder = Decoder(bundle.assembler, self.views)
 
     def lookups(self, given: Given) -> tuple[list[Lookup], Places]:
         """What to ask of the store, and where each row's answers will be."""
@@ -61,8 +61,7 @@ class Predictor:
     def learn(self, view: str, schema: Schema) -> None:
         """Make rows of `view` that were written with `schema` readable."""
         self.online.readers[view].learn(schema)
-        if self._decoder is not None:
-            self._decoder.learn(view, schema)
+        self._decoder.learn(view, schema)
 
     def predict(
         self, request_ids: Sequence[str], counts: Sequence[int], given: Given, rows: Sequence[Reply], at: int
@@ -71,7 +70,7 @@ class Predictor:
 
         `rows` is what the store holds, row by row.
         """
-        taken = self._decoder.take(rows, at, given.request) if self._decoder is not None else None
+        taken = self._decoder.take(rows, at, given.request)
         if taken is None:
             return None
         scores = self.bundle.scorer.score(taken.matrix)

@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default_factory=_redis_url,
-        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`. "
-        "Default: the socket of the embedded server.",
+        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, "
+        "`redis+sentinel://`, or these two with `rediss`. Default: the socket of the embedded server.",
     )
     models: Path = Field(
         default_factory=_models,
@@ -80,11 +80,6 @@ class Settings(BaseSettings):
         default=0.5,
         gt=0,
         description="How long one read of the online store may take, connecting included, in seconds.",
-    )
-    redis_connections: int = Field(
-        default=32,
-        ge=1,
-        description="Most connections of one worker to the online store (to each node of a cluster).",
     )
     models_refresh_s: float = Field(
         default=2.0,

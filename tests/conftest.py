@@ -10,8 +10,19 @@ import pytest
 
 from tests.postgres import postgres, postgres_url
 from tests.valkey import redis_server, redis_url
+from tests.valkey_cluster import cluster, redis_cluster
+from tests.valkey_sentinel import redis_sentinel, watched
 
-__all__ = ["postgres", "postgres_url", "redis_server", "redis_url"]
+__all__ = [
+    "cluster",
+    "postgres",
+    "postgres_url",
+    "redis_cluster",
+    "redis_sentinel",
+    "redis_server",
+    "redis_url",
+    "watched",
+]
 
 
 @pytest.fixture(autouse=True)

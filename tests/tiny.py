@@ -17,8 +17,8 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
-from redis import Redis
 
+from pipelines.redis_connection import connect
 from serving.contract import bundle as files
 from serving.contract.assembler import Assembler
 from serving.contract.bundle import Manifest, given_types, given_values, golden_table
@@ -109,7 +109,12 @@ def model(weights: Sequence[float] = (0.01, 0.001, -0.02, 0.03, 0.5)) -> bytes:
 
 
 def write_bundle(
-    models: Path, version: str, *, contract: Plan | None = None, weights: Sequence[float] | None = None
+    models: Path,
+    version: str,
+    *,
+    contract: Plan | None = None,
+    weights: Sequence[float] | None = None,
+    baseline: bytes = b"{}",
 ) -> Path:
     """Publish `models/tiny/<version>`; it proves itself. The champion stays who it is."""
     contract = contract or plan()
@@ -119,7 +124,7 @@ def write_bundle(
         files.PLAN: contract.to_json(),
         files.MODEL: graph,
         files.TRANSFORMS: transforms,
-        files.BASELINE: b"{}",
+        files.BASELINE: baseline,
         files.GOLDEN: _golden(contract, assembler, Scorer(graph, output, columns=len(contract.columns))),
     }
     manifest = Manifest(
@@ -155,7 +160,7 @@ def promote(models: Path, version: str) -> None:
 def write_catalog(redis_url: str, contract: Plan | None = None) -> None:
     """Tell the store what the plan's views mean."""
     contract = contract or plan()
-    with Redis.from_url(redis_url) as client:
+    with connect(redis_url) as client:
         for view in contract.views:
             client.hset(catalog_key(contract.project), mapping=schema_entry(view) | view_entry(view))  # type: ignore[arg-type]
 
@@ -176,7 +181,7 @@ def write_row(
     (row,) = Layout(view.fields).encode(times[0], times[1], np.array([deleted]), columns)
     join_key = view.join_keys[0]
     entity = EntityKeys("tests", [join_key.key], [join_key.dtype]).encode([key])
-    with Redis.from_url(redis_url) as client:
+    with connect(redis_url) as client:
         client.eval(SCRIPT, 1, entity, view.stored_as, row)
 
 

@@ -1,4 +1,4 @@
-"""Verbs for the online store's server: up, down, status."""
+"""Verbs for the online store: up, down, status, sweep."""
 
 from __future__ import annotations
 
@@ -95,3 +95,17 @@ def _places(settings: Settings) -> None:
     server = embedded.status(settings.folders)
     told = f"{server.url} (embedded, process {server.pid})" if server else "embedded, not running: `skewless up`"
     typer.echo(f"online store  {told}")
+
+
+@verbs.command()
+def sweep() -> None:
+    """Finish removing feature views whose removal from the online store was cut short."""
+    from pipelines import removal
+    from pipelines.console import step
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    with step("sweep") as shown:
+        removed = removal.remove(work.client, work.project, (), report=shown.at)
+        shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"

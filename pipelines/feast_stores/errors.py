@@ -2,7 +2,6 @@
 
 SkewlessError
 ├── Unsupported          a part of Feast's interface that these plug-ins do not have
-├── UnknownFeature       a reference to a feature that its view does not have
 └── EntityQueryRefused   an entity frame in SQL that is not one SELECT over the project's tables
 """
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.contract.errors import InvalidPlan, SkewlessError
+from serving.contract.errors import SkewlessError
 
 
 @dataclass(eq=False)
@@ -22,11 +21,6 @@ class Unsupported(SkewlessError, NotImplementedError):
 
     def __str__(self) -> str:
         return f"Skewless does not support {self.what} yet; {self.mend}"
-
-
-@dataclass(eq=False)
-class UnknownFeature(InvalidPlan, KeyError):
-    """A reference to a feature that its view does not have; Feast's stores raise `KeyError`."""
 
 
 @dataclass(eq=False)

@@ -17,10 +17,10 @@ from feast.infra.offline_stores.offline_store import OfflineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import compute_non_entity_date_range
-from pydantic import StrictStr
+from pydantic import ByteSize, StrictStr
 
-from pipelines.definitions import parquet, source_of, view_of
-from pipelines.errors import SourceMismatch
+from pipelines.definitions import source_of, view_of
+from pipelines.errors import SourceMismatch, SourceMissing
 from pipelines.feast_stores.entity_frame import EntityFrame, entity_frame
 from pipelines.feast_stores.entity_query import rows_of
 from pipelines.feast_stores.feature_log import keep
@@ -29,6 +29,7 @@ from pipelines.feast_stores.retrieval_job import SkewlessRetrievalJob
 from pipelines.feast_stores.snapshot import entities_between
 from pipelines.feast_stores.source_rows import newest_of_each, rows_between, schema_of
 from pipelines.feast_stores.tables import project_tables
+from pipelines.file_source import table_of
 from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
 from pipelines.parts import append
@@ -45,6 +46,14 @@ class SkewlessOfflineStoreConfig(FeastConfigBaseModel):
     """What makes a row known, where a view's tag `known_by` does not say. The default is Feast's own meaning."""
     data: Path | None = None
     """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
+    join_memory: ByteSize | None = None
+    """What a historical retrieval may work in beside its result, as `2GiB`. Default: SKEWLESS_JOIN_MEMORY."""
+
+
+def _join_memory(config: RepoConfig) -> int:
+    store = config.offline_store
+    said = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
+    return int(said or Settings.read().join_memory)
 
 
 def data_folder(config: RepoConfig) -> Path:
@@ -96,7 +105,7 @@ class SkewlessOfflineStore(OfflineStore):
         else:
             frame = entity_frame(entity_df)
         check_request_data(frame, on_demand)
-        retrieval = Retrieval(plan_of(project, views, names), sources, frame)
+        retrieval = Retrieval(plan_of(project, views, names), sources, frame, _join_memory(config))
         retrieval.check(names)
         return SkewlessRetrievalJob(
             retrieval.table,
@@ -180,9 +189,10 @@ class SkewlessOfflineStore(OfflineStore):
         Raises: InvalidPlan, SourceMismatch.
         """
         source = _source(config, data_source, data_source.timestamp_field, data_source.created_timestamp_column or None)
-        if not source.path.exists():
+        try:
+            held = schema_of(source).names
+        except SourceMissing:
             return
-        held = schema_of(source).names
         for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
             if name not in held:
                 raise SourceMismatch(source.view, name, f"is absent; the table has {held}")
@@ -196,5 +206,4 @@ class SkewlessOfflineStore(OfflineStore):
 
 
 def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> Source:
-    files = parquet(data_source.name, data_source)
-    return Source(data_source.name, data_folder(config) / files.path, timestamp, created or None)
+    return table_of(data_source.name, data_source, data_folder(config), timestamp=timestamp, created=created or "")

@@ -12,13 +12,11 @@ from feast.utils import _parse_feature_ref
 
 from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
-from pipelines.feast_stores.errors import UnknownFeature
-from pipelines.history import join, spine_column
+from pipelines.history import Join, answers, spine_column
+from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source
-from pipelines.value_answers import answer
-from serving.contract.assembler import wanted_features
+from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
-from serving.contract.types import value_type
 
 Reference = Feature | Computed
 
@@ -30,6 +28,7 @@ class Retrieval:
     plan: Plan
     sources: Mapping[str, Source]
     frame: EntityFrame
+    memory: int = DEFAULT_BYTES
 
     def check(self, names: Mapping[Reference, str]) -> None:
         """Refuse before the join runs: a join key that is absent or of another type, a column named like a feature.
@@ -48,12 +47,8 @@ class Retrieval:
 
         Raises: SourceMissing, SourceMismatch.
         """
-        admitted = join(self.plan, self.sources, self.frame.spine(self.plan.join_keys))
-        made = {}
-        for view, fields in wanted_features(self.plan).items():
-            for place, field in enumerate(fields):
-                kind = value_type(field.dtype)
-                made[Feature(view, field.name)] = answer(kind, admitted[view].values(place))
+        spine = self.frame.spine(self.plan.join_keys)
+        made = answers(Join(self.plan, self.sources, spine, statuses=False, memory=self.memory)).columns
         table = self.frame.table
         for column in self.plan.columns:
             table = table.append_column(column.name, made[column.source])  # type: ignore[index]
@@ -81,7 +76,7 @@ def output_names(
 
     Feast appends the inputs of on-demand views to the references in an order that differs from process to process;
     here those that end the list stand in the order of their views' definitions.
-    Raises: UnknownFeature, FeatureNameCollisionError (Feast's own).
+    Raises: InvalidPlan, FeatureNameCollisionError (Feast's own).
     """
     parsed = [_parsed(ref, views) for ref in refs]
     asked = list(dict.fromkeys(_settled(parsed, views, on_demand)))
@@ -102,7 +97,7 @@ def _parsed(ref: str, views: Sequence[View]) -> Reference:
     for view in views:
         if view.name == used:
             if feature not in {field.name for field in view.fields}:
-                raise UnknownFeature(ref, "the feature view has no such feature")
+                raise InvalidPlan(ref, "the feature view has no such feature")
             return Feature(used, feature)
     return Computed(used, feature)
 

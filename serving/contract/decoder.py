@@ -1,40 +1,35 @@
 """The compiled read: from the rows that Redis sends to the model's input, without a value of its own in between.
 
-`OnlineRead.decode` and `Assembler.matrix` say what that input is, slowly; a property test holds this equal to them,
-bit for bit. Whatever is unusual (a row that is corrupt, or of a schema not seen yet) gets None here, and they decide.
+`OnlineRead.decode` and `Assembler` say what that input is, slowly; a property test holds this equal to them, bit for
+bit. Whatever is unusual (a row that is corrupt, or of a schema not seen yet) gets None here, and they decide.
 
-A single row is unpacked with `struct` into one float32 row. Many rows are read as one record array; so is a single one
-that holds a number which Python's floats might not carry exactly.
+All rows are read at once as records of the usual shape: a form (schema and width) for each view. Rows of another form
+in one view are read by themselves, and put in their places.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract.assembler import Assembler, Matrix, column_input
-from serving.contract.freshness import Flags, Micros
-from serving.contract.plan import Feature, Field, Request
-from serving.contract.records import Records, Row
-from serving.contract.row import FLAGS, Schema, Values
-from serving.contract.section import NO_TEXTS, ORDER_WIDTH, Columns, Section, compile_sections, null_columns
+from serving.contract.freshness import Rule
+from serving.contract.plan import Computed, Feature, Field, Request, Source
+from serving.contract.records import Raw, Records, Row, Slots
+from serving.contract.row import Schema, Values
+from serving.contract.section import Section, compile_sections, living
+from serving.contract.transforms import input_dtype, inputs_of, reference
 
 _F4 = np.dtype("<f4")
-_ORDER = struct.Struct(">QQ")
-_BIAS = 1 << 63
 _FORM = slice(16, 21)
-_FLAGS = 4
 _MOST_SHAPES = 1_000
-_EXACT_SQUARES = float(2**106)
-"""Below it a sum of squares has no NaN, no infinity and no integer beyond 2^53 in it."""
-Forms = tuple[bytes | None, ...]
-"""Of each view's row the schema's fingerprint and the flags."""
+_ALIGNED = 8
+_NO_INPUT = Request("")
 
 
 class Taken(NamedTuple):
@@ -49,197 +44,157 @@ class Taken(NamedTuple):
     orders: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """A section for each view. `pick` takes the columns, in order, out of 0.0 and all unpacked values."""
-
-    sections: tuple[Section, ...]
-    pick: Callable[[Sequence[Any]], tuple[float, ...]]
-    lacking: Columns
-    records: Records
-
-
 class Decoder:
-    """Compiled from a plan without transforms (those need values by name). `views`: the order of a row's views."""
+    """Compiled from a plan. `views`: the order of a row's views. A slot is a column of the model, then the inputs of
+    transforms.
+    """
 
     def __init__(self, assembler: Assembler, views: Sequence[str]) -> None:
-        plan = assembler.plan
-        self.views = tuple(views)
-        self._rules = tuple(plan.view(view).rule for view in views)
-        self._wanted = tuple(_columns_of(assembler, view) for view in views)
+        plan = self._plan = assembler.plan
+        self._assembler, self.views = assembler, tuple(views)
         self._width = len(plan.columns)
         self._defaults = np.array([np.nan if c.default is None else c.default for c in plan.columns], _F4)
-        self._request = tuple(
-            (index, column.source.name, column.default)
-            for index, column in enumerate(plan.columns)
-            if isinstance(column.source, Request)
-        )
-        self._pack_into = struct.Struct(f"<{self._width}f").pack_into
-        self._sections: tuple[dict[bytes | None, Section], ...] = tuple({} for _ in views)
-        self._shapes: dict[Forms, _Shape] = {}
-        self._alike = len(set(self._rules)) == 1
-        # Which view hides each column; a request input has none, hence the last, which is never hidden.
-        self._view_of = np.full(self._width, len(views), np.intp)
-        for place, (view, wanted) in enumerate(zip(self.views, self._wanted, strict=True)):
-            self._view_of[[column for columns in wanted.values() for column in columns]] = place
+        self._inputs = tuple((source, input_dtype(d, name=reference(source))) for source, d in inputs_of(plan))
+        self._given = tuple((i, c) for i, c in enumerate(plan.columns) if not isinstance(c.source, Feature))
+        self._slots = self._laid_out()
+        self._wanted = tuple(self._slots_of(view) for view in views)
+        self._rules = self._grouped_rules()
+        self._sections: tuple[dict[bytes, Section], ...] = tuple({} for _ in views)
+        self._shapes: dict[tuple[bytes, ...], Records] = {}
+        self._parts: dict[tuple[int, bytes], Records] = {}
+        # Which view hides each slot; what is no feature has none, hence the last, which is never hidden.
+        self._view_of = np.full(len(self._slots.dtypes), len(views), np.intp)
+        for place, wanted in enumerate(self._wanted):
+            self._view_of[[slot for slots in wanted.values() for slot in slots]] = place
+        for view in views:
             self.learn(view, plan.view(view).fields)
+        self._usual = self._shape([next(reversed(known)) for known in self._sections])
+
+    def _laid_out(self) -> Slots:
+        """The columns side by side, then each input by itself."""
+        begin = -(-self._width * _F4.itemsize // _ALIGNED) * _ALIGNED
+        return Slots(
+            dtypes=(*[_F4] * self._width, *(dtype for _, dtype in self._inputs)),
+            offsets=(
+                *(_F4.itemsize * column for column in range(self._width)),
+                *(begin + _ALIGNED * place for place in range(len(self._inputs))),
+            ),
+            width=begin + _ALIGNED * len(self._inputs),
+        )
+
+    def _slots_of(self, view: str) -> dict[Field, list[int]]:
+        """The slots that each wanted feature of a view fills."""
+        sources = [*(column.source for column in self._plan.columns), *(source for source, _ in self._inputs)]
+        return {
+            field: [slot for slot, source in enumerate(sources) if source == Feature(view, field.name)]
+            for field in self._assembler.wanted[view]
+        }
+
+    def _grouped_rules(self) -> tuple[tuple[Rule, slice | list[int]], ...]:
+        """Each distinct rule with the places of its views."""
+        rules: dict[Rule, list[int]] = {}
+        for place, view in enumerate(self.views):
+            rules.setdefault(self._plan.view(view).rule, []).append(place)
+        return tuple((rule, slice(None) if len(rules) == 1 else places) for rule, places in rules.items())
 
     def learn(self, view: str, schema: Schema) -> None:
         """Compile for rows of `view` that were written with `schema`."""
         place = self.views.index(view)
-        sections = compile_sections(schema, self._wanted[place])
-        for section in sections:
-            self._sections[place][section.fingerprint + bytes([section.flags])] = section
-        # An entity without a row looks like one with any schema.
-        self._sections[place].setdefault(None, sections[-1])
+        for section in compile_sections(schema, self._wanted[place]):
+            self._sections[place][section.form] = section
 
     def take(self, rows: Sequence[Row], at: int, request: Mapping[str, Values]) -> Taken | None:
         """The model's input of n >= 1 rows at `at` (microseconds), or None where the slow path must decide."""
-        taken = self._one(rows[0], at) if len(rows) == 1 else None
-        if taken is None:
-            taken = self._many(rows, at)
-        if taken is not None:
-            for index, name, default in self._request:
-                taken.matrix[:, index] = column_input(request[name], default)
-        return taken
-
-    def _shape(self, forms: Forms) -> _Shape | None:
-        """The shape of rows of these forms; None where one of them is not known yet."""
-        return self._shapes.get(forms) or self._new_shape(forms)
-
-    def _new_shape(self, forms: Forms) -> _Shape | None:
-        """A tombstone has the shape of a living row, which is kept; without end there would be one for each mixture."""
-        alive = tuple([form and _alive(form) for form in forms])
-        shape = self._shapes.get(alive)
-        if shape is None:
-            sections = [known.get(form) for known, form in zip(self._sections, alive, strict=True)]
-            found = tuple(section for section in sections if section is not None)
-            if len(found) < len(sections) or len(self._shapes) >= _MOST_SHAPES:
-                return None
-            shape = self._shapes[alive] = _compiled(found, self._width)
-        return shape
-
-    def _one(self, row: Row, at: int) -> Taken | None:
-        shape = self._shape(_forms(row))
-        if shape is None:
+        raw = (self._usual.read(rows) or self._mixed(rows)) if self.views else _nothing(len(rows), self._slots)
+        if raw is None:
             return None
-        flat: list[Any] = [0.0]
-        statuses, orders, blanks = [], [], [shape.lacking]
-        for data, section, rule in zip(row, shape.sections, self._rules, strict=True):
-            whole = section.absent if data is None else data
-            if len(whole) < section.width:
-                return None
-            values = section.unpack(whole)
-            order, _, flags, nulls = values[:4]
-            texts = values[section.end] if section.end != NO_TEXTS else 0
-            if len(whole) != section.width + texts:
-                return None
-            event, created = _ORDER.unpack(order)
-            status = rule.code(event - _BIAS, created - _BIAS, flags & 1 == 1, at)
-            if status:
-                blanks.append(section.columns)
-            elif nulls != section.no_nulls:
-                blanks += null_columns(section, nulls)
-            statuses.append(status)
-            orders.append(order)
-            flat += values
-        matrix = self._packed(shape, flat, blanks)
-        return None if matrix is None else Taken(matrix, bytes(statuses), b"".join(orders))
-
-    def _packed(self, shape: _Shape, flat: Sequence[Any], blanks: Sequence[Columns]) -> Matrix | None:
-        """Unpacked values as one float32 row; None where one of them may not be carried exactly."""
-        buffer = bytearray(4 * self._width)
-        try:
-            self._pack_into(buffer, 0, *shape.pick(flat))
-        except OverflowError:
-            return None
-        row = np.frombuffer(buffer, _F4)
-        if not row.dot(row) < _EXACT_SQUARES:
-            return None
-        for columns in blanks:
-            if len(columns):
-                row[columns] = self._defaults[columns]
-        return row.reshape(1, -1)
-
-    def _many(self, rows: Sequence[Row], at: int) -> Taken | None:
-        """Rows of one shape together; of several, shape by shape."""
-        taken = self._of_one_shape(_forms(rows[0]), rows, at)
-        if taken is not None or len(rows) == 1:
-            return taken
-        groups: dict[Forms, list[int]] = {}
-        for index, row in enumerate(rows):
-            groups.setdefault(_forms(row), []).append(index)
-        matrix = np.empty((len(rows), self._width), _F4)
-        statuses = np.empty((len(rows), len(self.views)), np.uint8)
-        orders = np.empty((len(rows), len(self.views) * ORDER_WIDTH), np.uint8)
-        for forms, places in groups.items():
-            part = self._of_one_shape(forms, [rows[place] for place in places], at)
-            if part is None:
-                return None
-            matrix[places] = part.matrix
-            statuses[places] = np.frombuffer(part.statuses, np.uint8).reshape(len(places), -1)
-            orders[places] = np.frombuffer(part.orders, np.uint8).reshape(len(places), -1)
-        return Taken(matrix, statuses.tobytes(), orders.tobytes())
-
-    def _of_one_shape(self, forms: Forms, rows: Sequence[Row], at: int) -> Taken | None:
-        """None where a row is of another shape after all, or of none."""
-        shape = self._shape(forms)
-        joined = shape.records.join(rows) if shape is not None else None
-        if shape is None or joined is None:
-            return None
-        heads = shape.records.heads(joined, rows)
-        if heads is None:
-            return None
-        orders, event, created, deleted = shape.records.times(heads)
-        statuses = self._statuses(event, created, deleted, at)
-        matrix = shape.records.matrix(joined)
-        blank = shape.records.nulls(heads)
+        statuses = self._statuses(raw, at)
+        blank = raw.blank
         if statuses.any():
             hidden = np.pad(statuses != 0, ((0, 0), (0, 1)))[:, self._view_of]
             blank = hidden if blank is None else hidden | blank
+        matrix = np.ascontiguousarray(raw.values[:, : _F4.itemsize * self._width]).view(_F4)
         if blank is not None:
-            np.copyto(matrix, self._defaults, where=blank)
-        if len(shape.lacking):
-            matrix[:, shape.lacking] = self._defaults[shape.lacking]
-        return Taken(matrix, statuses.tobytes(), orders)
+            np.copyto(matrix, self._defaults, where=blank[:, : self._width])
+        if self._given:
+            self._fill(matrix, self._computed(raw, blank, request) if self._plan.transforms else {}, request)
+        return Taken(matrix, statuses.tobytes(), raw.orders.tobytes())
 
-    def _statuses(self, event: Micros, created: Micros, deleted: Flags, at: int) -> NDArray[np.uint8]:
-        moment = np.int64(at)
-        if self._alike:
-            return self._rules[0].status(event, created, deleted, moment)
-        columns = [
-            rule.status(event[:, place], created[:, place], deleted[:, place], moment)
-            for place, rule in enumerate(self._rules)
+    def _computed(
+        self, raw: Raw, blank: NDArray[np.bool_] | None, request: Mapping[str, Values]
+    ) -> dict[Source, Values]:
+        """The transforms' inputs and outputs."""
+        given: dict[Source, Values] = {}
+        if not self._inputs:  # a transform of nothing: how many rows there are is all that it is told
+            given[_NO_INPUT] = Values(raw.deleted, np.zeros(len(raw.deleted), bool))
+        for slot, (source, dtype) in enumerate(self._inputs, self._width):
+            if isinstance(source, Request):
+                given[source] = request[source.name]
+                continue
+            begin = self._slots.offsets[slot]
+            data = np.ascontiguousarray(raw.values[:, begin : begin + dtype.itemsize]).view(dtype)[:, 0]
+            given[source] = Values(data, np.ones(len(data), bool) if blank is None else ~blank[:, slot])
+        return self._assembler.complete(given)
+
+    def _fill(self, matrix: Matrix, computed: Mapping[Source, Values], request: Mapping[str, Values]) -> None:
+        """The columns of request inputs and of transforms' outputs."""
+        for index, column in self._given:
+            source = column.source
+            values = computed[source] if isinstance(source, Computed) else request[source.name]
+            matrix[:, index] = column_input(values, column.default)
+
+    def _statuses(self, raw: Raw, at: int) -> NDArray[np.uint8]:
+        event, created = raw.times()
+        moment, statuses = np.int64(at), np.empty(raw.deleted.shape, np.uint8)
+        for rule, places in self._rules:
+            statuses[:, places] = rule.status(event[:, places], created[:, places], raw.deleted[:, places], moment)
+        return statuses
+
+    def _mixed(self, rows: Sequence[Row]) -> Raw | None:
+        """Rows of any forms: those of the commonest form of each view together, the others by themselves."""
+        views = list(zip(*rows, strict=True))
+        forms = [[None if data is None else living(data[_FORM]) for data in column] for column in views]
+        common, others = [], []
+        for place, (column, known) in enumerate(zip(forms, self._sections, strict=True)):
+            counted = Counter(form for form in column if form is not None)
+            if not counted.keys() <= known.keys():
+                return None
+            common.append(counted.most_common(1)[0][0] if counted else next(reversed(known)))
+            others += [(place, form) for form in counted if form != common[-1]]
+        self._usual = self._shape(common)
+        usual = [
+            [data if form == most else None for data, form in zip(column, of, strict=True)]
+            for column, of, most in zip(views, forms, common, strict=True)
         ]
-        return np.stack(columns, axis=1)
+        raw = self._usual.read(list(zip(*usual, strict=True)))
+        if raw is not None and raw.blank is None:
+            raw = replace(raw, blank=np.zeros((len(rows), len(self._slots.dtypes)), bool))
+        for view, form in others:
+            places = [place for place, one in enumerate(forms[view]) if one == form]
+            part = self._part(view, form).read([(views[view][place],) for place in places])
+            if raw is None or part is None:
+                return None
+            raw.put(places, view, [slot for slots in self._wanted[view].values() for slot in slots], part, self._slots)
+        return raw
+
+    def _shape(self, forms: Sequence[bytes]) -> Records:
+        """The records of these forms, one a view; many shapes are forgotten when they are too many."""
+        key = tuple(forms)
+        if key not in self._shapes:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            sections = [known[form] for known, form in zip(self._sections, key, strict=True)]
+            self._shapes[key] = Records(sections, self._slots)
+        return self._shapes[key]
+
+    def _part(self, view: int, form: bytes) -> Records:
+        """The records of one view's rows alone."""
+        key = (view, form)
+        if key not in self._parts:
+            self._parts[key] = Records([self._sections[view][form]], self._slots)
+        return self._parts[key]
 
 
-def _forms(row: Row) -> Forms:
-    return tuple([None if data is None else data[_FORM] for data in row])
-
-
-def _alive(form: bytes) -> bytes:
-    """The form of a living row; one with flags that are not known stays as it is."""
-    return form[:_FLAGS] + bytes([FLAGS.get(flags, flags) for flags in form[_FLAGS:]])
-
-
-def _columns_of(assembler: Assembler, view: str) -> dict[Field, list[int]]:
-    """The columns that each wanted feature of a view fills."""
-    columns = assembler.plan.columns
-    return {
-        field: [index for index, column in enumerate(columns) if column.source == Feature(view, field.name)]
-        for field in assembler.wanted[view]
-    }
-
-
-def _compiled(sections: tuple[Section, ...], width: int) -> _Shape:
-    places, start = [0] * width, 1
-    for section in sections:
-        for one in section.held:
-            for column in one.columns.tolist():
-                places[column] = start + one.place
-        start += section.length
-    # itemgetter of a single place gives no tuple.
-    pick = itemgetter(*places) if width > 1 else itemgetter(slice(places[0], places[0] + 1))
-    lacking = np.concatenate([section.lacking for section in sections]) if sections else np.zeros(0, np.intp)
-    return _Shape(sections, pick, lacking, Records(sections, width))
+def _nothing(rows: int, slots: Slots) -> Raw:
+    """What rows of no view say."""
+    return Raw(np.zeros((rows, 0), np.uint8), np.zeros((rows, 0), bool), None, np.zeros((rows, slots.width), np.uint8))

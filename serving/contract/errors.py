@@ -18,11 +18,16 @@ Fields come first and the text is made from them; no error knows about HTTP or e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 
 class SkewlessError(Exception):
-    """Every error that this project raises on purpose; its text says what to do next."""
+    """Every error that this project raises on purpose; its text says what to do next.
+
+    `transient`: trying again may help, since something did not answer; else the same input fails the same way.
+    """
+
+    transient: ClassVar[bool] = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by fields, so that an error crosses a process whole."""

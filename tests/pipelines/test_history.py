@@ -15,13 +15,26 @@ from hypothesis import strategies as st
 
 from pipelines import history
 from pipelines.errors import SourceMissing, SpineMismatch
-from pipelines.history import TIMESTAMP, join, request_values, spine_times
+from pipelines.history import TIMESTAMP, Join, answers, join, request_values, spine_times
+from pipelines.join_memory import Bounds, bounds
+from pipelines.value_answers import answer
 from serving.contract.assembler import wanted_features
 from serving.contract.freshness import Status
 from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from serving.contract.types import value_type
 from tests import oracles
 from tests.oracles import Joined, Row, Spine, as_of, rule_of, view_status
-from tests.pipelines.worlds import expected, instants, source, sources, spine_table, stored, told, write
+from tests.pipelines.worlds import (
+    expected,
+    forget_empty_columns,
+    instants,
+    source,
+    sources,
+    spine_table,
+    stored,
+    told,
+    write,
+)
 from tests.strategies import MOMENTS, OLD_MOMENTS, UNIT, histories, plans, spines
 
 NOON = 1_380_628_800_000_000
@@ -49,21 +62,76 @@ def _of_nobody(draw, row: Row) -> Row:
     return Row(key, row.event, row.created, row.deleted, row.values, row.schema)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(worlds(), st.booleans(), st.integers(1, 3), st.booleans())
-def test_the_join_is_its_slow_definition(world, by_day, files, every_feature):
+@st.composite
+def layouts(draw) -> dict[str, object]:
+    """How a table lies on disk: days, files a day, row groups."""
+    return {
+        "by_day": draw(st.booleans()),
+        "files": draw(st.integers(1, 3)),
+        "row_group": draw(st.sampled_from([None, 1, 2])),
+    }
+
+
+@st.composite
+def tight(draw) -> Bounds:
+    """Bounds so narrow that every batch, fetch and block is cut."""
+    rows = st.integers(1, 4)
+    return Bounds(draw(st.integers(1, 3)), draw(rows), draw(rows), draw(rows), 1, 1)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), layouts(), st.booleans(), st.one_of(st.none(), tight()), st.booleans())
+def test_the_join_is_its_slow_definition(world, layout, every_feature, narrow, older):
     plan, past, spine = world
     wanted = {view.name: view.fields for view in plan.views} if every_feature else wanted_features(plan)
-    with tempfile.TemporaryDirectory() as folder, patch.object(history, "wanted_features", lambda _: wanted):
+    chosen = bounds if narrow is None else lambda *_: narrow
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(history, "wanted_features", lambda _: wanted),
+        patch.object(history, "bounds", chosen),
+    ):
         for view in stored(plan):
-            write(Path(folder), view, past[view.stored_as], by_day=by_day, files=files)
+            write(Path(folder), view, past[view.stored_as], **layout)
+            if older:
+                forget_empty_columns(Path(folder), view)
         found = join(plan, sources(Path(folder), plan), spine_table(plan, spine))
+        shown = answers(Join(plan, sources(Path(folder), plan), spine_table(plan, spine), statuses=False))
     joined = oracles.join(spine, past, plan)
     assert list(found) == [view.name for view in plan.views]
     for view in plan.views:
         assert told(found[view.name], wanted[view.name]) == expected(joined, view, wanted[view.name])
+        assert shown.waiting[view.name] == sum(waits(past[view.stored_as], row, view) for row in spine)
+        for place, field in enumerate(wanted[view.name]):
+            column = shown.columns[Feature(view.name, field.name)].combine_chunks()
+            same = answer(value_type(field.dtype), found[view.name].values(place))
+            assert pa.array(column).type == same.type
+            assert as_bytes(column) == as_bytes(same)
         for row in joined:
             event(row[view.name].status)
+
+
+def waits(past: list[Row], row: Spine, view: View) -> bool:
+    """Whether a spine row has no value of a view only because none was known yet, in words: by event time alone there
+    is a newer row within the ttl.
+    """
+    key = tuple(row.keys[join_key.name] for join_key in view.join_keys)
+    by_event = [one for one in past if one.key == key and None not in key and one.event <= row.at]
+    newest = max((one.event for one in by_event), default=None)
+    used = as_of(past, key, row.at, rule_of(view))
+    if view_status(used, row.at, rule_of(view)) == "PRESENT" or newest is None:
+        return False
+    fresh = not view.ttl_us or row.at - newest <= view.ttl_us
+    return fresh and (used is None or newest > used.event)
+
+
+def as_bytes(column: pa.Array) -> tuple[list[bool], list[object]]:
+    """Which values are null, and the bits of the others."""
+    if pa.types.is_floating(column.type):
+        integer = pa.int32() if column.type == pa.float32() else pa.int64()
+        column = column.view(integer)
+    if pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type):
+        return column.is_valid().to_pylist(), [as_bytes(one.values) if one.is_valid else None for one in column]
+    return column.is_valid().to_pylist(), column.to_pylist()
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))

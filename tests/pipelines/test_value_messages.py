@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from pipelines.column_types import holds_value, natural
 from pipelines.errors import SourceMismatch
 from pipelines.offline import feature
+from pipelines.packable import packable
 from pipelines.value_answers import answer
-from pipelines.value_messages import FIELDS, message, messages, normalized, packable, plain, serialized
+from pipelines.value_messages import FIELDS, message, messages, normalized, plain, serialized
 from serving.contract.row import Values, column_values
 from serving.contract.types import ValueType, value_type
 from tests.strategies import FLOAT32_BITS, FLOAT64_BITS

@@ -61,8 +61,12 @@ def instants(micros: Sequence[int]) -> pa.Array:
     return pa.array(np.array(micros, np.int64)).cast(US)
 
 
-def write(data: Path, view: View, rows: Sequence[Row], *, by_day: bool = True, files: int = 1) -> None:
-    """Add rows to a view's table, dealt out to some files a day; where there are none, a file without rows."""
+def write(
+    data: Path, view: View, rows: Sequence[Row], *, by_day: bool = True, files: int = 1, row_group: int | None = None
+) -> None:
+    """Add rows to a view's table, dealt out to some files a day and there to row groups of `row_group` rows; where
+    there are none, a file without rows.
+    """
     folder = data / view.stored_as
     dealt: dict[Path, list[Row]] = defaultdict(list)
     for number, row in enumerate(rows):
@@ -72,7 +76,15 @@ def write(data: Path, view: View, rows: Sequence[Row], *, by_day: bool = True, f
         dealt[folder / "none"] = []
     for place, some in dealt.items():
         place.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table(view, some), place.with_name(f"part-{next(_part)}.parquet"))
+        pq.write_table(table(view, some), place.with_name(f"part-{next(_part)}.parquet"), row_group_size=row_group)
+
+
+def forget_empty_columns(data: Path, view: View) -> None:
+    """Make all files but the newest those of an older definition: features of which they hold nothing are not there."""
+    for file in source(data, view).files()[:-1]:
+        held = pq.read_table(file)
+        empty = [f.name for f in view.fields if held.column(f.name).null_count == len(held)]
+        pq.write_table(held.drop_columns(empty), file)
 
 
 def spine_table(plan: Plan, spine: Sequence[Spine]) -> pa.Table:

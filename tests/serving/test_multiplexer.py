@@ -45,7 +45,7 @@ def test_many_ask_at_once_and_each_gets_its_own(redis_url: str):
             client.hset(f"k{i}", "x", str(i))
 
     async def ask() -> None:
-        store = Store(redis_url, timeout_s=5, connections=1)
+        store = Store(redis_url, timeout_s=5)
         lookups = [[Lookup(b"k%d" % ((i + j) % 200), (b"x",)) for j in range(i % 7 + 1)] for i in range(200)]
         found = await asyncio.gather(*[store.read(some) for some in lookups])
         for i, replies in enumerate(found):
@@ -63,7 +63,7 @@ def test_an_error_of_one_key_is_the_error_of_its_request_only(redis_url: str):
         client.hset("hash", "x", "1")
 
     async def ask() -> None:
-        store = Store(redis_url, timeout_s=5, connections=1)
+        store = Store(redis_url, timeout_s=5)
         good, bad = [Lookup(b"hash", (b"x",))], [Lookup(b"hash", (b"x",)), Lookup(b"text", (b"x",))]
         found = await asyncio.gather(*[store.read(bad if i % 2 else good) for i in range(20)], return_exceptions=True)
         assert all(isinstance(one, CorruptRow) if i % 2 else one == [[b"1"]] for i, one in enumerate(found))
@@ -79,7 +79,7 @@ def test_another_error_names_view_and_entity():
 
     async def ask() -> None:
         async with listening(busy) as url:
-            store = Store(url, timeout_s=5, connections=1)
+            store = Store(url, timeout_s=5)
             with pytest.raises(StoreUnavailable, match=r"feature view 'v' of entity 6b: LOADING;"):
                 await store.read([Lookup(b"k", (b"v",))])
             await store.close()
@@ -172,7 +172,7 @@ def test_a_password_and_a_database(tmp_path):
             third.hset("k", "x", "3")
 
         async def read(url: str) -> object:
-            store = Store(url, timeout_s=2, connections=1)
+            store = Store(url, timeout_s=2)
             try:
                 return await store.read([Lookup(b"k", (b"x",))])
             finally:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from serving.contract.instants import to_micros
+from tests.bench.machine import machine, said
 from tests.bench.online.contenders import ROOT
 from tests.bench.online.load import demand_tools, k6_path, wrk_path
 from tests.bench.online.report import Results, markdown, paste
@@ -66,10 +65,10 @@ def _command(quick: bool) -> str:
 
 def _place() -> Results:
     """Machine and versions, as the operating system and the tools tell them."""
-    told = _said([wrk_path() or "wrk", "--version"]).split()
-    tools = {"wrk": told[1].removeprefix("debian/"), "k6": _said([k6_path() or "k6", "version"]).split()[1].lstrip("v")}
+    told = said([wrk_path() or "wrk", "--version"]).split()
+    tools = {"wrk": told[1].removeprefix("debian/"), "k6": said([k6_path() or "k6", "version"]).split()[1].lstrip("v")}
     return {
-        "commit": _said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]).strip(),
+        "commit": said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]).strip(),
         "machine": machine(),
         "versions": {
             "python": platform.python_version(),
@@ -78,28 +77,6 @@ def _place() -> Results:
             **tools,
         },
     }
-
-
-def machine() -> Results:
-    """What it runs on, as the operating system tells."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": _cpu(), "cores": cores, "system": platform.platform()}
-
-
-def _cpu() -> str:
-    """The processor's name and, since virtual machines hide it, its family and model."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    name = known.get("model name", platform.machine())
-    return f"{name} (family {known['cpu family']}, model {known['model']})" if "cpu family" in known else name
-
-
-def _said(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout or done.stderr
 
 
 if __name__ == "__main__":

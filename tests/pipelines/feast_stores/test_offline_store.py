@@ -15,7 +15,7 @@ from feast.errors import (
 )
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
-from pipelines.errors import SpineMismatch
+from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.feast_stores.errors import Unsupported
 from tests.pipelines.feast_stores.conftest import DAY, HOUR, NOW, Project, times
 
@@ -114,6 +114,46 @@ def test_what_feasts_own_file_store_gets_wrong(project):
     assert ours["gate"].tolist() == [pd.NA, BIG, pd.NA, pd.NA, BIG]
     assert sorted(theirs["tailnum"]) == ["?", "N1"]
     assert str(theirs["gate"].dtype) == "float64"
+
+
+def test_views_of_different_keys_keep_every_row(project):
+    """Feast's file store takes rows of the same keys and time for one, however many views and labels they have."""
+    told(project, tailnum=["N1", "N2"], fuel=pa.array([1, 2], pa.float32()), event_timestamp=times(-HOUR, -HOUR))
+    legs = {"carrier": ["AA", "DL"], "number": [1, 2], "min": [10.0, 20.0], "stops": pa.array([1, 2], pa.int32())}
+    project.write("legs", **legs, last=times(-HOUR, -HOUR), digest=[b"1", b"2"], event_timestamp=times(-HOUR, -HOUR))
+    rows = [("N1", "AA", 1), ("N1", "DL", 2), ("N1", "AA", 1), ("N2", "AA", 2), ("N2", None, 2)]
+    frame = pd.DataFrame(rows, columns=["tailnum", "carrier", "number"]).assign(event_timestamp=NOW, label=range(5))
+    found = project.store().get_historical_features(frame, ["told:fuel", "legs:minutes"]).to_df()
+    assert found["label"].tolist() == list(range(5))
+    assert found["fuel"].tolist() == [1, 1, 1, 2, 2]
+    assert found["minutes"].fillna(0).tolist() == [10, 20, 10, 0, 0]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_times_of_any_unit_and_zone(project, unit, zone):
+    """pandas writes nanoseconds, on which Feast's DuckDB store cannot materialize. Naive times are UTC."""
+    second = NOW.replace(microsecond=0)
+    naive = pd.Series([second - HOUR, second]).dt.tz_localize(None)
+    column = pa.array(naive.astype(f"datetime64[{unit}]"), pa.timestamp(unit))
+    column = pa.compute.assume_timezone(column, "UTC").cast(pa.timestamp(unit, zone)) if zone else column
+    told(project, tailnum=["N1", "N1"], fuel=pa.array([1, 2], pa.float32()), event_timestamp=column)
+    moments = [second - HOUR - timedelta(microseconds=1), second - HOUR, second - timedelta(microseconds=1), second]
+    assert fuel(project, pd.DataFrame({"tailnum": "N1", "event_timestamp": moments})) == [None, 1, 1, 2]
+    project.store().materialize(second - DAY, second, ["told"])
+    read = project.store().get_online_features(["told:fuel"], [{"tailnum": "N1"}]).to_dict()
+    assert read["fuel"] == [2]
+
+
+@pytest.mark.parametrize("column", [["yesterday"], [NOW.date()], [1.5]])
+@pytest.mark.parametrize("name", ["event_timestamp", "created_timestamp"])
+def test_dates_and_texts_are_no_times(project, column, name):
+    told(
+        project,
+        **{"tailnum": ["N1"], "fuel": pa.array([1], pa.float32()), "event_timestamp": times(-HOUR), name: column},
+    )
+    with pytest.raises(SourceMismatch, match=f"'{name}' of its source is .*; it must be a timestamp"):
+        fuel(project, pd.DataFrame({"tailnum": ["N1"], "event_timestamp": [NOW]}))
 
 
 def test_entity_frames_of_every_kind(project):

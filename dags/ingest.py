@@ -1,0 +1,47 @@
+"""Ingest: the raw data of one partition into the offline store, by day or by hour (UTC).
+
+Two DAGs, of which one usually runs live: by hour for freshness; by day suits backfills of long ranges.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import CronPartitionTimetable, dag, task
+
+from dags.assets import OFFLINE
+from dags.terms import windowed
+
+
+@task(outlets=[OFFLINE])
+def ingest() -> dict[str, int]:
+    """Write the partition's rows of every table; rows and changed files by table are in the return value."""
+    from airflow.sdk import get_current_context
+
+    from dags.connections import workspace
+    from dags.lineage import wrote_tables
+    from dags.window import window_of
+    from pipelines import ingest as verb
+    from pipelines.gates import Gates
+
+    work, (first, last) = workspace(), window_of(get_current_context()).days
+    data = work.folders.data
+    done = verb.run(data, first, last, checks=Gates.of(work).doors(data))
+    wrote_tables(done.data / table.table for table in done.tables)
+    return {table.table: table.rows for table in done.tables}
+
+
+def _timetable(every: str, span: str, cron: str, key: str) -> None:
+    @dag(
+        **windowed(minutes=60, dag=f"skewless_ingest_{every}"),
+        description=f"Raw data of the last full {span} into the offline store.",
+        schedule=CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, key_format=key),
+        tags=["skewless", "offline"],
+        doc_md=__doc__,
+    )
+    def timetable() -> None:
+        ingest()
+
+    timetable()
+
+
+_timetable("daily", "day", "0 0 * * *", "%Y-%m-%d")
+_timetable("hourly", "hour", "0 * * * *", "%Y-%m-%dT%H")

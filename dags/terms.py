@@ -1,0 +1,119 @@
+"""The terms that every DAG runs under: its owner, which failures are tried again, when it is late, and who is told.
+
+How long a task waits before it is tried again is Airflow's `[core] default_task_retry_delay`, doubled each time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, RetryDecision, RetryPolicy, SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+ALERTS = "skewless_alerts"
+"""A connection of type http; where there is one, failures are posted to it as JSON with a `text`."""
+
+ONLINE_POOL = "skewless_online_store"
+"""How many tasks may write to the online store at once."""
+
+_ALERT_SECONDS = 10.0
+
+
+class RefusalsFail(RetryPolicy):
+    """What was refused will be refused again, so it fails at once and says why; all else (a store that does not answer,
+    a lost connection, a killed process) is tried again.
+    """
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - Airflow's own signature
+        max_tries: int,  # noqa: ARG002
+        context: Any = None,  # noqa: ANN401, ARG002
+    ) -> RetryDecision:
+        from serving.contract.errors import SkewlessError
+
+        if isinstance(exception, SkewlessError) and not exception.transient:
+            return RetryDecision.fail(f"{type(exception).__name__}: {exception}")
+        return RetryDecision.default()
+
+
+def tell(context: Mapping[str, Any]) -> None:
+    """Say what failed, for which view and window, and what mends it: in the task's log, and to `skewless_alerts`."""
+    _send(_failure(context))
+
+
+def late(dag: str, minutes: int, context: Mapping[str, Any] | None = None) -> None:
+    """Say that a run of `dag` has not ended `minutes` after it was queued."""
+    run = ((context or {}).get("dag_run") or {}).get("dag_run_id", "")
+    _send(
+        f"{dag}: run {run} is late, it has not ended {minutes} minutes after it was queued; look at it in the UI's grid"
+    )
+
+
+def terms(minutes: int, dag: str) -> dict[str, Any]:
+    """Arguments of a DAG whose runs come one at a time and should end within `minutes` of being queued."""
+    deadline = DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=minutes),
+        callback=SyncCallback(late, kwargs={"dag": dag, "minutes": minutes}),
+    )
+    return {
+        "dag_id": dag,
+        "catchup": False,
+        "max_active_runs": 1,
+        "deadline": deadline,
+        "default_args": {
+            "owner": "skewless",
+            "retries": 4,
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": timedelta(minutes=30),
+            "retry_policy": RefusalsFail(),
+            "execution_timeout": timedelta(minutes=minutes),
+            "on_failure_callback": tell,
+        },
+    }
+
+
+def windowed(minutes: int, dag: str) -> dict[str, Any]:
+    """The same for a DAG whose runs are for a window, which whoever triggers one by hand may name."""
+    told = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key says it."
+    asked = {
+        name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {told}")
+        for name in ("start", "end")
+    }
+    return terms(minutes, dag) | {"params": asked}
+
+
+def _failure(context: Mapping[str, Any]) -> str:
+    from dags.window import NoWindow, window_of
+
+    instance = context["task_instance"]
+    try:
+        window = f" for {window_of(context)}"
+    except NoWindow:
+        window = ""
+    view = f" of view {instance.rendered_map_index}" if getattr(instance, "rendered_map_index", None) else ""
+    why = context.get("exception") or "its process ended"
+    return f"{instance.dag_id}: {instance.task_id}{view}{window} failed: {why}"
+
+
+def _send(text: str) -> None:
+    import httpx
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from dags.connections import web_url
+
+    log = logging.getLogger(__name__)
+    log.error(text)
+    try:
+        to = web_url(Connection.get(ALERTS))
+        httpx.post(to, json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
+    except AirflowNotFoundException:
+        return
+    except httpx.HTTPError as error:
+        log.warning("the alert was not delivered: %s", error)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dags
+from dags.stack import Stack
+
+FOLDER = Path(dags.__file__).parent
+
+
+@pytest.fixture(scope="session")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Airflow's folder with its database migrated, once; copy it before writing to it."""
+    home = tmp_path_factory.mktemp("airflow")
+    Stack(home).prepare()
+    return home
+
+
+@pytest.fixture(scope="session")
+def facts(airflow_home: Path) -> dict[str, Any]:
+    """What Airflow makes of the DAG files, in a process of its own: Airflow takes over logging and more."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.dags.facts", str(FOLDER)]
+    root, environment = FOLDER.parent, Stack(airflow_home).environment
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    told = [line for line in done.stdout.splitlines() if line.startswith("facts:")]
+    assert told, done.stderr
+    return json.loads(told[0].removeprefix("facts:"))

@@ -1,0 +1,61 @@
+"""A project of real flights for the DAGs, and what the verbs leave there when they are run by hand."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+import feature_repo
+from pipelines import apply, ingest, materialize
+from pipelines.settings import Settings
+from pipelines.workspace import Workspace
+
+REPO = Path(feature_repo.__file__).parent
+VIEWS = ("aircraft_static", "origin_departures", "origin_weather", "route")
+SERVICES = "\n".join(
+    [
+        "from feast import FeatureService",
+        *(f"from {view} import {view}" for view in VIEWS),
+        f"small = FeatureService(name='small', features=[{', '.join(VIEWS)}])",
+    ]
+)
+FIRST, LAST = date(2013, 2, 5), date(2013, 2, 7)
+END = datetime(2026, 1, 1, tzinfo=UTC)
+"""After everything: an unpaused DAG also runs the day before today."""
+
+
+def definitions(folder: Path) -> Path:
+    """Some of the feature repository's views: each task is a process of its own."""
+    folder.mkdir()
+    for name in ("feature_store.yaml", "entities.py", "sources.py", *(f"{view}.py" for view in VIEWS)):
+        shutil.copy(REPO / name, folder)
+    (folder / "services.py").write_text(SERVICES)
+    return folder
+
+
+def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, redis_url: str, last: date = LAST) -> Workspace:
+    """The verbs, over all days before `last` at once."""
+    monkeypatch.setenv("SKEWLESS_STATE", str(folder))
+    monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
+    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(definitions(folder.parent / "feature_repo")))
+    apply.run(folder.parent / "feature_repo")
+    work = Workspace(Settings.read())
+    ingest.run(work.folders.data, FIRST, last)
+    windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
+    materialize.run(windows, work.online, work.state, work.project, clock=lambda: END)
+    return work
+
+
+def parquet(data: Path) -> dict[str, bytes]:
+    """Every file of the offline store."""
+    return {str(file.relative_to(data)): file.read_bytes() for file in sorted(data.rglob("*.parquet"))}
+
+
+def online(redis_url: str) -> dict[bytes, dict[bytes, bytes]]:
+    """Everything in the online store."""
+    with Redis.from_url(redis_url) as client:
+        return {key: client.hgetall(key) for key in client.scan_iter(count=1000)}

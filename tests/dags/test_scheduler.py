@@ -1,0 +1,96 @@
+"""A real scheduler, api-server and dag-processor drive the chain over real flights, through a failed task, a killed
+worker and a killed scheduler; afterwards both stores are what the verbs leave when they are run by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from dags.stack import Stack, running
+from pipelines import apply
+from pipelines.valkey_process import free_port
+from tests.dags import flights
+from tests.dags.airflow import QUICK, Airflow
+
+DAGS = ("skewless_ingest_daily", "skewless_materialize", "skewless_audit")
+PARTITIONS = {"2013-02-05", "2013-02-06"}
+BACKFILL = ("--dag-id", DAGS[0], "--from-date", "2013-02-05", "--to-date", "2013-02-06")
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
+
+
+@pytest.mark.timeout(600)
+def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
+    airflow_home: Path, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = flights.by_hand(monkeypatch, tmp_path / "hand", redis_url + "?db=1")
+    scheduled = tmp_path / "airflow"
+    scheduled.mkdir()
+    shutil.copy(tmp_path / "hand" / "registry.db", scheduled)
+    monkeypatch.setenv("SKEWLESS_STATE", str(scheduled))
+    monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
+    broken = scheduled / "data" / "route" / "broken.parquet"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"no Parquet")
+    home = scheduled / "stack"
+    shutil.copytree(airflow_home, home)
+    with running(Stack(home, free_port(), QUICK)) as stack, closing(Airflow(stack)) as airflow:
+        airflow.await_dags(DAGS, 120)
+        airflow.unpause(*DAGS)
+        stack.airflow("backfill", "create", *BACKFILL)
+        _kill_a_running(airflow, "ingest")
+        airflow.until(lambda: airflow.tasks(DAGS[1], "up_for_retry"), 240, "the broken table's task to be tried again")
+        broken.unlink()
+        _kill_a_running(airflow, "materialize")
+        stack.kill(stack.parts.pop("scheduler"))
+        stack.launch("scheduler")
+        for dag in DAGS:
+            airflow.until(lambda dag=dag: _done(airflow.runs(dag)), 400, f"the runs of {dag}")
+    assert flights.parquet(scheduled / "data") == flights.parquet(expected.folders.data)
+    assert flights.online(redis_url) == flights.online(redis_url + "?db=1")
+
+
+@pytest.mark.timeout(600)
+def test_on_postgresql_a_partition_triggered_by_hand_drives_the_chain(
+    tmp_path: Path, redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = flights.by_hand(monkeypatch, tmp_path / "hand", redis_url + "?db=1", last=date(2013, 2, 6))
+    scheduled = tmp_path / "airflow"
+    monkeypatch.setenv("SKEWLESS_STATE", str(scheduled))
+    monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
+    monkeypatch.setenv("SKEWLESS_REGISTRY_URL", postgres_url)
+    monkeypatch.setenv("SKEWLESS_STATE_URL", postgres_url)
+    apply.run(tmp_path / "feature_repo")
+    database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
+    settings = {f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN{kind}": database for kind in ("", "_ASYNC")}
+    stack = Stack(scheduled / "stack", free_port(), QUICK | settings)
+    stack.prepare()
+    with running(stack), closing(Airflow(stack)) as airflow:
+        airflow.await_dags(DAGS, 120)
+        airflow.unpause(*DAGS)
+        airflow.trigger(DAGS[0], "2013-02-05")
+        for dag in DAGS:
+            airflow.until(lambda dag=dag: airflow.runs(dag) == {"2013-02-05": "success"}, 240, f"the run of {dag}")
+        assert {task["try_number"] for task in airflow.tasks(state="success")} == {1}
+    assert flights.parquet(scheduled / "data") == flights.parquet(expected.folders.data)
+    assert flights.online(redis_url) == flights.online(redis_url + "?db=1")
+
+
+def _done(runs: dict[str, str]) -> bool:
+    """Of the backfill, and of the day before today, which runs because the DAG was unpaused."""
+    assert "failed" not in runs.values()
+    return runs.keys() > PARTITIONS and set(runs.values()) == {"success"}
+
+
+def _kill_a_running(airflow: Airflow, task: str) -> None:
+    """SIGKILL the process of a running task."""
+    (victim, *_) = airflow.until(
+        lambda: [t for t in airflow.tasks(state="running") if t["task_id"] == task and t["pid"]], 240, f"{task} to run"
+    )
+    os.kill(victim["pid"], signal.SIGKILL)

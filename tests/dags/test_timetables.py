@@ -1,0 +1,116 @@
+"""Every DAG file is a timetable: short, quick to read, and with an owner who hears of failures."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dags
+
+FOLDER = Path(dags.__file__).parent
+LINES = 60
+PARSE_SECONDS = 1.0
+IGNORED = {line for line in (FOLDER / ".airflowignore").read_text().splitlines() if not line.startswith("#")}
+TIMETABLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in IGNORED)
+RUN_AT_PARSE = [*TIMETABLES, *(FOLDER / name for name in ("__init__.py", "assets.py", "terms.py"))]
+DAGS = {"skewless_audit", "skewless_compact", "skewless_ingest_daily", "skewless_ingest_hourly", "skewless_materialize"}
+ASSETS = {"skewless_offline_store", "skewless_online_store"}
+
+
+def tasks(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, dag in facts["dags"].items():
+        for task, told in dag["tasks"].items():
+            yield f"{name}.{task}", told
+
+
+@pytest.mark.parametrize("file", TIMETABLES, ids=lambda file: file.name)
+def test_a_timetable_is_short(file: Path):
+    assert len(file.read_text().splitlines()) <= LINES
+
+
+@pytest.mark.parametrize("file", RUN_AT_PARSE, ids=lambda file: file.name)
+def test_what_is_read_at_parse_imports_airflow_and_the_standard_library_alone(file: Path):
+    roots = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            roots.add(str(node.module).partition(".")[0])
+            if node.module and node.module.startswith("dags."):
+                assert FOLDER / f"{node.module.removeprefix('dags.')}.py" in RUN_AT_PARSE
+    assert roots <= sys.stdlib_module_names | {"airflow", "dags"}
+
+
+def test_reading_them_is_quick_and_loads_nothing_heavy(facts: dict[str, Any]):
+    assert facts["errors"] == {}
+    assert facts["seconds"] < PARSE_SECONDS
+    ours = {"dags", "airflow", *(name for name in facts["imported"] if name.startswith("unusual_prefix"))}
+    heavy = {"feast", "pandas", "numpy", "pyarrow", "redis", "sqlalchemy", "pipelines", "serving", "feature_repo"}
+    assert not heavy & (set(facts["imported"]) - ours)
+
+
+def test_the_dags_are_these(facts: dict[str, Any]):
+    assert facts["dags"].keys() == DAGS
+
+
+def test_every_dag_says_what_it_is_and_when_it_is_late(facts: dict[str, Any]):
+    for name, dag in facts["dags"].items():
+        assert dag["owner"] == "skewless", name
+        assert dag["description"].endswith("."), name
+        assert dag["doc"], name
+        assert "skewless" in dag["tags"], name
+        assert dag["late"], name
+        assert not dag["catchup"], name
+
+
+def test_runs_of_a_dag_that_writes_come_one_at_a_time(facts: dict[str, Any]):
+    assert {dag["runs_at_once"] for dag in facts["dags"].values()} == {1}
+
+
+def test_every_task_is_tried_again_only_where_that_helps_and_somebody_hears_of_it(facts: dict[str, Any]):
+    for name, task in tasks(facts):
+        assert task["retries"] >= 3, name
+        assert task["backoff"] > 1, name
+        assert task["policy"] == "RefusalsFail", name
+        assert 0 < task["timeout"] <= 3600, name
+        assert task["alerted"] == ["tell"], name
+
+
+def test_mapped_tasks_have_readable_names(facts: dict[str, Any]):
+    mapped = {name: task["map_index_template"] for name, task in tasks(facts) if task["mapped"]}
+    assert "skewless_materialize.materialize" in mapped
+    assert all(mapped.values()), mapped
+
+
+def test_downstream_is_scheduled_by_the_assets_of_upstream(facts: dict[str, Any]):
+    made = {outlet for _, task in tasks(facts) for outlet in task["outlets"]}
+    waited = {dag["waits_for"] for dag in facts["dags"].values() if dag["waits_for"]}
+    assert made == ASSETS
+    assert waited <= made
+    schedules = {name: dag["schedule"] for name, dag in facts["dags"].items()}
+    assert schedules["skewless_ingest_daily"] == schedules["skewless_ingest_hourly"] == "CronPartitionTimetable"
+    assert schedules["skewless_materialize"] == schedules["skewless_audit"] == "PartitionedAssetTimetable"
+
+
+def test_an_asset_is_told_of_by_the_last_task_alone(facts: dict[str, Any]):
+    for name, dag in facts["dags"].items():
+        upstream = {before for task in dag["tasks"].values() for before in task["upstream"]}
+        assert not [task for task, told in dag["tasks"].items() if told["outlets"] and task in upstream], name
+
+
+def test_writes_to_the_online_store_share_a_pool(facts: dict[str, Any]):
+    assert facts["dags"]["skewless_materialize"]["tasks"]["materialize"]["pool"] == "skewless_online_store"
+
+
+def test_a_task_that_writes_a_view_does_not_wait_for_feast_to_be_imported():
+    """It takes seconds, and there is a task for each view and partition."""
+    imported = "import sys, pipelines.materialize, pipelines.embedded; sys.exit('feast' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-W", "ignore", "-c", imported], cwd=FOLDER.parent, check=False).returncode == 0
+    )

@@ -1,0 +1,63 @@
+"""A join keeps to its budget: in a process that has no more, on a table and a spine that are far larger."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.history import TIMESTAMP
+from pipelines.join_memory import LEAST_BYTES, bounds, row_bytes
+from serving.contract.plan import Field
+from tests.pipelines import large
+
+MIB = 1 << 20
+ROOT = Path(__file__).parents[2]
+ROWS, SPINE_ROWS = 3_000_000, 1_000_000
+
+
+def test_a_larger_budget_reads_and_answers_more_at_once():
+    small, large_one = (bounds(budget, [large.FIELDS], 2) for budget in (LEAST_BYTES, 1 << 30))
+    assert small.rows_a_block < large_one.rows_a_block
+    assert small.rows_a_batch < large_one.rows_a_batch
+    for budget, found in ((LEAST_BYTES, small), (1 << 30, large_one)):
+        assert found.expected_bytes(10**9) <= budget
+    assert bounds(1, [large.FIELDS], 2) == small, "no join works in less"
+
+
+def test_texts_count_as_texts():
+    assert row_bytes([Field("a", "Float32"), Field("b", "String")]) == 5 + 64
+
+
+def _environment() -> dict[str, str]:
+    """With one arena: glibc's others reserve address space for each thread."""
+    return os.environ | {"MALLOC_ARENA_MAX": "1"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited by Linux alone")
+def test_a_process_with_little_memory_joins_a_table_that_is_larger(tmp_path: Path):
+    size = large.write_table(tmp_path, ROWS, files=3)
+    large.write_spine(tmp_path / "spine.parquet", SPINE_ROWS, ROWS)
+    budget = 96 * MIB
+    room = 192 * MIB
+    assert size > 1.4 * room, "the table alone would not fit"
+    command = [sys.executable, "-m", "tests.pipelines.limited_join", str(room), str(budget)]
+    command += [str(tmp_path), str(tmp_path / "set"), str(tmp_path / "spine.parquet")]
+    done = subprocess.run(
+        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == SPINE_ROWS
+    joined = pq.read_table(tmp_path / "set" / "data.parquet")
+    times = joined.column(TIMESTAMP).cast(pa.int64()).to_numpy()
+    assert (np.diff(times) >= 0).all()
+    number = large.expected(times, joined.column("id").to_numpy())
+    for place, field in enumerate(large.FIELDS):
+        found = joined.column(f"large__{field.name}").to_numpy()
+        np.testing.assert_array_equal(found, np.where(number < 0, np.nan, number * 16.0 + place))
