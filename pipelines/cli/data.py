@@ -115,8 +115,8 @@ def materialize(
         overlap=work.settings.late_events,
     )
     if dry_run:
-        for window in windows:
-            console.print(f"{window}: {window.arrivals()}")
+        for window, news in ((window, window.arrivals()) for window in windows):
+            console.print(f"{window}: {news.rows:,} rows in {len(news.pieces):,} files to look at")
         return
     with step("materialize") as shown:
         check = verb.unchecked if unchecked else Gates.of(work).window(console.print)
@@ -124,6 +124,28 @@ def materialize(
         written = sum(counts.written for counts in done.values())
         waiting = sum(counts.held_back for counts in done.values())
         shown.result = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
+
+
+@verbs.command()
+def quality(
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    at: Annotated[str | None, typer.Option(help="Judge freshness as of this time. Default: now.")] = None,
+) -> None:
+    """Check what the feature tables hold against the expectations; exit status 1 where they are not met."""
+    from pipelines.console import console, step
+    from pipelines.gates import Gates
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    gates = Gates.of(Workspace(Settings.read()), view or ())
+    with step("quality") as shown:
+        found = {name: gate.stored(instant(at) if at else now()) for name, gate in gates.by_view.items()}
+        wrong = sum(map(len, found.values()))
+        shown.result = f"{wrong} expectations not met in {len(found)} feature views"
+    for name, breaches in found.items():
+        for breach in breaches:
+            console.print(f"{name}: {breach}")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @verbs.command()
@@ -175,25 +197,3 @@ def expire(
             views, work.online, work.state, work.project, end=instant(end) if end else None, report=shown.at
         )
         shown.result = f"{sum(done.values()):,} rows removed from {len(done)} views"
-
-
-@verbs.command()
-def quality(
-    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
-    at: Annotated[str | None, typer.Option(help="Judge freshness as of this time. Default: now.")] = None,
-) -> None:
-    """Check what the feature tables hold against the expectations; exit status 1 where they are not met."""
-    from pipelines.console import console, step
-    from pipelines.gates import Gates
-    from pipelines.settings import Settings
-    from pipelines.workspace import Workspace
-
-    gates = Gates.of(Workspace(Settings.read()), view or ())
-    with step("quality") as shown:
-        found = {name: gate.stored(instant(at) if at else now()) for name, gate in gates.by_view.items()}
-        wrong = sum(map(len, found.values()))
-        shown.result = f"{wrong} expectations not met in {len(found)} feature views"
-    for name, breaches in found.items():
-        for breach in breaches:
-            console.print(f"{name}: {breach}")
-    raise typer.Exit(1 if wrong else 0)

@@ -16,10 +16,10 @@ from typing import Any
 from pipelines import embedded
 from pipelines.embedded import FREE_PORT
 from serving.contract.folders import Folders
+from tests.bench.machine import machine
 from tests.bench.materialize import table
 from tests.bench.materialize.contenders import FEAST, FLOOR, OURS
 from tests.bench.materialize.report import Results, markdown, paste
-from tests.bench.online.__main__ import machine
 from tests.bench.online.contenders import ROOT
 
 RESULTS = ROOT / "tests" / "bench" / "results" / "materialize.json"
