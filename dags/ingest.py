@@ -16,13 +16,15 @@ def ingest() -> dict[str, int]:
     """Write the partition's rows of every table; rows and changed files by table are in the return value."""
     from airflow.sdk import get_current_context
 
-    from dags.connections import settings
+    from dags.connections import workspace
     from dags.lineage import wrote_tables
     from dags.window import window_of
     from pipelines import ingest as verb
+    from pipelines.gates import Gates
 
-    first, last = window_of(get_current_context()).days
-    done = verb.run(settings().folders.data, first, last)
+    work, (first, last) = workspace(), window_of(get_current_context()).days
+    data = work.folders.data
+    done = verb.run(data, first, last, checks=Gates.of(work).doors(data))
     wrote_tables(done.data / table.table for table in done.tables)
     return {table.table: table.rows for table in done.tables}
 

@@ -15,10 +15,25 @@ aircraft_movements = FeatureView(
     entities=[aircraft],
     ttl=timedelta(days=14),
     schema=[
-        Field(name="last_arr_delay", dtype=Float32, description="Arrival delay in minutes of its last flight."),
-        Field(name="last_dep_delay", dtype=Float32, description="Departure delay in minutes of its last flight."),
+        Field(
+            name="last_arr_delay",
+            dtype=Float32,
+            tags={"expect_range": "-180..2880"},
+            description="Arrival delay in minutes of its last flight.",
+        ),
+        Field(
+            name="last_dep_delay",
+            dtype=Float32,
+            tags={"expect_range": "-180..2880", "expect_null_share": "0%"},
+            description="Departure delay in minutes of its last flight.",
+        ),
         Field(name="last_arrival_unix", dtype=Int64, description="Its last arrival, seconds since 1970 UTC."),
-        Field(name="last_departure_unix", dtype=Int64, description="Its last departure, seconds since 1970 UTC."),
+        Field(
+            name="last_departure_unix",
+            dtype=Int64,
+            tags={"expect_null_share": "0%"},
+            description="Its last departure, seconds since 1970 UTC.",
+        ),
     ],
     source=aircraft_movements_table,
     description=(
@@ -26,7 +41,12 @@ aircraft_movements = FeatureView(
         "After two weeks without either it says nothing of the next flight."
     ),
     owner=OWNER,
-    tags={"domain": "aircraft", "events": "movements"},
+    tags={
+        "domain": "aircraft",
+        "events": "movements",
+        "expect_unique": "true",
+        "expect_rows_per_day": "200..10000",
+    },
 )
 
 

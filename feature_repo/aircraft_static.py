@@ -15,12 +15,17 @@ aircraft_static = FeatureView(
         Field(
             name="plane_age",
             dtype=Int64,
+            tags={"expect_range": "0..100", "expect_null_share": "10%"},
             description="Years from its building to 2013; null where the register has no year.",
         ),
-        Field(name="seats", dtype=Int64, description="Number of seats."),
+        Field(name="seats", dtype=Int64, tags={"expect_range": "1..900"}, description="Number of seats."),
     ],
     source=aircraft_static_table,
     description=("What an aircraft was built as: the register as of 2013-01-01, so its ttl is long."),
     owner=OWNER,
-    tags={"domain": "aircraft", "events": "register"},
+    tags={
+        "domain": "aircraft",
+        "events": "register",
+        "expect_unique": "true",
+    },
 )

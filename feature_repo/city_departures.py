@@ -15,6 +15,7 @@ city_departures = FeatureView(
         Field(
             name="dep_delay_mean_2h",
             dtype=Float32,
+            tags={"expect_range": "-180..2880", "expect_null_share": "10%"},
             description="Mean departure delay in minutes of the last 2 hours' departures.",
         ),
     ],
@@ -24,5 +25,10 @@ city_departures = FeatureView(
         "Windows are half-open, (T - length, T]; an empty one has a null mean."
     ),
     owner=OWNER,
-    tags={"domain": "flights", "events": "departures"},
+    tags={
+        "domain": "flights",
+        "events": "departures",
+        "expect_unique": "true",
+        "expect_rows_per_day": "100..10000",
+    },
 )

@@ -11,6 +11,7 @@ origin = Entity(
     value_type=ValueType.STRING,
     description="Airport of departure by IATA code: EWR, JFK or LGA.",
     owner=OWNER,
+    tags={"expect_values": "EWR, JFK, LGA"},
 )
 
 dest = Entity(
@@ -35,6 +36,7 @@ flight = Entity(
     value_type=ValueType.INT64,
     description="Flight number, which means something only together with its carrier.",
     owner=OWNER,
+    tags={"expect_range": "1..9999"},
 )
 
 aircraft = Entity(

@@ -15,11 +15,13 @@ flight_number = FeatureView(
         Field(
             name="late_share_30d",
             dtype=Float32,
+            tags={"expect_range": "0..1"},
             description="Share of the last 30 days' arrivals that were more than 15 minutes late.",
         ),
         Field(
             name="arr_delay_mean_30d",
             dtype=Float32,
+            tags={"expect_range": "-180..2880"},
             description="Mean arrival delay in minutes of the last 30 days' arrivals.",
         ),
     ],
@@ -29,5 +31,11 @@ flight_number = FeatureView(
         "Windows are half-open, (T - length, T]; an empty one has a null mean."
     ),
     owner=OWNER,
-    tags={"domain": "flights", "events": "arrivals"},
+    tags={
+        "domain": "flights",
+        "events": "arrivals",
+        "expect_unique": "true",
+        "expect_rows_per_day": "300..20000",
+        "expect_fresh_within": "12h",
+    },
 )

@@ -15,6 +15,7 @@ route = FeatureView(
         Field(
             name="route_late_share_30d",
             dtype=Float32,
+            tags={"expect_range": "0..1"},
             description="Share of the last 30 days' arrivals that were more than 15 minutes late.",
         ),
     ],
@@ -24,5 +25,11 @@ route = FeatureView(
         "Windows are half-open, (T - length, T]; an empty one has a null mean."
     ),
     owner=OWNER,
-    tags={"domain": "flights", "events": "arrivals"},
+    tags={
+        "domain": "flights",
+        "events": "arrivals",
+        "expect_unique": "true",
+        "expect_rows_per_day": "300..20000",
+        "expect_fresh_within": "12h",
+    },
 )

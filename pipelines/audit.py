@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import NotTrained
 from pipelines.folder import write_file
-from pipelines.history import TIMESTAMP, join, request_values
+from pipelines.history import TIMESTAMP, join, request_values, spine_times
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
+from pipelines.timeline import Timeline, timeline
 from serving.contract.assembler import Admitted, Matrix
 from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
 from serving.contract.freshness import Status
@@ -35,6 +36,9 @@ _EXAMPLES = 5
 class Audited(msgspec.Struct, frozen=True):
     """What an audit of one model version found. `values` are the model inputs compared; counts of differing ones by
     column, of view statuses by view, and examples with the served and the joined value.
+
+    `unread_views` are those that the server did not get to read, since the online store failed; they are replayed as
+    unread, and `unread_values` are the model inputs that would have been others.
     """
 
     model: str
@@ -50,17 +54,29 @@ class Audited(msgspec.Struct, frozen=True):
     columns: dict[str, int]
     views: dict[str, int]
     examples: list[str]
+    unread_views: int = 0
+    unread_values: int = 0
+    timeline: Timeline = Timeline()
 
     @property
     def clean(self) -> bool:
-        """Whether everything served was the training value."""
+        """Whether everything served was the training value, or the default where the store had failed."""
         return not (self.differing_values or self.differing_statuses or self.differing_scores)
 
     def __str__(self) -> str:
         return (
             f"{self.model} {self.version}: {self.differing_values} of {self.values} feature values differ, "
             f"{self.differing_statuses} of {self.rows * self.compared_views} statuses differ, "
-            f"{self.differing_scores} of {self.rows} scores differ"
+            f"{self.differing_scores} of {self.rows} scores differ{self._unread}"
+        )
+
+    @property
+    def _unread(self) -> str:
+        if not self.unread_views:
+            return ""
+        return (
+            f"; {self.unread_views} views were not read because the online store failed, and {self.unread_values} "
+            "feature values were defaults for it"
         )
 
 
@@ -97,16 +113,18 @@ def run(
     manifest, plan = bundle.manifest, bundle.plan
     served = log.read(manifest.name, manifest.version, start, end)
     spine = spine_of(plan, served)
-    views = join(plan, sources, spine, report=report)
+    found = join(plan, sources, spine, report=report)
+    views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
     joined = bundle.assembler.assemble(views, request_values(plan, spine))
+    unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
+    whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
-    status_wrong = {
-        view.name: int(np.count_nonzero(served.column(f"{view.name}:status").to_numpy() != views[view.name].status))
-        for view in plan.views
-    }
+    other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+    status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
     scores = served.column(SCORE).to_numpy()
     rescored = bundle.scorer.score(logged)
+    any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
     counts = wrong.sum(axis=0)
     return Audited(
         model=manifest.name,
@@ -122,7 +140,15 @@ def run(
         columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
+        unread_views=unread,
+        unread_values=int(np.count_nonzero(_differ(whole, joined))),
+        timeline=timeline(spine_times(spine), any_wrong),
     )
+
+
+def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
+    """What the join gives, not read where the server did not read it."""
+    return Admitted(joined.rows, np.where(statuses == Status.NOT_READ, np.uint8(Status.NOT_READ), joined.status))
 
 
 def spine_of(plan: Plan, served: pa.Table) -> pa.Table:

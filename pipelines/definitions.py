@@ -10,14 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from feast import FeatureStore, FeatureView, FileSource, OnDemandFeatureView, RepoConfig
-from feast.data_format import ParquetFormat
-from feast.data_source import DataSource
+from feast import FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException, FeatureViewVersionNotFound
 from feast.feature_view_projection import FeatureViewProjection
 from feast.field import Field as FeastField
 from feast.types import Array, FeastType, Set, Struct
 
+from pipelines.file_source import table_of
 from pipelines.offline import Source
 from pipelines.tracing import Function, digest, load_functions, trace
 from serving.contract.assembler import column_types
@@ -163,28 +162,7 @@ def source_of(definition: FeatureView, data: Path) -> Source:
     """Where a view's history lies. Raises: InvalidPlan for a source that is not Parquet files, or is transformed."""
     if getattr(definition, "feature_transformation", None) or getattr(definition, "aggregations", None):
         raise InvalidPlan(definition.name, "it transforms its source; write the transformed rows to a table instead")
-    batch = parquet(definition.name, definition.batch_source)
-    return Source(
-        view=definition.name,
-        path=data / batch.path,
-        timestamp_field=batch.timestamp_field or "event_timestamp",
-        created_timestamp_column=batch.created_timestamp_column or None,
-        renamed=tuple(sorted((new, old) for old, new in (batch.field_mapping or {}).items())),
-    )
-
-
-def parquet(name: str, source: DataSource | None) -> FileSource:
-    """The source, if it is local Parquet; a relative path starts at the data folder. `name` is for the error.
-
-    Raises: InvalidPlan.
-    """
-    if not isinstance(source, FileSource):
-        raise InvalidPlan(name, f"its source is a {type(source).__name__}; use a FileSource")
-    if source.file_format is not None and not isinstance(source.file_format, ParquetFormat):
-        raise InvalidPlan(name, f"its source is {type(source.file_format).__name__}; only Parquet is read yet")
-    if "://" in source.path:
-        raise InvalidPlan(name, f"its source is {source.path}; only local files are read yet")
-    return source
+    return table_of(definition.name, definition.batch_source, data)
 
 
 def _dtype(field: FeastField) -> str:

@@ -1,9 +1,10 @@
 """Raw flights into the feature tables and the spine, one Parquet file per table and day."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from pipelines import partitions
 from pipelines.flights import events, spine, tables
@@ -38,6 +39,7 @@ def run(
     *,
     stamping: events.Stamping = "actual",
     lead: timedelta = spine.LEAD,
+    checks: Mapping[str, partitions.Check] = MappingProxyType({}),
 ) -> Ingested:
     """Write every table's rows with start <= UTC day of event_timestamp < end under `data`.
 
@@ -45,7 +47,7 @@ def run(
     run over all days does, so what windows look back on before `start` is read from the raw files;
     but *rows* before `start` are not written, and a join shortly after `start` misses them.
     `stamping` and `lead` other than the defaults make the leaky tables whose price the demo shows.
-    Raises: FlightsMissing.
+    `checks`, by table, see each day's rows before a reader does. Raises: FlightsMissing, QualityRefused.
     """
     facts = events.record(stamping)
     plan = (*tables.FEATURE_TABLES, tables.flight_spine(lead))
@@ -53,7 +55,11 @@ def run(
     for number, table in enumerate(plan):
         report(table.name, number, len(plan))
         batches = tables.compute(facts, table, _midnight(start), _midnight(end))
-        done.append(partitions.write(data / table.name, batches, table.keys, start, end))
+        done.append(
+            partitions.write(
+                data / table.name, batches, table.keys, start, end, checks.get(table.name, partitions.unchecked)
+            )
+        )
     facts.close()
     return Ingested(data, start, end, tuple(done))
 

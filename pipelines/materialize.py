@@ -7,7 +7,7 @@ acknowledged every row of the window, so a run that dies is run again and loses 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,6 +59,14 @@ class Window:
     def parse(cls, told: dict[str, Any]) -> Window:
         """The window that `plain` told of."""
         return msgspec.convert(told, cls, dec_hook=lambda _, text: Path(text))
+
+
+Check = Callable[[Window, Iterable[History]], None]
+"""Called with a window and its rows, in parts of any size; raises to keep them out of the store."""
+
+
+def unchecked(window: Window, rows: Iterable[History]) -> None:
+    """Let everything pass."""
 
 
 def plan_windows(
@@ -122,10 +130,12 @@ def run(
     *,
     clock: Clock,
     report: Report = quiet,
+    check: Check = unchecked,
 ) -> dict[str, Counts]:
     """Materialize each window; rows read, written, skipped as older and held back as future, by view.
 
-    Raises: RedisUnreachable, SourceMissing, SourceMismatch; the run is then noted as failed and no watermark moved.
+    `check` sees a window's rows before any of them is written. Raises: RedisUnreachable, QualityRefused, SourceMissing,
+    SourceMismatch; the run is then noted as failed and no watermark moved.
     """
     done: dict[str, Counts] = {}
     for number, window in enumerate(windows):
@@ -135,7 +145,7 @@ def run(
             project, name, VERB, window_start=window.start, window_end=window.end, started_at=clock()
         )
         try:
-            done[name] = _materialize(window, store, project)
+            done[name] = _materialize(window, store, project, check)
         except BaseException as error:
             state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
             raise
@@ -143,13 +153,14 @@ def run(
     return done
 
 
-def _materialize(window: Window, store: OnlineWriter, project: str) -> Counts:
+def _materialize(window: Window, store: OnlineWriter, project: str, check: Check) -> Counts:
     view, end = window.view, to_micros(window.end)
     start = to_micros(window.start) if window.start else np.iinfo(np.int64).min
     history = read_history(view, window.source, files_since(window.source, start, end))
     arrived = arrivals(view, history, start, end)
     waiting = int(np.count_nonzero((history.created <= end) & (history.created > start) & (history.event > end)))
     fresh = history.take(arrived)
+    check(window, [fresh])
     keys, rows = newest_rows(view, fresh, project)
     store.prepare(view)
     written = store.write(view, keys, rows)

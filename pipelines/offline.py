@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipelines.column_types import as_texts, holds, holds_value, natural
 from pipelines.errors import SourceMismatch, SourceMissing
+from pipelines.mirror import Remote
 from serving.contract.freshness import Flags, Micros
 from serving.contract.plan import View
 from serving.contract.types import ValueType, value_type
@@ -28,7 +29,7 @@ class Source:
     partitions `day=YYYY-MM-DD` allowed).
 
     Without a `created_timestamp_column` a row is known since its event time. `renamed` gives, for a feature or key,
-    the column that holds it where the names differ.
+    the column that holds it where the names differ. A table that is `remote` is mirrored at `path`.
     """
 
     view: str
@@ -36,6 +37,7 @@ class Source:
     timestamp_field: str
     created_timestamp_column: str | None
     renamed: tuple[tuple[str, str], ...] = ()
+    remote: Remote | None = None
 
     def column(self, name: str) -> str:
         """The table's column for a feature or key."""
@@ -43,17 +45,16 @@ class Source:
 
     def files(self, *, until: int | None = None) -> list[Path]:
         """The Parquet files, oldest partition first; with `until` (microseconds, included) without the partitions of
-        later days. Raises: SourceMissing.
+        later days. Raises: SourceMissing, RemoteUnreadable.
         """
+        last = None if until is None else until // _DAY_US
+        there = self.remote is not None and self.remote.fetch(self.path, lambda path: _counts(path, last))
         if self.path.is_file():
             return [self.path, *parquet_files(parts_folder(self.path))]
         found = parquet_files(self.path)
-        if not found:
-            raise SourceMissing(self.view, str(self.path))
-        if until is None:
-            return found
-        last = until // _DAY_US
-        return [file for file in found if not _later(file.relative_to(self.path).parts[:-1], last)]
+        if not found and not there:
+            raise SourceMissing(self.view, str(self.path) if self.remote is None else self.remote.url)
+        return [file for file in found if _counts(file.relative_to(self.path), last)]
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -67,6 +68,11 @@ def parquet_files(folder: Path) -> list[Path]:
 def parts_folder(file: Path) -> Path:
     """Where rows lie that were appended to a table that is one file."""
     return file.with_name(f"{file.name}.parts")
+
+
+def _counts(path: PurePath, last: int | None) -> bool:
+    """Whether a file, by its path in the table, may hold rows of the days until `last` (None: of any)."""
+    return not _hidden(path.parts) and (last is None or not _later(path.parts[:-1], last))
 
 
 def _hidden(parts: Sequence[str]) -> bool:

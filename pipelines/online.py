@@ -51,12 +51,12 @@ class OnlineWriter:
 
     def register(self, view: View) -> None:
         """Put the view's definition into the catalog: all of its rows are now those that it means."""
-        with mapped(self._client):
+        with mapped(self._client, view.stored_as):
             self._client.hset(catalog.catalog_key(self._project), mapping=catalog.view_entry(view))
 
     def introduce(self, view: View) -> None:
         """Put the view's definition into the catalog if that knows none: some of its rows are there."""
-        with mapped(self._client):
+        with mapped(self._client, view.stored_as):
             for field, entry in catalog.view_entry(view).items():
                 self._client.hsetnx(catalog.catalog_key(self._project), field, entry)
 

@@ -1,7 +1,7 @@
 """Parquet tables in one file per event day, which a reader finds whole or not at all."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,6 +15,14 @@ from serving.contract.errors import SkewlessError
 _FILE = "part-0.parquet"
 # Readers of hive tables skip names that start with a dot; the next run removes what a kill left.
 _UNFINISHED = ".part-0.parquet"
+
+
+Check = Callable[[date, pa.Table], None]
+"""Called with a day and its rows; raises to keep them out."""
+
+
+def unchecked(day: date, rows: pa.Table) -> None:
+    """Let everything pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +56,22 @@ def day_file(folder: Path, day: date) -> Path:
     return folder / f"day={day.isoformat()}" / _FILE
 
 
-def write(folder: Path, batches: Iterable[pa.RecordBatch], keys: tuple[str, ...], start: date, end: date) -> Written:
+def write(
+    folder: Path,
+    batches: Iterable[pa.RecordBatch],
+    keys: tuple[str, ...],
+    start: date,
+    end: date,
+    check: Check = unchecked,
+) -> Written:
     """Make the days start <= day < end of the table in `folder` hold exactly the rows of `batches`.
 
     `batches` come in order of the UTC day of `event_timestamp`; days outside the range may appear
     and are written too. A file whose bytes would be the same is not touched, a day of the range
     without rows loses its file, and a killed run can simply be run again. Rows of a file are in
-    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns.
-    Raises: DisorderedDays.
+    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns. `check` sees a changed day's rows
+    before any reader does; if it raises, this day and later ones stay as they were.
+    Raises: DisorderedDays, and what `check` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(f"day=*/{_UNFINISHED}"):
@@ -65,7 +81,11 @@ def write(folder: Path, batches: Iterable[pa.RecordBatch], keys: tuple[str, ...]
     for day, table in _by_day(folder.name, batches):
         days.add(day)
         rows += table.num_rows
-        written += _replace(day_file(folder, day), _encoded(_ordered(table, keys)))
+        path, content = day_file(folder, day), _encoded(_ordered(table, keys))
+        if not _holds(path, content):
+            check(day, table)
+            _replace(path, content)
+            written += 1
     removed = [day for day in _stored_days(folder) if start <= day < end and day not in days]
     for day in removed:
         _remove(day_file(folder, day))
@@ -113,10 +133,13 @@ def _encoded(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _replace(path: Path, content: pa.Buffer) -> bool:
-    """Put `content` at `path` at once and for good; False if it is there already."""
-    if path.is_file() and path.stat().st_size == content.size and path.read_bytes() == content:
-        return False
+def _holds(path: Path, content: pa.Buffer) -> bool:
+    """Whether exactly `content` is at `path`."""
+    return path.is_file() and path.stat().st_size == content.size and bool(path.read_bytes() == content)
+
+
+def _replace(path: Path, content: pa.Buffer) -> None:
+    """Put `content` at `path` at once and for good."""
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name(_UNFINISHED)
     with unfinished.open("wb") as file:
@@ -124,7 +147,6 @@ def _replace(path: Path, content: pa.Buffer) -> bool:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
-    return True
 
 
 def _stored_days(folder: Path) -> list[date]:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.column_types import holds, natural
 from pipelines.errors import SourceMismatch, SourceMissing
 from pipelines.folder import write_file
+from pipelines.mirror import RemoteReadOnly
 from pipelines.offline import Source, feature, micros, parts_folder
 from serving.contract.plan import View
 from serving.contract.types import ValueType, value_type
@@ -36,8 +37,10 @@ def append(source: Source, table: pa.Table, view: View | None = None) -> list[Pa
     table are kept, and what the rows lack is null. In a table of days a kill can leave the parts of some days; the
     same call again completes them.
     Raises: SourceMismatch, before anything is written: for a time that is absent or null, a value that the type does
-    not hold, and with `view` for a key or feature that is absent.
+    not hold, and with `view` for a key or feature that is absent. RemoteReadOnly.
     """
+    if source.remote is not None:
+        raise RemoteReadOnly(source.remote.url)
     fitted = _fitted(source, table, view)
     return [write(folder, rows) for folder, rows in _placed(source, fitted)] if len(fitted) else []
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
+from pipelines.baseline import Baseline, describe
 from pipelines.errors import AlreadyPublished, NotTrained
 from pipelines.folder import new_folder, write_file
 from pipelines.train import Training, evaluate, trained
@@ -175,7 +176,7 @@ def _contents(training_set: TrainingSet, training: Training, graph: bytes, score
         files.PLAN: training_set.plan.to_json(),
         files.MODEL: graph,
         files.GOLDEN: _golden(training_set, golden, scorer),
-        files.BASELINE: msgspec.json.encode(baseline(training_set, table)),
+        files.BASELINE: msgspec.json.encode(_baseline(training_set, table, training, scorer)),
     }
     if training_set.transforms:
         contents[files.TRANSFORMS] = training_set.transforms
@@ -210,23 +211,14 @@ def _demand_equal(
         raise InvalidBundle("model.onnx", f"the {what} of row {start} and on depends on the batch ({size} rows or all)")
 
 
-def baseline(training_set: TrainingSet, table: pa.Table) -> Mapping[str, Mapping[str, object]]:
-    """The distribution of each model input: rows, share of nulls (NaN), and the values at 21 even quantiles.
-
-    Quantiles are values that occurred, so that an infinite one does no harm; JSON has it as null.
-    """
-    matrix = training_set.matrix(table)
-    found: dict[str, Mapping[str, object]] = {}
-    for index, column in enumerate(training_set.plan.columns):
-        values = matrix[:, index]
-        there = values[~np.isnan(values)]
-        quantiles = np.quantile(there, np.linspace(0, 1, 21), method="inverted_cdf").tolist() if len(there) else []
-        found[column.name] = {
-            "rows": len(values),
-            "null_share": 1 - len(there) / len(values) if len(values) else 0.0,
-            "quantiles": quantiles,
-        }
-    return found
+def _baseline(training_set: TrainingSet, table: pa.Table, training: Training, scorer: Scorer) -> Baseline:
+    """How inputs, keys and statuses of the training rows in `table` are distributed, and the scores of the test rows."""
+    start, validate, test, end = map(
+        datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
+    )
+    scores = scorer.score(training_set.matrix(training_set.between(test, end)))
+    absent = training_set.absences(start, validate)
+    return describe(training_set.plan, training_set.matrix(table), table, absent, scores)
 
 
 def _manifest(

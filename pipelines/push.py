@@ -34,18 +34,18 @@ REFUSALS = (StoreFull, StoreReadOnly, UnwritableKeys, RemovalUnfinished)
 class Pushed:
     """What became of a push: rows in the table, those of them that won online, and those that wait for their time.
 
-    `unreached` is why the online store took nothing, empty where it did.
+    `refusal` is why the online store did not take all that it should have, None where it did.
     """
 
     rows: int
     won: int
     waiting: int
-    unreached: str
+    refusal: SkewlessError | None = None
 
     def __str__(self) -> str:
         told = f"{self.rows:,} rows stored"
-        if self.unreached:
-            return f"{told}, none online: {self.unreached}"
+        if self.refusal is not None:
+            return f"{told}, not online: {self.refusal}"
         return f"{told}, {self.won:,} won online, {self.waiting:,} wait for their time"
 
 
@@ -61,8 +61,8 @@ class TableRefused(SkewlessError):
 
 
 def targets(views: Sequence[tuple[View, Source]], data: Path) -> dict[str, Target]:
-    """The push targets of all views of a project, by name. `data` is where relative folders start."""
-    return {view.stored_as: _target(view, source, data, views) for view, source in views}
+    """The push targets of a project's views, by name; a remote table has none. `data` is where relative folders start."""
+    return {view.stored_as: _target(view, source, data, views) for view, source in views if source.remote is None}
 
 
 def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, Source]]) -> Target:
@@ -113,8 +113,8 @@ def run(project: str, target: Target, batch: Batch, data: Path, store: OnlineWri
         won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs])
         store.introduce(view)
     except (*REFUSALS, RedisUnreachable) as error:
-        return Pushed(len(batch), 0, int(np.count_nonzero(~due)), str(error))
-    return Pushed(len(batch), won, int(np.count_nonzero(~due)), "")
+        return Pushed(len(batch), 0, int(np.count_nonzero(~due)), error)
+    return Pushed(len(batch), won, int(np.count_nonzero(~due)))
 
 
 def entity_keys(project: str, batch: Batch) -> list[bytes]:

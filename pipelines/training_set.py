@@ -2,6 +2,7 @@
 
     data.parquet       the spine's columns, then the plan's given values and transform outputs under Feast's full
                        feature names (`view__feature`), typed, null where not PRESENT
+    absences.json      by day and view, for how many rows the view had nothing to say
     plan.json          the contract that the values were made by
     transforms.onnx    the traced transforms, where the plan has any
 
@@ -22,11 +23,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import join_plan
+from pipelines import absences, join_plan
+from pipelines.absences import Absences, Absent
 from pipelines.definitions import Definitions
 from pipelines.errors import NotTrained, SpineMismatch
 from pipelines.folder import replace_folder
-from pipelines.history import Join, join, request_values
+from pipelines.history import Join, join, request_values, spine_times
 from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.join_plan import JoinPlan, waiting_told
 from pipelines.progress import Report, quiet
@@ -100,9 +102,10 @@ def run(
     spine on disk need fit into memory: see `pipelines.join_memory`.
     Raises: SpineMismatch, SourceMissing, SourceMismatch.
     """
-    waiting = {view.name: 0 for view in definitions.plan.views}
+    waiting, absent = {view.name: 0 for view in definitions.plan.views}, Absences()
     with replace_folder(folder) as building:
-        written = _write(building / DATA, _frames(definitions, spine, waiting, report, memory))
+        written = _write(building / DATA, _frames(definitions, spine, waiting, absent, report, memory))
+        (building / absences.FILE).write_bytes(absent.to_json())
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:
             (building / TRANSFORMS).write_bytes(definitions.transforms)
@@ -120,9 +123,14 @@ def _join(definitions: Definitions, part: pa.Table, memory: int) -> Join:
 
 
 def _frames(
-    definitions: Definitions, spine: pa.Table | SpineFiles, waiting: dict[str, int], report: Report, memory: int
+    definitions: Definitions,
+    spine: pa.Table | SpineFiles,
+    waiting: dict[str, int],
+    absent: Absences,
+    report: Report,
+    memory: int,
 ) -> Iterator[pa.Table]:
-    """The joined rows block by block, one block at least; adds to the counts of `waiting`."""
+    """The joined rows block by block, one block at least; adds to the counts of `waiting` and `absent`."""
     plan, assembler = definitions.plan, Assembler(definitions.plan, definitions.transforms)
     for part in spine_parts(plan, spine, memory):
         for block in _join(definitions, part, memory).blocks(report):
@@ -130,6 +138,7 @@ def _frames(
             admitted = {name: found.admitted() for name, found in block.views.items()}
             for name, found in block.views.items():
                 waiting[name] += found.waiting
+            absent.add(spine_times(rows), admitted)
             yield frame(plan, rows, assembler.values(admitted, request_values(plan, rows)))
 
 
@@ -200,6 +209,10 @@ class TrainingSet:
         """The rows with start <= event_timestamp < end."""
         data = self.folder / DATA
         return pq.read_table(data, filters=within(pq.read_schema(data), to_micros(start), to_micros(end)))
+
+    def absences(self, start: datetime, end: datetime) -> dict[str, Absent]:
+        """By view for how many rows of the days that begin in [start, end) it had nothing to say."""
+        return absences.read(self.folder, start, end)
 
     def matrix(self, table: pa.Table) -> Matrix:
         """The model input of rows of this training set: by the same function as online."""

@@ -88,6 +88,11 @@ class Workspace:
         self.online.accept(list(found.values()))
         return found
 
+    def fresh_targets(self) -> dict[str, Target]:
+        """`targets`, as the registry has them now."""
+        self.store.refresh_registry()
+        return self.targets()
+
     def target(self, view: str) -> Target:
         """One of them. Raises: InvalidPlan for an unknown view."""
         self.stored([view])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from serving.contract.errors import UnknownSchema
-from serving.contract.online import Places, Reply
+from serving import unread
+from serving.contract.errors import CorruptRow, UnknownSchema
+from serving.contract.online import Lookup, Places, Reply
 from serving.contract.record import Used, used
 from serving.errors import StoreUnavailable
 from serving.predictor import Clock, Prediction, Predictor
@@ -28,33 +30,64 @@ async def answer_alone(
     """Read, decode, assemble, score. A row schema that the reader meets for the first time is looked up once.
 
     The clock is asked after the read: a row that came while it ran is known by then, not from the future. With
-    `defaults`, an entity that the store does not answer for counts as not found.
-    Raises: StoreUnavailable, CorruptRow, UnknownSchema.
+    `defaults`, what the store does not give, all of it or an entity's row of a view, is not read.
+    Raises: StoreUnavailable, UnreadableRows.
     """
     given = predictor.reader.given([ask])
     lookups, places = predictor.lookups(given)
-    try:
-        replies = await store.read(lookups)
-        unread = False
-    except StoreUnavailable:
-        if not defaults:
-            raise
-        unread = True
-        replies = [[None] * len(lookup.fields) for lookup in lookups]
+    sound, lost = await _read(store, lookups, defaults=defaults)
     at = clock() if ask.as_of is None else ask.as_of
     learned: set[tuple[str, str]] = set()
+    # Each turn learns a schema or loses a row.
     while True:
         try:
             if predictor.is_long(given.rows):
-                kept, full = await asyncio.to_thread(_predicted, predictor, request_id, ask, given, places, replies, at)
+                kept, full = await asyncio.to_thread(_predicted, predictor, request_id, ask, given, places, sound, at)
             else:
-                kept, full = _predicted(predictor, request_id, ask, given, places, replies, at)
-            return Found(kept, full, unread)
-        except UnknownSchema as unknown:
-            if (unknown.view, unknown.fingerprint) in learned:
-                raise
-            learned.add((unknown.view, unknown.fingerprint))
-            predictor.learn(unknown.view, await store.schema(predictor.plan.project, unknown))
+                kept, full = _predicted(predictor, request_id, ask, given, places, sound, at)
+            break
+        except (CorruptRow, UnknownSchema) as error:
+            if not await _learned(predictor, store, error, learned):
+                lost |= unread.culprits(predictor.online, lookups, places, sound, error)
+                sound = unread.without(sound, lookups, lost)
+    if not lost:
+        return Found(kept, full, unread=False)
+    if not defaults:
+        raise unread.refusal(lost, places)
+    where = unread.unread(predictor.online, places, lost, given.rows)
+    whole = unread.told_in_full(full, predictor.views, where) if full is not None else None
+    return Found(unread.told(kept, where), whole, unread=bool(where.any()))
+
+
+async def _read(store: Store, lookups: Sequence[Lookup], *, defaults: bool) -> tuple[list[Reply], unread.Refused]:
+    """The replies, and what the store refused. Raises: StoreUnavailable."""
+    lost: unread.Refused = {}
+    try:
+        replies = await store.replies(lookups)
+    except StoreUnavailable as error:
+        if not defaults:
+            raise
+        replies, lost = [None] * len(lookups), unread.everything(lookups, error)
+    else:
+        for place, (lookup, reply) in enumerate(zip(lookups, replies, strict=True)):
+            if type(reply) is not list:
+                refused = store.refused(lookup, reply)
+                lost |= {(place, field): refused for field in range(len(lookup.fields))}
+    return unread.without(replies, lookups, lost), lost
+
+
+async def _learned(
+    predictor: Predictor, store: Store, error: CorruptRow | UnknownSchema, learned: set[tuple[str, str]]
+) -> bool:
+    """Whether the row's schema is known now; it is looked up once. Raises: StoreUnavailable."""
+    if isinstance(error, CorruptRow) or (error.view, error.fingerprint) in learned:
+        return False
+    learned.add((error.view, error.fingerprint))
+    try:
+        predictor.learn(error.view, await store.schema(predictor.plan.project, error))
+    except UnknownSchema:
+        return False
+    return True
 
 
 def _predicted(

@@ -42,11 +42,11 @@ class App(FastAPI):
 
     def __init__(self, hot: PredictEndpoint, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
         super().__init__(**given)
-        self._hot = hot
+        self.hot = hot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._hot.matches(scope):
-            await self._hot(scope, receive, send)
+        if self.hot.matches(scope):
+            await self.hot(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

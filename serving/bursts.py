@@ -10,10 +10,11 @@ A run that is long leaves the loop to others. While as many as there are threads
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from serving import unread
 from serving.alone import answer_alone
 from serving.contract.online import Reply
 from serving.contract.record import Used
@@ -37,10 +38,20 @@ class Answer(NamedTuple):
     full: Prediction | None = None
 
 
+class Outcome(Protocol):
+    """Where an answer goes, or why there is none: an asyncio.Future, or whoever speaks to the socket itself."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Answer, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 class Waiter(NamedTuple):
     """Who waits since `started` (by `perf_counter`); `defaults`: the model's policy for a store that is silent."""
 
-    future: asyncio.Future[Answer]
+    outcome: Outcome
     request_id: str
     ask: Ask
     started: float
@@ -61,18 +72,16 @@ class Bursts:
         # The loop itself keeps no task alive.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def join(self, request_id: str, ask: Ask, started: float, *, defaults: bool) -> Awaitable[Answer]:
-        """The answer, in time. Awaiting it raises: StoreUnavailable, CorruptRow, UnknownSchema."""
-        loop = asyncio.get_running_loop()
-        waiter = Waiter(loop.create_future(), request_id, ask, started, defaults)
+    def join(self, outcome: Outcome, request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
+        """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema."""
+        waiter = Waiter(outcome, request_id, ask, started, defaults)
         if ask.explain or ask.as_of is not None:
             self._begin(self._answer_alone(waiter))
-            return waiter.future
+            return
         if not self._waiting:
-            loop.call_soon(self._send)
+            asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append(waiter)
         self._rows += ask.rows
-        return waiter.future
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -101,13 +110,13 @@ class Bursts:
         predictor = self._predictor
         given = predictor.reader.given([waiter.ask for waiter in burst])
         lookups, places = predictor.lookups(given)
-        unread = False
+        refused: unread.Refused = {}
         try:
             replies = await self._store.replies(lookups)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if not burst[-1].defaults:
                 raise
-            unread = True
+            refused = unread.everything(lookups, error)
             replies = [[None] * len(lookup.fields) for lookup in lookups]
         at = self._clock()
         # An error instead of a reply: whose it is comes out when the burst is halved.
@@ -117,11 +126,15 @@ class Bursts:
             found = await self._in_thread(burst, given, rows, at)
         else:
             found = self._predicted(burst, given, rows, at)
+        begin = 0
+        lost = unread.unread(predictor.online, places, refused, given.rows) if refused else None
         for some, used in found:
+            end = begin + sum(waiter.ask.rows for waiter in some)
             if used is None:
                 self._begin(self._answer_alone(some[0]))
             else:
-                self._tell(some, used, unread=unread)
+                self._tell(some, used if lost is None else unread.told(used, lost[begin:end]), unread=bool(refused))
+            begin = end
 
     async def _in_thread(
         self, burst: Sequence[Waiter], given: Given, rows: Sequence[Reply], at: int
@@ -173,8 +186,8 @@ class Bursts:
         scores, at, begin = used.scores.tolist(), used.served_at, 0
         for waiter in burst:
             end = begin + waiter.ask.rows
-            if not waiter.future.done():
-                waiter.future.set_result(Answer(at, scores[begin:end], full))
+            if not waiter.outcome.done():
+                waiter.outcome.set_result(Answer(at, scores[begin:end], full))
             begin = end
 
 
@@ -193,5 +206,5 @@ def _cut(waiting: Sequence[Waiter]) -> Iterator[Sequence[Waiter]]:
 
 def _fail(burst: Sequence[Waiter], error: Exception) -> None:
     for waiter in burst:
-        if not waiter.future.done():
-            waiter.future.set_exception(error)
+        if not waiter.outcome.done():
+            waiter.outcome.set_exception(error)

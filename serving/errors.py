@@ -2,6 +2,7 @@
 
 SkewlessError
 ├── StoreUnavailable     Redis did not answer in time, or not as a Redis that lets us in
+├── UnreadableRows       the online rows of some entities are corrupt
 ├── UnknownModel         no champion has this name
 ├── ModelNotReady        a champion exists and may not answer
 ├── UnknownView          rows are pushed to a feature view that the store does not know
@@ -31,6 +32,16 @@ class StoreUnavailable(SkewlessError):
 
     def __str__(self) -> str:
         return f"the online store at {self.url} {self.reason}; start it, or mend SKEWLESS_REDIS_URL"
+
+
+@dataclass(eq=False)
+class UnreadableRows(SkewlessError):
+    """Rows of the online store that a request needs do not decode; each error points at a row of the request."""
+
+    errors: tuple[InvalidInput, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(dict.fromkeys(error.reason for error in self.errors[:3]))
 
 
 @dataclass(eq=False)

@@ -66,7 +66,7 @@ def _told(prediction: Prediction, source: Source, kind: ValueType, status: np.nd
 
 def _times(admitted: Admitted, at: int) -> tuple[list[str | None], list[float | None]]:
     """Event times and ages of a view's rows; None where the entity is not found."""
-    found = admitted.status != Status.NOT_FOUND
+    found = ~np.isin(admitted.status, (Status.NOT_FOUND, Status.NOT_READ))
     events: Micros = np.where(found, admitted.rows.event, 0)
     ages = ((at - events) / _SECOND).tolist()
     known = found.tolist()

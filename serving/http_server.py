@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import typer
 import uvicorn
+from uvicorn._types import ASGIApplication
 from uvicorn.supervisors import Multiprocess
 
 from serving import logs
@@ -20,6 +21,7 @@ from serving.contract.bundle import PLAN
 from serving.contract.errors import BadSetting, SkewlessError
 from serving.contract.plan import plan_from_json
 from serving.models import champion_version, champions
+from serving.predict_protocol import PredictProtocol
 from serving.request import sample_row
 from serving.settings import PREFIX, Settings, share_metrics
 
@@ -34,16 +36,7 @@ def run(settings: Settings) -> None:
         BadSetting: the address cannot be listened on.
     """
     logs.configure(settings.log_level)
-    config = uvicorn.Config(
-        "serving.app:from_environment",
-        factory=True,
-        workers=settings.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
+    config = uvicorn_config("serving.app:from_environment", factory=True, workers=settings.workers)
     with _listening(settings.host, settings.port) as listener:
         if sys.stdout.isatty():
             _greet(settings, listener)
@@ -54,6 +47,22 @@ def run(settings: Settings) -> None:
         with tempfile.TemporaryDirectory(prefix="skewless-metrics-") as folder:
             share_metrics(Path(folder))
             Multiprocess(config, sockets=[listener]).run()
+
+
+def uvicorn_config(app: ASGIApplication | str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+    """How uvicorn serves us: plain predictions by our own protocol, logs by ours, no access log."""
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        http=PredictProtocol,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # A wrapper around the application would hide its hot route.
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
 
 
 @contextmanager

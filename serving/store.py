@@ -13,6 +13,7 @@ from serving.cluster import Cluster
 from serving.contract.addresses import Sentinels, masked
 from serving.contract.catalog import catalog_key, parse_schema, schema_field
 from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema
+from serving.contract.keys import told_key
 from serving.contract.online import Lookup, Reply
 from serving.contract.row import Schema
 from serving.errors import StoreUnavailable
@@ -57,7 +58,7 @@ class Store:
         replies = await self.replies(lookups)
         for lookup, reply in zip(lookups, replies, strict=True):
             if type(reply) is not list:
-                raise self._refused(lookup, reply)
+                raise self.refused(lookup, reply)
         return replies
 
     async def replies(self, lookups: Sequence[Lookup]) -> list[Any]:
@@ -116,12 +117,12 @@ class Store:
         except Refusal as error:
             raise StoreUnavailable(self._url, f"refuses: {error}") from error
 
-    def _refused(self, lookup: Lookup, error: object) -> SkewlessError:
+    def refused(self, lookup: Lookup, error: object) -> SkewlessError:
         """What to say of one key's error: whose it is. Other requests do not see it."""
         views = ", ".join(field.decode() for field in lookup.fields)
         if _WRONG_TYPE in str(error):
-            return CorruptRow(views, "its key holds something else than a hash", lookup.key.hex())
-        what = f"refuses to read feature view {views!r} of entity {lookup.key.hex()}: {_first_word(error)}"
+            return CorruptRow(views, "its key holds something else than a hash", told_key(lookup.key))
+        what = f"refuses to read feature view {views!r} of entity {told_key(lookup.key)}: {_first_word(error)}"
         return StoreUnavailable(self._url, what)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import Counter
 
 from serving.contract.freshness import Status
@@ -34,10 +32,8 @@ class Tally:
         self._rows.inc(len(used.scores))
         if unread:
             self._metrics.store_failures.inc(len(seconds))
-        if self._views:
-            statuses = np.frombuffer(used.statuses, np.uint8).reshape(-1, len(self._views))
-            for place, code, count in _counted(statuses):
-                self._status((place, code)).inc(count)
+        for place, code, count in _counted(used.statuses, len(self._views)):
+            self._status((place, code)).inc(count)
 
     def _status(self, key: tuple[int, int]) -> Counter:
         counter = self._statuses.get(key)
@@ -48,9 +44,9 @@ class Tally:
         return counter
 
 
-def _counted(statuses: NDArray[np.uint8]) -> Iterator[tuple[int, int, int]]:
+def _counted(statuses: bytes, views: int) -> Iterator[tuple[int, int, int]]:
     """How often each view (by place) has each status."""
-    views = statuses.shape[1]
-    found = np.bincount((statuses + np.arange(views) * len(Status)).reshape(-1), minlength=views * len(Status))
-    for number in np.flatnonzero(found).tolist():
-        yield number // len(Status), number % len(Status), int(found[number])
+    for place in range(views):
+        of_view = statuses[place::views]
+        for code in set(of_view):
+            yield place, code, of_view.count(code)

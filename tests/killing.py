@@ -40,6 +40,42 @@ def killer(module: str, function: str) -> Iterator[Killed]:
         process.stdin.close()
 
 
+@contextmanager
+def spawner(module: str, function: str) -> Iterator[Callable[..., int]]:
+    """Gives `spawn(*arguments)`: the process id of a fork that runs the function; `lives` says whether it does still."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.killing", module, function, "spawn"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=ROOT) as process:
+        assert process.stdin
+        assert process.stdout
+
+        def spawn(*given: str | int) -> int:
+            print(json.dumps(given), file=process.stdin, flush=True)
+            return int(process.stdout.readline())  # type: ignore[union-attr]
+
+        yield spawn
+        process.stdin.close()
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _spawn(run: Callable[..., object]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children go without being asked for
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _die(sys.maxsize, run, json.loads(line))
+        print(child, flush=True)
+
+
 def _serve(run: Callable[..., object]) -> None:
     for line in sys.stdin:
         step, given = json.loads(line)
@@ -75,4 +111,8 @@ def _die(step: int, run: Callable[..., object], given: list[Any]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(getattr(importlib.import_module(sys.argv[1]), sys.argv[2]))
+    _run = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+    if sys.argv[3:]:
+        _spawn(_run)
+    else:
+        _serve(_run)

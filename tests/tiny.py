@@ -109,7 +109,12 @@ def model(weights: Sequence[float] = (0.01, 0.001, -0.02, 0.03, 0.5)) -> bytes:
 
 
 def write_bundle(
-    models: Path, version: str, *, contract: Plan | None = None, weights: Sequence[float] | None = None
+    models: Path,
+    version: str,
+    *,
+    contract: Plan | None = None,
+    weights: Sequence[float] | None = None,
+    baseline: bytes = b"{}",
 ) -> Path:
     """Publish `models/tiny/<version>`; it proves itself. The champion stays who it is."""
     contract = contract or plan()
@@ -119,7 +124,7 @@ def write_bundle(
         files.PLAN: contract.to_json(),
         files.MODEL: graph,
         files.TRANSFORMS: transforms,
-        files.BASELINE: b"{}",
+        files.BASELINE: baseline,
         files.GOLDEN: _golden(contract, assembler, Scorer(graph, output, columns=len(contract.columns))),
     }
     manifest = Manifest(

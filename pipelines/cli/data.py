@@ -1,4 +1,4 @@
-"""Verbs that make data: apply, ingest, training-set, materialize."""
+"""Verbs that make data: apply, ingest, training-set, materialize, quality."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipelines.cli.instants import instant, now
 from pipelines.flights import task
 
 verbs = typer.Typer()
+Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that do not meet expectations.")]
 
 
 @verbs.command()
@@ -30,14 +31,20 @@ def apply() -> None:
 def ingest(
     start: Annotated[str, typer.Option(help="First UTC day.")] = "2013-01-01",
     end: Annotated[str, typer.Option(help="First UTC day after the range.")] = "2014-01-02",
+    unchecked: Unchecked = False,
 ) -> None:
     """Write the flights' feature tables and spine as Parquet, a file per table and day."""
     from pipelines import ingest as verb
     from pipelines.console import step
+    from pipelines.gates import Gates
     from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
 
+    work = Workspace(Settings.read())
+    data = work.folders.data
     with step("ingest") as shown:
-        done = verb.run(Settings.read().folders.data, instant(start).date(), instant(end).date(), shown.at)
+        checks = {} if unchecked else Gates.of(work).doors(data)
+        done = verb.run(data, instant(start).date(), instant(end).date(), shown.at, checks=checks)
         rows = sum(table.rows for table in done.tables)
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
@@ -79,10 +86,12 @@ def materialize(
     start: Annotated[str | None, typer.Option(help="After this arrival. Default: the view's watermark.")] = None,
     full: Annotated[bool, typer.Option("--full", help="From the beginning, whatever the watermark.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the windows and do nothing.")] = False,
+    unchecked: Unchecked = False,
 ) -> None:
     """Bring what arrived since the last run into the online store."""
     from pipelines import materialize as verb
     from pipelines.console import console, step
+    from pipelines.gates import Gates
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
 
@@ -106,7 +115,30 @@ def materialize(
             console.print(str(window))
         return
     with step("materialize") as shown:
-        done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at)
+        check = verb.unchecked if unchecked else Gates.of(work).window(console.print)
+        done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
         written = sum(counts.written for counts in done.values())
         waiting = sum(counts.held_back for counts in done.values())
         shown.result = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
+
+
+@verbs.command()
+def quality(
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    at: Annotated[str | None, typer.Option(help="Judge freshness as of this time. Default: now.")] = None,
+) -> None:
+    """Check what the feature tables hold against the expectations; exit status 1 where they are not met."""
+    from pipelines.console import console, step
+    from pipelines.gates import Gates
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    gates = Gates.of(Workspace(Settings.read()), view or ())
+    with step("quality") as shown:
+        found = {name: gate.stored(instant(at) if at else now()) for name, gate in gates.by_view.items()}
+        wrong = sum(map(len, found.values()))
+        shown.result = f"{wrong} expectations not met in {len(found)} feature views"
+    for name, breaches in found.items():
+        for breach in breaches:
+            console.print(f"{name}: {breach}")
+    raise typer.Exit(1 if wrong else 0)

@@ -38,7 +38,7 @@ def push(
         batch = row_files.read(rows, content, chosen, received)
         done = verb.run(work.project, rows.target, batch, work.data, work.online, received)
         shown.result = str(done)
-    raise typer.Exit(1 if done.unreached else 0)
+    raise typer.Exit(1 if done.refusal else 0)
 
 
 @verbs.command()
@@ -65,3 +65,64 @@ def compact(
         done = [verb.run(one, before=until, now=at, keep=stay, report=shown.at) for one in tables.values()]
         parts, rows, removed = (sum(getattr(one, what) for one in done) for what in ("parts", "rows", "removed"))
         shown.result = f"{parts:,} parts with {rows:,} rows folded, {removed:,} folded earlier removed"
+
+
+@verbs.command()
+def stream(
+    once: Annotated[bool, typer.Option("--once", help="Stop when there is nothing left to push.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say how far the consumers are, and stop.")] = False,
+    batch: Annotated[int, typer.Option(help="Entries pushed together, at most.", min=1, max=100_000)] = 1_000,
+    idle: Annotated[float, typer.Option(help="Seconds after which another consumer counts as dead.", min=0)] = 30,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave pushed entries in the stream.")] = False,
+) -> None:
+    """Push the events of the project's Redis stream until Ctrl-C or SIGTERM."""
+    import os
+    import socket
+    from datetime import timedelta
+    from uuid import uuid4
+
+    from pipelines import stream as verb
+    from pipelines.console import console
+    from pipelines.settings import Settings
+    from pipelines.stopping import Stopping
+    from pipelines.stream_entries import StreamEntries
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    entries = StreamEntries(work.client, work.project, name, keep=keep)
+    if status:
+        console.print(f"{entries.key}: {entries.status()}")
+        return
+    limits = verb.Limits(batch=batch, idle=timedelta(seconds=idle))
+    consumer = verb.Consumer(work.project, work.data, work.online, entries, work.fresh_targets, now, limits)
+    with Stopping() as stopping:
+        console.print(f"{name} reads {entries.key}")
+        done = consumer.run(stopping, once=once)
+    entries.leave()
+    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.buried:,} buried")
+
+
+@verbs.command()
+def erase(
+    entity: Annotated[list[str], typer.Option(help="Join key and value, as customer_id=42; several must all hold.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be erased, and do nothing.")] = False,
+) -> None:
+    """Erase one subject from tables, online store, streams, training sets and served logs; leaves a receipt."""
+    from pipelines import erase as verb
+    from pipelines.console import console, step
+    from pipelines.settings import Settings
+    from pipelines.subject import Subject
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    subject = Subject.parse(entity)
+    places = verb.Places(work.folders, work.data, work.project, tuple(work.stored()), work.client)
+    if dry_run:
+        for line in verb.plan(subject, places).lines():
+            console.print(line)
+        return
+    with step("erase") as shown:
+        receipt, path = verb.run(subject, places, now, report=shown.at)
+        shown.result = str(receipt)
+    console.print(f"receipt: {path}")

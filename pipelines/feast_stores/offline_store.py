@@ -19,8 +19,8 @@ from feast.repo_config import FeastConfigBaseModel
 from feast.utils import compute_non_entity_date_range
 from pydantic import ByteSize, StrictStr
 
-from pipelines.definitions import parquet, source_of, view_of
-from pipelines.errors import SourceMismatch
+from pipelines.definitions import source_of, view_of
+from pipelines.errors import SourceMismatch, SourceMissing
 from pipelines.feast_stores.entity_frame import EntityFrame, entity_frame
 from pipelines.feast_stores.entity_query import rows_of
 from pipelines.feast_stores.feature_log import keep
@@ -29,6 +29,7 @@ from pipelines.feast_stores.retrieval_job import SkewlessRetrievalJob
 from pipelines.feast_stores.snapshot import entities_between
 from pipelines.feast_stores.source_rows import newest_of_each, rows_between, schema_of
 from pipelines.feast_stores.tables import project_tables
+from pipelines.file_source import table_of
 from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
 from pipelines.parts import append
@@ -188,9 +189,10 @@ class SkewlessOfflineStore(OfflineStore):
         Raises: InvalidPlan, SourceMismatch.
         """
         source = _source(config, data_source, data_source.timestamp_field, data_source.created_timestamp_column or None)
-        if not source.path.exists():
+        try:
+            held = schema_of(source).names
+        except SourceMissing:
             return
-        held = schema_of(source).names
         for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
             if name not in held:
                 raise SourceMismatch(source.view, name, f"is absent; the table has {held}")
@@ -204,5 +206,4 @@ class SkewlessOfflineStore(OfflineStore):
 
 
 def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> Source:
-    files = parquet(data_source.name, data_source)
-    return Source(data_source.name, data_folder(config) / files.path, timestamp, created or None)
+    return table_of(data_source.name, data_source, data_folder(config), timestamp=timestamp, created=created or "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from feast.data_source import DataSource
 from feast.infra.registry.base_registry import BaseRegistry
 
-from pipelines.definitions import parquet
+from pipelines.file_source import table_of
 from pipelines.history import TIMESTAMP
 from pipelines.offline import Source, parquet_files
 from serving.contract.errors import InvalidPlan
@@ -20,7 +20,11 @@ def project_tables(registry: BaseRegistry, project: str, data: Path) -> dict[str
         table = _source(source, data)
         if table is not None:
             found[source.name] = table
-    return {name: source for name, source in found.items() if source.path.is_file() or parquet_files(source.path)}
+    return {name: source for name, source in found.items() if _has_rows(source)}
+
+
+def _has_rows(source: Source) -> bool:
+    return source.remote is not None or source.path.is_file() or bool(parquet_files(source.path))
 
 
 def _tables(data: Path) -> list[Path]:
@@ -32,8 +36,6 @@ def _tables(data: Path) -> list[Path]:
 
 def _source(source: DataSource, data: Path) -> Source | None:
     try:
-        files = parquet(source.name, getattr(source, "batch_source", None) or source)
+        return table_of(source.name, getattr(source, "batch_source", None) or source, data)
     except InvalidPlan:
         return None
-    created = files.created_timestamp_column or None
-    return Source(source.name, data / files.path, files.timestamp_field or TIMESTAMP, created)

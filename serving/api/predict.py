@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 
 import orjson
@@ -16,25 +17,30 @@ from serving.api.body import read_body
 from serving.api.predict_schema import OPENAPI, RESPONSES
 from serving.api.request_ids import HEADER, request_id
 from serving.bursts import Answer
-from serving.contract.errors import CorruptRow, SkewlessError, UnknownSchema
+from serving.contract.errors import SkewlessError
 from serving.contract.rfc3339 import instant_text
-from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel
+from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
 from serving.models import Champion
 from serving.request import Ask
 from serving.service import Service
 
 _BEFORE, _AFTER = "/v1/models/", "/predict"
+_BEFORE_RAW, _AFTER_RAW = _BEFORE.encode(), _AFTER.encode()
 _JSON = (b"content-type", b"application/json")
 _UNKNOWN = ""
-_STORE_FAULTS = (StoreUnavailable, CorruptRow, UnknownSchema)
+_STORE_FAULTS = (StoreUnavailable, UnreadableRows)
 _log = structlog.get_logger(__name__)
 
 
 class PredictEndpoint:
-    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
+    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers.
+
+    `longest_body` is in bytes.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.longest_body = service.settings.max_body_bytes
 
     @staticmethod
     def matches(scope: Scope) -> bool:
@@ -42,6 +48,13 @@ class PredictEndpoint:
             return False
         path: str = scope["path"]
         return path.endswith(_AFTER) and path.startswith(_BEFORE) and path.count("/") == 4
+
+    def champion_at(self, path: bytes) -> Champion | None:
+        """The model that answers at a path as it was sent; None where there is none, or it is not ready."""
+        if not path.startswith(_BEFORE_RAW) or not path.endswith(_AFTER_RAW):
+            return None
+        slot = self._service.models.slots.get(path[len(_BEFORE) : -len(_AFTER)].decode("latin-1"))
+        return slot.champion if slot is not None and slot.reason is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, service = perf_counter(), self._service
@@ -54,12 +67,13 @@ class PredictEndpoint:
             champion = service.models.champion(name)
             ask = champion.predictor.reader.read(await read_body(headers, receive, service.settings.max_body_bytes))
             self._check(ask)
-            found = await champion.bursts.join(asked_by, ask, started, defaults=champion.defaults)
-            body = _body(champion, asked_by, found)
+            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            champion.bursts.join(answer, asked_by, ask, started, defaults=champion.defaults)
+            body = answer_body(champion, asked_by, await answer)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bare 500, and logged
-            await self._failed(scope, receive, send, name, error, started)
+            await self.failure(name, asked_by, error, started)(scope, receive, send)
             return
         length = (b"content-length", b"%d" % len(body))
         told = [length, _JSON, (HEADER, asked_by.encode())]
@@ -70,14 +84,15 @@ class PredictEndpoint:
         if ask.as_of is not None and not self._service.settings.allow_as_of:
             raise AsOfNotAllowed
 
-    async def _failed(
-        self, scope: Scope, receive: Receive, send: Send, name: str, error: Exception, started: float
-    ) -> None:
+    def failure(self, name: str, asked_by: str, error: BaseException, started: float) -> Response:
+        """What to answer, which is counted, where a request for this model failed."""
+        path = f"{_BEFORE}{name}{_AFTER}"
+        scope = {"type": "http", "path": path, "headers": [], "request_id": asked_by}
         metrics, request = self._service.metrics, Request(scope)
         if isinstance(error, SkewlessError):
             response = problems.response(request, error)
         else:
-            _log.error("request_failed", path=scope["path"], request_id=scope["request_id"], exc_info=error)
+            _log.error("request_failed", path=path, request_id=asked_by, exc_info=error)
             response = problems.fault(request)
         if isinstance(error, _STORE_FAULTS):
             metrics.store_failures.inc()
@@ -85,8 +100,8 @@ class PredictEndpoint:
         model = _UNKNOWN if isinstance(error, UnknownModel) else name
         metrics.requests.labels(model, str(response.status_code)).inc()
         metrics.request_seconds.labels(model).observe(perf_counter() - started)
-        response.raw_headers.append((HEADER, scope["request_id"].encode()))
-        await response(scope, receive, send)
+        response.raw_headers.append((HEADER, asked_by.encode()))
+        return response
 
 
 def routes() -> APIRouter:
@@ -107,7 +122,7 @@ def routes() -> APIRouter:
     return router
 
 
-def _body(champion: Champion, request_id: str, found: Answer) -> bytes:
+def answer_body(champion: Champion, request_id: str, found: Answer) -> bytes:
     """The answer. A float32 score is written as the double that it is, so that reading it back gives the same bits.
 
     Neither an id nor a model's name has anything in it that JSON would escape.

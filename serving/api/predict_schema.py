@@ -7,7 +7,7 @@ from typing import Any
 from serving.api import problems
 from serving.request import MAX_ROWS
 
-_STATUS = {"type": "string", "enum": ["PRESENT", "NULL", "NOT_FOUND", "STALE"]}
+_STATUS = {"type": "string", "enum": ["PRESENT", "NULL", "NOT_FOUND", "STALE", "NOT_READ"]}
 _TIME = {"type": "string", "format": "date-time"}
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 

@@ -41,6 +41,7 @@ STATUSES: dict[type[SkewlessError], tuple[HTTPStatus, str]] = {
     errors.PushNotAllowed: (HTTPStatus.FORBIDDEN, "Push not allowed"),
     InvalidRows: (HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid rows"),
     NotPushable: (HTTPStatus.CONFLICT, "Not pushable"),
+    errors.UnreadableRows: (HTTPStatus.BAD_GATEWAY, "Corrupt online row"),
     CorruptRow: (HTTPStatus.BAD_GATEWAY, "Corrupt online row"),
     UnknownSchema: (HTTPStatus.BAD_GATEWAY, "Unknown row schema"),
 }
@@ -77,7 +78,7 @@ def response(request: Request, error: SkewlessError) -> Response:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", path=request.url.path, error=repr(error))
         return fault(request)
-    listed = error.errors if isinstance(error, errors.InvalidRequest | InvalidRows) else ()
+    listed = error.errors if isinstance(error, errors.InvalidRequest | InvalidRows | errors.UnreadableRows) else ()
     answer = _problem(request, status, title, str(error), listed)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)

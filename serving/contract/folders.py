@@ -62,6 +62,11 @@ class Folders:
         return self.root / "reports"
 
     @property
+    def quarantine(self) -> Path:
+        """Batches that a data-quality gate refused."""
+        return self.root / "quarantine"
+
+    @property
     def redis(self) -> Path:
         """Files of the embedded Redis: log, lock, append-only file."""
         return self.root / "redis"

@@ -29,6 +29,8 @@ class Status(IntEnum):
     NULL = 1
     NOT_FOUND = 2
     STALE = 3
+    NOT_READ = 4
+    """The online store failed and the default was used; only a server says this, never the rule."""
 
 
 _NOT_FOUND, _STALE = int(Status.NOT_FOUND), int(Status.STALE)

@@ -58,6 +58,11 @@ class OnlineRead:
         self._groups = _groups(plan)
 
     @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The views that share each entity key, in the order of `places`."""
+        return tuple(group.views for group in self._groups)
+
+    @property
     def views(self) -> tuple[str, ...]:
         """All views in the order of `rows`."""
         return tuple(view for group in self._groups for view in group.views)

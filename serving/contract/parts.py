@@ -41,9 +41,7 @@ def write_part(folder: Path, table: pa.Table, now: int) -> Path:
     unfinished = folder / f".{name}"
     try:
         with unfinished.open("wb") as file:
-            # Dictionaries and statistics of a few rows cost more than they save, but for the times that are pruned by.
-            times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
-            pq.write_table(table, file, compression="zstd", use_dictionary=False, write_statistics=times)
+            file.write(_encoded(table))
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(folder / name)
@@ -54,6 +52,17 @@ def write_part(folder: Path, table: pa.Table, now: int) -> Path:
         unfinished.unlink(missing_ok=True)
         raise
     return folder / name
+
+
+def _encoded(table: pa.Table) -> pa.Buffer:
+    """A few rows as Parquet, in a third of the time that the defaults and zstd take. What it is folded into is smaller.
+
+    Readers prune by the statistics of times.
+    """
+    sink = pa.BufferOutputStream()
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    pq.write_table(table, sink, compression="snappy", use_dictionary=False, write_statistics=times)
+    return sink.getvalue()
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from serving.contract.types import ValueType, value_type
 EVENT, CREATED = "event_timestamp", "created_timestamp"
 MAX_ERRORS = 20
 _ABSENT = object()
+_layout = lru_cache(maxsize=256)(Layout)
 Pack = Callable[[str, str, ValueType, pa.Array], pa.Array]
 
 
@@ -210,4 +212,4 @@ def online_rows(batch: Batch, pack: Pack | None = None) -> list[bytes]:
     if pack is not None:
         fields = zip(batch.view.fields, columns, strict=True)
         columns = [pack(batch.view.stored_as, field.name, value_type(field.dtype), column) for field, column in fields]
-    return Layout(batch.view.fields).encode(batch.event, batch.created, batch.deleted, columns)
+    return _layout(batch.view.fields).encode(batch.event, batch.created, batch.deleted, columns)

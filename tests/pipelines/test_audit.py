@@ -25,7 +25,9 @@ from pipelines.errors import NotTrained
 from pipelines.materialize import plan_windows
 from pipelines.online import OnlineWriter
 from pipelines.state import State
+from serving.contract.assembler import Admitted
 from serving.contract.bundle import Bundle, open_bundle
+from serving.contract.freshness import Status
 from serving.contract.instants import to_micros
 from serving.contract.online import OnlineRead
 from serving.contract.processor import processor_features
@@ -83,13 +85,16 @@ class World:
         self.file.parent.mkdir(parents=True)
         pq.write_table(pa.Table.from_batches(batches), self.file)
 
-    def answer(self, store: OnlineWriter, name: str, at: datetime) -> Served:
+    def answer(self, store: OnlineWriter, name: str, at: datetime, *, unread: str = "") -> Served:
+        """`unread`: a view that the store does not give; its defaults are used."""
         assembler = self.bundle.assembler
         entities = {"origin": [o for o, _, _ in ASKED], "tailnum": [t for _, t, _ in ASKED]}
         request = {"hour": Values(np.array([hour for *_, hour in ASKED]), np.ones(3, bool))}
         reader = OnlineRead(self.bundle.plan, assembler.wanted)
         batch = reader.batch(entities, 3)
         views = reader.decode(batch, store.read(batch.lookups), to_micros(at))
+        if unread:
+            views[unread] = Admitted(views[unread].rows, np.full(3, Status.NOT_READ, np.uint8))
         matrix = assembler.assemble(views, request)
         return Served(name, to_micros(at), entities, request, views, matrix, self.bundle.scorer.score(matrix))
 
@@ -149,6 +154,27 @@ def test_one_bit_of_a_model_input_is_found(world: World):
 
 def test_a_null_that_was_served_as_a_number_is_found(world: World):
     world.change("model_input", lambda rows: rows[1].__setitem__(0, 0.0))
+    assert world.audit().columns == {"mean": 1}
+
+
+def test_defaults_for_a_store_that_failed_are_told_apart(world: World, redis_url: str):
+    with Redis.from_url(redis_url) as redis:
+        served = world.answer(OnlineWriter(redis, "tests"), "r9", NOON + 4 * HOUR, unread="delays")
+    last = world.file.with_name("part-1.parquet")
+    pq.write_table(pa.Table.from_batches([served_batch(world.bundle.plan, "tiny", "1.0.0", served)]), last)
+    found = world.audit()
+    assert found.clean
+    assert (found.rows, found.differing_values, found.unread_views) == (12, 0, 3)
+    whole = world.audit(NOON + 3 * HOUR, NOON + 4 * HOUR)
+    assert whole.unread_views == whole.unread_values == 0
+    assert found.unread_values > 0
+    assert str(found).endswith(
+        "0 of 12 scores differ; 3 views were not read because the online store failed, and "
+        f"{found.unread_values} feature values were defaults for it"
+    )
+    # What is logged as not read and yet holds a value is a difference.
+    world.file = last
+    world.change("model_input", lambda rows: rows[0].__setitem__(0, 7.25))
     assert world.audit().columns == {"mean": 1}
 
 

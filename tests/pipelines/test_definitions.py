@@ -221,10 +221,10 @@ REFUSED = {
         InvalidPlan,
         "'mean'.*default is 'none', which is not a number",
     ),
-    "a remote file": (
-        [view("v", source=table("v", path="s3://bucket/v", s3_endpoint_override="http://localhost"))],
+    "a file on a machine of no known kind": (
+        [view("v", source=table("v", path="nowhere://bucket/v"))],
         InvalidPlan,
-        "'v'.*s3://bucket/v; only local files",
+        "'v'.*nowhere://bucket/v, which cannot be opened",
     ),
 }
 

@@ -16,6 +16,7 @@ from redis import Redis, RedisCluster
 from pipelines import online
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable, address, connect
+from pipelines.store_refusals import UnwritableKeys
 from serving.contract.online import Lookup
 from serving.contract.plan import Field, JoinKey, View
 from serving.contract.row import fingerprint
@@ -135,6 +136,13 @@ def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str)
                 use()
             assert refused.value.url == told
             assert "secret" not in str(refused.value)
+
+
+def test_what_the_server_refuses_is_told(store: OnlineWriter, redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        client.set(key(1), "no hash")
+    with pytest.raises(UnwritableKeys, match="delete those keys"):
+        store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)]))
 
 
 def test_a_view_is_introduced_once_and_registered_anew(store: OnlineWriter):

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import lightgbm as lgb
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import publish, train, training_set
+from pipelines import baseline, publish, train, training_set
 from pipelines.errors import AlreadyPublished, NotTrained
 from pipelines.publish import champion, champion_version, convert, narrowed, versions
 from pipelines.training_set import TrainingSet, labelled
@@ -75,10 +74,34 @@ def test_what_a_manifest_says(opened: TrainingSet, models: Path):
     assert {"lightgbm", "onnxruntime", "skewless"} <= set(manifest.tools)
     golden = pq.read_table(models / "late" / "1.0.0" / "golden.parquet")
     assert golden.num_rows == 256
-    baseline = msgspec.json.decode((models / "late" / "1.0.0" / "baseline.json").read_bytes())
-    assert list(baseline) == ["mean", "departures", "age", "hour", "swell"]
-    assert baseline["hour"]["quantiles"][::10] == [0.0, pytest.approx(12, abs=1), 23.0]
-    assert baseline["mean"]["null_share"] == pytest.approx(0.1, abs=0.05)
+
+
+def test_the_baseline_is_of_the_training_rows_and_the_test_scores(opened: TrainingSet, models: Path):
+    done = published(opened, models)
+    found = baseline.read(done.folder, "late", "1.0.0")
+    train_rows = opened.between(learned.SPLIT.start, learned.SPLIT.validate)
+    assert list(found.inputs) == ["mean", "departures", "age", "hour", "swell"]
+    assert all(one.rows == len(train_rows) for one in found.inputs.values())
+    assert isinstance(found.inputs["hour"], baseline.Counted)
+    assert list(found.inputs["hour"].counts) == [str(hour) for hour in range(24)]
+    assert found.inputs["mean"].nulls == np.isnan(opened.matrix(train_rows)[:, 0]).sum() > 0
+    assert sum(found.keys["origin"].counts.values()) == len(train_rows)
+    absent = found.views["planes"].absent
+    assert found.views["planes"].rows == len(train_rows)
+    unknown = sum(int(tail[1:]) >= 200 for tail in train_rows.column("tailnum").to_pylist())
+    assert absent == unknown
+    assert absent > 0, "20 of the aircraft are in no register"
+    scores = open_bundle(done.folder, processor_features()).scorer.score(
+        opened.matrix(opened.between(learned.SPLIT.test, learned.SPLIT.end))
+    )
+    assert found.scores == baseline.numbers(scores)
+
+
+def test_a_training_set_of_an_older_version_has_no_absences(opened: TrainingSet, models: Path, tmp_path: Path):
+    older = TrainingSet(Path(shutil.copytree(opened.folder, tmp_path / "set")))
+    (older.folder / "absences.json").unlink()
+    done = published(older, models)
+    assert baseline.read(done.folder, "late", "1.0.0").views == {}
 
 
 def test_the_same_model_is_published_once(opened: TrainingSet, models: Path):
@@ -264,5 +287,5 @@ def test_infinite_inputs_have_a_baseline(opened: TrainingSet, models: Path, tmp_
     pq.write_table(table.set_column(place, field, pa.array(age, field.type)), folder / "data.parquet")
     mine = TrainingSet(folder)
     train.run(mine, learned.LABEL, learned.SPLIT, learned.PARAMETERS, rounds=5)
-    baseline = msgspec.json.decode((published(mine, models).folder / "baseline.json").read_bytes())
-    assert len(baseline["age"]["quantiles"]) == 21
+    found = baseline.read(published(mine, models).folder, "late", "1.0.0")
+    assert max(np.float32(age) for age in found.inputs["age"].counts) == np.finfo(np.float32).max

@@ -83,7 +83,8 @@ def test_a_set_is_replaced_whole(compiled, tmp_path: Path):
     training_set.run(compiled, learned.spine().slice(0, 10), folder)
     (folder / "model.lightgbm.txt").write_text("of the old set")
     training_set.run(compiled, learned.spine().slice(0, 5), folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["data.parquet", "plan.json", "transforms.onnx"]
+    files = ["absences.json", "data.parquet", "plan.json", "transforms.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     assert pq.read_metadata(folder / "data.parquet").num_rows == 5
 
 

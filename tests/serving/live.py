@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from serving.app import create_app
+from serving.http_server import uvicorn_config
 from serving.settings import Settings
 from tests import tiny
 
@@ -83,7 +84,7 @@ def serving(settings: Settings) -> Iterator[Live]:
     """A server for the length of a block; it stops gracefully."""
     clock = Clock()
     app = create_app(settings, clock)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn_config(app))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -9,7 +9,6 @@ import pytest
 from redis import Redis
 
 from pipelines import embedded
-from serving.contract.catalog import catalog_key
 from serving.contract.errors import CorruptRow
 from serving.contract.folders import Folders
 from serving.contract.online import Lookup
@@ -17,7 +16,7 @@ from serving.errors import StoreUnavailable
 from serving.store import Store
 from tests import tiny
 from tests.serving.conftest import fill
-from tests.serving.live import ROW, Live, serving, settings_of, until
+from tests.serving.live import ROW, serving, settings_of, until
 from tests.serving.test_served_log import logged
 
 
@@ -68,30 +67,6 @@ def test_a_silent_server_is_given_up_in_time():
         assert time.monotonic() - started < 1
 
 
-def test_corrupt_rows_are_502_and_name_the_view(live: Live):
-    key = None
-    with Redis.from_url(live.settings.redis_url) as client:
-        for key in client.scan_iter(match="*N1*"):
-            client.hset(key, "planes", b"short")
-    assert key
-    answer = live.predict(ROW)
-    assert answer.status_code == 502
-    assert "feature view 'planes'" in answer.json()["detail"]
-    assert live.predict({**ROW, "tailnum": "N2"}).status_code == 200
-
-
-def test_a_schema_that_nobody_knows_is_502(live: Live):
-    view = tiny.View("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields[:1], 0, "event_timestamp")
-    tiny.write_row(live.settings.redis_url, view, "LGA", {"mean": 1.0}, event=0)
-    answer = live.predict({**ROW, "origin": "LGA"})
-    assert answer.status_code == 502
-    assert answer.json()["type"] == "urn:skewless:problem:unknown-row-schema"
-    with Redis.from_url(live.settings.redis_url) as client:
-        field = next(f for f in client.hkeys(catalog_key("tests")) if f.startswith(b"schema:"))
-        client.hset(catalog_key("tests"), field, "no JSON")
-    assert live.predict(ROW).status_code == 200
-
-
 def test_a_server_that_starts_before_its_redis(state: Path, tmp_path: Path):
     folders = Folders(tmp_path / "late")
     with serving(settings_of(state, f"unix://{folders.redis_socket}")) as live:
@@ -125,7 +100,7 @@ def test_redis_killed_and_back(state: Path, tmp_path: Path):
 
 
 def test_a_model_may_answer_with_defaults_while_redis_is_away(state: Path, tmp_path: Path):
-    """Every entity counts as not found then, the served log says so, and the first read after its return is used."""
+    """Nothing is read then, the served log says so, and the first read after its return is used."""
     folders = Folders(tmp_path / "away")
     server = embedded.start(folders, persistent=False)
     policy = state / "models" / tiny.NAME / "on_store_failure"
@@ -137,11 +112,11 @@ def test_a_model_may_answer_with_defaults_while_redis_is_away(state: Path, tmp_p
             nobody = live.score({**ROW, "origin": "?", "tailnum": "?"})["scores"]
             embedded.stop(folders)
             assert live.score(ROW)["scores"] == nobody != with_features
-            assert live.explain(ROW)["planes__age"]["status"] == "NOT_FOUND"
+            assert live.explain(ROW)["planes__age"]["status"] == "NOT_READ"
             assert live.metric("skewless_store_failures_total") == 2
             until(lambda: live.metric("skewless_served_log_written_rows_total") == 4)
             rows = sorted(logged(live.settings.served_log), key=lambda row: str(row["planes:status"]))
-            assert [row["planes:status"] for row in rows] == [0, 2, 2, 2]
+            assert [row["planes:status"] for row in rows] == [0, 2, 4, 4]
             policy.write_text("reject")
             until(lambda: live.predict(ROW).status_code == 503)
             policy.write_text("perhaps")

@@ -1,0 +1,111 @@
+"""Rows about a subject in Parquet files: found by the columns of keys alone, and removed by writing a file anew.
+
+A file that holds none is not touched. A new one takes the old one's place in one rename: the same schema, metadata,
+codecs, order of rows and row groups, without the subject's rows; one that held nothing else stays, empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.compact import locked
+from pipelines.offline import parquet_files, parts_folder
+from pipelines.subject import Subject
+from serving.contract.parts import sync_folder
+
+_CODECS = {"UNCOMPRESSED": "NONE"}
+"""What a reader calls otherwise than a writer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file or folder of Parquet, and the columns in which it may hold each of the subject's keys.
+
+    `shared`: others may rewrite it too (a compaction), so that it is to be locked.
+    """
+
+    kind: str
+    path: Path
+    columns: Mapping[str, Sequence[str]]
+    shared: bool = False
+
+    def files(self) -> list[Path]:
+        """All files, the parts beside a table that is one file included."""
+        if self.path.is_file():
+            return [self.path, *parquet_files(parts_folder(self.path))]
+        return parquet_files(self.path) if self.path.is_dir() else []
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that holds rows about the subject."""
+
+    table: Table
+    path: Path
+    rows: int
+
+
+def find(subject: Subject, table: Table) -> Iterator[Found]:
+    """The files of a table that hold the subject. Raises: pa.ArrowException for a file that is no Parquet."""
+    for path in table.files():
+        file = pq.ParquetFile(path)
+        wanted = {column for columns in table.columns.values() for column in columns} & set(file.schema_arrow.names)
+        rows = 0
+        if wanted:
+            for group in range(file.num_row_groups):
+                rows += int(subject.rows(file.read_row_group(group, columns=sorted(wanted)), table.columns).sum())
+        if rows:
+            yield Found(table, path, rows)
+
+
+def remove(subject: Subject, found: Found) -> None:
+    """Write the file anew without the subject. Raises: TableBusy, OSError."""
+    table = found.table
+    with ExitStack() as alone:
+        if table.shared:
+            alone.enter_context(locked(parts_folder(table.path) if table.path.is_file() else table.path))
+        _rewrite(subject, found.path, table.columns)
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file's content; None where it is gone."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rewrite(subject: Subject, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+    old = pq.ParquetFile(path)
+    unfinished = path.with_name(f".{path.name}.erasing")
+    with unfinished.open("wb") as file:
+        with pq.ParquetWriter(file, old.schema_arrow, **_like(old)) as writer:
+            for group in range(old.num_row_groups):
+                table = old.read_row_group(group)
+                kept = table.filter(pa.array(~subject.rows(table, columns)))
+                if len(kept):
+                    writer.write_table(kept, row_group_size=len(kept))
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.chmod(path.stat().st_mode & 0o777)
+    unfinished.replace(path)
+    sync_folder(path.parent)
+
+
+def _like(old: pq.ParquetFile) -> dict[str, object]:
+    """The codecs and dictionaries of a file's columns."""
+    if not old.metadata.num_row_groups:
+        return {}
+    group = old.metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    codecs = {column.path_in_schema: _CODECS.get(column.compression, column.compression) for column in columns}
+    dictionaries = [column.path_in_schema for column in columns if column.has_dictionary_page]
+    return {"compression": codecs, "use_dictionary": dictionaries}

@@ -1,0 +1,1 @@
+"""What a run found, for people (one HTML page that needs no network), for machines (JSON) and for Prometheus."""

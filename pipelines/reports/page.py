@@ -1,0 +1,152 @@
+"""Results as one HTML page that needs no network: Jinja templates beside this file, plots as inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines.audit import Audited
+from pipelines.drift import Drifted, Subject
+
+_THOUSAND = 1_000
+_LABEL = 14
+_GROUPS = (
+    ("score", "The score", "What the model answered, against what it answered on the rows of its test window."),
+    ("input", "Inputs of the model", "Each column as the model took it."),
+    ("key", "Who was asked about", "The join keys of the requests, by their most frequent values."),
+    ("view", "Feature views", "For how many rows a view had no row for the entity, or only one beyond its ttl."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a page: heads, rows of told cells, and (or not) a share of each row, drawn as a bar; `texts` says that
+    the cells are no numbers.
+    """
+
+    title: str
+    about: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    shares: tuple[float, ...] = ()
+    texts: bool = False
+
+
+def drift_page(drifted: Drifted, made_at: datetime) -> str:
+    """A drift run as a page; the furthest first."""
+    groups = []
+    for kind, title, about in _GROUPS:
+        some = sorted((one for one in drifted.subjects if one.kind == kind), key=_furthest)
+        groups += [(title, about, some)] if some else []
+    judged = sum(bool(one.checks) for one in drifted.subjects)
+    tests = sum(len(one.checks) for one in drifted.subjects)
+    return _render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
+
+
+def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) -> str:
+    """An audit as a page. `more` tables (the causes, say) come first."""
+    tables = [*more, *_audit_tables(audited)]
+    wrong = str(audited).partition(": ")[2]
+    return _render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
+
+
+def _furthest(subject: Subject) -> tuple[bool, float]:
+    ratios = [check.effect / check.threshold for check in subject.checks if check.threshold]
+    return not subject.drifted, -max(ratios, default=-1.0)
+
+
+def _audit_tables(audited: Audited) -> list[Table]:
+    rows = max(audited.rows, 1)
+    found = []
+    counted = (
+        ("Features", "How many rows have another value in the join, by column of the model.", audited.columns),
+        ("Feature views", "How many rows have another status in the join.", audited.views),
+    )
+    for title, about, counts in counted:
+        if counts:
+            ordered = sorted(counts.items(), key=lambda one: -one[1])
+            counts_told = tuple((name, whole(count), percent(count / rows)) for name, count in ordered)
+            shares = tuple(count / rows for _, count in ordered)
+            found.append(Table(title, about, (title[:-1].lower(), "rows", "of all"), counts_told, shares))
+    if audited.examples:
+        told = tuple((example,) for example in audited.examples)
+        found.append(Table("Examples", "Some of each kind.", ("what differs",), told, texts=True))
+    return found
+
+
+def percent(share: float) -> str:
+    """A share for a person: small ones keep a digit that counts."""
+    if share in (0.0, 1.0):
+        return f"{share:.0%}"
+    if 0 < share < 0.0001:
+        return "<0.01%"
+    return f"{share:.2%}" if share < 0.1 else f"{share:.1%}"
+
+
+def whole(number: float) -> str:
+    """A count with its thousands parted."""
+    return f"{number:,.0f}"
+
+
+def short(number: float) -> str:
+    """A number in three digits that count."""
+    return f"{number:,.0f}" if _THOUSAND <= abs(number) < _THOUSAND**3 else f"{number:.3g}"
+
+
+def probability(p_value: float) -> str:
+    """A p-value."""
+    return "<0.0001" if p_value < 0.0001 else f"{p_value:.2g}"
+
+
+def moment(text: str) -> str:
+    """An ISO 8601 time without what goes without saying."""
+    at = datetime.fromisoformat(text)
+    return at.strftime("%Y-%m-%d" if at.time().isoformat() == "00:00:00" else "%Y-%m-%d %H:%M") + " UTC"
+
+
+def window(of: Audited | Drifted) -> str:
+    """The window of a run, without a beginning that was not asked for."""
+    begin = f"from {moment(of.start)} " if datetime.fromisoformat(of.start).timestamp() > 0 else ""
+    return f"{begin}to {moment(of.end)}"
+
+
+def label(name: str) -> str:
+    """The name of a bar: a number in short, a text cut."""
+    try:
+        return short(float(name))
+    except ValueError:
+        return name if len(name) <= _LABEL else name[: _LABEL - 1] + "…"
+
+
+def breakable(text: str) -> Markup:
+    """A feature's full name, which may break after its view's."""
+    return Markup("__<wbr>").join(text.split("__"))
+
+
+def _render(template: str, made_at: datetime, **values: object) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "whole": whole,
+        "short": short,
+        "probability": probability,
+        "moment": moment,
+        "window": window,
+        "label": label,
+        "breakable": breakable,
+        "px": lambda number: f"{number:.1f}",
+    }
+    told = {"version": version("skewless"), "made_at": moment(made_at.isoformat())}
+    return environment.get_template(template).render(**values, **told)

@@ -1,0 +1,1 @@
+"""Single rows pushed by many writers: Skewless beside Feast's feature server, in one run."""

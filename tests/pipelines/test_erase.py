@@ -1,0 +1,343 @@
+"""One subject erased everywhere, the others untouched to the bit, whenever it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import compact, erase, materialize, partitions, push
+from pipelines.compact import TableBusy, locked
+from pipelines.erase import ErasureUnfinished, Places, Receipt
+from pipelines.erase_files import Table, find, remove
+from pipelines.online import OnlineWriter
+from pipelines.push import Rows
+from pipelines.redis_connection import connect
+from pipelines.state import State
+from pipelines.stream_entries import StreamEntries
+from pipelines.subject import NoSubject, Subject, same
+from serving.contract.folders import Folders
+from serving.contract.instants import to_micros
+from serving.contract.plan import Field, JoinKey, View
+from serving.contract.pushed_rows import part_table
+from serving.contract.target import Target
+from tests.killing import killer
+from tests.oracles import entity_key
+from tests.pushing import CARDS, PROJECT, TARGET, at, differences, row, source, stored
+
+NOW = to_micros(at(10))
+PEOPLE = View(
+    "people", "people", (JoinKey("who", "customer", "Int64"),), (Field("age", "Int64"),), 0, "event_timestamp"
+)
+SHOPS = View(
+    "shops", "shops", (JoinKey("shop", "shop", "String"),), (Field("customer", "Int64"),), 0, "event_timestamp"
+)
+TARGETS = {
+    "cards": TARGET,
+    "people": Target(PEOPLE, "people", "event_timestamp", "created_timestamp"),
+    "shops": Target(SHOPS, "shops", "event_timestamp", "created_timestamp"),
+}
+SUBJECT = Subject.parse(["customer=42"])
+
+
+def clock() -> datetime:
+    return at(60)
+
+
+def places(root: str | Path, redis_url: str) -> Places:
+    folders = Folders(Path(root))
+    views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
+    return Places(folders, folders.data, PROJECT, views, connect(redis_url))
+
+
+def erased(root: str, redis_url: str) -> None:
+    erase.run(SUBJECT, places(root, redis_url), clock)
+
+
+def put(where: Places, name: str, *rows: dict) -> None:
+    reader = Rows(PROJECT, TARGETS[name])
+    batch = reader.batch([reader.parse(rows)], NOW)
+    push.run(PROJECT, TARGETS[name], batch, where.data, OnlineWriter(where.client, PROJECT), NOW)
+
+
+def fill(where: Places) -> None:
+    """Customers 41 to 44 everywhere."""
+    reader = Rows(PROJECT, TARGET)
+    base = [row(number, minutes=minutes, amount=number / 7) for minutes in (-3000, -5, 0) for number in range(41, 45)]
+    table = part_table(TARGET, reader.batch([reader.parse(base)], NOW - 1))
+    days = table.sort_by("event_timestamp").to_batches()
+    partitions.write(where.data / "cards", days, ("customer",), date(2013, 9, 1), date(2013, 11, 1))
+    put(where, "cards", row(42, minutes=1, shop="B"), row(43, minutes=1, shop="B"))
+    compact.run(source(where.data), before=2**62, now=NOW, keep=timedelta(0))
+    put(where, "cards", *[row(number, minutes=2) for number in range(41, 45)])
+    put(where, "cards", row(42, minutes=3))
+    plain = {"event_timestamp": at(0).isoformat()}
+    put(where, "people", *[{"customer": number, "age": number, **plain} for number in range(41, 45)])
+    put(where, "shops", *[{"shop": f"S{number}", "customer": number, **plain} for number in range(41, 45)])
+    folders = where.folders
+    for folder, columns in (
+        (folders.data / "spine", {"customer": [41, 42, 43], "y": [1, 0, 1]}),
+        (folders.training / "service", {"who": ["41", "42", "43"], "x": [0.5, 1.5, 2.5]}),
+        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3]}),
+        (folders.served / "model=m" / "version=2", {"entity:shop": ["42", "42"], "score": [0.1, 0.2]}),
+    ):
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table(columns), folder / "data.parquet", compression="gzip")
+    events = where.entries
+    events.open()
+    events.add("cards", json.dumps([row(42), row(43)]).encode())
+    events.add("cards", json.dumps(row(42)).encode())
+    events.add("people", json.dumps([{"customer": 41}]).encode())
+    where.client.xadd(events.dead, {"view": "cards", "rows": '{"customer": "42"', "reason": "not JSON"})
+    where.client.xadd(events.dead, {"view": "cards", "rows": json.dumps([row(42), row(44)]), "reason": "for 42"})
+
+
+def everything(where: Places) -> dict[str, list[dict]]:
+    """All rows of all files, in their order."""
+    found = {}
+    for file in sorted(where.folders.root.rglob("*.parquet")):
+        found[str(file.relative_to(where.folders.root))] = pq.ParquetFile(file).read().to_pylist()
+    return found
+
+
+def is_subject(one: dict) -> bool:
+    return ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who"))) or (
+        one.get("who") == "42" or ("amount" in one and one["customer"] == 42)
+    )
+
+
+@pytest.fixture
+def where(tmp_path: Path, redis_url: str) -> Places:
+    made = places(tmp_path, redis_url)
+    fill(made)
+    return made
+
+
+def test_the_subject_is_gone_and_all_others_are_as_they_were(where: Places, redis_url: str):
+    before, hashes = everything(where), _hashes(where.folders.root)
+    keys = set(where.client.keys())
+    receipt, path = erase.run(SUBJECT, where, clock)
+    after = everything(where)
+    assert after == {name: [one for one in rows if not is_subject(one)] for name, rows in before.items()}
+    untouched = {name for name, rows in before.items() if not any(map(is_subject, rows))}
+    assert "data/shops" in {name.rpartition("/")[0] for name in untouched}
+    assert {name: hashes[name] for name in untouched} == {
+        n: h for n, h in _hashes(where.folders.root).items() if n in untouched
+    }
+    gone = keys - set(where.client.keys())
+    expected = {
+        entity_key(PROJECT, {"customer": ("Int64", 42), "shop": ("String", "A")}),
+        entity_key(PROJECT, {"customer": ("Int64", 42), "shop": ("String", "B")}),
+        entity_key(PROJECT, {"customer": ("Int64", 42)}),
+    }
+    assert gone == expected
+    assert differences(redis_url, where.data, NOW) == []
+    rows = sum(len(before[name]) - len(after[name]) for name in before)
+    assert sum(one.rows for one in receipt.files) == rows
+    assert (receipt.online_entities, receipt.stream_rows, receipt.status) == (3, 4, "done")
+    assert all(one.before == hashes[one.path] and one.after != one.before for one in receipt.files)
+    assert erase.plan(SUBJECT, where).empty
+    assert msgspec.json.decode(path.read_bytes(), type=Receipt) == receipt
+    assert not [told for told in ("customer=42", '"42"', " 42,") if told in path.read_text()], "nobody is named"
+    assert (
+        receipt.digest
+        == SUBJECT.digest(bytes.fromhex(receipt.salt))
+        != Subject.parse(["customer=43"]).digest(bytes.fromhex(receipt.salt))
+    )
+
+
+def test_streams_keep_what_is_about_others(where: Places):
+    erase.run(SUBJECT, where, clock)
+    entries = where.entries
+    left = [json.loads(fields[b"rows"]) for _, fields in where.client.xrange(entries.key)]
+    assert left == [[{"customer": 41}], [row(43)]]
+    ((_, letter),) = where.client.xrange(entries.dead)
+    assert json.loads(letter[b"rows"]) == [row(44)]
+    assert b"42" not in letter[b"reason"]
+
+
+def test_materializing_does_not_bring_it_back(where: Places, tmp_path: Path, redis_url: str):
+    erase.run(SUBJECT, where, clock)
+    state = State(f"sqlite:///{tmp_path / 'state.db'}")
+    store = OnlineWriter(where.client, PROJECT)
+    views = [(view, one) for view, one in where.views]
+    for full in (False, True):
+        windows = materialize.plan_windows(state, PROJECT, views, end=at(100), full=full)
+        materialize.run(windows, store, state, PROJECT, clock=clock)
+    state.close()
+    assert erase.plan(SUBJECT, where).empty
+    assert differences(redis_url, where.data, to_micros(at(100))) == []
+
+
+def test_a_dry_run_changes_nothing(where: Places):
+    hashes, size = _hashes(where.folders.root), where.client.dbsize()
+    lines = erase.plan(SUBJECT, where).lines()
+    assert any("online store: 3 entities" in line for line in lines)
+    assert any(line.startswith("served log: 1 rows") for line in lines)
+    assert (_hashes(where.folders.root), where.client.dbsize()) == (hashes, size)
+    assert erase.plan(Subject.parse(["customer=99"]), where).lines() == ["nothing is about this subject"]
+
+
+def test_a_composite_subject_is_only_who_has_all_keys(where: Places):
+    subject = Subject.parse(["customer=42", "shop=B"])
+    receipt, _ = erase.run(subject, where, clock)
+    assert (receipt.online_entities, sum(one.rows for one in receipt.files)) == (1, 1)
+    assert {one.key for one in stored(where.data) if one.key[0] == 42} == {(42, "A")}
+
+
+@pytest.mark.timeout(240)
+def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_url: str):
+    where = places(tmp_path / "first", redis_url)
+    fill(where)
+    before, client = everything(where), where.client
+    rows = sum(is_subject(one) for some in before.values() for one in some)
+    dumped = {key: client.dump(key) for key in client.scan_iter()}
+    shutil.copytree(where.folders.root, tmp_path / "kept")
+    done = False
+    with killer(__name__, "erased") as killed:
+        for step in range(1, 200):
+            root = tmp_path / f"{step}"
+            shutil.copytree(tmp_path / "kept", root)
+            client.flushall()
+            for key, content in dumped.items():
+                client.restore(key, 0, content)
+            one = places(root, redis_url)
+            done = not killed(step, str(root), redis_url)
+            now = everything(one)
+            for name, some in before.items():
+                assert now[name] in (some, [row for row in some if not is_subject(row)]), "a file is old or new"
+            if not done:
+                erase.run(SUBJECT, one, clock)
+            receipts = [msgspec.json.decode(path.read_bytes(), type=Receipt) for path in one.receipts.glob("*.json")]
+            assert {receipt.status for receipt in receipts} == {"done"}
+            # Two where it was killed between the receipt's last word and its end.
+            assert sum(file.rows for receipt in receipts for file in receipt.files) == rows
+            assert sum(receipt.online_entities for receipt in receipts) == 3
+            assert sum(receipt.stream_rows for receipt in receipts) == 4
+            assert erase.plan(SUBJECT, one).empty
+            one.client.close()
+            shutil.rmtree(root)
+            if done:
+                break
+    assert done
+    assert step > 10
+
+
+def test_who_comes_back_as_fast_is_told(where: Places, monkeypatch):
+    monkeypatch.setattr(erase, "_remove", lambda *_: None)
+    with pytest.raises(ErasureUnfinished, match="run this again"):
+        erase.run(SUBJECT, where, clock)
+    monkeypatch.undo()
+    receipt, _ = erase.run(SUBJECT, where, clock)
+    assert receipt.status == "done"
+    assert len(list(where.receipts.iterdir())) == 1
+
+
+def test_a_table_that_is_being_compacted_is_left_for_later(where: Places):
+    with locked(where.data / "cards"), pytest.raises(TableBusy):
+        erase.run(SUBJECT, where, clock)
+    assert erase.run(SUBJECT, where, clock)[0].status == "done"
+
+
+def test_a_rewritten_file_keeps_its_schema_groups_and_codecs(tmp_path: Path):
+    kinds = pa.schema(
+        [
+            pa.field("k", pa.dictionary(pa.int32(), pa.string()), metadata={b"unit": b"x"}),
+            ("at", pa.timestamp("ns", tz="UTC")),
+            ("list", pa.list_(pa.struct([("a", pa.int8())]))),
+            ("f", pa.float32()),
+        ],
+        metadata={b"made": b"here"},
+    )
+    rows = [{"k": "xyz"[n % 3], "at": n, "list": [{"a": n}] if n else None, "f": n / 3} for n in range(9)]
+    table = pa.Table.from_pylist(rows, kinds)
+    path = tmp_path / "t.parquet"
+    codecs = {"k": "SNAPPY", "at": "ZSTD", "list.list.element.a": "GZIP", "f": "NONE"}
+    pq.write_table(table, path, row_group_size=3, compression=codecs)
+    path.chmod(0o640)
+    held = pq.ParquetFile(path).schema_arrow
+    subject, place = Subject.parse(["k=y"]), Table("t", path, {"k": ["k"]})
+    (found,) = find(subject, place)
+    remove(subject, found)
+    new = pq.ParquetFile(path)
+    assert new.schema_arrow.equals(held, check_metadata=True)
+    assert new.schema_arrow.metadata[b"made"] == b"here"
+    expected = table.filter(pa.array([one["k"] != "y" for one in rows]))
+    assert new.read().to_pylist() == expected.to_pylist()
+    assert new.read().schema.equals(kinds)
+    group = new.metadata.row_group(0)
+    assert new.metadata.num_row_groups == 3
+    found_codecs = {group.column(n).path_in_schema: group.column(n).compression for n in range(4)}
+    assert found_codecs == codecs | {"f": "UNCOMPRESSED"}
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(find(subject, place)) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "text", "alike"),
+    [
+        (42, "42", True),
+        (42, "042", True),
+        ("42", "42", True),
+        ("042", "42", False),
+        (True, "1", False),
+        (None, "None", False),
+        (b"\x00\x01", "AAE=", True),
+        (1_380_628_800, "2013-10-01T12:00:00Z", True),
+        ("2013-10-01T14:00:00+02:00", "2013-10-01T12:00:00Z", True),
+        (4.2, "4.2", False),
+    ],
+)
+def test_a_value_is_the_subjects_whatever_its_type(held, text, alike):
+    assert same(held, text) is alike
+
+
+def test_columns_of_every_type_of_key():
+    at_noon = datetime(2013, 10, 1, 12, tzinfo=UTC)
+    table = pa.table(
+        {
+            "i": pa.array([1, 2, None], pa.int16()),
+            "s": ["1", "2", None],
+            "t": pa.array([at_noon, None, None], pa.timestamp("ms", tz="UTC")),
+            "b": [b"\x00\x01", b"", None],
+            "f": [1.0, 2.0, None],
+        }
+    )
+
+    def rows(text: str, column: str) -> list[bool]:
+        return Subject.parse([f"k={text}"]).rows(table, {"k": [column]}).tolist()
+
+    assert (
+        rows("1", "i")
+        == rows("1", "s")
+        == rows("2013-10-01T12:00:00Z", "t")
+        == rows("AAE=", "b")
+        == [True, False, False]
+    )
+    for text, column in (("x", "i"), ("99999999999", "i"), ("1", "f"), ("1", "t"), ("1", "absent"), ("?", "b")):
+        assert rows(text, column) == [False] * 3
+
+
+@pytest.mark.parametrize("given", [[], ["x"], ["=1"], ["a="], ["a=1", "a=2"]])
+def test_nobody_is_refused(given):
+    with pytest.raises(NoSubject, match="--entity"):
+        Subject.parse(given)
+
+
+def _hashes(root: Path) -> dict[str, str]:
+    files = sorted(root.rglob("*.parquet"))
+    return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_a_stream_that_is_not_there_has_nothing(tmp_path: Path, redis_url: str):
+    where = places(tmp_path, redis_url)
+    assert erase.plan(SUBJECT, where).empty
+    assert isinstance(where.entries, StreamEntries)
+    assert CARDS in [view for view, _ in where.views]
