@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+    from pipelines.materialize import Check
     from pipelines.online import OnlineWriter
     from pipelines.settings import Settings
     from pipelines.state import State
@@ -87,3 +89,14 @@ def online_store(project: str) -> tuple[OnlineWriter, State]:
 
     known = settings()
     return OnlineWriter(connect(embedded.ensure(known)), project), State(known.state_url)
+
+
+def door(view: str, *, gated: bool) -> Check:
+    """What the rows of a view must meet to come into the online store; a view that expects nothing needs no Feast."""
+    from pipelines.materialize import unchecked
+
+    if not gated:
+        return unchecked
+    from pipelines.gates import Gates
+
+    return Gates.of(workspace(), [view]).window(logging.getLogger(__name__).warning)
