@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -91,12 +91,17 @@ def online_store(project: str) -> tuple[OnlineWriter, State]:
     return OnlineWriter(connect(embedded.ensure(known)), project), State(known.state_url)
 
 
-def door(view: str, *, gated: bool) -> Check:
-    """What the rows of a view must meet to come into the online store; a view that expects nothing needs no Feast."""
-    from pipelines.materialize import unchecked
-
-    if not gated:
-        return unchecked
+def expectations(work: Workspace) -> Callable[[str], dict[str, Any] | None]:
+    """What is expected of the rows of each view, for `gate`."""
     from pipelines.gates import Gates
 
-    return Gates.of(workspace(), [view]).window(logging.getLogger(__name__).warning)
+    return Gates.of(work).plain
+
+
+def gate(planned: dict[str, Any]) -> Check:
+    """The data-quality gate of a planned window; what is wanting goes to the task's log."""
+    from pipelines.gates import Gates
+    from pipelines.materialize import Window
+
+    log, window = logging.getLogger(__name__), Window.parse(planned["window"])
+    return Gates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)

@@ -117,15 +117,12 @@ def run(
     views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
     joined = bundle.assembler.assemble(views, request_values(plan, spine))
     unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
-    whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
     logged = logged_matrix(plan, served)
     wrong = _differ(logged, joined)
-    other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+    other = _wrong_statuses(plan, served, views)
     status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
-    scores = served.column(SCORE).to_numpy()
-    rescored = bundle.scorer.score(logged)
+    scores, rescored = served.column(SCORE).to_numpy(), bundle.scorer.score(logged)
     any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
-    counts = wrong.sum(axis=0)
     return Audited(
         model=manifest.name,
         version=manifest.version,
@@ -137,13 +134,24 @@ def run(
         differing_values=int(wrong.sum()),
         differing_statuses=sum(status_wrong.values()),
         differing_scores=int(np.count_nonzero(_differ(scores, rescored))),
-        columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
+        columns={c.name: int(n) for c, n in zip(plan.columns, wrong.sum(axis=0), strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
         unread_views=unread,
-        unread_values=int(np.count_nonzero(_differ(whole, joined))),
+        unread_values=_unread_values(bundle, found, spine, joined) if unread else 0,
         timeline=timeline(spine_times(spine), any_wrong),
     )
+
+
+def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, np.ndarray]:
+    """Where the statuses of each view differ."""
+    return {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+
+
+def _unread_values(bundle: Bundle, found: Mapping[str, Admitted], spine: pa.Table, joined: Matrix) -> int:
+    """How many model inputs would have been others, had everything been read."""
+    whole = bundle.assembler.assemble(found, request_values(bundle.plan, spine))
+    return int(np.count_nonzero(_differ(whole, joined)))
 
 
 def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
