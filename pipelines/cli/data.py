@@ -118,8 +118,7 @@ def materialize(
         overlap=work.settings.late_events,
     )
     if dry_run:
-        for window in windows:
-            news = window.arrivals()
+        for window, news in ((window, window.arrivals()) for window in windows):
             console.print(f"{window}: {news.rows:,} rows in {len(news.pieces):,} files to look at")
         return
     with step("materialize") as shown:
