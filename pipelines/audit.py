@@ -27,6 +27,7 @@ from pipelines.outcomes import Outcomes
 from pipelines.performance import Performance
 from pipelines.price import Price, price
 from pipelines.progress import Report, quiet
+from pipelines.served_days import standing
 from pipelines.timeline import Timeline, timeline
 from serving.contract.bundle import Bundle
 from serving.contract.freshness import Status
@@ -100,12 +101,12 @@ class ServedLog:
 
     def rows(self, model: str) -> int:
         """How many rows of a model, of any version, are on disk."""
-        return sum(pq.read_metadata(file).num_rows for file in parquet_files(self.folder / f"model={model}"))
+        return sum(pq.read_metadata(file).num_rows for file in standing(parquet_files(self.folder / f"model={model}")))
 
     def read(self, model: str, version: str, start: datetime, end: datetime) -> pa.Table:
         """The rows that a model version served with start <= served_at < end. Raises: NotTrained where it has none."""
         place = self.folder / f"model={model}" / f"version={version}"
-        files = [str(file) for file in parquet_files(place)]
+        files = [str(file) for file in standing(parquet_files(place))]
         if not files:
             raise NotTrained(f"a served log of {model} {version}", "skewless serve")
         window = (pc.field("served_at") >= start) & (pc.field("served_at") < end)

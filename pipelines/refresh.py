@@ -24,6 +24,16 @@ class BadSchedule(SkewlessError):
         return f"{self.text!r} is no schedule; write every=1h,delay=5m (numbers with s, m, h or d; every more than 0)"
 
 
+@dataclass(eq=False)
+class BadDuration(SkewlessError):
+    """A duration that cannot be understood."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is no duration; write a number with s, m, h or d, as 90d"
+
+
 @dataclass(frozen=True, slots=True)
 class Refresh:
     """A run every `every`, counted from `offset` after 1970-01-01 UTC, takes all arrivals up to its time (included) and
@@ -41,7 +51,10 @@ class Refresh:
         parts = {name: duration for name, _, duration in (part.partition("=") for part in named)}
         if set(parts) - {"every", "delay"} or "every" not in parts:
             raise BadSchedule(text)
-        every, delay = (_duration(parts.get(name, "0s"), text) for name in ("every", "delay"))
+        try:
+            every, delay = (duration(parts.get(name, "0s")) for name in ("every", "delay"))
+        except BadDuration as error:
+            raise BadSchedule(text) from error
         if not every:
             raise BadSchedule(text)
         return cls(every, delay)
@@ -56,17 +69,18 @@ class Refresh:
         return f"every={short(self.every)},delay={short(self.delay)}"
 
 
-def short(duration: timedelta) -> str:
+def short(time: timedelta) -> str:
     """A duration in the largest unit that it is a whole number of: 15m, 6h."""
     for unit, name in reversed(_UNITS.items()):
-        whole, rest = divmod(duration, timedelta(**{name: 1}))
+        whole, rest = divmod(time, timedelta(**{name: 1}))
         if not rest and (whole or unit == "s"):
             return f"{whole}{unit}"
-    return f"{duration / timedelta(seconds=1):g}s"
+    return f"{time / timedelta(seconds=1):g}s"
 
 
-def _duration(text: str, whole: str) -> timedelta:
+def duration(text: str) -> timedelta:
+    """A number with a unit: 90s, 15m, 1.5h, 7d. Raises: BadDuration."""
     found = _DURATION.fullmatch(text.strip())
     if not found:
-        raise BadSchedule(whole)
+        raise BadDuration(text)
     return timedelta(**{_UNITS[found[2]]: float(found[1])})

@@ -117,3 +117,20 @@ def outcomes(
     with step("outcomes") as shown:
         log = verb.Outcomes(Settings.read().folders.served, model)
         shown.result = str(log.add(verb.read(file), now()))
+
+
+@verbs.command()
+def trim(
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    keep: Annotated[str | None, typer.Option(help="Remove days older than this, as 90d. Default: none.")] = None,
+) -> None:
+    """Fold the served log's days that are over into a file each, and remove those that are old."""
+    from pipelines import served_days as verb
+    from pipelines.console import step
+    from pipelines.refresh import duration
+    from pipelines.settings import Settings
+
+    age = duration(keep) if keep else None
+    with step("trim") as shown:
+        found = verb.days(Settings.read().folders.served, model or ())
+        shown.result = str(verb.trim(found, now().date(), age, shown.at))
