@@ -59,6 +59,9 @@ class Arrivals:
     end: int
     pieces: tuple[Piece, ...]
 
+    def __str__(self) -> str:
+        return f"{self.rows:,} rows in {len(self.pieces):,} files to look at"
+
     @property
     def times(self) -> tuple[str, ...]:
         """The columns of event and created time."""

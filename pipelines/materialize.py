@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import datetime
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arrivals import Arrivals, arrivals
-from pipelines.offline import History, Source
+from pipelines.arrivals import Arrivals
+from pipelines.materialize_plan import Window, plan_partition, plan_windows
+from pipelines.offline import History
 from pipelines.online import OnlineWriter
 from pipelines.packable import packable
 from pipelines.progress import Report, quiet
 from pipelines.reduction import CHUNK_ROWS, Seen, chunks, newest
 from pipelines.state import Counts, State, StateUnreachable
-from serving.contract.catalog import same_rows
 from serving.contract.errors import SkewlessError
-from serving.contract.instants import to_micros
 from serving.contract.key_columns import KeyColumns
 from serving.contract.plan import View
 from serving.contract.row import Layout
@@ -39,7 +35,7 @@ from serving.contract.types import value_type
 Clock = Callable[[], datetime]
 VERB = "materialize"
 MOST_AT_ONCE = 4
-_EVER = np.iinfo(np.int64).min
+__all__ = ["Window", "plan_partition", "plan_windows", "run"]
 
 
 @dataclass(eq=False)
@@ -52,105 +48,12 @@ class Interrupted(SkewlessError):
         return f"the run was ended before feature view {self.view!r} was done; run it again, nothing is lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The arrivals of one view with start < arrival <= end (UTC); `start` None means since ever.
-
-    `advance`: whether the watermark may move to `end` afterwards; not where the window leaves a gap before it.
-    """
-
-    view: View
-    source: Source
-    start: datetime | None
-    end: datetime
-    advance: bool
-
-    def arrivals(self) -> Arrivals:
-        """What to read. Raises: SourceMissing."""
-        start = to_micros(self.start) if self.start else int(_EVER)
-        return arrivals(self.view, self.source, start, to_micros(self.end))
-
-    def __str__(self) -> str:
-        since = self.start.isoformat() if self.start else "the beginning"
-        return f"{self.view.stored_as}: ({since}, {self.end.isoformat()}]"
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON takes it, for a process that materializes what another one planned."""
-        told: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
-        return told
-
-    @classmethod
-    def parse(cls, told: dict[str, Any]) -> Window:
-        """The window that `plain` told of."""
-        return msgspec.convert(told, cls, dec_hook=lambda _, text: Path(text))
-
-
 Check = Callable[[Window, Iterable[History]], None]
 """Called with a window and its rows, in parts of any size; raises to keep them out of the store."""
 
 
 def unchecked(window: Window, rows: Iterable[History]) -> None:
     """Let everything pass."""
-
-
-def plan_windows(
-    state: State,
-    project: str,
-    views: Sequence[tuple[View, Source]],
-    *,
-    end: datetime,
-    start: datetime | None = None,
-    full: bool = False,
-    overlap: timedelta = timedelta(0),
-    stored: Mapping[str, View | None] | None = None,
-) -> list[Window]:
-    """What a run would do: for each view the window from its watermark to `end`, from `start`, or (`full`) all of it.
-
-    `stored` is what the online store says of the views (`OnlineWriter.definitions`): the watermark of a view that it
-    does not know (another Redis, or an emptied one), or knows with other rows (a feature was added), means nothing, and
-    the view is materialized from the beginning. A view whose watermark is at or past `end` has nothing to do and is
-    left out, unless its definition is to be registered anew.
-
-    Of a table without created timestamps nobody knows when a row arrived: its window goes by event time, and begins
-    `overlap` before the watermark, so that rows which come so late are taken. Those that were there before do no harm.
-    """
-    windows = []
-    for view, source in views:
-        held = view if stored is None else stored.get(view.stored_as)
-        watermark = state.watermark(project, view.stored_as) if same_rows(view, held) else None
-        begin = None if full else (start or watermark)
-        if begin is not None and begin >= end and held == view:
-            continue
-        gap = begin is not None and (watermark is None or begin > watermark)
-        if start is None and begin is not None and source.created_timestamp_column is None:
-            begin -= overlap
-        windows.append(Window(view, source, begin, end, advance=not gap))
-    return windows
-
-
-def plan_partition(
-    state: State,
-    project: str,
-    views: Sequence[tuple[View, Source]],
-    *,
-    start: datetime,
-    end: datetime,
-    stored: Mapping[str, View | None],
-) -> list[Window]:
-    """What a run would do once the rows of a partition, start <= event_timestamp < end, are in the offline store.
-
-    Partitions come in any order, and again: a window reaches from the partition's start, or the view's watermark where
-    that is earlier, to its end, or the watermark where that is later. So a row is in the window of whichever of its
-    partition and its arrival comes last, no window leaves a gap, and each may move the watermark. It takes that no two
-    windows of a view are materialized at once.
-    """
-    windows = []
-    for view, source in views:
-        known = same_rows(view, stored.get(view.stored_as))
-        watermark = state.watermark(project, view.stored_as) if known else None
-        begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
-        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True))
-    return windows
 
 
 def run(
@@ -165,8 +68,8 @@ def run(
 ) -> dict[str, Counts]:
     """Materialize the windows, some side by side; rows read, written, skipped as older and held back, by view.
 
-    `check` sees a window's rows before any of them is written. Memory is bounded by `reduction.CHUNK_BYTES` a window at
-    a time, whatever the windows' sizes.
+    `check` sees all of a window's rows before any of them is written; what it looks at is read twice. Memory is bounded
+    by `reduction.CHUNK_BYTES` a window at a time, whatever the windows' sizes.
     Raises: RedisUnreachable, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
     the first of them, after all other windows came to their end. A failed window is noted as such and its watermark did
     not move.
@@ -226,7 +129,7 @@ def _noted(
 
 def _materialize(window: Window, store: OnlineWriter, project: str, told: _Told, check: Check) -> Counts:
     view, news = window.view, window.arrivals()
-    check(window, (batch.take(news.take(batch)) for batch in news.batches()))
+    check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
     told.begin(view.stored_as, news.rows)
     batches = news.batches()
     store.prepare(view)

@@ -119,7 +119,9 @@ def test_who_writes_to_a_store_shares_its_pool_and_tables_are_rewritten_in_turn(
 
 def test_a_task_that_writes_a_view_does_not_wait_for_feast_to_be_imported():
     """It takes seconds, and there is a task for each view and partition."""
-    imported = "import sys, pipelines.materialize, pipelines.embedded; sys.exit('feast' in sys.modules)"
+    imported = (
+        "import sys, pipelines.materialize, pipelines.gates, pipelines.embedded; sys.exit('feast' in sys.modules)"
+    )
     assert (
         subprocess.run([sys.executable, "-W", "ignore", "-c", imported], cwd=FOLDER.parent, check=False).returncode == 0
     )

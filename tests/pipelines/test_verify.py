@@ -162,6 +162,7 @@ ENTITIES = st.sampled_from([JoinKey("tail", "tail", "String")])
 TIMES = st.integers(0, 3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TIMES, TIMES), max_size=3), st.lists(st.tuples(TIMES, TIMES), max_size=2), TIMES)
 def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_later(known, written, watermark):
     """The rule in words, for one entity: rows known offline, of which some were written, and others too."""
@@ -174,7 +175,7 @@ def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_lat
     assert verdict(SEEN.rule, due, None, watermark) == (Difference.MISSING if due else None)
 
 
-@settings(suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=2), TIMES), max_size=30), st.integers(1, 4))
 def test_parts_hold_every_entity_once(written, parts):
     rows = [(name, packed_row(Row((), time, time, False, (0,), SEEN.fields))) for name, time in written]
