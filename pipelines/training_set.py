@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import absences, join_plan
+from pipelines import absences, join_plan, row_groups
 from pipelines.absences import Absences, Absent
 from pipelines.definitions import Definitions
 from pipelines.errors import NotTrained, SpineMismatch
@@ -47,7 +46,6 @@ from serving.contract.types import value_type
 Labels = NDArray[np.float64]
 DATA, PLAN, TRANSFORMS = "data.parquet", "plan.json", "transforms.onnx"
 BUILD = "skewless training-set"
-_ROWS_A_GROUP = 1 << 17
 
 
 def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
@@ -104,7 +102,7 @@ def run(
     """
     waiting, absent = {view.name: 0 for view in definitions.plan.views}, Absences()
     with replace_folder(folder) as building:
-        written = _write(building / DATA, _frames(definitions, spine, waiting, absent, report, memory))
+        written = row_groups.write(building / DATA, _frames(definitions, spine, waiting, absent, report, memory))
         (building / absences.FILE).write_bytes(absent.to_json())
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:
@@ -156,25 +154,6 @@ def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_
         yield part
     if empty:
         yield spine.table()
-
-
-def _write(file: Path, tables: Iterator[pa.Table]) -> tuple[int, int]:
-    """Rows and columns written. Row groups have the same rows however the tables are cut, so that the same training
-    set is the same bytes.
-    """
-    first = next(tables)
-    rows, held = 0, first.slice(0, 0)
-    with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
-        for table in chain((first,), tables):
-            rows += table.num_rows
-            held = pa.concat_tables([held, table])
-            whole = held.num_rows - held.num_rows % _ROWS_A_GROUP
-            for begin in range(0, whole, _ROWS_A_GROUP):
-                writer.write_table(held.slice(begin, _ROWS_A_GROUP))
-            held = held.slice(whole)
-        if held.num_rows or not rows:
-            writer.write_table(held)
-    return rows, first.num_columns
 
 
 def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Table:
