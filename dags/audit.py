@@ -9,16 +9,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, tas
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags.assets import ONLINE
-from dags.terms import windowed
-
-
-@task
-def served() -> list[dict[str, str]]:
-    """The model versions that have a served log."""
-    from dags.connections import settings
-
-    found = sorted(settings().folders.served.glob("model=*/version=*"))
-    return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in found]
+from dags.terms import served_versions, windowed
 
 
 @task(map_index_template="{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}")
@@ -51,7 +42,7 @@ def audit(served: dict[str, str]) -> str:
     doc_md=__doc__,
 )
 def timetable() -> None:
-    audit.expand(served=served())
+    audit.expand(served=served_versions())
 
 
 timetable()
