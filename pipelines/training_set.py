@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from pipelines.history import Join, join, request_values, spine_times
 from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.join_plan import JoinPlan, waiting_told
 from pipelines.progress import Report, quiet
+from pipelines.row_groups import write_rows
 from pipelines.spine_slices import SpineFiles, within
 from pipelines.workers import worker_count
 from serving.contract.assembler import Assembler, Matrix, column_types, wanted_features
@@ -47,7 +47,6 @@ from serving.contract.types import value_type
 Labels = NDArray[np.float64]
 DATA, PLAN, TRANSFORMS = "data.parquet", "plan.json", "transforms.onnx"
 BUILD = "skewless training-set"
-_ROWS_A_GROUP = 1 << 17
 
 
 def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
@@ -104,7 +103,7 @@ def run(
     """
     waiting, absent = {view.name: 0 for view in definitions.plan.views}, Absences()
     with replace_folder(folder) as building:
-        written = _write(building / DATA, _frames(definitions, spine, waiting, absent, report, memory))
+        written = write_rows(building / DATA, _frames(definitions, spine, waiting, absent, report, memory))
         (building / absences.FILE).write_bytes(absent.to_json())
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:
@@ -156,25 +155,6 @@ def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_
         yield part
     if empty:
         yield spine.table()
-
-
-def _write(file: Path, tables: Iterator[pa.Table]) -> tuple[int, int]:
-    """Rows and columns written. Row groups have the same rows however the tables are cut, so that the same training
-    set is the same bytes.
-    """
-    first = next(tables)
-    rows, held = 0, first.slice(0, 0)
-    with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
-        for table in chain((first,), tables):
-            rows += table.num_rows
-            held = pa.concat_tables([held, table])
-            whole = held.num_rows - held.num_rows % _ROWS_A_GROUP
-            for begin in range(0, whole, _ROWS_A_GROUP):
-                writer.write_table(held.slice(begin, _ROWS_A_GROUP))
-            held = held.slice(whole)
-        if held.num_rows or not rows:
-            writer.write_table(held)
-    return rows, first.num_columns
 
 
 def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Table:
