@@ -13,7 +13,7 @@ import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
 from feast.data_source import DataSource
 from feast.feature_logging import LoggingConfig, LoggingSource
-from feast.infra.offline_stores.offline_store import OfflineStore
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import compute_non_entity_date_range
@@ -86,7 +86,7 @@ class SkewlessOfflineStore(OfflineStore):
         full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
         **dates: datetime,
-    ) -> SkewlessRetrievalJob:
+    ) -> RetrievalJob:
         """The entity frame and, behind its columns, the features: as referenced, then inputs of on-demand views.
 
         `entity_df` is a pandas frame, an Arrow table, or one SELECT over the project's tables by name. Without one the
