@@ -84,7 +84,7 @@ def run(source: Source, *, before: int, now: int, keep: timedelta = KEEP, report
     Raises: TableBusy, SourceMismatch (parts whose columns do not go together; what was folded before stays folded).
     """
     base = parts_of(source)
-    if source.remote is not None or not base.is_dir():
+    if source.foreign is not None or not base.is_dir():
         return Compacted(0, 0, 0, 0)
     with locked(base):
         parts = waiting_parts(source, before)
