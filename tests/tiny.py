@@ -27,6 +27,7 @@ from serving.contract.keys import EntityKeys
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
 from serving.contract.processor import processor_features
+from serving.contract.registry import ROLLOUT
 from serving.contract.row import Layout
 from serving.contract.scorer import Output, Scorer
 from serving.contract.transforms import reference
@@ -151,10 +152,21 @@ def write_bundle(
 
 
 def promote(models: Path, version: str) -> None:
-    """Make `version` the champion, in one step."""
-    unfinished = models / NAME / ".champion.tmp"
-    unfinished.write_text(version)
-    unfinished.replace(models / NAME / "champion")
+    """Make `version` the champion, in one step, whatever it is."""
+    roll_out(models, champion=version)
+
+
+def roll_out(models: Path, **members: object) -> None:
+    """Write the next revision of the rollout with these members, unchecked; the others stay what they were."""
+    folder = models / NAME / ROLLOUT
+    folder.mkdir(parents=True, exist_ok=True)
+    before = sorted(folder.glob("[0-9]*.json"))
+    number = len(before) + 1
+    change = {"by": "a test", "at": "2013-10-01T12:00:00+00:00", "what": "anything", "reason": "to see"}
+    content = (msgspec.json.decode(before[-1].read_bytes()) if before else {}) | members
+    unfinished = folder / ".unfinished"
+    unfinished.write_bytes(msgspec.json.encode(content | {"revision": number, "change": change}))
+    unfinished.replace(folder / f"{number:08d}.json")
 
 
 def write_catalog(redis_url: str, contract: Plan | None = None) -> None:

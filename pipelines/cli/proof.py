@@ -35,18 +35,19 @@ def audit(
     """Replay served predictions through the join; exit status 1 where anything differs."""
     from pipelines import audit as verb
     from pipelines.console import console, step
-    from pipelines.publish import champion_version
     from pipelines.reports.exposition import audit_metrics
     from pipelines.reports.files import write
     from pipelines.reports.page import audit_page
+    from pipelines.rollout import champion_version
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
     from serving.contract.bundle import open_bundle
     from serving.contract.processor import processor_features
 
     work, made_at = Workspace(Settings.read()), now()
-    chosen = version or champion_version(work.folders.models, model)
-    bundle = open_bundle(work.folders.models / model / chosen, processor_features())
+    registry = work.settings.registry
+    chosen = version or champion_version(registry, model)
+    bundle = open_bundle(registry.bundle(model, chosen), processor_features())
     end = instant(until) if until else made_at
     with step("audit") as shown:
         log = verb.ServedLog(work.folders.served)
@@ -77,18 +78,18 @@ def drift(
     from pipelines import drift as verb
     from pipelines.audit import ServedLog
     from pipelines.console import console, step
-    from pipelines.publish import champion_version
     from pipelines.reports.exposition import drift_metrics
     from pipelines.reports.files import write
     from pipelines.reports.page import drift_page
+    from pipelines.rollout import champion_version
     from pipelines.settings import Settings
     from serving.contract.bundle import open_bundle
     from serving.contract.processor import processor_features
 
     settings, made_at = Settings.read(), now()
     folders = settings.folders
-    chosen = version or champion_version(folders.models, model)
-    folder = folders.models / model / chosen
+    chosen = version or champion_version(settings.registry, model)
+    folder = settings.registry.bundle(model, chosen)
     plan = open_bundle(folder, processor_features()).plan
     limits = drift_thresholds.read(settings.feature_repo / drift_thresholds.FILE, model, verb.names_of(plan))
     window = verb.Window(model, chosen, instant(since), instant(until) if until else made_at)
@@ -114,7 +115,7 @@ def skew_price(
     from pipelines import skew_price as verb
     from pipelines.console import console, step
     from pipelines.demo import YEAR
-    from pipelines.publish import champion_version
+    from pipelines.rollout import champion_version
     from pipelines.settings import Settings
     from pipelines.skew_picture import draw
     from pipelines.workspace import Workspace
@@ -122,8 +123,8 @@ def skew_price(
     from serving.contract.processor import processor_features
 
     work = Workspace(Settings.read())
-    version = champion_version(work.folders.models, task.MODEL)
-    bundle = open_bundle(work.folders.models / task.MODEL / version, processor_features())
+    version = champion_version(work.settings.registry, task.MODEL)
+    bundle = open_bundle(work.settings.registry.bundle(task.MODEL, version), processor_features())
     asked = verb.Task(task.LABEL, YEAR.split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
     with step("skew-price") as shown:
         scratch = work.folders.root / "skewed"
