@@ -172,7 +172,7 @@ class Models:
             version = trying.answerer.predictor.version
             self._withdrawn[name, rollout.revision] = reason
             self._metrics.withdrawals.labels(name, version).inc()
-            _log.error("canary_withdrawn", model=name, version=version, reason=reason)
+            _log.warning("canary_withdrawn", model=name, version=version, reason=reason)
             try:
                 await asyncio.to_thread(self._withdraw, name, version, reason)
             except RolloutRefused:

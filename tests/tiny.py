@@ -81,6 +81,11 @@ def plan(*, delays: View = DELAYS) -> Plan:
     return Plan(NAME, "tests", (delays, PLANES), (Field("hour", "Int64"),), (rush,), columns)
 
 
+def with_request(contract: Plan, extra: Field) -> Plan:
+    """The plan, whose requests give one value more."""
+    return msgspec.structs.replace(contract, request=(*contract.request, extra))
+
+
 def model(weights: Sequence[float] = (0.01, 0.001, -0.02, 0.03, 0.5)) -> bytes:
     """`probabilities` [n, 2]: a logistic regression for which NaN is 0."""
     nodes = [
@@ -205,7 +210,7 @@ def _golden(contract: Plan, assembler: Assembler, scorer: Scorer) -> bytes:
         Request("hour"): [8, 23, 0],
     }
     types = given_types(contract, assembler.given)
-    table = pa.table({reference(s): pa.array(rows[s], types[s]) for s in assembler.given})
+    table = pa.table({reference(s): pa.array(rows.get(s, [1, 2, 3]), types[s]) for s in assembler.given})
     matrix = assembler.matrix(assembler.complete(given_values(contract, assembler.given, table)))
     sink = pa.BufferOutputStream()
     pq.write_table(golden_table(table, matrix, scorer.score(matrix)), sink)
