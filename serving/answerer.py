@@ -13,6 +13,7 @@ from serving.contract.rollout import Cache
 from serving.explanation import Explanation
 from serving.metrics import Metrics
 from serving.predictor import Clock, Predictor
+from serving.score_cache import ScoreCache
 from serving.served_log import ServedLog
 from serving.store import Store
 from serving.tally import Tally
@@ -83,6 +84,9 @@ def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -
 
 def answerer(casting: Casting, parts: Parts) -> Answerer:
     predictor = casting.loaded.predictor
+    if casting.cache is not None:
+        counters = [counter.labels(predictor.name, predictor.version) for counter in parts.metrics.cached]
+        predictor = predictor.scoring(ScoreCache(predictor.bundle.scorer, casting.cache, *counters).score)
     bursts = Bursts(
         predictor,
         parts.store,

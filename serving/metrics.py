@@ -56,6 +56,12 @@ class Metrics:
         self.shadow_failed = Counter(
             "skewless_shadow_failures", "Requests that a shadow failed.", ["model", "version"], registry=registry
         )
+        self.cached = tuple(
+            Counter(
+                f"skewless_score_cache_{what}", f"Rows whose score was {told}.", ["model", "version"], registry=registry
+            )
+            for what, told in (("hits", "kept"), ("misses", "not kept"))
+        )
         self.withdrawals = Counter(
             "skewless_canary_withdrawals",
             "Canaries that this process withdrew.",
