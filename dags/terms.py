@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, RetryDecision, RetryPolicy, SyncCallback
+from airflow.sdk import Param, RetryDecision, RetryPolicy, SyncCallback, task
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 ALERTS = "skewless_alerts"
 """A connection of type http; where there is one, failures are posted to it as JSON with a `text`."""
+
+OFFLINE_POOL = "skewless_offline_store"
+"""Of one slot: who rewrites files of tables takes turns with all others who do."""
 
 ONLINE_POOL = "skewless_online_store"
 """How many tasks may write to the online store at once."""
@@ -86,6 +89,15 @@ def windowed(minutes: int, dag: str) -> dict[str, Any]:
         for name in ("start", "end")
     }
     return terms(minutes, dag) | {"params": asked}
+
+
+@task
+def served_versions() -> list[dict[str, str]]:
+    """The `model` and `version` of each served log."""
+    from dags.connections import settings
+
+    found = sorted(settings().folders.served.glob("model=*/version=*"))
+    return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in found]
 
 
 def _failure(context: Mapping[str, Any]) -> str:

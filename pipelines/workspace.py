@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +17,12 @@ from pipelines.feast_stores.offline_store import data_folder
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
 from pipelines.push import targets
+from pipelines.redefinition import confirm
 from pipelines.redis_connection import connect
 from pipelines.settings import Settings
 from pipelines.state import State
-from serving.contract.errors import SkewlessError
+from pipelines.tracing import load_functions
+from serving.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
 from serving.contract.plan import Plan, View
 from serving.contract.target import Target
 
@@ -83,8 +86,15 @@ class Workspace:
         return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
     def targets(self) -> dict[str, Target]:
-        """The push targets of all online feature views, by name, which the online store gets to know."""
-        found = targets(self.stored(), self.data)
+        """The push targets of all online feature views, by name, which the online store gets to know.
+
+        A view that cannot be used has none, and does not keep the others from theirs.
+        """
+        usable = []
+        for definition in stored_views(self.store):
+            with suppress(InvalidPlan, UnsupportedType):
+                usable.append(compile_view(self.store, definition, self.data))
+        found = targets(usable, self.data)
         self.online.accept(list(found.values()))
         return found
 
@@ -97,6 +107,16 @@ class Workspace:
         """One of them. Raises: InvalidPlan for an unknown view."""
         self.stored([view])
         return self.targets()[view]
+
+    def confirm(self, model: str, plan: Plan) -> None:
+        """Refuse a plan whose features mean something else by now. Raises: Redefined."""
+        known = {view.name for view in self.store.list_feature_views()}
+
+        def stored(name: str) -> View | None:
+            bare = name.partition("@")[0]
+            return compile_view(self.store, self.store.get_feature_view(bare), self.data)[0] if bare in known else None
+
+        confirm(model, plan, stored, load_functions(self.settings.feature_repo))
 
     def sources(self, plan: Plan) -> dict[str, Source]:
         """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""
