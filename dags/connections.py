@@ -118,7 +118,7 @@ def write_freshness(planned: list[dict[str, Any]]) -> str:
     from pipelines import freshness_report
     from pipelines.folder import write_file
     from pipelines.materialize import Window
-    from pipelines.reports.exposition import freshness_metrics
+    from pipelines.reports.view_metrics import freshness_metrics
     from pipelines.state import State
 
     known, windows = settings(), [Window.parse(one["window"]) for one in planned]

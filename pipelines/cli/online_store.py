@@ -62,7 +62,7 @@ def status(
     project, views = _freshness(settings)
     if prom:
         from pipelines.folder import write_file
-        from pipelines.reports.exposition import freshness_metrics
+        from pipelines.reports.view_metrics import freshness_metrics
 
         write_file(prom, freshness_metrics(project, views))
     if as_json:

@@ -16,32 +16,28 @@ from pipelines.workspace import Workspace
 
 REPO = Path(feature_repo.__file__).parent
 VIEWS = ("aircraft_static", "origin_departures", "origin_weather", "route")
-SERVICES = "\n".join(
-    [
-        "from feast import FeatureService",
-        *(f"from {view} import {view}" for view in VIEWS),
-        f"small = FeatureService(name='small', features=[{', '.join(VIEWS)}])",
-    ]
-)
+FEW = VIEWS[2:]
 FIRST, LAST = date(2013, 2, 5), date(2013, 2, 7)
 END = datetime(2026, 1, 1, tzinfo=UTC)
 """After everything: an unpaused DAG also runs the day before today."""
 
 
-def definitions(folder: Path) -> Path:
+def definitions(folder: Path, views: tuple[str, ...] = VIEWS) -> Path:
     """Some of the feature repository's views: each task is a process of its own."""
+    imports = [f"from {view} import {view}" for view in views]
+    small = f"small = FeatureService(name='small', features=[{', '.join(views)}])"
     folder.mkdir()
-    for name in ("feature_store.yaml", "entities.py", "sources.py", *(f"{view}.py" for view in VIEWS)):
+    for name in ("feature_store.yaml", "entities.py", "sources.py", *(f"{view}.py" for view in views)):
         shutil.copy(REPO / name, folder)
-    (folder / "services.py").write_text(SERVICES)
+    (folder / "services.py").write_text("\n".join(["from feast import FeatureService", *imports, small]))
     return folder
 
 
 def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, redis_url: str, last: date = LAST) -> Workspace:
-    """The verbs, over all days before `last` at once."""
+    """The verbs, over all days before `last` at once, for two views: each is a task, and so a process, a partition."""
     monkeypatch.setenv("SKEWLESS_STATE", str(folder))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
-    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(definitions(folder.parent / "feature_repo")))
+    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(definitions(folder.parent / "feature_repo", FEW)))
     apply.run(folder.parent / "feature_repo")
     work = Workspace(Settings.read())
     ingest.run(work.folders.data, FIRST, last)
