@@ -24,7 +24,7 @@ def audit(served: dict[str, str]) -> str:
     from serving.contract.processor import processor_features
 
     work, window = workspace(), window_of(get_current_context())
-    bundle = open_bundle(work.folders.models / served["model"] / served["version"], processor_features())
+    bundle = open_bundle(work.settings.registry.bundle(served["model"], served["version"]), processor_features())
     read_views(work.project, bundle.plan.views)
     log = verb.ServedLog(work.folders.served)
     found = verb.run(bundle, clues(work, bundle.plan), log, window.start, window.end)

@@ -25,8 +25,8 @@ from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from pipelines.baseline import Baseline, describe
-from pipelines.errors import AlreadyPublished, NotTrained
-from pipelines.folder import new_folder, write_file
+from pipelines.errors import AlreadyPublished
+from pipelines.folder import new_folder
 from pipelines.train import Training, evaluate, trained
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract import bundle as files
@@ -34,6 +34,8 @@ from serving.contract.assembler import Matrix
 from serving.contract.bundle import Bundle, Manifest, golden_table, open_bundle
 from serving.contract.errors import InvalidBundle
 from serving.contract.processor import processor_features
+from serving.contract.registry import Registry
+from serving.contract.rollout import promote as promote_step
 from serving.contract.row import Values
 from serving.contract.scorer import Output, Scorer
 
@@ -80,7 +82,7 @@ def run(
     if version is None and newest and (same := _same(models / name / newest, training_set, graph)):
         gap = _check_conversion(booster, scorer, training_set, training)[1]
         if promote:
-            champion(models, name, newest)
+            champion(models, name, newest, created_at)
         return Published(models / name / newest, same.manifest, made=False, conversion_gap=gap)
     version = _next(newest) if version is None else version
     if not _VERSION.fullmatch(version):
@@ -100,21 +102,13 @@ def run(
     except FileExistsError as error:
         raise AlreadyPublished(name, version) from error
     if promote:
-        champion(models, name, version)
+        champion(models, name, version, created_at)
     return Published(folder, manifest, made=True, conversion_gap=gap)
 
 
-def champion(models: Path, name: str, version: str) -> None:
+def champion(models: Path, name: str, version: str, at: datetime) -> None:
     """Make `version` the one that servers answer with; they take it up within seconds."""
-    write_file(models / name / files.CHAMPION, version.encode())
-
-
-def champion_version(models: Path, name: str) -> str:
-    """The version that servers answer with. Raises: NotTrained where none is published."""
-    try:
-        return (models / name / files.CHAMPION).read_text().strip()
-    except FileNotFoundError as error:
-        raise NotTrained(f"a published version of {name}", "skewless publish") from error
+    Registry(models, models).change(name, promote_step(version), by="skewless publish", at=at, reason="published")
 
 
 def convert(booster: lgb.Booster, columns: int) -> bytes:
@@ -250,10 +244,14 @@ def _manifest(
 def versions(folder: Path) -> list[str]:
     """The published versions of a model, oldest first."""
     found = [entry.name for entry in folder.iterdir() if _VERSION.fullmatch(entry.name)] if folder.is_dir() else []
-    return sorted(found, key=_numbers)
+    return sorted(found, key=numbers)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def is_version(name: str) -> bool:
+    return _VERSION.fullmatch(name) is not None
+
+
+def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
@@ -264,7 +262,7 @@ def _newest(folder: Path) -> str | None:
 def _next(newest: str | None) -> str:
     if newest is None:
         return "1.0.0"
-    major, minor, _ = _numbers(newest)
+    major, minor, _ = numbers(newest)
     return f"{major}.{minor + 1}.0"
 
 

@@ -28,6 +28,7 @@ from pipelines.offline import Source
 from pipelines.outcomes import Outcomes
 from pipelines.progress import Report, quiet
 from pipelines.refresh import Refresh
+from pipelines.rollout import champion_version
 from pipelines.spine_slices import SpineFiles
 from pipelines.train import Parameters, Split
 from pipelines.training_set import TrainingSet, labelled
@@ -35,6 +36,7 @@ from serving.contract.bundle import SCORE, Bundle, open_bundle
 from serving.contract.folders import Folders
 from serving.contract.plan import Plan
 from serving.contract.processor import processor_features
+from serving.contract.registry import Registry
 
 _STEPS = 4
 
@@ -96,7 +98,7 @@ def run(project: Project, asked: Asked, *, created_at: datetime, promote: bool, 
     Raises: NotTrained where there is no champion to compare with, SpineMismatch, SourceMissing, SourceMismatch.
     """
     models, split, definitions = project.folders.models, asked.split, project.definitions
-    before = publish.champion_version(models, asked.model)
+    before = champion_version(Registry(models, models), asked.model)
     folder = project.folders.training / f"{definitions.plan.name}.candidate"
     report("training set", 0, _STEPS)
     rows = SpineFiles(asked.spine, split.start, split.end)
@@ -125,7 +127,7 @@ def run(project: Project, asked: Asked, *, created_at: datetime, promote: bool, 
         reason=reason,
     )
     if better and promote:
-        take_up(models, asked.model, version)
+        take_up(models, asked.model, version, created_at)
         return msgspec.structs.replace(found, took_over=True)
     return found
 
@@ -141,9 +143,9 @@ def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tu
     return True, f"its gain on the held-out rows is more than {margin:g} with confidence"
 
 
-def take_up(models: Path, model: str, version: str) -> None:
+def take_up(models: Path, model: str, version: str, at: datetime) -> None:
     """The one place where a better candidate gets requests."""
-    publish.champion(models, model, version)
+    publish.champion(models, model, version, at)
 
 
 def _held_out(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:

@@ -22,7 +22,7 @@ def run(settings: Settings, window: Window) -> Drifted:
     Raises: NotTrained where it has no served log, InvalidBundle, BadThresholds.
     """
     folders, model, version = settings.folders, window.model, window.version
-    folder = folders.models / model / version
+    folder = settings.registry.bundle(model, version)
     plan = open_bundle(folder, processor_features()).plan
     limits = drift_thresholds.read(settings.feature_repo / drift_thresholds.FILE, model, drift.names_of(plan))
     served = ServedLog(folders.served).read(model, version, window.start, window.end)

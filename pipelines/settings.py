@@ -16,6 +16,7 @@ from pipelines.join_memory import DEFAULT_BYTES, LEAST_BYTES
 from serving.contract.addresses import embedded_redis_url, known_redis_url, masked
 from serving.contract.errors import BadSetting
 from serving.contract.folders import DEFINITIONS, STORE_FILE, Folders, find_definitions, find_root
+from serving.contract.registry import Registry
 
 PREFIX = "SKEWLESS_"
 # A bare `postgresql://` would pick psycopg 2, which is not installed.
@@ -41,6 +42,10 @@ def _registry_url(seen: dict[str, Any]) -> str:
 
 def _state_url(seen: dict[str, Any]) -> str:
     return _sqlite(_folders(seen).state_db)
+
+
+def _models(seen: dict[str, Any]) -> Path:
+    return _folders(seen).models
 
 
 def _feature_repo(seen: dict[str, Any]) -> Path:
@@ -79,6 +84,11 @@ class Settings(BaseSettings):
         "folder, else the one beside the state folder.",
     )
 
+    models: str | Path = Field(
+        default_factory=_models,
+        description="Registry of models: a folder, or a URL as `s3://bucket/models`. Default: `models` in the state "
+        "folder.",
+    )
     join_memory: ByteSize = Field(
         default=ByteSize(DEFAULT_BYTES),
         ge=LEAST_BYTES,
@@ -111,6 +121,11 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return find_root(Path.cwd(), path)
 
+    @field_validator("models")
+    @classmethod
+    def _registry(cls, address: str | Path) -> str | Path:
+        return address if "://" in str(address) else find_root(Path.cwd(), Path(address))
+
     @field_validator("state")
     @classmethod
     def _folder(cls, path: Path) -> Path:
@@ -135,6 +150,11 @@ class Settings(BaseSettings):
     @property
     def folders(self) -> Folders:
         return Folders(self.state)
+
+    @property
+    def registry(self) -> Registry:
+        """The registry of models. Raises: RegistryUnreadable."""
+        return Registry(self.models, self.folders.models_mirror)
 
     @property
     def embedded(self) -> bool:

@@ -16,12 +16,14 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from serving import logs
+from serving.answerer import Parts
 from serving.api import health, models, predict, problems, push
 from serving.api.predict import PredictEndpoint
 from serving.api.request_ids import RequestIds
 from serving.contract.processor import processor_features
+from serving.contract.registry import Registry
 from serving.metrics import Metrics
-from serving.models import Models, Parts
+from serving.models import Models
 from serving.predictor import Clock
 from serving.push_store import PushStore
 from serving.pusher import Pusher
@@ -91,13 +93,13 @@ def _service(settings: Settings, clock: Clock) -> Service:
         flush_s=settings.served_log_flush_s,
         share=settings.served_log_share,
     )
-    parts = Parts(store, clock, metrics, served_log)
     threads = max(1, (os.cpu_count() or 1) // settings.workers)
+    parts = Parts(store, clock, metrics, served_log, processor_features(), threads)
     return Service(
         settings=settings,
         metrics=metrics,
         store=store,
-        models=Models(settings.models, parts, processor_features(), threads=threads),
+        models=Models(Registry(settings.models, settings.folders.models_mirror), parts),
         served_log=served_log,
         pusher=_pusher(settings, store, metrics, clock),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
@@ -24,6 +25,7 @@ from serving.request import Ask, Given
 from serving.served_log import ServedLog
 from serving.store import Store
 from serving.tally import Tally
+from serving.watch import Watch
 
 _MOST_ROWS = 4_000
 """Rows of a burst, beyond which there are several: so that no turn of the loop takes long."""
@@ -31,11 +33,16 @@ _UNREADABLE = b""
 
 
 class Answer(NamedTuple):
-    """What a request is told: one score a row, and everything where it asks for an explanation."""
+    """What a request is told: one score a row, and everything where it asks for an explanation.
+
+    Where several versions answer, the `versions` of the rows, and their `features` already told.
+    """
 
     served_at: int
     scores: list[float]
     full: Prediction | None = None
+    versions: list[str] | None = None
+    features: list[Any] | None = None
 
 
 class Outcome(Protocol):
@@ -59,13 +66,24 @@ class Waiter(NamedTuple):
 
 
 class Bursts:
-    """The bursts of one model version."""
+    """The bursts of one model version in one role; a `watch` is kept while that is a trial."""
 
     def __init__(
-        self, predictor: Predictor, store: Store, clock: Clock, tally: Tally, served_log: ServedLog, *, threads: int
+        self,
+        predictor: Predictor,
+        store: Store,
+        clock: Clock,
+        tally: Tally,
+        served_log: ServedLog,
+        *,
+        threads: int,
+        role: str = "champion",
+        watch: Watch | None = None,
     ) -> None:
         self._predictor, self._store, self._clock = predictor, store, clock
         self._tally, self._log = tally, served_log
+        self._logged, self._watch = replace(predictor.logged, role=role), watch
+        self._divided = False
         self._waiting: list[Waiter] = []
         self._rows = 0
         self._running, self._threads = 0, threads
@@ -75,6 +93,8 @@ class Bursts:
     def join(self, outcome: Outcome, request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
         """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema."""
         waiter = Waiter(outcome, request_id, ask, started, defaults)
+        if ask.places is not None:
+            self._divided = True
         if ask.explain or ask.as_of is not None:
             self._begin(self._answer_alone(waiter))
             return
@@ -101,7 +121,7 @@ class Bursts:
             await self._answer_together(burst)
         except Exception as error:  # noqa: BLE001 - of one request; alone, each meets its own
             if len(burst) == 1 or isinstance(error, StoreUnavailable):
-                _fail(burst, error)
+                self._fail(burst, error)
                 return
             for waiter in burst:
                 self._begin(self._answer_alone(waiter))
@@ -174,21 +194,34 @@ class Bursts:
                 defaults=waiter.defaults,
             )
         except Exception as error:  # noqa: BLE001 - raised where it is awaited
-            _fail((waiter,), error)
+            self._fail((waiter,), error)
         else:
             self._tell((waiter,), found.used, unread=found.unread, full=found.full)
 
     def _tell(self, burst: Sequence[Waiter], used: Used, *, unread: bool, full: Prediction | None = None) -> None:
         """Log, count, and hand each request its scores."""
-        self._log.offer((self._predictor.logged, used))
+        if self._divided:
+            used = used._replace(places=[waiter.ask.places for waiter in burst])
+        self._log.offer((self._logged, used))
         now = perf_counter()
-        self._tally.answered(used, [now - waiter.started for waiter in burst], unread=unread)
+        seconds = [now - waiter.started for waiter in burst]
+        self._tally.answered(used, seconds, unread=unread)
+        if self._watch is not None:
+            self._watch.answered(used.scores, seconds)
         scores, at, begin = used.scores.tolist(), used.served_at, 0
         for waiter in burst:
             end = begin + waiter.ask.rows
             if not waiter.outcome.done():
                 waiter.outcome.set_result(Answer(at, scores[begin:end], full))
             begin = end
+
+    def _fail(self, burst: Sequence[Waiter], error: Exception) -> None:
+        # A store that is away is no version's fault.
+        if self._watch is not None and not isinstance(error, StoreUnavailable):
+            self._watch.failed(len(burst))
+        for waiter in burst:
+            if not waiter.outcome.done():
+                waiter.outcome.set_exception(error)
 
 
 def _cut(waiting: Sequence[Waiter]) -> Iterator[Sequence[Waiter]]:
@@ -202,9 +235,3 @@ def _cut(waiting: Sequence[Waiter]) -> Iterator[Sequence[Waiter]]:
             yield waiting[begin:place]
             begin, rows = place, waiter.ask.rows
     yield waiting[begin:]
-
-
-def _fail(burst: Sequence[Waiter], error: Exception) -> None:
-    for waiter in burst:
-        if not waiter.outcome.done():
-            waiter.outcome.set_exception(error)

@@ -4,6 +4,7 @@ SkewlessError
 ├── StoreUnavailable     Redis did not answer in time, or not as a Redis that lets us in
 ├── UnreadableRows       the online rows of some entities are corrupt
 ├── UnknownModel         no champion has this name
+├── UnknownVersion       no version that the model serves has this name
 ├── ModelNotReady        a champion exists and may not answer
 ├── UnknownView          rows are pushed to a feature view that the store does not know
 ├── TableUnavailable     the table behind a feature view takes no rows
@@ -52,6 +53,20 @@ class UnknownModel(SkewlessError):
 
     def __str__(self) -> str:
         return f"no model {self.model!r} is served; GET /v1/models lists those that are, `skewless publish` adds one"
+
+
+@dataclass(eq=False)
+class UnknownVersion(SkewlessError):
+    """A request pins a version that the model's rollout does not name."""
+
+    model: str
+    version: str
+
+    def __str__(self) -> str:
+        return (
+            f"model {self.model!r} serves no version {self.version!r}; "
+            f"`skewless models pin {self.model} {self.version}` adds one that is published"
+        )
 
 
 @dataclass(eq=False)

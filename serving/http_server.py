@@ -20,7 +20,8 @@ from serving import logs
 from serving.contract.bundle import PLAN
 from serving.contract.errors import BadSetting, SkewlessError
 from serving.contract.plan import plan_from_json
-from serving.models import champion_version, champions
+from serving.contract.registry import Registry
+from serving.contract.scalars import Json
 from serving.predict_protocol import PredictProtocol
 from serving.request import sample_row
 from serving.settings import PREFIX, Settings, share_metrics
@@ -83,11 +84,19 @@ def _greet(settings: Settings, listener: socket.socket) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
     typer.echo(f"Skewless serves {settings.models} at {url} (what it understands: {url}/docs); Ctrl-C stops it.")
-    for name in champions(settings.models):
-        try:
-            plan = settings.models / name / champion_version(settings.models, name) / PLAN
-            row = sample_row(plan_from_json(plan.read_bytes(), name=name))
-        except (SkewlessError, OSError):
-            continue  # /readyz tells what is wrong with it
+    try:
+        rows = list(_rows(Registry(settings.models, settings.folders.models_mirror)))
+    except (SkewlessError, OSError):
+        return  # /readyz tells what is wrong
+    for name, row in rows:
         body = shlex.quote(orjson.dumps({"rows": [row], "explain": "features"}).decode())
         typer.echo(f"  curl -s {url}/v1/models/{name}/predict -H 'Content-Type: application/json' -d {body}")
+
+
+def _rows(registry: Registry) -> Iterator[tuple[str, dict[str, Json]]]:
+    """The models, and a row that fits each."""
+    for name in registry.models():
+        rollout = registry.rollout(name)
+        if rollout is not None:
+            plan = registry.bundle(name, rollout.champion) / PLAN
+            yield name, sample_row(plan_from_json(plan.read_bytes(), name=name))

@@ -19,6 +19,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._shared = shared
         self._requests_and_models()
+        self._rollouts()
         self._store_and_log()
 
     def _requests_and_models(self) -> None:
@@ -29,7 +30,7 @@ class Metrics:
         self.request_seconds = Histogram(
             "skewless_request_seconds", "Time to answer one.", ["model"], buckets=_SECONDS, registry=registry
         )
-        self.rows = Counter("skewless_rows", "Rows scored.", ["model", "version"], registry=registry)
+        self.rows = Counter("skewless_rows", "Rows scored.", ["model", "version", "role"], registry=registry)
         self.statuses = Counter(
             "skewless_view_status", "What views had for rows.", ["model", "view", "status"], registry=registry
         )
@@ -41,7 +42,38 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.refusals = Counter(
-            "skewless_champion_refusals", "Champions that were not taken up.", ["model"], registry=registry
+            "skewless_champion_refusals", "Versions that were named and not taken up.", ["model"], registry=registry
+        )
+
+    def _rollouts(self) -> None:
+        registry = self._registry
+        self.shadow_dropped = Counter(
+            "skewless_shadow_dropped_rows",
+            "Rows not shadowed: the queue was full.",
+            ["model", "version"],
+            registry=registry,
+        )
+        self.shadow_failed = Counter(
+            "skewless_shadow_failures", "Requests that a shadow failed.", ["model", "version"], registry=registry
+        )
+        self.cached = tuple(
+            Counter(
+                f"skewless_score_cache_{what}", f"Rows whose score was {told}.", ["model", "version"], registry=registry
+            )
+            for what, told in (("hits", "kept"), ("misses", "not kept"))
+        )
+        self.withdrawals = Counter(
+            "skewless_canary_withdrawals",
+            "Canaries that this process withdrew.",
+            ["model", "version"],
+            registry=registry,
+        )
+        self.revision = Gauge(
+            "skewless_rollout_revision",
+            "The revision of the rollout that is in force.",
+            ["model"],
+            registry=registry,
+            multiprocess_mode="livemin",
         )
 
     def _store_and_log(self) -> None:

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from serving.api.predict import PredictEndpoint, answer_body
 from serving.api.request_ids import HEADER, request_id
 from serving.bursts import Answer
-from serving.models import Champion
+from serving.route import Route
 
 _JSON = b"application/json"
 _OK = b"%bcontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b"
@@ -40,7 +40,6 @@ class Exchange:
 
     __slots__ = (
         "body",
-        "champion",
         "disconnected",
         "keep_alive",
         "message_event",
@@ -48,11 +47,14 @@ class Exchange:
         "protocol",
         "request_id",
         "response_complete",
+        "route",
         "started",
+        "who",
     )
 
-    def __init__(self, protocol: PredictProtocol, champion: Champion, asked_by: str) -> None:
-        self.protocol, self.champion, self.request_id = protocol, champion, asked_by
+    def __init__(self, protocol: PredictProtocol, route: Route, asked_by: str) -> None:
+        self.protocol, self.route, self.request_id = protocol, route, asked_by
+        self.who = route.champion
         self.body, self.more_body, self.message_event = b"", True, _NO_EVENT
         self.keep_alive, self.disconnected, self.response_complete = True, False, False
         self.started = perf_counter()
@@ -61,7 +63,7 @@ class Exchange:
         return self.response_complete
 
     def set_result(self, answer: Answer) -> None:
-        self.protocol.tell(self, answer_body(self.champion, self.request_id, answer))
+        self.protocol.tell(self, answer_body(self.who, self.request_id, answer))
 
     def set_exception(self, error: BaseException) -> None:
         self.protocol.tell_failure(self, error)
@@ -112,7 +114,7 @@ class PredictProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         try:
-            ask = cycle.champion.predictor.reader.read(cycle.body)
+            ask = cycle.route.champion.predictor.reader.read(cycle.body)
         except Exception as error:  # noqa: BLE001 - told as what it is: ours, or a bare 500
             self.tell_failure(cycle, error)
             return
@@ -122,14 +124,13 @@ class PredictProtocol(HttpToolsProtocol):
             super().on_body(cycle.body)
             super().on_message_complete()
             return
-        champion = cycle.champion
-        champion.bursts.join(cycle, cycle.request_id, ask, cycle.started, defaults=champion.defaults)
+        cycle.who = cycle.route.begin(cycle, cycle.request_id, ask, cycle.started)
 
     def _usual(self) -> Exchange | None:
         """The exchange of a request that is answered here."""
         endpoint = self._endpoint
-        champion = endpoint.champion_at(self.url) if endpoint is not None else None
-        if champion is None or endpoint is None or self.parser.get_method() != b"POST":
+        route = endpoint.route_at(self.url) if endpoint is not None else None
+        if route is None or endpoint is None or self.parser.get_method() != b"POST":
             return None
         if self.headers != self._latest and not self._are_usual(dict(self.headers), endpoint.longest_body):
             return None
@@ -140,7 +141,7 @@ class PredictProtocol(HttpToolsProtocol):
             or self.parser.should_upgrade()
         ):
             return None
-        return Exchange(self, champion, request_id(self._asked_by))
+        return Exchange(self, route, request_id(self._asked_by))
 
     def _are_usual(self, headers: dict[bytes, bytes], longest_body: int) -> bool:
         """Whether these headers are of a plain JSON body; then they are kept, since the next are mostly the same."""
@@ -176,7 +177,7 @@ class PredictProtocol(HttpToolsProtocol):
         """Answer with what went wrong, as the endpoint tells it."""
         if self._endpoint is None:
             raise error
-        name = exchange.champion.predictor.name
+        name = exchange.route.address
         response = self._endpoint.failure(name, exchange.request_id, error, exchange.started)
         lines = _lines([*self.server_state.default_headers, *response.raw_headers])
         if not exchange.keep_alive:

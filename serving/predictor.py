@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
+from serving.contract.assembler import Matrix
 from serving.contract.bundle import Bundle
 from serving.contract.decoder import Decoder
 from serving.contract.online import Batch, Lookup, OnlineRead, Places, Reply
@@ -46,8 +49,15 @@ class Predictor:
         self.online = OnlineRead(bundle.plan, bundle.assembler.wanted)
         self.views = self.online.views
         self.logged = Logged(self.name, self.version, self.plan, self.views)
+        self.score: Callable[[Matrix], NDArray[np.float32]] = bundle.scorer.score
         self._run_s = _measured(bundle)
         self._decoder = Decoder(bundle.assembler, self.views)
+
+    def scoring(self, score: Callable[[Matrix], NDArray[np.float32]]) -> Predictor:
+        """This predictor, whose `predict` scores by another function that is equal to the scorer's."""
+        other = copy(self)
+        other.score = score
+        return other
 
     def lookups(self, given: Given) -> tuple[list[Lookup], Places]:
         """What to ask of the store, and where each row's answers will be."""
@@ -73,7 +83,7 @@ class Predictor:
         taken = self._decoder.take(rows, at, given.request)
         if taken is None:
             return None
-        scores = self.bundle.scorer.score(taken.matrix)
+        scores = self.score(taken.matrix)
         entities, request = given.entities, given.request
         return Used(request_ids, counts, at, entities, request, taken.statuses, taken.orders, taken.matrix, scores)
 

@@ -30,13 +30,15 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 class Ask(NamedTuple):
     """A parsed request of `rows` rows: join keys and request inputs by name, column by column.
 
-    `as_of` is in microseconds, None for now. `explain` asks for the features that were used.
+    `as_of` is in microseconds, None for now. `explain` asks for the features that were used. `places` are the rows'
+    places in the request where they are only some of it.
     """
 
     rows: int
     columns: Mapping[str, Sequence[Any]]
     explain: bool = False
     as_of: int | None = None
+    places: Sequence[int] | None = None
 
 
 class Given(NamedTuple):

@@ -36,12 +36,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """The model version that answered: what all its entries share. `views` is the order of their statuses."""
+    """The model version that answered, in which role: what all its entries share. `views` is the order of their
+    statuses.
+    """
 
     model: str
     version: str
     plan: Plan
     views: tuple[str, ...]
+    role: str = "champion"
 
 
 Entry = tuple[Logged, Used]
@@ -93,13 +96,13 @@ class ServedLog:
             self._thread.join(timeout_s)
 
     def flush(self) -> None:
-        """Write what waits, one file for each model version and UTC day. A failure loses rows and is counted."""
-        groups: dict[tuple[str, str, int], tuple[Logged, list[Used]]] = {}
+        """Write what waits, one file for each model version, role and UTC day. A failure loses rows and is counted."""
+        groups: dict[tuple[str, str, str, int], tuple[Logged, list[Used]]] = {}
         with suppress(Empty):
             while True:
                 by, entry = self._queue.get_nowait()
-                groups.setdefault((by.model, by.version, entry.served_at // _DAY), (by, []))[1].append(entry)
-        for (model, version, day), (by, entries) in groups.items():
+                groups.setdefault((by.model, by.version, by.role, entry.served_at // _DAY), (by, []))[1].append(entry)
+        for (model, version, _, day), (by, entries) in groups.items():
             folder = self._folder / f"model={model}" / f"version={version}" / f"day={np.datetime64(day, 'D')}"
             rows = sum(len(entry.scores) for entry in entries)
             try:
@@ -128,7 +131,7 @@ def sampled(request_ids: pa.Array, share: float) -> pa.Array:
 
 def _write(folder: Path, by: Logged, entries: list[Used], share: float) -> int:
     """How many rows were written: a share of the requests."""
-    batches = [used_batch(by.plan, by.model, by.version, by.views, part) for part in _parts(entries)]
+    batches = [used_batch(by.plan, by.model, by.version, by.views, part, role=by.role) for part in _parts(entries)]
     if share < 1.0:
         batches = [batch.filter(sampled(batch.column("request_id"), share)) for batch in batches]
     rows = sum(len(batch) for batch in batches)

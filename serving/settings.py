@@ -56,9 +56,10 @@ class Settings(BaseSettings):
         description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, "
         "`redis+sentinel://`, or these two with `rediss`. Default: the socket of the embedded server.",
     )
-    models: Path = Field(
+    models: str | Path = Field(
         default_factory=_models,
-        description="Folder of published bundles. Default: `models` in the state folder.",
+        description="Registry of models: a folder, or a URL as `s3://bucket/models`. Default: `models` in the state "
+        "folder.",
     )
     served_log: Path = Field(
         default_factory=_served,
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
     models_refresh_s: float = Field(
         default=2.0,
         gt=0,
-        description="How often a worker looks for a new champion and checks its contract, in seconds.",
+        description="How often a worker looks for changed rollouts and checks contracts, in seconds.",
     )
     served_log_rows: int = Field(
         default=100_000,
@@ -129,7 +130,12 @@ class Settings(BaseSettings):
             variable = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
             raise BadSetting(variable, first["msg"].removeprefix("Value error, ")) from None
 
-    @field_validator("state", "models", "served_log")
+    @field_validator("models")
+    @classmethod
+    def _registry(cls, address: str | Path) -> str | Path:
+        return address if "://" in str(address) else find_root(Path.cwd(), Path(address))
+
+    @field_validator("state", "served_log")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return find_root(Path.cwd(), path)

@@ -14,22 +14,30 @@ _NAMES = {int(status): status.name for status in Status}
 
 
 class Tally:
-    """Counts a version's answers, a burst at a time. `views` is the order of the statuses."""
+    """Counts a version's answers in one role, a burst at a time. `views` is the order of the statuses.
 
-    def __init__(self, metrics: Metrics, model: str, version: str, views: tuple[str, ...]) -> None:
+    A request that two versions answer counts for both; what a shadow answers is none.
+    """
+
+    def __init__(
+        self, metrics: Metrics, model: str, version: str, views: tuple[str, ...], *, role: str = "champion"
+    ) -> None:
         self._metrics, self._model, self._views = metrics, model, views
         self._answered = metrics.requests.labels(model, "200")
         self._seconds = metrics.request_seconds.labels(model)
-        self._rows = metrics.rows.labels(model, version)
+        self._rows = metrics.rows.labels(model, version, role)
+        self._unheard = role == "shadow"
         # A status is labelled when it first occurs; those that never do are not told.
         self._statuses: dict[tuple[int, int], Counter] = {}
 
     def answered(self, used: Used, seconds: Sequence[float], *, unread: bool) -> None:
         """Count requests that took some seconds each; `unread`: the store failed them, and the defaults were used."""
+        self._rows.inc(len(used.scores))
+        if self._unheard:
+            return
         self._answered.inc(len(seconds))
         for took in seconds:
             self._seconds.observe(took)
-        self._rows.inc(len(used.scores))
         if unread:
             self._metrics.store_failures.inc(len(seconds))
         for place, code, count in _counted(used.statuses, len(self._views)):

@@ -27,6 +27,7 @@ from serving.contract.keys import EntityKeys
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
 from serving.contract.processor import processor_features
+from serving.contract.registry import ROLLOUT
 from serving.contract.row import Layout
 from serving.contract.scorer import Output, Scorer
 from serving.contract.transforms import reference
@@ -78,6 +79,11 @@ def plan(*, delays: View = DELAYS) -> Plan:
     )
     rush = msgspec.structs.replace(RUSH, digest=digest)
     return Plan(NAME, "tests", (delays, PLANES), (Field("hour", "Int64"),), (rush,), columns)
+
+
+def with_request(contract: Plan, extra: Field) -> Plan:
+    """The plan, whose requests give one value more."""
+    return msgspec.structs.replace(contract, request=(*contract.request, extra))
 
 
 def model(weights: Sequence[float] = (0.01, 0.001, -0.02, 0.03, 0.5)) -> bytes:
@@ -151,10 +157,21 @@ def write_bundle(
 
 
 def promote(models: Path, version: str) -> None:
-    """Make `version` the champion, in one step."""
-    unfinished = models / NAME / ".champion.tmp"
-    unfinished.write_text(version)
-    unfinished.replace(models / NAME / "champion")
+    """Make `version` the champion, in one step, whatever it is."""
+    roll_out(models, champion=version)
+
+
+def roll_out(models: Path, **members: object) -> None:
+    """Write the next revision of the rollout with these members, unchecked; the others stay what they were."""
+    folder = models / NAME / ROLLOUT
+    folder.mkdir(parents=True, exist_ok=True)
+    before = sorted(folder.glob("[0-9]*.json"))
+    number = len(before) + 1
+    change = {"by": "a test", "at": "2013-10-01T12:00:00+00:00", "what": "anything", "reason": "to see"}
+    content = (msgspec.json.decode(before[-1].read_bytes()) if before else {}) | members
+    unfinished = folder / ".unfinished"
+    unfinished.write_bytes(msgspec.json.encode(content | {"revision": number, "change": change}))
+    unfinished.replace(folder / f"{number:08d}.json")
 
 
 def write_catalog(redis_url: str, contract: Plan | None = None) -> None:
@@ -193,7 +210,7 @@ def _golden(contract: Plan, assembler: Assembler, scorer: Scorer) -> bytes:
         Request("hour"): [8, 23, 0],
     }
     types = given_types(contract, assembler.given)
-    table = pa.table({reference(s): pa.array(rows[s], types[s]) for s in assembler.given})
+    table = pa.table({reference(s): pa.array(rows.get(s, [1, 2, 3]), types[s]) for s in assembler.given})
     matrix = assembler.matrix(assembler.complete(given_values(contract, assembler.given, table)))
     sink = pa.BufferOutputStream()
     pq.write_table(golden_table(table, matrix, scorer.score(matrix)), sink)

@@ -13,6 +13,7 @@ from pipelines.flights import task
 
 if TYPE_CHECKING:
     from serving.contract.bundle import Bundle
+    from serving.contract.registry import Registry
 
 verbs = typer.Typer()
 group = typer.Typer()
@@ -44,7 +45,7 @@ def audit(
     from pipelines.workspace import Workspace
 
     work, made_at = Workspace(Settings.read()), now()
-    bundle = opened(work.folders.models, model, version)
+    bundle = opened(work.settings.registry, model, version)
     end = instant(until) if until else made_at
     with step("audit") as shown:
         log = verb.ServedLog(work.folders.served)
@@ -83,7 +84,7 @@ def what_if(
 
     schedules = [Refresh.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
     work, made_at, window = Workspace(Settings.read()), now(), (instant(since), instant(until))
-    bundle = opened(work.folders.models, model, None)
+    bundle = opened(work.settings.registry, model, None)
     with step("what-if") as shown:
         rows = read_spine(spine or work.folders.data / task.SPINE, *window)
         sources = work.sources(bundle.plan)
@@ -95,13 +96,11 @@ def what_if(
     console.print(f"report: {write(stem, found, page(found, made_at), None, html=html, json=None, prom=None)}")
 
 
-def opened(models: Path, model: str, version: str | None) -> Bundle:
+def opened(registry: Registry, model: str, version: str | None) -> Bundle:
     """A published version, or the champion. Raises: NotTrained, InvalidBundle."""
-    from pipelines.publish import champion_version
-    from serving.contract.bundle import open_bundle
-    from serving.contract.processor import processor_features
+    from pipelines.rollout import champion_version, proven
 
-    return open_bundle(models / model / (version or champion_version(models, model)), processor_features())
+    return proven(registry, model, version or champion_version(registry, model))
 
 
 @verbs.command()

@@ -46,14 +46,20 @@ def publish(
     """Publish the trained model as a bundle that proves itself."""
     from pipelines import publish as verb
     from pipelines.console import step
+    from pipelines.registry_copy import publishing
+    from pipelines.rollout import Signature, make_champion
     from pipelines.settings import Settings
     from pipelines.train import told
     from pipelines.training_set import TrainingSet
 
-    folders = Settings.read().folders
+    settings = Settings.read()
     with step("publish") as shown:
-        training_set = TrainingSet(folders.training / service)
-        done = verb.run(training_set, folders.models, model, created_at=now(), version=version, promote=promote)
+        training_set = TrainingSet(settings.folders.training / service)
+        with publishing(settings.registry, settings.folders.models, model) as built:
+            done = verb.run(training_set, built, model, created_at=now(), version=version, promote=False)
+        if promote:
+            signed = Signature("skewless publish", now(), "published")
+            make_champion(settings.registry, model, done.manifest.version, signed)
         state = "proven and published" if done.made else "published before, unchanged"
         shown.result = f"{model} {done.manifest.version} {state}; test {told(done.manifest.metrics)}"
 
@@ -73,14 +79,15 @@ def score(
     from pipelines import score as verb
     from pipelines import score_view
     from pipelines.console import step
-    from pipelines.publish import champion_version
+    from pipelines.rollout import champion_version
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
     from serving.contract.bundle import open_bundle
     from serving.contract.processor import processor_features
 
     work = Workspace(Settings.read())
-    place = work.folders.models / model / (version or champion_version(work.folders.models, model))
+    registry = work.settings.registry
+    place = registry.bundle(model, version or champion_version(registry, model))
     target = work.stored([write_to])[0] if write_to else None
     rows = verb.Spine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
     folder = out or work.folders.scores / model / place.name

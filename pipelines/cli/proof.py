@@ -36,11 +36,11 @@ def drift(
     from pipelines import drift as verb
     from pipelines import served_drift
     from pipelines.console import console, step
-    from pipelines.publish import champion_version
+    from pipelines.rollout import champion_version
     from pipelines.settings import Settings
 
     settings, made_at = Settings.read(), now()
-    chosen = version or champion_version(settings.folders.models, model)
+    chosen = version or champion_version(settings.registry, model)
     window = verb.Window(model, chosen, instant(since), instant(until) if until else made_at)
     with step("drift") as shown:
         found = served_drift.run(settings, window)
@@ -60,7 +60,7 @@ def skew_price(
     from pipelines import skew_price as verb
     from pipelines.console import console, step
     from pipelines.demo import YEAR
-    from pipelines.publish import champion_version
+    from pipelines.rollout import champion_version
     from pipelines.settings import Settings
     from pipelines.skew_picture import draw
     from pipelines.workspace import Workspace
@@ -68,8 +68,8 @@ def skew_price(
     from serving.contract.processor import processor_features
 
     work = Workspace(Settings.read())
-    version = champion_version(work.folders.models, task.MODEL)
-    bundle = open_bundle(work.folders.models / task.MODEL / version, processor_features())
+    version = champion_version(work.settings.registry, task.MODEL)
+    bundle = open_bundle(work.settings.registry.bundle(task.MODEL, version), processor_features())
     asked = verb.Task(task.LABEL, YEAR.split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
     with step("skew-price") as shown:
         scratch = work.folders.root / "skewed"

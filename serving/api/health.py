@@ -20,7 +20,7 @@ class Health(BaseModel):
 
 
 class Part(BaseModel):
-    """Whether one part can do its work, and why not. `refused`: why a newer champion was not taken up."""
+    """Whether one part can do its work, and why not. `refused`: why the rollout is not in force as it stands."""
 
     ready: bool
     reason: str | None = None
@@ -76,5 +76,6 @@ async def _readiness(service: Service) -> Readiness:
     reasons = [store.reason] if store.reason else []
     reasons += [f"model {name!r}: {part.reason}" for name, part in models.items() if part.reason]
     if not models:
-        reasons.append(f"{service.settings.models} holds no champion; run `skewless publish`")
+        why = f"{service.settings.models} holds no champion; run `skewless publish`"
+        reasons.append(service.models.unreadable or why)
     return Readiness(ready=not reasons, reason="; ".join(reasons) or None, store=store, models=models)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from serving.cast import Slot
 from serving.contract.plan import Plan
 from serving.contract.row import Schema
 from serving.errors import ModelNotReady, UnknownModel
-from serving.models import Slot
 from serving.request import sample_row
 from serving.service import Service
 

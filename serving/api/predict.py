@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from serving.answerer import Answerer
 from serving.api import problems
 from serving.api.body import read_body
 from serving.api.predict_schema import OPENAPI, RESPONSES
@@ -21,8 +22,8 @@ from serving.bursts import Answer
 from serving.contract.errors import SkewlessError
 from serving.contract.rfc3339 import instant_text
 from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
-from serving.models import Champion, Slot
 from serving.request import Ask
+from serving.route import Route
 from serving.service import Service
 
 _BEFORE, _AFTER = "/v1/models/", "/predict"
@@ -41,8 +42,8 @@ class PredictEndpoint:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.longest_body = service.settings.max_body_bytes
-        self._seen: Mapping[str, Slot] = {}
-        self._at: dict[bytes, Champion] = {}
+        self._seen: Mapping[str, Route] = {}
+        self._at: dict[bytes, Route] = {}
 
     @staticmethod
     def matches(scope: Scope) -> bool:
@@ -51,13 +52,12 @@ class PredictEndpoint:
         path: str = scope["path"]
         return path.endswith(_AFTER) and path.startswith(_BEFORE) and path.count("/") == 4
 
-    def champion_at(self, path: bytes) -> Champion | None:
-        """The model that answers at a path as it was sent; None where there is none, or it is not ready."""
-        slots = self._service.models.slots
-        if slots is not self._seen:  # a refresh makes them anew
-            ready = {name: slot.champion for name, slot in slots.items() if slot.champion and slot.reason is None}
-            self._at = {f"{_BEFORE}{name}{_AFTER}".encode(): champion for name, champion in ready.items()}
-            self._seen = slots
+    def route_at(self, path: bytes) -> Route | None:
+        """Who answers at a path as it was sent; None where there is nobody, or not now."""
+        routes = self._service.models.routes
+        if routes is not self._seen:  # a refresh makes them anew
+            self._at = {f"{_BEFORE}{address}{_AFTER}".encode(): route for address, route in routes.items()}
+            self._seen = routes
         return self._at.get(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,12 +68,14 @@ class PredictEndpoint:
         name = scope["path"][len(_BEFORE) : -len(_AFTER)]
         scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
         try:
-            champion = service.models.champion(name)
-            ask = champion.predictor.reader.read(await read_body(headers, receive, service.settings.max_body_bytes))
+            route = service.models.route(name)
+            ask = route.champion.predictor.reader.read(
+                await read_body(headers, receive, service.settings.max_body_bytes)
+            )
             self._check(ask)
             answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            champion.bursts.join(answer, asked_by, ask, started, defaults=champion.defaults)
-            body = answer_body(champion, asked_by, await answer)
+            who = route.begin(answer, asked_by, ask, started)
+            body = answer_body(who, asked_by, await answer)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bare 500, and logged
@@ -101,7 +103,7 @@ class PredictEndpoint:
         if isinstance(error, _STORE_FAULTS):
             metrics.store_failures.inc()
         # A label for each name that a caller makes up would never end.
-        model = _UNKNOWN if isinstance(error, UnknownModel) else name
+        model = _UNKNOWN if isinstance(error, UnknownModel) else name.partition("@")[0]
         metrics.requests.labels(model, str(response.status_code)).inc()
         metrics.request_seconds.labels(model).observe(perf_counter() - started)
         response.raw_headers.append((HEADER, asked_by.encode()))
@@ -126,13 +128,14 @@ def routes() -> APIRouter:
     return router
 
 
-def answer_body(champion: Champion, request_id: str, found: Answer) -> bytes:
+def answer_body(who: Answerer, request_id: str, found: Answer) -> bytes:
     """The answer. A float32 score is written as the double that it is, so that reading it back gives the same bits.
 
     Neither an id nor a model's name has anything in it that JSON would escape.
     """
     scores = orjson.dumps(found.scores)
-    told = champion.told % (request_id.encode(), instant_text(found.served_at).encode(), scores)
-    if found.full is None:
-        return told
-    return b'%b,"features":%b}' % (told[:-1], orjson.dumps(champion.explanation.rows(found.full)))
+    told = who.told % (request_id.encode(), instant_text(found.served_at).encode(), scores)
+    if found.versions is not None:
+        told = b'%b,"versions":%b}' % (told[:-1], orjson.dumps(found.versions))
+    features = who.explanation.rows(found.full) if found.full is not None else found.features
+    return told if features is None else b'%b,"features":%b}' % (told[:-1], orjson.dumps(features))

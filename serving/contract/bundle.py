@@ -39,8 +39,6 @@ MODEL = "model.onnx"
 TRANSFORMS = "transforms.onnx"
 GOLDEN = "golden.parquet"
 BASELINE = "baseline.json"
-CHAMPION = "champion"
-"""The file beside a model's versions that names the one to answer with; replaced whole."""
 MODEL_INPUT = "model_input"
 SCORE = "score"
 

@@ -10,6 +10,9 @@ SkewlessError
 ├── NotPushable          rows cannot be pushed to a feature view
 ├── BadSetting           an environment variable holds what it may not hold
 ├── InvalidBundle        a bundle does not prove itself
+├── InvalidRollout       a model's rollout does not parse
+├── RolloutRefused       a model's rollout cannot be changed so
+├── RegistryUnreadable   the registry of models does not answer
 └── ContractMismatch     a bundle and the online store mean different things by a name
 
 Fields come first and the text is made from them; no error knows about HTTP or exit codes.
@@ -145,6 +148,44 @@ class InvalidBundle(SkewlessError):
 
     def __str__(self) -> str:
         return f"bundle {self.path} is refused: {self.reason}; publish it again with `skewless publish`"
+
+
+@dataclass(eq=False)
+class InvalidRollout(SkewlessError):
+    """The newest revision of a model's rollout says what it may not say."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"rollout {self.path} is refused: {self.reason}; make another with `skewless models promote`"
+
+
+@dataclass(eq=False)
+class RolloutRefused(SkewlessError):
+    """A change of a model's rollout that makes no sense; nothing was changed."""
+
+    model: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the rollout of model {self.model!r} stays as it is: {self.reason}"
+
+
+@dataclass(eq=False)
+class RegistryUnreadable(SkewlessError):
+    """The registry of models does not answer, or takes no changes."""
+
+    transient = True
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the model registry {self.url} does not answer ({self.reason}); mend SKEWLESS_MODELS, the network, or the "
+            "credentials (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or the machine's role)"
+        )
 
 
 @dataclass(eq=False)

@@ -48,6 +48,11 @@ class Folders:
         return self.root / "models"
 
     @property
+    def models_mirror(self) -> Path:
+        """Copies of bundles whose registry is no folder of this machine."""
+        return self.root / "mirrored-models"
+
+    @property
     def served(self) -> Path:
         """The served log."""
         return self.root / "served"

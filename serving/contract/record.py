@@ -1,6 +1,7 @@
 """What was used for each prediction: the served log's rows, from the server to the audit.
 
-One table per model version. Columns: `request_id`, `row` (position in the request), `served_at`, `model`, `version`;
+One table per model version. Columns: `request_id`, `row` (position in the request), `served_at`, `model`, `version`,
+`role` (champion, canary, shadow or pinned: as what that version answered, a shadow nobody);
 `entity:NAME` and `request:NAME` as sent; per view `VIEW:status`, `VIEW:event_timestamp`, `VIEW:created_timestamp`
 (null where nothing was found); `model_input` (float32 list, the exact input); `score`.
 """
@@ -32,7 +33,8 @@ class Used(NamedTuple):
     this is made on the request path.
 
     `counts` are the rows of each request. `statuses` is a `Status` for each row and view, `orders` the 16 order bytes
-    of each row and view (see `serving.contract.row`; 0xff where there is no row); both row after row.
+    of each row and view (see `serving.contract.row`; 0xff where there is no row); both row after row. `places`: where the
+    rows of each request are in it; None where they are all of it.
     """
 
     request_ids: Sequence[str]
@@ -44,6 +46,7 @@ class Used(NamedTuple):
     orders: bytes
     matrix: Matrix
     scores: NDArray[np.float32]
+    places: Sequence[Sequence[int] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def served_schema(plan: Plan) -> pa.Schema:
         pa.field("served_at", TIMESTAMP),
         pa.field("model", pa.string()),
         pa.field("version", pa.string()),
+        pa.field("role", pa.string()),
     ]
     fields += [pa.field(f"entity:{key.name}", value_type(key.dtype).arrow) for key in plan.join_keys]
     fields += [pa.field(f"request:{field.name}", value_type(field.dtype).arrow) for field in plan.request]
@@ -107,18 +111,20 @@ def served_batch(plan: Plan, model: str, version: str, served: Served) -> pa.Rec
     return used_batch(plan, model, version, views, [used(views, served)])
 
 
-def used_batch(plan: Plan, model: str, version: str, views: Sequence[str], requests: Sequence[Used]) -> pa.RecordBatch:
+def used_batch(
+    plan: Plan, model: str, version: str, views: Sequence[str], requests: Sequence[Used], *, role: str = "champion"
+) -> pa.RecordBatch:
     """Answered requests (at least one `Used`) as rows of the served log, all at once."""
     counts = np.array([count for one in requests for count in one.counts], np.intp)
     of = np.repeat(np.arange(len(counts)), counts)
-    starts = np.cumsum(counts) - counts
     served_at = np.array([one.served_at for one in requests], np.int64)
     columns: list[pa.Array] = [
         pa.array([name for one in requests for name in one.request_ids], pa.string()).take(pa.array(of)),
-        pa.array((np.arange(len(of)) - starts[of]).astype(np.int32)),
+        pa.array(_places(requests, counts, of)),
         pa.array(np.repeat(served_at, [len(one.scores) for one in requests])).cast(TIMESTAMP),
         pa.repeat(model, len(of)),
         pa.repeat(version, len(of)),
+        pa.repeat(role, len(of)),
     ]
     columns += [
         pa.array([v for one in requests for v in one.entities[k.name]], value_type(k.dtype).arrow)
@@ -135,6 +141,19 @@ def used_batch(plan: Plan, model: str, version: str, views: Sequence[str], reque
     columns.append(pa.FixedSizeListArray.from_arrays(pa.array(matrix), len(plan.columns)))
     columns.append(pa.array(np.concatenate([one.scores for one in requests])))
     return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan))
+
+
+def _places(requests: Sequence[Used], counts: NDArray[np.intp], of: NDArray[np.intp]) -> NDArray[np.int32]:
+    """The position of each row in its request."""
+    starts = np.cumsum(counts) - counts
+    places: NDArray[np.int32] = (np.arange(len(of)) - starts[of]).astype(np.int32)
+    if not any(one.places for one in requests):
+        return places
+    told = [some for one in requests for some in one.places or [None] * len(one.counts)]
+    for start, count, some in zip(starts.tolist(), counts.tolist(), told, strict=True):
+        if some is not None:
+            places[start : start + count] = some
+    return places
 
 
 def _joined(parts: Sequence[Values]) -> Values:

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from pipelines import baseline, publish, train, training_set
 from pipelines.errors import AlreadyPublished, NotTrained
-from pipelines.publish import champion, champion_version, convert, narrowed, versions
+from pipelines.publish import champion, convert, narrowed, versions
+from pipelines.rollout import champion_version
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract.bundle import open_bundle
 from serving.contract.errors import InvalidBundle
 from serving.contract.processor import processor_features
+from serving.contract.registry import Registry
 from serving.contract.row import Values
 from serving.contract.scorer import Output, Scorer
 from serving.contract.transforms import TransformGraph
@@ -134,7 +136,7 @@ def test_somebody_quicker_keeps_the_version(opened: TrainingSet, models: Path, m
     with pytest.raises(AlreadyPublished):
         published(opened, models, version="1.0.0")
     assert (models / "late" / "1.0.0" / "mine").exists()
-    assert sorted(path.name for path in (models / "late").iterdir()) == ["1.0.0", "champion"]
+    assert sorted(path.name for path in (models / "late").iterdir()) == ["1.0.0", "rollout"]
 
 
 @pytest.mark.parametrize("version", ["1", "1.0", "01.0.0", "1.0.0-rc1", "../1.0.0", "v1.0.0", ""])
@@ -159,16 +161,16 @@ def test_another_model_or_contract_is_the_next_minor_version(opened: TrainingSet
 
 def test_the_champion_is_the_last_that_was_promoted(opened: TrainingSet, models: Path):
     with pytest.raises(NotTrained, match="run `skewless publish` first"):
-        champion_version(models, "late")
+        champion_version(Registry(models, models), "late")
     published(opened, models, promote=False)
     with pytest.raises(NotTrained):
-        champion_version(models, "late")
+        champion_version(Registry(models, models), "late")
     published(opened, models)
-    assert champion_version(models, "late") == "1.0.0"
+    assert champion_version(Registry(models, models), "late") == "1.0.0"
     published(opened, models, version="2.0.0", promote=False)
-    assert champion_version(models, "late") == "1.0.0"
-    champion(models, "late", "2.0.0")
-    assert champion_version(models, "late") == "2.0.0"
+    assert champion_version(Registry(models, models), "late") == "1.0.0"
+    champion(models, "late", "2.0.0", datetime(2013, 10, 1, tzinfo=UTC))
+    assert champion_version(Registry(models, models), "late") == "2.0.0"
 
 
 def test_an_unsound_bundle_is_not_taken_for_the_same(opened: TrainingSet, models: Path):

@@ -18,12 +18,14 @@ from pipelines.history import TIMESTAMP
 from pipelines.outcomes import Outcomes
 from pipelines.reports.retrain import page
 from pipelines.retrain import Asked, Project, Retrained, run, verdict
+from pipelines.rollout import champion_version
 from pipelines.train import Split
 from pipelines.training_set import TrainingSet
 from serving.contract.bundle import MODEL_INPUT, SCORE, open_bundle
 from serving.contract.folders import Folders
 from serving.contract.processor import processor_features
 from serving.contract.record import served_schema
+from serving.contract.registry import Registry
 from tests.pipelines import learned
 from tests.pipelines.reports.test_page import Page
 from tests.pipelines.served import NOON
@@ -60,7 +62,7 @@ class World:
 
     @property
     def champion(self) -> str:
-        return publish.champion_version(self.folders.models, "learned")
+        return champion_version(Registry(self.folders.models, self.folders.models), "learned")
 
     def serve(self) -> pa.Table:
         """The served log of the champion over the test window, as a server writes it, with what came to pass."""

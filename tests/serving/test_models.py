@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from serving.models import champions
 from tests import tiny
 from tests.serving.live import ROW, Live, until
 
@@ -93,15 +92,6 @@ def test_a_mended_bundle_is_taken_up(live: Live, published: Path):
 
 
 def test_a_model_without_a_champion_goes(live: Live):
-    (live.settings.models / tiny.NAME / "champion").unlink()
+    shutil.rmtree(live.settings.models / tiny.NAME / "rollout")
     until(lambda: live.predict(ROW).status_code == 404)
     assert live.client.get("/readyz").status_code == 503
-
-
-def test_champions_are_folders_with_a_sane_name(tmp_path: Path):
-    for name in ("good", ".hidden", "with space"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "champion").write_text("1")
-    (tmp_path / "undecided").mkdir()
-    assert champions(tmp_path) == ["good"]
-    assert champions(tmp_path / "nowhere") == []

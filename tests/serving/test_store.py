@@ -103,8 +103,8 @@ def test_a_model_may_answer_with_defaults_while_redis_is_away(state: Path, tmp_p
     """Nothing is read then, the served log says so, and the first read after its return is used."""
     folders = Folders(tmp_path / "away")
     server = embedded.start(folders, persistent=False)
-    policy = state / "models" / tiny.NAME / "on_store_failure"
-    policy.write_text("defaults\n")
+    models = state / "models"
+    tiny.roll_out(models, on_store_failure="defaults")
     try:
         fill(server.url)
         with serving(settings_of(state, server.url, redis_timeout_s=0.3)) as live:
@@ -117,10 +117,10 @@ def test_a_model_may_answer_with_defaults_while_redis_is_away(state: Path, tmp_p
             until(lambda: live.metric("skewless_served_log_written_rows_total") == 4)
             rows = sorted(logged(live.settings.served_log), key=lambda row: str(row["planes:status"]))
             assert [row["planes:status"] for row in rows] == [0, 2, 4, 4]
-            policy.write_text("reject")
+            tiny.roll_out(models, on_store_failure="reject")
             until(lambda: live.predict(ROW).status_code == 503)
-            policy.write_text("perhaps")
-            until(lambda: "is no policy" in str(live.client.get("/readyz").json()["models"][tiny.NAME]["refused"]))
+            tiny.roll_out(models, on_store_failure="perhaps")
+            until(lambda: "on_store_failure" in str(live.client.get("/readyz").json()["models"][tiny.NAME]["refused"]))
             fill(embedded.start(folders, persistent=False).url)
             until(lambda: live.predict(ROW).status_code == 200)
             assert live.score(ROW)["scores"] == with_features

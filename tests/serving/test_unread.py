@@ -28,7 +28,7 @@ def redis(stored: str) -> Iterator[Redis]:
 @pytest.fixture
 def lenient(state: Path, stored: str) -> Iterator[Live]:
     """As `live`, with defaults for what is not read."""
-    (state / "models" / tiny.NAME / "on_store_failure").write_text("defaults")
+    tiny.roll_out(state / "models", on_store_failure="defaults")
     with serving(settings_of(state, stored, allow_as_of=True)) as server:
         yield server
 

@@ -85,7 +85,7 @@ def test_metrics(live: Live):
     assert live.metric('skewless_requests_total{model="tiny",status="200"}') == 1
     assert live.metric('skewless_requests_total{model="tiny",status="422"}') == 1
     assert live.metric('skewless_requests_total{model="",status="404"}') == 1
-    assert live.metric('skewless_rows_total{model="tiny",version="1.0.0"}') == 2
+    assert live.metric('skewless_rows_total{model="tiny",role="champion",version="1.0.0"}') == 2
     assert live.metric('skewless_view_status_total{model="tiny",status="NOT_FOUND",view="planes"}') == 1
     assert live.metric('skewless_model_ready{model="tiny"}') == 1
     assert "made-up" not in live.client.get("/metrics").text

@@ -1,0 +1,238 @@
+"""The registry of models: bundles and rollouts, in a folder or an object store. The one reader and the one writer.
+
+    <registry>/<model>/<version>/                        a bundle; immutable
+    <registry>/<model>/rollout/<revision>.json           a revision of the model's rollout; immutable
+
+In a folder a revision is linked into place, so that of two who make one number the second fails and begins anew. An
+object store gives us no such condition (pyarrow's does not): there each writes `<revision>-<nonce>.json` and looks
+again; where anything is there that was not when it began, it takes its own away and begins anew. Listings are
+consistent, so of two at most one finds what it left, and no change is lost, unless a writer stops for seconds between
+two requests: a number that two claim for so long counts for neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pyarrow as pa
+from msgspec.structs import replace
+from pyarrow import fs
+
+from serving.contract.errors import RegistryUnreadable, RolloutRefused
+from serving.contract.rollout import SANE_NAME, Change, Rollout, Step, rollout_from_json
+
+ROLLOUT = "rollout"
+_REVISION = re.compile(r"(\d{8})(?:-([0-9a-f]{8}))?\.json")
+_TRIES, _READER_LOOKS, _WRITER_LOOKS = 40, 4, 100
+_LONGEST_PAUSE_S = 0.05
+Seen = tuple[tuple[str, int, int], ...]
+"""What tells whether a bundle's files changed: names, times of change in nanoseconds, sizes."""
+
+
+class Claim(NamedTuple):
+    """A file that says that it is a revision of this number."""
+
+    number: int
+    nonce: str
+    path: str
+
+
+class Registry:
+    """`address` is a folder or a URL (`s3://bucket/models`); bundles from a URL are mirrored below `mirror`.
+
+    Raises: RegistryUnreadable where the URL is none, and by each method where the storage does not answer.
+    """
+
+    def __init__(self, address: str | Path, mirror: Path) -> None:
+        self.address = str(address)
+        self.is_folder = "://" not in self.address
+        self._mirror = mirror
+        with self._told():
+            if self.is_folder:
+                self._files, self._root = fs.LocalFileSystem(), self.address
+            else:
+                self._files, self._root = fs.FileSystem.from_uri(self.address)
+
+    def models(self) -> list[str]:
+        """The models that have a rollout, sorted."""
+        return [name for name in self._folders(self._root) if _undisputed(self._claims(name))]
+
+    def versions(self, model: str) -> list[str]:
+        """The versions of a model that have files, sorted as texts."""
+        return [name for name in self._folders(f"{self._root}/{model}") if name != ROLLOUT]
+
+    def rollout(self, model: str, known: Rollout | None = None) -> Rollout | None:
+        """The newest revision; None where there is none. Not read again where `known` is it. Raises: InvalidRollout."""
+        return self._newest(self._claims(model, _READER_LOOKS), known)
+
+    def history(self, model: str) -> list[Rollout]:
+        """All revisions, oldest first. Raises: InvalidRollout."""
+        return [self._read(*claim) for _, claim in sorted(_undisputed(self._claims(model)).items())]
+
+    def change(self, model: str, step: Step, *, by: str, at: datetime, reason: str) -> Rollout:
+        """Take a step from the newest revision, whatever that is by now; the revision that holds afterwards.
+
+        A step that changes nothing makes no revision. Raises: RolloutRefused, InvalidRollout.
+        """
+        told = Change(by=by, at=at.isoformat(timespec="seconds"), what=step.what, reason=reason)
+        for _ in range(_TRIES):
+            base = self._claims(model, _WRITER_LOOKS)
+            now = self._newest(base)
+            then = step.taken(now)
+            if now is not None and then == now:
+                return now
+            number = max((claim.number for claim in base), default=0) + 1
+            nonce = "" if self.is_folder else uuid4().hex[:8]
+            made = replace(then, revision=number, change=told, nonce=nonce)
+            if self._added(model, made, base):
+                return made
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - to miss each other
+        raise RolloutRefused(model, "others kept changing it meanwhile; try again")
+
+    def seen(self, model: str, version: str) -> Seen:
+        """The files of a bundle as they are now."""
+        with self._told():
+            selector = fs.FileSelector(f"{self._root}/{model}/{version}", allow_not_found=True)
+            infos = [info for info in self._files.get_file_info(selector) if info.type == fs.FileType.File]
+        return tuple(sorted((info.base_name, info.mtime_ns or 0, info.size) for info in infos))
+
+    def bundle(self, model: str, version: str) -> Path:
+        """The folder of a bundle on this machine, fetched where it is not."""
+        if self.is_folder:
+            return Path(self._root) / model / version
+        seen = self.seen(model, version)
+        copy = self._mirror / _digest(seen) / model / version
+        if seen and not copy.is_dir():
+            self._fetch(f"{self._root}/{model}/{version}", [name for name, _, _ in seen], copy)
+        return copy
+
+    def add(self, model: str, version: str, bundle: Path) -> None:
+        """Put a bundle's files there, its manifest last; nothing where the registry is that folder."""
+        if self.is_folder:
+            return
+        names = sorted((file.name for file in bundle.iterdir()), key=lambda name: (name == "manifest.json", name))
+        with self._told():
+            for name in names:
+                self._write(f"{self._root}/{model}/{version}/{name}", (bundle / name).read_bytes())
+
+    def _folders(self, path: str) -> list[str]:
+        with self._told():
+            infos = self._files.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        found = (info.base_name for info in infos if info.type == fs.FileType.Directory)
+        return sorted(name for name in found if SANE_NAME.fullmatch(name))
+
+    def _claims(self, model: str, looks: int = 1) -> list[Claim]:
+        """The claims of all numbers; until the newest is undisputed, but for so many `looks` at most."""
+        found = self._listed(model)
+        for _ in range(looks - 1):
+            if not found or [claim.number for claim in found].count(max(found).number) == 1:
+                break
+            time.sleep(_LONGEST_PAUSE_S)
+            found = self._listed(model)
+        return found
+
+    def _listed(self, model: str) -> list[Claim]:
+        with self._told():
+            selector = fs.FileSelector(f"{self._root}/{model}/{ROLLOUT}", allow_not_found=True)
+            infos = self._files.get_file_info(selector)
+        matched = ((info.path, _REVISION.fullmatch(info.base_name)) for info in infos)
+        return [Claim(int(match[1]), match[2] or "", path) for path, match in matched if match]
+
+    def _newest(self, claims: Sequence[Claim], known: Rollout | None = None) -> Rollout | None:
+        found = _undisputed(claims)
+        if not found:
+            return None
+        newest = found[max(found)]
+        if known is not None and (known.revision, known.nonce) == newest[:2]:
+            return known
+        return self._read(*newest)
+
+    def _read(self, number: int, nonce: str, path: str) -> Rollout:
+        with self._told(), self._files.open_input_stream(path) as stream:
+            content = stream.read()
+        return replace(rollout_from_json(content, path), revision=number, nonce=nonce)
+
+    def _added(self, model: str, made: Rollout, base: Sequence[Claim]) -> bool:
+        """Whether a revision that was made from `base` is there now, with nothing between them."""
+        folder = f"{self._root}/{model}/{ROLLOUT}"
+        if self.is_folder:
+            with self._told():
+                return _linked(Path(folder) / f"{made.revision:08d}.json", made.to_json())
+        path = f"{folder}/{made.revision:08d}-{made.nonce}.json"
+        with self._told():
+            self._write(path, made.to_json())
+            mine = Claim(made.revision, made.nonce, path)
+            alone = set(self._claims(model)) == {*base, mine}
+            if not alone:
+                self._files.delete_file(path)
+        return alone
+
+    def _write(self, path: str, content: bytes) -> None:
+        """An object appears when it is closed, whole."""
+        with self._files.open_output_stream(path) as stream:
+            stream.write(content)
+
+    def _fetch(self, source: str, names: list[str], copy: Path) -> None:
+        building = copy.with_name(f".{copy.name}-{uuid4().hex[:8]}")
+        building.mkdir(parents=True)
+        try:
+            with self._told():
+                for name in names:
+                    with self._files.open_input_stream(f"{source}/{name}") as stream:
+                        (building / name).write_bytes(stream.read())
+            building.rename(copy)
+        except OSError:
+            if not copy.is_dir():  # else another worker was quicker, with the same files
+                raise
+        finally:
+            for file in building.iterdir() if building.is_dir() else ():
+                file.unlink()
+            if building.is_dir():
+                building.rmdir()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise RegistryUnreadable(
+                self.address, str(error).partition("\n")[0][:200] or type(error).__name__
+            ) from error
+
+
+def _undisputed(claims: Sequence[Claim]) -> dict[int, Claim]:
+    """The claims by number, but for numbers that two claim."""
+    times = Counter(claim.number for claim in claims)
+    return {claim.number: claim for claim in claims if times[claim.number] == 1}
+
+
+def _digest(seen: Seen) -> str:
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+def _linked(path: Path, content: bytes) -> bool:
+    """Make a file, whole; False where it is there already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unfinished, path)
+    except FileExistsError:
+        return False
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True
