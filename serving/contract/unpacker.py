@@ -24,7 +24,7 @@ _FORMATS = {"<f4": "4s", "<f8": "d", "<i4": "i", "<i8": "q", "|b1": "?"}
 _EXACT = 1 << 53
 """Integers up to here are floats, so that they are rounded once on their way to float32."""
 _WIDTH = 4
-_MOST_HEADS = 4_096
+_MOST_HEADS = 1_024
 
 
 Head = tuple[bool, tuple[int, ...]]
