@@ -9,3 +9,6 @@ OFFLINE = Asset("skewless_offline_store", uri="skewless://offline_store", group=
 
 ONLINE = Asset("skewless_online_store", uri="skewless://online_store", group="skewless")
 """The online store holds everything that arrived by the end of a partition, in every feature view."""
+
+DRIFT = Asset("skewless_drift", uri="skewless://drift", group="skewless")
+"""What a model was served in a partition is no longer what it was trained on."""

@@ -9,16 +9,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, tas
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags.assets import ONLINE
-from dags.terms import windowed
-
-
-@task
-def served() -> list[dict[str, str]]:
-    """The model versions that have a served log."""
-    from dags.connections import settings
-
-    found = sorted(settings().folders.served.glob("model=*/version=*"))
-    return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in found]
+from dags.terms import served_versions, windowed
 
 
 @task(map_index_template="{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}")
@@ -28,6 +19,7 @@ def audit(served: dict[str, str]) -> str:
     from dags.lineage import read_views
     from dags.window import window_of
     from pipelines import audit as verb
+    from pipelines.evidence import clues
     from serving.contract.bundle import open_bundle
     from serving.contract.processor import processor_features
 
@@ -35,7 +27,7 @@ def audit(served: dict[str, str]) -> str:
     bundle = open_bundle(work.folders.models / served["model"] / served["version"], processor_features())
     read_views(work.project, bundle.plan.views)
     log = verb.ServedLog(work.folders.served)
-    found = verb.run(bundle, work.sources(bundle.plan), log, window.start, window.end)
+    found = verb.run(bundle, clues(work, bundle.plan), log, window.start, window.end)
     report = verb.write_report(work.folders.reports, found)
     if not found.clean:
         raise AirflowFailException("\n".join([f"gate audit: {found}; report: {report}", *found.examples]))
@@ -50,7 +42,7 @@ def audit(served: dict[str, str]) -> str:
     doc_md=__doc__,
 )
 def timetable() -> None:
-    audit.expand(served=served())
+    audit.expand(served=served_versions())
 
 
 timetable()

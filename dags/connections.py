@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -105,3 +106,25 @@ def gate(planned: dict[str, Any]) -> Check:
 
     log, window = logging.getLogger(__name__), Window.parse(planned["window"])
     return Gates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)
+
+
+def now() -> datetime:
+    """When it is: for what is noted of a run, never for which window it is for."""
+    return datetime.now(UTC)
+
+
+def write_freshness(planned: list[dict[str, Any]]) -> str:
+    """The metrics of how fresh the planned windows' views are, for node-exporter's textfile collector; their file."""
+    from pipelines import freshness_report
+    from pipelines.folder import write_file
+    from pipelines.materialize import Window
+    from pipelines.reports.exposition import freshness_metrics
+    from pipelines.state import State
+
+    known, windows = settings(), [Window.parse(one["window"]) for one in planned]
+    project = planned[0]["project"] if planned else ""
+    views = [(window.view, window.source) for window in windows]
+    found = freshness_report.run(views, State(known.state_url), project, now())
+    file = known.folders.reports / "freshness.prom"
+    write_file(file, freshness_metrics(project, found))
+    return str(file)

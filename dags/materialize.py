@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
@@ -21,28 +20,30 @@ def plan() -> list[dict[str, Any]]:
 
     work, window = workspace(), window_of(get_current_context())
     views = work.stored()
-    stored = work.online.definitions([view for view, _ in views])
+    stored, expected = work.online.definitions([view for view, _ in views]), expectations(work)
     windows = verb.plan_partition(work.state, work.project, views, start=window.start, end=window.end, stored=stored)
-    expected = expectations(work)
     return [{"project": work.project, "window": w.plain(), "expected": expected(w.view.stored_as)} for w in windows]
 
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
     """One view's window into the online store; its rows."""
-    from dags.connections import gate, online_store
+    from dags.connections import gate, now, online_store
     from dags.lineage import materialized
     from pipelines import materialize as verb
 
     project, window = planned["project"], verb.Window.parse(planned["window"])
     materialized(project, window.view, window.source.path)
-    done = verb.run([window], *online_store(project), project, clock=lambda: datetime.now(UTC), check=gate(planned))
+    done = verb.run([window], *online_store(project), project, clock=now, check=gate(planned))
     return asdict(done[window.view.stored_as])
 
 
 @task(outlets=[ONLINE], trigger_rule="none_failed")
-def fresh() -> None:
-    """Every view is written."""
+def fresh(planned: list[dict[str, Any]]) -> str:
+    """Every view is written; the file of metrics that tells how fresh each is."""
+    from dags.connections import write_freshness
+
+    return write_freshness(planned)
 
 
 @dag(
@@ -53,7 +54,7 @@ def fresh() -> None:
     doc_md=__doc__,
 )
 def timetable() -> None:
-    materialize.expand(planned=plan()) >> fresh()
+    materialize.expand(planned=(planned := plan())) >> fresh(planned)
 
 
 timetable()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, RetryDecision, RetryPolicy, SyncCallback
+from airflow.sdk import Param, RetryDecision, RetryPolicy, SyncCallback, task
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 ALERTS = "skewless_alerts"
@@ -89,6 +89,15 @@ def windowed(minutes: int, dag: str) -> dict[str, Any]:
         for name in ("start", "end")
     }
     return terms(minutes, dag) | {"params": asked}
+
+
+@task
+def served_versions() -> list[dict[str, str]]:
+    """The `model` and `version` of each served log."""
+    from dags.connections import settings
+
+    found = sorted(settings().folders.served.glob("model=*/version=*"))
+    return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in found]
 
 
 def _failure(context: Mapping[str, Any]) -> str:

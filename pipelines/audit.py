@@ -6,7 +6,6 @@ one, and the logged input must score to the logged score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,16 +17,20 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from pipelines.attribution import Attribution, Caused
+from pipelines.comparison import Comparison, compare, differ
 from pipelines.errors import NotTrained
+from pipelines.evidence import Clues
 from pipelines.folder import write_file
-from pipelines.history import TIMESTAMP, join, request_values, spine_times
-from pipelines.offline import Source, parquet_files
+from pipelines.offline import parquet_files
+from pipelines.outcomes import Outcomes
+from pipelines.performance import Performance
+from pipelines.price import Price, price
 from pipelines.progress import Report, quiet
+from pipelines.served_days import standing
 from pipelines.timeline import Timeline, timeline
-from serving.contract.assembler import Admitted, Matrix
-from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
+from serving.contract.bundle import Bundle
 from serving.contract.freshness import Status
-from serving.contract.plan import Plan, View
 
 _EXAMPLES = 5
 """Of each kind of difference and view."""
@@ -36,6 +39,9 @@ _EXAMPLES = 5
 class Audited(msgspec.Struct, frozen=True):
     """What an audit of one model version found. `values` are the model inputs compared; counts of differing ones by
     column, of view statuses by view, and examples with the served and the joined value.
+
+    `causes` gives each of them exactly one cause; `price` is what they did to the scores, and `live` how well those told
+    the outcomes that are known.
 
     `unread_views` are those that the server did not get to read, since the online store failed; they are replayed as
     unread, and `unread_values` are the model inputs that would have been others.
@@ -57,6 +63,13 @@ class Audited(msgspec.Struct, frozen=True):
     unread_views: int = 0
     unread_values: int = 0
     timeline: Timeline = Timeline()
+    causes: tuple[Caused, ...] = ()
+    price: Price | None = None
+
+    @property
+    def live(self) -> Performance | None:
+        """How well the served scores told what came to pass; None without outcomes."""
+        return self.price.served if self.price else None
 
     @property
     def clean(self) -> bool:
@@ -88,12 +101,12 @@ class ServedLog:
 
     def rows(self, model: str) -> int:
         """How many rows of a model, of any version, are on disk."""
-        return sum(pq.read_metadata(file).num_rows for file in parquet_files(self.folder / f"model={model}"))
+        return sum(pq.read_metadata(file).num_rows for file in standing(parquet_files(self.folder / f"model={model}")))
 
     def read(self, model: str, version: str, start: datetime, end: datetime) -> pa.Table:
         """The rows that a model version served with start <= served_at < end. Raises: NotTrained where it has none."""
         place = self.folder / f"model={model}" / f"version={version}"
-        files = [str(file) for file in parquet_files(place)]
+        files = [str(file) for file in standing(parquet_files(place))]
         if not files:
             raise NotTrained(f"a served log of {model} {version}", "skewless serve")
         window = (pc.field("served_at") >= start) & (pc.field("served_at") < end)
@@ -102,27 +115,24 @@ class ServedLog:
 
 def run(
     bundle: Bundle,
-    sources: Mapping[str, Source],
+    known: Clues,
     log: ServedLog,
     start: datetime,
     end: datetime,
     *,
     report: Report = quiet,
 ) -> Audited:
-    """Replay what `bundle` served in [start, end) and compare. Raises: NotTrained, SourceMissing, SourceMismatch."""
+    """Replay what `bundle` served in [start, end), compare, and name the cause of each difference.
+
+    Raises: NotTrained, SourceMissing, SourceMismatch.
+    """
     manifest, plan = bundle.manifest, bundle.plan
     served = log.read(manifest.name, manifest.version, start, end)
-    spine = spine_of(plan, served)
-    found = join(plan, sources, spine, report=report)
-    views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
-    joined = bundle.assembler.assemble(views, request_values(plan, spine))
-    unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
-    logged = logged_matrix(plan, served)
-    wrong = _differ(logged, joined)
-    other = _wrong_statuses(plan, served, views)
-    status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
-    scores, rescored = served.column(SCORE).to_numpy(), bundle.scorer.score(logged)
-    any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
+    compared = compare(bundle, known.sources, served, report)
+    labels = Outcomes(log.folder, manifest.name).of(served)
+    fair = bundle.scorer.score(compared.whole)
+    wrong, unread = compared.wrong, sum(int(np.count_nonzero(compared.unread(view))) for view in plan.views)
+    statuses = {view: int(np.count_nonzero(differing)) for view, differing in compared.wrong_statuses.items()}
     return Audited(
         model=manifest.name,
         version=manifest.version,
@@ -132,87 +142,40 @@ def run(
         compared_views=len(plan.views),
         values=int(wrong.size),
         differing_values=int(wrong.sum()),
-        differing_statuses=sum(status_wrong.values()),
-        differing_scores=int(np.count_nonzero(_differ(scores, rescored))),
+        differing_statuses=sum(statuses.values()),
+        differing_scores=int(np.count_nonzero(compared.wrong_scores)),
         columns={c.name: int(n) for c, n in zip(plan.columns, wrong.sum(axis=0), strict=True) if n},
-        views={view: count for view, count in status_wrong.items() if count},
-        examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
+        views={view: count for view, count in statuses.items() if count},
+        examples=_examples(compared),
         unread_views=unread,
-        unread_values=_unread_values(bundle, found, spine, joined) if unread else 0,
-        timeline=timeline(spine_times(spine), any_wrong),
+        unread_values=int(np.count_nonzero(differ(compared.whole, compared.joined))),
+        timeline=timeline(compared.at, compared.any_wrong),
+        causes=tuple(Attribution(compared, known, fair).causes()),
+        price=price(compared.scores, fair, labels),
     )
 
 
-def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, np.ndarray]:
-    """Where the statuses of each view differ."""
-    return {view.name: _statuses_differ(served, view, views[view.name]) for view in plan.views}
-
-
-def _unread_values(bundle: Bundle, found: Mapping[str, Admitted], spine: pa.Table, joined: Matrix) -> int:
-    """How many model inputs would have been others, had everything been read."""
-    whole = bundle.assembler.assemble(found, request_values(bundle.plan, spine))
-    return int(np.count_nonzero(_differ(whole, joined)))
-
-
-def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
-    """What the join gives, not read where the server did not read it."""
-    return Admitted(joined.rows, np.where(statuses == Status.NOT_READ, np.uint8(Status.NOT_READ), joined.status))
-
-
-def spine_of(plan: Plan, served: pa.Table) -> pa.Table:
-    """The served rows as a spine: keys and request inputs under their own names, `served_at` as the time."""
-    columns = {TIMESTAMP: served.column("served_at")}
-    columns |= {key.name: served.column(f"entity:{key.name}") for key in plan.join_keys}
-    columns |= {request.name: served.column(f"request:{request.name}") for request in plan.request}
-    return pa.table(columns)
-
-
-def logged_matrix(plan: Plan, served: pa.Table) -> Matrix:
-    """The model inputs that were logged, n rows in column order."""
-    flat = served.column(MODEL_INPUT).combine_chunks()
-    flat = flat.chunk(0) if isinstance(flat, pa.ChunkedArray) else flat
-    matrix: Matrix = flat.flatten().to_numpy(zero_copy_only=False).reshape(len(served), len(plan.columns))
-    return matrix
-
-
-def _examples(plan: Plan, served: pa.Table, logged: Matrix, joined: Matrix, views: Mapping[str, Admitted]) -> list[str]:
-    """Differing values and statuses, some of each."""
+def _examples(compared: Comparison) -> list[str]:
+    """Differing values, statuses and scores, some of each."""
+    plan, logged, joined = compared.plan, compared.logged, compared.joined
     told = []
-    for row, column in np.argwhere(_differ(logged, joined))[:_EXAMPLES].tolist():
+    for row, column in np.argwhere(compared.wrong)[:_EXAMPLES].tolist():
         then, now = repr(logged[row, column]), repr(joined[row, column])
-        told.append(_example(served, row, plan.columns[column].name, then, f"the join gives {now}"))
+        told.append(_example(compared, row, plan.columns[column].name, then, f"the join gives {now}"))
     for view in plan.views:
-        statuses = served.column(f"{view.name}:status").to_numpy()
-        for row in np.flatnonzero(_statuses_differ(served, view, views[view.name]))[:_EXAMPLES].tolist():
-            then, now = (Status(status).name for status in (statuses[row], views[view.name].status[row]))
-            told.append(_example(served, row, f"feature view {view.name}", then, f"the join gives {now}"))
+        statuses, found = compared.status(view), compared.found[view.name].status
+        for row in np.flatnonzero(compared.wrong_statuses[view.name])[:_EXAMPLES].tolist():
+            then, now = (Status(status).name for status in (statuses[row], found[row]))
+            told.append(_example(compared, row, f"feature view {view.name}", then, f"the join gives {now}"))
+    for row in np.flatnonzero(compared.wrong_scores)[:_EXAMPLES].tolist():
+        then, now = repr(compared.scores[row]), repr(compared.rescored[row])
+        told.append(_example(compared, row, "the score", then, f"the logged input scores {now}"))
     return told
 
 
-def _score_examples(served: pa.Table, scores: np.ndarray, rescored: np.ndarray) -> list[str]:
-    return [
-        _example(served, row, "the score", repr(scores[row]), f"the logged input scores {rescored[row]!r}")
-        for row in np.flatnonzero(_differ(scores, rescored))[:_EXAMPLES].tolist()
-    ]
-
-
-def _example(served: pa.Table, row: int, what: str, then: str, now: str) -> str:
-    request, place, at = (served.column(name)[row] for name in ("request_id", "row", "served_at"))
+def _example(compared: Comparison, row: int, what: str, then: str, now: str) -> str:
+    request, place, at = (compared.served.column(name)[row] for name in ("request_id", "row", "served_at"))
     return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"
-
-
-def _statuses_differ(served: pa.Table, view: View, joined: Admitted) -> np.ndarray:
-    """Where another status was served than the join gives; of a row that may have been removed NOT_FOUND will do."""
-    then, at = served.column(f"{view.name}:status").to_numpy(), served.column("served_at").cast(pa.int64()).to_numpy()
-    removed = (then == Status.NOT_FOUND) & (joined.status == Status.STALE) & view.rule.removable(joined.rows.event, at)
-    different: np.ndarray = (then != joined.status) & ~removed
-    return different
-
-
-def _differ(then: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """Where two float32 arrays differ in a bit."""
-    different: np.ndarray = then.view(np.uint32) != now.view(np.uint32)
-    return different
 
 
 def write_report(folder: Path, audited: Audited) -> Path:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipelines import apply, audit, embedded, ingest, publish, skew_price, train, training_set
 from pipelines.console import console, step
+from pipelines.evidence import Clues
 from pipelines.flights import task
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import connect
@@ -195,7 +196,7 @@ def _audit(trained: Trained, rows: int) -> audit.Audited:
         time.sleep(0.1)
     if held < rows:
         console.print(f"  only {held:,} of {rows:,} predictions reached the served log")
-    return audit.run(trained.bundle, work.sources(plan), log, split.test, split.end)
+    return audit.run(trained.bundle, Clues(work.sources(plan)), log, split.test, split.end)
 
 
 def _price(trained: Trained) -> None:

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from pipelines import divergence
 from pipelines.absences import Absent
-from pipelines.audit import logged_matrix
 from pipelines.baseline import Baseline, Counted, Distribution, Numbers, counted_names, present
+from pipelines.comparison import logged_matrix
 from pipelines.drift_thresholds import SCORE, Override, Thresholds
 from pipelines.histogram import Histogram, of_categories, of_numbers
 from serving.contract.bundle import SCORE as SCORES

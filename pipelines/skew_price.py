@@ -15,7 +15,6 @@ from pathlib import Path
 import lightgbm as lgb
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from pipelines import ingest
 from pipelines.definitions import Definitions
@@ -23,13 +22,12 @@ from pipelines.folder import write_file
 from pipelines.history import spine_times
 from pipelines.offline import Source
 from pipelines.progress import Report, quiet
+from pipelines.refresh import Refresh
 from pipelines.train import Parameters, Split, evaluate, fit
 from pipelines.training_set import labelled, matrix_for, read_spine
 from serving.contract.assembler import Matrix
-from serving.contract.freshness import Micros
 from serving.contract.instants import to_micros
 
-_HOUR_US = 3_600_000_000
 _ROUNDS = 2000
 _REFRESHED_EVERY = (1, 3, 6, 12, 24)
 RESULT = "skew-price.json"
@@ -85,7 +83,8 @@ def run(
     report("refreshing seldom", 3, 4)
     refreshed = {}
     for hours in _REFRESHED_EVERY:
-        stale = matrix_for(definitions, spine, read_at=last_refresh(spine, hours, task.midnight))
+        schedule = Refresh(timedelta(hours=hours), offset=task.midnight)
+        stale = matrix_for(definitions, spine, read_at=schedule.filled(spine_times(spine)))
         refreshed[str(hours)] = evaluate(labels, honest(stale))
     return Priced(
         honest=evaluate(labels, honest(matrix)),
@@ -94,12 +93,6 @@ def run(
         daily_refresh=refreshed["24"],
         refreshed=refreshed,
     )
-
-
-def last_refresh(spine: pa.Table, hours: int, midnight: timedelta) -> Micros:
-    """When a store that is refreshed every `hours` hours from midnight on was last filled, for each spine row."""
-    times = spine_times(spine)
-    return times - (times - midnight // timedelta(microseconds=1)) % (hours * _HOUR_US)
 
 
 def _days(start: date, end: date) -> tuple[date, date]:

@@ -192,6 +192,13 @@ class State:
         with self._connected() as connection:
             return [_run(row) for row in connection.execute(asked)]
 
+    def done(self, project: str, view: str, verb: str) -> list[Run]:
+        """All runs of a verb over a view that ended well, in the order of their ends."""
+        asked = select(runs).where(runs.c.project == project, runs.c.view == view, runs.c.verb == verb)
+        asked = asked.where(runs.c.status == Status.DONE).order_by(runs.c.finished_at, runs.c.id)
+        with self._connected() as connection:
+            return [_run(row) for row in connection.execute(asked)]
+
     @contextmanager
     def _closing(
         self, run: int, status: Status, finished_at: datetime, counts: Counts, *, error: str | None

@@ -5,6 +5,7 @@
     absences.json      by day and view, for how many rows the view had nothing to say
     plan.json          the contract that the values were made by
     transforms.onnx    the traced transforms, where the plan has any
+    as-served          the schedule of the online store that was joined as if, where one was
 
 A training set is replaced whole or not at all.
 """
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import absences, join_plan
+from pipelines import absences, join_plan, row_groups
 from pipelines.absences import Absences, Absent
 from pipelines.definitions import Definitions
 from pipelines.errors import NotTrained, SpineMismatch
@@ -31,7 +32,7 @@ from pipelines.history import Join, join, request_values, spine_times
 from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.join_plan import JoinPlan, waiting_told
 from pipelines.progress import Report, quiet
-from pipelines.row_groups import write_rows
+from pipelines.refresh import Refresh
 from pipelines.spine_slices import SpineFiles, within
 from pipelines.workers import worker_count
 from serving.contract.assembler import Assembler, Matrix, column_types, wanted_features
@@ -46,6 +47,7 @@ from serving.contract.types import value_type
 
 Labels = NDArray[np.float64]
 DATA, PLAN, TRANSFORMS = "data.parquet", "plan.json", "transforms.onnx"
+AS_SERVED = "as-served"
 BUILD = "skewless training-set"
 
 
@@ -91,11 +93,14 @@ def run(
     spine: pa.Table | SpineFiles,
     folder: Path,
     *,
+    as_served: Refresh | None = None,
     report: Report = quiet,
     memory: int = DEFAULT_BYTES,
 ) -> Made:
     """Join the spine and write the training set to `folder`, replacing it whole. A folder that holds the same training
     set stays as it is, with the model that was trained on it.
+
+    With `as_served` each row is joined as an online store on that schedule would have answered at its time.
 
     Rows out are rows in, in the spine's order. They are written as they are joined, so that neither the result nor a
     spine on disk need fit into memory: see `pipelines.join_memory`.
@@ -103,36 +108,41 @@ def run(
     """
     waiting, absent = {view.name: 0 for view in definitions.plan.views}, Absences()
     with replace_folder(folder) as building:
-        written = write_rows(building / DATA, _frames(definitions, spine, waiting, absent, report, memory))
+        frames = _frames(definitions, spine, (waiting, absent), as_served, report, memory)
+        written = row_groups.write(building / DATA, frames)
         (building / absences.FILE).write_bytes(absent.to_json())
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:
             (building / TRANSFORMS).write_bytes(definitions.transforms)
+        if as_served:
+            (building / AS_SERVED).write_text(str(as_served))
     return Made(*written, waiting)
 
 
 def explain(definitions: Definitions, spine: pa.Table | SpineFiles, *, memory: int = DEFAULT_BYTES) -> JoinPlan:
     """What `run` would read and hold. Raises: SpineMismatch, SourceMissing, SourceMismatch."""
     parts = spine_parts(definitions.plan, spine, memory)
-    return join_plan.explain(_join(definitions, part, memory) for part in parts)
+    return join_plan.explain(_join(definitions, part, None, memory) for part in parts)
 
 
-def _join(definitions: Definitions, part: pa.Table, memory: int) -> Join:
-    return Join(definitions.plan, definitions.sources, part, statuses=False, memory=memory)
+def _join(definitions: Definitions, part: pa.Table, as_served: Refresh | None, memory: int) -> Join:
+    read_at = None if as_served is None else as_served.filled(spine_times(part))
+    return Join(definitions.plan, definitions.sources, part, read_at=read_at, statuses=False, memory=memory)
 
 
 def _frames(
     definitions: Definitions,
     spine: pa.Table | SpineFiles,
-    waiting: dict[str, int],
-    absent: Absences,
+    counts: tuple[dict[str, int], Absences],
+    as_served: Refresh | None,
     report: Report,
     memory: int,
 ) -> Iterator[pa.Table]:
-    """The joined rows block by block, one block at least; adds to the counts of `waiting` and `absent`."""
+    """The joined rows block by block, one block at least; adds to the counts of what waits and what is absent."""
+    waiting, absent = counts
     plan, assembler = definitions.plan, Assembler(definitions.plan, definitions.transforms)
     for part in spine_parts(plan, spine, memory):
-        for block in _join(definitions, part, memory).blocks(report):
+        for block in _join(definitions, part, as_served, memory).blocks(report):
             rows = part.slice(block.start, block.rows)
             admitted = {name: found.admitted() for name, found in block.views.items()}
             for name, found in block.views.items():

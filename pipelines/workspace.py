@@ -17,9 +17,11 @@ from pipelines.feast_stores.offline_store import data_folder
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
 from pipelines.push import targets
+from pipelines.redefinition import confirm
 from pipelines.redis_connection import connect
 from pipelines.settings import Settings
 from pipelines.state import State
+from pipelines.tracing import load_functions
 from serving.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
 from serving.contract.plan import Plan, View
 from serving.contract.target import Target
@@ -105,6 +107,16 @@ class Workspace:
         """One of them. Raises: InvalidPlan for an unknown view."""
         self.stored([view])
         return self.targets()[view]
+
+    def confirm(self, model: str, plan: Plan) -> None:
+        """Refuse a plan whose features mean something else by now. Raises: Redefined."""
+        known = {view.name for view in self.store.list_feature_views()}
+
+        def stored(name: str) -> View | None:
+            bare = name.partition("@")[0]
+            return compile_view(self.store, self.store.get_feature_view(bare), self.data)[0] if bare in known else None
+
+        confirm(model, plan, stored, load_functions(self.settings.feature_repo))
 
     def sources(self, plan: Plan) -> dict[str, Source]:
         """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""

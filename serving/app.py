@@ -85,7 +85,11 @@ def _service(settings: Settings, clock: Clock) -> Service:
     metrics = Metrics(settings.metrics_folder)
     store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s)
     served_log = ServedLog(
-        settings.served_log, metrics, capacity=settings.served_log_rows, flush_s=settings.served_log_flush_s
+        settings.served_log,
+        metrics,
+        capacity=settings.served_log_rows,
+        flush_s=settings.served_log_flush_s,
+        share=settings.served_log_share,
     )
     parts = Parts(store, clock, metrics, served_log)
     threads = max(1, (os.cpu_count() or 1) // settings.workers)

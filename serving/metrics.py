@@ -50,6 +50,9 @@ class Metrics:
             "skewless_store_failures", "Requests that the online store failed.", registry=registry
         )
         self.logged = Counter("skewless_served_log_written_rows", "Rows written.", registry=registry)
+        self.unsampled = Counter(
+            "skewless_served_log_unsampled_rows", "Rows of requests that are not in the share.", registry=registry
+        )
         self.dropped = Counter(
             "skewless_served_log_dropped_rows", "Rows not logged: the queue was full.", registry=registry
         )

@@ -8,6 +8,7 @@ full queue drops whole bursts of requests and counts their rows, and never makes
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from uuid import uuid4
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,7 @@ from serving.contract.record import Used, served_schema, used_batch
 from serving.metrics import Metrics
 
 _DAY = 86_400_000_000
+_HASHES = 1 << 32
 _PART = 4_096
 """Rows that are made into Arrow at a time: so that no request waits long for the interpreter."""
 _log = structlog.get_logger(__name__)
@@ -50,8 +53,8 @@ class ServedLog:
     Not started, it only fills.
     """
 
-    def __init__(self, folder: Path, metrics: Metrics, *, capacity: int, flush_s: float) -> None:
-        self._folder, self._metrics = folder, metrics
+    def __init__(self, folder: Path, metrics: Metrics, *, capacity: int, flush_s: float, share: float = 1.0) -> None:
+        self._folder, self._metrics, self._share = folder, metrics, share
         self._capacity, self._flush_s = capacity, flush_s
         self._queue: SimpleQueue[Entry] = SimpleQueue()
         self._waiting = 0
@@ -100,8 +103,9 @@ class ServedLog:
             folder = self._folder / f"model={model}" / f"version={version}" / f"day={np.datetime64(day, 'D')}"
             rows = sum(len(entry.scores) for entry in entries)
             try:
-                _write(folder, by, entries)
-                self._metrics.logged.inc(rows)
+                written = _write(folder, by, entries, self._share)
+                self._metrics.logged.inc(written)
+                self._metrics.unsampled.inc(rows - written)
             except Exception as error:  # noqa: BLE001 - whatever the disk or Arrow raise, the log must go on
                 self._metrics.lost.inc(rows)
                 _log.error("served_log_failed", folder=str(folder), rows=rows, error=repr(error))
@@ -117,8 +121,19 @@ class ServedLog:
         self.flush()
 
 
-def _write(folder: Path, by: Logged, entries: list[Used]) -> None:
+def sampled(request_ids: pa.Array, share: float) -> pa.Array:
+    """Which rows are kept: all of a request or none, by its id alone."""
+    return pa.array([crc32(name.encode()) < share * _HASHES for name in request_ids.to_pylist()], pa.bool_())
+
+
+def _write(folder: Path, by: Logged, entries: list[Used], share: float) -> int:
+    """How many rows were written: a share of the requests."""
     batches = [used_batch(by.plan, by.model, by.version, by.views, part) for part in _parts(entries)]
+    if share < 1.0:
+        batches = [batch.filter(sampled(batch.column("request_id"), share)) for batch in batches]
+    rows = sum(len(batch) for batch in batches)
+    if not rows:
+        return 0
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{uuid4().hex}.parquet"
     unfinished = folder / f".{name}.tmp"
@@ -127,9 +142,12 @@ def _write(folder: Path, by: Logged, entries: list[Used]) -> None:
         # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
         pq.write_table(table, unfinished, compression="zstd", use_dictionary=texts)
+        with unfinished.open("rb+") as file:  # what has its name outlives a power cut, too
+            os.fsync(file.fileno())
         unfinished.replace(folder / name)
     finally:
         unfinished.unlink(missing_ok=True)
+    return rows
 
 
 def _parts(entries: list[Used]) -> Iterator[list[Used]]:

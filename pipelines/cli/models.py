@@ -1,7 +1,8 @@
-"""Verbs that make models: train, publish."""
+"""Verbs that make and run models: train, publish, score."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,3 +56,43 @@ def publish(
         done = verb.run(training_set, folders.models, model, created_at=now(), version=version, promote=promote)
         state = "proven and published" if done.made else "published before, unchanged"
         shown.result = f"{model} {done.manifest.version} {state}; test {told(done.manifest.metrics)}"
+
+
+@verbs.command()
+def score(
+    spine: Annotated[Path | None, typer.Option(help="Parquet file or folder. Default: the flights.")] = None,
+    model: Annotated[str, typer.Option(help="Model that scores.")] = task.MODEL,
+    version: Annotated[str | None, typer.Option(help="Its version. Default: the champion.")] = None,
+    start: Annotated[str, typer.Option(help="First event_timestamp.")] = task.TEST.isoformat(),
+    end: Annotated[str, typer.Option(help="First event_timestamp after the range.")] = task.END.isoformat(),
+    out: Annotated[Path | None, typer.Option(help="Folder of the scores. Default: in the state folder.")] = None,
+    write_to: Annotated[str | None, typer.Option(help="Feature view whose table is given the scores too.")] = None,
+    created: Annotated[str | None, typer.Option(help="Since when these are known. Default: this run.")] = None,
+) -> None:
+    """Score a spine as of each row's time, as the server would have answered then."""
+    from pipelines import score as verb
+    from pipelines import score_view
+    from pipelines.console import step
+    from pipelines.publish import champion_version
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+    from serving.contract.bundle import open_bundle
+    from serving.contract.processor import processor_features
+
+    work = Workspace(Settings.read())
+    place = work.folders.models / model / (version or champion_version(work.folders.models, model))
+    target = work.stored([write_to])[0] if write_to else None
+    rows = verb.Spine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
+    folder = out or work.folders.scores / model / place.name
+    with step("score") as shown:
+        bundle = open_bundle(place, processor_features())
+        work.confirm(f"{model} {place.name}", bundle.plan)
+        sources, memory = work.sources(bundle.plan), work.settings.join_memory
+        done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=shown.at, memory=memory)
+        shown.result = f"{done.rows:,} rows in {folder}{'' if done.made else ', which held them already'}"
+    if target:
+        with step("write-back") as shown:
+            written = score_view.run(done, folder, *target, created=instant(created) if created else None)
+            shown.result = (
+                f"{written.rows:,} rows of feature view {write_to}; `skewless materialize` brings them online"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +51,7 @@ def down() -> None:
 @verbs.command()
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print only how fresh the views are, as JSON.")] = False,
+    prom: Annotated[Path | None, typer.Option(help="Write that as Prometheus metrics to this file too.")] = None,
 ) -> None:
     """Say where everything is, whether the embedded Redis runs, and how fresh each feature view is."""
     import json
@@ -57,24 +59,30 @@ def status(
     from pipelines.settings import Settings
 
     settings = Settings.read()
+    project, views = _freshness(settings)
+    if prom:
+        from pipelines.folder import write_file
+        from pipelines.reports.exposition import freshness_metrics
+
+        write_file(prom, freshness_metrics(project, views))
     if as_json:
-        typer.echo(json.dumps([one.as_json() for one in _freshness(settings)], indent=2))
+        typer.echo(json.dumps([one.as_json() for one in views], indent=2))
         return
     _places(settings)
-    for one in _freshness(settings):
+    for one in views:
         ages = f"materialized {_ago(one.watermark_age)}, newest event {_ago(one.newest_age)}"
         typer.echo(f"{one.view:<28} {ages}, last run {one.last_run}")
 
 
-def _freshness(settings: Settings) -> list[Freshness]:
-    """Nothing where nobody applied definitions yet."""
+def _freshness(settings: Settings) -> tuple[str, list[Freshness]]:
+    """Of which project; no view where nobody applied definitions yet."""
     from pipelines import freshness_report
     from pipelines.workspace import Workspace
 
     if not (settings.feature_repo / STORE_FILE).is_file():
-        return []
+        return "", []
     work = Workspace(settings)
-    return freshness_report.run(work.stored(), work.state, work.project, now())
+    return work.project, freshness_report.run(work.stored(), work.state, work.project, now())
 
 
 def _ago(age: timedelta | None) -> str:

@@ -1,4 +1,4 @@
-"""Verbs that prove: audit, drift, skew-price, demo."""
+"""Verbs that prove: drift, skew-price, demo."""
 
 from __future__ import annotations
 
@@ -23,46 +23,6 @@ Prom = Annotated[Path | None, typer.Option(help="Metrics in Prometheus' text for
 
 
 @verbs.command()
-def audit(
-    model: Model = task.MODEL,
-    version: Version = None,
-    since: Since = "1970-01-01",
-    until: Until = None,
-    html: Html = None,
-    json: Json = None,
-    prom: Prom = None,
-) -> None:
-    """Replay served predictions through the join; exit status 1 where anything differs."""
-    from pipelines import audit as verb
-    from pipelines.console import console, step
-    from pipelines.publish import champion_version
-    from pipelines.reports.exposition import audit_metrics
-    from pipelines.reports.files import write
-    from pipelines.reports.page import audit_page
-    from pipelines.settings import Settings
-    from pipelines.workspace import Workspace
-    from serving.contract.bundle import open_bundle
-    from serving.contract.processor import processor_features
-
-    work, made_at = Workspace(Settings.read()), now()
-    chosen = version or champion_version(work.folders.models, model)
-    bundle = open_bundle(work.folders.models / model / chosen, processor_features())
-    end = instant(until) if until else made_at
-    with step("audit") as shown:
-        log = verb.ServedLog(work.folders.served)
-        found = verb.run(bundle, work.sources(bundle.plan), log, instant(since), end, report=shown.at)
-        shown.result = str(found)
-    for example in found.examples:
-        console.print(example)
-    stem = work.folders.reports / f"audit-{model}-{chosen}"
-    page = write(
-        stem, found, audit_page(found, made_at), audit_metrics(found, made_at), html=html, json=json, prom=prom
-    )
-    console.print(f"report: {page}")
-    raise typer.Exit(0 if found.clean else 1)
-
-
-@verbs.command()
 def drift(
     model: Model = task.MODEL,
     version: Version = None,
@@ -73,35 +33,21 @@ def drift(
     prom: Prom = None,
 ) -> None:
     """Compare served inputs and scores with training; exit status 1 where anything drifted."""
-    from pipelines import baseline, drift_thresholds
     from pipelines import drift as verb
-    from pipelines.audit import ServedLog
+    from pipelines import served_drift
     from pipelines.console import console, step
     from pipelines.publish import champion_version
-    from pipelines.reports.exposition import drift_metrics
-    from pipelines.reports.files import write
-    from pipelines.reports.page import drift_page
     from pipelines.settings import Settings
-    from serving.contract.bundle import open_bundle
-    from serving.contract.processor import processor_features
 
     settings, made_at = Settings.read(), now()
-    folders = settings.folders
-    chosen = version or champion_version(folders.models, model)
-    folder = folders.models / model / chosen
-    plan = open_bundle(folder, processor_features()).plan
-    limits = drift_thresholds.read(settings.feature_repo / drift_thresholds.FILE, model, verb.names_of(plan))
+    chosen = version or champion_version(settings.folders.models, model)
     window = verb.Window(model, chosen, instant(since), instant(until) if until else made_at)
     with step("drift") as shown:
-        served = ServedLog(folders.served).read(model, chosen, window.start, window.end)
-        found = verb.run(window, plan, baseline.read(folder, model, chosen), served, limits)
+        found = served_drift.run(settings, window)
         shown.result = str(found)
     for subject in found.alarms:
         console.print(str(subject))
-    stem = folders.reports / f"drift-{model}-{chosen}"
-    page = write(
-        stem, found, drift_page(found, made_at), drift_metrics(found, made_at), html=html, json=json, prom=prom
-    )
+    page = served_drift.write_report(settings.folders.reports, found, made_at, html=html, json=json, prom=prom)
     console.print(f"report: {page}")
     raise typer.Exit(0 if found.clean else 1)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from pipelines.audit import Audited
 from pipelines.drift import Drifted
+from pipelines.freshness_report import Freshness
 
 
 def drift_metrics(drifted: Drifted, made_at: datetime) -> bytes:
@@ -43,6 +45,49 @@ def audit_metrics(audited: Audited, made_at: datetime) -> bytes:
     ):
         differing.labels(**of, what=what).set(some)
         compared.labels(**of, what=what).set(of_all)
+    _causes(registry, of, audited)
+    return generate_latest(registry)
+
+
+def _causes(registry: CollectorRegistry, of: dict[str, str], audited: Audited) -> None:
+    """Served rows by cause and view, how far scores are off, and how well they told the outcomes that are known."""
+    caused = Gauge(
+        "skewless_audit_cause_rows", "Served rows that differ, by cause.", [*of, "cause", "view"], registry=registry
+    )
+    for one in audited.causes:
+        caused.labels(**of, cause=one.cause, view=one.view).set(one.rows)
+    if audited.price:
+        moved = Gauge("skewless_audit_scores_off", "Scores that other values would change.", [*of], registry=registry)
+        moved.labels(**of).set(audited.price.rows)
+    if audited.live:
+        live = Gauge("skewless_live", "Served scores against outcomes.", [*of, "measure"], registry=registry)
+        for measure in ("rows", "auc", "logloss", "constant_logloss", "calibration_error"):
+            value = getattr(audited.live, measure)
+            if value is not None:
+                live.labels(**of, measure=measure).set(value)
+
+
+def freshness_metrics(project: str, views: Iterable[Freshness]) -> bytes:
+    """Per view its watermark and newest event as instants, so that `time() - ...` is an age however old the file is; a
+    view that has none is left out, and one whose last run failed says so.
+    """
+    registry, labels = CollectorRegistry(), ["project", "view"]
+    known = Gauge("skewless_view_known", "Whether the view was ever materialized.", labels, registry=registry)
+    failed = Gauge("skewless_view_last_run_failed", "Whether its last run failed.", labels, registry=registry)
+    told = "seconds since 1970."
+    until = Gauge(
+        "skewless_view_watermark_seconds", f"All arrivals up to then are online, {told}", labels, registry=registry
+    )
+    newest = Gauge(
+        "skewless_view_newest_event_seconds", f"The newest event up to there, {told}", labels, registry=registry
+    )
+    for one in views:
+        place = {"project": project, "view": one.view}
+        known.labels(**place).set(one.watermark is not None)
+        failed.labels(**place).set(one.last_run.startswith("failed"))
+        for gauge, at in ((until, one.watermark), (newest, one.newest)):
+            if at is not None:
+                gauge.labels(**place).set(at.timestamp())
     return generate_latest(registry)
 
 

@@ -13,16 +13,19 @@ def write(
     stem: Path,
     result: msgspec.Struct,
     page: str,
-    metrics: bytes,
+    metrics: bytes | None,
     *,
     html: Path | None,
     json: Path | None,
     prom: Path | None,
 ) -> Path:
-    """Write them where they are asked for, else beside each other as `stem` with a suffix; the page's path."""
+    """Write them where they are asked for, else beside each other as `stem` with a suffix; the page's path. Not every run
+    has metrics.
+    """
     # A version has dots of its own, so the suffix is added, not replaced.
     place = html or stem.with_name(f"{stem.name}.html")
     write_file(place, page.encode())
     write_file(json or stem.with_name(f"{stem.name}.json"), msgspec.json.format(msgspec.json.encode(result)))
-    write_file(prom or stem.with_name(f"{stem.name}.prom"), metrics)
+    if metrics is not None:
+        write_file(prom or stem.with_name(f"{stem.name}.prom"), metrics)
     return place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,9 @@ from markupsafe import Markup
 
 from pipelines.audit import Audited
 from pipelines.drift import Drifted, Subject
+from pipelines.reports import causes
+from pipelines.reports.table import Table, percent, whole
+from pipelines.what_if import WhatIf
 
 _THOUSAND = 1_000
 _LABEL = 14
@@ -24,20 +26,6 @@ _GROUPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a page: heads, rows of told cells, and (or not) a share of each row, drawn as a bar; `texts` says that
-    the cells are no numbers.
-    """
-
-    title: str
-    about: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    shares: tuple[float, ...] = ()
-    texts: bool = False
-
-
 def drift_page(drifted: Drifted, made_at: datetime) -> str:
     """A drift run as a page; the furthest first."""
     groups = []
@@ -46,14 +34,14 @@ def drift_page(drifted: Drifted, made_at: datetime) -> str:
         groups += [(title, about, some)] if some else []
     judged = sum(bool(one.checks) for one in drifted.subjects)
     tests = sum(len(one.checks) for one in drifted.subjects)
-    return _render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
+    return render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
 
 
 def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) -> str:
-    """An audit as a page. `more` tables (the causes, say) come first."""
-    tables = [*more, *_audit_tables(audited)]
+    """An audit as a page: its causes, then `more` tables, then what differs."""
+    tables = [*causes.tables(audited), *more, *_audit_tables(audited)]
     wrong = str(audited).partition(": ")[2]
-    return _render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
+    return render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
 
 
 def _furthest(subject: Subject) -> tuple[bool, float]:
@@ -80,20 +68,6 @@ def _audit_tables(audited: Audited) -> list[Table]:
     return found
 
 
-def percent(share: float) -> str:
-    """A share for a person: small ones keep a digit that counts."""
-    if share in (0.0, 1.0):
-        return f"{share:.0%}"
-    if 0 < share < 0.0001:
-        return "<0.01%"
-    return f"{share:.2%}" if share < 0.1 else f"{share:.1%}"
-
-
-def whole(number: float) -> str:
-    """A count with its thousands parted."""
-    return f"{number:,.0f}"
-
-
 def short(number: float) -> str:
     """A number in three digits that count."""
     return f"{number:,.0f}" if _THOUSAND <= abs(number) < _THOUSAND**3 else f"{number:.3g}"
@@ -110,7 +84,7 @@ def moment(text: str) -> str:
     return at.strftime("%Y-%m-%d" if at.time().isoformat() == "00:00:00" else "%Y-%m-%d %H:%M") + " UTC"
 
 
-def window(of: Audited | Drifted) -> str:
+def window(of: Audited | Drifted | WhatIf) -> str:
     """The window of a run, without a beginning that was not asked for."""
     begin = f"from {moment(of.start)} " if datetime.fromisoformat(of.start).timestamp() > 0 else ""
     return f"{begin}to {moment(of.end)}"
@@ -129,7 +103,8 @@ def breakable(text: str) -> Markup:
     return Markup("__<wbr>").join(text.split("__"))
 
 
-def _render(template: str, made_at: datetime, **values: object) -> str:
+def render(template: str, made_at: datetime, **values: object) -> str:
+    """A template filled in; what it does not know of is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

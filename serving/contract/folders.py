@@ -58,6 +58,11 @@ class Folders:
         return self.root / "training"
 
     @property
+    def scores(self) -> Path:
+        """Batch scores, by model and version."""
+        return self.root / "scores"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

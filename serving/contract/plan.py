@@ -18,6 +18,7 @@ from serving.contract.errors import InvalidPlan
 from serving.contract.freshness import KnownBy, Rule
 from serving.contract.types import plain_type, value_type
 
+STORE = "the store"
 _GREATEST_FLOAT32 = 3.4028234663852886e38
 DUMMY_ENTITY = ("__dummy_id", "")
 """Join key and value that Feast gives the one entity of an entityless view."""
@@ -229,31 +230,33 @@ class Difference:
     what: str
     trained: str
     stored: str
+    where: str = STORE
 
     def __str__(self) -> str:
-        return f"{self.view}: {self.what} was {self.trained} in training and is {self.stored} in the store"
+        return f"{self.view}: {self.what} was {self.trained} in training and is {self.stored} in {self.where}"
 
 
-def differences(trained: View, stored: View | None, used: tuple[Field, ...]) -> list[Difference]:
-    """What would make one of the `used` features of `trained` (from a bundle) mean something else in the store.
+def differences(trained: View, stored: View | None, used: tuple[Field, ...], *, where: str = STORE) -> list[Difference]:
+    """What would make one of the `used` features of `trained` (from a bundle) mean something else `where` it is read.
 
     Other features do not matter: they may have been added or removed since.
     """
     name = trained.stored_as
     if stored is None:
-        return [Difference(name, "the view", "defined", "absent (nothing was materialized)")]
+        absent = "absent (nothing was materialized)" if where == STORE else "absent"
+        return [Difference(name, "the view", "defined", absent, where)]
     found = []
     for what in ("ttl_us", "known_by", "deleted_field"):
         mine, theirs = getattr(trained, what), getattr(stored, what)
         if mine != theirs:
-            found.append(Difference(name, what, str(mine), str(theirs)))
+            found.append(Difference(name, what, str(mine), str(theirs), where))
     mine_keys = sorted((key.key, key.dtype) for key in trained.join_keys)
     their_keys = sorted((key.key, key.dtype) for key in stored.join_keys)
     if mine_keys != their_keys:
-        found.append(Difference(name, "the join keys", str(mine_keys), str(their_keys)))
+        found.append(Difference(name, "the join keys", str(mine_keys), str(their_keys), where))
     types = {field.name: field.dtype for field in stored.fields}
     return found + [
-        Difference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"))
+        Difference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"), where)
         for field in used
         if types.get(field.name) != field.dtype
     ]

@@ -1,5 +1,5 @@
 """Run in a process of its own, under a stack's environment: `dag.test()` of DAGs, one after the other, and what became
-of their tasks, as JSON. Arguments: the folder of the DAGs, and as JSON `runs` (DAG, conf, a file to remove before) and
+of their tasks, as JSON. Arguments: the folder of the DAGs, and as JSON `runs` (DAG, conf, and before it `remove` a file or `adopt` settings) and
 `connections`.
 """
 
@@ -19,22 +19,24 @@ from dags.connections import redis_url
 from dags.terms import RefusalsFail
 from pipelines.errors import SourceMismatch
 from pipelines.redis_connection import RedisUnreachable
+from pipelines.settings import adopt
 
 
-def ran(bag: DagBag, name: str, conf: dict[str, Any], removed: str | None) -> dict[str, Any]:
-    if removed:
-        Path(removed).unlink()
+def ran(bag: DagBag, name: str, conf: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    if before.get("remove"):
+        Path(before["remove"]).unlink()
+    for setting, value in before.get("adopt", {}).items():
+        adopt(setting, value)
     dag = bag.dags[name]
     dag.deadline = None  # Airflow 3.3 cannot test a DAG that has one
     run = dag.test(run_conf=conf)
-    tasks = {
-        f"{task.task_id}[{task.rendered_map_index}]" if task.map_index >= 0 else task.task_id: [
-            str(task.state),
-            task.try_number,
-        ]
+    found = {
+        f"{task.task_id}[{task.rendered_map_index}]" if task.map_index >= 0 else task.task_id: task
         for task in run.get_task_instances()
     }
-    return {"state": str(run.state), "tasks": tasks}
+    tasks = {name: [str(task.state), task.try_number] for name, task in found.items()}
+    returned = {name: task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index) for name, task in found.items()}
+    return {"state": str(run.state), "tasks": tasks, "returned": returned}
 
 
 def verdict(error: BaseException) -> str:

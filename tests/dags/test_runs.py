@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,11 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dags.stack import Stack
 from pipelines import apply
 from pipelines.embedded import RunningServer
-from tests.dags import flights
-from tests.dags.conftest import FOLDER
+from tests.dags import by_hand, flights
 
 WINDOW = {"start": "2013-02-05", "end": "2013-02-06T00:00:00Z"}
 CONNECTIONS = {
@@ -84,29 +79,23 @@ def told(
             {"type": "file", "log_file_path": str(folder / "lineage"), "append": True}
         ),
     }
-    home = folder / "airflow"
-    shutil.copytree(airflow_home, home)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(state))
         apply.run(repo)
     asked = {
         "runs": [
-            ["skewless_ingest_daily", WINDOW, None],
-            ["skewless_ingest_hourly", {"start": "2013-02-05T03:00:00Z", "end": "2013-02-05T04:00:00Z"}, None],
-            ["skewless_materialize", WINDOW, None],
-            ["skewless_materialize", WINDOW, str(wrong)],
-            ["skewless_audit", WINDOW, None],
-            ["skewless_compact", {}, None],
+            ["skewless_ingest_daily", WINDOW, {}],
+            ["skewless_ingest_hourly", {"start": "2013-02-05T03:00:00Z", "end": "2013-02-05T04:00:00Z"}, {}],
+            ["skewless_materialize", WINDOW, {}],
+            ["skewless_materialize", WINDOW, {"remove": str(wrong)}],
+            ["skewless_audit", WINDOW, {}],
+            ["skewless_compact", {}, {}],
         ],
         "connections": {name: spelled for name, (spelled, _) in CONNECTIONS.items()},
     }
-    command = [sys.executable, "-W", "ignore", "-m", "tests.dags.once", str(FOLDER), json.dumps(asked)]
-    environment = Stack(home, settings=ours).environment
-    done = subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("ran:")]
-    assert lines, done.stdout[-3000:] + done.stderr[-3000:]
+    done = by_hand.run(airflow_home, folder / "airflow", ours, asked)
     events = [json.loads(line) for line in (folder / "lineage").read_text().splitlines()]
-    return json.loads(lines[0].removeprefix("ran:")) | {"events": events, "heard": on_call[1], "state": state}
+    return done | {"events": events, "heard": on_call[1], "state": state}
 
 
 def test_every_dag_succeeds_by_hand(told: dict[str, Any]):

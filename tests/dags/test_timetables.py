@@ -20,8 +20,22 @@ PARSE_SECONDS = 1.0
 IGNORED = {line for line in (FOLDER / ".airflowignore").read_text().splitlines() if not line.startswith("#")}
 TIMETABLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in IGNORED)
 RUN_AT_PARSE = [*TIMETABLES, *(FOLDER / name for name in ("__init__.py", "assets.py", "terms.py"))]
-DAGS = {"skewless_audit", "skewless_compact", "skewless_ingest_daily", "skewless_ingest_hourly", "skewless_materialize"}
-ASSETS = {"skewless_offline_store", "skewless_online_store"}
+DAGS = {
+    f"skewless_{name}"
+    for name in (
+        "audit",
+        "compact",
+        "drift",
+        "erase",
+        "expire",
+        "ingest_daily",
+        "ingest_hourly",
+        "materialize",
+        "quality",
+        "verify",
+    )
+}
+ASSETS = {"skewless_offline_store", "skewless_online_store", "skewless_drift"}
 
 
 def tasks(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -99,6 +113,17 @@ def test_downstream_is_scheduled_by_the_assets_of_upstream(facts: dict[str, Any]
     assert schedules["skewless_materialize"] == schedules["skewless_audit"] == "PartitionedAssetTimetable"
 
 
+def test_what_reads_days_of_what_was_served_or_stored_runs_by_the_day(facts: dict[str, Any]):
+    schedules = {name: dag["schedule"] for name, dag in facts["dags"].items()}
+    assert schedules["skewless_drift"] == schedules["skewless_quality"] == "CronPartitionTimetable"
+    assert schedules["skewless_verify"] == schedules["skewless_expire"] == "CronTriggerTimetable"
+
+
+def test_a_subject_is_erased_by_hand_alone_and_at_first_only_looked_for(facts: dict[str, Any]):
+    erase = facts["dags"]["skewless_erase"]
+    assert (erase["schedule"], erase["params"]) == ("NullTimetable", ["dry_run", "entity"])
+
+
 def test_an_asset_is_told_of_by_the_last_task_alone(facts: dict[str, Any]):
     for name, dag in facts["dags"].items():
         upstream = {before for task in dag["tasks"].values() for before in task["upstream"]}
@@ -111,6 +136,9 @@ def test_who_writes_to_a_store_shares_its_pool_and_tables_are_rewritten_in_turn(
         "skewless_ingest_daily.ingest": "skewless_offline_store",
         "skewless_ingest_hourly.ingest": "skewless_offline_store",
         "skewless_compact.compact": "skewless_offline_store",
+        "skewless_erase.erase": "skewless_offline_store",
+        "skewless_expire.expire": "skewless_online_store",
+        "skewless_verify.verify": "skewless_online_store",
         "skewless_materialize.materialize": "skewless_online_store",
     }
     assert POOLS["skewless_offline_store"] == 1
@@ -119,9 +147,7 @@ def test_who_writes_to_a_store_shares_its_pool_and_tables_are_rewritten_in_turn(
 
 def test_a_task_that_writes_a_view_does_not_wait_for_feast_to_be_imported():
     """It takes seconds, and there is a task for each view and partition."""
-    imported = (
-        "import sys, pipelines.materialize, pipelines.gates, pipelines.embedded; sys.exit('feast' in sys.modules)"
-    )
+    imported = "import sys, pipelines.materialize, pipelines.gates, pipelines.embedded, pipelines.reports.exposition; sys.exit('feast' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-W", "ignore", "-c", imported], cwd=FOLDER.parent, check=False).returncode == 0
     )

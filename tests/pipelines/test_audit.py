@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -18,97 +16,18 @@ from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 from typer.testing import CliRunner
 
-from pipelines import audit, materialize
-from pipelines.audit import Audited, ServedLog
+from pipelines import audit
+from pipelines.audit import Audited
 from pipelines.cli import app
 from pipelines.errors import NotTrained
-from pipelines.materialize import plan_windows
 from pipelines.online import OnlineWriter
-from pipelines.state import State
-from serving.contract.assembler import Admitted
-from serving.contract.bundle import Bundle, open_bundle
-from serving.contract.freshness import Status
-from serving.contract.instants import to_micros
-from serving.contract.online import OnlineRead
+from pipelines.outcomes import Outcomes
+from serving.contract.bundle import open_bundle
 from serving.contract.processor import processor_features
-from serving.contract.record import Served, served_batch
-from serving.contract.row import Values
+from serving.contract.record import served_batch
 from tests import tiny
-from tests.oracles import Row
-from tests.pipelines.worlds import source, sources, write
-
-NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-ASKED = [("JFK", "N1", 8), ("LGA", "N2", 9), ("XXX", None, 23)]
-DELAYS, PLANES = tiny.DELAYS, tiny.PLANES
-
-
-def delays(origin: str, event: datetime, created: datetime, mean: float | None, departures: int | None = 4) -> Row:
-    value = None if mean is None else np.float32(mean)
-    return Row((origin,), to_micros(event), to_micros(created), False, (value, departures, "A"), DELAYS.fields)
-
-
-def plane(tail: str, age: float) -> Row:
-    known = to_micros(NOON - 100 * HOUR)
-    return Row((tail,), known, known, False, (np.float64(age), known), PLANES.fields)
-
-
-def history(data: Path) -> None:
-    rows = [
-        delays("JFK", NOON - HOUR, NOON - HOUR, 5.5),
-        delays("JFK", NOON + HOUR, NOON + HOUR, 7.25, None),
-        delays("JFK", NOON - HOUR, NOON + 1.5 * HOUR, 6.0),
-        delays("LGA", NOON - 2 * HOUR, NOON - HOUR, None),
-    ]
-    write(data, DELAYS, rows)
-    write(data, PLANES, [plane("N1", 12.0)])
-
-
-class World:
-    """What a server did at three instants, and its log."""
-
-    def __init__(self, root: Path, bundle: Bundle) -> None:
-        self.root, self.bundle = root, bundle
-        self.data, self.log = root / "data", ServedLog(root / "served")
-        self.file = root / "served" / "model=tiny" / "version=1.0.0" / "day=2013-10-01" / "part-0.parquet"
-
-    def serve(self, redis: Redis) -> None:
-        plan = self.bundle.plan
-        store, batches = OnlineWriter(redis, plan.project), []
-        with closing(State(f"sqlite:///{self.root / 'state.db'}")) as state:
-            views = [(view, source(self.data, view)) for view in plan.views]
-            for number, hours in enumerate((0, 1, 3)):
-                at = NOON + hours * HOUR
-                windows = plan_windows(state, plan.project, views, end=at)
-                materialize.run(windows, store, state, plan.project, clock=lambda: NOON)
-                batches.append(served_batch(plan, "tiny", "1.0.0", self.answer(store, f"r{number}", at)))
-        self.file.parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_batches(batches), self.file)
-
-    def answer(self, store: OnlineWriter, name: str, at: datetime, *, unread: str = "") -> Served:
-        """`unread`: a view that the store does not give; its defaults are used."""
-        assembler = self.bundle.assembler
-        entities = {"origin": [o for o, _, _ in ASKED], "tailnum": [t for _, t, _ in ASKED]}
-        request = {"hour": Values(np.array([hour for *_, hour in ASKED]), np.ones(3, bool))}
-        reader = OnlineRead(self.bundle.plan, assembler.wanted)
-        batch = reader.batch(entities, 3)
-        views = reader.decode(batch, store.read(batch.lookups), to_micros(at))
-        if unread:
-            views[unread] = Admitted(views[unread].rows, np.full(3, Status.NOT_READ, np.uint8))
-        matrix = assembler.assemble(views, request)
-        return Served(name, to_micros(at), entities, request, views, matrix, self.bundle.scorer.score(matrix))
-
-    def audit(self, start: datetime = NOON, end: datetime = NOON + 9 * HOUR) -> Audited:
-        return audit.run(self.bundle, sources(self.data, self.bundle.plan), self.log, start, end)
-
-    def change(self, column: str, change: Callable[[list], None]) -> None:
-        """Falsify a column of the log."""
-        table = pq.read_table(self.file, partitioning=None)
-        values = table.column(column).to_pylist()
-        change(values)
-        place = table.column_names.index(column)
-        field = table.schema.field(column)
-        pq.write_table(table.set_column(place, field, pa.array(values, field.type)), self.file)
+from tests.pipelines.served import DELAYS, HOUR, NOON, PLANES, World, delays, history
+from tests.pipelines.worlds import write
 
 
 @pytest.fixture
@@ -282,3 +201,24 @@ def test_the_exit_status_of_the_verb(world: World, command, tmp_path: Path):
     assert "the score was served as" in wrong.output
     assert command("--from", "2013-10-01T13:00", "--to", "2014-01-01").exit_code == 0
     assert command("--from", "noon").exit_code == 2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
+def test_the_verb_tells_causes_their_price_and_the_live_performance(world: World, command, tmp_path: Path):
+    write(world.data, DELAYS, [delays("JFK", NOON - HOUR / 2, NOON - HOUR / 2, 99.0)])
+    labels = pa.table({"request_id": ["r0", "r0", "r1", "r2"], "row": pa.array([0, 1, 0, 2], pa.int32()),
+                       "label": [0.0, 1.0, 1.0, 0.0]})  # fmt: skip
+    Outcomes(tmp_path / "served", "tiny").add(labels, NOON)
+    told = command("--to", "2014-01-01")
+    assert told.exit_code == 1
+    assert "cause: late data, delays: 1 rows, 2 values, 0 statuses" in told.output
+    assert "price: 1 scores are off" in told.output
+    assert "live: AUC" in told.output
+    page = (tmp_path / "reports" / "audit-tiny-1.0.0.html").read_text()
+    for words in ("Causes", "late data", "What the causes mean", "The price", "Live performance", "Calibration"):
+        assert words in page
+    found = msgspec.json.decode((tmp_path / "reports" / "audit-tiny-1.0.0.json").read_bytes(), type=Audited)
+    assert (found.causes[0].cause, found.live.rows) == ("late data", 4)
+    metrics = (tmp_path / "reports" / "audit-tiny-1.0.0.prom").read_text()
+    assert 'skewless_audit_cause_rows{cause="late data",model="tiny",version="1.0.0",view="delays"} 1.0' in metrics
+    assert 'skewless_live{measure="rows",model="tiny",version="1.0.0"} 4.0' in metrics

@@ -1,43 +1,11 @@
-"""When a store that is refreshed seldom was last filled, and where scratch tables lie."""
+"""Where scratch tables lie, and where the numbers are kept."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
-from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
-from pipelines.skew_price import Priced, last_refresh, load, moved, save
-from serving.contract.instants import from_micros, to_micros
-from tests.pipelines.worlds import instants
-
-MIDNIGHT = timedelta(hours=4)
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("hours", "asked", "filled"),
-    [
-        (24, "2013-10-02T04:00", "2013-10-02T04:00"),
-        (24, "2013-10-02T03:59:59.999999", "2013-10-01T04:00"),
-        (24, "2013-10-02T23:00", "2013-10-02T04:00"),
-        (24, "1969-12-31T03:00", "1969-12-30T04:00"),
-        (6, "2013-10-02T03:59", "2013-10-01T22:00"),
-        (6, "2013-10-02T10:00", "2013-10-02T10:00"),
-        (1, "2013-10-02T10:59:59.999999", "2013-10-02T10:00"),
-    ],
-)
-def test_the_last_refresh_counts_from_midnight_where_it_is_predicted(hours: int, asked: str, filled: str):
-    import pyarrow as pa
-
-    spine = pa.table({TIMESTAMP: instants([to_micros(at(asked))])})
-    (micros,) = last_refresh(spine, hours, MIDNIGHT).tolist()
-    assert from_micros(micros) == at(filled)
+from pipelines.skew_price import Priced, load, moved, save
 
 
 def test_sources_move_with_their_folder():

@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from zlib import crc32
 
+import httpx
 import numpy as np
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.server_process import server
+from pipelines.valkey_process import free_port
 from serving.contract.bundle import open_bundle
 from serving.contract.processor import processor_features
 from serving.contract.record import served_schema
 from tests import tiny
-from tests.serving.live import ROW, Live, serving, settings_of, until
+from tests.serving.live import PREDICT, ROW, Live, serving, settings_of, until
 
 WRITTEN = "skewless_served_log_written_rows_total"
 DROPPED = "skewless_served_log_dropped_rows_total"
+UNSAMPLED = "skewless_served_log_unsampled_rows_total"
 LOST = "skewless_served_log_lost_rows_total"
 
 
@@ -115,3 +121,47 @@ def test_a_disk_error_is_counted_and_requests_go_on(state: Path, stored: str):
         live.score(ROW)
         until(lambda: live.metric(WRITTEN) == 1)
         assert live.metric("skewless_served_log_waiting_rows") == 0
+
+
+def test_a_share_of_the_requests_is_logged_whole_and_chosen_by_id(state: Path, stored: str):
+    with serving(settings_of(state, stored, served_log_share=0.5)) as live:
+        asked = [live.score(*[ROW] * 3)["request_id"] for _ in range(60)]
+        until(lambda: live.metric(WRITTEN) + live.metric(UNSAMPLED) == 180)
+    rows = [row["request_id"] for row in logged(live.settings.served_log)]
+    assert set(rows) == {name for name in asked if crc32(name.encode()) < 2**31}
+    assert all(rows.count(name) == 3 for name in set(rows))
+    assert 10 < len(set(rows)) < 50
+
+
+def test_a_share_of_nothing_writes_no_file(state: Path, stored: str):
+    with serving(settings_of(state, stored, served_log_share=0.0)) as live:
+        live.score(ROW)
+        until(lambda: live.metric(UNSAMPLED) == 1)
+    assert logged(live.settings.served_log) == []
+
+
+def test_a_killed_server_loses_the_configured_seconds_at_most(state: Path, stored: str):
+    flush_s = 0.5
+    settings = {
+        "SKEWLESS_STATE": str(state),
+        "SKEWLESS_REDIS_URL": stored,
+        "SKEWLESS_SERVED_LOG_FLUSH_S": str(flush_s),
+    }
+    answered: list[tuple[float, str]] = []
+    with server(settings, free_port(), state / "server.log") as running, httpx.Client(base_url=running.url) as client:
+        began = time.monotonic()
+        while time.monotonic() < began + 4 * flush_s:
+            answer = client.post(PREDICT, json={"rows": [ROW]})
+            assert answer.status_code == 200
+            answered.append((time.monotonic(), answer.json()["request_id"]))
+            time.sleep(0.01)
+        running.process.kill()
+        killed = time.monotonic()
+        running.process.wait(10)
+    kept = {row["request_id"] for row in logged(state / "served")}
+    assert kept <= {name for _, name in answered}
+    # The writing itself takes time, the more so where others run; what was answered before is on the disk.
+    lost = [killed - at for at, name in answered if name not in kept]
+    assert kept
+    assert max(lost, default=0.0) < 2 * flush_s + 0.5
+    assert lost, "it was killed in between, with rows that waited"

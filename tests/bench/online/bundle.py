@@ -20,7 +20,7 @@ from serving.contract.instants import to_micros
 from serving.contract.scorer import Output, Scorer
 from serving.contract.transforms import reference
 from tests.bench.online import workload
-from tests.bench.online.workload import MODEL, USED, Workload
+from tests.bench.online.workload import KEY, MODEL, USED, Workload
 
 TREES, LEAVES = 100, 31
 _ROWS = 20_000
@@ -36,6 +36,7 @@ def publish_bundle(models: Path, training: Path, work: Workload) -> Path:
         TIMESTAMP: pa.array(np.linspace(to_micros(_START), to_micros(_SPLIT.end) - 1, rows).astype(np.int64)).cast(
             pa.timestamp("us", tz="UTC")
         ),
+        KEY: pa.array(np.arange(rows)),
         "label": pa.array(_label(work.matrix()[:rows])),
     }
     table |= {reference(source): work.columns[source.view][source.name].slice(0, rows) for source in USED}

@@ -201,7 +201,7 @@ def test_what_spark_cannot_answer_alike_is_refused(tmp_path):
         store.get_historical_features(None, REFS, start_date=NOW - DAY, end_date=NOW)
     nanos = times(-HOUR).cast(pa.timestamp("ns", "UTC"))
     flown(tmp_path, nanos, nanos)
-    with pytest.raises(Unsupported, match="event_timestamp.*nanoseconds"):
+    with pytest.raises(Unsupported, match=r"event_timestamp.*nanoseconds"):
         store.get_historical_features(at(timedelta(0)), REFS)
     view = store.get_feature_view("flown")
     view.ttl = timedelta(milliseconds=1500)

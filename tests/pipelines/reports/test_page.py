@@ -12,7 +12,8 @@ import pytest
 from pipelines.audit import Audited
 from pipelines.drift import run
 from pipelines.drift_thresholds import Override, Thresholds
-from pipelines.reports.page import Table, audit_page, drift_page, label, percent, short
+from pipelines.reports.page import audit_page, drift_page, label, short
+from pipelines.reports.table import Table, percent
 from pipelines.timeline import timeline
 from tests.bench import drift as bench
 

@@ -8,10 +8,11 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from serving.contract.assembler import Assembler, admit, wanted_features
-from serving.contract.decoder import Decoder
+from serving.contract.decoder import FEW, Decoder
 from serving.contract.freshness import MISSING
 from serving.contract.online import Batch, OnlineRead
 from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from serving.contract.records import Records
 from tests import tiny
 from tests.oracles import Row, packed_row
 from tests.serving.contract.material import as_values
@@ -60,12 +61,13 @@ def slow(plan, online, asked, replies, request, at):
     return admitted, Assembler(plan, None).assemble(admitted, request)
 
 
-@settings(max_examples=400)
+@pytest.mark.parametrize("few", [FEW, 0])
+@settings(max_examples=300)
 @given(reads())
-def test_the_compiled_read_equals_the_slow_one_bit_for_bit(read):
+def test_the_compiled_read_equals_the_slow_one_bit_for_bit(few, read):
     plan, asked, replies, learned, request, at = read
     online = OnlineRead(plan, wanted_features(plan))
-    decoder = Decoder(Assembler(plan, None), online.views)
+    decoder = Decoder(Assembler(plan, None), online.views, few=few)
     for view in plan.views:
         for field, schema in learned:
             if field == view.stored_as.encode():
@@ -125,8 +127,8 @@ VIEW = View("v", "v", (KEY,), FIELDS, 0, "event_timestamp")
 PLAN = Plan("p", "p", (VIEW,), (), (), (Column("n", Feature("v", "n")), Column("x", Feature("v", "x"), 7.0)))
 
 
-def take(*packed: bytes | None):
-    return Decoder(Assembler(PLAN, None), ("v",)).take([[one] for one in packed], 10, {})
+def take(*packed: bytes | None, few: int = FEW):
+    return Decoder(Assembler(PLAN, None), ("v",), few=few).take([[one] for one in packed], 10, {})
 
 
 def row(x: float | None = 1.5, n: int | None = 3) -> bytes:
@@ -158,14 +160,16 @@ def test_one_row_and_many():
 
 
 @pytest.mark.parametrize("n", [2**53 + 1, 2**24 + 1, 2**54 + 2**30 + 1, 2**63 - 1, -(2**63)])
-def test_large_integers_are_rounded_once(n: int):
-    taken = take(row(n=n))
+@pytest.mark.parametrize("few", [FEW, 0])
+def test_large_integers_are_rounded_once(n: int, few: int):
+    taken = take(row(n=n), few=few)
     assert taken is not None
     assert taken.matrix[0, 0].tobytes() == np.array([n], np.int64).astype(np.float32)[0].tobytes()
 
 
-def test_a_number_beyond_float32_is_infinite():
-    taken = take(row(1e300))
+@pytest.mark.parametrize("few", [FEW, 0])
+def test_a_number_beyond_float32_is_infinite(few: int):
+    taken = take(row(1e300), few=few)
     assert taken is not None
     assert taken.matrix[0, 1] == np.inf
 
@@ -175,7 +179,19 @@ def test_a_number_beyond_float32_is_infinite():
     [b"", b"short", row()[:-1], row() + b"x", b"x" * len(row()), row()[:30]]
     + [row()[:20] + bytes([flags]) + row()[21:] for flags in (0, 1, 3, 4, 128, 130)],
 )
-def test_what_is_unusual_is_left_to_the_slow_path(bad: bytes):
-    assert take(bad) is None
-    assert take(row(), bad) is None
-    assert take(bad, row()) is None
+@pytest.mark.parametrize("few", [FEW, 0])
+def test_what_is_unusual_is_left_to_the_slow_path(bad: bytes, few: int):
+    assert take(bad, few=few) is None
+    assert take(row(), bad, few=few) is None
+    assert take(bad, row(), few=few) is None
+
+
+def test_a_few_rows_of_any_form_are_unpacked_one_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(Records, "read")
+    gone = packed_row(Row((), 5, 5, True, (1.5, 3, "text", b"bytes"), FIELDS))
+    taken = take(row(), None, row(None, None), row(n=2**40), gone, row(n=-(2**53)))
+    assert taken is not None
+    nothing = [np.nan, 7]
+    expected = [[3, 1.5], nothing, nothing, [2**40, 1.5], nothing, [-(2**53), 1.5]]
+    np.testing.assert_array_equal(taken.matrix, np.array(expected, np.float32))
+    assert list(taken.statuses) == [0, 2, 0, 0, 2, 0]

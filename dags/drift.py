@@ -1,0 +1,58 @@
+"""Drift: what each model version was served in a day (UTC), compared with what it was trained on.
+
+Red where something drifted, with the report's page in the log; `skewless_drift` is then told of, for retraining.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import CronPartitionTimetable, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from dags.assets import DRIFT
+from dags.terms import served_versions, windowed
+
+
+@task(map_index_template="{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}")
+def drift(served: dict[str, str]) -> dict[str, Any]:
+    """Compare what one model version was served; what was found, and where the page is."""
+    from dags.connections import now, settings
+    from dags.window import window_of
+    from pipelines import served_drift
+    from pipelines.drift import Window
+
+    known, window = settings(), window_of(get_current_context())
+    found = served_drift.run(known, Window(**served, start=window.start, end=window.end))
+    page = served_drift.write_report(known.folders.reports, found, now())
+    return {"clean": found.clean, "told": f"{found}; report: {page}"}
+
+
+@task
+def alarm(found: list[dict[str, Any]]) -> None:
+    """Red where anything drifted."""
+    if told := [one["told"] for one in found if not one["clean"]]:
+        raise AirflowFailException("\n".join(["gate drift:", *told]))
+
+
+@task(outlets=[DRIFT])
+def drifted(found: list[dict[str, Any]]) -> None:
+    """Something drifted."""
+    if all(one["clean"] for one in found):
+        raise AirflowSkipException("nothing drifted")
+
+
+@dag(
+    **windowed(minutes=60, dag="skewless_drift"),
+    description="What each model version was served in a day, compared with what it was trained on.",
+    schedule=CronPartitionTimetable("30 1 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
+    tags=["skewless", "proof"],
+    doc_md=__doc__,
+)
+def timetable() -> None:
+    found = drift.expand(served=served_versions())
+    alarm(found)
+    drifted(found)
+
+
+timetable()

@@ -1,0 +1,50 @@
+"""Erase: one subject goes from tables, training sets, served logs, streams and Redis, when somebody asks for it.
+
+Pause `skewless_materialize` and whatever pushes meanwhile. Airflow itself keeps the params of a run, in which the
+subject is named: delete the run once you have the receipt.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from dags.terms import OFFLINE_POOL, terms
+
+
+@task(pool=OFFLINE_POOL)
+def erase() -> list[str]:
+    """Erase the subject; what was (or, in a dry run, would be) erased, and the receipt."""
+    from dags.connections import now, workspace
+    from pipelines import erase as verb
+    from pipelines.subject import Subject
+
+    work, asked = workspace(), get_current_context()["params"]
+    subject = Subject.parse(asked["entity"])
+    places = verb.Places(work.folders, work.data, work.project, tuple(work.stored()), work.client)
+    if asked["dry_run"]:
+        return verb.plan(subject, places).lines()
+    receipt, path = verb.run(subject, places, now)
+    return [str(receipt), str(path)]
+
+
+@dag(
+    **terms(minutes=60, dag="skewless_erase"),
+    description="One subject goes from everywhere, with a receipt.",
+    schedule=None,
+    params={
+        "entity": Param(
+            type="array",
+            minItems=1,
+            items={"type": "string"},
+            description="Join keys and values, as customer_id=42; several must all hold.",
+        ),
+        "dry_run": Param(default=True, type="boolean", description="Only say what would be erased."),
+    },
+    tags=["skewless", "offline", "online"],
+    doc_md=__doc__,
+)
+def timetable() -> None:
+    erase()
+
+
+timetable()

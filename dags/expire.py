@@ -1,0 +1,34 @@
+"""Expire: rows that have long been out of their view's ttl leave the online store, once a day.
+
+As of each view's watermark: a store that is not materialized loses nothing.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import CronTriggerTimetable, dag, task
+
+from dags.terms import ONLINE_POOL, terms
+
+
+@task(pool=ONLINE_POOL)
+def expire() -> dict[str, int]:
+    """Remove them; how many, by view that has a ttl."""
+    from dags.connections import workspace
+    from pipelines import expiry
+
+    work = workspace()
+    return expiry.run([view for view, _ in work.stored()], work.online, work.state, work.project)
+
+
+@dag(
+    **terms(minutes=60, dag="skewless_expire"),
+    description="Rows that are long out of their ttl leave the online store.",
+    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),
+    tags=["skewless", "online"],
+    doc_md=__doc__,
+)
+def timetable() -> None:
+    expire()
+
+
+timetable()

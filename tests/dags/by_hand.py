@@ -1,0 +1,27 @@
+"""`dag.test()` of DAGs in a process of its own: Airflow takes over logging and more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dags
+from dags.stack import Stack
+
+FOLDER = Path(dags.__file__).parent
+
+
+def run(airflow_home: Path, home: Path, settings: Mapping[str, str], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What `tests.dags.once` told, and all that was logged."""
+    shutil.copytree(airflow_home, home)
+    command = [sys.executable, "-W", "ignore", "-m", "tests.dags.once", str(FOLDER), json.dumps(asked)]
+    environment = Stack(home, settings=settings).environment
+    done = subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("ran:")]
+    assert lines, done.stdout[-3000:] + done.stderr[-3000:]
+    return json.loads(lines[0].removeprefix("ran:")) | {"log": done.stdout + done.stderr}
