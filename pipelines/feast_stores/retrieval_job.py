@@ -18,10 +18,10 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage
 
+from pipelines import row_groups
 from pipelines.feast_stores.errors import Unsupported
 from pipelines.folder import replace_folder
 from pipelines.join_plan import waiting_told
-from pipelines.row_groups import write_rows
 
 if TYPE_CHECKING:
     from feast.saved_dataset import ValidationReference
@@ -156,12 +156,12 @@ class SkewlessRetrievalJob(RetrievalJob):
             raise SavedDatasetLocationAlreadyExists(location=str(path))
         if path.suffix != ".parquet":
             with replace_folder(path) as building:
-                write_rows(building / "part-0.parquet", self._finished())
+                row_groups.write(building / "part-0.parquet", self._finished())
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         building = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
         try:
-            write_rows(building, self._finished())
+            row_groups.write(building, self._finished())
             building.replace(path)
         finally:
             building.unlink(missing_ok=True)
