@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test check bench bench-online bench-history bench-materialize bench-push airflow up down sync
+.PHONY: help demo test test-spark check bench bench-online bench-history bench-materialize bench-push airflow up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -33,6 +33,10 @@ demo: $(SYNCED) ## the whole story on real flights, from nothing to a prediction
 
 test: $(SYNCED) ## all tests
 	@$(BIN)/pytest
+
+test-spark: $(SYNCED) ## beside Feast's Spark store: 450 MB more, and Java 17
+	$(UV) sync --frozen --all-extras --group spark
+	$(BIN)/pytest tests/pipelines/feast_stores/test_spark_store.py
 
 check: $(SYNCED) ## style, types and import arrows
 	$(BIN)/ruff check

@@ -4,8 +4,8 @@
 
 Exactly once, whenever it is killed: a day's file lists in its metadata the parts that it holds, and appears with them
 in one rename, so a part that is listed is not folded again. Parts stay beside the folded rows until readers that
-listed the files before have had time to read them (`keep`); rows that are read from both are identical, and of those
-the newest wins with the same values. `ingest` writes other files of a day and never touches these.
+listed the files before have had time to read them (`keep`); who lists files later leaves them out. Rows that are read
+from both are identical, and of those the newest wins with the same values. `ingest` writes other files of a day and never touches these.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from pipelines.folder import write_file
 from pipelines.offline import Source, micros, parquet_files, parts_folder
 from pipelines.progress import Report, quiet
 from serving.contract.errors import SkewlessError
-from serving.contract.parts import FOLDED, PREFIX, part_time, sync_folder
+from serving.contract.parts import FOLDED, PREFIX, RECORD, folded_parts, part_time, sync_folder
 
 KEEP = timedelta(hours=1)
 """How long parts stay after they were folded: longer than any reader takes between listing files and reading them."""
 
-_RECORD, _LOCK = ".folded.json", ".table.lock"
+_LOCK = ".table.lock"
 _METADATA = b"skewless.folded"
 _BYTES_AT_ONCE = 64 << 20
 _PARTS_AT_ONCE = 5_000
@@ -84,7 +84,7 @@ def run(source: Source, *, before: int, now: int, keep: timedelta = KEEP, report
     Raises: TableBusy, SourceMismatch (parts whose columns do not go together; what was folded before stays folded).
     """
     base = parts_of(source)
-    if source.remote is not None or not base.is_dir():
+    if source.foreign is not None or not base.is_dir():
         return Compacted(0, 0, 0, 0)
     with locked(base):
         parts = waiting_parts(source, before)
@@ -203,13 +203,11 @@ def _listed(path: Path) -> list[str]:
 
 def _record(base: Path) -> dict[str, int]:
     """When parts that are still there were folded, by their path."""
-    path = base / _RECORD
-    known = msgspec.json.decode(path.read_bytes(), type=dict[str, int]) if path.is_file() else {}
-    return {name: at for name, at in known.items() if (base / name).exists()}
+    return {name: at for name, at in folded_parts(base).items() if (base / name).exists()}
 
 
 def _note(base: Path, record: Mapping[str, int]) -> None:
-    write_file(base / _RECORD, msgspec.json.encode(record, order="sorted"))
+    write_file(base / RECORD, msgspec.json.encode(record, order="sorted"))
 
 
 def _remove(base: Path, until: int) -> int:

@@ -130,7 +130,7 @@ class Places:
         named = {name: sorted({name, *aliases.get(name, ())}) for name, _ in subject.keys}
         sources = {source.path for _, source in self.views}
         for view, source in self.views:
-            if source.remote is None and subject.names <= {key.key for key in view.join_keys}:
+            if source.foreign is None and subject.names <= {key.key for key in view.join_keys}:
                 yield Table("table", source.path, {name: [source.column(name)] for name in subject.names}, shared=True)
         for place in _others(self.data, sources):
             yield Table("other table", place, named)
@@ -141,8 +141,8 @@ class Places:
     def unreached(self, subject: Subject) -> list[str]:
         """Where the subject may be that nothing here can write to."""
         meant = [source for view, source in self.views if subject.names <= {key.key for key in view.join_keys}]
-        remote = sorted({source.remote.url for source in meant if source.remote is not None})
-        return [f"the table {url}: erase the rows there, and its mirror here follows" for url in remote] + _UNREACHED
+        remote = sorted({source.foreign for source in meant if source.foreign is not None})
+        return [f"the table {url}: erase the rows there (a mirror here follows)" for url in remote] + _UNREACHED
 
 
 def plan(subject: Subject, places: Places, *, report: Report = quiet) -> Plan:

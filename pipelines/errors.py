@@ -28,6 +28,18 @@ class SourceMissing(SkewlessError):
 
 
 @dataclass(eq=False)
+class TableRewritten(SkewlessError):
+    """A file of a table was replaced or removed between two looks at it."""
+
+    transient = True
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path} was rewritten or removed while it was read; run this again"
+
+
+@dataclass(eq=False)
 class SourceMismatch(SkewlessError):
     """A table does not hold what its feature view declares."""
 

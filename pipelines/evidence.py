@@ -56,7 +56,8 @@ def known(plan: Plan, state: State, sources: Mapping[str, Source], today: Mappin
     """The same from its parts; `today` are the views of the plan as they are defined now."""
     wanted = wanted_features(plan)
     changed = {
-        view.name: [str(one) for one in differences(view, today[view.name], wanted[view.name])] for view in plan.views
+        view.name: [str(one) for one in differences(view, today[view.name], wanted[view.name], where="the registry")]
+        for view in plan.views
     }
     return Clues(sources, {view.name: _runs(state, plan.project, view) for view in plan.views}, changed)
 

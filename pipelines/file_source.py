@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import fsspec
 import pyarrow as pa
 from feast import FileSource
-from feast.data_format import ParquetFormat
+from feast.data_format import DeltaFormat, ParquetFormat
 from feast.data_source import DataSource
 from pyarrow import fs
 
@@ -42,11 +42,13 @@ def table_of(name: str, source: DataSource | None, data: Path, *, timestamp: str
 
 
 def parquet(name: str, source: DataSource | None) -> FileSource:
-    """The source, if it is Parquet. Raises: InvalidPlan."""
+    """The source, if it is Parquet or Delta. Raises: InvalidPlan."""
     if not isinstance(source, FileSource):
         raise InvalidPlan(name, f"its source is a {type(source).__name__}; use a FileSource")
-    if source.file_format is not None and not isinstance(source.file_format, ParquetFormat):
-        raise InvalidPlan(name, f"its source is {type(source.file_format).__name__}; only Parquet is read yet")
+    if source.file_format is not None and not isinstance(source.file_format, ParquetFormat | DeltaFormat):
+        raise InvalidPlan(
+            name, f"its source is {type(source.file_format).__name__}; only Parquet and Delta are read yet"
+        )
     return source
 
 

@@ -7,7 +7,7 @@ has checked them; `blocks` runs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,11 +127,11 @@ class Answers:
     waiting: dict[str, int]
 
 
-def answers(join: Join, report: Report = quiet) -> Answers:
-    """Run a join for its values alone. Raises: SourceMismatch."""
+def answers(blocks: Iterable[Block]) -> Answers:
+    """What blocks that follow each other say, as values alone."""
     parts: dict[Feature, list[Shown]] = {}
     waiting: dict[str, int] = {}
-    for block in join.blocks(report):
+    for block in blocks:
         for name, found in block.views.items():
             waiting[name] = waiting.get(name, 0) + found.waiting
             for field, shown in zip(found.fields, found.shown(), strict=True):

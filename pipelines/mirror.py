@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
+from pipelines.delta_table import LOG, DeltaUnreadable
 from serving.contract.errors import SkewlessError
 
 _AT_ONCE = 8
@@ -39,7 +40,7 @@ class RemoteUnreadable(SkewlessError):
 
 @dataclass(eq=False)
 class RemoteReadOnly(SkewlessError):
-    """Rows for a table in object storage, which is read and not written."""
+    """Rows for a table in object storage or a Delta table, which are read and not written."""
 
     url: str
 
@@ -57,7 +58,8 @@ class Remote:
 
     def fetch(self, mirror: Path, wanted: Callable[[PurePosixPath], bool]) -> bool:
         """Make `mirror` hold the table's Parquet files whose paths below its root are `wanted`, as they are now;
-        whether the table has any. A table that is one file is a file there. Raises: RemoteUnreadable.
+        whether the table has any. A table that is one file is a file there.
+        Raises: RemoteUnreadable, DeltaUnreadable.
         """
         with self._told():
             found = self.filesystem.get_file_info(self.root)
@@ -65,6 +67,8 @@ class Remote:
                 _bring(self.filesystem, found, mirror)
                 return True
             infos = self.filesystem.get_file_info(fs.FileSelector(self.root, allow_not_found=True, recursive=True))
+            if any(LOG in PurePosixPath(info.path).parts for info in infos):
+                raise DeltaUnreadable(self.url, "its log is in object storage", "mount it, or write it as Parquet")
             there = {PurePosixPath(info.path).relative_to(self.root): info for info in infos if _is_parquet(info)}
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 some = [(info, mirror / path) for path, info in there.items() if wanted(path)]

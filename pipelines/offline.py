@@ -13,9 +13,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipelines.column_types import as_texts, holds, holds_value, natural
-from pipelines.errors import SourceMismatch, SourceMissing
+from pipelines.delta_table import current_files, is_delta
+from pipelines.errors import SourceMismatch, SourceMissing, TableRewritten
 from pipelines.mirror import Remote
 from serving.contract.freshness import Flags, Micros
+from serving.contract.parts import folded_parts
 from serving.contract.plan import View
 from serving.contract.types import ValueType, value_type
 
@@ -25,8 +27,8 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a view's history lies: a Parquet file (with the parts that were appended to it), or a folder of them (hive
-    partitions `day=YYYY-MM-DD` allowed).
+    """Where a view's history lies: a Parquet file (with the parts that were appended to it), a folder of them (hive
+    partitions `day=YYYY-MM-DD` allowed), or a Delta table.
 
     Without a `created_timestamp_column` a row is known since its event time. `renamed` gives, for a feature or key,
     the column that holds it where the names differ. A table that is `remote` is mirrored at `path`.
@@ -43,15 +45,22 @@ class Source:
         """The table's column for a feature or key."""
         return dict(self.renamed).get(name, name)
 
+    @property
+    def foreign(self) -> str | None:
+        """The address of a table that is read and not written here: in object storage, or a Delta table."""
+        if self.remote is not None:
+            return self.remote.url
+        return str(self.path) if is_delta(self.path) else None
+
     def files(self, *, until: int | None = None) -> list[Path]:
         """The Parquet files, oldest partition first; with `until` (microseconds, included) without the partitions of
-        later days. Raises: SourceMissing, RemoteUnreadable.
+        later days. Raises: SourceMissing, RemoteUnreadable, DeltaUnreadable.
         """
         last = None if until is None else until // _DAY_US
         there = self.remote is not None and self.remote.fetch(self.path, lambda path: _counts(path, last))
         if self.path.is_file():
-            return [self.path, *parquet_files(parts_folder(self.path))]
-        found = parquet_files(self.path)
+            return [self.path, *_unfolded(parts_folder(self.path))]
+        found = current_files(self.path) if is_delta(self.path) else _unfolded(self.path)
         if not found and not there:
             raise SourceMissing(self.view, str(self.path) if self.remote is None else self.remote.url)
         return [file for file in found if _counts(file.relative_to(self.path), last)]
@@ -63,6 +72,15 @@ def parquet_files(folder: Path) -> list[Path]:
     """
     found = sorted(folder.rglob("*.parquet"))
     return [p for p in found if not _hidden(p.relative_to(folder).parts) and p.is_file()]
+
+
+def _unfolded(folder: Path) -> list[Path]:
+    """The Parquet files of a table without the parts that a compaction folded: those may be removed at any time.
+
+    The record is read before the files are listed, so the file that a part was folded into is among them.
+    """
+    folded = folded_parts(folder)
+    return [file for file in parquet_files(folder) if str(file.relative_to(folder)) not in folded]
 
 
 def parts_folder(file: Path) -> Path:
@@ -131,6 +149,8 @@ def read_history(view: View, source: Source, files: Sequence[Path]) -> History:
     try:
         data = ds.dataset([str(file) for file in files], format="parquet", schema=schema)
         return history_of(view, source, data.to_table())
+    except FileNotFoundError as error:
+        raise TableRewritten(str(source.path)) from error
     except UNREADABLE as error:
         raise unreadable(source, error) from error
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.errors import TableRewritten
+
+_Identity = tuple[int, int, int]
 _BUFFER_BYTES = 1 << 18
 _FOOTERS_HELD = 1_000
 """Of tables with more files the footers are read again with each file, so that they do not fill the memory."""
@@ -46,7 +49,7 @@ class Batch:
 
 
 class ParquetTable:
-    """The files in order, their footers read. Rows are numbered through all files.
+    """The files in order, their footers read. Rows are numbered through all files, so none may change meanwhile.
 
     `columns` are those that will be asked for, `event` the one whose statistics are kept.
     """
@@ -57,9 +60,11 @@ class ParquetTable:
         self.schemas: list[pa.Schema] = []
         self.row_groups: list[RowGroup] = []
         self._footers: list[pq.FileMetaData | None] = []
+        self._seen: list[_Identity] = []
         first = 0
         for place, file in enumerate(files):
-            footer = pq.read_metadata(file)
+            self._seen.append(_identity(file))
+            footer = _footer(file)
             self.schemas.append(footer.schema.to_arrow_schema())
             self._footers.append(footer if len(files) <= _FOOTERS_HELD else None)
             for group in _row_groups(footer, self.schemas[-1], place, first, self.columns, event):
@@ -68,15 +73,44 @@ class ParquetTable:
         self.rows = first
 
     def batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[Batch]:
-        """A row group's columns, at most `rows` rows at a time; columns that its file lacks are not in it."""
+        """A row group's columns, at most `rows` rows at a time; columns that its file lacks are not in it.
+
+        Raises: TableRewritten.
+        """
         held = [name for name in columns if name in self.schemas[group.file].names]
-        with pq.ParquetFile(
-            self.files[group.file], metadata=self._footers[group.file], buffer_size=_BUFFER_BYTES, pre_buffer=False
-        ) as file:
+        with self._opened(group) as file:
             first = group.first
             for batch in file.iter_batches(rows, row_groups=[group.number], columns=held, use_threads=False):
                 yield Batch(first, batch)
                 first += len(batch)
+
+    def _opened(self, group: RowGroup) -> pq.ParquetFile:
+        path, footer = self.files[group.file], self._footers[group.file]
+        try:
+            file = pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        except FileNotFoundError:
+            raise TableRewritten(str(path)) from None
+        # Files are replaced by renaming: while the path has its identity, that file is the one which was opened.
+        if _identity(path) != self._seen[group.file]:
+            file.close()
+            raise TableRewritten(str(path))
+        return file
+
+
+def _footer(file: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(file)
+    except FileNotFoundError:
+        raise TableRewritten(str(file)) from None
+
+
+def _identity(file: Path) -> _Identity:
+    """What a file is known by again. Raises: TableRewritten where it is gone."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        raise TableRewritten(str(file)) from None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def runs(groups: Iterable[RowGroup], rows: int) -> list[list[RowGroup]]:

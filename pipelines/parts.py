@@ -39,8 +39,8 @@ def append(source: Source, table: pa.Table, view: View | None = None) -> list[Pa
     Raises: SourceMismatch, before anything is written: for a time that is absent or null, a value that the type does
     not hold, and with `view` for a key or feature that is absent. RemoteReadOnly.
     """
-    if source.remote is not None:
-        raise RemoteReadOnly(source.remote.url)
+    if source.foreign is not None:
+        raise RemoteReadOnly(source.foreign)
     fitted = _fitted(source, table, view)
     return [write(folder, rows) for folder, rows in _placed(source, fitted)] if len(fitted) else []
 

@@ -75,7 +75,7 @@ def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, 
         source.created_timestamp_column,
         source.renamed,
         tuple(others),
-        source.remote.url if source.remote else None,
+        source.foreign,
     )
 
 

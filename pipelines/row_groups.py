@@ -1,4 +1,4 @@
-"""Tables that come one after the other as one Parquet file whose row groups do not tell how they were cut."""
+"""Rows written to a Parquet file as they are made, in row groups of one size however they come."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 _ROWS_A_GROUP = 1 << 17
 
 
-def write(file: Path, tables: Iterator[pa.Table]) -> tuple[int, int]:
-    """Rows and columns written, of one table at least. Row groups have the same rows however the tables are cut, so
+def write_rows(file: Path, tables: Iterator[pa.Table]) -> tuple[int, int]:
+    """Rows and columns written; `tables` are one at least. Row groups have the same rows however the tables are cut, so
     that the same rows are the same bytes.
     """
     first = next(tables)

@@ -25,13 +25,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipelines import row_groups
 from pipelines.errors import SpineMismatch
 from pipelines.folder import write_file
 from pipelines.history import Join, request_values
 from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
+from pipelines.row_groups import write_rows
 from pipelines.spine_slices import SpineFiles
 from serving.contract.bundle import MANIFEST, SCORE, Bundle
 from serving.contract.errors import SkewlessError
@@ -226,7 +226,7 @@ def _resumable(building: Path, asked: Asked, scored_at: datetime) -> str:
 def _write(file: Path, tables: Iterator[pa.Table]) -> None:
     """A part is there whole, and on the disk, or not at all."""
     unfinished = file.with_name(f".{file.name}")
-    row_groups.write(unfinished, tables)
+    write_rows(unfinished, tables)
     with unfinished.open("rb") as handle:
         os.fsync(handle.fileno())
     unfinished.replace(file)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import absences, join_plan, row_groups
+from pipelines import absences, join_plan
 from pipelines.absences import Absences, Absent
 from pipelines.definitions import Definitions
 from pipelines.errors import NotTrained, SpineMismatch
@@ -33,6 +33,7 @@ from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.join_plan import JoinPlan, waiting_told
 from pipelines.progress import Report, quiet
 from pipelines.refresh import Refresh
+from pipelines.row_groups import write_rows
 from pipelines.spine_slices import SpineFiles, within
 from pipelines.workers import worker_count
 from serving.contract.assembler import Assembler, Matrix, column_types, wanted_features
@@ -109,7 +110,7 @@ def run(
     waiting, absent = {view.name: 0 for view in definitions.plan.views}, Absences()
     with replace_folder(folder) as building:
         frames = _frames(definitions, spine, (waiting, absent), as_served, report, memory)
-        written = row_groups.write(building / DATA, frames)
+        written = write_rows(building / DATA, frames)
         (building / absences.FILE).write_bytes(absent.to_json())
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:

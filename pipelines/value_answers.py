@@ -39,6 +39,11 @@ def answer(kind: ValueType, values: Values) -> pa.Array:
     return pa.array([_texts(kind, value) for value in told], _answered(kind))
 
 
+def decided_by_values(kind: ValueType) -> bool:
+    """Whether the Arrow type of a feature's answer depends on its values, so that it takes all of them to tell it."""
+    return kind.name in _MAPS or (kind.shape == "array" and kind.inner[0].name in _MAPS)
+
+
 def _float_lists(kind: ValueType, messages: Iterable[Value | None]) -> pa.Array:
     """Bit for bit: a float32 that goes through Python may lose what a NaN carries."""
     inner = kind.inner[0]

@@ -85,6 +85,8 @@ class PredictProtocol(HttpToolsProtocol):
         self._endpoint: PredictEndpoint | None = getattr(self.app, "hot", None)
         self._defaults: list[tuple[bytes, bytes]] = []
         self._head = b""
+        self._latest: list[tuple[bytes, bytes]] | None = None
+        self._asked_by = b""
 
     def on_message_begin(self) -> None:
         """Leave the scope to those who need one."""
@@ -130,20 +132,29 @@ class PredictProtocol(HttpToolsProtocol):
         route = endpoint.route_at(self.url) if endpoint is not None else None
         if route is None or endpoint is None or self.parser.get_method() != b"POST":
             return None
-        headers = dict(self.headers)
-        length = headers.get(b"content-length", b"")
+        if self.headers != self._latest and not self._are_usual(dict(self.headers), endpoint.longest_body):
+            return None
         if (
-            len(headers) < len(self.headers)
-            or headers.get(b"content-type") != _JSON
-            or b"content-encoding" in headers
-            or not (length.isdigit() and int(length[:20]) <= endpoint.longest_body)
-            or self.expect_100_continue
+            self.expect_100_continue
             or not (self.cycle is None or self.cycle.response_complete)
             or not self.parser.should_keep_alive()
             or self.parser.should_upgrade()
         ):
             return None
-        return Exchange(self, route, request_id(headers.get(HEADER, b"")))
+        return Exchange(self, route, request_id(self._asked_by))
+
+    def _are_usual(self, headers: dict[bytes, bytes], longest_body: int) -> bool:
+        """Whether these headers are of a plain JSON body; then they are kept, since the next are mostly the same."""
+        length = headers.get(b"content-length", b"")
+        if (
+            len(headers) < len(self.headers)
+            or headers.get(b"content-type") != _JSON
+            or b"content-encoding" in headers
+            or not (length.isdigit() and int(length[:20]) <= longest_body)
+        ):
+            return False
+        self._latest, self._asked_by = self.headers, headers.get(HEADER, b"")
+        return True
 
     def _as_uvicorn(self) -> None:
         """Go on as if uvicorn had seen the message from its beginning."""

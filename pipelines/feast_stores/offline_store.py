@@ -13,7 +13,7 @@ import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
 from feast.data_source import DataSource
 from feast.feature_logging import LoggingConfig, LoggingSource
-from feast.infra.offline_stores.offline_store import OfflineStore
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import compute_non_entity_date_range
@@ -25,7 +25,7 @@ from pipelines.feast_stores.entity_frame import EntityFrame, entity_frame
 from pipelines.feast_stores.entity_query import rows_of
 from pipelines.feast_stores.feature_log import keep
 from pipelines.feast_stores.retrieval import Retrieval, check_request_data, output_names, plan_of
-from pipelines.feast_stores.retrieval_job import SkewlessRetrievalJob
+from pipelines.feast_stores.retrieval_job import SkewlessRetrievalJob, whole
 from pipelines.feast_stores.snapshot import entities_between
 from pipelines.feast_stores.source_rows import newest_of_each, rows_between, schema_of
 from pipelines.feast_stores.tables import project_tables
@@ -38,14 +38,19 @@ from pipelines.settings import Settings
 _PANDAS_INDEX = "__index_level_"
 
 
-class SkewlessOfflineStoreConfig(FeastConfigBaseModel):
-    """`offline_store:` in feature_store.yaml."""
+class DataFolder(FeastConfigBaseModel):
+    """What each offline store of ours is told: where the tables are, and what makes their rows known."""
 
-    type: StrictStr = "pipelines.feast_stores.offline_store.SkewlessOfflineStore"
     known_by: Literal["event_timestamp", "created_timestamp"] = "event_timestamp"
     """What makes a row known, where a view's tag `known_by` does not say. The default is Feast's own meaning."""
     data: Path | None = None
     """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
+
+
+class SkewlessOfflineStoreConfig(DataFolder):
+    """`offline_store:` in feature_store.yaml."""
+
+    type: StrictStr = "pipelines.feast_stores.offline_store.SkewlessOfflineStore"
     join_memory: ByteSize | None = None
     """What a historical retrieval may work in beside its result, as `2GiB`. Default: SKEWLESS_JOIN_MEMORY."""
 
@@ -57,10 +62,10 @@ def _join_memory(config: RepoConfig) -> int:
 
 
 def data_folder(config: RepoConfig) -> Path:
-    """Where relative source paths start. With another offline store than ours that is the repository, as in Feast."""
+    """Where relative source paths start. With an offline store that is not ours it is the repository, as in Feast."""
     store = config.offline_store
     repo = Path(config.repo_path or Path.cwd())
-    if not isinstance(store, SkewlessOfflineStoreConfig):
+    if not isinstance(store, DataFolder):
         return repo
     return Settings.read().folders.data if store.data is None else repo / store.data
 
@@ -81,7 +86,7 @@ class SkewlessOfflineStore(OfflineStore):
         full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
         **dates: datetime,
-    ) -> SkewlessRetrievalJob:
+    ) -> RetrievalJob:
         """The entity frame and, behind its columns, the features: as referenced, then inputs of on-demand views.
 
         `entity_df` is a pandas frame, an Arrow table, or one SELECT over the project's tables by name. Without one the
@@ -108,7 +113,7 @@ class SkewlessOfflineStore(OfflineStore):
         retrieval = Retrieval(plan_of(project, views, names), sources, frame, _join_memory(config))
         retrieval.check(names)
         return SkewlessRetrievalJob(
-            retrieval.table,
+            retrieval.parts,
             data,
             full_feature_names=full_feature_names,
             on_demand_feature_views=on_demand,
@@ -131,7 +136,7 @@ class SkewlessOfflineStore(OfflineStore):
         source = _source(config, data_source, timestamp_field, created_timestamp_column)
         columns = [*join_key_columns, *feature_name_columns] if feature_name_columns else []
         return SkewlessRetrievalJob(
-            lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns),
+            whole(lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns)),
             data_folder(config),
         )
 
@@ -150,7 +155,7 @@ class SkewlessOfflineStore(OfflineStore):
         source = _source(config, data_source, timestamp_field, created_timestamp_column)
         columns = [*join_key_columns, *feature_name_columns]
         return SkewlessRetrievalJob(
-            lambda: rows_between(source, columns, start_date, end_date).table, data_folder(config)
+            whole(lambda: rows_between(source, columns, start_date, end_date).table), data_folder(config)
         )
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,11 +12,15 @@ from feast.utils import _parse_feature_ref
 
 from pipelines.errors import SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
-from pipelines.history import Join, answers, spine_column
+from pipelines.feast_stores.retrieval_job import Part
+from pipelines.history import Answers, Join, answers, spine_column
 from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source
+from pipelines.value_answers import decided_by_values
+from serving.contract.assembler import wanted_features
 from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
+from serving.contract.types import value_type
 
 Reference = Feature | Computed
 
@@ -42,17 +46,25 @@ class Retrieval:
             if name in self.frame.table.column_names:
                 raise SpineMismatch(name, "is also the name of a feature; rename it, or set full_feature_names=True")
 
-    def table(self) -> pa.Table:
-        """The entity frame's rows and columns as they are, then the features.
+    def parts(self) -> Iterator[Part]:
+        """The entity frame's rows and columns as they are, then the features: as many rows at a time as memory allows,
+        and all of them where a feature's type is for its values to tell.
 
         Raises: SourceMissing, SourceMismatch.
         """
         spine = self.frame.spine(self.plan.join_keys)
-        made = answers(Join(self.plan, self.sources, spine, statuses=False, memory=self.memory)).columns
-        table = self.frame.table
+        blocks = Join(self.plan, self.sources, spine, statuses=False, memory=self.memory).blocks()
+        wanted = [field for fields in wanted_features(self.plan).values() for field in fields]
+        if any(decided_by_values(value_type(field.dtype)) for field in wanted):
+            yield self._part(self.frame.table, answers(blocks))
+            return
+        for block in blocks:
+            yield self._part(self.frame.table.slice(block.start, block.rows), answers([block]))
+
+    def _part(self, table: pa.Table, made: Answers) -> Part:
         for column in self.plan.columns:
-            table = table.append_column(column.name, made[column.source])  # type: ignore[index]
-        return table
+            table = table.append_column(column.name, made.columns[column.source])  # type: ignore[index]
+        return Part(table, made.waiting)
 
 
 def check_request_data(frame: EntityFrame, on_demand: Sequence[OnDemandFeatureView]) -> None:

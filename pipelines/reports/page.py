@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,7 +15,6 @@ from pipelines.audit import Audited
 from pipelines.drift import Drifted, Subject
 from pipelines.reports import causes
 from pipelines.reports.table import Table, percent, whole
-from pipelines.what_if import WhatIf
 
 _THOUSAND = 1_000
 _LABEL = 14
@@ -24,6 +24,15 @@ _GROUPS = (
     ("key", "Who was asked about", "The join keys of the requests, by their most frequent values."),
     ("view", "Feature views", "For how many rows a view had no row for the entity, or only one beyond its ttl."),
 )
+
+
+class Windowed(Protocol):
+    """What a run over a window of time found; both ends are ISO 8601."""
+
+    @property
+    def start(self) -> str: ...
+    @property
+    def end(self) -> str: ...
 
 
 def drift_page(drifted: Drifted, made_at: datetime) -> str:
@@ -84,7 +93,7 @@ def moment(text: str) -> str:
     return at.strftime("%Y-%m-%d" if at.time().isoformat() == "00:00:00" else "%Y-%m-%d %H:%M") + " UTC"
 
 
-def window(of: Audited | Drifted | WhatIf) -> str:
+def window(of: Windowed) -> str:
     """The window of a run, without a beginning that was not asked for."""
     begin = f"from {moment(of.start)} " if datetime.fromisoformat(of.start).timestamp() > 0 else ""
     return f"{begin}to {moment(of.end)}"

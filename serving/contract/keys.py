@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from serving.contract.errors import InvalidInput
 from serving.contract.plan import DUMMY_ENTITY
@@ -38,6 +39,7 @@ class EntityKeys:
         self._packers = tuple(_packer(names[position], dtypes[position]) for position in ranked)
         self._head = key_head(names)
         self._tail = project.encode()
+        self._whole = self._one_int(dtypes[0]) if len(names) == 1 else None
 
     def encode(self, values: Sequence[KeyValue | None]) -> bytes | None:
         """The key of one entity, or None where a value is null: such an entity is never found.
@@ -53,11 +55,24 @@ class EntityKeys:
         parts.append(self._tail)
         return b"".join(parts)
 
+    def _one_int(self, dtype: str) -> tuple[Callable[..., bytes], Iterable[bytes]] | None:
+        """What makes the whole key of a single integer, given what stands before and behind it, and what is before."""
+        code = _PACKED_INTS.get(dtype)
+        if code is None:
+            return None
+        head = self._head + self._packers[0](0)[: -struct.calcsize(f"<{code}")]
+        return struct.Struct(f"<{len(head)}s{code}{len(self._tail)}s").pack, repeat(head)
+
     def encode_rows(self, columns: Sequence[Iterable[KeyValue | None]], rows: int) -> list[bytes | None]:
         """The keys of `rows` entities, given column by column. Without columns (entityless): the dummy key."""
         if not columns:
             return [self.encode((DUMMY_ENTITY[1],))] * rows
         if len(columns) == 1:
+            if self._whole is not None:
+                try:
+                    return list(map(*self._whole, columns[0], repeat(self._tail)))
+                except struct.error:
+                    pass  # a null, or what is no such integer
             head, tail, pack = self._head, self._tail, self._packers[0]
             return [None if value is None else head + pack(value) + tail for value in columns[0]]
         encode = self.encode

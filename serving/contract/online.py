@@ -79,11 +79,15 @@ class OnlineRead:
         places = []
         for group in self._groups:
             keys = group.keys.encode_rows([entities[name] for name in group.names], rows)
-            distinct = [key for key in dict.fromkeys(keys) if key is not None]
-            found: dict[bytes | None, int] = {None: -1}
-            found.update(zip(distinct, range(len(lookups), len(lookups) + len(distinct)), strict=True))
-            lookups += map(Lookup, distinct, repeat(group.fields))
-            places.append(list(map(found.__getitem__, keys)))
+            distinct = dict.fromkeys(keys)
+            distinct.pop(None, None)
+            begin, end = len(lookups), len(lookups) + len(distinct)
+            lookups += map(Lookup, distinct, repeat(group.fields))  # type: ignore[arg-type]
+            if len(distinct) == rows:
+                places.append(list(range(begin, end)))
+            else:
+                found = dict(zip(distinct, range(begin, end), strict=True))
+                places.append([found.get(key, -1) for key in keys])
         return lookups, places
 
     def rows(self, places: Places, replies: Sequence[Reply], n: int) -> Sequence[Reply]:

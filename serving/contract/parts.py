@@ -13,12 +13,25 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 PREFIX = "pushed-"
 FOLDED = "parts.parquet"
 """The file of a day that parts were folded into; it lies beside what `ingest` writes, and sorts before any part."""
+
+
+RECORD = ".folded.json"
+"""When parts that are still there were folded, in microseconds, by their path in the table."""
+
+
+def folded_parts(folder: Path) -> dict[str, int]:
+    """What the record of the table in `folder` says. Raises: msgspec.MsgspecError, OSError."""
+    try:
+        return msgspec.json.decode((folder / RECORD).read_bytes(), type=dict[str, int])
+    except FileNotFoundError:
+        return {}
 
 
 def part_name(now: int) -> str:

@@ -18,7 +18,8 @@ from pipelines.baseline import describe
 from serving.contract.bundle import open_bundle
 from serving.contract.processor import processor_features
 from tests import tiny
-from tests.pipelines.test_audit import NOON, STORE, World, history
+from tests.pipelines.served import NOON, World, history
+from tests.pipelines.test_audit import STORE
 
 TYPES = {"Float32": Float32, "Float64": Float64, "Int64": Int64, "String": String, "UnixTimestamp": UnixTimestamp}
 EXPECTED = {"delays": {"expect_fresh_within": "6h"}, "planes": {}}

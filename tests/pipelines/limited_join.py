@@ -21,6 +21,12 @@ def address_space() -> int:
     return pages * resource.getpagesize()
 
 
+def limit_address_space(room: int) -> None:
+    """From now on this process may take no more than so many bytes beside what it has."""
+    limit = address_space() + room
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
 def main() -> None:
     room, budget = int(sys.argv[1]), int(sys.argv[2])
     data, folder, spine = (Path(name) for name in sys.argv[3:])
@@ -30,8 +36,7 @@ def main() -> None:
         write_table(Path(warm), 10, files=2)
         write_spine(Path(warm) / "spine.parquet", 10, 10)
         training_set.run(definitions(Path(warm)), SpineFiles(Path(warm) / "spine.parquet", *always), Path(warm) / "set")
-    limit = address_space() + room
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limit_address_space(room)
     made = training_set.run(definitions(data), SpineFiles(spine, *always), folder, memory=budget)
     print(made.rows)
 

@@ -95,7 +95,7 @@ def test_the_join_is_its_slow_definition(world, layout, every_feature, narrow, o
             if older:
                 forget_empty_columns(Path(folder), view)
         found = join(plan, sources(Path(folder), plan), spine_table(plan, spine))
-        shown = answers(Join(plan, sources(Path(folder), plan), spine_table(plan, spine), statuses=False))
+        shown = answers(Join(plan, sources(Path(folder), plan), spine_table(plan, spine), statuses=False).blocks())
     joined = oracles.join(spine, past, plan)
     assert list(found) == [view.name for view in plan.views]
     for view in plan.views:

@@ -47,17 +47,41 @@ def test_a_process_with_little_memory_joins_a_table_that_is_larger(tmp_path: Pat
     budget = 96 * MIB
     room = 192 * MIB
     assert size > 1.4 * room, "the table alone would not fit"
-    command = [sys.executable, "-m", "tests.pipelines.limited_join", str(room), str(budget)]
-    command += [str(tmp_path), str(tmp_path / "set"), str(tmp_path / "spine.parquet")]
-    done = subprocess.run(
-        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=110, check=False
-    )
+    done = limited("tests.pipelines.limited_join", room, budget, tmp_path, tmp_path / "set")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == SPINE_ROWS
     joined = pq.read_table(tmp_path / "set" / "data.parquet")
     times = joined.column(TIMESTAMP).cast(pa.int64()).to_numpy()
     assert (np.diff(times) >= 0).all()
+    check_values(joined, "large__")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited by Linux alone")
+def test_a_process_with_little_memory_saves_a_dataset_through_the_sdk(tmp_path: Path):
+    room = 144 * MIB
+    large.write_table(tmp_path, ROWS // 3, files=3)
+    large.write_spine(tmp_path / "spine.parquet", 2 * SPINE_ROWS, ROWS // 3)
+    saved = tmp_path / "saved.parquet"
+    done = limited("tests.pipelines.feast_stores.limited_persist", room, LEAST_BYTES, tmp_path, saved)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "{'large': 0}"
+    joined = pq.read_table(saved)
+    assert joined.nbytes > 1.2 * room, "the answer alone would not fit"
+    assert joined.select([TIMESTAMP, "id"]) == pq.read_table(tmp_path / "spine.parquet"), "rows out are rows in"
+    check_values(joined, "")
+
+
+def limited(module: str, room: int, budget: int, data: Path, made: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, str(room), str(budget)]
+    command += [str(data), str(made), str(data / "spine.parquet")]
+    return subprocess.run(
+        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=110, check=False
+    )
+
+
+def check_values(joined: pa.Table, prefix: str) -> None:
+    times = joined.column(TIMESTAMP).cast(pa.int64()).to_numpy()
     number = large.expected(times, joined.column("id").to_numpy())
     for place, field in enumerate(large.FIELDS):
-        found = joined.column(f"large__{field.name}").to_numpy()
+        found = joined.column(f"{prefix}{field.name}").to_numpy()
         np.testing.assert_array_equal(found, np.where(number < 0, np.nan, number * 16.0 + place))

@@ -59,7 +59,7 @@ def test_rows_that_wait_for_values_are_counted_and_the_mend_is_told(tmp_path: Pa
     write(tmp_path, DELAYS, [row(NOON, NOON + 10 * HOUR), row(NOON - HOUR, NOON + 10 * HOUR)])
     ages = [-1, 0, DELAYS.ttl_us, DELAYS.ttl_us + 1, 10 * HOUR]
     asked = spine(*(NOON + age for age in ages))
-    found = answers(Join(PLAN, sources(tmp_path, PLAN), asked))
+    found = answers(Join(PLAN, sources(tmp_path, PLAN), asked).blocks())
     assert found.waiting == {"delays": 2}, "at once and at the ttl's end; not before, not beyond, not once it is known"
     warnings = training_set.Made(5, 2, found.waiting).warnings()
     assert len(warnings) == 1
@@ -71,6 +71,6 @@ def test_rows_that_wait_for_values_are_counted_and_the_mend_is_told(tmp_path: Pa
 @pytest.mark.parametrize("created", [NOON, NOON + 1])
 def test_a_row_that_is_known_in_time_waits_for_nothing(tmp_path: Path, created: int):
     write(tmp_path, DELAYS, [row(NOON, created)])
-    found = answers(Join(PLAN, sources(tmp_path, PLAN), spine(NOON + 1)))
+    found = answers(Join(PLAN, sources(tmp_path, PLAN), spine(NOON + 1)).blocks())
     assert found.waiting == {"delays": 0}
     assert found.columns[next(iter(found.columns))].to_pylist() == [1.0]

@@ -104,6 +104,7 @@ def test_the_short_way_answers_what_asgi_answers(live: Live, shortcuts: list[str
         (message(Connection="close"), 200),
         (message(Expect="100-continue"), 100),
         (message().replace(b"POST", b"PUT"), 405),
+        (f"POST {PREDICT} HTTP/1.1\r\n\r\n".encode(), 415),
         (message(b"16\r\n" + BODY + b"\r\n0\r\n\r\n", Content_Length="", Transfer_Encoding="chunked"), 400),
     ],
 )
@@ -112,6 +113,12 @@ def test_what_is_unusual_is_left_to_uvicorn(live: Live, shortcuts: list[str], gi
         connection.sendall(given)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
     assert shortcuts == []
+    with connected(live) as connection:
+        connection.sendall(message())
+        received(connection)
+        connection.sendall(given)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
+    assert len(shortcuts) == 1
 
 
 def test_a_message_in_pieces(live: Live, shortcuts: list[str]):

@@ -101,3 +101,17 @@ def test_other_words_are_refused(tmp_path):
     store.apply([view])
     with pytest.raises(InvalidPlan, match="known_by is 'heart'"):
         store.get_historical_features(pd.DataFrame({"event_timestamp": [NOW]}), ["odd:gate"])
+
+
+def test_rows_that_wait_for_their_values_are_counted_and_told(tmp_path, caplog):
+    store = opened(tmp_path, known_by="created_timestamp")
+    frame = pd.DataFrame({"tailnum": ["N1", "N1", "?"], "event_timestamp": [NOW, NOW - 2 * HOUR, NOW - 2 * HOUR]})
+    refs = ["plain:gate", "by_event:gate"]
+    job = store.get_historical_features(frame, refs, full_feature_names=True)
+    assert (job.waiting, job.warnings()) == (None, []), "nothing has run"
+    assert job.to_df()["plain__gate"].isna().tolist() == [False, True, True]
+    assert job.waiting == {"plain": 1, "by_event": 0}
+    (told,) = job.warnings()
+    assert "'plain': 1 of 3 rows" in told
+    assert "known_by: event_timestamp" in told, "the mend"
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("pipelines")] == [told]

@@ -1,0 +1,33 @@
+"""A retraining as a page: the candidate beside the champion."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pipelines.contest import Contest
+from pipelines.performance import Performance
+from pipelines.reports.page import render
+from pipelines.reports.table import Table, whole
+from pipelines.retrain import Retrained
+
+
+def page(found: Retrained, made_at: datetime) -> str:
+    """The whole page."""
+    tables = [_table(one) for one in (found.held_out, found.live) if one is not None]
+    return render("retrain.html", made_at, found=found, tables=tables)
+
+
+def _table(one: Contest) -> Table:
+    rows = (
+        ("logloss", f"{one.champion.logloss:.4f}", f"{one.candidate.logloss:.4f}"),
+        ("AUC", _auc(one.champion), _auc(one.candidate)),
+        ("calibration error", f"{one.champion.calibration_error:.4f}", f"{one.candidate.calibration_error:.4f}"),
+        ("gain in logloss", "", f"{one.gain:+.5f}"),
+        (f"... with {one.confidence:.0%} confidence", f"{one.low:+.5f}", f"{one.high:+.5f}"),
+    )
+    about = f"{whole(one.champion.rows)} rows in {whole(one.blocks)} blocks of time."
+    return Table(one.where.capitalize(), about, ("measure", "champion", "candidate"), rows)
+
+
+def _auc(of: Performance) -> str:
+    return "one class only" if of.auc is None else f"{of.auc:.4f}"

@@ -1,0 +1,185 @@
+"""Trains a model anew on a later window, and lets it take over only if it is better than the champion.
+
+The training set is rebuilt, the model trained and published as a candidate, which no server answers with. Champion and
+candidate then score the same held-out rows, each through its own plan, and the served rows whose outcome is known. The
+candidate is better where its gain in logloss is more than the margin with confidence on the held-out rows, and the
+outcomes do not say with confidence that it is worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from pipelines import publish, train, training_set
+from pipelines.audit import ServedLog
+from pipelines.comparison import Scores, spine_of
+from pipelines.contest import Contest, contest
+from pipelines.definitions import Definitions
+from pipelines.errors import NotTrained
+from pipelines.history import join, request_values, spine_times
+from pipelines.join_memory import DEFAULT_BYTES
+from pipelines.offline import Source
+from pipelines.outcomes import Outcomes
+from pipelines.progress import Report, quiet
+from pipelines.refresh import Refresh
+from pipelines.rollout import champion_version
+from pipelines.spine_slices import SpineFiles
+from pipelines.train import Parameters, Split
+from pipelines.training_set import TrainingSet, labelled
+from serving.contract.bundle import SCORE, Bundle, open_bundle
+from serving.contract.folders import Folders
+from serving.contract.plan import Plan
+from serving.contract.processor import processor_features
+from serving.contract.registry import Registry
+
+_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is trained, on which rows, and when it counts as better: by more than `margin` of logloss with `confidence`.
+
+    With `as_served` training and comparison join as a store on that schedule would have answered.
+    """
+
+    model: str
+    spine: Path
+    label: str
+    split: Split
+    parameters: Parameters
+    margin: float = 0.0
+    confidence: float = 0.95
+    as_served: Refresh | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where things are: the folders, the service's definitions of today, and where any plan's views have their tables."""
+
+    folders: Folders
+    definitions: Definitions
+    sources: Callable[[Plan], Mapping[str, Source]]
+    memory: int = DEFAULT_BYTES
+
+
+class Retrained(msgspec.Struct, frozen=True):
+    """The verdict: `better` with the `reason`; `live` is None without outcomes, `took_over` where it is answered with."""
+
+    model: str
+    champion: str
+    candidate: str
+    start: str
+    end: str
+    margin: float
+    held_out: Contest | None
+    live: Contest | None
+    better: bool
+    reason: str
+    took_over: bool = False
+
+    def __str__(self) -> str:
+        state = "takes over" if self.took_over else "is better" if self.better else "stays a candidate"
+        return f"{self.model} {self.candidate} {state} (champion {self.champion}): {self.reason}"
+
+    def lines(self) -> list[str]:
+        """The comparison for a terminal."""
+        return [str(one) for one in (self.held_out, self.live) if one is not None]
+
+
+def run(project: Project, asked: Asked, *, created_at: datetime, promote: bool, report: Report = quiet) -> Retrained:
+    """Train, publish a candidate, compare; with `promote` a better one takes over.
+
+    Raises: NotTrained where there is no champion to compare with, SpineMismatch, SourceMissing, SourceMismatch.
+    """
+    models, split, definitions = project.folders.models, asked.split, project.definitions
+    before = champion_version(Registry(models, models), asked.model)
+    folder = project.folders.training / f"{definitions.plan.name}.candidate"
+    report("training set", 0, _STEPS)
+    rows = SpineFiles(asked.spine, split.start, split.end)
+    training_set.run(definitions, rows, folder, as_served=asked.as_served, memory=project.memory)
+    report("training", 1, _STEPS)
+    opened = TrainingSet(folder)
+    train.run(opened, asked.label, split, asked.parameters)
+    report("publishing", 2, _STEPS)
+    version = publish.run(opened, models, asked.model, created_at=created_at, promote=False).manifest.version
+    report("comparing", 3, _STEPS)
+    sides = [open_bundle(models / asked.model / one, processor_features()) for one in (before, version)]
+    held_out, live = (
+        (None, None) if before == version else (_held_out(project, asked, *sides), _live(project, asked, *sides))
+    )
+    better, reason = verdict(held_out, live, asked.margin)
+    found = Retrained(
+        model=asked.model,
+        champion=before,
+        candidate=version,
+        start=split.start.isoformat(),
+        end=split.end.isoformat(),
+        margin=asked.margin,
+        held_out=held_out,
+        live=live,
+        better=better,
+        reason=reason,
+    )
+    if better and promote:
+        take_up(models, asked.model, version, created_at)
+        return msgspec.structs.replace(found, took_over=True)
+    return found
+
+
+def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tuple[bool, str]:
+    """Whether a candidate may take over, and why."""
+    if held_out is None:
+        return False, "it is the champion itself, or there are too few held-out rows to tell"
+    if not held_out.low > margin:
+        return False, f"its gain on the held-out rows is not more than {margin:g} with confidence"
+    if live is not None and live.high < 0:
+        return False, "it would have been worse on the outcomes of what was served, with confidence"
+    return True, f"its gain on the held-out rows is more than {margin:g} with confidence"
+
+
+def take_up(models: Path, model: str, version: str, at: datetime) -> None:
+    """The one place where a better candidate gets requests."""
+    publish.champion(models, model, version, at)
+
+
+def _held_out(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:
+    spine = training_set.read_spine(asked.spine, asked.split.test, asked.split.end)
+    rows, labels = labelled(spine, asked.label)
+    then, now = (_scores(project, one, rows, asked.as_served) for one in (champion, candidate))
+    return contest("held-out rows", labels, then, now, spine_times(rows), confidence=asked.confidence)
+
+
+def _live(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:
+    """On what the champion served since the candidate's training and validation ended, as far as outcomes are known.
+
+    The candidate is scored on the rows of the store's own history at that time. None where the log lacks an input of it.
+    """
+    log, version = ServedLog(project.folders.served), champion.manifest.version
+    try:
+        served = log.read(asked.model, version, asked.split.test, datetime.max.replace(tzinfo=asked.split.test.tzinfo))
+    except NotTrained:
+        return None
+    labels = Outcomes(log.folder, asked.model).of(served)
+    known = labels == labels  # noqa: PLR0124 - not NaN
+    served, labels = served.filter(pa.array(known)), labels[known]
+    wanted = {f"entity:{key.name}" for key in candidate.plan.join_keys}
+    wanted |= {f"request:{one.name}" for one in candidate.plan.request}
+    if not len(served) or wanted - set(served.column_names):
+        return None
+    rows = spine_of(candidate.plan, served)
+    now = _scores(project, candidate, rows, asked.as_served)
+    then: Scores = served.column(SCORE).to_numpy()
+    return contest("live outcomes", labels, then, now, spine_times(rows), confidence=asked.confidence)
+
+
+def _scores(project: Project, bundle: Bundle, rows: pa.Table, as_served: Refresh | None) -> Scores:
+    """What a model would have answered at each row's time."""
+    plan, read_at = bundle.plan, None if as_served is None else as_served.filled(spine_times(rows))
+    views = join(plan, project.sources(plan), rows, read_at=read_at)
+    return bundle.scorer.score(bundle.assembler.assemble(views, request_values(plan, rows)))
