@@ -24,11 +24,14 @@ from pipelines.history import TIMESTAMP, join, request_values, spine_times
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
 from pipelines.timeline import Timeline, timeline
-from serving.contract.assembler import Admitted, Matrix
-from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
+from serving.contract.assembler import Admitted
+from serving.contract.bundle import Bundle
+from serving.contract.form import Array, cells, differing, from_columns
 from serving.contract.freshness import Status
 from serving.contract.plan import Plan
+from serving.contract.row import Values
 
+Cells = list[tuple[str, Array]]
 _EXAMPLES = 5
 """Of each kind of difference and view."""
 
@@ -115,16 +118,19 @@ def run(
     spine = spine_of(plan, served)
     found = join(plan, sources, spine, report=report)
     views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
-    joined = bundle.assembler.assemble(views, request_values(plan, spine))
+    given = request_values(plan, spine)
+    joined = _joined(bundle, views, given)
     unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
-    whole = bundle.assembler.assemble(found, request_values(plan, spine)) if unread else joined
-    logged = logged_matrix(plan, served)
+    whole = _joined(bundle, found, given) if unread else joined
+    arrays = from_columns(bundle.form.taken, served)
+    logged = cells(bundle.form.taken, arrays)
     wrong = _differ(logged, joined)
     other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
     status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
-    scores = served.column(SCORE).to_numpy()
-    rescored = bundle.scorer.score(logged)
-    any_wrong = np.logical_or.reduce([wrong.any(axis=1), _differ(scores, rescored), *other.values()])
+    scores = cells(bundle.form.told, from_columns(bundle.form.told, served))
+    rescored = cells(bundle.form.told, bundle.form.told_arrays(bundle.score(bundle.form.inputs_from(arrays))))
+    other_score = _differ(scores, rescored).any(axis=1)
+    any_wrong = np.logical_or.reduce([wrong.any(axis=1), other_score, *other.values()])
     counts = wrong.sum(axis=0)
     return Audited(
         model=manifest.name,
@@ -136,14 +142,20 @@ def run(
         values=int(wrong.size),
         differing_values=int(wrong.sum()),
         differing_statuses=sum(status_wrong.values()),
-        differing_scores=int(np.count_nonzero(_differ(scores, rescored))),
-        columns={c.name: int(n) for c, n in zip(plan.columns, counts, strict=True) if n},
+        differing_scores=int(np.count_nonzero(other_score)),
+        columns={name: int(n) for (name, _), n in zip(logged, counts, strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
         unread_views=unread,
         unread_values=int(np.count_nonzero(_differ(whole, joined))),
         timeline=timeline(spine_times(spine), any_wrong),
     )
+
+
+def _joined(bundle: Bundle, views: Mapping[str, Admitted], given: Mapping[str, Values]) -> Cells:
+    """What the model would have been given, by column."""
+    inputs = bundle.inputs(bundle.assembler.values(views, given))
+    return cells(bundle.form.taken, bundle.form.taken_arrays(inputs))
 
 
 def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
@@ -159,20 +171,12 @@ def spine_of(plan: Plan, served: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def logged_matrix(plan: Plan, served: pa.Table) -> Matrix:
-    """The model inputs that were logged, n rows in column order."""
-    flat = served.column(MODEL_INPUT).combine_chunks()
-    flat = flat.chunk(0) if isinstance(flat, pa.ChunkedArray) else flat
-    matrix: Matrix = flat.flatten().to_numpy(zero_copy_only=False).reshape(len(served), len(plan.columns))
-    return matrix
-
-
-def _examples(plan: Plan, served: pa.Table, logged: Matrix, joined: Matrix, views: Mapping[str, Admitted]) -> list[str]:
+def _examples(plan: Plan, served: pa.Table, logged: Cells, joined: Cells, views: Mapping[str, Admitted]) -> list[str]:
     """Differing values and statuses, some of each."""
     told = []
     for row, column in np.argwhere(_differ(logged, joined))[:_EXAMPLES].tolist():
-        then, now = repr(logged[row, column]), repr(joined[row, column])
-        told.append(_example(served, row, plan.columns[column].name, then, f"the join gives {now}"))
+        (name, then), (_, now) = logged[column], joined[column]
+        told.append(_example(served, row, name, repr(then[row]), f"the join gives {now[row]!r}"))
     for view in plan.views:
         statuses = served.column(f"{view.name}:status").to_numpy()
         for row in np.flatnonzero(statuses != views[view.name].status)[:_EXAMPLES].tolist():
@@ -181,11 +185,12 @@ def _examples(plan: Plan, served: pa.Table, logged: Matrix, joined: Matrix, view
     return told
 
 
-def _score_examples(served: pa.Table, scores: np.ndarray, rescored: np.ndarray) -> list[str]:
-    return [
-        _example(served, row, "the score", repr(scores[row]), f"the logged input scores {rescored[row]!r}")
-        for row in np.flatnonzero(_differ(scores, rescored))[:_EXAMPLES].tolist()
-    ]
+def _score_examples(served: pa.Table, scores: Cells, rescored: Cells) -> list[str]:
+    told = []
+    for row, column in np.argwhere(_differ(scores, rescored))[:_EXAMPLES].tolist():
+        (name, then), (_, now) = scores[column], rescored[column]
+        told.append(_example(served, row, f"the {name}", repr(then[row]), f"the logged input scores {now[row]!r}"))
+    return told
 
 
 def _example(served: pa.Table, row: int, what: str, then: str, now: str) -> str:
@@ -193,10 +198,9 @@ def _example(served: pa.Table, row: int, what: str, then: str, now: str) -> str:
     return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"
 
 
-def _differ(then: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """Where two float32 arrays differ in a bit."""
-    different: np.ndarray = then.view(np.uint32) != now.view(np.uint32)
-    return different
+def _differ(then: Cells, now: Cells) -> np.ndarray:
+    """Where columns of the same names differ in a bit: rows x columns."""
+    return np.stack([differing(mine, theirs) for (_, mine), (_, theirs) in zip(then, now, strict=True)], axis=1)
 
 
 def write_report(folder: Path, audited: Audited) -> Path:

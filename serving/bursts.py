@@ -31,10 +31,12 @@ _UNREADABLE = b""
 
 
 class Answer(NamedTuple):
-    """What a request is told: one score a row, and everything where it asks for an explanation."""
+    """What a request is told: one score a row (a number, or what a model of named outputs tells), and everything where
+    it asks for an explanation.
+    """
 
     served_at: int
-    scores: list[float]
+    scores: list[Any]
     full: Prediction | None = None
 
 
@@ -75,7 +77,7 @@ class Bursts:
     def join(self, outcome: Outcome, request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
         """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema."""
         waiter = Waiter(outcome, request_id, ask, started, defaults)
-        if ask.explain or ask.as_of is not None:
+        if ask.explain or ask.as_of is not None or self._predictor.typed:
             self._begin(self._answer_alone(waiter))
             return
         if not self._waiting:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
+from serving.contract.form import Form
 from serving.contract.plan import Plan
 from serving.contract.record import Used, served_schema, used_batch
 from serving.metrics import Metrics
@@ -39,6 +40,7 @@ class Logged:
     version: str
     plan: Plan
     views: tuple[str, ...]
+    form: Form
 
 
 Entry = tuple[Logged, Used]
@@ -118,12 +120,12 @@ class ServedLog:
 
 
 def _write(folder: Path, by: Logged, entries: list[Used]) -> None:
-    batches = [used_batch(by.plan, by.model, by.version, by.views, part) for part in _parts(entries)]
+    batches = [used_batch(by.plan, by.model, by.version, by.views, part, by.form) for part in _parts(entries)]
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{uuid4().hex}.parquet"
     unfinished = folder / f".{name}.tmp"
     try:
-        table = pa.Table.from_batches(batches, served_schema(by.plan))
+        table = pa.Table.from_batches(batches, served_schema(by.plan, by.form))
         # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
         pq.write_table(table, unfinished, compression="zstd", use_dictionary=texts)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipelines import baseline, publish, train, training_set
 from pipelines.errors import AlreadyPublished, NotTrained
-from pipelines.publish import champion, champion_version, convert, narrowed, versions
+from pipelines.lightgbm_model import convert, narrowed
+from pipelines.publish import champion, champion_version, versions
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract.bundle import open_bundle
 from serving.contract.errors import InvalidBundle

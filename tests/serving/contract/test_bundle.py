@@ -128,7 +128,7 @@ def test_another_contract_is_not_the_plan(folder):
         (but(PLAN, columns=PLAN.columns[:2]), "matrix of 2 columns"),
         (
             but(PLAN, columns=(Column("t", Feature("aircraft", "maker")), *PLAN.columns[1:])),
-            "models take numbers",
+            "models of one matrix take numbers",
         ),
         (but(PLAN, transforms=()), "clock"),
         (but(PLAN, request=(*PLAN.request, PLAN.request[0])), "'hour' appears twice"),
