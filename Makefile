@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test check bench bench-online bench-history airflow up down sync
+.PHONY: help demo test check bench bench-online bench-history bench-materialize bench-push airflow up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -51,11 +51,16 @@ endif
 bench-online: $(SYNCED) ## predictions over HTTP against the assembled stack and the floors, 11 minutes
 	@$(BIN)/python -m tests.bench.online
 
+bench-push: $(SYNCED) ## single pushed rows against Feast's feature server, 3 minutes
+	@$(BIN)/python -W ignore -m tests.bench.push
+
 bench-history: $(SYNCED) ## point-in-time joins against Feast's stores, Polars and a plain scan, 11 GB of memory
 	@$(BIN)/python -m tests.bench.history
 
 airflow: $(SYNCED) ## a local Airflow at http://127.0.0.1:8791 until Ctrl-C; UNPAUSE=1 lets its DAGs run
 	@exec $(BIN)/python -W ignore -m dags.stack $(if $(UNPAUSE),--unpause)
+bench-materialize: $(SYNCED) ## filling the store against Feast and a bare socket, 10 minutes
+	@$(BIN)/python -m tests.bench.materialize
 
 up: $(SYNCED) ## start the embedded Redis
 	@$(BIN)/skewless up

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from dags.terms import terms
+from dags.terms import OFFLINE_POOL, terms
 
 
-@task
+@task(pool=OFFLINE_POOL)
 def compact() -> dict[str, int]:
     """Fold what was pushed before now; how many parts, by table."""
     from dags.connections import workspace

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+    from pipelines.materialize import Check
     from pipelines.online import OnlineWriter
     from pipelines.settings import Settings
     from pipelines.state import State
@@ -87,3 +89,19 @@ def online_store(project: str) -> tuple[OnlineWriter, State]:
 
     known = settings()
     return OnlineWriter(connect(embedded.ensure(known)), project), State(known.state_url)
+
+
+def expectations(work: Workspace) -> Callable[[str], dict[str, Any] | None]:
+    """What is expected of the rows of each view, for `gate`."""
+    from pipelines.gates import Gates
+
+    return Gates.of(work).plain
+
+
+def gate(planned: dict[str, Any]) -> Check:
+    """The data-quality gate of a planned window; what is wanting goes to the task's log."""
+    from pipelines.gates import Gates
+    from pipelines.materialize import Window
+
+    log, window = logging.getLogger(__name__), Window.parse(planned["window"])
+    return Gates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)

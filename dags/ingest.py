@@ -8,10 +8,10 @@ from __future__ import annotations
 from airflow.sdk import CronPartitionTimetable, dag, task
 
 from dags.assets import OFFLINE
-from dags.terms import windowed
+from dags.terms import OFFLINE_POOL, windowed
 
 
-@task(outlets=[OFFLINE])
+@task(outlets=[OFFLINE], pool=OFFLINE_POOL)
 def ingest() -> dict[str, int]:
     """Write the partition's rows of every table; rows and changed files by table are in the return value."""
     from airflow.sdk import get_current_context

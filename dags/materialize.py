@@ -1,6 +1,4 @@
-"""Materialize: what a partition brought into the online store, a task a feature view, a run at a time, so that
-partitions may come in any order, and again. `fresh` tells those downstream, once, after every view is written.
-"""
+"""Materialize: what a partition brought into the online store, a task a feature view, and `fresh` once after all."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from dags.terms import ONLINE_POOL, windowed
 @task
 def plan() -> list[dict[str, Any]]:
     """The window of each feature view."""
-    from dags.connections import workspace
+    from dags.connections import expectations, workspace
     from dags.window import window_of
     from pipelines import materialize as verb
 
@@ -25,20 +23,21 @@ def plan() -> list[dict[str, Any]]:
     views = work.stored()
     stored = work.online.definitions([view for view, _ in views])
     windows = verb.plan_partition(work.state, work.project, views, start=window.start, end=window.end, stored=stored)
-    return [{"project": work.project, "window": planned.plain()} for planned in windows]
+    expected = expectations(work)
+    return [{"project": work.project, "window": w.plain(), "expected": expected(w.view.stored_as)} for w in windows]
 
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
     """One view's window into the online store; its rows."""
-    from dags.connections import online_store
+    from dags.connections import gate, online_store
     from dags.lineage import materialized
     from pipelines import materialize as verb
 
     project, window = planned["project"], verb.Window.parse(planned["window"])
     materialized(project, window.view, window.source.path)
-    (counts,) = verb.run([window], *online_store(project), project, clock=lambda: datetime.now(UTC)).values()
-    return asdict(counts)
+    done = verb.run([window], *online_store(project), project, clock=lambda: datetime.now(UTC), check=gate(planned))
+    return asdict(done[window.view.stored_as])
 
 
 @task(outlets=[ONLINE], trigger_rule="none_failed")

@@ -16,6 +16,9 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 ALERTS = "skewless_alerts"
 """A connection of type http; where there is one, failures are posted to it as JSON with a `text`."""
 
+OFFLINE_POOL = "skewless_offline_store"
+"""Of one slot: who rewrites files of tables takes turns with all others who do."""
+
 ONLINE_POOL = "skewless_online_store"
 """How many tasks may write to the online store at once."""
 

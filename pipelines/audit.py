@@ -28,7 +28,7 @@ from serving.contract.assembler import Admitted
 from serving.contract.bundle import Bundle
 from serving.contract.form import Array, cells, differing, from_columns
 from serving.contract.freshness import Status
-from serving.contract.plan import Plan
+from serving.contract.plan import Plan, View
 from serving.contract.row import Values
 
 Cells = list[tuple[str, Array]]
@@ -118,20 +118,14 @@ def run(
     spine = spine_of(plan, served)
     found = join(plan, sources, spine, report=report)
     views = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
-    given = request_values(plan, spine)
-    joined = _joined(bundle, views, given)
+    joined = _joined(bundle, views, given := request_values(plan, spine))
     unread = sum(int(np.count_nonzero(one.status == Status.NOT_READ)) for one in views.values())
-    whole = _joined(bundle, found, given) if unread else joined
-    arrays = from_columns(bundle.form.taken, served)
-    logged = cells(bundle.form.taken, arrays)
+    logged, scores, rescored = _logged(bundle, served)
     wrong = _differ(logged, joined)
-    other = {v.name: served.column(f"{v.name}:status").to_numpy() != views[v.name].status for v in plan.views}
+    other = _wrong_statuses(plan, served, views)
     status_wrong = {view: int(np.count_nonzero(differing)) for view, differing in other.items()}
-    scores = cells(bundle.form.told, from_columns(bundle.form.told, served))
-    rescored = cells(bundle.form.told, bundle.form.told_arrays(bundle.score(bundle.form.inputs_from(arrays))))
     other_score = _differ(scores, rescored).any(axis=1)
     any_wrong = np.logical_or.reduce([wrong.any(axis=1), other_score, *other.values()])
-    counts = wrong.sum(axis=0)
     return Audited(
         model=manifest.name,
         version=manifest.version,
@@ -143,11 +137,11 @@ def run(
         differing_values=int(wrong.sum()),
         differing_statuses=sum(status_wrong.values()),
         differing_scores=int(np.count_nonzero(other_score)),
-        columns={name: int(n) for (name, _), n in zip(logged, counts, strict=True) if n},
+        columns={name: int(n) for (name, _), n in zip(logged, wrong.sum(axis=0), strict=True) if n},
         views={view: count for view, count in status_wrong.items() if count},
         examples=_examples(plan, served, logged, joined, views) + _score_examples(served, scores, rescored),
         unread_views=unread,
-        unread_values=int(np.count_nonzero(_differ(whole, joined))),
+        unread_values=_unread_values(bundle, found, given, joined) if unread else 0,
         timeline=timeline(spine_times(spine), any_wrong),
     )
 
@@ -156,6 +150,24 @@ def _joined(bundle: Bundle, views: Mapping[str, Admitted], given: Mapping[str, V
     """What the model would have been given, by column."""
     inputs = bundle.inputs(bundle.assembler.values(views, given))
     return cells(bundle.form.taken, bundle.form.taken_arrays(inputs))
+
+
+def _logged(bundle: Bundle, served: pa.Table) -> tuple[Cells, Cells, Cells]:
+    """The inputs and scores that were logged, and the scores of these inputs."""
+    form = bundle.form
+    taken = from_columns(form.taken, served)
+    again = form.told_arrays(bundle.score(form.inputs_from(taken)))
+    return cells(form.taken, taken), cells(form.told, from_columns(form.told, served)), cells(form.told, again)
+
+
+def _wrong_statuses(plan: Plan, served: pa.Table, views: Mapping[str, Admitted]) -> dict[str, np.ndarray]:
+    """Where the statuses of each view differ."""
+    return {view.name: _statuses_differ(served, view, views[view.name]) for view in plan.views}
+
+
+def _unread_values(bundle: Bundle, found: Mapping[str, Admitted], given: Mapping[str, Values], joined: Cells) -> int:
+    """How many model inputs would have been others, had everything been read."""
+    return int(np.count_nonzero(_differ(_joined(bundle, found, given), joined)))
 
 
 def _as_read(joined: Admitted, statuses: np.ndarray) -> Admitted:
@@ -179,7 +191,7 @@ def _examples(plan: Plan, served: pa.Table, logged: Cells, joined: Cells, views:
         told.append(_example(served, row, name, repr(then[row]), f"the join gives {now[row]!r}"))
     for view in plan.views:
         statuses = served.column(f"{view.name}:status").to_numpy()
-        for row in np.flatnonzero(statuses != views[view.name].status)[:_EXAMPLES].tolist():
+        for row in np.flatnonzero(_statuses_differ(served, view, views[view.name]))[:_EXAMPLES].tolist():
             then, now = (Status(status).name for status in (statuses[row], views[view.name].status[row]))
             told.append(_example(served, row, f"feature view {view.name}", then, f"the join gives {now}"))
     return told
@@ -201,6 +213,14 @@ def _example(served: pa.Table, row: int, what: str, then: str, now: str) -> str:
 def _differ(then: Cells, now: Cells) -> np.ndarray:
     """Where columns of the same names differ in a bit: rows x columns."""
     return np.stack([differing(mine, theirs) for (_, mine), (_, theirs) in zip(then, now, strict=True)], axis=1)
+
+
+def _statuses_differ(served: pa.Table, view: View, joined: Admitted) -> np.ndarray:
+    """Where another status was served than the join gives; of a row that may have been removed NOT_FOUND will do."""
+    then, at = served.column(f"{view.name}:status").to_numpy(), served.column("served_at").cast(pa.int64()).to_numpy()
+    removed = (then == Status.NOT_FOUND) & (joined.status == Status.STALE) & view.rule.removable(joined.rows.event, at)
+    different: np.ndarray = (then != joined.status) & ~removed
+    return different
 
 
 def write_report(folder: Path, audited: Audited) -> Path:

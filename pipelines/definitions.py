@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from feast import FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException, FeatureViewVersionNotFound
@@ -18,7 +18,6 @@ from feast.types import Array, FeastType, Set, Struct
 
 from pipelines.file_source import table_of
 from pipelines.offline import Source
-from pipelines.tracing import Function, digest, load_functions, trace
 from serving.contract.assembler import column_types
 from serving.contract.errors import InvalidPlan
 from serving.contract.freshness import KnownBy
@@ -37,6 +36,9 @@ from serving.contract.plan import (
 )
 from serving.contract.transforms import reference
 from serving.contract.types import value_type
+
+if TYPE_CHECKING:
+    from pipelines.tracing import Function
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,13 @@ def compile_service(store: FeatureStore, service: str, data: Path) -> Definition
             name = _add_view(store, projection, views, sources, data)
             columns += [_column(Feature(name, f.name), f) for f in projection.features]
     plan = Plan(service, store.project, tuple(views.values()), _requests(on_demand), (), tuple(columns))
-    functions = load_functions(Path(store.repo_path))
+    # The tools of tracing take 45 MB: a retrieval through Feast's SDK, which traces nothing, goes without.
+    from pipelines import tracing  # noqa: PLC0415
+
+    functions = tracing.load_functions(Path(store.repo_path))
     plan = _with_transforms(plan, on_demand, functions)
     column_types(plan)
-    return Definitions(plan, trace(plan, functions), sources)
+    return Definitions(plan, tracing.trace(plan, functions), sources)
 
 
 def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tuple[View, Source]:
@@ -199,6 +204,8 @@ def _requests(on_demand: Sequence[OnDemandFeatureView]) -> tuple[Field, ...]:
 
 
 def _with_transforms(plan: Plan, on_demand: Sequence[OnDemandFeatureView], functions: Mapping[str, Function]) -> Plan:
+    from pipelines.tracing import digest  # noqa: PLC0415 - as above
+
     transforms = []
     for view in on_demand:
         bare = _transform(plan, view, functions)

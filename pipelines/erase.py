@@ -130,13 +130,19 @@ class Places:
         named = {name: sorted({name, *aliases.get(name, ())}) for name, _ in subject.keys}
         sources = {source.path for _, source in self.views}
         for view, source in self.views:
-            if subject.names <= {key.key for key in view.join_keys}:
+            if source.remote is None and subject.names <= {key.key for key in view.join_keys}:
                 yield Table("table", source.path, {name: [source.column(name)] for name in subject.names}, shared=True)
         for place in _others(self.data, sources):
             yield Table("other table", place, named)
         yield Table("training set", self.folders.training, named)
         logged = {name: [f"entity:{one}" for one in columns] for name, columns in named.items()}
         yield Table("served log", self.folders.served, logged)
+
+    def unreached(self, subject: Subject) -> list[str]:
+        """Where the subject may be that nothing here can write to."""
+        meant = [source for view, source in self.views if subject.names <= {key.key for key in view.join_keys}]
+        remote = sorted({source.remote.url for source in meant if source.remote is not None})
+        return [f"the table {url}: erase the rows there, and its mirror here follows" for url in remote] + _UNREACHED
 
 
 def plan(subject: Subject, places: Places, *, report: Report = quiet) -> Plan:
@@ -156,7 +162,7 @@ def run(
     subject: Subject, places: Places, clock: Callable[[], datetime], *, report: Report = quiet
 ) -> tuple[Receipt, Path]:
     """Erase the subject; the receipt and where it lies. Raises: ErasureUnfinished, TableBusy, RedisUnreachable."""
-    receipt = _open_receipt(subject, places.receipts) or _new_receipt(subject, clock())
+    receipt = _open_receipt(subject, places.receipts) or _new_receipt(subject, places, clock())
     path = places.receipts / f"{receipt.id}.json"
     for _ in range(_ROUNDS):
         found = plan(subject, places, report=report)
@@ -196,7 +202,7 @@ def _note(receipt: Receipt, found: Plan, root: Path) -> None:
     receipt.stream_rows = max(receipt.stream_rows, found.stream_rows)
 
 
-def _new_receipt(subject: Subject, now: datetime) -> Receipt:
+def _new_receipt(subject: Subject, places: Places, now: datetime) -> Receipt:
     salt = secrets.token_bytes(16)
     return Receipt(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
@@ -204,7 +210,7 @@ def _new_receipt(subject: Subject, now: datetime) -> Receipt:
         keys=sorted(subject.names),
         salt=salt.hex(),
         digest=subject.digest(salt),
-        not_reached=_UNREACHED,
+        not_reached=places.unreached(subject),
     )
 
 

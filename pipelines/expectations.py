@@ -15,11 +15,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-
-from feast import FeatureStore, FeatureView
+from typing import TYPE_CHECKING
 
 from serving.contract.errors import SkewlessError
 from serving.contract.plan import DUMMY_ENTITY
+
+if TYPE_CHECKING:  # a task that was told the expectations needs no Feast
+    from feast import FeatureStore, FeatureView
 
 _PREFIX = "expect_"
 _OF_COLUMN = {"expect_range", "expect_null_share", "expect_values"}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -25,9 +26,11 @@ from pipelines.materialize import Window
 from pipelines.offline import History, Source, read_history
 from pipelines.partitions import Check
 from pipelines.quality import Breach, Span, check, rows_in, rows_of
-from pipelines.workspace import Workspace
 from serving.contract.errors import SkewlessError
 from serving.contract.plan import View
+
+if TYPE_CHECKING:  # a task that was told the expectations needs no Feast
+    from pipelines.workspace import Workspace
 
 _KEPT_ROWS = 1_000_000
 ROWS, REASON = "rows.parquet", "reason.json"
@@ -156,3 +159,15 @@ class Gates:
                 gate.window(window, parts, tell)
 
         return check_window
+
+    def plain(self, view: str) -> dict[str, Any] | None:
+        """What is expected of a view as JSON takes it, for a process that materializes what another one planned."""
+        gate = self.by_view.get(view)
+        return None if gate is None else msgspec.to_builtins(gate.expected)
+
+    @classmethod
+    def parse(cls, window: Window, told: dict[str, Any] | None, quarantine: Path) -> Gates:
+        """The gate of a window's view that `plain` told of."""
+        if told is None:
+            return cls([])
+        return cls([Gate(window.view, window.source, msgspec.convert(told, Expectations), quarantine)])

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.offline import History, Source, cast, micros
-from pipelines.packable import packable
 from pipelines.progress import Report, quiet
 from pipelines.view_join import Asked, Found, Shown, ViewJoin, answered, put_together
 from pipelines.view_table import ViewTable
@@ -25,12 +24,11 @@ from pipelines.workers import worker_count
 from serving.contract.assembler import Admitted, wanted_features
 from serving.contract.freshness import Micros
 from serving.contract.plan import Feature, Field, JoinKey, Plan, View
-from serving.contract.row import Layout, Values, column_values
+from serving.contract.row import Values, column_values
 from serving.contract.types import value_type
 
 Places = NDArray[np.int64]
 TIMESTAMP = "event_timestamp"
-_BYTES_AFTER_SCHEMA = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,39 +182,6 @@ def spine_column(spine: pa.Table, name: str, dtype: str) -> pa.Array:
         return cast("", name, spine.column(name), value_type(dtype).arrow)
     except SourceMismatch as error:
         raise SpineMismatch(name, error.reason) from error
-
-
-def sort_rows(view: View, history: History, codes: Places) -> Places:
-    """Places of the history's rows by (code, event, created), ties by packed bytes: within a code the last one wins."""
-    order = np.lexsort((history.created, history.event, codes))
-    later, earlier = order[1:], order[:-1]
-    tied = (
-        (codes[later] == codes[earlier])
-        & (history.event[later] == history.event[earlier])
-        & (history.created[later] == history.created[earlier])
-    )
-    if not tied.any():
-        return order
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], tied, [False])).astype(np.int8)))
-    groups = list(zip(edges[::2].tolist(), (edges[1::2] + 1).tolist(), strict=True))
-    members = np.concatenate([order[first:last] for first, last in groups])
-    packed = dict(zip(members.tolist(), _packed(view, history.take(members)), strict=True))
-    for first, last in groups:
-        order[first:last] = sorted(order[first:last].tolist(), key=packed.__getitem__)
-    return order
-
-
-def _packed(view: View, history: History) -> list[bytes]:
-    return [row[_BYTES_AFTER_SCHEMA:] for row in packed_rows(view, history)]
-
-
-def packed_rows(view: View, history: History) -> list[bytes]:
-    """The rows of a history as the online store holds them. Raises: SourceMismatch."""
-    columns = [
-        packable(view.stored_as, field.name, value_type(field.dtype), column)
-        for field, column in zip(view.fields, history.columns, strict=True)
-    ]
-    return Layout(view.fields).encode(history.event, history.created, history.deleted, columns)
 
 
 def entity_codes(view: View, history: History) -> Places:

@@ -18,12 +18,12 @@ DEFAULT_BYTES = 1 << 30
 LEAST_BYTES = 64 << 20
 _KEY_ROW_BYTES = 200
 """Of a row whose keys and times stream by: these, its number, its slot, and what sorting them takes."""
-_SPINE_ROW_BYTES = 250
+_SPINE_ROW_BYTES = 160
 """Of a spine row: its slot in `Newest`, the times and place of its answer, and what sorting them takes."""
 _TEXT_BYTES = 64
 _READS = 2
-_COPIES = 3
-"""Of an answer: as it was read, put together, and in the spine's order."""
+_COPIES = 2
+"""Of an answer, beside the one in the spine's order: as it was read, and put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,18 @@ class Bounds:
 
 
 def bounds(budget: int, wanted: Sequence[Sequence[Field]], workers: int) -> Bounds:
-    """Half of the budget for what streams by, half for a block. `wanted` are the features of each view."""
-    half = max(budget, LEAST_BYTES) // 2
+    """A quarter of the budget for what streams by, the rest for a block. `wanted` are the features of each view."""
+    quarter = max(budget, LEAST_BYTES) // 4
     widths = [row_bytes(fields) for fields in wanted]
     widest = max(widths, default=0)
-    a_batch = _within(half // workers // _KEY_ROW_BYTES, 1 << 14, 1 << 18)
-    a_fetch = _within(half // workers // (_READS * widest + 1), 1 << 12, 1 << 17)
+    a_batch = _within(quarter // workers // _KEY_ROW_BYTES, 1 << 14, 1 << 17)
+    a_fetch = _within(quarter // workers // (_READS * widest + 1), 1 << 12, 1 << 16)
     spine_row = _SPINE_ROW_BYTES + sum(widths) + _COPIES * widest
     return Bounds(
         workers,
         rows_a_batch=a_batch,
         rows_a_fetch=a_fetch,
-        rows_a_block=max(half // spine_row, 1 << 12),
+        rows_a_block=max(3 * quarter // spine_row, 1 << 12),
         spine_row_bytes=spine_row,
         streamed_bytes=workers * max(a_batch * _KEY_ROW_BYTES, a_fetch * _READS * widest),
     )

@@ -7,58 +7,45 @@ acknowledged every row of the window, so a run that dies is run again and loses 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import datetime
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arrivals import files_since
-from pipelines.history import entity_codes, packed_rows, sort_rows
-from pipelines.offline import History, Source, read_history
+from pipelines.arrivals import Arrivals
+from pipelines.materialize_plan import Window, plan_partition, plan_windows
+from pipelines.offline import History
 from pipelines.online import OnlineWriter
+from pipelines.packable import packable
 from pipelines.progress import Report, quiet
-from pipelines.state import Counts, State
-from serving.contract.catalog import same_rows
-from serving.contract.freshness import Flags
-from serving.contract.instants import to_micros
-from serving.contract.keys import EntityKeys, KeyValue
+from pipelines.reduction import CHUNK_ROWS, Seen, chunks, newest
+from pipelines.state import Counts, State, StateUnreachable
+from serving.contract.errors import SkewlessError
+from serving.contract.key_columns import KeyColumns
 from serving.contract.plan import View
+from serving.contract.row import Layout
+from serving.contract.types import value_type
 
 Clock = Callable[[], datetime]
 VERB = "materialize"
+MOST_AT_ONCE = 4
+__all__ = ["Window", "plan_partition", "plan_windows", "run"]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The arrivals of one view with start < arrival <= end (UTC); `start` None means since ever.
+@dataclass(eq=False)
+class Interrupted(SkewlessError):
+    """A run was ended from outside."""
 
-    `advance`: whether the watermark may move to `end` afterwards; not where the window leaves a gap before it.
-    """
-
-    view: View
-    source: Source
-    start: datetime | None
-    end: datetime
-    advance: bool
+    view: str
 
     def __str__(self) -> str:
-        since = self.start.isoformat() if self.start else "the beginning"
-        return f"{self.view.stored_as}: ({since}, {self.end.isoformat()}]"
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON takes it, for a process that materializes what another one planned."""
-        told: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
-        return told
-
-    @classmethod
-    def parse(cls, told: dict[str, Any]) -> Window:
-        """The window that `plain` told of."""
-        return msgspec.convert(told, cls, dec_hook=lambda _, text: Path(text))
+        return f"the run was ended before feature view {self.view!r} was done; run it again, nothing is lost"
 
 
 Check = Callable[[Window, Iterable[History]], None]
@@ -67,59 +54,6 @@ Check = Callable[[Window, Iterable[History]], None]
 
 def unchecked(window: Window, rows: Iterable[History]) -> None:
     """Let everything pass."""
-
-
-def plan_windows(
-    state: State,
-    project: str,
-    views: Sequence[tuple[View, Source]],
-    *,
-    end: datetime,
-    start: datetime | None = None,
-    full: bool = False,
-    stored: Mapping[str, View | None] | None = None,
-) -> list[Window]:
-    """What a run would do: for each view the window from its watermark to `end`, from `start`, or (`full`) all of it.
-
-    `stored` is what the online store says of the views (`OnlineWriter.definitions`): the watermark of a view that it
-    does not know (another Redis, or an emptied one), or knows with other rows (a feature was added), means nothing, and
-    the view is materialized from the beginning. A view whose watermark is at or past `end` has nothing to do and is
-    left out, unless its definition is to be registered anew.
-    """
-    windows = []
-    for view, source in views:
-        held = view if stored is None else stored.get(view.stored_as)
-        watermark = state.watermark(project, view.stored_as) if same_rows(view, held) else None
-        begin = None if full else (start or watermark)
-        gap = begin is not None and (watermark is None or begin > watermark)
-        if begin is None or begin < end or held != view:
-            windows.append(Window(view, source, begin, end, advance=not gap))
-    return windows
-
-
-def plan_partition(
-    state: State,
-    project: str,
-    views: Sequence[tuple[View, Source]],
-    *,
-    start: datetime,
-    end: datetime,
-    stored: Mapping[str, View | None],
-) -> list[Window]:
-    """What a run would do once the rows of a partition, start <= event_timestamp < end, are in the offline store.
-
-    Partitions come in any order, and again: a window reaches from the partition's start, or the view's watermark where
-    that is earlier, to its end, or the watermark where that is later. So a row is in the window of whichever of its
-    partition and its arrival comes last, no window leaves a gap, and each may move the watermark. It takes that no two
-    windows of a view are materialized at once.
-    """
-    windows = []
-    for view, source in views:
-        known = same_rows(view, stored.get(view.stored_as))
-        watermark = state.watermark(project, view.stored_as) if known else None
-        begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
-        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True))
-    return windows
 
 
 def run(
@@ -132,69 +66,136 @@ def run(
     report: Report = quiet,
     check: Check = unchecked,
 ) -> dict[str, Counts]:
-    """Materialize each window; rows read, written, skipped as older and held back as future, by view.
+    """Materialize the windows, some side by side; rows read, written, skipped as older and held back, by view.
 
-    `check` sees a window's rows before any of them is written. Raises: RedisUnreachable, QualityRefused, SourceMissing,
-    SourceMismatch; the run is then noted as failed and no watermark moved.
+    `check` sees all of a window's rows before any of them is written; what it looks at is read twice. Memory is bounded
+    by `reduction.CHUNK_BYTES` a window at a time, whatever the windows' sizes.
+    Raises: RedisUnreachable, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
+    the first of them, after all other windows came to their end. A failed window is noted as such and its watermark did
+    not move.
     """
-    done: dict[str, Counts] = {}
-    for number, window in enumerate(windows):
-        report(str(window), number, len(windows))
-        name = window.view.stored_as
-        noted = state.run_started(
-            project, name, VERB, window_start=window.start, window_end=window.end, started_at=clock()
-        )
+    told = _Told(report)
+    with ThreadPoolExecutor(min(len(windows) or 1, MOST_AT_ONCE, os.cpu_count() or 1)) as workers:
+        running = [workers.submit(_noted, window, store, state, project, clock, told, check) for window in windows]
         try:
-            done[name] = _materialize(window, store, project, check)
-        except BaseException as error:
-            state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
+            wait(running)
+        except BaseException:
+            told.stop()
             raise
-        state.run_finished(noted, done[name], finished_at=clock(), watermark=window.end if window.advance else None)
-    return done
+    return {window.view.stored_as: one.result() for window, one in zip(windows, running, strict=True)}
 
 
-def _materialize(window: Window, store: OnlineWriter, project: str, check: Check) -> Counts:
-    view, end = window.view, to_micros(window.end)
-    start = to_micros(window.start) if window.start else np.iinfo(np.int64).min
-    history = read_history(view, window.source, files_since(window.source, start, end))
-    arrived = arrivals(view, history, start, end)
-    waiting = int(np.count_nonzero((history.created <= end) & (history.created > start) & (history.event > end)))
-    fresh = history.take(arrived)
-    check(window, [fresh])
-    keys, rows = newest_rows(view, fresh, project)
+class _Told:
+    """What was read of what is to be read, of all windows together."""
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._lock = report, threading.Lock()
+        self._done = self._total = 0
+        self._stopped = False
+
+    def begin(self, item: str, rows: int) -> None:
+        self._add(item, 0, rows)
+
+    def advance(self, item: str, rows: int) -> None:
+        self._add(item, rows, 0)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _add(self, item: str, done: int, total: int) -> None:
+        if self._stopped:
+            raise Interrupted(item)
+        with self._lock:
+            self._done, self._total = self._done + done, self._total + total
+            self._report(item, self._done, self._total)
+
+
+def _noted(
+    window: Window, store: OnlineWriter, state: State, project: str, clock: Clock, told: _Told, check: Check
+) -> Counts:
+    """One window as a run in the state database."""
+    noted = state.run_started(
+        project, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=clock()
+    )
+    try:
+        counts = _materialize(window, store, project, told, check)
+    except BaseException as error:
+        with suppress(StateUnreachable):  # the window's own error is the one to tell
+            state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
+        raise
+    state.run_finished(noted, counts, finished_at=clock(), watermark=window.end if window.advance else None)
+    return counts
+
+
+def _materialize(window: Window, store: OnlineWriter, project: str, told: _Told, check: Check) -> Counts:
+    view, news = window.view, window.arrivals()
+    check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
+    told.begin(view.stored_as, news.rows)
+    batches = news.batches()
     store.prepare(view)
-    written = store.write(view, keys, rows)
+    reader = _Reader(news, project, told)
+    written = 0
+    with ThreadPoolExecutor(1) as sender:
+        sending: Future[int] | None = None
+        for keys, rows in reader.newest(batches):
+            written += sending.result() if sending else 0
+            sending = sender.submit(store.write, view, keys, rows)
+            del keys, rows
+        written += sending.result() if sending else 0
     if window.advance:
         store.register(view)
     else:
         store.introduce(view)
-    return Counts(read=len(fresh), written=written, skipped_older=len(fresh) - written, held_back=waiting)
+    return Counts(reader.taken, written, reader.taken - written, reader.waiting)
 
 
-def arrivals(view: View, history: History, start: int, end: int) -> Flags:
-    """Which rows a window (start, end] (microseconds) takes: those that the rule admits by `end` and that it did not
-    admit by `start`, or that were created since (a late row of a view that is known by its event time).
-    """
-    available = view.rule.available_at(history.event, history.created)
-    late = (history.created > start) & (history.created <= end)
-    return (available <= end) & ((available > start) | late)
+class _Reader:
+    """Reads what arrived and keeps each entity's newest rows; counts the rows on its way."""
+
+    def __init__(self, news: Arrivals, project: str, told: _Told) -> None:
+        self._news, self._told = news, told
+        self._keys = KeyColumns(project, news.view)
+        self.taken = self.waiting = self._read = 0
+
+    def newest(self, batches: Iterator[History]) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
+        """Keys and packed rows. An entity may come again with an older row, which does not win."""
+        seen = Seen() if len(self._news.pieces) > 1 and self._news.rows > CHUNK_ROWS else None
+        for chunk in chunks(self._arrived(batches)):
+            keys, rows = self._reduced(chunk, seen)
+            del chunk
+            if len(keys):
+                yield keys, rows
+            del keys, rows
+            pa.default_memory_pool().release_unused()
+
+    def _reduced(self, chunk: History, seen: Seen | None) -> tuple[pa.BinaryArray, pa.BinaryArray]:
+        keys = self._keys.pack(chunk.keys, len(chunk))
+        places = newest(keys, chunk.event, chunk.created)
+        if len(places) < len(chunk):
+            keys, chunk = keys.take(pa.array(places)), chunk.take(places)
+        if seen is not None and self._read <= self._news.pieces[0].rows:
+            seen.remember(keys, chunk.event, chunk.created)  # all of one file: hardly any of them is a newer one's
+        elif seen is not None:
+            news = seen.news(keys, chunk.event, chunk.created)
+            if not news.all():
+                keys, chunk = keys.filter(pa.array(news)), chunk.take(news)
+        return keys, packed(self._news.view, chunk)
+
+    def _arrived(self, batches: Iterator[History]) -> Iterator[History]:
+        for batch in batches:
+            arrived = self._news.take(batch)
+            self.taken += int(np.count_nonzero(arrived))
+            self.waiting += self._news.waiting(batch)
+            self._read += len(batch)
+            self._told.advance(self._news.view.stored_as, len(batch))
+            if arrived.any():
+                yield batch if arrived.all() else batch.take(arrived)
 
 
-def newest_rows(view: View, history: History, project: str) -> tuple[list[bytes], list[bytes]]:
-    """The newest row of each entity, packed, with its key; rows with a null key are nobody's."""
-    codes = entity_codes(view, history)
-    order = sort_rows(view, history, codes)
-    ordered = codes[order]
-    last = np.append(ordered[1:] != ordered[:-1], True) if len(order) else np.zeros(0, bool)
-    newest = history.take(order[last])
-    keys = EntityKeys(project, [key.key for key in view.join_keys], [key.dtype for key in view.join_keys])
-    encoded = keys.encode_rows([key_values(key) for key in newest.keys], len(newest))
-    rows = packed_rows(view, newest)
-    pairs = [(key, row) for key, row in zip(encoded, rows, strict=True) if key is not None]
-    return [key for key, _ in pairs], [row for _, row in pairs]
-
-
-def key_values(keys: pa.Array) -> list[KeyValue | None]:
-    """A column of join keys as `EntityKeys` takes them: times in microseconds."""
-    values: list[KeyValue | None] = (keys.cast(pa.int64()) if pa.types.is_timestamp(keys.type) else keys).to_pylist()
-    return values
+def packed(view: View, history: History) -> pa.BinaryArray:
+    """The rows of a history as the online store holds them. Raises: SourceMismatch."""
+    columns = [
+        packable(view.stored_as, field.name, value_type(field.dtype), column)
+        for field, column in zip(view.fields, history.columns, strict=True)
+    ]
+    return Layout(view.fields).pack(history.event, history.created, history.deleted, columns)

@@ -123,42 +123,61 @@ def read_history(view: View, source: Source, files: Sequence[Path]) -> History:
 
     Raises: SourceMismatch naming the column that is absent or of a wrong type, or a row without event time.
     """
+    if not files:
+        empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in _wanted(view).items()}
+        none = np.zeros(0, np.int64)
+        return _history(view, empty, none, none)
+    schema = table_schema(view, source, files)
+    try:
+        data = ds.dataset([str(file) for file in files], format="parquet", schema=schema)
+        return history_of(view, source, data.to_table())
+    except UNREADABLE as error:
+        raise unreadable(source, error) from error
+
+
+UNREADABLE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
+"""What Arrow raises for a file whose values do not fit the table's types."""
+
+
+def unreadable(source: Source, error: Exception) -> SourceMismatch:
+    return SourceMismatch(source.view, "*", f"does not have one type in all files ({error})")
+
+
+def history_of(view: View, source: Source, table: pa.Table) -> History:
+    """Rows of a view's table that were read as its `table_schema`. Raises: SourceMismatch."""
+    columns = {}
+    for name, kind in _wanted(view).items():
+        stored = source.column(name)
+        columns[name] = feature(source.view, stored, table.column(stored), kind)
+    event = micros(source.view, source.timestamp_field, table.column(source.timestamp_field))
+    known = source.created_timestamp_column
+    created = event if known is None else micros(source.view, known, table.column(known))
+    return _history(view, columns, event, created)
+
+
+def table_schema(view: View, source: Source, files: Sequence[Path]) -> pa.Schema:
+    """The columns that a view wants of some files of its table, in declared types where the files differ.
+
+    The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
+    """
+    kinds: dict[str, ValueType | None] = {source.column(name): kind for name, kind in _wanted(view).items()}
+    times = [source.timestamp_field]
+    times += [source.created_timestamp_column] if source.created_timestamp_column else []
+    kinds |= dict.fromkeys(times)
+    held = pq.read_schema(files[-1])
+    check_columns(source.view, held, kinds)
+    opened = ds.dataset([str(file) for file in files], format="parquet", schema=held)
+    found = stored_types(source.view, ((one.path, one.physical_schema) for one in opened.get_fragments()), kinds)
+    return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in found.items()])
+
+
+def _wanted(view: View) -> dict[str, ValueType]:
+    """The types of the keys, features and tombstones of a view, by their names there."""
     wanted = {key.key: value_type(key.dtype) for key in view.join_keys}
     wanted |= {field.name: value_type(field.dtype, feature=field.name) for field in view.fields}
     if view.deleted_field:
         wanted[view.deleted_field] = value_type("Bool")
-    stored = {name: source.column(name) for name in wanted}
-    times = [source.timestamp_field]
-    times += [source.created_timestamp_column] if source.created_timestamp_column else []
-    if not files:
-        empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in wanted.items()}
-        none = np.zeros(0, np.int64)
-        return _history(view, empty, none, none)
-    kinds: dict[str, ValueType | None] = {stored[name]: kind for name, kind in wanted.items()}
-    table = _read(source.view, files, kinds | dict.fromkeys(times))
-    columns = {name: feature(source.view, stored[name], table.column(stored[name]), wanted[name]) for name in wanted}
-    event = micros(source.view, times[0], table.column(times[0]))
-    created = micros(source.view, times[-1], table.column(times[-1])) if len(times) > 1 else event
-    return _history(view, columns, event, created)
-
-
-def _read(view: str, files: Sequence[Path], kinds: Mapping[str, ValueType | None]) -> pa.Table:
-    """The columns of `kinds` of all files, in declared types where the files differ; None is declared for a time.
-
-    The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
-    """
-    held = pq.read_schema(files[-1])
-    check_columns(view, held, kinds)
-    paths = [str(file) for file in files]
-    dataset = ds.dataset(paths, format="parquet", schema=held)
-    found = stored_types(view, ((one.path, one.physical_schema) for one in dataset.get_fragments()), kinds)
-    schema = pa.schema([pa.field(name, common_type(view, name, stored, kinds[name])) for name, stored in found.items()])
-    if any(held.field(column.name).type != column.type for column in schema):
-        dataset = ds.dataset(paths, format="parquet", schema=schema)
-    try:
-        return dataset.to_table(columns=list(kinds))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise SourceMismatch(view, "*", f"does not have one type in all files ({error})") from error
+    return wanted
 
 
 def check_columns(view: str, held: pa.Schema, columns: Iterable[str]) -> None:

@@ -6,17 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from pipelines.cluster_script import ClusterScript
+from pipelines.script_pipe import ScriptPipe
 from pipelines.store_refusals import RemovalUnfinished, UnwritableKeys, mapped
 from serving.contract import catalog
 from serving.contract.errors import CorruptRow
-from serving.contract.keys import told_key
-from serving.contract.newest import SCRIPT
+from serving.contract.keys import key_head, parse_key, told_key
+from serving.contract.newest import DISCARD, SCRIPT
 from serving.contract.online import Lookup, Reply
-from serving.contract.plan import View
+from serving.contract.plan import DUMMY_ENTITY, View
 from serving.contract.row import Schema
 from serving.contract.target import Target, target_entry
 
@@ -24,6 +26,7 @@ Item = TypeVar("Item")
 _ROWS_A_CALL = 500
 _CALLS_A_TRIP = 16
 _LOOKUPS_A_TRIP = 2_000
+_KEYS_A_SCAN = 1_000
 
 
 class OnlineWriter:
@@ -33,7 +36,13 @@ class OnlineWriter:
         self._client: Any = client
         self._project = project
         self._cluster = ClusterScript(client, SCRIPT) if isinstance(client, RedisCluster) else None
-        self._script: Any = None if isinstance(client, RedisCluster) else client.register_script(SCRIPT)
+        self._pipe = None if isinstance(client, RedisCluster) else ScriptPipe(client, SCRIPT)
+
+    @property
+    def client(self) -> Redis | RedisCluster:
+        """The connection."""
+        found: Redis | RedisCluster = self._client
+        return found
 
     def prepare(self, view: View) -> None:
         """Make rows of the view's schema readable; call it before writing them.
@@ -76,23 +85,51 @@ class OnlineWriter:
             found = self._client.hmget(catalog.catalog_key(self._project), [catalog.view_field(name) for name in names])
         return {name: catalog.parse_view(entry) if entry else None for name, entry in zip(names, found, strict=True)}
 
-    def write(self, view: View, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
+    def write(self, view: View, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray) -> int:
         """Write a row for each key where it wins; how many did. Returns after Redis acknowledged all of them.
 
         Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then have been written, and writing all again
             is harmless. UnwritableKeys: all other rows were written.
         """
+        if len(keys) != len(rows):
+            raise ValueError(f"there are {len(keys)} keys and {len(rows)} rows")
         written = 0
         others: list[bytes] = []
         field = view.stored_as.encode()
         with mapped(self._client, view.stored_as):
-            for calls in _batches(self._calls(keys, rows), _CALLS_A_TRIP):
-                for won, (some, _) in zip(self._run(field, calls), calls, strict=True):
-                    written += won[0] if isinstance(won, list) else won
-                    others += [some[place - 1] for place in won[1:]] if isinstance(won, list) else ()
+            for won, refused in self._run(field, keys, rows):
+                written += won
+                others += refused
         if others:
             raise UnwritableKeys(view.stored_as, tuple(map(told_key, others)))
         return written
+
+    def discard(self, view: View, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
+        """Remove these rows, each only if it is still what its entity has; how many were.
+
+        Raises: StoreReadOnly, RedisUnreachable; any part may then be gone.
+        """
+        with mapped(self._client, view.stored_as):
+            if isinstance(self._client, RedisCluster):
+                pairs = zip(keys, rows, strict=True)
+                field = view.stored_as.encode()
+                client: Any = self._client
+                return sum(int(client.eval(DISCARD, 1, key, field, row)) for key, row in pairs)
+            some, theirs = pa.array(keys, pa.binary()), pa.array(rows, pa.binary())
+            answers = ScriptPipe(self._client, DISCARD).run(some, view.stored_as.encode(), theirs, _ROWS_A_CALL)
+            return sum(int(gone) for _, gone in answers)
+
+    def keys_of(self, view: View) -> Iterator[list[bytes]]:
+        """The keys of the view's kind of entity, some at a time, each at least once. Raises: RedisUnreachable."""
+        names = [key.key for key in view.join_keys] or [DUMMY_ENTITY[0]]
+        head = key_head(names)
+        with mapped(self._client):
+            for some in _batches(self._client.scan_iter(count=_KEYS_A_SCAN), _LOOKUPS_A_TRIP):
+                yield [key for key in some if key.startswith(head) and self._owns(key)]
+
+    def _owns(self, key: bytes) -> bool:
+        parsed = parse_key(key)
+        return parsed is not None and parsed.project == self._project
 
     def read(self, lookups: Sequence[Lookup]) -> list[Reply]:
         """The replies to a batch of lookups, in order. Raises: CorruptRow, RedisUnreachable."""
@@ -121,30 +158,37 @@ class OnlineWriter:
             found = self._client.hget(catalog.catalog_key(self._project), catalog.schema_field(fingerprint))
         return catalog.parse_schema(found) if found else None
 
-    def _calls(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], Sequence[bytes]]]:
-        """Keys and rows of one script call each: of one hash slot where the server is a cluster."""
-        pairs = zip(keys, rows, strict=True)
-        if self._script is None:
-            by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
-            for key, row in pairs:
-                by_slot.setdefault(self._client.keyslot(key), []).append((key, row))
-            groups: list[Any] = list(by_slot.values())
-        else:
-            groups = [pairs]
-        for group in groups:
-            for some in _batches(group, _ROWS_A_CALL):
-                some_keys, some_rows = zip(*some, strict=True)
-                yield some_keys, some_rows
+    def _run(
+        self, field: bytes, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Of each call of the script how many rows won, and the keys that are no hashes."""
+        if self._pipe is None:
+            yield from self._run_by_slot(field, _as_bytes(keys), _as_bytes(rows))
+            return
+        some = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.binary())
+        theirs = rows if isinstance(rows, pa.Array) else pa.array(rows, pa.binary())
+        for start, answer in self._pipe.run(some, field, theirs, _ROWS_A_CALL):
+            won, *places = answer if isinstance(answer, list) else [answer]
+            yield won, [some[start + place - 1].as_py() for place in places]
 
-    def _run(self, field: bytes, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[Any]:
-        """What the script answers to each call."""
-        if self._cluster is not None:
-            return self._cluster.run([(keys, [field, *rows]) for keys, rows in calls])
-        pipe = self._client.pipeline(transaction=False)
-        for keys, rows in calls:
-            self._script(keys=keys, args=[field, *rows], client=pipe)
-        answers: list[Any] = pipe.execute()
-        return answers
+    def _run_by_slot(
+        self, field: bytes, keys: Sequence[bytes], rows: Sequence[bytes]
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """On a cluster: each call has keys of one hash slot."""
+        by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
+        for key, row in zip(keys, rows, strict=True):
+            by_slot.setdefault(self._client.keyslot(key), []).append((key, row))
+        calls = (tuple(zip(*some, strict=True)) for group in by_slot.values() for some in _batches(group, _ROWS_A_CALL))
+        for trip in _batches(calls, _CALLS_A_TRIP):
+            answers = self._cluster.run([(some, [field, *theirs]) for some, theirs in trip])  # type: ignore[union-attr]
+            for (some, _), answer in zip(trip, answers, strict=True):
+                won, *places = answer if isinstance(answer, list) else [answer]
+                yield won, [some[place - 1] for place in places]
+
+
+def _as_bytes(values: Sequence[bytes] | pa.BinaryArray) -> Sequence[bytes]:
+    found: Sequence[bytes] = values.to_pylist() if isinstance(values, pa.Array) else values
+    return found
 
 
 def _reply(lookup: Lookup, answer: Any) -> Reply | CorruptRow:  # noqa: ANN401 - what Redis says

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 18
 _FOOTERS_HELD = 1_000
 """Of tables with more files the footers are read again with each file, so that they do not fill the memory."""
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version as installed
@@ -26,7 +26,9 @@ from pipelines.errors import AlreadyPublished, NotTrained, SpineMismatch
 from pipelines.folder import new_folder, write_file
 from pipelines.history import TIMESTAMP
 from pipelines.lightgbm_model import convert
+from pipelines.model_card import Bin, calibration, importance
 from pipelines.onnx_model import Asked, Read
+from pipelines.reports.card import card_page
 from pipelines.train import Training, evaluate, trained
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract import bundle as files
@@ -84,6 +86,7 @@ class Draft:
     scored: Window
     rows: int
     metrics: dict[str, float]
+    calibration: Sequence[Bin] = ()
 
     def open(self) -> Model:
         """Raises: InvalidPlan."""
@@ -103,12 +106,12 @@ def run(
     booster, training = trained(training_set.folder)
     graph = convert(booster, len(training_set.plan.columns))
     scorer = Scorer(graph, Output("probabilities", 1), columns=len(training_set.plan.columns))
-    metrics, gap = _check_conversion(booster, scorer, training_set, training)
+    metrics, gap, bins = _check_conversion(booster, scorer, training_set, training)
     start, validate, test, end = map(
         datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
     )
     read = Read(Output("probabilities", 1), None)
-    draft = Draft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics)
+    draft = Draft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics, bins)
     return replace(publish(draft, Place(models, name, version, promote), created_at), conversion_gap=gap)
 
 
@@ -146,6 +149,8 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
     draft, proof = _proven(draft)
     contents = _contents(draft, proof)
     manifest = _manifest(name, version, draft, contents, created_at)
+    contents[files.CARD] = _card(draft, manifest, contents[files.BASELINE]).encode()
+    manifest = _manifest(name, version, draft, contents, created_at).sealed()
     try:
         with new_folder(folder) as building:
             for file, content in contents.items():
@@ -204,8 +209,11 @@ def _in_blocks(draft: Draft, signature: Signature, block: int) -> Draft:
 
 def _check_conversion(
     booster: lgb.Booster, scorer: Scorer, training_set: TrainingSet, training: Training
-) -> tuple[dict[str, float], float]:
-    """Metrics of the ONNX model on the test window, and its greatest gap to LightGBM. Raises: InvalidBundle."""
+) -> tuple[dict[str, float], float, list[Bin]]:
+    """Metrics of the ONNX model on the test window, its greatest gap to LightGBM, and how it is calibrated there.
+
+    Raises: InvalidBundle.
+    """
     window = datetime.fromisoformat(training.test), datetime.fromisoformat(training.end)
     test, labels = labelled(training_set.between(*window), training.label)
     matrix = training_set.matrix(test)
@@ -213,7 +221,7 @@ def _check_conversion(
     gap = float(np.abs(np.asarray(booster.predict(matrix)) - scores).max(initial=0.0))
     if gap > _CONVERSION_BOUND:
         raise InvalidBundle("model.onnx", f"its scores are {gap:.2g} off LightGBM's, more than {_CONVERSION_BOUND:.0e}")
-    return evaluate(labels, scores), gap
+    return evaluate(labels, scores), gap, calibration(labels, scores)
 
 
 def _contents(draft: Draft, proof: bytes) -> dict[str, bytes]:
@@ -237,6 +245,14 @@ def _baseline(draft: Draft) -> Baseline:
     inputs = model.form.inputs(training_set.assembler, training_set.values(scored))
     absent = training_set.absences(*draft.trained)
     return describe(training_set.plan, model.form, of, table, absent, model.score(inputs))
+
+
+def _card(draft: Draft, manifest: Manifest, described: bytes) -> str:
+    training_set, model = draft.training_set, draft.open()
+    rows = golden.chosen(training_set.between(*draft.trained))
+    taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(rows)))
+    baseline = msgspec.json.decode(described, type=Baseline)
+    return card_page(manifest, training_set.plan, baseline, importance(model, taken), draft.calibration)
 
 
 def _manifest(name: str, version: str, draft: Draft, contents: Mapping[str, bytes], created_at: datetime) -> Manifest:

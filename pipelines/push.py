@@ -61,8 +61,8 @@ class TableRefused(SkewlessError):
 
 
 def targets(views: Sequence[tuple[View, Source]], data: Path) -> dict[str, Target]:
-    """The push targets of a project's views, by name; a remote table has none. `data` is where relative folders start."""
-    return {view.stored_as: _target(view, source, data, views) for view, source in views if source.remote is None}
+    """The push targets of a project's views, by name. `data` is where relative folders start."""
+    return {view.stored_as: _target(view, source, data, views) for view, source in views}
 
 
 def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, Source]]) -> Target:
@@ -75,6 +75,7 @@ def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, 
         source.created_timestamp_column,
         source.renamed,
         tuple(others),
+        source.remote.url if source.remote else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.column_types import natural
-from serving.contract.errors import InvalidInput, InvalidRows
+from serving.contract.errors import NotPushable
 from serving.contract.plan import View
 from serving.contract.scalars import STORED, Parse, Refused
 from serving.contract.types import ValueType, value_type
@@ -21,7 +21,11 @@ One = Callable[[Any], Any]
 
 
 def parsers(view: View) -> Mapping[str, Parse]:
-    """A parser for each type that the view's keys and features have. Raises: UnsupportedType."""
+    """A parser for each type that the view's keys and features have. Raises: UnsupportedType, NotPushable."""
+    for field in view.fields:
+        if "ScalarMap" in field.dtype:
+            told = f"feature {field.name!r} has type {field.dtype}, whose keys JSON cannot say; push with Feast"
+            raise NotPushable(view.stored_as, told)
     names = {key.dtype for key in view.join_keys} | {field.dtype for field in view.fields}
     return {name: STORED[name] if name in STORED else _columns(_one(value_type(name))) for name in names} | STORED
 
@@ -51,8 +55,6 @@ def _one(kind: ValueType) -> One:
         return _struct(kind)
     if kind.name == "Map":
         return _map
-    if kind.name == "ScalarMap":
-        raise InvalidRows("", (InvalidInput("", "a ScalarMap is not read from JSON; push a Parquet file"),))
     name = "UnixTimestamp" if kind.name == "ZonedTimestamp" else kind.name
     return lambda value: STORED[name]([value])[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -83,6 +84,12 @@ class Settings(BaseSettings):
         ge=LEAST_BYTES,
         description="What a point-in-time join may work in, beside the spine and a result that is asked for whole: "
         "bytes, or with a unit, as `2GiB`. At least 64 MiB.",
+    )
+    late_events: timedelta = Field(
+        default=timedelta(days=1),
+        ge=timedelta(0),
+        description="How late a row of a table without created timestamps may come, as `P1D` or in seconds: so much "
+        "before the watermark is read again each time. Default: one day.",
     )
 
     @classmethod

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Executable, Row, create_engine, delete, insert, make_url, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pipelines import sqlite as shared_sqlite
 from pipelines import state_schema
@@ -60,7 +60,7 @@ class Run:
 
 @dataclass(eq=False)
 class StateUnreachable(SkewlessError):
-    """The state database at `url` (its password masked) does not open."""
+    """The state database at `url` (its password masked) does not open, or went away."""
 
     transient = True
 
@@ -91,6 +91,7 @@ class State:
             StateUnreachable: no such server, wrong password.
             StateSchemaDiffers: another version of Skewless made the tables.
         """
+        self._url = masked(url)
         place = make_url(url)
         if place.get_backend_name() == "sqlite" and place.database:
             Path(place.database).parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,7 @@ class State:
         try:
             state_schema.create(self._engine)
         except OperationalError as error:
-            raise StateUnreachable(masked(url), str(error.orig)) from error
+            raise StateUnreachable(self._url, str(error.orig)) from error
         finally:
             # The next use opens connections anew; an engine that nobody gets to see keeps none.
             self._engine.dispose()
@@ -106,10 +107,19 @@ class State:
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextmanager
+    def _connected(self, *, write: bool = False) -> Iterator[Connection]:
+        """A connection, in a transaction where it writes. Raises: StateUnreachable."""
+        try:
+            with self._engine.begin() if write else self._engine.connect() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise StateUnreachable(self._url, str(error.orig)) from error
+
     def watermark(self, project: str, view: str) -> datetime | None:
         """Up to and including which arrival the rows of `view` are in the online store; None before the first run."""
         asked = select(watermarks.c.watermark).where(watermarks.c.project == project, watermarks.c.view == view)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return connection.execute(asked).scalar_one_or_none()
 
     def run_started(
@@ -132,7 +142,7 @@ class State:
             started_at=started_at,
             status=Status.RUNNING,
         )
-        with self._engine.begin() as connection:
+        with self._connected(write=True) as connection:
             return int(connection.execute(noted.returning(runs.c.id)).scalar_one())
 
     def run_finished(
@@ -171,7 +181,7 @@ class State:
     def forget(self, project: str, views: Sequence[str]) -> None:
         """A view whose rows are gone has no watermark: should it come back, all of its rows are new."""
         gone = delete(watermarks).where(watermarks.c.project == project, watermarks.c.view.in_(views))
-        with self._engine.begin() as connection:
+        with self._connected(write=True) as connection:
             connection.execute(gone)
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[Run]:
@@ -179,7 +189,7 @@ class State:
         asked = select(runs).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)
         if view is not None:
             asked = asked.where(runs.c.view == view)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return [_run(row) for row in connection.execute(asked)]
 
     @contextmanager
@@ -201,7 +211,7 @@ class State:
             )
             .returning(runs.c.project, runs.c.view)
         )
-        with self._engine.begin() as connection:
+        with self._connected(write=True) as connection:
             found = connection.execute(ended).one_or_none()
             if found is None:
                 raise RunNotRunning(run)

@@ -83,6 +83,7 @@ class Consumer:
     limits: Limits = field(default_factory=Limits)
     streamed: Streamed = field(default_factory=Streamed)
     _held: list[Entry] = field(default_factory=list)
+    _targets: Mapping[str, Target] = field(default_factory=dict)
     _rows: dict[str, Rows] = field(default_factory=dict)
     _looked: float = float("-inf")
 
@@ -140,12 +141,13 @@ class Consumer:
     def _reader(self, view: str) -> Rows:
         """Raises: NotPushable."""
         age = time.monotonic() - self._looked
-        if age > _REFRESH_S or (view not in self._rows and age > _MISSING_S):
-            targets = self.find()
-            self._rows = {name: Rows(self.project, one) for name, one in targets.items() if not one.shared_with}
+        if age > _REFRESH_S or (view not in self._targets and age > _MISSING_S):
+            self._targets, self._rows = self.find(), {}
             self._looked = time.monotonic()
+        if view not in self._targets:
+            raise NotPushable(view, "there is no such online feature view")
         if view not in self._rows:
-            raise NotPushable(view, "there is no such online feature view, or its table is read by others too")
+            self._rows[view] = Rows(self.project, self._targets[view])
         return self._rows[view]
 
     def _push(self, view: str, some: Sequence[tuple[Entry, Parsed]]) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.entities import Entities
@@ -47,7 +46,7 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a view says for n spine rows: the rows used (MISSING times where there is none), their `Status`, and the
-    wanted features as packed rows take them, null where no row is used.
+    wanted features as packed rows take them, null unless the view is PRESENT.
 
     `waiting` counts the rows that have no value only because none was known yet: it had happened within the ttl.
     """
@@ -67,17 +66,9 @@ class Found:
         return Admitted(Rows(self.event, self.created, self.deleted, values), self.status)
 
     def shown(self) -> list[Shown]:
-        """The wanted features, null unless the view is PRESENT."""
-        present = self.status == Status.PRESENT
-        seen = None if present.all() else pa.array(present)
+        """The wanted features with their types."""
         pairs = zip(self.fields, self.columns, strict=True)
-        return [
-            Shown(
-                value_type(field.dtype),
-                column if seen is None else pc.if_else(seen, column, pa.scalar(None, column.type)),
-            )
-            for field, column in pairs
-        ]
+        return [Shown(value_type(field.dtype), column) for field, column in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +122,12 @@ class ViewJoin:
         fetched = self._fetched(groups, rows[order], self.table.wanted, tick)
         found = chosen.answer >= 0
         picks = rank[chosen.answer] if len(rank) else np.zeros(len(found), np.int64)
-        taken = pa.array(picks, mask=~found)
         event = _placed(chosen.event, chosen.answer, MISSING)
         created = _placed(chosen.created, chosen.answer, MISSING)
         deleted = np.zeros(len(found), bool)
         deleted[found] = fetched.deleted[picks[found]]
         status = self.view.rule.status(event, created, deleted, asked.at)
+        taken = pa.array(picks, mask=status != Status.PRESENT)
         return Found(
             self.table.wanted,
             event,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.errors import SourceMismatch
@@ -64,14 +65,23 @@ class ViewTable:
         kinds |= {self._fields[f]: value_type(f.dtype, feature=f.name) for f in self.view.fields}
         kinds |= {self._deleted: value_type("Bool")} if self._deleted else {}
         kinds |= dict.fromkeys(self._times)
-        check_columns(self.source.view, self.parquet.schemas[-1], kinds)
+        self._check_columns(kinds)
         named = zip(map(str, self.parquet.files), self.parquet.schemas, strict=True)
         stored = stored_types(self.source.view, named, kinds)
         return {
             name: common_type(self.source.view, name, stored[name], kind)
             for name, kind in kinds.items()
-            if kind is not None and kind.encoding == "value"
+            if kind is not None and kind.encoding == "value" and stored[name]
         }
+
+    def _check_columns(self, columns: Iterable[str]) -> None:
+        """The table's newest file must have them all; where it is later than what may be read, it is asked all the
+        same, since a feature that came later is null until then. Raises: SourceMismatch.
+        """
+        held = self.parquet.schemas[-1]
+        if not set(columns) <= set(held.names):
+            held = pq.read_schema(self.source.files()[-1])
+        check_columns(self.source.view, held, columns)
 
     def keys_and_times(self, run: Iterable[RowGroup], rows: int) -> Iterator[KeyRows]:
         """The rows of some row groups, put together to about `rows` at a time. Raises: SourceMismatch."""

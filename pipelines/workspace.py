@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipelines.redis_connection import connect
 from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.tracing import load_functions
-from serving.contract.errors import SkewlessError
+from serving.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
 from serving.contract.plan import Plan, View
 from serving.contract.target import Target
 
@@ -85,8 +86,15 @@ class Workspace:
         return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
     def targets(self) -> dict[str, Target]:
-        """The push targets of all online feature views, by name, which the online store gets to know."""
-        found = targets(self.stored(), self.data)
+        """The push targets of all online feature views, by name, which the online store gets to know.
+
+        A view that cannot be used has none, and does not keep the others from theirs.
+        """
+        usable = []
+        for definition in stored_views(self.store):
+            with suppress(InvalidPlan, UnsupportedType):
+                usable.append(compile_view(self.store, definition, self.data))
+        found = targets(usable, self.data)
         self.online.accept(list(found.values()))
         return found
 

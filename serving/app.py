@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -30,6 +31,7 @@ from serving.settings import Settings
 from serving.store import Store
 
 _COLLECT_AFTER = 50_000
+_SWITCH_S = 0.0005
 
 
 def now() -> int:
@@ -116,6 +118,8 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
         gc.freeze()
         # Entries that wait to be logged would set it off all the time, and hold nothing that it could free.
         gc.set_threshold(_COLLECT_AFTER, 20, 50)
+        # Else a request would wait up to 5 ms for the thread that writes the served log to let go of the interpreter.
+        sys.setswitchinterval(_SWITCH_S)
         try:
             yield
         finally:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from serving.contract.addresses import masked
-from serving.contract.catalog import catalog_key, schema_entry, view_entry
+from serving.contract.addresses import Sentinels, masked
+from serving.contract.catalog import catalog_key, removal_field, schema_entry, view_entry
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import View
 from serving.errors import StoreUnavailable
@@ -50,6 +52,9 @@ class PushStore:
         """Give the connections back."""
         if self._client is not None:
             await self._client.aclose()
+            pool = getattr(self._client, "connection_pool", None)
+            if isinstance(pool, SentinelConnectionPool):
+                await asyncio.gather(*[one.aclose() for one in pool.sentinel_manager.sentinels])
 
     async def _connected(self) -> Any:  # noqa: ANN401 - one of two clients without a type of their own
         if self._client is None:
@@ -58,6 +63,10 @@ class PushStore:
 
     async def _send(self, client: Any, view: View, rows: Rows) -> None:  # noqa: ANN401
         catalog, field = catalog_key(self._project), view.stored_as.encode()
+        if await client.hexists(catalog, removal_field(view.stored_as)):
+            raise StoreUnavailable(
+                masked(self._url), f"takes no rows of {view.stored_as!r}: that view is being removed"
+            )
         clustered = isinstance(client, RedisCluster)
         pipe = client.pipeline() if clustered else client.pipeline(transaction=False)
         pipe.hset(catalog, mapping=schema_entry(view))
@@ -89,7 +98,20 @@ def _client(url: str, timeout_s: float) -> Any:  # noqa: ANN401
         "max_connections": _CONNECTIONS,
         "retry": Retry(NoBackoff(), 1),
     }
-    scheme = urlsplit(url).scheme
+    scheme, sentinels = urlsplit(url).scheme, Sentinels.parse(url)
+    if sentinels is not None:
+        return _primary(sentinels, limits)
     if scheme in _CLUSTER:
         return RedisCluster.from_url(_CLUSTER[scheme] + url[len(scheme) :], **limits)
     return Redis.from_url(url, **limits)
+
+
+def _primary(sentinels: Sentinels, limits: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """A client whose every new connection asks the sentinels for the primary."""
+    options: dict[str, Any] = dict(parse_url(sentinels.url))
+    options.pop("host", None)
+    secure = options.pop("connection_class", None) is SSLConnection
+    asked = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    asked |= {name: limits[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+    known = Sentinel(sentinels.hosts, sentinel_kwargs=asked | {"ssl": secure, "password": sentinels.password})  # type: ignore[no-untyped-call]
+    return known.master_for(sentinels.service, **(options | dict(limits) | {"ssl": secure}))

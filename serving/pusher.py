@@ -1,7 +1,8 @@
 """Takes pushed rows: into the table, durably, and then into the online store.
 
 Group commit: the rows that arrive for a view while one commit runs make up the next one, so that many writers share
-one part, one fsync and one trip to Redis, and a lone writer waits for nobody.
+one part, one fsync and one trip to Redis, and a lone writer waits for nobody. Two commits may run at once: while the
+disk has one, the store has the other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 import numpy as np
 import orjson
@@ -29,6 +31,7 @@ from serving.store import Store
 
 MAX_ROWS = 10_000
 _ROWS_A_COMMIT = 50_000
+_COMMITS = 2
 _log = structlog.get_logger(__name__)
 
 
@@ -46,13 +49,13 @@ class Pushed:
 
 @dataclass(slots=True)
 class _Lane:
-    """One view's rows on their way; at most one commit runs."""
+    """One view's rows on their way."""
 
     reader: RowsReader
     folder: Path
     loaded: float
     queue: list[tuple[Parsed, asyncio.Future[Pushed]]] = field(default_factory=list)
-    running: asyncio.Task[None] | None = None
+    running: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class Pusher:
@@ -82,13 +85,13 @@ class Pusher:
         parsed = lane.reader.read(_rows(view, body), "/rows")
         done: asyncio.Future[Pushed] = asyncio.get_running_loop().create_future()
         lane.queue.append((parsed, done))
-        if lane.running is None:
-            lane.running = asyncio.create_task(self._drain(lane))
+        if len(lane.running) < _COMMITS:
+            lane.running.add(asyncio.create_task(self._drain(lane)))
         return await done
 
     async def close(self) -> None:
         """Finish what is on its way."""
-        running = [lane.running for lane in self._lanes.values() if lane.running is not None]
+        running = [task for lane in self._lanes.values() for task in lane.running]
         await asyncio.gather(*running, return_exceptions=True)
         await self._writer.close()
 
@@ -127,7 +130,7 @@ class Pusher:
                 waiting, lane.queue = lane.queue[:taken], lane.queue[taken:]
                 await self._commit(lane, waiting)
         finally:
-            lane.running = None
+            lane.running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _commit(self, lane: _Lane, waiting: list[tuple[Parsed, asyncio.Future[Pushed]]]) -> None:
         try:

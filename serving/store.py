@@ -97,14 +97,24 @@ class Store:
 
     def _encoded(self, lookups: Sequence[Lookup]) -> bytes:
         """The lookups as one string of HMGET commands; what follows the key is encoded once per set of fields."""
-        tails, parts = self._tails, []
+        parts: list[bytes] = []
+        last: tuple[bytes, ...] = ()
+        length, head, tail = -1, b"", b""
         for key, fields in lookups:
-            ends = tails.get(fields)
-            if ends is None:
-                tail = b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
-                ends = tails[fields] = (b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2), tail)
-            parts.append(b"%b%d\r\n%b\r\n%b" % (ends[0], len(key), key, ends[1]))
+            if fields is not last or len(key) != length:
+                begin, tail = self._ends(fields)
+                last, length = fields, len(key)
+                head = b"%b%d\r\n" % (begin, length)
+            parts += (head, key, tail)
         return b"".join(parts)
+
+    def _ends(self, fields: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+        """What stands before the length of an HMGET's key, and behind the key."""
+        ends = self._tails.get(fields)
+        if ends is None:
+            tail = b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
+            ends = self._tails[fields] = (b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2), b"\r\n" + tail)
+        return ends
 
     async def _mapped(self, asked: Awaitable[list[Any]]) -> list[Any]:
         """The replies, errors of single keys among them. Texts of the server are kept to their first word."""

@@ -101,6 +101,13 @@ class Cluster:
 
     def move_slot(self, key: bytes) -> None:
         """Give the key's slot, with what is in it, to another primary."""
+        source, target = self.begin_move(key)
+        slot, owner = source.ask("CLUSTER", "KEYSLOT", key), target.ask("CLUSTER", "MYID").decode()
+        for one in (target, source):
+            one.ask("CLUSTER", "SETSLOT", slot, "NODE", owner)
+
+    def begin_move(self, key: bytes) -> tuple[Node, Node]:
+        """Bring what is in the key's slot to another primary, while the slot is still the first one's."""
         source = self.primary_of(key)
         roles = self.roles()
         target = next(n for n in self.nodes if roles[n.port] == "master" and n is not source)
@@ -110,8 +117,7 @@ class Cluster:
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target.port])
         while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
             source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        for one in (target, source):
-            one.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target.port])
+        return source, target
 
     def whole(self) -> bool:
         """Whether every node knows three primaries with all slots, and each of them a replica that follows."""

@@ -85,10 +85,13 @@ def materialize(
     end: Annotated[str | None, typer.Option(help="Up to and including this arrival. Default: now.")] = None,
     start: Annotated[str | None, typer.Option(help="After this arrival. Default: the view's watermark.")] = None,
     full: Annotated[bool, typer.Option("--full", help="From the beginning, whatever the watermark.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the windows and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
     unchecked: Unchecked = False,
 ) -> None:
-    """Bring what arrived since the last run into the online store."""
+    """Bring what arrived since the last run into the online store.
+
+    Windows are half-open: after `start`, up to and including `end`, by the time at which rows arrived.
+    """
     from pipelines import materialize as verb
     from pipelines.console import console, step
     from pipelines.gates import Gates
@@ -109,10 +112,11 @@ def materialize(
         start=instant(start) if start else None,
         end=instant(end) if end else now(),
         full=full,
+        overlap=work.settings.late_events,
     )
     if dry_run:
-        for window in windows:
-            console.print(str(window))
+        for window, news in ((window, window.arrivals()) for window in windows):
+            console.print(f"{window}: {news.rows:,} rows in {len(news.pieces):,} files to look at")
         return
     with step("materialize") as shown:
         check = verb.unchecked if unchecked else Gates.of(work).window(console.print)
@@ -142,3 +146,54 @@ def quality(
         for breach in breaches:
             console.print(f"{name}: {breach}")
     raise typer.Exit(1 if wrong else 0)
+
+
+@verbs.command()
+def verify(
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    sample: Annotated[int, typer.Option(help="Look at one entity in so many.", min=1)] = 1,
+    repair: Annotated[bool, typer.Option("--repair", help="Write, and remove, what differs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Compare Redis with the offline store as of each view's watermark; exit status 1 where anything differs."""
+    import json
+
+    from pipelines import verify as verb
+    from pipelines.console import console, step
+    from pipelines.server_settings import warnings
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    views, told = work.stored(view or ()), warnings(work.online.client)
+    options = {"sample": sample, "repair": repair}
+    if as_json:
+        found = verb.run(views, work.online, work.state, work.project, **options)  # type: ignore[arg-type]
+        typer.echo(json.dumps({"views": [one.as_json() for one in found], "warnings": told}, indent=2))
+    else:
+        with step("verify") as shown:
+            found = verb.run(views, work.online, work.state, work.project, report=shown.at, **options)  # type: ignore[arg-type]
+            shown.result = f"{sum(one.compared for one in found):,} rows of {len(found)} views compared"
+        for line in [str(one) for one in found] + [f"warning: {one}" for one in told]:
+            console.print(line)
+    raise typer.Exit(1 if any(one.differences for one in found) else 0)
+
+
+@verbs.command()
+def expire(
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    end: Annotated[str | None, typer.Option(help="As of this instant. Default: each view's watermark.")] = None,
+) -> None:
+    """Remove rows from Redis that have long been out of their view's ttl."""
+    from pipelines import expiry
+    from pipelines.console import step
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    views = [known for known, _ in work.stored(view or ())]
+    with step("expire") as shown:
+        done = expiry.run(
+            views, work.online, work.state, work.project, end=instant(end) if end else None, report=shown.at
+        )
+        shown.result = f"{sum(done.values()):,} rows removed from {len(done)} views"

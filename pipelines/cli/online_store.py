@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipelines.cli.instants import now
+from serving.contract.folders import STORE_FILE
+
+if TYPE_CHECKING:
+    from pipelines.freshness_report import Freshness
+    from pipelines.settings import Settings
 
 verbs = typer.Typer()
 
@@ -40,13 +48,43 @@ def down() -> None:
 
 
 @verbs.command()
-def status() -> None:
-    """Say where everything is, and whether the embedded Redis runs."""
-    from pipelines import embedded
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only how fresh the views are, as JSON.")] = False,
+) -> None:
+    """Say where everything is, whether the embedded Redis runs, and how fresh each feature view is."""
+    import json
+
     from pipelines.settings import Settings
-    from serving.contract.addresses import masked
 
     settings = Settings.read()
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in _freshness(settings)], indent=2))
+        return
+    _places(settings)
+    for one in _freshness(settings):
+        ages = f"materialized {_ago(one.watermark_age)}, newest event {_ago(one.newest_age)}"
+        typer.echo(f"{one.view:<28} {ages}, last run {one.last_run}")
+
+
+def _freshness(settings: Settings) -> list[Freshness]:
+    """Nothing where nobody applied definitions yet."""
+    from pipelines import freshness_report
+    from pipelines.workspace import Workspace
+
+    if not (settings.feature_repo / STORE_FILE).is_file():
+        return []
+    work = Workspace(settings)
+    return freshness_report.run(work.stored(), work.state, work.project, now())
+
+
+def _ago(age: timedelta | None) -> str:
+    return "never" if age is None else f"{timedelta(seconds=round(age.total_seconds()))} ago"
+
+
+def _places(settings: Settings) -> None:
+    from pipelines import embedded
+    from serving.contract.addresses import masked
+
     typer.echo(f"state folder  {settings.state}")
     typer.echo(f"definitions   {settings.feature_repo}")
     typer.echo(f"registry      {masked(settings.registry_url)}")

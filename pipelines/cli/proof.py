@@ -89,13 +89,12 @@ def drift(
     folders = settings.folders
     chosen = version or champion_version(folders.models, model)
     folder = folders.models / model / chosen
-    bundle = open_bundle(folder, processor_features())
-    plan = bundle.plan
+    plan, form = (bundle := open_bundle(folder, processor_features())).plan, bundle.form
     limits = drift_thresholds.read(settings.feature_repo / drift_thresholds.FILE, model, verb.names_of(plan))
     window = verb.Window(model, chosen, instant(since), instant(until) if until else made_at)
     with step("drift") as shown:
         served = ServedLog(folders.served).read(model, chosen, window.start, window.end)
-        found = verb.run(window, plan, baseline.read(folder, model, chosen), served, limits, bundle.form)
+        found = verb.run(window, plan, baseline.read(folder, model, chosen), served, limits, form)
         shown.result = str(found)
     for subject in found.alarms:
         console.print(str(subject))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipelines.feast_stores.errors import EntityQueryRefused
 from pipelines.feast_stores.source_rows import schema_of
 from pipelines.offline import Source
+
+if TYPE_CHECKING:
+    import duckdb
 
 _ALONE = {
     "enable_external_access": "false",
@@ -26,6 +29,8 @@ def rows_of(query: str, tables: Mapping[str, Source]) -> pa.Table:
     Times without a zone are UTC; nanoseconds are cut to microseconds, in which DuckDB can count.
     Raises: EntityQueryRefused for anything but one SELECT, and with DuckDB's words where that fails.
     """
+    import duckdb  # noqa: PLC0415 - 16 MB that a frame of rows goes without
+
     with duckdb.connect(config=dict(_ALONE)) as database:
         try:
             statements = database.extract_statements(query)

@@ -46,14 +46,14 @@ def drift_page(drifted: Drifted, made_at: datetime) -> str:
         groups += [(title, about, some)] if some else []
     judged = sum(bool(one.checks) for one in drifted.subjects)
     tests = sum(len(one.checks) for one in drifted.subjects)
-    return _render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
+    return render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
 
 
 def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) -> str:
     """An audit as a page. `more` tables (the causes, say) come first."""
     tables = [*more, *_audit_tables(audited)]
     wrong = str(audited).partition(": ")[2]
-    return _render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
+    return render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
 
 
 def _furthest(subject: Subject) -> tuple[bool, float]:
@@ -129,7 +129,8 @@ def breakable(text: str) -> Markup:
     return Markup("__<wbr>").join(text.split("__"))
 
 
-def _render(template: str, made_at: datetime, **values: object) -> str:
+def render(template: str, made_at: datetime, **values: object) -> str:
+    """A template beside this file, filled in."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from time import perf_counter
 
 import orjson
@@ -20,12 +21,11 @@ from serving.bursts import Answer
 from serving.contract.errors import SkewlessError
 from serving.contract.rfc3339 import instant_text
 from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
-from serving.models import Champion
+from serving.models import Champion, Slot
 from serving.request import Ask
 from serving.service import Service
 
 _BEFORE, _AFTER = "/v1/models/", "/predict"
-_BEFORE_RAW, _AFTER_RAW = _BEFORE.encode(), _AFTER.encode()
 _JSON = (b"content-type", b"application/json")
 _UNKNOWN = ""
 _STORE_FAULTS = (StoreUnavailable, UnreadableRows)
@@ -41,6 +41,8 @@ class PredictEndpoint:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.longest_body = service.settings.max_body_bytes
+        self._seen: Mapping[str, Slot] = {}
+        self._at: dict[bytes, Champion] = {}
 
     @staticmethod
     def matches(scope: Scope) -> bool:
@@ -51,10 +53,12 @@ class PredictEndpoint:
 
     def champion_at(self, path: bytes) -> Champion | None:
         """The model that answers at a path as it was sent; None where there is none, or it is not ready."""
-        if not path.startswith(_BEFORE_RAW) or not path.endswith(_AFTER_RAW):
-            return None
-        slot = self._service.models.slots.get(path[len(_BEFORE) : -len(_AFTER)].decode("latin-1"))
-        return slot.champion if slot is not None and slot.reason is None else None
+        slots = self._service.models.slots
+        if slots is not self._seen:  # a refresh makes them anew
+            ready = {name: slot.champion for name, slot in slots.items() if slot.champion and slot.reason is None}
+            self._at = {f"{_BEFORE}{name}{_AFTER}".encode(): champion for name, champion in ready.items()}
+            self._seen = slots
+        return self._at.get(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, service = perf_counter(), self._service

@@ -6,6 +6,7 @@
     model.onnx         the model; transforms.onnx, where the plan has transforms
     golden.parquet     given values, model input and score of some training rows
     baseline.json      distribution of each model input in training
+    card.html          the model's card, for people (bundles of older versions have none)
 
 A bundle holds no pickle.
 """
@@ -53,6 +54,7 @@ MODEL = "model.onnx"
 TRANSFORMS = "transforms.onnx"
 GOLDEN = "golden.parquet"
 BASELINE = "baseline.json"
+CARD = "card.html"
 CHAMPION = "champion"
 """The file beside a model's versions that names the one to answer with; replaced whole."""
 
@@ -80,6 +82,13 @@ class Manifest(msgspec.Struct, frozen=True):
     tolerance: float
     format: Literal[1] = 1
     signature: Signature | None = None
+    seal: str = ""
+    """SHA-256 of the manifest without its seal; none in bundles of older versions."""
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its seal."""
+        bare = msgspec.structs.replace(self, seal="")
+        return msgspec.structs.replace(self, seal=hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +167,16 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
 
 def _manifest(folder: Path) -> Manifest:
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except FileNotFoundError as error:
         raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
     except OSError as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
+    if manifest.seal and manifest != manifest.sealed():
+        raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
+    return manifest
 
 
 def _proven(folder: Path, name: str, digest: str) -> bytes:

@@ -57,6 +57,13 @@ class Rule:
         known = event <= at
         return known & (created <= at) if self.known_by == "created_timestamp" else known
 
+    def removable(self, event: Time, at: Time) -> Truth:
+        """Whether a row may be gone from the online store at `at`: it has been stale for as long as it was fresh, and
+        for a day at least. Its values are null either way; its status is then NOT_FOUND instead of STALE.
+        """
+        grace = max(self.ttl_us, _LEAST_GRACE)
+        return (at - event > self.ttl_us + grace) & (self.ttl_us > 0)
+
     def code(self, event: Time, created: Time, deleted: Truth, at: Time) -> Any:  # noqa: ANN401 - int or array
         """The status of each newest row at `at` as a number: of ints and bools an int, of arrays an array."""
         found = self.admits(event, created, at) & (deleted ^ True)
@@ -68,5 +75,6 @@ class Rule:
         return np.asarray(self.code(event, created, deleted, at), np.uint8)
 
 
+_LEAST_GRACE = 86_400_000_000
 MISSING = np.iinfo(np.int64).max
 """Event and created time of an entity without a row: later than any instant, hence never admissible."""

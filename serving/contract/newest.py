@@ -63,3 +63,14 @@ some keys are no hashes, a list: that number, then the places of those keys amon
 
 Bytes are compared as numbers: Lua's `<` on strings follows the server's locale, which is not memcmp.
 """
+
+DISCARD = """
+local gone = 0
+for i = 1, #KEYS do
+  if redis.pcall('HGET', KEYS[i], ARGV[1]) == ARGV[i + 1] then
+    gone = gone + redis.call('HDEL', KEYS[i], ARGV[1])
+  end
+end
+return gone
+"""
+"""KEYS and ARGV as `SCRIPT`'s: each row goes if it is still the one that is held. Answers how many went."""

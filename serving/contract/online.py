@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -78,14 +79,11 @@ class OnlineRead:
         places = []
         for group in self._groups:
             keys = group.keys.encode_rows([entities[name] for name in group.names], rows)
-            seen: dict[bytes | None, int] = {None: -1}
-            place = []
-            for key in keys:
-                if key is not None and key not in seen:
-                    seen[key] = len(lookups)
-                    lookups.append(Lookup(key, group.fields))
-                place.append(seen[key])
-            places.append(place)
+            distinct = [key for key in dict.fromkeys(keys) if key is not None]
+            found: dict[bytes | None, int] = {None: -1}
+            found.update(zip(distinct, range(len(lookups), len(lookups) + len(distinct)), strict=True))
+            lookups += map(Lookup, distinct, repeat(group.fields))
+            places.append(list(map(found.__getitem__, keys)))
         return lookups, places
 
     def rows(self, places: Places, replies: Sequence[Reply], n: int) -> Sequence[Reply]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import onnxruntime as ort
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 def open_session(graph: bytes) -> ort.InferenceSession:
     """A session whose results depend on its inputs alone: one intra-op and one inter-op thread on the CPU."""
+    import onnxruntime as ort  # noqa: PLC0415 - 16 MB that a join without a model goes without
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

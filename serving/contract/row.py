@@ -96,18 +96,21 @@ class Layout:
         return np.dtype(parts)
 
     def encode(self, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]) -> list[bytes]:
-        """Pack n rows. `columns` are Arrow arrays of n values in schema order."""
+        """`pack`, as Python's bytes."""
+        rows: list[bytes] = self.pack(event, created, deleted, columns).to_pylist()
+        return rows
+
+    def pack(self, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]) -> pa.BinaryArray:
+        """Pack n rows, without a Python value for each. `columns` are Arrow arrays of n values in schema order."""
         narrow = self._fits(columns, len(event))
         if narrow.all() or not narrow.any():
-            return self._encode(NARROW if narrow.any() else 0, event, created, deleted, columns)
-        packed = np.empty(len(event), object)
+            return self._pack(NARROW if narrow.any() else 0, event, created, deleted, columns)
+        parts, places = [], []
         for form, some in ((NARROW, narrow), (0, ~narrow)):
-            places = pa.array(np.flatnonzero(some))
-            packed[some] = self._encode(
-                form, event[some], created[some], deleted[some], [column.take(places) for column in columns]
-            )
-        found: list[bytes] = packed.tolist()
-        return found
+            places.append(np.flatnonzero(some))
+            taken = [column.take(pa.array(places[-1])) for column in columns]
+            parts.append(self._pack(form, event[some], created[some], deleted[some], taken))
+        return pa.concat_arrays(parts).take(pa.array(np.argsort(np.concatenate(places))))
 
     def _fits(self, columns: Sequence[pa.Array], rows: int) -> Flags:
         """Which rows are narrow."""
@@ -117,29 +120,29 @@ class Layout:
             fits &= values == values.astype("<i4")
         return fits
 
-    def _encode(
+    def _pack(
         self, form: int, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]
-    ) -> list[bytes]:
+    ) -> pa.BinaryArray:
         records = np.zeros(len(event), self.records[form])
         records["event"] = event.view(np.uint64) ^ _SIGN
         records["created"] = created.view(np.uint64) ^ _SIGN
         records["schema"] = np.frombuffer(self.fingerprint, "V4")[0]
         records["flags"] = np.where(deleted, _TOMBSTONE | form, form)
         nulls = np.zeros((len(event), len(self.types)), bool)
-        bodies: list[list[bytes]] = []
+        bodies: list[pa.BinaryArray] = []
         end = np.zeros(len(event), np.uint32)
         for index, (kind, column) in enumerate(zip(self.types, columns, strict=True)):
-            nulls[:, index] = column.is_null().to_numpy(zero_copy_only=False)
+            if column.null_count:
+                nulls[:, index] = column.is_null().to_numpy(zero_copy_only=False)
             if kind.text:
-                bodies.append(column.cast(pa.binary()).fill_null(b"").to_pylist())
-                end = end + np.fromiter(map(len, bodies[-1]), np.uint32, len(event))
+                bodies.append(column.cast(pa.binary()).fill_null(b""))
+                end = end + pc.binary_length(bodies[-1]).to_numpy(zero_copy_only=False).astype(np.uint32)
                 records[f"v{index}"] = end
             else:
                 records[f"v{index}"] = numbers(kind, column)
         records["nulls"] = np.packbits(nulls, axis=1, bitorder="little")
-        packed, width = records.tobytes(), records.itemsize
-        heads = [packed[at : at + width] for at in range(0, len(packed), width)]
-        return [b"".join(parts) for parts in zip(heads, *bodies, strict=True)] if bodies else heads
+        heads = fixed_width(records)
+        return pc.binary_join_element_wise(heads, *bodies, b"") if bodies else heads
 
     def decode(self, view: str, rows: Sequence[bytes], wanted: Schema) -> Rows:
         """Unpack rows of this schema and of the first one's flags into the `wanted` features.
@@ -202,6 +205,13 @@ class Layout:
         return data
 
 
+def fixed_width(records: NDArray[np.generic]) -> pa.BinaryArray:
+    """The bytes of each of n records, or of each row of a matrix of bytes."""
+    width = records[:1].nbytes if len(records) else 1
+    whole = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(records), [None, pa.py_buffer(records)])
+    return whole.cast(pa.binary())
+
+
 def absent(kind: ValueType, rows: int) -> Values:
     """`rows` nulls of a type."""
     return Values(np.full(rows, None) if kind.text else np.zeros(rows, kind.numpy), np.zeros(rows, bool))
@@ -214,7 +224,9 @@ def numbers(kind: ValueType, column: pa.Array) -> NDArray[np.generic]:
         column = column.cast(pa.int64())
     elif kind.name == "Bool":
         column = column.cast(pa.uint8())
-    filled: NDArray[np.generic] = pc.fill_null(column, pa.scalar(0, column.type)).to_numpy(zero_copy_only=False)
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(0, column.type))
+    filled: NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
     return filled.astype(kind.numpy, copy=False)
 
 

@@ -13,7 +13,8 @@ class Target(msgspec.Struct, frozen=True):
     """Where a view's pushed rows go offline: a folder that its table is read from, and the table's column names.
 
     `folder` starts at the data folder unless it is absolute. `renamed` gives the table's column of a key or feature
-    where the names differ. `shared_with` are other views that read the same table.
+    where the names differ. `shared_with` are other views that read the same table. `remote` is where a table lies
+    that is read from elsewhere, and not written.
     """
 
     view: View
@@ -22,6 +23,11 @@ class Target(msgspec.Struct, frozen=True):
     created_timestamp_column: str | None
     renamed: tuple[tuple[str, str], ...] = ()
     shared_with: tuple[str, ...] = ()
+    remote: str | None = None
+
+    @property
+    def pushable(self) -> bool:
+        return not (self.shared_with or self.remote)
 
     def column(self, name: str) -> str:
         """The table's column of a key, a feature or the mark of tombstones."""
@@ -30,6 +36,8 @@ class Target(msgspec.Struct, frozen=True):
 
 def check_target(target: Target) -> Target:
     """Refuse a target that rows cannot be pushed to. Raises: NotPushable."""
+    if target.remote:
+        raise NotPushable(target.view.stored_as, f"its table is {target.remote}, which is read only; add rows there")
     if target.shared_with:
         others = ", ".join(target.shared_with)
         raise NotPushable(target.view.stored_as, f"its table is read by {others} too; give each view a table")

@@ -123,12 +123,17 @@ def test_bad_data_fails_at_once_and_names_view_and_column(told: dict[str, Any]):
 
 
 def test_whoever_is_on_call_hears_view_window_and_mend(told: dict[str, Any]):
-    (heard,) = told["heard"]
+    _, heard = told["heard"]
     assert heard.startswith(
         "skewless_materialize: materialize of view route for [2013-02-05T00:00:00+00:00, 2013-02-06"
     )
     assert "feature view 'route': column '" in heard
     assert "mend the definition in feature_repo/ or the table" in heard
+
+
+def test_whoever_is_on_call_hears_of_a_run_that_is_late(told: dict[str, Any]):
+    assert told["missed"] == [True, None]
+    assert told["heard"][0].startswith("skewless_compact: run a run is late, it has not ended 60 minutes after")
 
 
 def test_only_what_may_help_is_tried_again(told: dict[str, Any]):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import dags
+from dags.stack import POOLS
 
 FOLDER = Path(dags.__file__).parent
 LINES = 60
@@ -104,13 +105,23 @@ def test_an_asset_is_told_of_by_the_last_task_alone(facts: dict[str, Any]):
         assert not [task for task, told in dag["tasks"].items() if told["outlets"] and task in upstream], name
 
 
-def test_writes_to_the_online_store_share_a_pool(facts: dict[str, Any]):
-    assert facts["dags"]["skewless_materialize"]["tasks"]["materialize"]["pool"] == "skewless_online_store"
+def test_who_writes_to_a_store_shares_its_pool_and_tables_are_rewritten_in_turn(facts: dict[str, Any]):
+    pools = {name: task["pool"] for name, task in tasks(facts) if task["pool"] != "default_pool"}
+    assert pools == {
+        "skewless_ingest_daily.ingest": "skewless_offline_store",
+        "skewless_ingest_hourly.ingest": "skewless_offline_store",
+        "skewless_compact.compact": "skewless_offline_store",
+        "skewless_materialize.materialize": "skewless_online_store",
+    }
+    assert POOLS["skewless_offline_store"] == 1
+    assert set(pools.values()) == POOLS.keys()
 
 
 def test_a_task_that_writes_a_view_does_not_wait_for_feast_to_be_imported():
     """It takes seconds, and there is a task for each view and partition."""
-    imported = "import sys, pipelines.materialize, pipelines.embedded; sys.exit('feast' in sys.modules)"
+    imported = (
+        "import sys, pipelines.materialize, pipelines.gates, pipelines.embedded; sys.exit('feast' in sys.modules)"
+    )
     assert (
         subprocess.run([sys.executable, "-W", "ignore", "-c", imported], cwd=FOLDER.parent, check=False).returncode == 0
     )

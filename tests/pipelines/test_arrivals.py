@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import arrivals
-from pipelines.arrivals import files_since
+from pipelines.arrivals import arrivals as arrivals_of
 from pipelines.errors import SourceMissing
 from pipelines.offline import Source
+from serving.contract.plan import View
 
 NOON = 1_380_628_800_000_000
 DAY = 86_400_000_000
@@ -34,6 +35,13 @@ def put(folder: Path, day: str, event: list[int], created: list[int], *, unit: s
 
 def source(folder: Path, created: str | None = "created_timestamp") -> Source:
     return Source("delays", folder, "event_timestamp", created)
+
+
+VIEW = View("delays", "delays", (), (), 0, "created_timestamp")
+
+
+def files_since(source: Source, start: int, end: int) -> list[Path]:
+    return sorted(piece.file for piece in arrivals_of(VIEW, source, start, end).pieces)
 
 
 @pytest.mark.parametrize("unit", ["us", "ns"])
@@ -94,3 +102,67 @@ def test_footers_are_read_once_until_a_file_is_rewritten(tmp_path: Path):
 def test_a_table_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(SourceMissing, match="delays"):
         files_since(source(tmp_path), NOON, NOON)
+
+
+def rows_of(table: Source, start: int, end: int) -> list[int]:
+    return sorted(int(event) for batch in arrivals_of(VIEW, table, start, end).batches() for event in batch.event)
+
+
+def test_only_the_row_groups_that_hold_news_are_read(tmp_path: Path):
+    put(tmp_path, "2013-10-01", [NOON, NOON + 1, NOON + 2], [NOON, NOON + 7, NOON], row_group_size=1)
+    assert rows_of(source(tmp_path), NOON + 6, NOON + DAY) == [NOON + 1]
+    (piece,) = arrivals_of(VIEW, source(tmp_path), NOON + 6, NOON + DAY).pieces
+    assert (piece.groups, piece.rows) == ((1,), 1)
+
+
+def test_the_newest_events_are_read_first(tmp_path: Path):
+    files = [put(tmp_path, f"2013-10-0{day}", [NOON + day * DAY], [NOON + 9 * DAY]) for day in (1, 2, 3)]
+    pieces = arrivals_of(VIEW, source(tmp_path), 0, NOON + 9 * DAY).pieces
+    assert [piece.file for piece in pieces] == files[::-1]
+
+
+def test_a_file_that_is_rewritten_meanwhile_is_read_as_it_is(tmp_path: Path):
+    put(tmp_path, "2013-10-01", [NOON, NOON + 1], [NOON, NOON + 7], row_group_size=1)
+    chosen = arrivals_of(VIEW, source(tmp_path), NOON + 6, NOON + DAY)
+    put(tmp_path, "2013-10-01", [NOON + 2, NOON, NOON + 1], [NOON + 8, NOON, NOON + 7], row_group_size=1)
+    assert [event for batch in chosen.batches() for event in batch.event.tolist()] == [NOON + 2, NOON + 1]
+
+
+def test_a_file_that_is_gone_meanwhile_is_named(tmp_path: Path):
+    gone, _ = (put(tmp_path, f"2013-10-0{day}", [NOON], [NOON]) for day in (1, 2))
+    batches = arrivals_of(VIEW, source(tmp_path), 0, NOON).batches()
+    gone.unlink()
+    with pytest.raises(SourceMissing, match="2013-10-01"):
+        list(batches)
+
+
+def bytes_read() -> int:
+    """By this process, from files and sockets."""
+    counted = Path("/proc/self/io").read_text().splitlines()
+    return int(counted[0].removeprefix("rchar: "))
+
+
+def test_an_hour_of_ten_years_reads_the_hour(tmp_path: Path):
+    """Late rows in old days included: of those only their row group, of all other files the footers, once."""
+    rows, hour = 20_000, DAY // 24
+    rng = np.random.default_rng(1)
+
+    def day(number: int, late: int | None = None) -> Path:
+        event = NOON + number * DAY + np.sort(rng.integers(0, hour, rows))
+        created = event + 5
+        if late is not None:
+            created[late] = NOON + 20 * DAY + 9
+        return put(tmp_path, f"2013-10-{number + 1:02}", event.tolist(), created.tolist(), row_group_size=rows // 10)
+
+    files = [day(number, 4_321 if number == 3 else None) for number in range(20)]
+    total = sum(file.stat().st_size for file in files)
+    start, end = NOON + 19 * DAY + hour + 9, NOON + 20 * DAY + 10
+    assert rows_of(source(tmp_path), start, end)
+    before = bytes_read()
+    table = arrivals_of(VIEW, source(tmp_path), start, end)
+    assert table.rows == rows // 10
+    assert sum(int(table.take(batch).sum()) for batch in table.batches()) == 1
+    read = bytes_read() - before
+    footers = 3 * (1 << 16)  # what Arrow reads of a file's end at a time: for columns, types and groups
+    assert read < footers + 1.2 * files[3].stat().st_size / 10
+    assert read < total / 20

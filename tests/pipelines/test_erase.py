@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from pipelines import compact, erase, materialize, partitions, push
 from pipelines.compact import TableBusy, locked
 from pipelines.erase import ErasureUnfinished, Places, Receipt
 from pipelines.erase_files import Table, find, remove
+from pipelines.mirror import Remote
 from pipelines.online import OnlineWriter
 from pipelines.push import Rows
 from pipelines.redis_connection import connect
@@ -341,3 +344,14 @@ def test_a_stream_that_is_not_there_has_nothing(tmp_path: Path, redis_url: str):
     assert erase.plan(SUBJECT, where).empty
     assert isinstance(where.entries, StreamEntries)
     assert CARDS in [view for view, _ in where.views]
+
+
+def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: Places):
+    remote = Remote("s3://bucket/cards", fs.LocalFileSystem(), str(where.data / "cards"))
+    views = tuple((view, replace(one, remote=remote) if view is CARDS else one) for view, one in where.views)
+    there, hashes = replace(where, views=views), _hashes(where.data / "cards")
+    assert compact.run(views[0][1], before=2**62, now=NOW) == compact.Compacted(0, 0, 0, 0)
+    receipt, _ = erase.run(SUBJECT, there, clock)
+    assert "s3://bucket/cards" in receipt.not_reached[0]
+    assert _hashes(where.data / "cards") == hashes
+    assert push.targets(views, where.data)["cards"].remote == "s3://bucket/cards"

@@ -135,6 +135,16 @@ def test_what_is_stored_is_judged_by_hand(gate: Gate):
     assert [one.gate for one in gate.stored(NOON + 24 * HOUR)] == ["freshness", "range"]
 
 
+def test_a_gate_crosses_to_another_process(gate: Gate, store: Store):
+    write(gate.source.path.parent, VIEW, [row("N1", -1, 7), row("N2", -1, 101)])
+    (window,) = plan_windows(store.state, "tests", [(VIEW, gate.source)], end=NOON)
+    told = msgspec.json.decode(msgspec.json.encode(Gates([gate]).plain("seen")))
+    again = Gates.parse(window, told, gate.quarantine)
+    assert again.by_view["seen"] == gate
+    assert Gates([]).plain("seen") is None
+    assert Gates.parse(window, None, gate.quarantine).by_view == {}
+
+
 def test_doors_are_those_of_the_tables_below_the_folder(gate: Gate, tmp_path: Path):
     gates = Gates([gate])
     assert list(gates.doors(tmp_path / "data")) == ["seen"]

@@ -79,7 +79,7 @@ def tight(draw) -> Bounds:
     return Bounds(draw(st.integers(1, 3)), draw(rows), draw(rows), draw(rows), 1, 1)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds(), layouts(), st.booleans(), st.one_of(st.none(), tight()), st.booleans())
 def test_the_join_is_its_slow_definition(world, layout, every_feature, narrow, older):
     plan, past, spine = world
@@ -178,6 +178,16 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path):
     spine = spine_table(PLAN, [Spine({"origin": "JFK"}, NOON)])
     with pytest.raises(SourceMissing, match="delays"):
         join(PLAN, sources(tmp_path, PLAN), spine)
+
+
+def test_a_feature_that_came_after_the_spine_is_null(tmp_path: Path):
+    day = 86_400_000_000
+    write(tmp_path, DELAYS, [Row(("JFK",), NOON, NOON, False, (None,), DELAYS.fields)])
+    write(tmp_path, DELAYS, [row(NOON + day, NOON + day, 1.5)])
+    forget_empty_columns(tmp_path, DELAYS)
+    found = join(PLAN, sources(tmp_path, PLAN), spine_table(PLAN, [Spine({"origin": "JFK"}, NOON)]))["delays"]
+    assert found.status.tolist() == [Status.PRESENT]
+    assert found.values(0).valid.tolist() == [False]
 
 
 def test_the_join_says_where_it_is(tmp_path: Path):

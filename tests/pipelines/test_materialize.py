@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,8 +15,8 @@ from redis import Redis
 
 from pipelines import materialize
 from pipelines.errors import SourceMismatch, SourceMissing
-from pipelines.materialize import Window, newest_rows, plan_windows
-from pipelines.offline import History, Source
+from pipelines.materialize import Window, plan_windows
+from pipelines.offline import Source
 from pipelines.online import OnlineWriter
 from pipelines.state import Counts, State, Status
 from serving.contract.catalog import catalog_key, view_field
@@ -121,6 +120,25 @@ def test_a_window_that_leaves_a_gap_does_not_move_the_watermark(state: State):
     assert planned(state, end=at(3), start=at(3)) == []
 
 
+def test_a_table_without_created_timestamps_is_read_again_for_late_rows(tmp_path: Path, state: State, redis: Redis):
+    project = Project(tmp_path / "data", state, redis)
+    views = [(SEEN, Source("seen", project.data / "seen", "event_timestamp", None))]
+    store = OnlineWriter(redis, "tests")
+
+    def run(end: float) -> Counts:
+        stored = store.definitions([SEEN])
+        windows = plan_windows(state, "tests", views, end=at(end), overlap=2 * HOUR, stored=stored)
+        return materialize.run(windows, store, state, "tests", clock=lambda: at(99))["seen"]
+
+    project.write(row("N1", 1, 1))
+    assert run(4) == Counts(read=1, written=1)
+    project.write(row("N2", 2, 2), row("N3", 3, 3), row("N4", 5, 5))
+    assert run(5) == Counts(read=2, written=2), "2 hours before the watermark are read again, its end not included"
+    assert planned(state, end=at(5)) == []
+    assert project.watermark == at(5)
+    assert plan_windows(state, "tests", views, end=at(5), overlap=HOUR, stored=store.definitions([SEEN])) == []
+
+
 def test_a_window_tells_what_it_is():
     window = Window(SEEN, Source("seen", Path("/none"), "e", None), None, at(1), advance=True)
     assert str(window) == "seen: (the beginning, 2013-10-01T13:00:00+00:00]"
@@ -197,14 +215,13 @@ def test_rows_with_a_null_key_are_nobodys(project: Project):
     assert len(project.redis.keys()) == 2, "the catalog and N1"
 
 
-def test_keys_that_are_times(redis: Redis, store: OnlineWriter):
+def test_keys_that_are_times(tmp_path: Path, state: State, redis: Redis):
     view = msgspec.structs.replace(SEEN, join_keys=(JoinKey("due", "due", "UnixTimestamp"),), deleted_field=None)
-    due = pa.array([to_micros(T0), None], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-    times = np.array([to_micros(T0)] * 2)
-    history = History((due,), times, times, np.zeros(2, bool), (pa.array([1, 2], pa.int64()),))
-    keys, rows = newest_rows(view, history, "tests")
-    assert keys == [entity_key("tests", {"due": ("UnixTimestamp", to_micros(T0))})]
-    assert store.write(view, keys, rows) == 1
+    project = Project(tmp_path / "data", state, redis, view)
+    times = (to_micros(at(0)), to_micros(at(0)))
+    project.write(Row((to_micros(T0),), *times, False, (1,), SEEN.fields), Row((None,), *times, False, (2,), ()))
+    assert project.run(1).written == 1
+    assert redis.hkeys(entity_key("tests", {"due": ("UnixTimestamp", to_micros(T0))})) == [b"seen"]
 
 
 def test_every_run_is_noted(project: Project, state: State):
@@ -218,12 +235,13 @@ def test_every_run_is_noted(project: Project, state: State):
     assert project.watermark == at(1)
 
 
-def test_the_window_is_told_before_it_is_done(project: Project, state: State, store: OnlineWriter):
-    project.write()
+def test_it_tells_how_many_rows_it_has_read(project: Project, state: State, store: OnlineWriter):
+    project.write(row("N1", 0, 0), row("N2", 0, 0))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(1))
     told = []
     materialize.run(windows, store, state, "tests", clock=lambda: T0, report=lambda *item: told.append(item))
-    assert told == [(str(windows[0]), 0, 1)]
+    assert told[0] == ("seen", 0, 2)
+    assert told[-1] == ("seen", 2, 2)
 
 
 def test_a_bad_table_is_refused_before_anything_is_written(project: Project, state: State, redis: Redis):

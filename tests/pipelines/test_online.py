@@ -96,7 +96,7 @@ def test_more_rows_than_one_call_takes(store: OnlineWriter):
 
 
 def test_keys_and_rows_must_be_pairs(store: OnlineWriter):
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="1 keys and 0 rows"):
         store.write(VIEW, [key(1)], [])
 
 

@@ -28,7 +28,7 @@ from serving.contract.transforms import TransformGraph
 from tests.pipelines import learned
 
 NOW = datetime(2013, 10, 1, 12, tzinfo=UTC)
-FILES = ["baseline.json", "golden.parquet", "manifest.json", "model.onnx", "plan.json", "transforms.onnx"]
+FILES = ["baseline.json", "card.html", "golden.parquet", "manifest.json", "model.onnx", "plan.json", "transforms.onnx"]
 
 
 @pytest.fixture(scope="module")

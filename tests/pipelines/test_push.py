@@ -177,12 +177,12 @@ def test_lists_maps_and_structs_are_read_from_json(tmp_path, store, redis, redis
 
 
 def _materialized(data: Path, view, store: OnlineWriter) -> bytes:
-    from pipelines.materialize import newest_rows
+    from pipelines.materialize import packed
     from pipelines.offline import read_history
 
     where = source(data, msgspec.structs.replace(TARGET, view=view, renamed=()))
-    _, (packed,) = newest_rows(view, read_history(view, where, where.files()), PROJECT)
-    return packed
+    (row,) = packed(view, read_history(view, where, where.files())).to_pylist()
+    return row
 
 
 def test_files_of_every_format_give_the_same_rows(tmp_path, store, redis_url):

@@ -47,7 +47,9 @@ def test_everything_can_be_set(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_REGISTRY_URL", "postgresql://u:p@host/db")
     monkeypatch.setenv("SKEWLESS_STATE_URL", "postgres://u:p@host/db")
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", "../defs")
+    monkeypatch.setenv("SKEWLESS_JOIN_MEMORY", "2GiB")
     settings = Settings.read()
+    assert settings.join_memory == 2 << 30
     assert settings.redis_url == "rediss://u:p@host:6380/1"
     assert not settings.embedded
     assert settings.registry_url == settings.state_url == "postgresql+psycopg://u:p@host/db"

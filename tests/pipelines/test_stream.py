@@ -26,8 +26,9 @@ from pipelines.stream import Consumer, Limits
 from pipelines.stream_entries import StreamEntries
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
+from serving.contract.plan import Field
 from tests.killing import lives, spawner
-from tests.pushing import PROJECT, TARGET, differences, row, stored
+from tests.pushing import CARDS, PROJECT, TARGET, differences, row, stored
 
 QUICK = Limits(batch=50, idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50), deliveries=5)
 
@@ -127,6 +128,18 @@ def test_a_shared_table_is_no_target(tmp_path, redis_url, redis):
     shared = consumer(tmp_path, redis_url, targets={"cards": msgspec.structs.replace(TARGET, shared_with=("other",))})
     add(shared, row(1))
     assert once(shared).buried == 1
+
+
+def test_a_view_that_takes_no_json_is_nobody_elses_trouble(tmp_path, redis_url, redis):
+    view = msgspec.structs.replace(CARDS, stored_as="odd", fields=(Field("map", "ScalarMap"),))
+    odd = msgspec.structs.replace(TARGET, view=view, folder="odd", renamed=())
+    both = consumer(tmp_path, redis_url, targets={"odd": odd, "cards": TARGET})
+    add(both, row(1), view="odd")
+    add(both, row(2))
+    done = once(both)
+    assert (done.entries, done.buried) == (1, 1)
+    ((_, reason),) = letters(redis, both)
+    assert "ScalarMap" in reason
 
 
 def test_a_view_that_is_applied_later_is_found(tmp_path, redis_url, monkeypatch):

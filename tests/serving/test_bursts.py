@@ -149,21 +149,28 @@ def clock() -> int:
 
 @pytest.mark.parametrize("inline", [True, False])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 2), ASKS), min_size=1, max_size=12))
+@given(st.lists(st.tuples(st.integers(0, 2), ASKS), min_size=1, max_size=12), st.booleans())
 def test_together_as_alone(
-    bundles: tuple[Bundle, ...], mixed: str, tmp_path: Path, inline: bool, asked: list[tuple[int, Ask]]
+    bundles: tuple[Bundle, ...],
+    mixed: str,
+    tmp_path: Path,
+    inline: bool,
+    asked: list[tuple[int, Ask]],
+    defaults: bool,
 ):
     async def compare() -> None:
-        store = Store(mixed, timeout_s=5, connections=1)
+        store = Store(mixed, timeout_s=5)
         desks = [Desk(bundle, store, tmp_path, threads=2) for bundle in bundles]
         for desk in desks:
             desk.predictor.is_long = (lambda rows: False) if inline else (lambda rows: True)
         requests = [(desks[number], (f"r{place:02d}", ask)) for place, (number, ask) in enumerate(asked)]
-        together = await asyncio.gather(*[desk.ask(one) for desk, one in requests], return_exceptions=True)
+        together = await asyncio.gather(
+            *[desk.ask(one, defaults=defaults) for desk, one in requests], return_exceptions=True
+        )
         kept: dict[int, list[Used]] = {}
         for (number, ask), (desk, (name, _)), found in zip(asked, requests, together, strict=True):
             (alone,) = await asyncio.gather(
-                answer_alone(Predictor(bundles[number]), store, clock, name, ask, defaults=False),
+                answer_alone(Predictor(bundles[number]), store, clock, name, ask, defaults=defaults),
                 return_exceptions=True,
             )
             if isinstance(alone, BaseException):
@@ -194,7 +201,7 @@ def plain_ask(rows: int = 1) -> Ask:
 
 def test_a_burst_is_one_read_one_run_and_one_entry(bundles: tuple[Bundle, ...], stored: str, tmp_path: Path):
     async def ask() -> None:
-        store = Store(stored, timeout_s=5, connections=1)
+        store = Store(stored, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         await asyncio.gather(*[desk.ask((f"r{i}", plain_ask(i % 3 + 1))) for i in range(30)])
         (entry,) = desk.logged()
@@ -207,7 +214,7 @@ def test_a_burst_is_one_read_one_run_and_one_entry(bundles: tuple[Bundle, ...], 
 
 def test_one_bad_row_leaves_the_others_together(bundles: tuple[Bundle, ...], mixed: str, tmp_path: Path):
     async def ask() -> None:
-        store = Store(mixed, timeout_s=5, connections=1)
+        store = Store(mixed, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         bad = Ask(1, {"origin": ["corrupt"], "tailnum": ["N1"], "hour": [8]})
         asks = [bad if i == 13 else plain_ask() for i in range(64)]
@@ -223,7 +230,7 @@ def test_a_fault_of_ours_is_met_alone(bundles: tuple[Bundle, ...], stored: str, 
     """Whatever a burst stumbles over, each of its requests gets a try by itself."""
 
     async def ask() -> None:
-        store = Store(stored, timeout_s=5, connections=1)
+        store = Store(stored, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         inner = desk.predictor.predict
 
@@ -243,7 +250,7 @@ def test_a_fault_of_ours_is_met_alone(bundles: tuple[Bundle, ...], stored: str, 
 @pytest.mark.parametrize("defaults", [True, False])
 def test_a_silent_store_fails_a_burst_once(bundles: tuple[Bundle, ...], tmp_path: Path, defaults: bool):
     async def ask() -> None:
-        store = Store("redis://127.0.0.1:1", timeout_s=1, connections=1)
+        store = Store("redis://127.0.0.1:1", timeout_s=1)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         asked = [desk.ask((f"r{i}", plain_ask()), defaults=defaults) for i in range(5)]
         found = await asyncio.gather(*asked, return_exceptions=True)
@@ -256,7 +263,7 @@ def test_a_silent_store_fails_a_burst_once(bundles: tuple[Bundle, ...], tmp_path
 
 def test_while_a_long_run_is_under_way_the_next_burst_gathers(bundles: tuple[Bundle, ...], stored: str, tmp_path: Path):
     async def ask() -> None:
-        store = Store(stored, timeout_s=5, connections=1)
+        store = Store(stored, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         desk.predictor.is_long = lambda rows: True
         entered, gate, inner = asyncio.Event(), threading.Event(), desk.predictor.predict

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from pipelines.valkey_process import free_port
 from tests.serving.live import PREDICT, ROW, until
@@ -22,13 +24,16 @@ SKEWLESS = Path(sys.executable).parent / "skewless"
 
 
 @contextmanager
-def served(state: Path, redis_url: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def served(
+    state: Path, redis_url: str, *arguments: str, wait: bool = True
+) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """The verb, ready to answer; when the block ends it is told to stop and must end well."""
     port = free_port()
     environment = {
         "SKEWLESS_STATE": str(state),
         "SKEWLESS_REDIS_URL": redis_url,
         "SKEWLESS_SERVED_LOG_FLUSH_S": "600",
+        "SKEWLESS_REDIS_TIMEOUT_S": "10",
         "PROMETHEUS_MULTIPROC_DIR": "/a/folder/of/feast/that/is/gone",
     }
     process = subprocess.Popen(
@@ -41,7 +46,8 @@ def served(state: Path, redis_url: str, *arguments: str) -> Iterator[tuple[subpr
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
-            until(lambda: process.poll() is not None or ready(client), seconds=30)
+            if wait:
+                until(lambda: process.poll() is not None or ready(client), seconds=30)
             yield process, client
     finally:
         process.terminate()
@@ -76,6 +82,63 @@ def test_workers_share_their_counters(state: Path, stored: str):
         line = 'skewless_requests_total{model="tiny",status="200"} 20.0'
         assert all(line in httpx.get(f"{client.base_url}/metrics").text for _ in range(5))
     assert len(logged(state / "served")) == 20
+
+
+def connected(client: httpx.Client) -> socket.socket | None:
+    try:
+        return socket.create_connection((client.base_url.host, client.base_url.port), timeout=20)
+    except ConnectionRefusedError:
+        return None
+
+
+def raw(rows: int = 1) -> bytes:
+    body = json.dumps({"rows": [ROW] * rows}).encode()
+    return b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        PREDICT.encode(),
+        len(body),
+        body,
+    )
+
+
+def test_workers_are_warm_before_they_accept(state: Path, stored: str):
+    """Who connects while they start waits, and is answered with scores: by whoever is ready first, and it is."""
+    with served(state, stored, "--workers", "2", wait=False) as (_, client):
+        first: list[socket.socket] = []
+        until(lambda: first.extend(filter(None, [connected(client)])) or first, seconds=30)
+        first += [one for one in (connected(client) for _ in range(15)) if one is not None]
+        for one in first:
+            one.sendall(raw())
+        answers = [one.recv(65_536) for one in first]
+        for one in first:
+            one.close()
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 16
+    assert len(logged(state / "served")) == 16
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_finishes_what_is_in_flight(state: Path, stored: str, workers: str):
+    """The store keeps all who ask waiting; the server is told to stop; then the store answers."""
+    with served(state, stored, "--workers", workers) as (process, client), Redis.from_url(stored) as redis:
+        asking = [connected(client) for _ in range(8)]
+        for one in asking:
+            assert one is not None
+            one.sendall(raw())
+            assert one.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+        redis.client_pause(4_000)
+        for place, one in enumerate(asking):
+            one.sendall(raw(place + 1))
+        # Long enough for the server to read them, short beside the pause.
+        time.sleep(0.5)
+        process.terminate()
+        answers = [one.recv(65_536) for one in asking]
+        ends = [one.recv(65_536) for one in asking]
+        for one in asking:
+            one.close()
+        process.wait(20)
+    assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers), answers
+    assert all(b"connection: close" in answer for answer in answers)
+    assert ends == [b""] * 8
+    assert len(logged(state / "served")) == 8 + 36
 
 
 def test_a_port_in_use_is_told(state: Path):

@@ -57,6 +57,20 @@ def test_many_entities_of_a_cluster_at_once(redis_cluster):
     assert read(redis_cluster.url, *lookups) == [*([name, None] for name in names), [None, None]]
 
 
+def test_a_slot_that_is_on_its_way(redis_cluster):
+    with redis_cluster.client() as client:
+        client.hset("k", "x", "1")
+        client.hset("other", "x", "2")
+    lookups = [Lookup(b"k", (b"x",)), Lookup(b"other", (b"x",)), Lookup(b"k", (b"y",))]
+    source, target = redis_cluster.begin_move(b"k")
+    assert source.ask("CLUSTER", "COUNTKEYSINSLOT", source.ask("CLUSTER", "KEYSLOT", b"k")) == 0
+    assert read(redis_cluster.url, *lookups) == [[b"1"], [b"2"], [None]]
+    for one in (target, source):
+        slot = one.ask("CLUSTER", "KEYSLOT", b"k")
+        one.ask("CLUSTER", "SETSLOT", slot, "NODE", target.ask("CLUSTER", "MYID").decode())
+    assert read(redis_cluster.url, *lookups) == [[b"1"], [b"2"], [None]]
+
+
 def test_a_cluster_that_moves_a_slot_and_loses_a_primary(redis_cluster, state: Path):
     fill(redis_cluster.url)
     with serving(settings_of(state, redis_cluster.url, redis_timeout_s=2)) as live:

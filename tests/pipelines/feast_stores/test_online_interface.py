@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import closing
 from datetime import timedelta
 
 import pandas as pd
@@ -15,7 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float32, Int64
 
 from pipelines.feast_stores.errors import Unsupported
-from pipelines.redis_connection import RedisUnreachable
+from pipelines.redis_connection import RedisUnreachable, connect
 from pipelines.store_refusals import UnwritableKeys
 from serving.contract.catalog import catalog_key, removal_field
 from serving.contract.errors import CorruptRow
@@ -102,6 +103,22 @@ def test_a_row_that_cannot_be_read_is_invalid_and_the_others_are_answered(projec
     with pytest.raises(UnwritableKeys, match=r"'told' were not written for tailnum='N4'.*delete those keys"):
         store.push("tell", frame(["N4", "N5"], [4, 5], NOW), to=PushMode.ONLINE)
     assert ask(store, ["told:fuel"], tailnum=["N5"])["fuel"] == [(5, "PRESENT")]
+
+
+@pytest.mark.parametrize("kind", ["redis_cluster", "redis_sentinel"])
+def test_on_a_cluster_and_behind_sentinels(request, project, kind):
+    store = project.store()
+    store.config.online_store.url = request.getfixturevalue(kind).url
+    tails = [f"N{number}" for number in range(100)]
+    store.push("tell", frame(tails, [float(number) for number in range(100)]), to=PushMode.ONLINE)
+    write_tables(project)
+    store.materialize(NOW - timedelta(days=30), NOW, ["flown"])
+    found = ask(store, ["told:fuel", "flown:hours"], tailnum=[*tails, "?"])
+    assert found["fuel"] == [*((float(number), "PRESENT") for number in range(100)), NOTHING]
+    assert found["hours"][1:3] == [(2, "PRESENT"), (None, "OUTSIDE_MAX_AGE")]
+    store.apply([], objects_to_delete=[store.get_feature_view("told")], partial=False)
+    with closing(connect(store.config.online_store.url)) as client:
+        assert {name for tail in tails for name in client.hkeys(key(tail))} == {b"flown"}
 
 
 def test_a_view_that_is_being_removed_has_no_rows(project, redis):

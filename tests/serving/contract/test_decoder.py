@@ -7,11 +7,12 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from serving.contract.assembler import Assembler, wanted_features
+from serving.contract.assembler import Assembler, admit, wanted_features
 from serving.contract.decoder import Decoder
 from serving.contract.freshness import MISSING
 from serving.contract.online import Batch, OnlineRead
 from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from tests import tiny
 from tests.oracles import Row, packed_row
 from tests.serving.contract.material import as_values
 from tests.strategies import MOMENTS, key_values, plans, rows, schemas, values
@@ -82,6 +83,40 @@ def test_the_compiled_read_equals_the_slow_one_bit_for_bit(read):
         event_times = times.reshape(len(matrix), -1, 2)[:, place]
         assert event_times[:, 0].tolist() == admitted[view].rows.event.tolist()
         assert event_times[:, 1].tolist() == admitted[view].rows.created.tolist()
+
+
+@st.composite
+def tiny_reads(draw):
+    """Many rows of the small plan with a transform; some of a view's former schema, or wide, or gone."""
+    plan = tiny.plan()
+    former = {view.name: view.fields[::-1] for view in plan.views}
+    some = [[st.none(), *[rows(schema, MOMENTS) for schema in (view.fields, former[view.name])]] for view in plan.views]
+    found = draw(st.lists(st.tuples(*[st.one_of(*one) for one in some]), min_size=1, max_size=20))
+    hours = draw(st.lists(values("Int64"), min_size=len(found), max_size=len(found)))
+    return plan, former, found, {"hour": as_values("Int64", hours)}, draw(MOMENTS)
+
+
+@given(tiny_reads())
+def test_transforms_are_fed_and_forms_mixed_bit_for_bit(read):
+    plan, former, found, request, at = read
+    online, assembler = OnlineRead(plan, wanted_features(plan)), Assembler(plan, tiny.trace())
+    decoder = Decoder(assembler, online.views)
+    for view, schema in former.items():
+        online.readers[view].learn(schema)
+        decoder.learn(view, schema)
+    packed = [[None if row is None else packed_row(row) for row in one] for one in found]
+    views = {
+        view: admit(plan, view, online.readers[view].read([row[place] for row in packed]), np.int64(at))
+        for place, view in enumerate(online.views)
+    }
+    matrix = assembler.assemble(views, request)
+    for _ in range(2):  # the second time with the shape that was common in the first
+        taken = decoder.take(packed, at, request)
+        assert taken is not None
+        assert taken.matrix.tobytes() == matrix.tobytes()
+        statuses = np.frombuffer(taken.statuses, np.uint8).reshape(len(matrix), -1)
+        assert all(statuses[:, p].tolist() == views[v].status.tolist() for p, v in enumerate(online.views))
+    event(f"{len({row.schema for one in found for row in one if row is not None})} schemas")
 
 
 KEY = JoinKey("k", "k", "Int64")

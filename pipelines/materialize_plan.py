@@ -1,0 +1,114 @@
+"""Which windows of which views a materialization takes: decided first, so that it can be shown, or done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipelines.arrivals import Arrivals, arrivals
+from pipelines.offline import Source
+from pipelines.state import State
+from serving.contract.catalog import same_rows
+from serving.contract.instants import to_micros
+from serving.contract.plan import View
+
+_EVER = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The arrivals of one view with start < arrival <= end (UTC); `start` None means since ever.
+
+    `advance`: whether the watermark may move to `end` afterwards; not where the window leaves a gap before it.
+    """
+
+    view: View
+    source: Source
+    start: datetime | None
+    end: datetime
+    advance: bool
+
+    def arrivals(self) -> Arrivals:
+        """What to read. Raises: SourceMissing."""
+        start = to_micros(self.start) if self.start else int(_EVER)
+        return arrivals(self.view, self.source, start, to_micros(self.end))
+
+    def __str__(self) -> str:
+        since = self.start.isoformat() if self.start else "the beginning"
+        return f"{self.view.stored_as}: ({since}, {self.end.isoformat()}]"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON takes it, for a process that materializes what another one planned."""
+        told: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        return told
+
+    @classmethod
+    def parse(cls, told: dict[str, Any]) -> Window:
+        """The window that `plain` told of."""
+        return msgspec.convert(told, cls, dec_hook=lambda _, text: Path(text))
+
+
+def plan_windows(
+    state: State,
+    project: str,
+    views: Sequence[tuple[View, Source]],
+    *,
+    end: datetime,
+    start: datetime | None = None,
+    full: bool = False,
+    overlap: timedelta = timedelta(0),
+    stored: Mapping[str, View | None] | None = None,
+) -> list[Window]:
+    """What a run would do: for each view the window from its watermark to `end`, from `start`, or (`full`) all of it.
+
+    `stored` is what the online store says of the views (`OnlineWriter.definitions`): the watermark of a view that it
+    does not know (another Redis, or an emptied one), or knows with other rows (a feature was added), means nothing, and
+    the view is materialized from the beginning. A view whose watermark is at or past `end` has nothing to do and is
+    left out, unless its definition is to be registered anew.
+
+    Of a table without created timestamps nobody knows when a row arrived: its window goes by event time, and begins
+    `overlap` before the watermark, so that rows which come so late are taken. Those that were there before do no harm.
+    """
+    windows = []
+    for view, source in views:
+        held = view if stored is None else stored.get(view.stored_as)
+        watermark = state.watermark(project, view.stored_as) if same_rows(view, held) else None
+        begin = None if full else (start or watermark)
+        if begin is not None and begin >= end and held == view:
+            continue
+        gap = begin is not None and (watermark is None or begin > watermark)
+        if start is None and begin is not None and source.created_timestamp_column is None:
+            begin -= overlap
+        windows.append(Window(view, source, begin, end, advance=not gap))
+    return windows
+
+
+def plan_partition(
+    state: State,
+    project: str,
+    views: Sequence[tuple[View, Source]],
+    *,
+    start: datetime,
+    end: datetime,
+    stored: Mapping[str, View | None],
+) -> list[Window]:
+    """What a run would do once the rows of a partition, start <= event_timestamp < end, are in the offline store.
+
+    Partitions come in any order, and again: a window reaches from the partition's start, or the view's watermark where
+    that is earlier, to its end, or the watermark where that is later. So a row is in the window of whichever of its
+    partition and its arrival comes last, no window leaves a gap, and each may move the watermark. It takes that no two
+    windows of a view are materialized at once.
+    """
+    windows = []
+    for view, source in views:
+        known = same_rows(view, stored.get(view.stored_as))
+        watermark = state.watermark(project, view.stored_as) if known else None
+        begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
+        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True))
+    return windows

@@ -1,0 +1,61 @@
+"""How old the watermark and the newest row of each view are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from pipelines import freshness_report
+from pipelines.freshness_report import Freshness
+from pipelines.state import State
+from tests.pipelines.test_materialize import HOUR, Project, at, row
+from tests.pipelines.worlds import source
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+        yield state
+
+
+@pytest.fixture
+def project(tmp_path: Path, state: State, redis_url: str) -> Iterator[Project]:
+    with Redis.from_url(redis_url) as client:
+        yield Project(tmp_path / "data", state, client)
+
+
+def fresh(project: Project) -> Freshness:
+    views = [(project.view, source(project.data, project.view))]
+    (found,) = freshness_report.run(views, project.state, "tests", at(5))
+    return found
+
+
+def test_a_view_that_was_never_materialized(project: Project):
+    found = fresh(project)
+    assert (found.watermark_age, found.newest_age, found.last_run) == (None, None, "none")
+    assert found.as_json()["watermark_age_s"] is None
+
+
+def test_the_ages_of_watermark_and_newest_row(project: Project):
+    project.write(row("N1", 1, 1), row("N2", 3, 3))
+    project.run(4)
+    found = fresh(project)
+    assert (found.watermark_age, found.newest_age, found.last_run) == (HOUR, 2 * HOUR, "done")
+    assert found.as_json()["newest_age_s"] == 7200
+    project.write(row("N3", 9, 9))
+    assert fresh(project).newest_age in (timedelta(hours=1), timedelta(hours=2)), "rows of the future do not count"
+
+
+def test_what_failed_is_told(project: Project):
+    project.write(row("N1", 1, 1))
+    project.run(4)
+    run = project.state.run_started(
+        "tests", "seen", "materialize", window_start=None, window_end=at(5), started_at=at(5)
+    )
+    project.state.run_failed(run, "StoreFull: no memory", finished_at=at(5))
+    assert fresh(project).last_run == "failed: StoreFull: no memory"

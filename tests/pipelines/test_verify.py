@@ -1,0 +1,191 @@
+"""What verify finds, what it lets be, and what it mends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from unittest.mock import patch
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from pipelines import verify
+from pipelines.online import OnlineWriter
+from pipelines.packed_times import times
+from pipelines.spill import Spill
+from pipelines.state import State
+from pipelines.verify import Difference, Verified, verdict
+from serving.contract.instants import to_micros
+from serving.contract.plan import JoinKey
+from tests.oracles import Row, entity_key, merged, packed_row
+from tests.pipelines.test_materialize import SEEN, TRUE, Project, at, row
+from tests.pipelines.worlds import source
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+        yield state
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def project(tmp_path: Path, state: State, redis: Redis) -> Project:
+    made = Project(tmp_path / "data", state, redis)
+    made.write(row("N1", 0, 0, 1), row("N1", 1, 1, 2), row("N2", 1, 1), row("N3", 1, 1), row("N9", 7, 7))
+    made.run(2)
+    return made
+
+
+def verified(project: Project, **options) -> Verified:
+    views = [(project.view, source(project.data, project.view))]
+    (found,) = verify.run(views, OnlineWriter(project.redis, "tests"), project.state, "tests", **options)
+    return found
+
+
+def put(project: Project, one: Row) -> None:
+    project.redis.hset(key(one.key[0]), project.view.name, packed_row(one))
+
+
+def key(tail: str) -> bytes:
+    return entity_key("tests", {"tail": ("String", tail)})
+
+
+def test_a_store_that_is_as_it_should_be(project: Project):
+    found = verified(project)
+    assert (found.watermark, found.compared, found.ahead, found.differences) == (at(2), 3, 0, 0)
+    assert found.examples == []
+
+
+def test_a_view_that_was_never_materialized_is_not_compared(tmp_path: Path, state: State, redis: Redis):
+    found = verified(Project(tmp_path, state, redis))
+    assert (found.watermark, found.compared) == (None, 0)
+
+
+def test_every_kind_of_difference_is_found_named_and_mended(project: Project):
+    project.redis.hdel(key("N1"), "seen")
+    put(project, row("N2", 0, 0, 9))
+    put(project, row("N3", 1, 1, 9))
+    put(project, row("N4", 1.5, 1.5))
+    put(project, row("N5", 0, 0))
+    found = verified(project)
+    assert found.counts == {"missing": 1, "stale": 1, "different": 1, "extra": 2}
+    assert found.compared == 5
+    assert any("stale tail='N2': offline event 2013-10-01T13:00:00+00:00" in example for example in found.examples)
+    assert verified(project, repair=True).repaired == 5
+    assert verified(project).differences == 0
+    for tail in ("N1", "N2", "N3"):
+        assert project.held(tail) == packed_row(row(tail, 1, 1, 2 if tail == "N1" else 1))
+    assert project.held("N4") is None
+
+
+def test_a_row_that_is_newer_than_all_that_is_known_and_not_offline_is_removed(project: Project):
+    put(project, row("N2", 1.5, 1.5, 9))
+    assert verified(project, repair=True).counts == {"different": 1}
+    assert project.held("N2") == packed_row(row("N2", 1, 1))
+
+
+def test_pushed_rows_are_ahead_and_stay(project: Project):
+    pushed = [row("N1", 2.5, 2.5), row("N2", 1, 3), row("N7", 3, 3)]
+    for one in pushed:
+        put(project, one)
+    found = verified(project, repair=True)
+    assert (found.differences, found.ahead) == (0, 3)
+    assert [project.held(one.key[0]) for one in pushed] == [packed_row(one) for one in pushed]
+
+
+def test_bytes_that_are_no_row_and_keys_that_are_no_hash(project: Project):
+    project.redis.hset(key("N1"), "seen", b"noise")
+    project.redis.delete(key("N2"))
+    project.redis.set(key("N2"), "a text")
+    found = verified(project)
+    assert found.counts == {"stale": 1, "missing": 1}
+    project.redis.delete(key("N2"))
+    assert verified(project, repair=True).repaired == 2
+    assert verified(project).differences == 0
+
+
+def test_other_views_and_projects_do_not_matter(project: Project):
+    project.redis.hset(key("N5"), "other", b"x")
+    project.redis.hset(entity_key("mytests", {"tail": ("String", "N5")}), "seen", packed_row(row("N5", 0, 0)))
+    project.redis.hset(entity_key("tests", {"wing": ("String", "N5")}), "seen", packed_row(row("N5", 0, 0)))
+    assert verified(project).differences == 0
+
+
+def test_a_row_that_changes_before_it_is_mended_stays(project: Project):
+    put(project, row("N5", 0, 0))
+    pushed = row("N5", 3, 3)
+    discard = OnlineWriter.discard
+
+    def meanwhile(*args):
+        put(project, pushed)
+        return discard(*args)
+
+    with patch.object(OnlineWriter, "discard", meanwhile):
+        assert verified(project, repair=True).counts == {"extra": 1}
+    assert project.held("N5") == packed_row(pushed)
+
+
+def test_late_rows_of_a_view_that_is_known_by_its_event_time(tmp_path: Path, state: State, redis: Redis):
+    """They may be there already or not yet: neither is a difference."""
+    project = Project(tmp_path / "data", state, redis, TRUE)
+    project.write(row("N1", 0, 0, 1), row("N1", 1, 5, 2))
+    project.run(2)
+    assert project.held() == packed_row(row("N1", 1, 5, 2))
+    assert verified(project).differences == 0
+    project.write(row("N1", 1.5, 6, 3))
+    assert verified(project).differences == 0
+
+
+def test_a_sample_looks_at_some_entities_only(project: Project):
+    found = verified(project, sample=2)
+    assert 0 < found.compared < 3
+
+
+def test_an_entityless_view(tmp_path: Path, state: State, redis: Redis):
+    project = Project(tmp_path / "data", state, redis, msgspec.structs.replace(SEEN, join_keys=()))
+    project.write(Row((), to_micros(at(0)), to_micros(at(0)), False, (1,), SEEN.fields))
+    project.run(1)
+    assert (verified(project).compared, verified(project).differences) == (1, 0)
+
+
+ENTITIES = st.sampled_from([JoinKey("tail", "tail", "String")])
+TIMES = st.integers(0, 3)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TIMES, TIMES), max_size=3), st.lists(st.tuples(TIMES, TIMES), max_size=2), TIMES)
+def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_later(known, written, watermark):
+    """The rule in words, for one entity: rows known offline, of which some were written, and others too."""
+    rows = [packed_row(Row((), event, max(event, created), False, (0,), SEEN.fields)) for event, created in known]
+    due = merged(("k", one) for one in rows if max(times(one)) <= watermark).get("k")
+    for event, created in written:
+        held = packed_row(Row((), event, created, False, (0,), SEEN.fields))
+        wrong = held != due and max(event, created) <= watermark
+        assert (verdict(SEEN.rule, due, held, watermark) is not None) == wrong
+    assert verdict(SEEN.rule, due, None, watermark) == (Difference.MISSING if due else None)
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=2), TIMES), max_size=30), st.integers(1, 4))
+def test_parts_hold_every_entity_once(written, parts):
+    rows = [(name, packed_row(Row((), time, time, False, (0,), SEEN.fields))) for name, time in written]
+    with Spill(parts) as spill:
+        for start in range(0, len(rows), 4):
+            some = rows[start : start + 4]
+            spill.add("pile", [name for name, _ in some], [one for _, one in some])
+        found = [spill.newest("pile", part) for part in range(parts)]
+        names = [set(spill.keys("pile", part)) for part in range(parts)]
+        assert spill.newest("none", 0) == {}
+    assert sum(len(part) for part in found) == len(merged(rows))
+    assert {name: one for part in found for name, one in part.items()} == merged(rows)
+    assert [set(part) for part in found] == names
