@@ -43,10 +43,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a bundle's manifest says of the model: its score's `output`, and the `signature` unless it takes a matrix."""
+    """What a bundle's manifest says of the model: its score's `output`, and the `signature` unless it takes a matrix;
+    `otherwise` is that of a matrix whose scores turn out to depend on the rows around them.
+    """
 
     output: Output
     signature: Signature | None
+    otherwise: Signature | None = None
 
 
 def read(graph: bytes, plan: Plan, asked: Asked, sample: Sample) -> Read:
@@ -65,10 +68,10 @@ def read(graph: bytes, plan: Plan, asked: Asked, sample: Sample) -> Read:
     told = _shapes(session, chosen, sample(form))
     if _is_matrix(inputs, plan):
         if len(told) == 1 and told[0].kind == "float32" and told[0].width is None:
-            return Read(Output(told[0].name), None)
+            return Read(Output(told[0].name), None, Signature(inputs, told))
         found = [one for one in told if one.name == _PROBABILITIES and one.width == 2 and one.kind == "float32"]
         if found and (not outputs or len(told) == 1):
-            return Read(Output(found[0].name, 1), None)
+            return Read(Output(found[0].name, 1), None, Signature(inputs, told))
     return Read(Output(told[0].name), Signature(inputs, told))
 
 

@@ -138,6 +138,24 @@ def network(spoilt: str | None = None) -> bytes:
     return made.SerializeToString()
 
 
+def mixing() -> bytes:
+    """One matrix and one score, to which every row adds."""
+    nodes = [
+        helper.make_node("ReduceSum", ["input"], ["all"], keepdims=1),
+        helper.make_node("Slice", ["input", "begin", "end", "axis"], ["last"]),
+        helper.make_node("Add", ["last", "all"], ["score"]),
+    ]
+    ends = {"begin": [3], "end": [4], "axis": [1]}
+    graph = helper.make_graph(
+        nodes,
+        "mixing",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in ends.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
 def undefaulted(folder: Path, data: Path) -> TrainingSet:
     """The training set of a plan whose whole number has no default."""
     contract = plan()

@@ -183,7 +183,14 @@ def test_the_same_graph_is_published_once(world: Path):
 def test_a_graph_that_mixes_rows_is_run_row_by_row(world: Path, tmp_path: Path):
     done = put(tmp_path, "sums", estimators.network("ReduceSum"), TrainingSet(world / "texts"), NETWORK)
     assert done.manifest.signature.rows_a_run == 1
-    assert opened(world, "pipeline").manifest.signature.rows_a_run == 0
+    assert opened(world, "classes").manifest.signature.rows_a_run == 0, "trees need no blocks"
+
+
+def test_a_matrix_that_mixes_rows_is_run_row_by_row(world: Path, tmp_path: Path):
+    numbers = TrainingSet(world / "numbers")
+    done = put(tmp_path, "mixed", estimators.mixing(), numbers)
+    assert (done.manifest.signature.rows_a_run, done.manifest.signature.inputs[0].name) == (1, "input")
+    assert not put(tmp_path, "mixed", estimators.mixing(), numbers).made
 
 
 def test_a_graph_that_throws_dice_is_refused(world: Path, tmp_path: Path):
