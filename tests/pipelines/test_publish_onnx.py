@@ -27,7 +27,7 @@ from pipelines.state import State
 from pipelines.training_set import TrainingSet
 from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.errors import InvalidBundle, InvalidPlan
-from serving.contract.form import MatrixForm, differing
+from serving.contract.form import MatrixForm, differing, to_columns
 from serving.contract.processor import processor_features
 from tests.pipelines import estimators, learned
 from tests.pipelines.worlds import sources, stored
@@ -166,7 +166,7 @@ def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: 
         (form.taken, form.taken_arrays(inputs)),
         (form.told, form.told_arrays(bundle.score(inputs))),
     ):
-        for group, column in zip(groups, publish.golden.to_columns(groups, arrays), strict=True):
+        for group, column in zip(groups, to_columns(groups, arrays), strict=True):
             shown = shown.append_column(group.field, column)
     window = drift.Window("pipeline", "1.0.0", learned.SPLIT.start, NOW)
     same = drift.run(window, bundle.plan, found, shown, Thresholds(), form)
