@@ -170,7 +170,7 @@ def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: 
             shown = shown.append_column(group.field, column)
     window = drift.Window("pipeline", "1.0.0", learned.SPLIT.start, NOW)
     same = drift.run(window, bundle.plan, found, shown, Thresholds(), form)
-    assert same.clean
+    assert {one.kind for one in same.alarms} <= {"view"}, "the statuses here are made up, the values are training's"
     assert {"delays__gate", "score:label", "score:probabilities[0]"} <= {one.name for one in same.subjects}
 
 
