@@ -90,8 +90,8 @@ class Comparison:
 
     @cached_property
     def moved(self) -> NDArray[np.float64]:
-        """By how much the scores of each row are off the fair ones; in the mean, where a model tells several. Of a text,
-        1 where it is another.
+        """By how much the scores of each row are off the fair ones; in the mean, where a model tells several. Texts that
+        differ, and numbers whose gap is none (NaN), are off by 1.
         """
         told = self.bundle.form.told
         pairs = zip(cells(told, self.scores), cells(told, self.fair), strict=True)
@@ -182,10 +182,12 @@ def differ(then: Arrays, now: Arrays) -> Flags:
 
 
 def _apart(then: Array, now: Array) -> Array:
+    other = differing(then, now).astype(np.float64)
     if then.dtype.kind == "O":
-        return differing(then, now).astype(np.float64)
-    gap: Array = np.abs(then.astype(np.float64) - now.astype(np.float64))
-    return gap
+        return other
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(then.astype(np.float64) - now.astype(np.float64))
+    return np.where(np.isfinite(gap), gap, other)
 
 
 def micros_of(served: pa.Table, column: str) -> Micros:

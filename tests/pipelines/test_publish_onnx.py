@@ -17,7 +17,9 @@ from redis import Redis
 
 from pipelines import audit, baseline, drift, publish, score
 from pipelines.audit import ServedLog
+from pipelines.causes import Cause
 from pipelines.drift_thresholds import Thresholds
+from pipelines.evidence import Clues
 from pipelines.history import TIMESTAMP
 from pipelines.online import OnlineWriter
 from pipelines.onnx_model import Asked, ModelMismatch
@@ -27,7 +29,7 @@ from pipelines.state import State
 from pipelines.training_set import TrainingSet
 from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.errors import InvalidBundle, InvalidPlan
-from serving.contract.form import MatrixForm, differing, to_columns
+from serving.contract.form import MatrixForm, differing, from_columns, to_columns
 from serving.contract.processor import processor_features
 from tests.pipelines import estimators, learned
 from tests.pipelines.worlds import sources, stored
@@ -134,9 +136,31 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
                 assert answer.status_code == 200, answer.text
                 # JSON has no NaN, and tells every other number to the bit.
                 assert answer.json()["scores"] == orjson.loads(orjson.dumps(as_told(bundle, moment.rows)))
-    found = audit.run(bundle, views, ServedLog(tmp_path / "served"), learned.SPLIT.start, NOW)
+    log = ServedLog(tmp_path / "served")
+    found = audit.run(bundle, Clues(views), log, learned.SPLIT.start, NOW)
     assert found.clean, str(found)
     assert (found.rows, found.values > 0) == (sum(len(one.rows) for one in asked), True)
+    assert (found.price is None) == (name != "boosted"), "outcomes say nothing of named outputs"
+    for told in (False, True):
+        column = falsify(log.folder, bundle, told=told)
+        found = audit.run(bundle, Clues(views), log, learned.SPLIT.start, NOW)
+        assert (found.differing_values, found.columns) == (1, {column: 1})
+        assert found.differing_scores == 1 or not told, "another input may get the same score"
+        assert {one.cause for one in found.causes} >= ({Cause.SCORE} if told else {Cause.CORRUPTION})
+        assert any(f"{column} was served as" in example for example in found.examples)
+        assert max(one.moved for one in found.causes) > 0.0 or not told
+
+
+def falsify(served: Path, bundle: Bundle, *, told: bool) -> str:
+    """Overwrite the first input of the first row that is in a file of the log, or what was told of it; the input."""
+    file, groups = min(served.rglob("*.parquet")), bundle.form.told if told else bundle.form.taken
+    table = pq.read_table(file, partitioning=None)
+    arrays = [array.copy() for array in from_columns(groups, table)]
+    arrays[0][0, 0] = "?" if arrays[0].dtype == object else 77_777
+    for group, column in zip(groups, to_columns(groups, arrays), strict=True):
+        table = table.set_column(table.schema.get_field_index(group.column), group.field, column)
+    pq.write_table(table, file)
+    return bundle.form.taken[0].names[0]
 
 
 def as_told(bundle: Bundle, rows: pa.Table) -> list:
