@@ -1,4 +1,4 @@
-"""Trains a model anew on a later window, and lets it take over only if it is better than the champion.
+"""Trains a model anew on a later window, and tries it on requests only if it is better than the champion.
 
 The training set is rebuilt, the model trained and published as a candidate, which no server answers with. Champion and
 candidate then score the same held-out rows, each through its own plan, and the served rows whose outcome is known. The
@@ -28,7 +28,7 @@ from pipelines.offline import Source
 from pipelines.outcomes import Outcomes
 from pipelines.progress import Report, quiet
 from pipelines.refresh import Refresh
-from pipelines.rollout import champion_version
+from pipelines.rollout import Signature, champion_version, try_canary
 from pipelines.spine_slices import SpineFiles
 from pipelines.train import Parameters, Split
 from pipelines.training_set import TrainingSet, labelled
@@ -38,6 +38,7 @@ from serving.contract.form import SCORE
 from serving.contract.plan import Plan
 from serving.contract.processor import processor_features
 from serving.contract.registry import Registry
+from serving.contract.rollout import trial_of
 
 _STEPS = 4
 
@@ -70,7 +71,9 @@ class Project:
 
 
 class Retrained(msgspec.Struct, frozen=True):
-    """The verdict: `better` with the `reason`; `live` is None without outcomes, `took_over` where it is answered with."""
+    """The verdict: `better` with the `reason`; `live` is None without outcomes, `on_trial` where some are answered with
+    it, as a canary.
+    """
 
     model: str
     champion: str
@@ -82,10 +85,10 @@ class Retrained(msgspec.Struct, frozen=True):
     live: Contest | None
     better: bool
     reason: str
-    took_over: bool = False
+    on_trial: bool = False
 
     def __str__(self) -> str:
-        state = "takes over" if self.took_over else "is better" if self.better else "stays a candidate"
+        state = "is a canary" if self.on_trial else "is better" if self.better else "stays a candidate"
         return f"{self.model} {self.candidate} {state} (champion {self.champion}): {self.reason}"
 
     def lines(self) -> list[str]:
@@ -93,10 +96,12 @@ class Retrained(msgspec.Struct, frozen=True):
         return [str(one) for one in (self.held_out, self.live) if one is not None]
 
 
-def run(project: Project, asked: Asked, *, created_at: datetime, promote: bool, report: Report = quiet) -> Retrained:
-    """Train, publish a candidate, compare; with `promote` a better one takes over.
+def run(
+    project: Project, asked: Asked, *, created_at: datetime, canary: float | None, report: Report = quiet
+) -> Retrained:
+    """Train, publish a candidate, compare; a better one becomes a canary for the share `canary` of entities (None: no).
 
-    Raises: NotTrained where there is no champion to compare with, SpineMismatch, SourceMissing, SourceMismatch.
+    Raises: RolloutRefused, NotTrained where there is no champion to compare with, SpineMismatch, SourceMissing, SourceMismatch.
     """
     models, split, definitions = project.folders.models, asked.split, project.definitions
     before = champion_version(Registry(models, models), asked.model)
@@ -127,14 +132,14 @@ def run(project: Project, asked: Asked, *, created_at: datetime, promote: bool, 
         better=better,
         reason=reason,
     )
-    if better and promote:
-        take_up(models, asked.model, version, created_at)
-        return msgspec.structs.replace(found, took_over=True)
+    if better and canary is not None:
+        try_out(Registry(models, models), found, canary, created_at)
+        return msgspec.structs.replace(found, on_trial=True)
     return found
 
 
 def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tuple[bool, str]:
-    """Whether a candidate may take over, and why."""
+    """Whether a candidate may be tried, and why."""
     if held_out is None:
         return False, "it is the champion itself, or there are too few held-out rows to tell"
     if not held_out.low > margin:
@@ -144,9 +149,13 @@ def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tu
     return True, f"its gain on the held-out rows is more than {margin:g} with confidence"
 
 
-def take_up(models: Path, model: str, version: str, at: datetime) -> None:
-    """The one place where a better candidate gets requests."""
-    publish.champion(models, model, version, at)
+def try_out(registry: Registry, found: Retrained, weight: float, at: datetime) -> None:
+    """The one place where a better candidate gets requests: a share of the entities, within bounds.
+
+    Raises: RolloutRefused where it takes other requests than the champion, InvalidBundle.
+    """
+    trial = trial_of(registry.rollout(found.model), found.candidate, weight, (), None)
+    try_canary(registry, found.model, trial, Signature("skewless retrain", at, found.reason))
 
 
 def _held_out(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:

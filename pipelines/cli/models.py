@@ -131,7 +131,7 @@ def retrain(
     window: Annotated[str, typer.Option(help="How long to train, validate and test.")] = "212d,30d,92d",
     as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
     margin: Annotated[float, typer.Option(help="Gain in logloss that is asked for, with 95% confidence.")] = 0.0,
-    promote: Annotated[bool, typer.Option("--promote", help="Let a better candidate take over.")] = False,
+    canary: Annotated[float | None, typer.Option(help="Try a better candidate on this share of entities.")] = None,
 ) -> None:
     """Train anew and compare with the champion; exit status 1 where the candidate is not better."""
     from pipelines import retrain as verb
@@ -155,7 +155,7 @@ def retrain(
     asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
     with step("retrain") as shown:
         project = verb.Project(work.folders, work.service(service), work.sources, work.settings.join_memory)
-        found = verb.run(project, asked, created_at=made_at, promote=promote, report=shown.at)
+        found = verb.run(project, asked, created_at=made_at, canary=canary, report=shown.at)
         shown.result = str(found)
     for line in found.lines():
         console.print(line, markup=False)

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from pipelines import embedded
 from pipelines.cli import app
 from pipelines.flights import task
+from pipelines.publish import versions
 from pipelines.replay import Moment, moments
 from pipelines.server_process import RunningServer, server
 from pipelines.settings import Settings
@@ -126,7 +127,7 @@ def test_the_model_learned_something(project: Project) -> None:
 
 def test_publishing_the_same_again_makes_nothing_new(project: Project) -> None:
     assert "unchanged" in project.skewless("publish").output
-    assert [entry.name for entry in (project.folders.models / task.MODEL).iterdir() if entry.is_dir()] == [VERSION]
+    assert versions(project.folders.models / task.MODEL) == [VERSION]
 
 
 def test_served_scores_are_the_offline_scores_at_every_instant(project: Project, running: RunningServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,8 @@ from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.errors import InvalidBundle, InvalidPlan
 from serving.contract.form import MatrixForm, differing, from_columns, to_columns
 from serving.contract.processor import processor_features
+from serving.contract.registry import Registry
+from serving.contract.rollout import Cache, set_policy
 from tests.pipelines import estimators, learned
 from tests.pipelines.worlds import sources, stored
 from tests.serving.live import serving, settings_of, until
@@ -119,8 +122,10 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
     table = pa.concat_tables([pq.read_table(tmp_path / "out" / part) for part in done.parts])
     names = [field.name for field in (*bundle.plan.join_keys, *bundle.plan.request)]
     asked = moments(table, 25, least=1)[-20:]
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / name).symlink_to(world / "models" / name)
+    shutil.copytree(world / "models" / name, tmp_path / "models" / name)
+    Registry(tmp_path / "models", tmp_path / "models").change(
+        name, set_policy(name, cache=Cache(1_000, 60.0)), by="a test", at=NOW, reason="one matrix has a score cache"
+    )
     server = settings_of(tmp_path, redis_url, allow_as_of=True)
     with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         project = bundle.plan.project

@@ -1,4 +1,4 @@
-"""Retraining: the candidate is published beside the champion, and takes over only where it is better with confidence."""
+"""Retraining: the candidate is published beside the champion, and is tried only where it is better with confidence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.history import TIMESTAMP
 from pipelines.outcomes import Outcomes
 from pipelines.reports.retrain import page
 from pipelines.retrain import Asked, Project, Retrained, run, verdict
-from pipelines.rollout import champion_version
+from pipelines.rollout import Signature, champion_version, make_champion
 from pipelines.train import Split
 from pipelines.training_set import TrainingSet
 from serving.contract.bundle import open_bundle
@@ -57,9 +57,9 @@ class World:
             {**learned.PARAMETERS, "learning_rate": 0.1},
         )
 
-    def retrain(self, *, promote: bool = False, **changes) -> Retrained:
+    def retrain(self, *, canary: float | None = None, **changes) -> Retrained:
         asked = Asked(**({name: getattr(self.asked, name) for name in Asked.__slots__} | changes))
-        return run(self.project, asked, created_at=NOON, promote=promote)
+        return run(self.project, asked, created_at=NOON, canary=canary)
 
     @property
     def champion(self) -> str:
@@ -97,9 +97,9 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("weak"), EARLY)
 
 
-def test_a_better_candidate_waits_to_be_promoted_and_then_takes_over(weak: World):
+def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     found = weak.retrain()
-    assert (found.champion, found.candidate, found.better, found.took_over) == ("1.0.0", "1.1.0", True, False)
+    assert (found.champion, found.candidate, found.better, found.on_trial) == ("1.0.0", "1.1.0", True, False)
     assert weak.champion == "1.0.0"
     assert found.held_out
     assert found.held_out.low > 0
@@ -115,20 +115,28 @@ def test_a_better_candidate_waits_to_be_promoted_and_then_takes_over(weak: World
     assert shown.loads == []
     for words in ("Better", "Held-out rows", "Live outcomes", "gain in logloss", "against the champion 1.0.0"):
         assert words in shown.text
-    promoted = weak.retrain(promote=True)
-    assert (promoted.took_over, promoted.candidate, weak.champion) == (True, "1.1.0", "1.1.0")
-    again = weak.retrain(promote=True)
+    promoted = weak.retrain(canary=0.25)
+    assert (promoted.on_trial, promoted.candidate, weak.champion) == (True, "1.1.0", "1.0.0")
+    assert "1.1.0 is a canary (champion 1.0.0)" in str(promoted)
+    registry = Registry(weak.folders.models, weak.folders.models)
+    rollout = registry.rollout("learned")
+    assert rollout
+    assert rollout.canary
+    assert (rollout.canary.version, rollout.canary.weight) == ("1.1.0", 0.25)
+    assert registry.history("learned")[-1].change.by == "skewless retrain"
+    make_champion(registry, "learned", "1.1.0", Signature("somebody", NOON, "it did well"))
+    again = weak.retrain(canary=0.25)
     assert (again.better, again.candidate) == (False, "1.1.0")
     assert "it is the champion itself" in again.reason
 
 
 def test_a_candidate_that_is_not_better_by_the_margin_is_refused(tmp_path: Path):
     world = World(tmp_path, learned.SPLIT)
-    found = world.retrain(promote=True, split=EARLY, parameters={**learned.PARAMETERS, "learning_rate": 1.0})
-    assert (found.better, found.took_over, world.champion) == (False, False, "1.0.0")
+    found = world.retrain(canary=0.25, split=EARLY, parameters={**learned.PARAMETERS, "learning_rate": 1.0})
+    assert (found.better, found.on_trial, world.champion) == (False, False, "1.0.0")
     assert "stays a candidate" in str(found)
     assert (world.folders.models / "learned" / found.candidate).is_dir()
-    far = world.retrain(promote=True, margin=5.0)
+    far = world.retrain(canary=0.25, margin=5.0)
     assert far.reason == "its gain on the held-out rows is not more than 5 with confidence"
 
 
