@@ -45,10 +45,10 @@ class _Tally:
 
 
 class Attribution:
-    """The tallies by cause and view of one comparison. `fair` are the scores that the joined values would have got."""
+    """The tallies by cause and view of one comparison."""
 
-    def __init__(self, compared: Comparison, clues: Clues, fair: NDArray[np.float32]) -> None:
-        self._compared, self._fair = compared, fair
+    def __init__(self, compared: Comparison, clues: Clues) -> None:
+        self._compared = compared
         self._tallies: dict[tuple[Cause, str], _Tally] = {}
         self._by_view = {view.name: self._view(view, clues) for view in compared.plan.views}
         self._computed()
@@ -63,7 +63,7 @@ class Attribution:
 
     def _told(self, cause: Cause, view: str, tally: _Tally) -> Caused:
         rows = np.flatnonzero(tally.rows)
-        moved = np.abs(self._compared.scores[rows].astype(float) - self._fair[rows])
+        moved = self._compared.moved[rows]
         told = tuple(self._example(view, row) for row in rows[:_EXAMPLES].tolist())
         return Caused(str(cause), view, len(rows), tally.values, tally.statuses, float(moved.mean()), told)
 
@@ -94,7 +94,7 @@ class Attribution:
     def _computed(self) -> None:
         """A computed value that differs is due to the first view that its transform takes and that differs."""
         plan, wrong = self._compared.plan, self._compared.wrong
-        for place, column in enumerate(plan.columns):
+        for place, column in enumerate(self._compared.columns):
             if not isinstance(column.source, Computed):
                 continue
             left = wrong[:, place].copy()

@@ -6,6 +6,7 @@ one, and the logged input must score to the logged score.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +26,12 @@ from pipelines.folder import write_file
 from pipelines.offline import parquet_files
 from pipelines.outcomes import Outcomes
 from pipelines.performance import Performance
-from pipelines.price import Price, price
+from pipelines.price import Labels, Price, price
 from pipelines.progress import Report, quiet
 from pipelines.served_days import standing
 from pipelines.timeline import Timeline, timeline
 from serving.contract.bundle import Bundle
+from serving.contract.form import MatrixForm, cells
 from serving.contract.freshness import Status
 
 _EXAMPLES = 5
@@ -130,7 +132,6 @@ def run(
     served = log.read(manifest.name, manifest.version, start, end)
     compared = compare(bundle, known.sources, served, report)
     labels = Outcomes(log.folder, manifest.name).of(served)
-    fair = bundle.scorer.score(compared.whole)
     wrong, unread = compared.wrong, sum(int(np.count_nonzero(compared.unread(view))) for view in plan.views)
     statuses = {view: int(np.count_nonzero(differing)) for view, differing in compared.wrong_statuses.items()}
     return Audited(
@@ -144,32 +145,49 @@ def run(
         differing_values=int(wrong.sum()),
         differing_statuses=sum(statuses.values()),
         differing_scores=int(np.count_nonzero(compared.wrong_scores)),
-        columns={c.name: int(n) for c, n in zip(plan.columns, wrong.sum(axis=0), strict=True) if n},
+        columns=_by_column(compared),
         views={view: count for view, count in statuses.items() if count},
         examples=_examples(compared),
         unread_views=unread,
         unread_values=int(np.count_nonzero(differ(compared.whole, compared.joined))),
         timeline=timeline(compared.at, compared.any_wrong),
-        causes=tuple(Attribution(compared, known, fair).causes()),
-        price=price(compared.scores, fair, labels),
+        causes=tuple(Attribution(compared, known).causes()),
+        price=_price(compared, labels),
     )
+
+
+def _by_column(compared: Comparison) -> dict[str, int]:
+    """How many values of each column differ; several inputs of a model may take one."""
+    counts: Counter[str] = Counter()
+    for column, wrong in zip(compared.columns, compared.wrong.sum(axis=0).tolist(), strict=True):
+        counts[column.name] += wrong
+    return {name: count for name, count in counts.items() if count}
+
+
+def _price(compared: Comparison, labels: Labels) -> Price | None:
+    """What the differences did to the scores; None where a model has named outputs, which no outcome tells of."""
+    if not isinstance(compared.bundle.form, MatrixForm):
+        return None
+    (scores,), (fair,) = compared.scores, compared.fair
+    return price(scores[:, 0], fair[:, 0], labels)
 
 
 def _examples(compared: Comparison) -> list[str]:
     """Differing values, statuses and scores, some of each."""
-    plan, logged, joined = compared.plan, compared.logged, compared.joined
+    plan, (logged, joined) = compared.plan, map(compared.inputs, (compared.logged, compared.joined))
     told = []
     for row, column in np.argwhere(compared.wrong)[:_EXAMPLES].tolist():
-        then, now = repr(logged[row, column]), repr(joined[row, column])
-        told.append(_example(compared, row, plan.columns[column].name, then, f"the join gives {now}"))
+        then, now = repr(logged[column][row]), repr(joined[column][row])
+        told.append(_example(compared, row, compared.columns[column].name, then, f"the join gives {now}"))
     for view in plan.views:
         statuses, found = compared.status(view), compared.found[view.name].status
         for row in np.flatnonzero(compared.wrong_statuses[view.name])[:_EXAMPLES].tolist():
             then, now = (Status(status).name for status in (statuses[row], found[row]))
             told.append(_example(compared, row, f"feature view {view.name}", then, f"the join gives {now}"))
-    for row in np.flatnonzero(compared.wrong_scores)[:_EXAMPLES].tolist():
-        then, now = repr(compared.scores[row]), repr(compared.rescored[row])
-        told.append(_example(compared, row, "the score", then, f"the logged input scores {now}"))
+    (scores, rescored), form = (compared.scores, compared.rescored), compared.bundle.form
+    for row, place in np.argwhere(differ(scores, rescored))[:_EXAMPLES].tolist():
+        (name, then), (_, now) = (cells(form.told, of)[place] for of in (scores, rescored))
+        told.append(_example(compared, row, f"the {name}", repr(then[row]), f"the logged input scores {now[row]!r}"))
     return told
 
 

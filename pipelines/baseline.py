@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.absences import Absent
-from serving.contract.assembler import Matrix
 from serving.contract.bundle import BASELINE
 from serving.contract.errors import SkewlessError
+from serving.contract.form import Array, Form, ModelInput, Scores, cells
 from serving.contract.plan import Plan
 
 QUANTILES = 512
@@ -74,23 +74,42 @@ Distribution = Sketch | Counted
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """`inputs` by model column, `keys` by join key, `views` by the plan's view name (where the training set tells)."""
+    """`inputs` by model column, `keys` by join key, `views` by the plan's view name (where the training set tells).
+    `outputs` by name, where a model tells more than one number a row; then `scores` is the first of them.
+    """
 
     inputs: dict[str, Distribution]
     keys: dict[str, Counted]
     views: dict[str, Absent]
     scores: Distribution
     format: Literal[2] = 2
+    outputs: dict[str, Distribution] = {}
 
 
-def describe(plan: Plan, matrix: Matrix, keys: pa.Table, absent: Mapping[str, Absent], scores: Numbers) -> Baseline:
-    """The baseline of training rows (`matrix` and `keys`) and of the scores of the test window."""
+def describe(
+    plan: Plan, form: Form, inputs: ModelInput, keys: pa.Table, absent: Mapping[str, Absent], scores: Scores
+) -> Baseline:
+    """The baseline of training rows (`inputs` and `keys`) and of the scores of the test window."""
+    told = {name: distribution(array) for name, array in cells(form.told, form.told_arrays(scores))}
     return Baseline(
-        inputs={column.name: numbers(matrix[:, place]) for place, column in enumerate(plan.columns)},
+        inputs={name: distribution(array) for name, array in cells(form.taken, form.taken_arrays(inputs))},
         keys={key.name: texts(keys.column(key.name)) for key in plan.join_keys},
         views=dict(absent),
-        scores=numbers(scores),
+        scores=next(iter(told.values())),
+        outputs=told if len(told) > 1 else {},
     )
+
+
+def distribution(values: Array) -> Distribution:
+    """The distribution of one input or output."""
+    if values.dtype == object:
+        return texts(pa.chunked_array([pa.array(values, pa.string())]))
+    return numbers(as_numbers(values))
+
+
+def as_numbers(values: Array) -> Numbers:
+    """Whole numbers and truths as floating ones."""
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
 def numbers(values: Numbers) -> Distribution:

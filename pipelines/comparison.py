@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from pipelines.history import TIMESTAMP, join, request_values
 from pipelines.offline import Source
 from pipelines.progress import Report, quiet
-from serving.contract.assembler import Admitted, Matrix
-from serving.contract.bundle import MODEL_INPUT, SCORE, Bundle
+from serving.contract.assembler import Admitted
+from serving.contract.bundle import Bundle
+from serving.contract.form import Array, cells, differing, from_columns
 from serving.contract.freshness import MISSING, Flags, Micros, Status
-from serving.contract.plan import Feature, Plan, View
+from serving.contract.plan import Column, Feature, Plan, View
 from serving.contract.plan import Source as PlanSource
+from serving.contract.row import Values
 
-Scores = NDArray[np.float32]
+Scores = NDArray[np.floating]
+Arrays = Sequence[Array]
+"""By group of a model's form, n x names."""
 Places = NDArray[np.int64]
 
 
@@ -27,14 +31,16 @@ Places = NDArray[np.int64]
 class Comparison:
     """n served rows. `found` is what the join gives for each view; `joined` the model inputs that it makes, defaults
     where the server could not read a view, and `whole` those had everything been read.
+
+    A model input is known by its place: groups stand side by side.
     """
 
     bundle: Bundle
     served: pa.Table
     found: Mapping[str, Admitted]
-    logged: Matrix
-    joined: Matrix
-    whole: Matrix
+    logged: Arrays
+    joined: Arrays
+    whole: Arrays
 
     @property
     def plan(self) -> Plan:
@@ -46,7 +52,17 @@ class Comparison:
 
     def places(self, wanted: Callable[[PlanSource], bool]) -> Places:
         """The places of some model inputs, by where they come from."""
-        return np.array([place for place, one in enumerate(self.plan.columns) if wanted(one.source)], np.int64)
+        return np.array([place for place, one in enumerate(self.columns) if wanted(one.source)], np.int64)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The plan's column of each model input, by place."""
+        columns = {column.name: column for column in self.plan.columns}
+        return tuple(columns[name] for group in self.bundle.form.taken for name in group.names)
+
+    def inputs(self, of: Arrays) -> list[Array]:
+        """Model inputs one by one, by place."""
+        return [array for _, array in cells(self.bundle.form.taken, of)]
 
     @cached_property
     def at(self) -> Micros:
@@ -54,24 +70,43 @@ class Comparison:
         return micros_of(self.served, "served_at")
 
     @cached_property
-    def scores(self) -> Scores:
+    def scores(self) -> Arrays:
         """The scores that were logged."""
-        scores: Scores = self.served.column(SCORE).to_numpy()
-        return scores
+        return from_columns(self.bundle.form.told, self.served)
 
     @cached_property
-    def rescored(self) -> Scores:
+    def rescored(self) -> Arrays:
         """The scores of the logged inputs."""
-        return self.bundle.scorer.score(self.logged)
+        return self._told(self.logged)
+
+    @cached_property
+    def fair(self) -> Arrays:
+        """The scores that the joined values would have got, had everything been read."""
+        return self._told(self.whole)
+
+    def _told(self, taken: Arrays) -> Arrays:
+        form = self.bundle.form
+        return form.told_arrays(self.bundle.score(form.inputs_from(taken)))
+
+    @cached_property
+    def moved(self) -> NDArray[np.float64]:
+        """By how much the scores of each row are off the fair ones; in the mean, where a model tells several. Texts that
+        differ, and numbers whose gap is none (NaN), are off by 1.
+        """
+        told = self.bundle.form.told
+        pairs = zip(cells(told, self.scores), cells(told, self.fair), strict=True)
+        moved: NDArray[np.float64] = np.mean([_apart(then, now) for (_, then), (_, now) in pairs], axis=0)
+        return moved
 
     @cached_property
     def wrong(self) -> Flags:
-        """N x columns: where a model input differs in a bit."""
+        """N x model inputs: where one differs in a bit."""
         return differ(self.logged, self.joined)
 
     @cached_property
     def wrong_scores(self) -> Flags:
-        return differ(self.scores, self.rescored)
+        """Which rows were told another score than their logged input gets."""
+        return np.asarray(differ(self.scores, self.rescored).any(axis=1))
 
     @cached_property
     def wrong_statuses(self) -> dict[str, Flags]:
@@ -117,10 +152,15 @@ def compare(bundle: Bundle, sources: Mapping[str, Source], served: pa.Table, rep
     found = join(plan, sources, spine, report=report)
     request = request_values(plan, spine)
     read = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
-    joined = bundle.assembler.assemble(read, request)
+    joined = _taken(bundle, read, request)
     unread = any((one.status == Status.NOT_READ).any() for one in read.values())
-    whole = bundle.assembler.assemble(found, request) if unread else joined
-    return Comparison(bundle, served, found, logged_matrix(plan, served), joined, whole)
+    whole = _taken(bundle, found, request) if unread else joined
+    return Comparison(bundle, served, found, from_columns(bundle.form.taken, served), joined, whole)
+
+
+def _taken(bundle: Bundle, views: Mapping[str, Admitted], request: Mapping[str, Values]) -> Arrays:
+    """What the model would have been given."""
+    return bundle.form.taken_arrays(bundle.inputs(bundle.assembler.values(views, request)))
 
 
 def _as_read(joined: Admitted, statuses: NDArray[np.uint8]) -> Admitted:
@@ -136,18 +176,18 @@ def spine_of(plan: Plan, served: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def logged_matrix(plan: Plan, served: pa.Table) -> Matrix:
-    """The model inputs that were logged, n rows in column order."""
-    flat = served.column(MODEL_INPUT).combine_chunks()
-    flat = flat.chunk(0) if isinstance(flat, pa.ChunkedArray) else flat
-    matrix: Matrix = flat.flatten().to_numpy(zero_copy_only=False).reshape(len(served), len(plan.columns))
-    return matrix
+def differ(then: Arrays, now: Arrays) -> Flags:
+    """N x values of all groups: where they differ, numbers in a bit."""
+    return np.concatenate([differing(one, other) for one, other in zip(then, now, strict=True)], axis=1)
 
 
-def differ(then: np.ndarray, now: np.ndarray) -> Flags:
-    """Where two float32 arrays differ in a bit."""
-    different: Flags = then.view(np.uint32) != now.view(np.uint32)
-    return different
+def _apart(then: Array, now: Array) -> Array:
+    other = differing(then, now).astype(np.float64)
+    if then.dtype.kind == "O":
+        return other
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(then.astype(np.float64) - now.astype(np.float64))
+    return np.where(np.isfinite(gap), gap, other)
 
 
 def micros_of(served: pa.Table, column: str) -> Micros:

@@ -24,10 +24,12 @@ from pipelines.console import console, step
 from pipelines.evidence import Clues
 from pipelines.flights import task
 from pipelines.online import OnlineWriter
+from pipelines.progress import Report
 from pipelines.redis_connection import connect
 from pipelines.replay import Moment, Player, joined_rows, moments
 from pipelines.server_process import RunningServer, server
 from pipelines.skew_picture import draw
+from pipelines.skew_price import Priced
 from pipelines.spine_slices import SpineFiles
 from pipelines.state import State
 from pipelines.train import Split, evaluate, told
@@ -207,12 +209,7 @@ def _price(trained: Trained) -> None:
         priced = skew_price.load(kept)
         again = priced is not None
         if priced is None:
-            definitions = work.service(task.SERVICE)
-            asked = skew_price.Task(task.LABEL, trained.story.split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
-            scratch = work.folders.root / "skewed"
-            priced = skew_price.run(
-                definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=shown.at
-            )
+            priced = measured(work, bundle, trained.story.split, shown.at)
             skew_price.save(priced, kept)
         shown.result = "measured for this model before" if again else "measured"
     picture = draw(priced, kept / "skew-price.png")
@@ -221,6 +218,13 @@ def _price(trained: Trained) -> None:
     console.print(f"  scheduled stamps, served:             {told(priced.scheduled_served)}")
     console.print(f"  honest, store refreshed at midnight:  {told(priced.daily_refresh)}")
     console.print(f"  picture: {picture}")
+
+
+def measured(work: Workspace, bundle: Bundle, split: Split, report: Report) -> Priced:
+    """The price of skew for the example's model over the windows of `split`."""
+    asked = skew_price.Task(task.LABEL, split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
+    definitions, scratch = work.service(task.SERVICE), work.folders.root / "skewed"
+    return skew_price.run(definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=report)
 
 
 def _invite(trained: Trained, running: RunningServer, moment: Moment) -> None:

@@ -18,11 +18,10 @@ import pyarrow as pa
 
 from pipelines import divergence
 from pipelines.absences import Absent
-from pipelines.baseline import Baseline, Counted, Distribution, Numbers, counted_names, present
-from pipelines.comparison import logged_matrix
+from pipelines.baseline import Baseline, Counted, Distribution, Numbers, as_numbers, counted_names, present
 from pipelines.drift_thresholds import SCORE, Override, Thresholds
 from pipelines.histogram import Histogram, of_categories, of_numbers
-from serving.contract.bundle import SCORE as SCORES
+from serving.contract.form import Array, Form, MatrixForm, cells, from_columns
 from serving.contract.freshness import Status
 from serving.contract.plan import Plan
 
@@ -115,9 +114,19 @@ class Window:
     end: datetime
 
 
-def run(window: Window, plan: Plan, baseline: Baseline, served: pa.Table, thresholds: Thresholds) -> Drifted:
-    """Compare the served rows of a window with the baseline of the bundle (its `plan`) that served them."""
-    subjects = _corrected(list(_subjects(plan, baseline, served, thresholds)), thresholds.alpha)
+def run(
+    window: Window,
+    plan: Plan,
+    baseline: Baseline,
+    served: pa.Table,
+    thresholds: Thresholds,
+    form: Form | None = None,
+) -> Drifted:
+    """Compare the served rows of a window with the baseline of the bundle (its `plan`, and its model's form unless that
+    is one matrix) that served them.
+    """
+    found = _subjects(plan, form or MatrixForm(plan), baseline, served, thresholds)
+    subjects = _corrected(list(found), thresholds.alpha)
     return Drifted(
         model=window.model,
         version=window.version,
@@ -136,17 +145,17 @@ def names_of(plan: Plan) -> list[str]:
     return [SCORE, *(c.name for c in columns), *(k.name for k in keys), *(v.name for v in views)]
 
 
-def _subjects(plan: Plan, baseline: Baseline, served: pa.Table, thresholds: Thresholds) -> Iterator[Subject]:
-    least = thresholds.least_rows
-    scores = served.column(SCORES).to_numpy()
-    yield _numbers(SCORE, "score", baseline.scores, scores, thresholds.of(SCORE), least)
-    matrix = logged_matrix(plan, served)
-    for place, column in enumerate(plan.columns):
-        then = baseline.inputs[column.name]
-        yield _numbers(column.name, "input", then, matrix[:, place], thresholds.of(column.name), least)
+def _subjects(
+    plan: Plan, form: Form, baseline: Baseline, served: pa.Table, thresholds: Thresholds
+) -> Iterator[Subject]:
+    least, scores = thresholds.least_rows, baseline.outputs or {SCORE: baseline.scores}
+    for name, now in cells(form.told, from_columns(form.told, served)):
+        yield _column(name, "score", scores[name], now, thresholds.of(name), least)
+    for name, now in cells(form.taken, from_columns(form.taken, served)):
+        yield _column(name, "input", baseline.inputs[name], now, thresholds.of(name), least)
     for key in plan.join_keys:
         now = served.column(f"entity:{key.name}")
-        yield _key(key.name, baseline.keys[key.name], now, thresholds.of(key.name), least)
+        yield _texts(key.name, "key", baseline.keys[key.name], now, thresholds.of(key.name), least)
     for view in plan.views:
         if view.name in baseline.views:
             statuses = served.column(f"{view.name}:status").to_numpy()
@@ -179,11 +188,26 @@ def _numbers(
     return _subject(name, kind, then, now_counted, found, limits, least, picture)
 
 
-def _key(name: str, then: Counted, now: pa.ChunkedArray, limits: Override, least: int) -> Subject:
+def _column(
+    name: str, kind: Literal["input", "score"], then: Distribution, now: Array, limits: Override, least: int
+) -> Subject:
+    if now.dtype == object and isinstance(then, Counted):
+        return _texts(name, kind, then, pa.chunked_array([pa.array(now, pa.string())]), limits, least)
+    return _numbers(name, kind, then, as_numbers(now), limits, least)
+
+
+def _texts(
+    name: str,
+    kind: Literal["input", "key", "score"],
+    then: Counted,
+    now: pa.ChunkedArray,
+    limits: Override,
+    least: int,
+) -> Subject:
     counts = counted_names(now)
     found = divergence.of_categories(then, counts) if counts else None
     counted = _Now(len(now), now.null_count, _others(then, counts))
-    return _subject(name, "key", then, counted, found, limits, least, of_categories(then, counts))
+    return _subject(name, kind, then, counted, found, limits, least, of_categories(then, counts))
 
 
 def _others(then: Counted, counts: Mapping[str, int]) -> tuple[int, int]:

@@ -18,7 +18,8 @@ from pipelines.materialize import VERB
 from pipelines.offline import History, Source
 from pipelines.state import State
 from pipelines.workspace import Workspace
-from serving.contract.assembler import column_input, wanted_features
+from serving.contract.assembler import wanted_features
+from serving.contract.form import differing, typed
 from serving.contract.freshness import MISSING, Flags, Micros, Status
 from serving.contract.instants import to_micros
 from serving.contract.plan import Feature, Plan, View, differences
@@ -144,11 +145,11 @@ def _same_values(compared: Comparison, view: View, rows: Places, found: History)
     """Whether rows of the table hold the values that were logged."""
     same = np.ones(len(rows), bool)
     stored: dict[Any, int] = {Feature(view.name, field.name): place for place, field in enumerate(view.fields)}
-    for place in compared.features(view):
-        column = compared.plan.columns[place]
+    kinds = [group.kind for group in compared.bundle.form.taken for _ in group.names]
+    inputs = compared.inputs(compared.logged)
+    for place in compared.features(view).tolist():
+        column = compared.columns[place]
         kept = stored[column.source]
         values = column_values(value_type(view.fields[kept].dtype), found.columns[kept])
-        held = column_input(values, column.default).astype(np.float32)
-        logged = np.ascontiguousarray(compared.logged[rows, place])
-        same &= held.view(np.uint32) == logged.view(np.uint32)
+        same &= ~differing(inputs[place][rows], typed(values, kinds[place], column.default))
     return same

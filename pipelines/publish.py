@@ -1,51 +1,54 @@
-"""Publishes a trained model as a bundle that proves itself.
+"""Publishes a model as a bundle that proves itself: one that was trained here, or a ready ONNX graph.
 
-The model is converted to ONNX, golden rows are scored singly, in odd batches and whole and must agree to the bit, and
-the bundle is opened as a server would open it before it takes its place. A published version never changes.
+Golden rows are scored singly, in batches of up to 1,000 rows, in other places and by several threads, and must agree to
+the bit; the bundle is opened as a server would open it before it takes its place. A published version never changes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import NamedTuple
 
 import lightgbm as lgb
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from onnxmltools.convert import convert_lightgbm
-from onnxmltools.convert.common.data_types import FloatTensorType
+import pyarrow.compute as pc
 
+from pipelines import golden, onnx_model
 from pipelines.baseline import Baseline, describe
-from pipelines.errors import AlreadyPublished
+from pipelines.errors import AlreadyPublished, SpineMismatch
 from pipelines.folder import new_folder
+from pipelines.history import TIMESTAMP
+from pipelines.lightgbm_model import convert
+from pipelines.model_card import Bin, calibration, importance
+from pipelines.onnx_model import Asked, Read
+from pipelines.reports.card import card_page
 from pipelines.train import Training, evaluate, trained
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract import bundle as files
-from serving.contract.assembler import Matrix
-from serving.contract.bundle import Bundle, Manifest, golden_table, open_bundle
+from serving.contract.bundle import Bundle, Manifest, Model, open_bundle, open_model
 from serving.contract.errors import InvalidBundle
+from serving.contract.form import Signature
 from serving.contract.processor import processor_features
 from serving.contract.registry import Registry
 from serving.contract.rollout import promote as promote_step
-from serving.contract.row import Values
 from serving.contract.scorer import Output, Scorer
 
-_GOLDEN_ROWS = 256
-_ODD_BATCHES = (1, 3, 7, 16, 33)
 _TOLERANCE = 1e-6
 _CONVERSION_BOUND = 1e-5
-_OPSET = 15
+_ALL = Asked()
+_BLOCKS = (16, 1)
+"""Rows a run that are tried, for models whose scores depend on the rows around them."""
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _TOOLS = ("feast", "lightgbm", "ndonnx", "numpy", "onnx", "onnxmltools", "onnxruntime", "pyarrow", "skewless")
+Window = tuple[datetime, datetime]
+"""start <= event_timestamp < end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,38 @@ class Published:
     folder: Path
     manifest: Manifest
     made: bool
-    conversion_gap: float
+    conversion_gap: float = 0.0
+
+
+class Place(NamedTuple):
+    """Where a version goes: the folder of all models, its name and version (None: the next), and whether servers are to
+    answer with it.
+    """
+
+    models: Path
+    name: str
+    version: str | None = None
+    promote: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be published: a graph read against a training set's plan, the windows of the rows that it was trained
+    on (how many they were) and of those whose scores are its baseline, and its metrics.
+    """
+
+    training_set: TrainingSet
+    graph: bytes
+    read: Read
+    trained: Window
+    scored: Window
+    rows: int
+    metrics: dict[str, float]
+    calibration: Sequence[Bin] = ()
+
+    def open(self) -> Model:
+        """Raises: InvalidPlan."""
+        return open_model(self.training_set.plan, self.graph, self.read.output, self.read.signature)
 
 
 def run(
@@ -70,29 +104,55 @@ def run(
     version: str | None = None,
     promote: bool = True,
 ) -> Published:
-    """Publish the model of a training set under `models/name/version`, and make it the champion unless told not to.
-
-    Without `version` it is the next minor version; where the newest version already is this model under this contract
-    nothing is made. Raises: NotTrained, AlreadyPublished, InvalidBundle where the golden rows do not agree.
-    """
+    """Publish the model that was trained on a training set: see `publish`. Raises: as it, and NotTrained."""
     booster, training = trained(training_set.folder)
     graph = convert(booster, len(training_set.plan.columns))
     scorer = Scorer(graph, Output("probabilities", 1), columns=len(training_set.plan.columns))
+    metrics, gap, bins = _check_conversion(booster, scorer, training_set, training)
+    start, validate, test, end = map(
+        datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
+    )
+    read = Read(Output("probabilities", 1), None)
+    draft = Draft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics, bins)
+    return replace(publish(draft, Place(models, name, version, promote), created_at), conversion_gap=gap)
+
+
+def run_onnx(
+    graph: bytes, training_set: TrainingSet, place: Place, *, created_at: datetime, asked: Asked = _ALL
+) -> Published:
+    """Publish a ready ONNX graph on the features of a training set, whose rows give its golden rows and baseline.
+
+    `asked`: see `onnx_model.read`. Raises: as `publish`, and ModelMismatch, InvalidPlan, SpineMismatch.
+    """
+    window, rows = _whole(training_set)
+    values = training_set.values(golden.chosen(training_set.between(*window)))
+    read = onnx_model.read(graph, training_set.plan, asked, lambda form: form.inputs(training_set.assembler, values))
+    return publish(Draft(training_set, graph, read, window, window, rows, {}), place, created_at)
+
+
+def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
+    """Publish under `models/name/version`, and make it the champion unless told not to.
+
+    Without `version` it is the next minor version; where the newest version already is this model under this contract
+    nothing is made. Raises: AlreadyPublished, InvalidBundle where the golden rows do not agree.
+    """
+    models, name, version, promote = place
     newest = _newest(models / name)
-    if version is None and newest and (same := _same(models / name / newest, training_set, graph)):
-        gap = _check_conversion(booster, scorer, training_set, training)[1]
+    if version is None and newest and (same := _same(models / name / newest, draft)):
         if promote:
             champion(models, name, newest, created_at)
-        return Published(models / name / newest, same.manifest, made=False, conversion_gap=gap)
+        return Published(models / name / newest, same.manifest, made=False)
     version = _next(newest) if version is None else version
     if not _VERSION.fullmatch(version):
         raise InvalidBundle(str(models / name / version), f"{version!r} is not a version like 1.2.0")
     folder = models / name / version
     if folder.exists():
         raise AlreadyPublished(name, version)
-    metrics, gap = _check_conversion(booster, scorer, training_set, training)
-    contents = _contents(training_set, training, graph, scorer)
-    manifest = _manifest(name, version, training_set, training, contents, metrics, created_at)
+    draft, proof = _proven(draft)
+    contents = _contents(draft, proof)
+    manifest = _manifest(name, version, draft, contents, created_at)
+    contents[files.CARD] = _card(draft, manifest, contents[files.BASELINE]).encode()
+    manifest = _manifest(name, version, draft, contents, created_at).sealed()
     try:
         with new_folder(folder) as building:
             for file, content in contents.items():
@@ -103,7 +163,7 @@ def run(
         raise AlreadyPublished(name, version) from error
     if promote:
         champion(models, name, version, created_at)
-    return Published(folder, manifest, made=True, conversion_gap=gap)
+    return Published(folder, manifest, made=True)
 
 
 def champion(models: Path, name: str, version: str, at: datetime) -> None:
@@ -111,47 +171,43 @@ def champion(models: Path, name: str, version: str, at: datetime) -> None:
     Registry(models, models).change(name, promote_step(version), by="skewless publish", at=at, reason="published")
 
 
-def convert(booster: lgb.Booster, columns: int) -> bytes:
-    """The booster as an ONNX model of one float32 matrix, with outputs `label` and `probabilities`."""
-    model = convert_lightgbm(
-        narrowed(booster),
-        name="model",  # the default is random, and equal models should be equal bytes
-        initial_types=[("input", FloatTensorType([None, columns]))],
-        zipmap=False,
-        target_opset=_OPSET,
-    )
-    graph: bytes = model.SerializeToString()
-    return graph
+def _whole(training_set: TrainingSet) -> tuple[Window, int]:
+    """The window of all rows of a training set, and how many they are. Raises: SpineMismatch where there are none."""
+    times = training_set.times()
+    if not len(times):
+        raise SpineMismatch(TIMESTAMP, "has no value: the training set is empty, and golden rows are taken from it")
+    first, last = pc.min_max(times).as_py().values()
+    return (first, last + timedelta(microseconds=1)), len(times)
 
 
-def narrowed(booster: lgb.Booster) -> lgb.Booster:
-    """The booster with its float64 thresholds rounded down to float32, which ONNX keeps them in.
+def _proven(draft: Draft) -> tuple[Draft, bytes]:
+    """The golden rows, and the draft in the form in which no score depends on the rows around it.
 
-    On float32 inputs both decide alike: `x <= threshold` holds for the same x. Rounded to nearest, as the converter
-    does, a threshold between two neighbouring inputs moves onto the upper one, which then takes the other branch.
+    Raises: InvalidBundle where there is none.
     """
-    lines = []
-    for text in booster.model_to_string().splitlines():
-        line = text
-        if line.startswith("threshold="):
-            exact = np.array(line.removeprefix("threshold=").split(), np.float64)
-            with np.errstate(over="ignore"):  # beyond float32 is its infinity, rounded down like any other
-                near = exact.astype(np.float32)
-                down = np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near)
-            line = "threshold=" + " ".join(repr(float(value)) for value in down)
-        lines.append(line)
-    return lgb.Booster(model_str="\n".join(_without_sizes(lines)))
+    rows = golden.chosen(draft.training_set.between(*draft.trained))
+    signature = draft.read.signature or draft.read.otherwise
+    tried = [_in_blocks(draft, signature, block) for block in _BLOCKS] if signature is not None else []
+    for one in [draft, *tried]:
+        try:
+            return one, golden.prove(rows, draft.training_set.assembler, one.open())
+        except InvalidBundle as error:
+            refusal = error
+    raise refusal
 
 
-def _without_sizes(lines: Sequence[str]) -> list[str]:
-    """The tree sizes of a model's text are offsets into it; without them LightGBM reads tree by tree."""
-    return [line for line in lines if not line.startswith("tree_sizes=")]
+def _in_blocks(draft: Draft, signature: Signature, block: int) -> Draft:
+    read = replace(draft.read, signature=msgspec.structs.replace(signature, rows_a_run=block))
+    return replace(draft, read=read)
 
 
 def _check_conversion(
     booster: lgb.Booster, scorer: Scorer, training_set: TrainingSet, training: Training
-) -> tuple[dict[str, float], float]:
-    """Metrics of the ONNX model on the test window, and its greatest gap to LightGBM. Raises: InvalidBundle."""
+) -> tuple[dict[str, float], float, list[Bin]]:
+    """Metrics of the ONNX model on the test window, its greatest gap to LightGBM, and how it is calibrated there.
+
+    Raises: InvalidBundle.
+    """
     window = datetime.fromisoformat(training.test), datetime.fromisoformat(training.end)
     test, labels = labelled(training_set.between(*window), training.label)
     matrix = training_set.matrix(test)
@@ -159,85 +215,56 @@ def _check_conversion(
     gap = float(np.abs(np.asarray(booster.predict(matrix)) - scores).max(initial=0.0))
     if gap > _CONVERSION_BOUND:
         raise InvalidBundle("model.onnx", f"its scores are {gap:.2g} off LightGBM's, more than {_CONVERSION_BOUND:.0e}")
-    return evaluate(labels, scores), gap
+    return evaluate(labels, scores), gap, calibration(labels, scores)
 
 
-def _contents(training_set: TrainingSet, training: Training, graph: bytes, scorer: Scorer) -> dict[str, bytes]:
-    window = datetime.fromisoformat(training.start), datetime.fromisoformat(training.validate)
-    table = training_set.between(*window)
-    golden = table.take(pa.array(np.linspace(0, len(table) - 1, min(_GOLDEN_ROWS, len(table))).astype(np.int64)))
+def _contents(draft: Draft, proof: bytes) -> dict[str, bytes]:
     contents = {
-        files.PLAN: training_set.plan.to_json(),
-        files.MODEL: graph,
-        files.GOLDEN: _golden(training_set, golden, scorer),
-        files.BASELINE: msgspec.json.encode(_baseline(training_set, table, training, scorer)),
+        files.PLAN: draft.training_set.plan.to_json(),
+        files.MODEL: draft.graph,
+        files.GOLDEN: proof,
+        files.BASELINE: msgspec.json.encode(_baseline(draft)),
     }
-    if training_set.transforms:
-        contents[files.TRANSFORMS] = training_set.transforms
+    if draft.training_set.transforms:
+        contents[files.TRANSFORMS] = draft.training_set.transforms
     return contents
 
 
-def _golden(training_set: TrainingSet, rows: pa.Table, scorer: Scorer) -> bytes:
-    """Golden rows, after the proof that a row's score does not depend on the rows around it."""
-    given = training_set.given_values(rows)
-    assembler = training_set.assembler
-    matrix = assembler.matrix(assembler.complete(given))
-    scores = scorer.score(matrix)
-    for size in _ODD_BATCHES:
-        for start in range(0, len(rows), size):
-            part = {source: _slice(values, start, size) for source, values in given.items()}
-            inputs = assembler.matrix(assembler.complete(part))
-            _demand_equal(matrix[start : start + size], inputs, "model input", start, size)
-            _demand_equal(scores[start : start + size], scorer.score(inputs), "score", start, size)
-    buffer = io.BytesIO()
-    pq.write_table(golden_table(training_set.given(rows), matrix, scores), buffer, compression="zstd")
-    return buffer.getvalue()
+def _baseline(draft: Draft) -> Baseline:
+    """How inputs, keys and statuses of the rows trained on are distributed, and the scores of those scored."""
+    training_set, model = draft.training_set, draft.open()
+    table = training_set.between(*draft.trained)
+    of = model.form.inputs(training_set.assembler, training_set.values(table))
+    scored = table if draft.scored == draft.trained else training_set.between(*draft.scored)
+    inputs = model.form.inputs(training_set.assembler, training_set.values(scored))
+    absent = training_set.absences(*draft.trained)
+    return describe(training_set.plan, model.form, of, table, absent, model.score(inputs))
 
 
-def _slice(values: Values, start: int, size: int) -> Values:
-    return Values(values.data[start : start + size], values.valid[start : start + size])
+def _card(draft: Draft, manifest: Manifest, described: bytes) -> str:
+    training_set, model = draft.training_set, draft.open()
+    rows = golden.chosen(training_set.between(*draft.trained))
+    taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(rows)))
+    baseline = msgspec.json.decode(described, type=Baseline)
+    return card_page(manifest, training_set.plan, baseline, importance(model, taken), draft.calibration)
 
 
-def _demand_equal(
-    whole: Matrix | NDArray[np.float32], part: Matrix | NDArray[np.float32], what: str, start: int, size: int
-) -> None:
-    if whole.tobytes() != part.tobytes():
-        raise InvalidBundle("model.onnx", f"the {what} of row {start} and on depends on the batch ({size} rows or all)")
-
-
-def _baseline(training_set: TrainingSet, table: pa.Table, training: Training, scorer: Scorer) -> Baseline:
-    """How inputs, keys and statuses of the training rows in `table` are distributed, and the scores of the test rows."""
-    start, validate, test, end = map(
-        datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
-    )
-    scores = scorer.score(training_set.matrix(training_set.between(test, end)))
-    absent = training_set.absences(start, validate)
-    return describe(training_set.plan, training_set.matrix(table), table, absent, scores)
-
-
-def _manifest(
-    name: str,
-    version: str,
-    training_set: TrainingSet,
-    training: Training,
-    contents: Mapping[str, bytes],
-    metrics: dict[str, float],
-    created_at: datetime,
-) -> Manifest:
+def _manifest(name: str, version: str, draft: Draft, contents: Mapping[str, bytes], created_at: datetime) -> Manifest:
     return Manifest(
         name=name,
         version=version,
         created_at=created_at.isoformat(),
-        contract=training_set.plan.fingerprint,
-        output=Output("probabilities", 1),
+        contract=draft.training_set.plan.fingerprint,
+        output=draft.read.output,
         digests={file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
-        training_start=training.start,
-        training_end=training.validate,
-        training_rows=training.rows,
-        metrics=metrics,
+        training_start=draft.trained[0].isoformat(),
+        training_end=draft.trained[1].isoformat(),
+        training_rows=draft.rows,
+        metrics=draft.metrics,
         tools={tool: installed(tool) for tool in _TOOLS},
         processor=processor_features(),
         tolerance=_TOLERANCE,
+        signature=draft.read.signature,
     )
 
 
@@ -266,11 +293,16 @@ def _next(newest: str | None) -> str:
     return f"{major}.{minor + 1}.0"
 
 
-def _same(folder: Path, training_set: TrainingSet, graph: bytes) -> Bundle | None:
+def _same(folder: Path, draft: Draft) -> Bundle | None:
     """The bundle in `folder`, if it is sound and is this model under this contract."""
     try:
         found = open_bundle(folder, processor_features())
     except InvalidBundle:
         return None
-    same_model = found.manifest.digests[files.MODEL] == hashlib.sha256(graph).hexdigest()
-    return found if same_model and found.plan.fingerprint == training_set.plan.fingerprint else None
+    same_model = found.manifest.digests[files.MODEL] == hashlib.sha256(draft.graph).hexdigest()
+    mine, theirs = draft.read.signature, found.manifest.signature
+    if theirs is not None and (named := mine or draft.read.otherwise) is not None:
+        mine = msgspec.structs.replace(named, rows_a_run=theirs.rows_a_run)
+    same_read = (draft.read.output, mine) == (found.manifest.output, theirs)
+    same_contract = found.plan.fingerprint == draft.training_set.plan.fingerprint
+    return found if same_model and same_read and same_contract else None

@@ -32,8 +32,9 @@ from pipelines.rollout import Signature, champion_version, try_canary
 from pipelines.spine_slices import SpineFiles
 from pipelines.train import Parameters, Split
 from pipelines.training_set import TrainingSet, labelled
-from serving.contract.bundle import SCORE, Bundle, open_bundle
+from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.folders import Folders
+from serving.contract.form import SCORE
 from serving.contract.plan import Plan
 from serving.contract.processor import processor_features
 from serving.contract.registry import Registry

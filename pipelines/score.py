@@ -33,8 +33,11 @@ from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
 from pipelines.spine_slices import SpineFiles
-from serving.contract.bundle import MANIFEST, SCORE, Bundle
+from serving.contract.bundle import MANIFEST, Bundle
 from serving.contract.errors import SkewlessError
+from serving.contract.form import to_columns
+from serving.contract.plan import Source as PlanSource
+from serving.contract.row import Values
 
 RESULT = "_scored.json"
 _ASKED = "_asked.json"
@@ -156,20 +159,22 @@ def _frames(
     for block in Join(plan, sources, part, statuses=False, memory=memory).blocks(report):
         rows = part.slice(block.start, block.rows)
         views = {name: found.admitted() for name, found in block.views.items()}
-        matrix = bundle.assembler.assemble(views, request_values(plan, rows))
-        scores = [
-            bundle.scorer.score(matrix[start : start + _ROWS_AT_ONCE])
-            for start in range(0, max(len(matrix), 1), _ROWS_AT_ONCE)
-        ]
-        yield with_scores(rows, {SCORE: pa.array(np.concatenate(scores))})
+        yield with_scores(rows, bundle, bundle.assembler.values(views, request_values(plan, rows)))
 
 
-def with_scores(rows: pa.Table, scores: Mapping[str, pa.Array]) -> pa.Table:
-    """The rows with columns of scores. Raises: SpineMismatch where they have one of the name."""
-    for name, column in scores.items():
-        if name in rows.column_names:
-            raise SpineMismatch(name, "has the name of what is written beside it; rename it")
-        rows = rows.append_column(name, column)
+def with_scores(rows: pa.Table, bundle: Bundle, values: Mapping[PlanSource, Values]) -> pa.Table:
+    """The rows with what the model tells of them. Raises: SpineMismatch where they have a column of its name."""
+    form = bundle.form
+    inputs = form.taken_arrays(bundle.inputs(values))
+    parts = [
+        form.told_arrays(bundle.score(form.inputs_from([array[start : start + _ROWS_AT_ONCE] for array in inputs])))
+        for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)
+    ]
+    told = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    for group, column in zip(form.told, to_columns(form.told, told), strict=True):
+        if group.column in rows.column_names:
+            raise SpineMismatch(group.column, "has the name of what is written beside it; rename it")
+        rows = rows.append_column(group.field, column)
     return rows
 
 

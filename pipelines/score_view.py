@@ -16,7 +16,7 @@ from pipelines.errors import SourceMismatch
 from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
 from pipelines.score import Scored
-from serving.contract.bundle import SCORE
+from serving.contract.form import SCORE
 from serving.contract.plan import View
 
 _US = pa.timestamp("us", tz="UTC")

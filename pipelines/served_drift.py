@@ -23,10 +23,10 @@ def run(settings: Settings, window: Window) -> Drifted:
     """
     folders, model, version = settings.folders, window.model, window.version
     folder = settings.registry.bundle(model, version)
-    plan = open_bundle(folder, processor_features()).plan
-    limits = drift_thresholds.read(settings.feature_repo / drift_thresholds.FILE, model, drift.names_of(plan))
+    bundle = open_bundle(folder, processor_features())
+    limits = drift_thresholds.read(settings.feature_repo / drift_thresholds.FILE, model, drift.names_of(bundle.plan))
     served = ServedLog(folders.served).read(model, version, window.start, window.end)
-    return drift.run(window, plan, baseline.read(folder, model, version), served, limits)
+    return drift.run(window, bundle.plan, baseline.read(folder, model, version), served, limits, bundle.form)
 
 
 def write_report(

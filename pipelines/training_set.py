@@ -28,7 +28,7 @@ from pipelines.absences import Absences, Absent
 from pipelines.definitions import Definitions
 from pipelines.errors import NotTrained, SpineMismatch
 from pipelines.folder import replace_folder
-from pipelines.history import Join, join, request_values, spine_times
+from pipelines.history import TIMESTAMP, Join, join, request_values, spine_times
 from pipelines.join_memory import DEFAULT_BYTES, bounds
 from pipelines.join_plan import JoinPlan, waiting_told
 from pipelines.progress import Report, quiet
@@ -37,9 +37,11 @@ from pipelines.spine_slices import SpineFiles, within
 from pipelines.workers import worker_count
 from serving.contract.assembler import Assembler, Matrix, column_types, wanted_features
 from serving.contract.bundle import given_values
+from serving.contract.form import MatrixForm
 from serving.contract.freshness import Micros
 from serving.contract.instants import to_micros
 from serving.contract.plan import Plan, Request, Source, plan_from_json
+from serving.contract.record import TIMESTAMP as SERVED_TIME
 from serving.contract.record import to_arrow
 from serving.contract.row import Values, column_values
 from serving.contract.transforms import reference
@@ -204,16 +206,26 @@ class TrainingSet:
         """By view for how many rows of the days that begin in [start, end) it had nothing to say."""
         return absences.read(self.folder, start, end)
 
+    def times(self) -> pa.ChunkedArray:
+        """The event_timestamp of all rows, as UTC."""
+        return pq.read_table(self.folder / DATA, columns=[TIMESTAMP]).column(TIMESTAMP).cast(SERVED_TIME)
+
     def matrix(self, table: pa.Table) -> Matrix:
-        """The model input of rows of this training set: by the same function as online."""
+        """The model input of rows of this training set: by the same function as online.
+
+        Raises: InvalidPlan where a column is a text.
+        """
+        return MatrixForm(self.plan).inputs(self.assembler, self.values(table))
+
+    def values(self, table: pa.Table) -> dict[Source, Values]:
+        """The values of the plan's columns for rows of this training set."""
         types = column_types(self.plan)
-        values = {
+        return {
             column.source: column_values(
                 value_type(types[column.source]), table.column(reference(column.source)).combine_chunks()
             )
             for column in self.plan.columns
         }
-        return self.assembler.matrix(values)
 
     def given(self, table: pa.Table) -> pa.Table:
         """The given values of rows of this training set, as golden rows keep them."""

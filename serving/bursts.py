@@ -33,13 +33,14 @@ _UNREADABLE = b""
 
 
 class Answer(NamedTuple):
-    """What a request is told: one score a row, and everything where it asks for an explanation.
+    """What a request is told: one score a row (a number, or what a model of named outputs tells), and everything where
+    it asks for an explanation.
 
     Where several versions answer, the `versions` of the rows, and their `features` already told.
     """
 
     served_at: int
-    scores: list[float]
+    scores: list[Any]
     full: Prediction | None = None
     versions: list[str] | None = None
     features: list[Any] | None = None
@@ -95,7 +96,7 @@ class Bursts:
         waiter = Waiter(outcome, request_id, ask, started, defaults)
         if ask.places is not None:
             self._divided = True
-        if ask.explain or ask.as_of is not None:
+        if ask.explain or ask.as_of is not None or self._predictor.typed:
             self._begin(self._answer_alone(waiter))
             return
         if not self._waiting:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from serving.contract.assembler import Matrix
 from serving.contract.bundle import Bundle
 from serving.contract.decoder import Decoder
+from serving.contract.form import TypedForm
 from serving.contract.online import Batch, Lookup, OnlineRead, Places, Reply
 from serving.contract.plan import Source
 from serving.contract.record import Served, Used
@@ -48,10 +50,12 @@ class Predictor:
         self.reader = RequestReader(bundle.plan)
         self.online = OnlineRead(bundle.plan, bundle.assembler.wanted)
         self.views = self.online.views
-        self.logged = Logged(self.name, self.version, self.plan, self.views)
-        self.score: Callable[[Matrix], NDArray[np.float32]] = bundle.scorer.score
+        self.logged = Logged(self.name, self.version, self.plan, self.views, bundle.form)
+        self.typed = isinstance(bundle.form, TypedForm)
+        """Whether the model has named inputs, which only `predict_in_full` gives it."""
         self._run_s = _measured(bundle)
-        self._decoder = Decoder(bundle.assembler, self.views)
+        self._decoder = None if self.typed else Decoder(bundle.assembler, self.views)
+        self.score: Callable[[Any], Any] = bundle.model.score
 
     def scoring(self, score: Callable[[Matrix], NDArray[np.float32]]) -> Predictor:
         """This predictor, whose `predict` scores by another function that is equal to the scorer's."""
@@ -71,7 +75,8 @@ class Predictor:
     def learn(self, view: str, schema: Schema) -> None:
         """Make rows of `view` that were written with `schema` readable."""
         self.online.readers[view].learn(schema)
-        self._decoder.learn(view, schema)
+        if self._decoder is not None:
+            self._decoder.learn(view, schema)
 
     def predict(
         self, request_ids: Sequence[str], counts: Sequence[int], given: Given, rows: Sequence[Reply], at: int
@@ -80,7 +85,7 @@ class Predictor:
 
         `rows` is what the store holds, row by row.
         """
-        taken = self._decoder.take(rows, at, given.request)
+        taken = self._decoder.take(rows, at, given.request) if self._decoder is not None else None
         if taken is None:
             return None
         scores = self.score(taken.matrix)
@@ -98,20 +103,20 @@ class Predictor:
         batch = Batch((), tuple(np.array(place, np.intp) for place in places))
         views = self.online.decode(batch, replies, at)
         values = self.bundle.assembler.values(views, given.request)
-        matrix = self.bundle.assembler.matrix(values)
-        scores = self.bundle.scorer.score(matrix)
-        return Prediction(Served(request_id, at, given.entities, given.request, views, matrix, scores), values)
+        inputs = self.bundle.inputs(values)
+        scores = self.bundle.score(inputs)
+        return Prediction(Served(request_id, at, given.entities, given.request, views, inputs, scores), values)
 
 
 def _measured(bundle: Bundle) -> tuple[float, float]:
     """Seconds that a run of the model takes, and those of each row: the shortest of some runs, which also warm it."""
     took = []
     for rows in (1, _MEASURED_ROWS):
-        matrix = np.zeros((rows, len(bundle.plan.columns)), np.float32)
+        inputs = bundle.form.blank(rows)
         times = []
         for _ in range(_MEASURED_RUNS):
             started = perf_counter()
-            bundle.scorer.score(matrix)
+            bundle.score(inputs)
             times.append(perf_counter() - started)
         took.append(min(times))
     row = max(0.0, (took[1] - took[0]) / (_MEASURED_ROWS - 1))

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
+from serving.contract.form import Form
 from serving.contract.plan import Plan
 from serving.contract.record import Used, served_schema, used_batch
 from serving.metrics import Metrics
@@ -44,6 +45,7 @@ class Logged:
     version: str
     plan: Plan
     views: tuple[str, ...]
+    form: Form
     role: str = "champion"
 
 
@@ -131,7 +133,9 @@ def sampled(request_ids: pa.Array, share: float) -> pa.Array:
 
 def _write(folder: Path, by: Logged, entries: list[Used], share: float) -> int:
     """How many rows were written: a share of the requests."""
-    batches = [used_batch(by.plan, by.model, by.version, by.views, part, role=by.role) for part in _parts(entries)]
+    batches = [
+        used_batch(by.plan, by.model, by.version, by.views, part, by.form, role=by.role) for part in _parts(entries)
+    ]
     if share < 1.0:
         batches = [batch.filter(sampled(batch.column("request_id"), share)) for batch in batches]
     rows = sum(len(batch) for batch in batches)
@@ -141,7 +145,7 @@ def _write(folder: Path, by: Logged, entries: list[Used], share: float) -> int:
     name = f"{uuid4().hex}.parquet"
     unfinished = folder / f".{name}.tmp"
     try:
-        table = pa.Table.from_batches(batches, served_schema(by.plan))
+        table = pa.Table.from_batches(batches, served_schema(by.plan, by.form))
         # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
         pq.write_table(table, unfinished, compression="zstd", use_dictionary=texts)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-import numpy as np
-from numpy.typing import NDArray
-
+from serving.contract.form import Outputs, Scores
 from serving.contract.rollout import Bounds
 from serving.contract.trial import Counts, buckets, verdict
 
@@ -23,9 +21,11 @@ class Watch:
         self._now = Counts()
         self._slices: deque[tuple[float, Counts]] = deque()
 
-    def answered(self, scores: NDArray[np.float32], seconds: Sequence[float]) -> None:
+    def answered(self, scores: Scores, seconds: Sequence[float]) -> None:
+        """Count requests; the drift of scores is watched where there is one a row."""
         slow = sum(took > self._slow_s for took in seconds)
-        self._now += Counts(len(seconds), 0, slow, buckets(scores) if self._scores_count else {})
+        counted = {} if isinstance(scores, Outputs) or not self._scores_count else buckets(scores)
+        self._now += Counts(len(seconds), 0, slow, counted)
 
     def failed(self, requests: int) -> None:
         self._now += Counts(requests, requests)

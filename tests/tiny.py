@@ -23,6 +23,7 @@ from serving.contract import bundle as files
 from serving.contract.assembler import Assembler
 from serving.contract.bundle import Manifest, given_types, given_values, golden_table
 from serving.contract.catalog import catalog_key, schema_entry, view_entry
+from serving.contract.form import MatrixForm
 from serving.contract.keys import EntityKeys
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
@@ -213,6 +214,6 @@ def _golden(contract: Plan, assembler: Assembler, scorer: Scorer) -> bytes:
     table = pa.table({reference(s): pa.array(rows.get(s, [1, 2, 3]), types[s]) for s in assembler.given})
     matrix = assembler.matrix(assembler.complete(given_values(contract, assembler.given, table)))
     sink = pa.BufferOutputStream()
-    pq.write_table(golden_table(table, matrix, scorer.score(matrix)), sink)
+    pq.write_table(golden_table(table, MatrixForm(contract), matrix, scorer.score(matrix)), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.instants import instant, now
 from pipelines.flights import task
+
+if TYPE_CHECKING:
+    from pipelines.offline import Source
+    from pipelines.score import Scored
+    from serving.contract.plan import View
 
 verbs = typer.Typer()
 Service = Annotated[str, typer.Option(help="The training set, by its feature service.")]
@@ -39,29 +44,46 @@ def train(
 @verbs.command()
 def publish(
     service: Service = task.SERVICE,
-    model: Annotated[str, typer.Option(help="Name that the model is served under.")] = task.MODEL,
+    model: Annotated[str, typer.Option("--model", "--name", help="Name that it is served under.")] = task.MODEL,
     version: Annotated[str | None, typer.Option(help="As 1.2.0. Default: the next minor version.")] = None,
     promote: Annotated[bool, typer.Option(help="Make it the version that servers answer with.")] = True,
+    onnx: Annotated[Path | None, typer.Option(help="A ready graph, instead of the model trained here.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--input", help="INPUT=FEATURE,FEATURE of the graph.")] = None,
+    output: Annotated[list[str] | None, typer.Option(help="Output of the graph to tell. Default: all.")] = None,
 ) -> None:
-    """Publish the trained model as a bundle that proves itself."""
+    """Publish the trained model, or a ready ONNX graph, as a bundle that proves itself."""
     from pipelines import publish as verb
     from pipelines.console import step
+    from pipelines.onnx_model import Asked
     from pipelines.registry_copy import publishing
     from pipelines.rollout import Signature, make_champion
     from pipelines.settings import Settings
     from pipelines.train import told
     from pipelines.training_set import TrainingSet
 
-    settings = Settings.read()
+    settings, when = Settings.read(), now()
     with step("publish") as shown:
         training_set = TrainingSet(settings.folders.training / service)
         with publishing(settings.registry, settings.folders.models, model) as built:
-            done = verb.run(training_set, built, model, created_at=now(), version=version, promote=False)
+            if onnx is None:
+                done = verb.run(training_set, built, model, created_at=when, version=version, promote=False)
+            else:
+                asked = Asked(dict(map(_columns, given or ())), output or ())
+                place = verb.Place(built, model, version, promote=False)
+                done = verb.run_onnx(onnx.read_bytes(), training_set, place, created_at=when, asked=asked)
         if promote:
-            signed = Signature("skewless publish", now(), "published")
+            signed = Signature("skewless publish", when, "published")
             make_champion(settings.registry, model, done.manifest.version, signed)
         state = "proven and published" if done.made else "published before, unchanged"
-        shown.result = f"{model} {done.manifest.version} {state}; test {told(done.manifest.metrics)}"
+        test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
+        shown.result = f"{model} {done.manifest.version} {state}{test}"
+
+
+def _columns(text: str) -> tuple[str, list[str]]:
+    name, equals, columns = text.partition("=")
+    if not (name and equals and columns):
+        raise typer.BadParameter(f"{text!r} is not INPUT=FEATURE,FEATURE", param_hint="--input")
+    return name, columns.split(",")
 
 
 @verbs.command()
@@ -77,7 +99,6 @@ def score(
 ) -> None:
     """Score a spine as of each row's time, as the server would have answered then."""
     from pipelines import score as verb
-    from pipelines import score_view
     from pipelines.console import step
     from pipelines.rollout import champion_version
     from pipelines.settings import Settings
@@ -98,11 +119,7 @@ def score(
         done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=shown.at, memory=memory)
         shown.result = f"{done.rows:,} rows in {folder}{'' if done.made else ', which held them already'}"
     if target:
-        with step("write-back") as shown:
-            written = score_view.run(done, folder, *target, created=instant(created) if created else None)
-            shown.result = (
-                f"{written.rows:,} rows of feature view {write_to}; `skewless materialize` brings them online"
-            )
+        _write_back(done, folder, target, created)
 
 
 @verbs.command()
@@ -145,3 +162,13 @@ def retrain(
     stem = work.folders.reports / f"retrain-{model}-{found.candidate}"
     console.print(f"report: {write(stem, found, page(found, made_at), None, html=None, json=None, prom=None)}")
     raise typer.Exit(0 if found.better else 1)
+
+
+def _write_back(done: Scored, folder: Path, target: tuple[View, Source], created: str | None) -> None:
+    from pipelines import score_view
+    from pipelines.console import step
+
+    with step("write-back") as shown:
+        written = score_view.run(done, folder, *target, created=instant(created) if created else None)
+        view = target[0].stored_as
+        shown.result = f"{written.rows:,} rows of feature view {view}; `skewless materialize` brings them online"

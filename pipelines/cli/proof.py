@@ -59,7 +59,7 @@ def skew_price(
     """Measure what two common mistakes cost the example's model, and draw it."""
     from pipelines import skew_price as verb
     from pipelines.console import console, step
-    from pipelines.demo import YEAR
+    from pipelines.demo import YEAR, measured
     from pipelines.rollout import champion_version
     from pipelines.settings import Settings
     from pipelines.skew_picture import draw
@@ -70,12 +70,8 @@ def skew_price(
     work = Workspace(Settings.read())
     version = champion_version(work.settings.registry, task.MODEL)
     bundle = open_bundle(work.settings.registry.bundle(task.MODEL, version), processor_features())
-    asked = verb.Task(task.LABEL, YEAR.split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
     with step("skew-price") as shown:
-        scratch = work.folders.root / "skewed"
-        priced = verb.run(
-            work.service(task.SERVICE), work.folders.data, scratch, asked, bundle.scorer.score, report=shown.at
-        )
+        priced = measured(work, bundle, YEAR.split, shown.at)
         shown.result = str(draw(priced, picture))
     console.print(f"numbers: {verb.save(priced, picture.parent)}")
 

@@ -113,7 +113,7 @@ def breakable(text: str) -> Markup:
 
 
 def render(template: str, made_at: datetime, **values: object) -> str:
-    """A template filled in; what it does not know of is an error."""
+    """A template beside this file, filled in; what it does not know of is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

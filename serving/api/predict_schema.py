@@ -38,6 +38,7 @@ _EXAMPLES = {
     "with features": {"value": {"rows": [_ROW], "explain": "features"}},
     "as of a time": {"value": {"rows": [_ROW], "as_of": "2013-10-01T12:00:00Z"}},
 }
+_TOLD = {"type": ["number", "string", "boolean", "null"]}
 _FEATURE = {
     "type": "object",
     "required": ["value", "status"],
@@ -58,8 +59,9 @@ _ANSWER = {
         "served_at": _TIME,
         "scores": {
             "type": "array",
-            "items": {"type": ["number", "null"]},
-            "description": "One score a row, in the order of the rows: float32, exact. Null where it is NaN.",
+            "items": {"anyOf": [_TOLD, {"type": "array", "items": _TOLD}, {"type": "object"}]},
+            "description": "One score a row, in the order of the rows: float32, exact. Null where it is NaN. Of a model "
+            "with an output of several values a list a row, of one with several outputs an object of them.",
         },
         "features": {
             "type": "array",

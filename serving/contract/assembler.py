@@ -115,7 +115,7 @@ def wanted_features(plan: Plan) -> dict[str, Schema]:
 def column_types(plan: Plan) -> dict[Source, str]:
     """The Feast type of every value that a plan names.
 
-    Raises: InvalidPlan where a model column is a text, or two values have one `reference`.
+    Raises: InvalidPlan where a model column is neither number nor text, or two values have one `reference`.
     """
     types: dict[Source, str] = {
         Feature(view.name, field.name): field.dtype for view in plan.views for field in view.fields
@@ -127,8 +127,9 @@ def column_types(plan: Plan) -> dict[Source, str]:
         if references.count(name) > 1:
             raise InvalidPlan(plan.name, f"two of its values are called {name!r}")
     for column in plan.columns:
-        if value_type(types[column.source], feature=column.name).text:
-            raise InvalidPlan(plan.name, f"column {column.name!r} is a {types[column.source]}; models take numbers")
+        if value_type(types[column.source], feature=column.name).encoding not in ("fixed", "utf8"):
+            what = f"column {column.name!r} is a {types[column.source]}; models take numbers and texts"
+            raise InvalidPlan(plan.name, what)
     return types
 
 

@@ -6,6 +6,7 @@
     model.onnx         the model; transforms.onnx, where the plan has transforms
     golden.parquet     given values, model input and score of some training rows
     baseline.json      distribution of each model input in training
+    card.html          the model's card, for people (bundles of older versions have none)
 
 A bundle holds no pickle.
 """
@@ -14,23 +15,37 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from serving.contract.assembler import Assembler, Matrix, column_types
+from serving.contract.assembler import Assembler, column_types
 from serving.contract.errors import InvalidBundle, SkewlessError
+from serving.contract.form import (
+    Array,
+    Form,
+    Group,
+    MatrixForm,
+    ModelInput,
+    NullValues,
+    Scores,
+    Signature,
+    TypedForm,
+    differing,
+    from_columns,
+    to_columns,
+)
 from serving.contract.plan import Plan, Source, plan_from_json
 from serving.contract.row import Values, column_values
 from serving.contract.scorer import Output, Scorer
 from serving.contract.transforms import reference
+from serving.contract.typed_scorer import TypedScorer
 from serving.contract.types import value_type
 
 MANIFEST = "manifest.json"
@@ -39,15 +54,15 @@ MODEL = "model.onnx"
 TRANSFORMS = "transforms.onnx"
 GOLDEN = "golden.parquet"
 BASELINE = "baseline.json"
-MODEL_INPUT = "model_input"
-SCORE = "score"
+CARD = "card.html"
 
 
 class Manifest(msgspec.Struct, frozen=True):
     """What a bundle says of itself. Times are ISO 8601, UTC; `digests` are SHA-256 by file name.
 
     `processor` are the SIMD features of the machine that scored the golden rows: where they match, opening demands
-    equal bits; elsewhere a score may be off by `tolerance` at most.
+    equal bits; elsewhere a score may be off by `tolerance` at most. A model with a `signature` has named inputs and
+    outputs of several types; else it takes one float32 matrix, and its score is the `output`.
     """
 
     name: str
@@ -64,6 +79,14 @@ class Manifest(msgspec.Struct, frozen=True):
     processor: tuple[str, ...]
     tolerance: float
     format: Literal[1] = 1
+    signature: Signature | None = None
+    seal: str = ""
+    """SHA-256 of the manifest without its seal; none in bundles of older versions."""
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its seal."""
+        bare = msgspec.structs.replace(self, seal="")
+        return msgspec.structs.replace(self, seal=hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +96,44 @@ class Bundle:
     manifest: Manifest
     plan: Plan
     assembler: Assembler
-    scorer: Scorer
+    model: Model
     exact: bool
+
+    @property
+    def form(self) -> Form:
+        """What the model takes and tells."""
+        return self.model.form
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer of a model of one matrix. Raises: InvalidBundle for any other."""
+        if not isinstance(self.model.scorer, Scorer):
+            raise InvalidBundle(self.manifest.name, "its model takes named inputs, where one of one matrix is needed")
+        return self.model.scorer
+
+    def inputs(self, values: Mapping[Source, Values]) -> ModelInput:
+        """The model's input from the values that the plan names."""
+        return self.model.form.inputs(self.assembler, values)  # type: ignore[no-any-return]
+
+    def score(self, inputs: ModelInput) -> Scores:
+        """What the model tells of n rows."""
+        return self.model.score(inputs)  # type: ignore[no-any-return]
+
+
+class Model:
+    """A model's graph in its form: a scorer of one matrix, or of named inputs."""
+
+    def __init__(self, form: Form, scorer: Scorer | TypedScorer) -> None:
+        self.form, self.scorer = form, scorer
+        self.score: Callable[[Any], Any] = scorer.score
+        """What the model tells of n rows of its form's input."""
+
+
+def open_model(plan: Plan, graph: bytes, output: Output, signature: Signature | None) -> Model:
+    """A plan's model. Raises: InvalidPlan where graph and plan do not fit; ONNX Runtime's own kinds."""
+    if signature is None:
+        return Model(MatrixForm(plan), Scorer(graph, output, columns=len(plan.columns)))
+    return Model(TypedForm(plan, signature), TypedScorer(graph, signature))
 
 
 def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
@@ -91,28 +150,31 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
         plan = plan_from_json(files[PLAN], name=manifest.name)
         column_types(plan)
         assembler = Assembler(plan, files.get(TRANSFORMS))
-        scorer = Scorer(files[MODEL], manifest.output, columns=len(plan.columns))
+        model = open_model(plan, files[MODEL], manifest.output, manifest.signature)
     except SkewlessError as error:
         raise InvalidBundle(str(folder), str(error)) from error
     except Exception as error:  # ONNX Runtime raises its own kinds on a broken graph
         raise InvalidBundle(str(folder), f"its graphs do not load ({type(error).__name__})") from error
     if plan.fingerprint != manifest.contract:
         raise InvalidBundle(str(folder), "plan.json is not the contract that its manifest names")
-    bundle = Bundle(manifest, plan, assembler, scorer, exact=True)
+    bundle = Bundle(manifest, plan, assembler, model, exact=True)
     same = tuple(processor) == manifest.processor
     exact = _prove(folder, bundle, files[GOLDEN], None if same else manifest.tolerance)
-    return Bundle(manifest, plan, assembler, scorer, exact=exact)
+    return Bundle(manifest, plan, assembler, model, exact=exact)
 
 
 def _manifest(folder: Path) -> Manifest:
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except FileNotFoundError as error:
         raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
     except OSError as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
+    if manifest.seal and manifest != manifest.sealed():
+        raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
+    return manifest
 
 
 def _proven(folder: Path, name: str, digest: str) -> bytes:
@@ -144,10 +206,12 @@ def given_values(plan: Plan, given: Sequence[Source], table: pa.Table) -> dict[S
     }
 
 
-def golden_table(bundle_rows: pa.Table, matrix: Matrix, scores: np.ndarray) -> pa.Table:
-    """Golden rows: the given values of some rows, with the model input and score that they gave."""
-    inputs = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
-    return bundle_rows.append_column(MODEL_INPUT, inputs).append_column(SCORE, pa.array(scores))
+def golden_table(given_rows: pa.Table, form: Form, inputs: ModelInput, scores: Scores) -> pa.Table:
+    """Golden rows: the given values of some rows, with the model input and scores that they gave."""
+    for groups, arrays in ((form.taken, form.taken_arrays(inputs)), (form.told, form.told_arrays(scores))):
+        for group, column in zip(groups, to_columns(groups, arrays), strict=True):
+            given_rows = given_rows.append_column(group.field, column)
+    return given_rows
 
 
 def _prove(folder: Path, bundle: Bundle, golden: bytes, tolerance: float | None) -> bool:
@@ -156,46 +220,56 @@ def _prove(folder: Path, bundle: Bundle, golden: bytes, tolerance: float | None)
     Raises: InvalidBundle naming the row and the gap.
     """
     given, inputs, scores = _golden(folder, bundle, golden)
+    form = bundle.form
     try:
-        matrix = bundle.assembler.matrix(bundle.assembler.complete(given))
-        again = bundle.scorer.score(matrix)
+        now = bundle.inputs(bundle.assembler.complete(given))
+        again = form.told_arrays(bundle.score(now))
+        now_arrays = form.taken_arrays(now)
     except Exception as error:  # ONNX Runtime's own kinds, and NumPy's where a graph gives another shape
         raise InvalidBundle(str(folder), f"its golden rows do not score ({type(error).__name__})") from error
-    same_input = _same(folder, "model input", matrix, inputs, tolerance)
-    return _same(folder, "score", again, scores, tolerance) and same_input
+    same_input = _same(folder, "model input", form.taken, now_arrays, inputs, tolerance)
+    return _same(folder, "score", form.told, again, scores, tolerance) and same_input
 
 
-def _golden(folder: Path, bundle: Bundle, golden: bytes) -> tuple[dict[Source, Values], Matrix, NDArray[np.float32]]:
+def _golden(folder: Path, bundle: Bundle, golden: bytes) -> tuple[dict[Source, Values], list[Array], list[Array]]:
     """The given values, model input and scores of the golden rows. Raises: InvalidBundle."""
-    width = len(bundle.plan.columns)
     try:
         table = pq.read_table(io.BytesIO(golden))
         given = given_values(bundle.plan, bundle.assembler.given, table)
-        inputs = table.column(MODEL_INPUT).cast(pa.list_(pa.float32(), width)).combine_chunks()
-        scores = table.column(SCORE).cast(pa.float32()).combine_chunks()
+        inputs, scores = (from_columns(groups, table) for groups in (bundle.form.taken, bundle.form.told))
+    except NullValues as error:
+        raise InvalidBundle(str(folder), f"{GOLDEN} lacks the model input or the score of a row") from error
     except (pa.ArrowException, OSError, KeyError) as error:
         raise InvalidBundle(str(folder), f"{GOLDEN} does not hold the plan's values") from error
     if not table.num_rows:
         raise InvalidBundle(str(folder), f"{GOLDEN} holds no rows, so it proves nothing")
-    flat = inputs.flatten()
-    if flat.null_count or scores.null_count or len(flat) != width * table.num_rows:
-        raise InvalidBundle(str(folder), f"{GOLDEN} lacks the model input or the score of a row")
-    return given, flat.to_numpy().reshape(-1, width), scores.to_numpy()
+    return given, inputs, scores
 
 
 def _same(
-    folder: Path, what: str, now: NDArray[np.float32], then: NDArray[np.float32], tolerance: float | None
+    folder: Path,
+    what: str,
+    groups: Sequence[Group],
+    now: Sequence[Array],
+    then: Sequence[Array],
+    tolerance: float | None,
 ) -> bool:
     """Whether all bits are equal. NaNs of two processors may differ in bits: within a tolerance their gap is 0."""
-    wrong = now.view(np.uint32) != then.view(np.uint32)
-    with np.errstate(invalid="ignore"):
-        gaps = np.abs(now.astype(np.float64) - then.astype(np.float64))
-    gaps[np.isnan(now) & np.isnan(then)] = 0.0
-    beyond = wrong if tolerance is None else wrong & ~(gaps <= tolerance)
-    if beyond.any():
-        row, gap = np.argwhere(beyond)[0][0], np.nanmax(np.append(gaps[beyond], 0.0))
-        raise InvalidBundle(
-            str(folder),
-            f"golden row {row}: its {what} differs (greatest gap {gap:.3g}, allowed {tolerance or 0.0:.3g})",
-        )
-    return not wrong.any()
+    exact = True
+    for group, mine, theirs in zip(groups, now, then, strict=True):
+        wrong = differing(theirs, mine)
+        gaps = np.where(wrong, np.inf, 0.0)
+        if mine.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                gaps = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
+            gaps[np.isnan(mine) & np.isnan(theirs)] = 0.0
+        beyond = wrong if tolerance is None else wrong & ~(gaps <= tolerance)
+        if beyond.any():
+            row, gap = np.argwhere(beyond)[0][0], np.nanmax(np.append(gaps[beyond], 0.0))
+            told = what if len(groups) == 1 else f"{what} ({group.column})"
+            raise InvalidBundle(
+                str(folder),
+                f"golden row {row}: its {told} differs (greatest gap {gap:.3g}, allowed {tolerance or 0.0:.3g})",
+            )
+        exact = exact and not wrong.any()
+    return exact

@@ -3,7 +3,8 @@
 One table per model version. Columns: `request_id`, `row` (position in the request), `served_at`, `model`, `version`,
 `role` (champion, canary, shadow or pinned: as what that version answered, a shadow nobody);
 `entity:NAME` and `request:NAME` as sent; per view `VIEW:status`, `VIEW:event_timestamp`, `VIEW:created_timestamp`
-(null where nothing was found); `model_input` (float32 list, the exact input); `score`.
+(null where nothing was found); `model_input` (float32 list, the exact input); `score`. Of a model with named inputs and
+outputs `model_input:NAME` each, in their own types, and `score`, or `score:NAME` where there are several.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.contract.assembler import Admitted, Matrix
-from serving.contract.bundle import MODEL_INPUT, SCORE
+from serving.contract.assembler import Admitted
+from serving.contract.form import Form, MatrixForm, ModelInput, Scores, to_columns
 from serving.contract.freshness import MISSING, Micros
 from serving.contract.keys import KeyValue
 from serving.contract.plan import Plan
@@ -44,8 +45,8 @@ class Used(NamedTuple):
     request: Mapping[str, Values]
     statuses: bytes
     orders: bytes
-    matrix: Matrix
-    scores: NDArray[np.float32]
+    matrix: ModelInput
+    scores: Scores
     places: Sequence[Sequence[int] | None] | None = None
 
 
@@ -58,12 +59,13 @@ class Served:
     entities: Mapping[str, Sequence[KeyValue | None]]
     request: Mapping[str, Values]
     views: Mapping[str, Admitted]
-    matrix: Matrix
-    scores: NDArray[np.float32]
+    matrix: ModelInput
+    scores: Scores
 
 
-def served_schema(plan: Plan) -> pa.Schema:
-    """The columns of the served log of a plan."""
+def served_schema(plan: Plan, form: Form | None = None) -> pa.Schema:
+    """The columns of the served log of a plan and its model's form (one matrix, unless it is named)."""
+    shape: Form = form or MatrixForm(plan)
     fields = [
         pa.field("request_id", pa.string()),
         pa.field("row", pa.int32()),
@@ -78,9 +80,7 @@ def served_schema(plan: Plan) -> pa.Schema:
         fields.append(pa.field(f"{view.name}:status", pa.uint8()))
         fields.append(pa.field(f"{view.name}:event_timestamp", TIMESTAMP))
         fields.append(pa.field(f"{view.name}:created_timestamp", TIMESTAMP))
-    fields.append(pa.field(MODEL_INPUT, pa.list_(pa.float32(), len(plan.columns))))
-    fields.append(pa.field(SCORE, pa.float32()))
-    return pa.schema(fields)
+    return pa.schema([*fields, *(group.field for group in (*shape.taken, *shape.told))])
 
 
 def used(views: Sequence[str], served: Served) -> Used:
@@ -105,16 +105,24 @@ def used(views: Sequence[str], served: Served) -> Used:
     )
 
 
-def served_batch(plan: Plan, model: str, version: str, served: Served) -> pa.RecordBatch:
+def served_batch(plan: Plan, model: str, version: str, served: Served, form: Form | None = None) -> pa.RecordBatch:
     """One answered request as rows of the served log."""
     views = [view.name for view in plan.views]
-    return used_batch(plan, model, version, views, [used(views, served)])
+    return used_batch(plan, model, version, views, [used(views, served)], form)
 
 
 def used_batch(
-    plan: Plan, model: str, version: str, views: Sequence[str], requests: Sequence[Used], *, role: str = "champion"
+    plan: Plan,
+    model: str,
+    version: str,
+    views: Sequence[str],
+    requests: Sequence[Used],
+    form: Form | None = None,
+    *,
+    role: str = "champion",
 ) -> pa.RecordBatch:
     """Answered requests (at least one `Used`) as rows of the served log, all at once."""
+    shape: Form = form or MatrixForm(plan)
     counts = np.array([count for one in requests for count in one.counts], np.intp)
     of = np.repeat(np.arange(len(counts)), counts)
     served_at = np.array([one.served_at for one in requests], np.int64)
@@ -137,10 +145,12 @@ def used_batch(
     for place in [views.index(view.name) for view in plan.views]:
         columns.append(pa.array(np.ascontiguousarray(statuses[:, place])))
         columns += [_instants(np.ascontiguousarray(times[:, place, kind])) for kind in (0, 1)]
-    matrix = np.concatenate([one.matrix for one in requests]).reshape(-1)
-    columns.append(pa.FixedSizeListArray.from_arrays(pa.array(matrix), len(plan.columns)))
-    columns.append(pa.array(np.concatenate([one.scores for one in requests])))
-    return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan))
+    for groups, parts in (
+        (shape.taken, [shape.taken_arrays(one.matrix) for one in requests]),
+        (shape.told, [shape.told_arrays(one.scores) for one in requests]),
+    ):
+        columns += to_columns(groups, [np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
+    return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan, shape))
 
 
 def _places(requests: Sequence[Used], counts: NDArray[np.intp], of: NDArray[np.intp]) -> NDArray[np.int32]:

@@ -19,6 +19,7 @@ from pipelines.absences import Absent
 from pipelines.baseline import Baseline, describe
 from pipelines.drift import Drifted, Window, run
 from pipelines.drift_thresholds import Thresholds
+from serving.contract.form import MatrixForm
 from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
 from serving.contract.types import value_type
 
@@ -133,7 +134,7 @@ SHIFTS: dict[str, tuple[str, Callable[[np.random.Generator, Rows], None]]] = {
 def baseline(rows: int = TRAINING_ROWS) -> Baseline:
     seen = population(np.random.default_rng(1), rows)
     shares = Absent(rows, int(np.count_nonzero(seen.status)))
-    return describe(PLAN, seen.matrix, seen.keys, {"v": shares}, seen.score)
+    return describe(PLAN, MatrixForm(PLAN), seen.matrix, seen.keys, {"v": shares}, seen.score)
 
 
 def false_alarms(then: Baseline, rows: int, runs: int, *, seed: int = 2, thresholds: Thresholds | None = None) -> int:

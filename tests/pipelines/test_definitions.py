@@ -17,6 +17,7 @@ from pipelines.definitions import compile_service, compile_view, source_of, stor
 from pipelines.errors import Untraceable
 from pipelines.offline import Source
 from serving.contract.errors import InvalidPlan
+from serving.contract.form import MatrixForm
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Request
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
@@ -193,9 +194,10 @@ def test_an_unknown_service_is_refused(store: FeatureStore):
         compile_service(store, "fuller", DATA)
 
 
-def test_a_model_takes_no_texts(store: FeatureStore):
-    with pytest.raises(InvalidPlan, match="'delays__gate' is a String; models take numbers"):
-        compile_service(store, "texts", DATA)
+def test_a_model_of_one_matrix_takes_no_texts(store: FeatureStore):
+    plan = compile_service(store, "texts", DATA).plan
+    with pytest.raises(InvalidPlan, match="'delays__gate' is a String; models of one matrix take numbers"):
+        MatrixForm(plan)
 
 
 def test_the_store_says_what_makes_a_row_known(tmp_path: Path):
@@ -213,7 +215,7 @@ REFUSED = {
     "a list for a model": (
         [view("v", FeastField(name="many", dtype=Array(Int64)))],
         InvalidPlan,
-        r"'v__many' is a Array\(Int64\); models take numbers",
+        r"'v__many' is a Array\(Int64\); models take numbers and texts",
     ),
     "a default that is no number": (
         [view("v", FeastField(name="mean", dtype=Float32, tags={"default": "none"}))],

@@ -23,6 +23,7 @@ from pipelines.cli import app
 from pipelines.drift import Drifted
 from pipelines.drift_thresholds import Override, Thresholds
 from serving.contract.bundle import open_bundle
+from serving.contract.form import MatrixForm
 from serving.contract.processor import processor_features
 from tests import tiny
 from tests.bench import drift as bench
@@ -106,7 +107,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     matrix = rng.normal(size=(5_000, len(plan.columns))).astype(np.float32)
     keys = pa.table({"origin": rng.choice(["JFK", "LGA"], 5_000), "tailnum": ["N1"] * 5_000})
     shares = {view.name: Absent(5_000, 0) for view in plan.views}
-    found = describe(plan, matrix, keys, shares, rng.random(5_000).astype(np.float32))
+    found = describe(plan, MatrixForm(plan), matrix, keys, shares, rng.random(5_000).astype(np.float32))
     folder = tiny.write_bundle(tmp_path / "models", "1.0.0", baseline=msgspec.json.encode(found))
     tiny.promote(tmp_path / "models", "1.0.0")
     assert open_bundle(folder, processor_features()).exact

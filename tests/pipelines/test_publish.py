@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipelines import baseline, publish, train, training_set
 from pipelines.errors import AlreadyPublished, NotTrained
-from pipelines.publish import champion, convert, narrowed, versions
+from pipelines.lightgbm_model import convert, narrowed
+from pipelines.publish import champion, versions
 from pipelines.rollout import champion_version
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract.bundle import open_bundle
@@ -29,7 +30,7 @@ from serving.contract.transforms import TransformGraph
 from tests.pipelines import learned
 
 NOW = datetime(2013, 10, 1, 12, tzinfo=UTC)
-FILES = ["baseline.json", "golden.parquet", "manifest.json", "model.onnx", "plan.json", "transforms.onnx"]
+FILES = ["baseline.json", "card.html", "golden.parquet", "manifest.json", "model.onnx", "plan.json", "transforms.onnx"]
 
 
 @pytest.fixture(scope="module")

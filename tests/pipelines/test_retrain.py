@@ -21,8 +21,9 @@ from pipelines.retrain import Asked, Project, Retrained, run, verdict
 from pipelines.rollout import Signature, champion_version, make_champion
 from pipelines.train import Split
 from pipelines.training_set import TrainingSet
-from serving.contract.bundle import MODEL_INPUT, SCORE, open_bundle
+from serving.contract.bundle import open_bundle
 from serving.contract.folders import Folders
+from serving.contract.form import MODEL_INPUT, SCORE
 from serving.contract.processor import processor_features
 from serving.contract.record import served_schema
 from serving.contract.registry import Registry

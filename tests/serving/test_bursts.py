@@ -22,12 +22,12 @@ from serving import bursts as module
 from serving.alone import answer_alone
 from serving.bursts import Answer, Bursts, Waiter
 from serving.contract.assembler import Assembler
-from serving.contract.bundle import Bundle, open_bundle
+from serving.contract.bundle import Bundle, open_bundle, open_model
 from serving.contract.keys import EntityKeys
 from serving.contract.processor import processor_features
 from serving.contract.record import Used, used_batch
 from serving.contract.row import Layout
-from serving.contract.scorer import Output, Scorer
+from serving.contract.scorer import Output
 from serving.errors import StoreUnavailable
 from serving.explanation import Explanation
 from serving.metrics import Metrics
@@ -57,7 +57,7 @@ def bundles(published: Path) -> tuple[Bundle, ...]:
         manifest=msgspec.structs.replace(first.manifest, name="plain"),
         plan=plan,
         assembler=Assembler(plan, None),
-        scorer=Scorer(tiny.model((0.5, 0.001, -0.25, 0.125)), Output("probabilities", 1), columns=4),
+        model=open_model(plan, tiny.model((0.5, 0.001, -0.25, 0.125)), Output("probabilities", 1), None),
     )
     return (*with_transform, plain)
 

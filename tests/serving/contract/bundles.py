@@ -15,6 +15,7 @@ import pytest
 from serving.contract import bundle as b
 from serving.contract.assembler import Assembler
 from serving.contract.errors import InvalidBundle
+from serving.contract.form import MatrixForm
 from serving.contract.scorer import Output, Scorer
 from serving.contract.transforms import reference
 from tests.serving.contract.graphs import model, traced
@@ -40,7 +41,8 @@ def golden(plan, transforms: bytes, graph: bytes) -> pa.Table:
     )
     given = b.given_values(plan, assembler.given, table)
     matrix = assembler.matrix(assembler.complete(given))
-    return b.golden_table(table, matrix, Scorer(graph, Output("probabilities", 1), columns=3).score(matrix))
+    scores = Scorer(graph, Output("probabilities", 1), columns=3).score(matrix)
+    return b.golden_table(table, MatrixForm(plan), matrix, scores)
 
 
 def parquet(table: pa.Table) -> bytes:

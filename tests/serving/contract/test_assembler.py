@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from serving.contract.assembler import Assembler, admit, column_types, fields_of, wanted_features
 from serving.contract.errors import InvalidPlan
+from serving.contract.form import MatrixForm
 from serving.contract.freshness import Status
 from serving.contract.plan import Column, Computed, Feature, Field, Plan, Request
 from serving.contract.row import RowReader
@@ -114,9 +115,17 @@ def test_missing_transforms_are_refused():
             Assembler(PLAN, graph)
 
 
-def test_a_text_cannot_be_a_column():
+def test_a_text_cannot_be_a_column_of_a_matrix():
+    texts = but(PLAN, columns=(Column("maker", Feature("aircraft", "maker")),))
+    assert column_types(texts)[Feature("aircraft", "maker")] == "String"
     with pytest.raises(InvalidPlan, match="'maker' is a String"):
-        column_types(but(PLAN, columns=(Column("maker", Feature("aircraft", "maker")),)))
+        MatrixForm(texts)
+
+
+def test_a_list_cannot_be_a_column():
+    lists = but(AIRCRAFT, fields=(*AIRCRAFT.fields, Field("legs", "Array(Int64)")))
+    with pytest.raises(InvalidPlan, match=r"'legs' is a Array\(Int64\); models take numbers and texts"):
+        column_types(but(PLAN, views=(lists,), columns=(Column("legs", Feature("aircraft", "legs")),)))
 
 
 def test_two_values_of_one_name_are_refused():

@@ -128,7 +128,7 @@ def test_another_contract_is_not_the_plan(folder):
         (but(PLAN, columns=PLAN.columns[:2]), "matrix of 2 columns"),
         (
             but(PLAN, columns=(Column("t", Feature("aircraft", "maker")), *PLAN.columns[1:])),
-            "models take numbers",
+            "models of one matrix take numbers",
         ),
         (but(PLAN, transforms=()), "clock"),
         (but(PLAN, request=(*PLAN.request, PLAN.request[0])), "'hour' appears twice"),
@@ -150,3 +150,27 @@ def test_a_plan_with_another_meaning_does_not_score_its_golden_rows(folder):
 def test_a_published_file_of_garbage_is_refused(folder, name, content):
     republish(folder, name, content)
     refused(folder)
+
+
+def sealed(folder) -> dict:
+    manifest = msgspec.json.decode((folder / b.MANIFEST).read_bytes(), type=b.Manifest).sealed()
+    (folder / b.MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    b.open_bundle(folder, HERE)
+    return msgspec.json.decode((folder / b.MANIFEST).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metrics", {"auc": 0.99}),
+        ("training_start", "2012-02-01T00:00:00Z"),
+        ("tolerance", 1.0),
+        ("processor", ["NEON"]),
+        ("created_at", "2030-01-01T00:00:00Z"),
+        ("seal", "0" * 64),
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused_by_its_seal(folder, field, value):
+    told = sealed(folder)
+    (folder / b.MANIFEST).write_bytes(msgspec.json.encode(told | {field: value}))
+    refused(folder, "manifest.json is not the file that was published")

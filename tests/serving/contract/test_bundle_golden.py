@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from serving.contract import bundle as b
+from serving.contract.form import MODEL_INPUT, SCORE
 from serving.contract.plan import Feature
 from serving.contract.row import Values
 from serving.contract.scorer import Output
@@ -40,9 +41,9 @@ def test_a_wrong_output_is_refused(folder):
 
 def scores_off_by(gap: float, *, row: int = 5):
     def change(table: pa.Table) -> pa.Table:
-        scores = table[b.SCORE].to_numpy().copy()
+        scores = table[SCORE].to_numpy().copy()
         scores[row] += np.float32(gap)
-        return table.set_column(table.schema.get_field_index(b.SCORE), b.SCORE, pa.array(scores))
+        return table.set_column(table.schema.get_field_index(SCORE), SCORE, pa.array(scores))
 
     return change
 
@@ -68,10 +69,10 @@ def input_with(old: float, new: float):
     """Golden rows whose model inputs of `old` are `new`."""
 
     def change(table: pa.Table) -> pa.Table:
-        flat = table[b.MODEL_INPUT].combine_chunks().flatten().to_numpy().copy()
+        flat = table[MODEL_INPUT].combine_chunks().flatten().to_numpy().copy()
         flat[(flat == old) | (np.isnan(flat) & np.isnan(old))] = new
         inputs = pa.FixedSizeListArray.from_arrays(pa.array(flat), len(PLAN.columns))
-        return table.set_column(table.schema.get_field_index(b.MODEL_INPUT), b.MODEL_INPUT, inputs)
+        return table.set_column(table.schema.get_field_index(MODEL_INPUT), MODEL_INPUT, inputs)
 
     return change
 
@@ -99,14 +100,14 @@ def test_a_nan_for_a_number_is_refused_everywhere(folder):
     ("change", "told"),
     [
         (lambda t: t.slice(0, 0), "no rows"),
-        (lambda t: t.drop_columns([b.SCORE]), "plan's values"),
-        (lambda t: t.drop_columns([b.MODEL_INPUT]), "plan's values"),
+        (lambda t: t.drop_columns([SCORE]), "plan's values"),
+        (lambda t: t.drop_columns([MODEL_INPUT]), "plan's values"),
         (lambda t: t.drop_columns(["aircraft__delay"]), "plan's values"),
-        (lambda t: retyped(t, b.MODEL_INPUT, pa.array(["x"] * ROWS)), "plan's values"),
-        (lambda t: retyped(t, b.MODEL_INPUT, pa.array([[1.0]] * ROWS)), "plan's values"),
-        (lambda t: retyped(t, b.MODEL_INPUT, pa.array([None] * ROWS, pa.list_(pa.float32(), 3))), "lacks"),
-        (lambda t: retyped(t, b.SCORE, pa.array(["x"] * ROWS)), "plan's values"),
-        (lambda t: retyped(t, b.SCORE, pa.array([None] * ROWS, pa.float32())), "lacks"),
+        (lambda t: retyped(t, MODEL_INPUT, pa.array(["x"] * ROWS)), "plan's values"),
+        (lambda t: retyped(t, MODEL_INPUT, pa.array([[1.0]] * ROWS)), "plan's values"),
+        (lambda t: retyped(t, MODEL_INPUT, pa.array([None] * ROWS, pa.list_(pa.float32(), 3))), "lacks"),
+        (lambda t: retyped(t, SCORE, pa.array(["x"] * ROWS)), "plan's values"),
+        (lambda t: retyped(t, SCORE, pa.array([None] * ROWS, pa.float32())), "lacks"),
         (lambda t: retyped(t, "hour", pa.array(["x"] * ROWS)), "plan's values"),
     ],
 )

@@ -1,0 +1,49 @@
+"""LightGBM's boosters as ONNX models that decide as they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lightgbm as lgb
+import numpy as np
+from onnxmltools.convert import convert_lightgbm
+from onnxmltools.convert.common.data_types import FloatTensorType
+
+_OPSET = 15
+
+
+def convert(booster: lgb.Booster, columns: int) -> bytes:
+    """The booster as an ONNX model of one float32 matrix, with outputs `label` and `probabilities`."""
+    model = convert_lightgbm(
+        narrowed(booster),
+        name="model",  # the default is random, and equal models should be equal bytes
+        initial_types=[("input", FloatTensorType([None, columns]))],
+        zipmap=False,
+        target_opset=_OPSET,
+    )
+    graph: bytes = model.SerializeToString()
+    return graph
+
+
+def narrowed(booster: lgb.Booster) -> lgb.Booster:
+    """The booster with its float64 thresholds rounded down to float32, which ONNX keeps them in.
+
+    On float32 inputs both decide alike: `x <= threshold` holds for the same x. Rounded to nearest, as the converter
+    does, a threshold between two neighbouring inputs moves onto the upper one, which then takes the other branch.
+    """
+    lines = []
+    for text in booster.model_to_string().splitlines():
+        line = text
+        if line.startswith("threshold="):
+            exact = np.array(line.removeprefix("threshold=").split(), np.float64)
+            with np.errstate(over="ignore"):  # beyond float32 is its infinity, rounded down like any other
+                near = exact.astype(np.float32)
+                down = np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near)
+            line = "threshold=" + " ".join(repr(float(value)) for value in down)
+        lines.append(line)
+    return lgb.Booster(model_str="\n".join(_without_sizes(lines)))
+
+
+def _without_sizes(lines: Sequence[str]) -> list[str]:
+    """The tree sizes of a model's text are offsets into it; without them LightGBM reads tree by tree."""
+    return [line for line in lines if not line.startswith("tree_sizes=")]
