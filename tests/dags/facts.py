@@ -20,7 +20,7 @@ def task(found: Any) -> dict[str, Any]:
         "retries": found.retries,
         "backoff": found.retry_exponential_backoff,
         "policy": type(found.retry_policy).__name__,
-        "timeout": found.execution_timeout and found.execution_timeout.total_seconds(),
+        "timeout": found.execution_timeout.total_seconds(),
         "alerted": names(found.on_failure_callback),
         "pool": found.pool,
         "outlets": [outlet.name for outlet in found.outlets],

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
 from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 
@@ -18,7 +18,6 @@ from pipelines.baseline import describe
 from serving.contract.bundle import open_bundle
 from serving.contract.processor import processor_features
 from tests import tiny
-from tests.pipelines import learned
 from tests.pipelines.served import NOON, World, history
 from tests.pipelines.test_audit import STORE
 
@@ -38,15 +37,8 @@ def answered(folder: Path, redis_url: str) -> Path:
     return define(folder / "feature_repo")
 
 
-def learnable(folder: Path) -> None:
-    """Sixty days of tables, and a spine of them with labels."""
-    learned.write_tables(folder / "data")
-    (folder / "data" / "spine").mkdir()
-    pq.write_table(learned.spine(), folder / "data" / "spine" / "part-0.parquet")
-
-
 def define(repo: Path) -> Path:
-    """The tiny model's views and a service of them, registered with Feast."""
+    """The tiny model's views, registered with Feast."""
     repo.mkdir()
     (repo / "feature_store.yaml").write_text(STORE.format(folder=repo))
     objects: list[Entity | FeatureView] = []
@@ -68,9 +60,7 @@ def define(repo: Path) -> Path:
             tags={"known_by": view.known_by} | EXPECTED[view.name],
         )
         objects += [entity, made]
-    delays, planes = (made for made in objects if isinstance(made, FeatureView))
-    service = FeatureService(name="both", features=[delays[["mean", "departures"]], planes[["age"]]])
-    FeatureStore(repo_path=str(repo)).apply([*objects, service])
+    FeatureStore(repo_path=str(repo)).apply(objects)
     return repo
 
 

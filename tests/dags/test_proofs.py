@@ -5,17 +5,14 @@ is well, and red, at the first try, where it is not.
 from __future__ import annotations
 
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
 from pipelines.embedded import RunningServer
 from tests.dags import by_hand, served
-from tests.pipelines import learned
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
@@ -28,7 +25,6 @@ def window(start: str, end: str) -> dict[str, str]:
 
 
 JFK = {"entity": ["origin=JFK"]}
-SCORED = {"model": "late", "spine": "spine", "start": "2013-03-05", "end": "2013-03-06"}
 RUNS = {
     "audit before": ["skewless_audit", window("01T12:00", "01T14:00"), {}],
     "audit": ["skewless_audit", window("01T14:00", "01T16:00"), {}],
@@ -51,7 +47,7 @@ def told(
 ) -> dict[str, dict[str, Any]]:
     """What became of each run, in this order, of one project after the other."""
     folder = tmp_path_factory.mktemp("proofs")
-    state, drifting, learning = (folder / name for name in ("state", "drifting", "learning"))
+    state, drifting = folder / "state", folder / "drifting"
     repo = served.answered(state, redis_server.url)
     served.drifting(drifting)
     with Redis.from_url(redis_server.url) as redis:
@@ -62,15 +58,6 @@ def told(
         "drift": ["skewless_drift", window("01T12:05", "01T13:00"), {"adopt": {"state": str(drifting)}}],
         "no drift": ["skewless_drift", window("01T12:00", "01T12:05"), {}],
     }
-    served.learnable(learning)
-    asked = {"service": "both", "model": "late", "spine": "spine", "train_days": 40, "validate_days": 10}
-    asked |= {"test_days": 10, "start": "2013-04-01", "end": "2013-04-02"}
-    runs |= {
-        "retrain": ["skewless_retrain", asked, {"adopt": {"state": str(learning)}}],
-        "retrain alone": ["skewless_retrain", asked | {"approval": False}, {}],
-        "score": ["skewless_score", SCORED, {}],
-        "score again": ["skewless_score", SCORED, {}],
-    }
     ours = {
         "SKEWLESS_STATE": str(state),
         "SKEWLESS_FEATURE_REPO": str(repo),
@@ -80,7 +67,7 @@ def told(
     asked = {"runs": list(runs.values()), "connections": {}}
     done = by_hand.run(airflow_home, folder / "airflow", ours, asked)
     found = dict(zip(runs, done["runs"], strict=True))
-    return found | {"learning": learning, "log": done["log"], "state": state, "drifting": drifting}
+    return found | {"log": done["log"], "state": state, "drifting": drifting}
 
 
 def test_the_audit_replays_what_was_served(told: dict[str, Any]):
@@ -143,27 +130,3 @@ def test_no_drift_asks_for_nothing(told: dict[str, Any]):
     assert told["no drift"]["state"] == "success"
     assert told["no drift"]["tasks"]["alarm"] == ["success", 1]
     assert told["no drift"]["tasks"]["drifted"][0] == "skipped"
-
-
-def test_a_retrained_model_waits_for_approval_where_that_is_asked(told: dict[str, Any]):
-    waiting = told["retrain"]["tasks"]
-    assert waiting["train"] == waiting["publish"] == waiting["ask"] == ["success", 1]
-    assert waiting["approve"][0] == "awaiting_input"
-    assert waiting["promote"][0] not in {"success", "skipped"}
-    assert told["retrain"]["returned"]["publish"]["version"] == "1.0.0"
-
-
-def test_a_retrained_model_serves_at_once_where_nobody_is_asked(told: dict[str, Any]):
-    done = told["retrain alone"]
-    assert done["state"] == "success"
-    assert (done["tasks"]["approve"][0], done["tasks"]["promote"]) == ("skipped", ["success", 1])
-    assert done["returned"]["publish"]["version"] == "1.0.0", "the same model is not published twice"
-    assert (told["learning"] / "models" / "late" / "champion").read_text() == "1.0.0"
-
-
-def test_a_partition_is_scored_once(told: dict[str, Any]):
-    done, again = (told[name]["returned"]["score"] for name in ("score", "score again"))
-    assert (done["version"], done["made"], again["made"]) == ("1.0.0", True, False)
-    rows = learned.spine().column("event_timestamp").to_pylist()
-    assert done["rows"] == sum(row.date() == date(2013, 3, 5) for row in rows) > 0
-    assert pq.read_metadata(Path(done["folder"]) / "scores-00000.parquet").num_rows == done["rows"]
