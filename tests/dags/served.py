@@ -16,6 +16,7 @@ from redis import Redis
 from pipelines.absences import Absent
 from pipelines.baseline import describe
 from serving.contract.bundle import open_bundle
+from serving.contract.form import MatrixForm
 from serving.contract.processor import processor_features
 from tests import tiny
 from tests.pipelines.served import NOON, World, history
@@ -70,7 +71,7 @@ def drifting(folder: Path) -> None:
     matrix = rng.normal(size=(5_000, len(plan.columns))).astype(np.float32)
     keys = pa.table({"origin": rng.choice(["JFK", "LGA"], 5_000), "tailnum": ["N1"] * 5_000})
     shares = {view.name: Absent(5_000, 0) for view in plan.views}
-    then = describe(plan, matrix, keys, shares, rng.random(5_000).astype(np.float32))
+    then = describe(plan, MatrixForm(plan), matrix, keys, shares, rng.random(5_000).astype(np.float32))
     tiny.write_bundle(folder / "models", "1.0.0", baseline=msgspec.json.encode(then))
     inputs = pa.array(rng.normal(size=ROWS * len(plan.columns)).astype(np.float32))
     served = {
