@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,11 +19,12 @@ from pipelines.errors import NotTrained
 from pipelines.history import TIMESTAMP
 from pipelines.outcomes import Outcomes
 from pipelines.reports.retrain import page
-from pipelines.retrain import Asked, Project, Retrained, run, verdict
+from pipelines.retrain import Asked, Project, Retrained, run, try_out, verdict
 from pipelines.rollout import Signature, champion_version, make_champion
 from pipelines.train import Split
 from pipelines.training_set import TrainingSet
 from serving.contract.bundle import open_bundle
+from serving.contract.errors import RolloutRefused
 from serving.contract.folders import Folders
 from serving.contract.form import MODEL_INPUT, SCORE
 from serving.contract.processor import processor_features
@@ -31,6 +34,9 @@ from tests.pipelines import learned
 from tests.pipelines.reports.test_page import Page
 from tests.pipelines.served import NOON
 from tests.pipelines.worlds import sources
+from tests.s3 import BUCKET, S3, s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 EARLY = Split(learned.START, *(learned.START + timedelta(days=days) for days in (2, 4, 8)))
 """So short that its model knows little."""
@@ -62,8 +68,12 @@ class World:
         return run(self.project, asked, created_at=NOON, canary=canary)
 
     @property
+    def registry(self) -> Registry:
+        return Registry(self.folders.models, self.folders.models)
+
+    @property
     def champion(self) -> str:
-        return champion_version(Registry(self.folders.models, self.folders.models), "learned")
+        return champion_version(self.registry, "learned")
 
     def serve(self) -> pa.Table:
         """The served log of the champion over the test window, as a server writes it, with what came to pass."""
@@ -118,13 +128,15 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     promoted = weak.retrain(canary=0.25)
     assert (promoted.on_trial, promoted.candidate, weak.champion) == (True, "1.1.0", "1.0.0")
     assert "1.1.0 is a canary (champion 1.0.0)" in str(promoted)
-    registry = Registry(weak.folders.models, weak.folders.models)
+    registry = weak.registry
     rollout = registry.rollout("learned")
     assert rollout
     assert rollout.canary
     assert (rollout.canary.version, rollout.canary.weight) == ("1.1.0", 0.25)
     assert registry.history("learned")[-1].change.by == "skewless retrain"
     make_champion(registry, "learned", "1.1.0", Signature("somebody", NOON, "it did well"))
+    with pytest.raises(RolloutRefused, match=r"1\.1\.0 was held against 1\.0\.0, and 1\.1\.0 is the champion by now"):
+        try_out(registry, found, 0.25, NOON)
     again = weak.retrain(canary=0.25)
     assert (again.better, again.candidate) == (False, "1.1.0")
     assert "it is the champion itself" in again.reason
@@ -138,6 +150,21 @@ def test_a_candidate_that_is_not_better_by_the_margin_is_refused(tmp_path: Path)
     assert (world.folders.models / "learned" / found.candidate).is_dir()
     far = world.retrain(canary=0.25, margin=5.0)
     assert far.reason == "its gain on the held-out rows is not more than 5 with confidence"
+
+
+def test_a_registry_elsewhere_is_asked_for_the_champion_and_given_the_candidate(tmp_path: Path, s3: S3):
+    world = World(tmp_path, EARLY)
+    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
+    registry.add("learned", "1.0.0", world.folders.models / "learned" / "1.0.0")
+    make_champion(registry, "learned", "1.0.0", Signature("somebody", NOON, "first"))
+    shutil.rmtree(world.folders.models)
+    world.project = replace(world.project, registry=registry)
+    found = world.retrain(canary=0.25)
+    assert (found.champion, found.candidate, found.on_trial) == ("1.0.0", "1.1.0", True)
+    assert registry.versions("learned") == ["1.0.0", "1.1.0"]
+    rollout = registry.rollout("learned")
+    assert rollout
+    assert rollout.canary
 
 
 def test_outcomes_that_say_worse_with_confidence_refuse():
