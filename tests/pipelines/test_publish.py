@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from pipelines import baseline, publish, train, training_set
 from pipelines.errors import AlreadyPublished, NotTrained
 from pipelines.lightgbm_model import convert, narrowed
-from pipelines.publish import champion, versions
+from pipelines.publish import champion
 from pipelines.rollout import champion_version
 from pipelines.training_set import TrainingSet, labelled
+from pipelines.versions import versions
 from serving.contract.bundle import open_bundle
 from serving.contract.errors import InvalidBundle
 from serving.contract.processor import processor_features
