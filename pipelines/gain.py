@@ -109,8 +109,8 @@ def _gaps(then: Array, now: Array) -> NDArray[np.float64]:
     other = differing(then, now)
     if then.dtype.kind not in "fiu":
         return other.astype(np.float64)
-    mine, theirs = then.astype(np.float64), now.astype(np.float64)
     with np.errstate(invalid="ignore"):
+        mine, theirs = then.astype(np.float64), now.astype(np.float64)
         gaps = np.abs(mine - theirs)
     gaps[np.isnan(gaps)] = np.inf
     gaps[np.isnan(mine) & np.isnan(theirs)] = 0.0
