@@ -12,6 +12,8 @@ from pipelines.flights import task
 
 if TYPE_CHECKING:
     from pipelines.offline import Source
+    from pipelines.onnx_model import Asked
+    from pipelines.optimisation import Changes
     from pipelines.score import Scored
     from serving.contract.plan import View
 
@@ -63,10 +65,20 @@ def publish(
 
     Refused where the definitions are no longer those of the training set.
     """
-    from pipelines import publish as verb
-    from pipelines.console import console, step
     from pipelines.onnx_model import Asked
     from pipelines.optimisation import Changes
+
+    if most is not None and not (optimise or quantise):
+        raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
+    asked = Asked(dict(map(_columns, given or ())), output or ())
+    _publish(service, (model, version, promote), Changes(optimise, quantise, most), onnx, asked)
+
+
+def _publish(
+    service: str, place: tuple[str, str | None, bool], changes: Changes, onnx: Path | None, asked: Asked
+) -> None:
+    from pipelines import publish as verb
+    from pipelines.console import console, step
     from pipelines.registry_copy import publishing
     from pipelines.rollout import Signature, make_champion
     from pipelines.settings import Settings
@@ -74,9 +86,7 @@ def publish(
     from pipelines.training_set import TrainingSet
     from pipelines.workspace import Workspace
 
-    if most is not None and not (optimise or quantise):
-        raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
-    settings, when, changes = Settings.read(), now(), Changes(optimise, quantise, most)
+    (model, version, promote), settings, when = place, Settings.read(), now()
     with step("publish") as shown:
         training_set = TrainingSet(settings.folders.training / service)
         Workspace(settings).confirm(f"the model of training set {service}", training_set.plan)
@@ -86,10 +96,8 @@ def publish(
                     training_set, built, model, created_at=when, version=version, promote=False, changes=changes
                 )
             else:
-                asked = Asked(dict(map(_columns, given or ())), output or ())
-                place = verb.Place(built, model, version, promote=False)
-                graph = onnx.read_bytes()
-                done = verb.run_onnx(graph, training_set, place, created_at=when, asked=asked, changes=changes)
+                at, graph = verb.Place(built, model, version, promote=False), onnx.read_bytes()
+                done = verb.run_onnx(graph, training_set, at, created_at=when, asked=asked, changes=changes)
         if promote:
             signed = Signature("skewless publish", when, "published")
             make_champion(settings.registry, model, done.manifest.version, signed)
@@ -98,7 +106,7 @@ def publish(
         shown.result = f"{model} {done.manifest.version} {state}{test}"
     if done.manifest.optimised is not None:
         console.print(str(done.manifest.optimised), markup=False)
-    elif optimise:
+    elif changes.optimise:
         console.print("nothing of the graph can be optimised: it is published as it was")
 
 

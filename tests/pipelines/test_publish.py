@@ -296,7 +296,9 @@ def test_infinite_inputs_have_a_baseline(opened: TrainingSet, models: Path, tmp_
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_what_the_disk_holds_is_opened_before_anybody_sees_it(opened: TrainingSet, models: Path, monkeypatch, file: str):
+def test_what_the_disk_holds_is_opened_before_anybody_sees_it(
+    opened: TrainingSet, models: Path, monkeypatch, file: str
+):
     """A disk that loses the last byte of a file."""
     honest = Path.write_bytes
 
