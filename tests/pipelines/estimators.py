@@ -55,22 +55,27 @@ def rows(opened: TrainingSet) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return found, np.array(["calm", "busy", "late"])[(found["hour"].astype(int) // 6 + (found["age"] > 10)) % 3]
 
 
-def pipeline(opened: TrainingSet) -> bytes:
-    """A scikit-learn pipeline of three classes: text, float32 and int64 inputs, each by its feature's name."""
+def pipeline(opened: TrainingSet, *, strength: float = 1.0, classes: int = 3, filled: bool = False) -> bytes:
+    """A scikit-learn pipeline of two or three classes that may fill nulls: text, float32 and int64 inputs, each by its feature's name."""
     import pandas as pd
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
     from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    columns, classes = rows(opened)
+    columns, labels = rows(opened)
+    if classes == 2:
+        labels = (labels == "late").astype(np.int64)
     frame = pd.DataFrame({name: columns[name] for name in ("gate", "mean", "departures")})
     steps = [("gate", OneHotEncoder(handle_unknown="ignore"), ["gate"]), ("rest", StandardScaler(), ["mean"])]
+    if filled:
+        steps[1] = ("rest", SimpleImputer(strategy="constant", fill_value=0.0), ["mean"])
     steps.append(("count", "passthrough", ["departures"]))
-    made = Pipeline([("columns", ColumnTransformer(steps)), ("model", LogisticRegression(max_iter=200))])
-    made.fit(frame, classes)
+    made = Pipeline([("columns", ColumnTransformer(steps)), ("model", LogisticRegression(C=strength, max_iter=200))])
+    made.fit(frame, labels)
     types = [("gate", StringTensorType([None, 1])), ("mean", FloatTensorType([None, 1]))]
     types.append(("departures", Int64TensorType([None, 1])))
     return to_onnx(made, initial_types=types, options={"zipmap": False}).SerializeToString()
