@@ -66,7 +66,8 @@ class TrainedElsewhere(SkewlessError):
 
 def one_score(bundle: Bundle) -> Scored:
     """How to score rows, which then raises NoNumbers. Raises: NoSingleScore where not one output alone is a score, of
-    one number or two."""
+    one number or two.
+    """
     form = bundle.form
     places = [place for place, group in enumerate(form.told) if group.kind in ("float32", "float64")]
     if len(places) != 1 or len(form.told[places[0]].names) > 2:
