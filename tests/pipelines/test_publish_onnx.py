@@ -144,7 +144,7 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
     asked = moments(table, 25, least=1)[-20:]
     shutil.copytree(world / "models" / name, tmp_path / "models" / name)
     Registry(tmp_path / "models", tmp_path / "models").change(
-        name, set_policy(name, cache=Cache(1_000, 60.0)), by="a test", at=NOW, reason="one matrix has a score cache"
+        name, set_policy(name, cache=Cache(1_000, 60.0)), by="a test", at=NOW, reason="kept scores are the same"
     )
     server = settings_of(tmp_path, redis_url, allow_as_of=True)
     with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
@@ -161,10 +161,13 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
                 assert answer.status_code == 200, answer.text
                 # JSON has no NaN, and tells every other number to the bit.
                 assert answer.json()["scores"] == orjson.loads(orjson.dumps(as_told(bundle, moment.rows)))
+            again = live.client.post(f"/v1/models/{name}/predict", json=body).json()["scores"]
+            assert again == answer.json()["scores"]
+            assert live.metric(f'skewless_score_cache_hits_total{{model="{name}",version="1.0.0"}}') >= len(again)
     log = ServedLog(tmp_path / "served")
     found = audit.run(bundle, Clues(views), log, learned.SPLIT.start, NOW)
     assert found.clean, str(found)
-    assert (found.rows, found.values > 0) == (sum(len(one.rows) for one in asked), True)
+    assert (found.rows, found.values > 0) == (sum(len(one.rows) for one in asked) + len(again), True)
     assert (found.price is None) == (name != "boosted"), "outcomes say nothing of named outputs"
     for told in (False, True):
         column = falsify(log.folder, bundle, told=told)
