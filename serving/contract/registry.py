@@ -130,6 +130,14 @@ class Registry:
             info = self._files.get_file_info(f"{self._root}/{model}/{version}/{name}")
             return self._content(model, version, name) if info.type == fs.FileType.File else None
 
+    def every(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """The file of that name of every bundle there is, of models without a rollout too, and the bundle's model."""
+        for model in self._folders(self._root):
+            for version in self.versions(model):
+                content = self.file(model, version, name)
+                if content is not None:
+                    yield model, content
+
     def add(self, model: str, version: str, bundle: Path) -> None:
         """Put a bundle's files there, its manifest last; nothing where the registry is that folder."""
         if self.is_folder:
