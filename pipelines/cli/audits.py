@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,10 +21,14 @@ verbs.add_typer(group, name="audit")
 
 
 @group.callback(invoke_without_command=True)
-def audit(
+def audit(  # noqa: PLR0913, PLR0917 - a parameter an option
     context: typer.Context,
     model: Model = task.MODEL,
     version: Version = None,
+    role: Annotated[
+        Literal["champion", "canary", "shadow", "pinned"] | None,
+        typer.Option(help="Only what it answered as this. Default: as anything."),
+    ] = None,
     since: Since = "1970-01-01",
     until: Until = None,
     html: Html = None,
@@ -49,11 +53,11 @@ def audit(
     end = instant(until) if until else made_at
     with step("audit") as shown:
         log = verb.ServedLog(work.folders.served)
-        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, report=shown.at)
+        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, role=role, report=shown.at)
         shown.result = str(found)
     for line in [*found.examples, *told(found)]:
         console.print(line, markup=False)
-    stem = work.folders.reports / f"audit-{model}-{bundle.manifest.version}"
+    stem = work.folders.reports / f"audit-{model}-{bundle.manifest.version}{f'-{role}' if role else ''}"
     page = write(
         stem, found, audit_page(found, made_at), audit_metrics(found, made_at), html=html, json=json, prom=prom
     )
