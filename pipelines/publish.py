@@ -26,8 +26,9 @@ from pipelines.errors import AlreadyPublished, SpineMismatch
 from pipelines.folder import new_folder
 from pipelines.history import TIMESTAMP
 from pipelines.lightgbm_model import convert
-from pipelines.model_card import Bin, calibration, importance
+from pipelines.model_card import importance
 from pipelines.onnx_model import Asked, Read
+from pipelines.performance import Bin, calibration
 from pipelines.reports.card import card_page
 from pipelines.train import Training, evaluate, trained
 from pipelines.training_set import TrainingSet, labelled

@@ -182,7 +182,8 @@ def test_the_audit_names_what_befell_each_prediction(life: Life):
     for cause, view in SHOULD:
         assert f"cause: {cause}, {view}: 1 rows" in output
         assert f'skewless_audit_cause_rows{{cause="{cause}",model="tiny",version="1.0.0",view="{view}"}} 1.0' in metrics
-        assert cause in page
+        assert f"<h3>{cause.capitalize()}<span>1 row," in page
+        assert f"mend of {cause}: " in " ".join(output.split())
     assert f'skewless_live{{measure="rows",model="tiny",version="1.0.0"}} {len(labels):.1f}' in metrics
 
 
