@@ -20,21 +20,23 @@ import msgspec
 import numpy as np
 import pyarrow.compute as pc
 
-from pipelines import golden, onnx_model
+from pipelines import golden, leaves, onnx_model
 from pipelines.baseline import Baseline, describe
 from pipelines.errors import AlreadyPublished, SpineMismatch
 from pipelines.folder import new_folder
 from pipelines.history import TIMESTAMP
-from pipelines.lightgbm_model import convert
+from pipelines.lightgbm_model import convert, rows_at_leaves
 from pipelines.model_card import Bin, calibration, importance
 from pipelines.onnx_model import Asked, Read
 from pipelines.reports.card import card_page
 from pipelines.train import Training, evaluate, trained
 from pipelines.training_set import TrainingSet, labelled
+from pipelines.tree_ensemble import Counts, Unexplained
 from serving.contract import bundle as files
 from serving.contract.bundle import Bundle, Manifest, Model, open_bundle, open_model
 from serving.contract.errors import InvalidBundle
 from serving.contract.form import Signature
+from serving.contract.leaves import LEAVES
 from serving.contract.processor import processor_features
 from serving.contract.registry import Registry
 from serving.contract.rollout import promote as promote_step
@@ -55,13 +57,15 @@ Window = tuple[datetime, datetime]
 class Published:
     """Where a bundle is, what it says of itself, and whether this call made it.
 
-    `conversion_gap` is the greatest difference between LightGBM's own scores and the ONNX model's on the test window.
+    `conversion_gap` is the greatest difference between LightGBM's own scores and the ONNX model's on the test window;
+    `unexplained` is why the model tells no contributions, empty where it does.
     """
 
     folder: Path
     manifest: Manifest
     made: bool
     conversion_gap: float = 0.0
+    unexplained: str = ""
 
 
 class Place(NamedTuple):
@@ -78,7 +82,8 @@ class Place(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What is to be published: a graph read against a training set's plan, the windows of the rows that it was trained
-    on (how many they were) and of those whose scores are its baseline, and its metrics.
+    on (how many they were) and of those whose scores are its baseline, its metrics, and how many rows the training
+    counted at each leaf of its trees, if it did; `leaves`, once they are made: the bundle's file, or why there is none.
     """
 
     training_set: TrainingSet
@@ -89,6 +94,8 @@ class Draft:
     rows: int
     metrics: dict[str, float]
     calibration: Sequence[Bin] = ()
+    of_leaves: Counts | None = None
+    leaves: bytes | Unexplained | None = None
 
     def open(self) -> Model:
         """Raises: InvalidPlan."""
@@ -113,7 +120,8 @@ def run(
         datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
     )
     read = Read(Output("probabilities", 1), None)
-    draft = Draft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics, bins)
+    windows, counts = ((start, validate), (test, end)), rows_at_leaves(booster)
+    draft = Draft(training_set, graph, read, *windows, training.rows, metrics, bins, counts)
     return replace(publish(draft, Place(models, name, version, promote), created_at), conversion_gap=gap)
 
 
@@ -137,11 +145,13 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
     nothing is made. Raises: AlreadyPublished, InvalidBundle where the golden rows do not agree.
     """
     models, name, version, promote = place
+    draft = _explained(draft)
+    why = str(draft.leaves) if isinstance(draft.leaves, Unexplained) else ""
     newest = _newest(models / name)
     if version is None and newest and (same := _same(models / name / newest, draft)):
         if promote:
             champion(models, name, newest, created_at)
-        return Published(models / name / newest, same.manifest, made=False)
+        return Published(models / name / newest, same.manifest, made=False, unexplained=why)
     version = _next(newest) if version is None else version
     if not _VERSION.fullmatch(version):
         raise InvalidBundle(str(models / name / version), f"{version!r} is not a version like 1.2.0")
@@ -163,7 +173,7 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
         raise AlreadyPublished(name, version) from error
     if promote:
         champion(models, name, version, created_at)
-    return Published(folder, manifest, made=True)
+    return Published(folder, manifest, made=True, unexplained=why)
 
 
 def champion(models: Path, name: str, version: str, at: datetime) -> None:
@@ -178,6 +188,19 @@ def _whole(training_set: TrainingSet) -> tuple[Window, int]:
         raise SpineMismatch(TIMESTAMP, "has no value: the training set is empty, and golden rows are taken from it")
     first, last = pc.min_max(times).as_py().values()
     return (first, last + timedelta(microseconds=1)), len(times)
+
+
+def _explained(draft: Draft) -> Draft:
+    """The draft with its leaves, or why it has none."""
+    training_set, model = draft.training_set, draft.open()
+    rows = training_set.between(*draft.trained)
+    if draft.of_leaves is not None:
+        rows = golden.chosen(rows)
+    taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(rows)))
+    try:
+        return replace(draft, leaves=leaves.made(draft.graph, draft.read, model, taken, draft.of_leaves))
+    except Unexplained as error:
+        return replace(draft, leaves=error)
 
 
 def _proven(draft: Draft) -> tuple[Draft, bytes]:
@@ -227,6 +250,8 @@ def _contents(draft: Draft, proof: bytes) -> dict[str, bytes]:
     }
     if draft.training_set.transforms:
         contents[files.TRANSFORMS] = draft.training_set.transforms
+    if isinstance(draft.leaves, bytes):
+        contents[LEAVES] = draft.leaves
     return contents
 
 
@@ -305,4 +330,5 @@ def _same(folder: Path, draft: Draft) -> Bundle | None:
         mine = msgspec.structs.replace(named, rows_a_run=theirs.rows_a_run)
     same_read = (draft.read.output, mine) == (found.manifest.output, theirs)
     same_contract = found.plan.fingerprint == draft.training_set.plan.fingerprint
-    return found if same_model and same_read and same_contract else None
+    same_leaves = (LEAVES in found.manifest.digests) == isinstance(draft.leaves, bytes)
+    return found if same_model and same_read and same_contract and same_leaves else None

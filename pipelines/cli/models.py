@@ -76,7 +76,8 @@ def publish(
             make_champion(settings.registry, model, done.manifest.version, signed)
         state = "proven and published" if done.made else "published before, unchanged"
         test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
-        shown.result = f"{model} {done.manifest.version} {state}{test}"
+        unexplained = f"; {done.unexplained}" if done.unexplained else ""
+        shown.result = f"{model} {done.manifest.version} {state}{test}{unexplained}"
 
 
 def _columns(text: str) -> tuple[str, list[str]]:
