@@ -110,8 +110,7 @@ class Contributions:
 
     def of(self, matrix: NDArray[np.float32]) -> Contributed:
         """The contributions of n rows of the model's input."""
-        at_once = max(1, _VALUES_AT_ONCE // max(self._size, 1))
-        parts = [self._block(matrix[start : start + at_once]) for start in range(0, len(matrix), at_once)]
+        parts = [self._block(some) for some in self._blocks(matrix)]
         raw = [np.zeros((0, self._targets)), *(raw for raw, _ in parts)]
         values = [np.zeros((0, self._targets, self._width)), *(values for _, values in parts)]
         return Contributed(self.base, np.concatenate(raw), np.concatenate(values))
@@ -119,11 +118,20 @@ class Contributions:
     def raw(self, matrix: NDArray[np.float32]) -> tuple[Floats, Floats]:
         """The raw scores of n rows (n x targets), and the sums of all that was added to get them, by its size."""
         raw, size = (np.tile(one, (len(matrix), 1)) for one in (self._always, np.abs(self._always)))
-        for boxes in self._boxes:
-            whole = boxes.reached(matrix).all(axis=1).astype(np.float64)
-            raw += whole @ boxes.weights
-            size += whole @ np.abs(boxes.weights)
+        begin = 0
+        for some in self._blocks(matrix):
+            end = begin + len(some)
+            for boxes in self._boxes:
+                whole = boxes.reached(some).all(axis=1).astype(np.float64)
+                raw[begin:end] += whole @ boxes.weights
+                size[begin:end] += whole @ np.abs(boxes.weights)
+            begin = end
         return raw, size
+
+    def _blocks(self, matrix: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """So many rows at a time that what lies between takes some megabytes, whatever the model."""
+        at_once = max(1, _VALUES_AT_ONCE // max(self._size, 1))
+        return [matrix[start : start + at_once] for start in range(0, len(matrix), at_once)]
 
     def _block(self, matrix: NDArray[np.float32]) -> tuple[Floats, Floats]:
         raw, units = np.tile(self._always, (len(matrix), 1)), [np.zeros((len(matrix), 0))]
