@@ -187,7 +187,10 @@ def retrain(
     spine = work.folders.data / task.SPINE
     asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
     with step("retrain") as shown:
-        project = verb.Project(work.folders, work.service(service), work.sources, work.settings.join_memory)
+        settings = work.settings
+        project = verb.Project(
+            work.folders, settings.registry, work.service(service), work.sources, settings.join_memory
+        )
         found = verb.run(project, asked, created_at=made_at, canary=canary, report=shown.at)
         shown.result = str(found)
     for line in found.lines():
