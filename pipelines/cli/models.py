@@ -104,6 +104,8 @@ def _publish(
         state = "proven and published" if done.made else "published before, unchanged"
         test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
         shown.result = f"{model} {done.manifest.version} {state}{test}"
+    if done.unexplained:
+        console.print(done.unexplained, markup=False)
     if done.manifest.optimised is not None:
         console.print(str(done.manifest.optimised), markup=False)
     elif changes.optimise:
