@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import AlreadyPublished
-from pipelines.publish import is_version, numbers, versions
+from pipelines.versions import is_version, numbers, versions
 from serving.contract.bundle import MANIFEST
 from serving.contract.registry import Registry
 

@@ -21,7 +21,7 @@ verbs.add_typer(group, name="audit")
 
 
 @group.callback(invoke_without_command=True)
-def audit(  # noqa: PLR0913, PLR0917 - a parameter an option
+def audit(
     context: typer.Context,
     model: Model = task.MODEL,
     version: Version = None,
