@@ -204,7 +204,7 @@ def _in_blocks(draft: Draft, signature: Signature, block: int) -> Draft:
 
 def _check_conversion(
     booster: lgb.Booster, scorer: Scorer, training_set: TrainingSet, training: Training
-) -> tuple[dict[str, float], float, list[Bin]]:
+) -> tuple[dict[str, float], float, Sequence[Bin]]:
     """Metrics of the ONNX model on the test window, its greatest gap to LightGBM, and how it is calibrated there.
 
     Raises: InvalidBundle.
