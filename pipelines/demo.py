@@ -27,6 +27,9 @@ from pipelines.gates import Gates
 from pipelines.online import OnlineWriter
 from pipelines.progress import Report
 from pipelines.redis_connection import connect
+from pipelines.reports.exposition import audit_metrics
+from pipelines.reports.files import write
+from pipelines.reports.page import audit_page
 from pipelines.replay import Moment, Player, joined_rows, moments
 from pipelines.server_process import RunningServer, server
 from pipelines.skew_picture import draw
@@ -172,7 +175,9 @@ def _replay(trained: Trained, player: Player, running: RunningServer, played: li
     with step("audit") as shown:
         found = _audit(trained, len(served))
         shown.result = str(found)
-    audit.write_report(trained.work.folders.reports, found)
+    stem, made_at = trained.work.folders.reports / f"audit-{found.model}-{found.version}", datetime.now(UTC)
+    page, metrics = audit_page(found, made_at), audit_metrics(found, made_at)
+    console.print(f"  page: {write(stem, found, page, metrics, html=None, json=None, prom=None)}")
     _tell_metrics(rows, served, offline)
     return Checks(
         (
