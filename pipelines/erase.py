@@ -30,6 +30,7 @@ from serving.contract.bundle import PLAN
 from serving.contract.errors import SkewlessError
 from serving.contract.folders import Folders
 from serving.contract.plan import View, plan_from_json
+from serving.contract.registry import Registry
 
 _ROUNDS = 5
 _UNREACHED = [
@@ -115,6 +116,7 @@ class Places:
     project: str
     views: tuple[tuple[View, Source], ...]
     client: Redis | RedisCluster = field(repr=False)
+    registry: Registry = field(repr=False)
 
     @property
     def receipts(self) -> Path:
@@ -125,8 +127,11 @@ class Places:
         return StreamEntries(self.client, self.project, "erase")
 
     def tables(self, subject: Subject) -> Iterator[Table]:
-        """Everything in Parquet that may hold the subject; what is found by way of another table comes before that."""
-        aliases = _aliases(self.folders.models, self.views)
+        """Everything in Parquet that may hold the subject; what is found by way of another table comes before that.
+
+        Raises: RegistryUnreadable.
+        """
+        aliases = _aliases(self.registry, self.views)
         named = {name: sorted({name, *aliases.get(name, ())}) for name, _ in subject.keys}
         sources = {source.path for _, source in self.views}
         for view, source in self.views:
@@ -238,12 +243,12 @@ def _others(data: Path, sources: Iterable[Path]) -> list[Path]:
     return [path for path in nested if path.is_dir() or path.suffix == ".parquet"]
 
 
-def _aliases(models: Path, views: Iterable[tuple[View, Source]]) -> dict[str, set[str]]:
+def _aliases(registry: Registry, views: Iterable[tuple[View, Source]]) -> dict[str, set[str]]:
     """Other names of join keys, by which spines and served logs call them: as published plans say."""
     found: dict[str, set[str]] = {}
     kept = [view for view, _ in views]
-    for path in models.glob(f"*/*/{PLAN}"):
-        kept += plan_from_json(path.read_bytes(), name=path.parent.name).views
+    for name, content in registry.every(PLAN):
+        kept += plan_from_json(content, name=name).views
     for view in kept:
         for key in view.join_keys:
             found.setdefault(key.key, set()).add(key.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,6 +25,10 @@ def audit(
     context: typer.Context,
     model: Model = task.MODEL,
     version: Version = None,
+    role: Annotated[
+        Literal["champion", "canary", "shadow", "pinned"] | None,
+        typer.Option(help="Only what it answered as this. Default: as anything."),
+    ] = None,
     since: Since = "1970-01-01",
     until: Until = None,
     html: Html = None,
@@ -37,10 +41,8 @@ def audit(
     from pipelines import audit as verb
     from pipelines.console import console, step
     from pipelines.evidence import clues
+    from pipelines.reports.audited import write_audit
     from pipelines.reports.causes import told
-    from pipelines.reports.exposition import audit_metrics
-    from pipelines.reports.files import write
-    from pipelines.reports.page import audit_page
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
 
@@ -49,14 +51,11 @@ def audit(
     end = instant(until) if until else made_at
     with step("audit") as shown:
         log = verb.ServedLog(work.folders.served)
-        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, report=shown.at)
+        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, role=role, report=shown.at)
         shown.result = str(found)
     for line in [*found.examples, *told(found)]:
         console.print(line, markup=False)
-    stem = work.folders.reports / f"audit-{model}-{bundle.manifest.version}"
-    page = write(
-        stem, found, audit_page(found, made_at), audit_metrics(found, made_at), html=html, json=json, prom=prom
-    )
+    page = write_audit(work.folders.reports, found, made_at, html=html, json=json, prom=prom)
     console.print(f"report: {page}")
     raise typer.Exit(0 if found.clean else 1)
 

@@ -29,12 +29,16 @@ from pipelines.stream_entries import StreamEntries
 from pipelines.subject import NoSubject, Subject, same
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
-from serving.contract.plan import Field, JoinKey, View
+from serving.contract.plan import Column, Field, JoinKey, Plan, Request, View
 from serving.contract.pushed_rows import part_table
+from serving.contract.registry import Registry
 from serving.contract.target import Target
 from tests.killing import killer
 from tests.oracles import entity_key
 from tests.pushing import CARDS, PROJECT, TARGET, at, differences, row, source, stored
+from tests.s3 import BUCKET, S3, s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 NOW = to_micros(at(10))
 PEOPLE = View(
@@ -69,7 +73,7 @@ def clock() -> datetime:
 def places(root: str | Path, redis_url: str) -> Places:
     folders = Folders(Path(root))
     views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
-    return Places(folders, folders.data, PROJECT, views, connect(redis_url))
+    return Places(folders, folders.data, PROJECT, views, connect(redis_url), Registry(folders.models, folders.models))
 
 
 def erased(root: str, redis_url: str) -> None:
@@ -374,3 +378,26 @@ def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: P
     assert "s3://bucket/cards" in receipt.not_reached[0]
     assert _hashes(where.data / "cards") == hashes
     assert push.targets(views, where.data)["cards"].remote == "s3://bucket/cards"
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_the_names_of_keys_in_published_plans_count_wherever_the_models_are(
+    tmp_path: Path, redis_url: str, kind: str, request: pytest.FixtureRequest
+):
+    where = places(tmp_path, redis_url)
+    address = str(tmp_path / "other-models")
+    if kind == "s3":
+        server: S3 = request.getfixturevalue("s3")
+        address = f"s3://{BUCKET}/models?endpoint_override={server.endpoint}"
+    where = replace(where, registry=Registry(address, tmp_path / "mirror"))
+    view = msgspec.structs.replace(PEOPLE, join_keys=(JoinKey("buyer", "customer", "Int64"),))
+    plan = Plan("m", PROJECT, (view,), (Field("n", "Int64"),), (), (Column("n", Request("n")),))
+    bundle = (tmp_path / "other-models" if kind == "folder" else tmp_path / "here") / "m" / "1.0.0"
+    bundle.mkdir(parents=True)
+    (bundle / "plan.json").write_bytes(plan.to_json())
+    where.registry.add("m", "1.0.0", bundle)
+    logged = where.folders.served / "model=m" / "version=1.0.0" / "data.parquet"
+    logged.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"entity:buyer": [41, 42], "score": [0.1, 0.2]}), logged)
+    erase.run(SUBJECT, where, clock)
+    assert pq.read_table(logged, partitioning=None).column("entity:buyer").to_pylist() == [41]
