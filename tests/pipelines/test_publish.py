@@ -225,6 +225,23 @@ def test_a_transform_that_depends_on_its_batch_is_refused(opened: TrainingSet, m
         published(opened, models)
 
 
+def test_a_transform_that_depends_on_a_large_batch_is_refused(opened: TrainingSet, models: Path, monkeypatch):
+    """Larger than there are golden rows."""
+    honest = TransformGraph.run
+
+    def blurred(self, values):
+        found = honest(self, values)
+        if len(next(iter(found.values())).valid) != 1_000:
+            return found
+        return {name: Values(column.data + np.float32(1), column.valid) for name, column in found.items()}
+
+    monkeypatch.setattr(TransformGraph, "run", blurred)
+    with pytest.raises(
+        InvalidBundle, match=r"the model input of row 0 and on depends on the batch \(1000 rows or all\)"
+    ):
+        published(opened, models)
+
+
 def test_a_conversion_that_is_far_off_is_refused(opened: TrainingSet, models: Path, monkeypatch):
     honest = lgb.Booster.predict
     monkeypatch.setattr(lgb.Booster, "predict", lambda self, matrix: honest(self, matrix) + 2e-5)
