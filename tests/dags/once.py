@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,9 @@ def ran(bag: DagBag, name: str, conf: dict[str, Any], before: dict[str, Any]) ->
         Path(before["remove"]).unlink()
     for setting, value in before.get("adopt", {}).items():
         adopt(setting, value)
-    dag = copy.deepcopy(bag.dags[name])
-    for holder in (dag, *dag.tasks):  # a run's conf would stay in them
-        holder.params = copy.deepcopy(holder.params)
+    dag = bag.dags[name]
     dag.deadline = None  # Airflow 3.3 cannot test a DAG that has one
-    with answering(before.get("answer")):
+    with own_params(dag), answering(before.get("answer")):
         run = dag.test(run_conf=conf)
     found = {
         f"{task.task_id}[{task.rendered_map_index}]" if task.map_index >= 0 else task.task_id: task
@@ -42,6 +42,18 @@ def ran(bag: DagBag, name: str, conf: dict[str, Any], before: dict[str, Any]) ->
     tasks = {name: [str(task.state), task.try_number] for name, task in found.items()}
     returned = {name: task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index) for name, task in found.items()}
     return {"state": str(run.state), "tasks": tasks, "returned": returned}
+
+
+@contextmanager
+def own_params(dag: Any) -> Iterator[None]:
+    """A run's conf stays in the params of the DAG and its tasks, where a process has several runs."""
+    holders = [dag, *(task for task in dag.tasks if not task.is_mapped)]
+    kept = [holder.params for holder in holders]
+    for holder in holders:
+        holder.params = copy.deepcopy(holder.params)
+    yield
+    for holder, params in zip(holders, kept, strict=True):
+        holder.params = params
 
 
 def verdict(error: BaseException) -> str:
