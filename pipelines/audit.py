@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipelines.attribution import Attribution, Caused
-from pipelines.comparison import Comparison, compare, differ
+from pipelines.comparison import Comparison, compare, differ, plain
 from pipelines.errors import NotTrained
 from pipelines.evidence import Clues
 from pipelines.folder import write_file
@@ -187,7 +187,7 @@ def _examples(compared: Comparison) -> list[str]:
     plan, (logged, joined) = compared.plan, map(compared.inputs, (compared.logged, compared.joined))
     told = []
     for row, column in np.argwhere(compared.wrong)[:_EXAMPLES].tolist():
-        then, now = repr(logged[column][row]), repr(joined[column][row])
+        then, now = plain(logged[column][row]), plain(joined[column][row])
         told.append(_example(compared, row, compared.columns[column].name, then, f"the join gives {now}"))
     for view in plan.views:
         statuses, found = compared.status(view), compared.found[view.name].status
@@ -197,7 +197,9 @@ def _examples(compared: Comparison) -> list[str]:
     (scores, rescored), form = (compared.scores, compared.rescored), compared.bundle.form
     for row, place in np.argwhere(differ(scores, rescored))[:_EXAMPLES].tolist():
         (name, then), (_, now) = (cells(form.told, of)[place] for of in (scores, rescored))
-        told.append(_example(compared, row, f"the {name}", repr(then[row]), f"the logged input scores {now[row]!r}"))
+        told.append(
+            _example(compared, row, f"the {name}", plain(then[row]), f"the logged input scores {plain(now[row])}")
+        )
     return told
 
 

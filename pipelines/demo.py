@@ -23,6 +23,7 @@ from pipelines import apply, audit, embedded, ingest, publish, skew_price, train
 from pipelines.console import console, step
 from pipelines.evidence import Clues
 from pipelines.flights import task
+from pipelines.gates import Gates
 from pipelines.one_score import of_one_matrix
 from pipelines.online import OnlineWriter
 from pipelines.progress import Report
@@ -120,10 +121,13 @@ def _prepare(work: Workspace, story: Story) -> Trained:
         apply.run(work.settings.feature_repo)
         shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
     with step("ingest") as shown:
-        done = ingest.run(work.folders.data, story.first, story.last, shown.at)
+        gates = Gates.of(work)
+        done = ingest.run(work.folders.data, story.first, story.last, shown.at, checks=gates.doors(work.folders.data))
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         rows = sum(table.rows for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+    for warning in gates.absences(done.tables):
+        console.print(f"  {warning}", markup=False)
     folder = work.folders.training / task.SERVICE
     with step("training-set") as shown:
         definitions = work.service(task.SERVICE)
@@ -157,7 +161,8 @@ def _replay_store(work: Workspace) -> Iterator[tuple[str, Player]]:
         state = State(f"sqlite:///{folders.state_db}")
         try:
             writer = OnlineWriter(connect(store.url), work.project)
-            yield store.url, Player(work.stored(), writer, state, work.project)
+            check = Gates.of(work).window(console.print)
+            yield store.url, Player(work.stored(), writer, state, work.project, check)
         finally:
             state.close()
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from pipelines import golden
 from pipelines.baseline import Baseline, describe
-from pipelines.model_card import Bin, importance
+from pipelines.model_card import importance
 from pipelines.onnx_model import Read
 from pipelines.optimisation import Origin, scaled_by_all
+from pipelines.performance import Bin
 from pipelines.reports.card import card_page
 from pipelines.training_set import TrainingSet
 from serving.contract import bundle as files

@@ -1,4 +1,4 @@
-"""Erases one subject: from streams, tables and their parts, the online store, training sets and served logs.
+"""Erases one subject: from streams, tables and their parts, the online store, training sets, outcomes and served logs.
 
 First everything is looked for, and a receipt that says what was found is on the disk before anything is removed; then
 it is removed, and looked for again until nothing is left. A run that was killed is taken up by the next one for the
@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from redis import Redis, RedisCluster
 
-from pipelines import erase_files, erase_online
+from pipelines import erase_files, erase_online, erase_outcomes
 from pipelines.erase_files import Found, Table
 from pipelines.folder import write_file
 from pipelines.offline import Source
@@ -127,7 +127,10 @@ class Places:
         return StreamEntries(self.client, self.project, "erase")
 
     def tables(self, subject: Subject) -> Iterator[Table]:
-        """Everything in Parquet that may hold the subject. Raises: RegistryUnreadable."""
+        """Everything in Parquet that may hold the subject; what is found by way of another table comes before that.
+
+        Raises: RegistryUnreadable.
+        """
         aliases = _aliases(self.registry, self.views)
         named = {name: sorted({name, *aliases.get(name, ())}) for name, _ in subject.keys}
         sources = {source.path for _, source in self.views}
@@ -138,6 +141,7 @@ class Places:
             yield Table("other table", place, named)
         yield Table("training set", self.folders.training, named)
         logged = {name: [f"entity:{one}" for one in columns] for name, columns in named.items()}
+        yield from erase_outcomes.tables(subject, self.folders.served, logged)
         yield Table("served log", self.folders.served, logged)
 
     def unreached(self, subject: Subject) -> list[str]:

@@ -24,9 +24,9 @@ from pipelines.folder import new_folder
 from pipelines.gain import measured
 from pipelines.history import TIMESTAMP
 from pipelines.lightgbm_model import convert
-from pipelines.model_card import Bin, calibration
 from pipelines.onnx_model import Asked, Read
 from pipelines.optimisation import NONE, Changes, changed
+from pipelines.performance import Bin, calibration
 from pipelines.train import Training, evaluate, trained
 from pipelines.training_set import TrainingSet, labelled
 from pipelines.versions import following, is_version, newest
@@ -170,7 +170,7 @@ def _whole(training_set: TrainingSet) -> tuple[Window, int]:
 
 def _check_conversion(
     booster: lgb.Booster, scorer: Scorer, training_set: TrainingSet, training: Training
-) -> tuple[dict[str, float], float, list[Bin]]:
+) -> tuple[dict[str, float], float, tuple[Bin, ...]]:
     """Metrics of the ONNX model on the test window, its greatest gap to LightGBM, and how it is calibrated there.
 
     Raises: InvalidBundle.

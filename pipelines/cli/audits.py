@@ -127,13 +127,16 @@ def trim(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     keep: Annotated[str | None, typer.Option(help="Remove days older than this, as 90d. Default: none.")] = None,
 ) -> None:
-    """Fold the served log's days that are over into a file each, and remove those that are old."""
+    """Fold the served log's days that are over into a file each, and remove those that are old, with their outcomes."""
+    from pipelines import outcomes
     from pipelines import served_days as verb
     from pipelines.console import step
     from pipelines.refresh import duration
     from pipelines.settings import Settings
 
-    age = duration(keep) if keep else None
+    age, today = duration(keep) if keep else None, now().date()
     with step("trim") as shown:
-        found = verb.days(Settings.read().folders.served, model or ())
-        shown.result = str(verb.trim(found, now().date(), age, shown.at))
+        served, models = Settings.read().folders.served, model or ()
+        shown.result = str(verb.trim(verb.days(served, models), today, age, shown.at))
+        if age is not None:
+            shown.result += f"; {outcomes.forget(served, today - age, models):,} files of outcomes removed"

@@ -21,6 +21,7 @@ from pipelines.erase import ErasureUnfinished, Places, Receipt
 from pipelines.erase_files import Table, find, remove
 from pipelines.mirror import Remote
 from pipelines.online import OnlineWriter
+from pipelines.outcomes import Outcomes
 from pipelines.push import Rows
 from pipelines.redis_connection import connect
 from pipelines.state import State
@@ -52,6 +53,17 @@ TARGETS = {
     "shops": Target(SHOPS, "shops", "event_timestamp", "created_timestamp"),
 }
 SUBJECT = Subject.parse(["customer=42"])
+
+
+LABEL = 42.0
+"""Of the subject's row."""
+
+
+def _asked(*rows: tuple[str, int]) -> dict[str, pa.Array]:
+    return {"request_id": pa.array([name for name, _ in rows]), "row": pa.array([row for _, row in rows], pa.int32())}
+
+
+ASKED = _asked(("r1", 0), ("r1", 1), ("r2", 0))
 
 
 def clock() -> datetime:
@@ -92,11 +104,15 @@ def fill(where: Places) -> None:
     for folder, columns in (
         (folders.data / "spine", {"customer": [41, 42, 43], "y": [1, 0, 1]}),
         (folders.training / "service", {"who": ["41", "42", "43"], "x": [0.5, 1.5, 2.5]}),
-        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3]}),
+        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3], **ASKED}),
         (folders.served / "model=m" / "version=2", {"entity:shop": ["42", "42"], "score": [0.1, 0.2]}),
     ):
         folder.mkdir(parents=True)
         pq.write_table(pa.table(columns), folder / "data.parquet", compression="gzip")
+    ours, others = pa.table({**ASKED, "label": [1.0, LABEL, 0.0]}), pa.table({**ASKED, "label": [1.0, 1.0, 0.0]})
+    Outcomes(folders.served, "m").add(ours, at(1))
+    Outcomes(folders.served, "m").add(pa.table({**_asked(("r1", 0), ("r9", 1)), "label": [0.0, 1.0]}), at(2))
+    Outcomes(folders.served, "another").add(others, at(1))
     events = where.entries
     events.open()
     events.add("cards", json.dumps([row(42), row(43)]).encode())
@@ -115,8 +131,10 @@ def everything(where: Places) -> dict[str, list[dict]]:
 
 
 def is_subject(one: dict) -> bool:
-    return ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who"))) or (
-        one.get("who") == "42" or ("amount" in one and one["customer"] == 42)
+    return (
+        one.get("label") == LABEL
+        or ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who")))
+        or (one.get("who") == "42" or ("amount" in one and one["customer"] == 42))
     )
 
 
@@ -188,6 +206,7 @@ def test_a_dry_run_changes_nothing(where: Places):
     lines = erase.plan(SUBJECT, where).lines()
     assert any("online store: 3 entities" in line for line in lines)
     assert any(line.startswith("served log: 1 rows") for line in lines)
+    assert any(line.startswith("outcomes: 1 rows") for line in lines)
     assert (_hashes(where.folders.root), where.client.dbsize()) == (hashes, size)
     assert erase.plan(Subject.parse(["customer=99"]), where).lines() == ["nothing is about this subject"]
 
