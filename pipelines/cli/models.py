@@ -185,11 +185,10 @@ def retrain(
     schedule = Refresh.parse(as_served) if as_served else None
     spine = work.folders.data / task.SPINE
     asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
+    settings = work.settings
     with step("retrain") as shown:
-        settings = work.settings
-        project = verb.Project(
-            work.folders, settings.registry, work.service(service), work.sources, settings.join_memory
-        )
+        definitions, memory = work.service(service), settings.join_memory
+        project = verb.Project(work.folders, settings.registry, definitions, work.sources, memory)
         found = verb.run(project, asked, created_at=made_at, canary=canary, report=shown.at)
         shown.result = str(found)
     for line in found.lines():
