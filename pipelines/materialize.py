@@ -118,16 +118,19 @@ def _noted(
         project, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=clock()
     )
     try:
-        counts = _materialize(window, store, project, told, check)
+        counts, reached = _materialize(window, store, project, told, check)
     except BaseException as error:
         with suppress(StateUnreachable):  # the window's own error is the one to tell
             state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
         raise
-    state.run_finished(noted, counts, finished_at=clock(), watermark=window.end if window.advance else None)
+    state.run_finished(noted, counts, finished_at=clock(), watermark=reached, anew=window.anew)
     return counts
 
 
-def _materialize(window: Window, store: OnlineWriter, project: str, told: _Told, check: Check) -> Counts:
+def _materialize(
+    window: Window, store: OnlineWriter, project: str, told: _Told, check: Check
+) -> tuple[Counts, datetime | None]:
+    """Its counts, and up to where the view is whole now; None where this window does not say."""
     view, news = window.view, window.arrivals()
     check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
     told.begin(view.stored_as, news.rows)
@@ -142,11 +145,11 @@ def _materialize(window: Window, store: OnlineWriter, project: str, told: _Told,
             sending = sender.submit(store.write, view, keys, rows)
             del keys, rows
         written += sending.result() if sending else 0
+    counts = Counts(reader.taken, written, reader.taken - written, reader.waiting)
     if window.advance:
-        store.register(view)
-    else:
-        store.introduce(view)
-    return Counts(reader.taken, written, reader.taken - written, reader.waiting)
+        return counts, store.register(view, window.start, window.end, anew=window.anew)
+    store.introduce(view)
+    return counts, None
 
 
 class _Reader:

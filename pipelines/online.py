@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from pipelines.cluster_script import ClusterScript
+from pipelines.holding import Holding, advance, holdings
 from pipelines.script_pipe import ScriptPipe
 from pipelines.store_refusals import RemovalUnfinished, UnwritableKeys, mapped
 from serving.contract import catalog
@@ -58,10 +60,13 @@ class OnlineWriter:
         if removing:
             raise RemovalUnfinished(view.stored_as)
 
-    def register(self, view: View) -> None:
-        """Put the view's definition into the catalog: all of its rows are now those that it means."""
+    def register(self, view: View, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
+        """Put the view's definition into the catalog: all of its rows that arrived up to `end` are those that it means.
+
+        See `holding.advance`. Raises: RowsLost, RemovalUnfinished, RedisUnreachable, StoreFull, StoreReadOnly.
+        """
         with mapped(self._client, view.stored_as):
-            self._client.hset(catalog.catalog_key(self._project), mapping=catalog.view_entry(view))
+            return advance(self._client, self._project, view, start, end, anew=anew)
 
     def introduce(self, view: View) -> None:
         """Put the view's definition into the catalog if that knows none: some of its rows are there."""
@@ -76,14 +81,11 @@ class OnlineWriter:
             with mapped(self._client):
                 self._client.hset(catalog.catalog_key(self._project), mapping=entries)
 
-    def definitions(self, views: Sequence[View]) -> dict[str, View | None]:
-        """What the catalog says of each view, by its stored name; None where it says nothing."""
+    def holdings(self, views: Sequence[View]) -> dict[str, Holding]:
+        """What the store says of each view, by its stored name."""
         names = [view.stored_as for view in views]
-        if not names:
-            return {}
         with mapped(self._client):
-            found = self._client.hmget(catalog.catalog_key(self._project), [catalog.view_field(name) for name in names])
-        return {name: catalog.parse_view(entry) if entry else None for name, entry in zip(names, found, strict=True)}
+            return dict(zip(names, holdings(self._client, self._project, names), strict=True))
 
     def write(self, view: View, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray) -> int:
         """Write a row for each key where it wins; how many did. Returns after Redis acknowledged all of them.

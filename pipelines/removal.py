@@ -61,7 +61,8 @@ def remove(
             # First the note: between the two, a view that is noted counts as gone.
             for name, removal in noted.items():
                 pipe.hsetnx(place, catalog.removal_field(name), msgspec.json.encode(removal))
-            pipe.hdel(place, *[field(name) for name in noted for field in (catalog.view_field, target_field)])
+            fields = (catalog.view_field, catalog.reached_field, target_field)
+            pipe.hdel(place, *[field(name) for name in noted for field in fields])
             pipe.execute()
         begun = [_parsed(entry) for name, entry in _catalog(client, place).items() if name.startswith(_PREFIX)]
         if not begun:

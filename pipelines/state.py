@@ -146,7 +146,7 @@ class State:
             return int(connection.execute(noted.returning(runs.c.id)).scalar_one())
 
     def run_finished(
-        self, run: int, counts: Counts, *, finished_at: datetime, watermark: datetime | None
+        self, run: int, counts: Counts, *, finished_at: datetime, watermark: datetime | None, anew: bool = False
     ) -> datetime | None:
         """Note the end of a run and move its view's watermark, in one transaction.
 
@@ -155,7 +155,8 @@ class State:
             counts: its rows.
             finished_at: when it ended.
             watermark: all rows that arrived up to and including it are in the online store; None leaves it alone.
-                It never moves backwards.
+                It never moves backwards, except
+            anew: where the store had to be filled from the beginning, and what was said of it before means nothing.
 
         Returns:
             The watermark as it stands afterwards.
@@ -165,7 +166,7 @@ class State:
         """
         with self._closing(run, Status.DONE, finished_at, counts, error=None) as (connection, project, view):
             if watermark is not None:
-                connection.execute(_forward(connection, project, view, watermark, finished_at))
+                connection.execute(_moved(connection, project, view, watermark, finished_at, anew=anew))
             where = (watermarks.c.project == project, watermarks.c.view == view)
             return connection.execute(select(watermarks.c.watermark).where(*where)).scalar_one_or_none()
 
@@ -225,14 +226,16 @@ class State:
             yield connection, found.project, found.view
 
 
-def _forward(connection: Connection, project: str, view: str, watermark: datetime, at: datetime) -> Executable:
+def _moved(
+    connection: Connection, project: str, view: str, watermark: datetime, at: datetime, *, anew: bool
+) -> Executable:
     """One statement, so that of two runs that finish at once the later watermark stays."""
     insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     put = insert_into(watermarks).values(project=project, view=view, watermark=watermark, updated_at=at)
     return put.on_conflict_do_update(
         index_elements=[watermarks.c.project, watermarks.c.view],
         set_={"watermark": put.excluded.watermark, "updated_at": put.excluded.updated_at},
-        where=put.excluded.watermark > watermarks.c.watermark,
+        where=None if anew else put.excluded.watermark > watermarks.c.watermark,
     )
 
 

@@ -111,7 +111,7 @@ def materialize(
         work.state,
         work.project,
         views,
-        stored=work.online.definitions([known for known, _ in views]),
+        stored=work.online.holdings([known for known, _ in views]),
         start=instant(start) if start else None,
         end=instant(end) if end else now(),
         full=full,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from unittest.mock import patch
 
 import msgspec
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from redis import Redis, RedisCluster
 
 from pipelines import online
+from pipelines.holding import Holding
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable, address, connect
 from pipelines.store_refusals import UnwritableKeys
@@ -28,6 +30,8 @@ from tests.valkey_cluster import Cluster
 SCHEMA = (Field("mean", "Float32"), Field("gate", "String"))
 OTHER = (Field("mean", "Float64"),)
 VIEW = View("delays", "delays", (JoinKey("origin", "origin", "String"),), SCHEMA, 0, "created_timestamp")
+
+NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 
 
 def key(number: int) -> bytes:
@@ -126,8 +130,8 @@ def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str)
         assert address(client) == told
         for use in (
             lambda: store.prepare(VIEW),
-            lambda: store.register(VIEW),
-            lambda: store.definitions([VIEW]),
+            lambda: store.register(VIEW, None, NOON, anew=True),
+            lambda: store.holdings([VIEW]),
             lambda: store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)])),
             lambda: store.read([Lookup(key(1), (b"delays",))]),
             lambda: store.schema(b"1234"),
@@ -146,11 +150,11 @@ def test_what_the_server_refuses_is_told(store: OnlineWriter, redis_url: str):
 
 
 def test_a_view_is_introduced_once_and_registered_anew(store: OnlineWriter):
-    assert store.definitions([VIEW]) == {VIEW.stored_as: None}
+    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding()}
     store.introduce(VIEW)
     longer = msgspec.structs.replace(VIEW, ttl_us=VIEW.ttl_us + 1)
     store.introduce(longer)
-    assert store.definitions([VIEW]) == {VIEW.stored_as: VIEW}
-    store.register(longer)
-    assert store.definitions([VIEW]) == {VIEW.stored_as: longer}
-    assert store.definitions([]) == {}
+    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding(VIEW)}
+    assert store.register(longer, None, NOON, anew=True) == NOON
+    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding(longer, NOON)}
+    assert store.holdings([]) == {}
