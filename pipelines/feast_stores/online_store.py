@@ -86,11 +86,11 @@ class SkewlessOnlineStore(OnlineStore):
     ) -> None:
         """Newest-wins makes writing all again harmless.
 
-        Raises: InvalidInput, UnsupportedType, RemovalUnfinished, StoreFull, StoreReadOnly, RedisUnreachable; nothing
-            or any part was written. UnwritableKeys: all other rows were written.
+        Raises: InvalidInput, UnsupportedType, RowsOfTheFuture; nothing was written. RemovalUnfinished, StoreFull,
+            StoreReadOnly, RedisUnreachable; nothing or any part was written. UnwritableKeys: all other rows were written.
         """
         view = _view(config, table)
-        keys, rows = packed(config.project, view, data)
+        keys, rows = packed(config.project, view, data, _now())
         writer = online_writer(config)
         writer.prepare(view)
         try:
