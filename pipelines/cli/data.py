@@ -155,6 +155,7 @@ def quality(
 def verify(
     view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
     sample: Annotated[int, typer.Option(help="Look at one entity in so many.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Draws the sample; another one looks at other entities.", min=0)] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Write, and remove, what differs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
@@ -169,7 +170,7 @@ def verify(
 
     work = Workspace(Settings.read())
     views, told = work.stored(view or ()), warnings(work.online.client)
-    options = {"sample": sample, "repair": repair}
+    options = {"sample": verb.Sample(sample, seed), "repair": repair}
     if as_json:
         found = verb.run(views, work.online, work.state, work.project, **options)  # type: ignore[arg-type]
         typer.echo(json.dumps({"views": [one.as_json() for one in found], "warnings": told}, indent=2))

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -73,6 +74,28 @@ def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster_clien
     left = merged(zip(keys, packed_rows, strict=True))
     assert [reply[0] for reply in replies] == [left.get(key(entity)) for entity in range(6)]
     assert {reply[1] for reply in replies} == {None}
+    if kind == "single":
+        client.close()
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_what_entities_hold_comes_as_a_column(redis_server, cluster_client, kind, monkeypatch):
+    monkeypatch.setattr(online, "_ROWS_A_CALL", 3)
+    client = cluster_client if kind == "cluster" else Redis.from_url(redis_server.url)
+    client.flushall()
+    store, rows = OnlineWriter(client, "tests"), packed(SCHEMA, [row(float(number), number) for number in range(8)])
+    store.write(VIEW, [key(number) for number in range(8)], rows)
+    client.delete(key(5))
+    client.set(key(5), "no hash")
+    client.hdel(key(6), "delays")
+    asked = [*range(9), 2]
+    found = store.held(VIEW, pa.array([key(number) for number in asked], pa.binary()))
+    assert found.to_pylist() == [rows[number] if number not in (5, 6, 8) else None for number in asked]
+    assert len(store.held(VIEW, pa.array([], pa.binary()))) == 0
+    client.hset(entity_key("no tests", {"origin": ("String", "A1")}), "delays", rows[0])
+    like = {one for keys in store.keys_like(VIEW) for one in keys.to_pylist()}
+    assert {one for one in like if store.owns(one)} == {one for some in store.keys_of(VIEW) for one in some}
+    assert len(like) == 8
     if kind == "single":
         client.close()
 
