@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipelines.materialize_plan import Window, plan_partition, plan_windows
 from pipelines.newest_arrivals import NewestArrivals
@@ -21,6 +22,7 @@ from pipelines.offline import History
 from pipelines.online import OnlineWriter
 from pipelines.progress import Report, quiet
 from pipelines.state import Counts, State, StateUnreachable
+from pipelines.turns import WAIT
 from serving.contract.errors import SkewlessError
 
 Clock = Callable[[], datetime]
@@ -56,20 +58,24 @@ def run(
     clock: Clock,
     report: Report = quiet,
     check: Check = unchecked,
+    wait: timedelta = WAIT,
 ) -> dict[str, Counts]:
     """Materialize the windows, some side by side; rows read, written, skipped as older and held back, by view.
 
     `check` sees all of a window's rows before any of them is written; what it looks at is read twice. Memory is bounded
-    by `reduction.CHUNK_BYTES` a window at a time, whatever the windows' sizes.
-    Raises: RedisUnreachable, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
+    by `reduction.CHUNK_BYTES` a window at a time, whatever the windows' sizes. A view is materialized by one run at a
+    time; another one waits for its turn, `wait` at most.
+    Raises: Busy, RedisUnreachable, RowsLost, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
     the first of them, after all other windows came to their end. A failed window is noted as such and its watermark did
     not move.
     """
     told = _Told(report)
     with ThreadPoolExecutor(min(len(windows) or 1, MOST_AT_ONCE, os.cpu_count() or 1)) as workers:
-        running = [workers.submit(_noted, window, store, state, project, clock, told, check) for window in windows]
+        running = [
+            workers.submit(_in_turn, window, store, state, project, clock, told, check, wait) for window in windows
+        ]
         try:
-            wait(running)
+            wait_for(running)
         except BaseException:
             told.stop()
             raise
@@ -99,6 +105,20 @@ class _Told:
         with self._lock:
             self._done, self._total = self._done + done, self._total + total
             self._report(item, self._done, self._total)
+
+
+def _in_turn(
+    window: Window,
+    store: OnlineWriter,
+    state: State,
+    project: str,
+    clock: Clock,
+    told: _Told,
+    check: Check,
+    wait: timedelta,
+) -> Counts:
+    with state.turn(project, [window.view.stored_as], VERB, wait):
+        return _noted(window, store, state, project, clock, told, check)
 
 
 def _noted(

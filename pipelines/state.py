@@ -6,9 +6,9 @@ Times are aware UTC going in and coming out, whatever the database keeps. Nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from pipelines import sqlite as shared_sqlite
 from pipelines import state_schema
 from pipelines.state_schema import runs, watermarks
+from pipelines.turns import WAIT, database_turn
 from serving.contract.addresses import masked
 from serving.contract.errors import SkewlessError
 
@@ -115,6 +116,18 @@ class State:
                 yield connection
         except (OperationalError, InterfaceError) as error:
             raise StateUnreachable(self._url, str(error.orig)) from error
+
+    @contextmanager
+    def turn(self, project: str, views: Sequence[str], verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+        """Alone among those who take a turn at these views. Raises: Busy, StateUnreachable."""
+        with ExitStack() as turns:
+            for view in sorted(set(views)):  # in one order, so that nobody waits for somebody who waits for them
+                what = f"feature view {view!r} of project {project!r}"
+                try:
+                    turns.enter_context(database_turn(self._engine, what, verb, wait))
+                except (OperationalError, InterfaceError) as error:
+                    raise StateUnreachable(self._url, str(error.orig)) from error
+            yield
 
     def watermark(self, project: str, view: str) -> datetime | None:
         """Up to and including which arrival the rows of `view` are in the online store; None before the first run."""

@@ -117,7 +117,7 @@ def erase(
 
     work = Workspace(Settings.read())
     subject = Subject.parse(entity)
-    places = verb.Places(work.folders, work.data, work.project, tuple(work.stored()), work.client)
+    places = verb.Places(work.folders, work.data, work.project, tuple(work.stored()), work.client, work.state)
     if dry_run:
         for line in verb.plan(subject, places).lines():
             console.print(line)
