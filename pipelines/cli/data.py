@@ -16,15 +16,20 @@ Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that
 
 @verbs.command()
 def apply() -> None:
-    """Register the definitions of feature_repo/ with Feast."""
+    """Register the definitions of feature_repo/ with Feast, and tell servers where pushed rows of their views go."""
     from pipelines import apply as verb
-    from pipelines.console import step
+    from pipelines.console import console, step
     from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
 
+    settings = Settings.read()
+    repo = settings.feature_repo
     with step("apply") as shown:
-        repo = Settings.read().feature_repo
         verb.run(repo)
+        untold = verb.tell(Workspace(settings))
         shown.result = f"the registry holds the definitions of {repo.name}/"
+    if untold is not None:
+        console.print(f"warning: servers take no pushed rows of new views before a next verb tells them: {untold}")
 
 
 @verbs.command()
