@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import httpx
 
+from dags import guard
 from pipelines import apply, embedded
-from pipelines.console import console
+from pipelines.console import console, step
 from pipelines.settings import Settings, environment_with
 from serving.contract.errors import SkewlessError
 
@@ -33,12 +34,22 @@ PORT = 8791
 POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4}
 # Of the two cadences of ingest one runs live.
 UNPAUSED = tuple(f"skewless_{name}" for name in ("ingest_hourly", "materialize", "audit", "compact"))
-# The scheduler's first tasks ask the api-server, so that comes first.
-FIRST, REST = "api-server", ("dag-processor", "scheduler", "triggerer")
+# The scheduler's first tasks ask the api-server, so that answers first.
+FIRST, REST = ("api-server", "dag-processor"), ("scheduler", "triggerer")
 # Their servers of logs would listen on all addresses; here the logs are files that the api-server reads.
 WORDS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
+# What tasks import, imported once: each task is a fork of a process that has it.
+PRELOADED = (
+    "pipelines.reports.view_metrics",  # before Feast, which makes metrics of later importers files on disk
+    "airflow.executors.local_executor",
+    "airflow.sdk.execution_time.task_runner",
+    "pipelines.workspace",
+    "pipelines.gates",
+    "pipelines.ingest",
+    "pipelines.materialize",
+    "pipelines.freshness_report",
+)
 _READY_SECONDS = 120.0
-_STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.2
 _ANSWER_SECONDS = 30.0
 
@@ -78,6 +89,8 @@ class Stack:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
+            "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOADED),
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
@@ -93,9 +106,7 @@ class Stack:
 
     def airflow(self, *words: str) -> str:
         """Run an `airflow` command; what it printed. Raises: StackFailed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *words], env=self.environment, capture_output=True, text=True, check=False
-        )
+        done = guard.run([sys.executable, "-m", "airflow", *words], self.environment)
         if done.returncode:
             raise StackFailed(" ".join(words[:2]), f"failed: {(done.stdout + done.stderr)[-2000:]}", str(self.home))
         return done.stdout
@@ -105,20 +116,24 @@ class Stack:
         self.airflow("db", "migrate")
 
     def start(self) -> None:
-        """Start all parts; the api-server answers before the others start. Raises: StackFailed."""
-        self.launch(FIRST)
-        self._await(FIRST)
+        """Start all parts; the api-server answers before tasks are scheduled. Raises: StackFailed."""
+        self._claim_port()
+        for part in FIRST:
+            self.launch(part)
+        self._await_answer()
         self._make_pools()
         for part in REST:
             self.launch(part)
 
     def launch(self, part: str) -> None:
-        """Start one part. It leads a session, so that the terminal's Ctrl-C reaches this process alone."""
+        """Start one part, guarded: it ends with this process. Its session is its own, so that the terminal's Ctrl-C
+        reaches this process alone.
+        """
         with self.log(part).open("ab") as output:
             self.parts[part] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", part, *WORDS.get(part, ())],
+                guard.guarded([sys.executable, "-m", "airflow", part, *WORDS.get(part, ())]),
                 env=self.environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -143,33 +158,34 @@ class Stack:
         return self.home / f"{part}.log"
 
     def stop(self) -> None:
-        """End all parts, the api-server last: tasks that end tell it so."""
-        for part in reversed(list(self.parts)):
-            self.end(part)
+        """End all parts, the api-server after the scheduler: tasks that end tell it so."""
+        for parts in (REST, FIRST):
+            ending = [self.parts.pop(part) for part in parts if part in self.parts]
+            for process in ending:
+                process.stdin.close()
+            for process in ending:
+                process.wait()
 
-    def end(self, part: str) -> None:
-        """End one part: TERM, and KILL after a while."""
-        process = self.parts.pop(part)
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill(process)
-
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def kill(self, part: str) -> None:
         """End a part and all that it started, at once."""
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process = self.parts.pop(part)
+        guard.kill_session(process.pid)
+        process.communicate()
 
     def ended(self) -> str | None:
         """A part that has ended by itself."""
         return next((part for part, process in self.parts.items() if process.poll() is not None), None)
 
-    def _await(self, part: str) -> None:
-        last = time.monotonic() + _READY_SECONDS
+    def _claim_port(self) -> None:
+        """Raises: StackFailed where somebody listens, whose answers would be taken for ours."""
+        with suppress(OSError), socket.create_connection((HOST, self.port), _ANSWER_SECONDS):
+            raise StackFailed("api-server", f"cannot have port {self.port}: somebody listens there", str(self.home))
+
+    def _await_answer(self) -> None:
+        part, last = FIRST[0], time.monotonic() + _READY_SECONDS
         while time.monotonic() < last:
-            if self.ended():
-                raise StackFailed(part, "ended", str(self.log(part)))
+            if ended := self.ended():
+                raise StackFailed(ended, "ended", str(self.log(ended)))
             try:
                 if httpx.get(f"{self.url}/api/v2/monitor/health", timeout=_ANSWER_SECONDS).is_success:
                     return
@@ -215,14 +231,18 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dags.stack", description="A local Airflow on the loopback.")
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--unpause", action="store_true", help="let the DAGs run at once")
+    told = "one of Airflow's settings, as core.parallelism=8"
+    parser.add_argument("--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=told)
     asked = parser.parse_args(words)
     settings = Settings.read()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        apply.run(settings.feature_repo)
-        embedded.ensure(settings)
-        local = Stack(settings.folders.root / "airflow", asked.port)
-        local.prepare()
+        local = Stack(settings.folders.root / "airflow", asked.port, dict(asked.set))
+        with step("definitions"):
+            apply.run(settings.feature_repo)
+            embedded.ensure(settings)
+        with step("database"):
+            local.prepare()
         with running(local) as stack:
             if asked.unpause:
                 stack.unpause(UNPAUSED)
@@ -236,6 +256,15 @@ def main(words: list[str] | None = None) -> int:
     except SkewlessError as error:
         console.print(str(error), style="red")
         return 1
+
+
+def _setting(spelled: str) -> tuple[str, str]:
+    """The environment variable of a setting that is spelled SECTION.KEY=VALUE, and its value."""
+    name, given, value = spelled.partition("=")
+    section, dot, key = name.partition(".")
+    if not given or not dot:
+        raise argparse.ArgumentTypeError(f"{spelled!r} is not spelled SECTION.KEY=VALUE")
+    return f"AIRFLOW__{section}__{key}".upper(), value
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

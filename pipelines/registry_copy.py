@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.publish import is_version, numbers, versions
+from pipelines.versions import is_version, numbers, versions
 from serving.contract.registry import Registry
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from dags.stack import Stack
+from pipelines.valkey_process import free_port
+from tests.dags.conftest import FOLDER
 
 QUICK = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
@@ -23,15 +29,19 @@ QUICK = {
 }
 """What makes failures show, and runs follow one another, in seconds."""
 
-ENDED = {"success", "failed"}
+START_SECONDS = 240.0
 
 
 class Airflow:
-    """Asks a running stack."""
+    """Asks a running Airflow. `ended` says which part of it has ended by itself, and its last words."""
 
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.api = httpx.Client(base_url=f"{stack.url}/api/v2", timeout=60)
+    def __init__(self, url: str, ended: Callable[[], str | None]) -> None:
+        self.url, self.ended = url, ended
+        self.api = httpx.Client(base_url=f"{url}/api/v2", timeout=60)
+
+    @classmethod
+    def of(cls, stack: Stack) -> Airflow:
+        return cls(stack.url, lambda: (part := stack.ended()) and f"{part}: {stack.log(part).read_text()[-4000:]}")
 
     def close(self) -> None:
         self.api.close()
@@ -66,10 +76,34 @@ class Airflow:
         """Wait until something holds, and return it."""
         last = time.monotonic() + seconds
         while not (found := holds()):
-            if part := self.stack.ended():
-                raise AssertionError(f"{part} ended: {self.stack.log(part).read_text()[-4000:]}")
+            if ended := self.ended():
+                raise AssertionError(f"ended: {ended}")
             if time.monotonic() > last:
-                told = [(t["task_id"], t["map_index"], t["state"], t["try_number"]) for t in self.tasks()]
-                raise AssertionError(f"waited {seconds} s for {what}; tasks: {told}")
+                raise AssertionError(f"waited {seconds} s for {what}; tasks: {self._told()}")
             time.sleep(0.3)
         return found
+
+    def _told(self) -> list[Any]:
+        try:
+            return [(t["task_id"], t["map_index"], t["state"], t["try_number"]) for t in self.tasks()]
+        except httpx.TransportError as error:
+            return [error]
+
+
+@contextmanager
+def made(told: Path, *options: str) -> Iterator[tuple[psutil.Popen, Airflow]]:
+    """The process of `make airflow` and what it runs, once it says so; it should have ended at the end of the block."""
+    port = free_port()
+    command = [sys.executable, "-W", "ignore", "-m", "dags.stack", "--port", str(port), *options]
+    with told.open("wb") as output:
+        process = psutil.Popen(command, cwd=FOLDER.parent, stdout=output, stderr=output)
+    try:
+        ended = lambda: None if process.poll() is None else told.read_text()  # noqa: E731
+        with closing(Airflow(f"http://127.0.0.1:{port}", ended)) as airflow:
+            airflow.until(lambda: airflow.url in told.read_text(), START_SECONDS, "Airflow to run")
+            yield process, airflow
+            assert process.poll() is not None
+    finally:
+        if process.poll() is None:
+            process.kill()  # what it runs ends with it
+            process.wait()

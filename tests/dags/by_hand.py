@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dags
+from dags import guard
 from dags.stack import Stack
 
 FOLDER = Path(dags.__file__).parent
@@ -21,7 +21,7 @@ def run(airflow_home: Path, home: Path, settings: Mapping[str, str], asked: Mapp
     shutil.copytree(airflow_home, home)
     command = [sys.executable, "-W", "ignore", "-m", "tests.dags.once", str(FOLDER), json.dumps(asked)]
     environment = Stack(home, settings=settings).environment
-    done = subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=False)
+    done = guard.run(command, environment, FOLDER.parent)
     lines = [line for line in done.stdout.splitlines() if line.startswith("ran:")]
     assert lines, done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads(lines[0].removeprefix("ran:")) | {"log": done.stdout + done.stderr}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 import dags
+from dags import guard
 from dags.stack import Stack
 
 FOLDER = Path(dags.__file__).parent
@@ -26,8 +26,7 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(airflow_home: Path) -> dict[str, Any]:
     """What Airflow makes of the DAG files, in a process of its own: Airflow takes over logging and more."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.dags.facts", str(FOLDER)]
-    root, environment = FOLDER.parent, Stack(airflow_home).environment
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = guard.run(command, Stack(airflow_home).environment, FOLDER.parent)
     told = [line for line in done.stdout.splitlines() if line.startswith("facts:")]
     assert told, done.stderr
     return json.loads(told[0].removeprefix("facts:"))

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from dags.stack import Stack, running
-from pipelines import apply
+from dags.guard import GRACE_SECONDS
+from dags.stack import FIRST, REST, Stack, running
 from pipelines.valkey_process import free_port
 from tests.dags import flights
-from tests.dags.airflow import QUICK, Airflow
+from tests.dags.airflow import QUICK, Airflow, made
+from tests.dags.processes import living
 
 DAGS = ("skewless_ingest_daily", "skewless_materialize", "skewless_audit")
 PARTITIONS = {"2013-02-05", "2013-02-06"}
 BACKFILL = ("--dag-id", DAGS[0], "--from-date", "2013-02-05", "--to-date", "2013-02-06")
+PARTS = len(FIRST + REST)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
@@ -40,7 +42,7 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
     broken.write_bytes(b"no Parquet")
     home = scheduled / "stack"
     shutil.copytree(airflow_home, home)
-    with running(Stack(home, free_port(), QUICK)) as stack, closing(Airflow(stack)) as airflow:
+    with running(Stack(home, free_port(), QUICK)) as stack, closing(Airflow.of(stack)) as airflow:
         airflow.await_dags(DAGS, 120)
         airflow.unpause(*DAGS)
         stack.airflow("backfill", "create", *BACKFILL)
@@ -48,7 +50,7 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
         airflow.until(lambda: airflow.tasks(DAGS[1], "up_for_retry"), 240, "the broken table's task to be tried again")
         broken.unlink()
         _kill_a_running(airflow, "materialize")
-        stack.kill(stack.parts.pop("scheduler"))
+        stack.kill("scheduler")
         stack.launch("scheduler")
         for dag in DAGS:
             airflow.until(lambda dag=dag: _done(airflow.runs(dag)), 400, f"the runs of {dag}")
@@ -57,7 +59,7 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
 
 
 @pytest.mark.timeout(600)
-def test_on_postgresql_a_partition_triggered_by_hand_drives_the_chain(
+def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_killed_make_airflow(
     tmp_path: Path, redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = flights.by_hand(monkeypatch, tmp_path / "hand", redis_url + "?db=1", last=date(2013, 2, 6))
@@ -66,18 +68,22 @@ def test_on_postgresql_a_partition_triggered_by_hand_drives_the_chain(
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     monkeypatch.setenv("SKEWLESS_REGISTRY_URL", postgres_url)
     monkeypatch.setenv("SKEWLESS_STATE_URL", postgres_url)
-    apply.run(tmp_path / "feature_repo")
+    for name, value in QUICK.items():
+        monkeypatch.setenv(name, value)
     database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
-    settings = {f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN{kind}": database for kind in ("", "_ASYNC")}
-    stack = Stack(scheduled / "stack", free_port(), QUICK | settings)
-    stack.prepare()
-    with running(stack), closing(Airflow(stack)) as airflow:
+    there = [f"--set=database.sql_alchemy_conn{kind}={database}" for kind in ("", "_async")]
+    with made(tmp_path / "told", *there) as (process, airflow):
         airflow.await_dags(DAGS, 120)
         airflow.unpause(*DAGS)
         airflow.trigger(DAGS[0], "2013-02-05")
         for dag in DAGS:
             airflow.until(lambda dag=dag: airflow.runs(dag).get("2013-02-05") == "success", 240, f"the run of {dag}")
         assert {task["try_number"] for task in airflow.tasks(state="success")} == {1}
+        started = process.children(recursive=True)
+        assert len(started) > PARTS
+        process.kill()
+        assert not living(started, GRACE_SECONDS + 10)
+    assert not (scheduled / "airflow" / "airflow.db").exists()
     assert flights.parquet(scheduled / "data") == flights.parquet(expected.folders.data)
     assert flights.online(redis_url) == flights.online(redis_url + "?db=1")
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
-import time
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import psutil
 import pytest
 
-from dags.stack import UNPAUSED, Stack, StackFailed
+from dags.stack import UNPAUSED, Stack, StackFailed, main, running
 from pipelines.valkey_process import free_port
 from tests.dags import flights
-from tests.dags.conftest import FOLDER
+from tests.dags.airflow import made
+from tests.dags.processes import living
 
-START_SECONDS, STOP_SECONDS = 240.0, 120.0
+STOP_SECONDS = 60.0
 
 
 @pytest.mark.timeout(450)
@@ -29,40 +30,36 @@ def test_the_local_airflow_runs_and_stops_cleanly(
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(flights.definitions(tmp_path / "feature_repo")))
     shutil.copytree(airflow_home, tmp_path / "state" / "airflow")
-    port, told = free_port(), tmp_path / "told"
-    command = [sys.executable, "-W", "ignore", "-m", "dags.stack", "--unpause", "--port", str(port)]
-    with told.open("wb") as output:
-        process = subprocess.Popen(command, cwd=FOLDER.parent, stdout=output, stderr=output)
-    started: list[psutil.Process] = []
-    try:
-        last = time.monotonic() + START_SECONDS
-        while f"http://127.0.0.1:{port}" not in told.read_text():
-            assert process.poll() is None, told.read_text()
-            assert time.monotonic() < last, told.read_text()
-            time.sleep(0.3)
-        started = psutil.Process(process.pid).children(recursive=True)
-        paused = {
-            dag["dag_id"]: dag["is_paused"] for dag in httpx.get(f"http://127.0.0.1:{port}/api/v2/dags").json()["dags"]
-        }
-        assert {name for name, waits in paused.items() if not waits} == set(UNPAUSED)
-        heard = [
-            at.laddr
-            for part in started
-            if part.is_running()
-            for at in part.net_connections("tcp")
-            if at.status == "LISTEN"
-        ]
+    with made(tmp_path / "told", "--unpause") as (process, airflow):
+        started = process.children(recursive=True)
+        waits = {dag["dag_id"]: dag["is_paused"] for dag in airflow.get("/dags")["dags"]}
+        assert {name for name, paused in waits.items() if not paused} == set(UNPAUSED)
+        heard = [at.laddr for at in _sockets(started) if at.status == "LISTEN"]
         assert {at.ip for at in heard} == {"127.0.0.1"}
-        assert port in {at.port for at in heard}
-        process.send_signal(signal.SIGTERM)
+        assert urlsplit(airflow.url).port in {at.port for at in heard}
+        process.terminate()
         assert process.wait(STOP_SECONDS) == 0
-        assert told.read_text().rstrip().endswith("stopped")
-        assert not psutil.wait_procs(started, 10)[1]
-    finally:
-        for left in [*started, process]:
-            if left.is_running() if isinstance(left, psutil.Process) else left.poll() is None:
-                left.kill()
-        process.wait()
+        assert (tmp_path / "told").read_text().rstrip().endswith("stopped")
+        assert not living(started, 1)
+
+
+def _sockets(processes: Iterable[psutil.Process]) -> Iterator[Any]:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            yield from process.net_connections("tcp")
+
+
+def test_a_port_that_somebody_has_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        stack = Stack(tmp_path, somebody.getsockname()[1])
+        with pytest.raises(StackFailed, match="somebody listens there"), running(stack):
+            pass
+
+
+def test_a_setting_is_spelled_as_airflow_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--set", "parallelism=3"])
+    assert "is not spelled SECTION.KEY=VALUE" in capsys.readouterr().err
 
 
 def test_a_part_that_ends_is_named_with_its_log(tmp_path: Path) -> None:
