@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.instants import instant, now
+from pipelines.cli.instants import instant, now, span
 from pipelines.flights import task
 
 verbs = typer.Typer()
@@ -108,6 +108,7 @@ def materialize(
 
     if full and start:
         raise typer.BadParameter("--full starts at the beginning; leave out --start")
+    since, until = span(start, end)
     work = Workspace(Settings.read())
     views = work.stored(view or ())
     if not dry_run:
@@ -117,8 +118,8 @@ def materialize(
         work.project,
         views,
         stored=work.online.holdings([known for known, _ in views]),
-        start=instant(start) if start else None,
-        end=instant(end) if end else now(),
+        start=since,
+        end=until,
         full=full,
         overlap=work.settings.late_events,
     )
@@ -129,8 +130,7 @@ def materialize(
     with step("materialize") as shown:
         check = verb.unchecked if unchecked else Gates.of(work).window(console.print)
         done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
-        written = sum(counts.written for counts in done.values())
-        waiting = sum(counts.held_back for counts in done.values())
+        written, waiting = (sum(getattr(one, what) for one in done.values()) for what in ("written", "held_back"))
         shown.result = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
 
 
