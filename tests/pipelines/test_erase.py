@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -21,20 +21,25 @@ from pipelines.erase import ErasureUnfinished, Places, Receipt
 from pipelines.erase_files import Table, find, remove
 from pipelines.mirror import Remote
 from pipelines.online import OnlineWriter
+from pipelines.outcomes import Outcomes
 from pipelines.push import Rows
 from pipelines.redis_connection import connect
 from pipelines.state import State
 from pipelines.stream_entries import StreamEntries
-from pipelines.subject import NoSubject, Subject, same
+from pipelines.subject import Subject
 from pipelines.turns import Busy
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
-from serving.contract.plan import Field, JoinKey, View
+from serving.contract.plan import Column, Field, JoinKey, Plan, Request, View
 from serving.contract.pushed_rows import part_table
+from serving.contract.registry import Registry
 from serving.contract.target import Target
 from tests.killing import killer
 from tests.oracles import entity_key
 from tests.pushing import CARDS, PROJECT, TARGET, at, differences, row, source, stored
+from tests.s3 import BUCKET, S3, s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 NOW = to_micros(at(10))
 PEOPLE = View(
@@ -51,6 +56,17 @@ TARGETS = {
 SUBJECT = Subject.parse(["customer=42"])
 
 
+LABEL = 42.0
+"""Of the subject's row."""
+
+
+def _asked(*rows: tuple[str, int]) -> dict[str, pa.Array]:
+    return {"request_id": pa.array([name for name, _ in rows]), "row": pa.array([row for _, row in rows], pa.int32())}
+
+
+ASKED = _asked(("r1", 0), ("r1", 1), ("r2", 0))
+
+
 def clock() -> datetime:
     return at(60)
 
@@ -58,7 +74,8 @@ def clock() -> datetime:
 def places(root: str | Path, redis_url: str) -> Places:
     folders = Folders(Path(root))
     views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
-    return Places(folders, folders.data, PROJECT, views, connect(redis_url), State(f"sqlite:///{folders.state_db}"))
+    registry, state = Registry(folders.models, folders.models), State(f"sqlite:///{folders.state_db}")
+    return Places(folders, folders.data, PROJECT, views, connect(redis_url), registry, state)
 
 
 def erased(root: str, redis_url: str) -> None:
@@ -89,11 +106,15 @@ def fill(where: Places) -> None:
     for folder, columns in (
         (folders.data / "spine", {"customer": [41, 42, 43], "y": [1, 0, 1]}),
         (folders.training / "service", {"who": ["41", "42", "43"], "x": [0.5, 1.5, 2.5]}),
-        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3]}),
+        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3], **ASKED}),
         (folders.served / "model=m" / "version=2", {"entity:shop": ["42", "42"], "score": [0.1, 0.2]}),
     ):
         folder.mkdir(parents=True)
         pq.write_table(pa.table(columns), folder / "data.parquet", compression="gzip")
+    ours, others = pa.table({**ASKED, "label": [1.0, LABEL, 0.0]}), pa.table({**ASKED, "label": [1.0, 1.0, 0.0]})
+    Outcomes(folders.served, "m").add(ours, at(1))
+    Outcomes(folders.served, "m").add(pa.table({**_asked(("r1", 0), ("r9", 1)), "label": [0.0, 1.0]}), at(2))
+    Outcomes(folders.served, "another").add(others, at(1))
     events = where.entries
     events.open()
     events.add("cards", json.dumps([row(42), row(43)]).encode())
@@ -112,8 +133,10 @@ def everything(where: Places) -> dict[str, list[dict]]:
 
 
 def is_subject(one: dict) -> bool:
-    return ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who"))) or (
-        one.get("who") == "42" or ("amount" in one and one["customer"] == 42)
+    return (
+        one.get("label") == LABEL
+        or ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who")))
+        or (one.get("who") == "42" or ("amount" in one and one["customer"] == 42))
     )
 
 
@@ -185,6 +208,7 @@ def test_a_dry_run_changes_nothing(where: Places):
     lines = erase.plan(SUBJECT, where).lines()
     assert any("online store: 3 entities" in line for line in lines)
     assert any(line.startswith("served log: 1 rows") for line in lines)
+    assert any(line.startswith("outcomes: 1 rows") for line in lines)
     assert (_hashes(where.folders.root), where.client.dbsize()) == (hashes, size)
     assert erase.plan(Subject.parse(["customer=99"]), where).lines() == ["nothing is about this subject"]
 
@@ -285,57 +309,6 @@ def test_a_rewritten_file_keeps_its_schema_groups_and_codecs(tmp_path: Path):
     assert list(find(subject, place)) == []
 
 
-@pytest.mark.parametrize(
-    ("held", "text", "alike"),
-    [
-        (42, "42", True),
-        (42, "042", True),
-        ("42", "42", True),
-        ("042", "42", False),
-        (True, "1", False),
-        (None, "None", False),
-        (b"\x00\x01", "AAE=", True),
-        (1_380_628_800, "2013-10-01T12:00:00Z", True),
-        ("2013-10-01T14:00:00+02:00", "2013-10-01T12:00:00Z", True),
-        (4.2, "4.2", False),
-    ],
-)
-def test_a_value_is_the_subjects_whatever_its_type(held, text, alike):
-    assert same(held, text) is alike
-
-
-def test_columns_of_every_type_of_key():
-    at_noon = datetime(2013, 10, 1, 12, tzinfo=UTC)
-    table = pa.table(
-        {
-            "i": pa.array([1, 2, None], pa.int16()),
-            "s": ["1", "2", None],
-            "t": pa.array([at_noon, None, None], pa.timestamp("ms", tz="UTC")),
-            "b": [b"\x00\x01", b"", None],
-            "f": [1.0, 2.0, None],
-        }
-    )
-
-    def rows(text: str, column: str) -> list[bool]:
-        return Subject.parse([f"k={text}"]).rows(table, {"k": [column]}).tolist()
-
-    assert (
-        rows("1", "i")
-        == rows("1", "s")
-        == rows("2013-10-01T12:00:00Z", "t")
-        == rows("AAE=", "b")
-        == [True, False, False]
-    )
-    for text, column in (("x", "i"), ("99999999999", "i"), ("1", "f"), ("1", "t"), ("1", "absent"), ("?", "b")):
-        assert rows(text, column) == [False] * 3
-
-
-@pytest.mark.parametrize("given", [[], ["x"], ["=1"], ["a="], ["a=1", "a=2"]])
-def test_nobody_is_refused(given):
-    with pytest.raises(NoSubject, match="--entity"):
-        Subject.parse(given)
-
-
 def _hashes(root: Path) -> dict[str, str]:
     files = sorted(root.rglob("*.parquet"))
     return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
@@ -357,3 +330,26 @@ def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: P
     assert "s3://bucket/cards" in receipt.not_reached[0]
     assert _hashes(where.data / "cards") == hashes
     assert push.targets(views, where.data)["cards"].remote == "s3://bucket/cards"
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_the_names_of_keys_in_published_plans_count_wherever_the_models_are(
+    tmp_path: Path, redis_url: str, kind: str, request: pytest.FixtureRequest
+):
+    where = places(tmp_path, redis_url)
+    address = str(tmp_path / "other-models")
+    if kind == "s3":
+        server: S3 = request.getfixturevalue("s3")
+        address = f"s3://{BUCKET}/models?endpoint_override={server.endpoint}"
+    where = replace(where, registry=Registry(address, tmp_path / "mirror"))
+    view = msgspec.structs.replace(PEOPLE, join_keys=(JoinKey("buyer", "customer", "Int64"),))
+    plan = Plan("m", PROJECT, (view,), (Field("n", "Int64"),), (), (Column("n", Request("n")),))
+    bundle = (tmp_path / "other-models" if kind == "folder" else tmp_path / "here") / "m" / "1.0.0"
+    bundle.mkdir(parents=True)
+    (bundle / "plan.json").write_bytes(plan.to_json())
+    where.registry.add("m", "1.0.0", bundle)
+    logged = where.folders.served / "model=m" / "version=1.0.0" / "data.parquet"
+    logged.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"entity:buyer": [41, 42], "score": [0.1, 0.2]}), logged)
+    erase.run(SUBJECT, where, clock)
+    assert pq.read_table(logged, partitioning=None).column("entity:buyer").to_pylist() == [41]

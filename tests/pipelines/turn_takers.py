@@ -16,6 +16,7 @@ from pipelines.script_pipe import ScriptPipe
 from pipelines.state import State
 from pipelines.subject import Subject
 from serving.contract.folders import Folders
+from serving.contract.registry import Registry
 from tests.pipelines.test_materialize import SEEN, at
 from tests.pipelines.worlds import source
 
@@ -52,7 +53,8 @@ def slowly(url: str, redis_url: str, data: str, end: float) -> None:
 def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> erase.Receipt:
     root, client = Path(data).parent, Redis.from_url(redis_url)
     views = ((SEEN, source(Path(data), SEEN)),)
-    places = erase.Places(Folders(root), Path(data), "tests", views, client, State(url))
+    registry = Registry(root / "models", root / "models")
+    places = erase.Places(Folders(root), Path(data), "tests", views, client, registry, State(url))
     receipt, _ = erase.run(Subject.parse([f"tail={tail}"]), places, lambda: at(99), wait=wait)
     return receipt
 
