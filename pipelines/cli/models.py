@@ -11,10 +11,13 @@ from pipelines.cli.instants import instant, now
 from pipelines.flights import task
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipelines.offline import Source
     from pipelines.onnx_model import Asked
     from pipelines.optimisation import Changes
     from pipelines.score import Scored
+    from pipelines.train import Split
     from serving.contract.plan import View
 
 verbs = typer.Typer()
@@ -167,23 +170,16 @@ def retrain(
     """Train anew and compare with the champion; exit status 1 where the candidate is not better."""
     from pipelines import retrain as verb
     from pipelines.console import console, step
-    from pipelines.refresh import Refresh, duration
+    from pipelines.refresh import Refresh
     from pipelines.reports.files import write
     from pipelines.reports.retrain import page
     from pipelines.settings import Settings
-    from pipelines.train import Split
     from pipelines.workspace import Workspace
 
     work, made_at, end = Workspace(Settings.read()), now(), instant(until)
-    try:
-        train_for, validate_for, test_for = map(duration, window.split(","))
-    except ValueError as error:
-        raise typer.BadParameter("--window takes three durations, as 212d,30d,92d") from error
-    test = end - test_for
-    split = Split(test - validate_for - train_for, test - validate_for, test, end)
     schedule = Refresh.parse(as_served) if as_served else None
     spine = work.folders.data / task.SPINE
-    asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
+    asked = verb.Asked(model, spine, label, _split(window, end), task.PARAMETERS, margin, as_served=schedule)
     with step("retrain") as shown:
         settings = work.settings
         project = verb.Project(
@@ -196,6 +192,19 @@ def retrain(
     stem = work.folders.reports / f"retrain-{model}-{found.candidate}"
     console.print(f"report: {write(stem, found, page(found, made_at), None, html=None, json=None, prom=None)}")
     raise typer.Exit(0 if found.better else 1)
+
+
+def _split(window: str, end: datetime) -> Split:
+    """How long to train, validate and test before `end`."""
+    from pipelines.refresh import duration
+    from pipelines.train import Split
+
+    try:
+        train_for, validate_for, test_for = map(duration, window.split(","))
+    except ValueError as error:
+        raise typer.BadParameter("--window takes three durations, as 212d,30d,92d") from error
+    test = end - test_for
+    return Split(test - validate_for - train_for, test - validate_for, test, end)
 
 
 def _write_back(done: Scored, folder: Path, target: tuple[View, Source], created: str | None) -> None:
