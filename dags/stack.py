@@ -31,7 +31,7 @@ from serving.contract.errors import SkewlessError
 
 HOST = "127.0.0.1"
 PORT = 8791
-POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4}
+POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4, "skewless_training": 1}
 # Of the two cadences of ingest one runs live.
 UNPAUSED = tuple(
     f"skewless_{name}"

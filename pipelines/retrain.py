@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 import pyarrow as pa
@@ -28,17 +29,20 @@ from pipelines.offline import Source
 from pipelines.outcomes import Outcomes
 from pipelines.progress import Report, quiet
 from pipelines.refresh import Refresh
-from pipelines.rollout import Signature, champion_version, try_canary
+from pipelines.registry_copy import publishing
+from pipelines.rollout import Signature, champion_version, proven, try_canary
 from pipelines.spine_slices import SpineFiles
 from pipelines.train import Parameters, Split
 from pipelines.training_set import TrainingSet, labelled
-from serving.contract.bundle import Bundle, open_bundle
+from serving.contract.bundle import Bundle
 from serving.contract.folders import Folders
 from serving.contract.form import SCORE
 from serving.contract.plan import Plan
-from serving.contract.processor import processor_features
 from serving.contract.registry import Registry
-from serving.contract.rollout import trial_of
+from serving.contract.rollout import Rollout, trial_of
+
+if TYPE_CHECKING:
+    from pipelines.workspace import Workspace
 
 _STEPS = 4
 
@@ -62,12 +66,21 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Where things are: the folders, the service's definitions of today, and where any plan's views have their tables."""
+    """Where things are: the folders, the registry of models, the service's definitions of today, and where any plan's
+    views have their tables.
+    """
 
     folders: Folders
+    registry: Registry
     definitions: Definitions
     sources: Callable[[Plan], Mapping[str, Source]]
     memory: int = DEFAULT_BYTES
+
+    @classmethod
+    def of(cls, work: Workspace, service: str) -> Self:
+        """Raises: NoDefinitions, RegistryUnreadable, InvalidPlan, UnsupportedType, Untraceable."""
+        settings = work.settings
+        return cls(work.folders, settings.registry, work.service(service), work.sources, settings.join_memory)
 
 
 class Retrained(msgspec.Struct, frozen=True):
@@ -103,8 +116,8 @@ def run(
 
     Raises: RolloutRefused, NotTrained where there is no champion to compare with, SpineMismatch, SourceMissing, SourceMismatch.
     """
-    models, split, definitions = project.folders.models, asked.split, project.definitions
-    before = champion_version(Registry(models, models), asked.model)
+    registry, split, definitions = project.registry, asked.split, project.definitions
+    before = champion_version(registry, asked.model)
     folder = project.folders.training / f"{definitions.plan.name}.candidate"
     report("training set", 0, _STEPS)
     rows = SpineFiles(asked.spine, split.start, split.end)
@@ -113,9 +126,10 @@ def run(
     opened = TrainingSet(folder)
     train.run(opened, asked.label, split, asked.parameters)
     report("publishing", 2, _STEPS)
-    version = publish.run(opened, models, asked.model, created_at=created_at, promote=False).manifest.version
+    with publishing(registry, project.folders.models, asked.model) as built:
+        version = publish.run(opened, built, asked.model, created_at=created_at, promote=False).manifest.version
     report("comparing", 3, _STEPS)
-    sides = [open_bundle(models / asked.model / one, processor_features()) for one in (before, version)]
+    sides = [proven(registry, asked.model, one) for one in (before, version)]
     held_out, live = (
         (None, None) if before == version else (_held_out(project, asked, *sides), _live(project, asked, *sides))
     )
@@ -133,7 +147,7 @@ def run(
         reason=reason,
     )
     if better and canary is not None:
-        try_out(Registry(models, models), found, canary, created_at)
+        try_out(registry, found, canary, created_at)
         return msgspec.structs.replace(found, on_trial=True)
     return found
 
@@ -149,13 +163,15 @@ def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tu
     return True, f"its gain on the held-out rows is more than {margin:g} with confidence"
 
 
-def try_out(registry: Registry, found: Retrained, weight: float, at: datetime) -> None:
-    """The one place where a better candidate gets requests: a share of the entities, within bounds.
+def try_out(
+    registry: Registry, found: Retrained, weight: float, at: datetime, *, by: str = "skewless retrain"
+) -> Rollout:
+    """The one place where a better candidate gets requests: a share of the entities, within bounds; the rollout then.
 
-    Raises: RolloutRefused where it takes other requests than the champion, InvalidBundle.
+    Raises: RolloutRefused where it takes other requests than the champion or that is another one by now, InvalidBundle.
     """
     trial = trial_of(registry.rollout(found.model), found.candidate, weight, (), None)
-    try_canary(registry, found.model, trial, Signature("skewless retrain", at, found.reason))
+    return try_canary(registry, found.model, trial, Signature(by, at, found.reason), found.champion)
 
 
 def _held_out(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:

@@ -48,11 +48,13 @@ def make_champion(registry: Registry, model: str, version: str, signed: Signatur
     return change(registry, model, promote(version), signed)
 
 
-def try_canary(registry: Registry, model: str, canary: Canary, signed: Signature) -> Rollout:
-    """Raises: InvalidBundle, RolloutRefused."""
+def try_canary(
+    registry: Registry, model: str, canary: Canary, signed: Signature, champion: str | None = None
+) -> Rollout:
+    """With `champion` only if that is the champion still. Raises: InvalidBundle, RolloutRefused."""
     bundle = _beside_champion(registry, model, canary.version)
     draw(bundle.plan, model, canary)
-    return change(registry, model, start_canary(model, canary), signed)
+    return change(registry, model, start_canary(model, canary, champion), signed)
 
 
 def shadow(registry: Registry, model: str, version: str | None, signed: Signature) -> Rollout:

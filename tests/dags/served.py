@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
 from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 
@@ -39,7 +39,7 @@ def answered(folder: Path, redis_url: str) -> Path:
 
 
 def define(repo: Path) -> Path:
-    """The tiny model's views, registered with Feast."""
+    """The tiny model's views and a service of them, registered with Feast."""
     repo.mkdir()
     (repo / "feature_store.yaml").write_text(STORE.format(folder=repo))
     objects: list[Entity | FeatureView] = []
@@ -61,7 +61,9 @@ def define(repo: Path) -> Path:
             tags={"known_by": view.known_by} | EXPECTED[view.name],
         )
         objects += [entity, made]
-    FeatureStore(repo_path=str(repo)).apply(objects)
+    delays, planes = (made for made in objects if isinstance(made, FeatureView))
+    both = FeatureService(name="both", features=[delays[["mean", "departures"]], planes[["age"]]])
+    FeatureStore(repo_path=str(repo)).apply([*objects, both])
     return repo
 
 

@@ -44,7 +44,7 @@ class World:
         learned.write_tables(self.data)
         pq.write_table(learned.spine(), root / "spine.parquet")
         self.definitions = learned.definitions(self.data)
-        self.project = Project(self.folders, self.definitions, lambda plan: sources(self.data, plan))
+        self.project = Project(self.folders, self.registry, self.definitions, lambda plan: sources(self.data, plan))
         training_set.run(self.definitions, learned.spine(), self.folders.training / "first")
         opened = TrainingSet(self.folders.training / "first")
         train.run(opened, learned.LABEL, split, learned.PARAMETERS, rounds=60)
