@@ -241,7 +241,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=told)
     asked = parser.parse_args(words)
     settings = Settings.read()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for asking in (signal.SIGTERM, signal.SIGINT):  # a shell starts what it puts in the background deaf to INT
+        signal.signal(asking, _interrupt)
     try:
         local = Stack(settings.folders.root / "airflow", asked.port, dict(asked.set))
         with step("definitions"):

@@ -32,7 +32,7 @@ def test_after_an_alarm_a_person_approves_and_the_canary_stands_in_the_rollout(
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(repo))
     monkeypatch.setenv("AIRFLOW_VAR_SKEWLESS_RETRAIN", json.dumps(learning.CHOICES))
     shutil.copytree(airflow_home, tmp_path / "airflow")
-    with running(Stack(tmp_path / "airflow", free_port(), QUICK)) as stack, closing(Airflow(stack)) as airflow:
+    with running(Stack(tmp_path / "airflow", free_port(), QUICK)) as stack, closing(Airflow.of(stack)) as airflow:
         airflow.await_dags([DAG], 120)
         airflow.unpause(DAG)
         _alarm(airflow, "2013-03-31", "another")
