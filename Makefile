@@ -36,7 +36,7 @@ test: $(SYNCED) ## all tests
 
 test-spark: $(SYNCED) ## beside Feast's Spark store: 450 MB more, and Java 17
 	$(UV) sync --frozen --all-extras --group spark
-	$(BIN)/pytest tests/pipelines/feast_stores/test_spark_store.py
+	$(BIN)/pytest tests/pipelines/feast_stores/test_spark_*.py
 
 check: $(SYNCED) ## style, types and import arrows
 	$(BIN)/ruff check

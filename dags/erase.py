@@ -20,7 +20,8 @@ def erase() -> list[str]:
 
     work, asked = workspace(), get_current_context()["params"]
     subject = Subject.parse(asked["entity"])
-    places = verb.Places(work.folders, work.data, work.project, tuple(work.stored()), work.client)
+    stored, registry = tuple(work.stored()), work.settings.registry
+    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry)
     if asked["dry_run"]:
         return verb.plan(subject, places).lines()
     receipt, path = verb.run(subject, places, now)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.causes import Cause, decide
-from pipelines.comparison import Comparison, Places, differ
+from pipelines.comparison import Arrays, Comparison, Places, differ, plain
 from pipelines.evidence import Clues, gather
+from serving.contract.form import cells, differing
 from serving.contract.freshness import MISSING, Flags, Status
 from serving.contract.instants import from_micros
 from serving.contract.plan import Computed, Feature, Plan, Request, View
@@ -64,7 +65,7 @@ class Attribution:
     def _told(self, cause: Cause, view: str, tally: _Tally) -> Caused:
         rows = np.flatnonzero(tally.rows)
         moved = self._compared.moved[rows]
-        told = tuple(self._example(view, row) for row in rows[:_EXAMPLES].tolist())
+        told = tuple(self._example(cause, view, row) for row in rows[:_EXAMPLES].tolist())
         return Caused(str(cause), view, len(rows), tally.values, tally.statuses, float(moved.mean()), told)
 
     def _view(self, view: View, clues: Clues) -> Causes:
@@ -132,17 +133,51 @@ class Attribution:
             tally.values += values
             tally.statuses += statuses
 
-    def _example(self, view: str, row: int) -> str:
+    def _example(self, cause: Cause, view: str, row: int) -> str:
+        """A served row: which row of the view was served and is joined, and a value that differs for it."""
         compared = self._compared
         request, place, at = (compared.served.column(name)[row] for name in ("request_id", "row", "served_at"))
         told = f"request {request} row {place} at {at}"
+        if view == SCORES:
+            return f"{told}: {self._score(row)}"
+        value = self._value(row, self._places(view), compared.whole if cause == Cause.DEFAULT_USED else compared.joined)
         if view not in self._by_view:
-            return told
+            return f"{told}: {value}"
         asked, joined = compared.plan.view(view), compared.found[view]
         keys = ", ".join(str(compared.served.column(f"entity:{key.name}")[row]) for key in asked.join_keys)
         served = _row(Status(int(compared.status(asked)[row])), *(times[row] for times in compared.times(asked)))
         now = _row(Status(int(joined.status[row])), joined.rows.event[row], joined.rows.created[row])
-        return f"{told}: {view} of {keys} was served {served}; the join uses {now}"
+        return f"{told}: {view} of {keys} was served {served}; the join uses {now}" + (f": {value}" if value else "")
+
+    def _places(self, view: str) -> Places:
+        """The places of the model inputs that a view, a transform or the request gives."""
+        compared = self._compared
+        if view in self._by_view:
+            asked = compared.plan.view(view)
+            return np.concatenate([compared.features(asked), _taking(compared, asked)])
+        if view == REQUEST:
+            return compared.places(lambda one: isinstance(one, Request))
+        return compared.places(lambda one: isinstance(one, Computed) and one.transform == view)
+
+    def _value(self, row: int, places: Places, now: Arrays) -> str:
+        """The first of some model inputs that differs in a row; nothing where none does."""
+        compared = self._compared
+        logged, fair = compared.inputs(compared.logged), compared.inputs(now)
+        wrong = [place for place in places.tolist() if differing(logged[place][[row]], fair[place][[row]]).any()]
+        if not wrong:
+            return ""
+        name, *values = compared.columns[wrong[0]].name, logged[wrong[0]][row], fair[wrong[0]][row]
+        return f"{name} {plain(values[0])} instead of {plain(values[1])}"
+
+    def _score(self, row: int) -> str:
+        """The first score of a row that is not the one of its logged input."""
+        compared = self._compared
+        pairs = zip(*(cells(compared.bundle.form.told, of) for of in (compared.scores, compared.rescored)), strict=True)
+        return next(
+            f"the {name} {plain(then[row])} instead of {plain(now[row])}"
+            for (name, then), (_, now) in pairs
+            if differing(then[[row]], now[[row]]).any()
+        )
 
 
 def _row(status: Status, event: np.int64, created: np.int64) -> str:

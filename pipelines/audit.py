@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipelines.attribution import Attribution, Caused
-from pipelines.comparison import Comparison, compare, differ
+from pipelines.comparison import Comparison, compare, differ, plain
 from pipelines.errors import NotTrained
 from pipelines.evidence import Clues
 from pipelines.folder import write_file
@@ -33,6 +33,7 @@ from pipelines.timeline import Timeline, timeline
 from serving.contract.bundle import Bundle
 from serving.contract.form import MatrixForm, cells
 from serving.contract.freshness import Status
+from serving.contract.record import Role
 
 _EXAMPLES = 5
 """Of each kind of difference and view."""
@@ -67,6 +68,7 @@ class Audited(msgspec.Struct, frozen=True):
     timeline: Timeline = Timeline()
     causes: tuple[Caused, ...] = ()
     price: Price | None = None
+    role: Role | None = None
 
     @property
     def live(self) -> Performance | None:
@@ -79,8 +81,9 @@ class Audited(msgspec.Struct, frozen=True):
         return not (self.differing_values or self.differing_statuses or self.differing_scores)
 
     def __str__(self) -> str:
+        of = f"{self.model} {self.version}{f' as {self.role}' if self.role else ''}"
         return (
-            f"{self.model} {self.version}: {self.differing_values} of {self.values} feature values differ, "
+            f"{of}: {self.differing_values} of {self.values} feature values differ, "
             f"{self.differing_statuses} of {self.rows * self.compared_views} statuses differ, "
             f"{self.differing_scores} of {self.rows} scores differ{self._unread}"
         )
@@ -105,13 +108,18 @@ class ServedLog:
         """How many rows of a model, of any version, are on disk."""
         return sum(pq.read_metadata(file).num_rows for file in standing(parquet_files(self.folder / f"model={model}")))
 
-    def read(self, model: str, version: str, start: datetime, end: datetime) -> pa.Table:
-        """The rows that a model version served with start <= served_at < end. Raises: NotTrained where it has none."""
+    def read(self, model: str, version: str, start: datetime, end: datetime, role: Role | None = None) -> pa.Table:
+        """The rows that a model version served with start <= served_at < end, in any role or in one.
+
+        Raises: NotTrained where it has none.
+        """
         place = self.folder / f"model={model}" / f"version={version}"
         files = [str(file) for file in standing(parquet_files(place))]
         if not files:
             raise NotTrained(f"a served log of {model} {version}", "skewless serve")
         window = (pc.field("served_at") >= start) & (pc.field("served_at") < end)
+        if role is not None:
+            window &= pc.field("role") == role
         return ds.dataset(files, format="parquet", partitioning=None).to_table(filter=window)
 
 
@@ -122,14 +130,15 @@ def run(
     start: datetime,
     end: datetime,
     *,
+    role: Role | None = None,
     report: Report = quiet,
 ) -> Audited:
-    """Replay what `bundle` served in [start, end), compare, and name the cause of each difference.
+    """Replay what `bundle` served in [start, end), in any role or in one, compare, and name the cause of each difference.
 
     Raises: NotTrained, SourceMissing, SourceMismatch.
     """
     manifest, plan = bundle.manifest, bundle.plan
-    served = log.read(manifest.name, manifest.version, start, end)
+    served = log.read(manifest.name, manifest.version, start, end, role)
     compared = compare(bundle, known.sources, served, report)
     labels = Outcomes(log.folder, manifest.name).of(served)
     wrong, unread = compared.wrong, sum(int(np.count_nonzero(compared.unread(view))) for view in plan.views)
@@ -153,6 +162,7 @@ def run(
         timeline=timeline(compared.at, compared.any_wrong),
         causes=tuple(Attribution(compared, known).causes()),
         price=_price(compared, labels),
+        role=role,
     )
 
 
@@ -177,7 +187,7 @@ def _examples(compared: Comparison) -> list[str]:
     plan, (logged, joined) = compared.plan, map(compared.inputs, (compared.logged, compared.joined))
     told = []
     for row, column in np.argwhere(compared.wrong)[:_EXAMPLES].tolist():
-        then, now = repr(logged[column][row]), repr(joined[column][row])
+        then, now = plain(logged[column][row]), plain(joined[column][row])
         told.append(_example(compared, row, compared.columns[column].name, then, f"the join gives {now}"))
     for view in plan.views:
         statuses, found = compared.status(view), compared.found[view.name].status
@@ -187,7 +197,9 @@ def _examples(compared: Comparison) -> list[str]:
     (scores, rescored), form = (compared.scores, compared.rescored), compared.bundle.form
     for row, place in np.argwhere(differ(scores, rescored))[:_EXAMPLES].tolist():
         (name, then), (_, now) = (cells(form.told, of)[place] for of in (scores, rescored))
-        told.append(_example(compared, row, f"the {name}", repr(then[row]), f"the logged input scores {now[row]!r}"))
+        told.append(
+            _example(compared, row, f"the {name}", plain(then[row]), f"the logged input scores {plain(now[row])}")
+        )
     return told
 
 

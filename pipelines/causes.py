@@ -47,6 +47,29 @@ MEANINGS = {
 }
 
 
+MENDS = {
+    Cause.DEFAULT_USED: "look for why the store did not answer then; `skewless models policy MODEL --on-store-failure "
+    "reject` refuses such requests instead",
+    Cause.DEFINITION_CHANGED: "train and publish a version on today's definition (`skewless retrain`), or undo the change: "
+    "what means something else deserves another name",
+    Cause.NOT_MATERIALIZED: "materialize more often, or push the rows; `skewless audit what-if` tells what each schedule is "
+    "worth",
+    Cause.DELETION: "let a tombstone's created time be the time at which it arrives, and the next run takes it; `skewless "
+    "verify --repair` brings online what was missed",
+    Cause.CORRECTION: "let a correction's created time be the time at which it arrives, and the join waits for it as the "
+    "server had to; `skewless verify --repair` brings online what was missed",
+    Cause.LATE_DATA: "let a row's created time be the time at which it arrives, and the join waits for it as the server had "
+    "to; `skewless verify --repair` brings online what was missed",
+    Cause.STORE_AHEAD: "nothing where requests name a time of the past (`as_of`); else set the clocks of those who write "
+    "rows and those who serve",
+    Cause.CORRUPTION: "`skewless verify` says whether the store still holds it, and `--repair` mends that; find out who else "
+    "writes to that Redis, the log or the table",
+    Cause.TRANSFORM: "a bundle is never changed: publish what was meant as a new version",
+    Cause.SCORE: "a bundle is never changed, nor is the log: publish what was meant as a new version",
+}
+"""What to do about each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """About one view for m served rows that differ in it. Times are microseconds, MISSING where there is no row.

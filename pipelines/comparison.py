@@ -181,6 +181,11 @@ def differ(then: Arrays, now: Arrays) -> Flags:
     return np.concatenate([differing(one, other) for one, other in zip(then, now, strict=True)], axis=1)
 
 
+def plain(value: object) -> str:
+    """A value for people: a number in the fewest digits that tell it from its neighbours, a text in quotes."""
+    return repr(value) if isinstance(value, str) else str(value)
+
+
 def _apart(then: Array, now: Array) -> Array:
     other = differing(then, now).astype(np.float64)
     if then.dtype.kind == "O":

@@ -23,10 +23,14 @@ from pipelines import apply, audit, embedded, ingest, publish, skew_price, train
 from pipelines.console import console, step
 from pipelines.evidence import Clues
 from pipelines.flights import task
+from pipelines.gates import Gates
+from pipelines.one_score import of_one_matrix
 from pipelines.online import OnlineWriter
 from pipelines.progress import Report
 from pipelines.redis_connection import connect
+from pipelines.registry_copy import publishing
 from pipelines.replay import Moment, Player, joined_rows, moments
+from pipelines.rollout import Signature, make_champion, proven
 from pipelines.server_process import RunningServer, server
 from pipelines.skew_picture import draw
 from pipelines.skew_price import Priced
@@ -36,9 +40,8 @@ from pipelines.train import Split, evaluate, told
 from pipelines.training_set import TrainingSet, labelled
 from pipelines.valkey_process import free_port
 from pipelines.workspace import Workspace
-from serving.contract.bundle import Bundle, open_bundle
+from serving.contract.bundle import Bundle
 from serving.contract.folders import Folders
-from serving.contract.processor import processor_features
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def run(work: Workspace, story: Story = YEAR, *, stay: bool) -> bool:
         folder = _scratch(work)
         settings = {
             "SKEWLESS_STATE": str(work.settings.state),
+            "SKEWLESS_MODELS": str(work.settings.models),
             "SKEWLESS_REDIS_URL": url,
             "SKEWLESS_ALLOW_AS_OF": "true",
             "SKEWLESS_SERVED_LOG": str(folder / "served"),
@@ -117,10 +121,13 @@ def _prepare(work: Workspace, story: Story) -> Trained:
         apply.run(work.settings.feature_repo)
         shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
     with step("ingest") as shown:
-        done = ingest.run(work.folders.data, story.first, story.last, shown.at)
+        gates = Gates.of(work)
+        done = ingest.run(work.folders.data, story.first, story.last, shown.at, checks=gates.doors(work.folders.data))
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         rows = sum(table.rows for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+    for warning in gates.absences(done.tables):
+        console.print(f"  {warning}", markup=False)
     folder = work.folders.training / task.SERVICE
     with step("training-set") as shown:
         definitions = work.service(task.SERVICE)
@@ -132,8 +139,12 @@ def _prepare(work: Workspace, story: Story) -> Trained:
         report = train.run(opened, task.LABEL, story.split, task.PARAMETERS)
         shown.result = f"{report.rows:,} rows, {report.rounds} trees"
     with step("publish") as shown:
-        published = publish.run(opened, work.folders.models, task.MODEL, created_at=datetime.now(UTC))
-        bundle = open_bundle(published.folder, processor_features())
+        registry, at = work.settings.registry, datetime.now(UTC)
+        with publishing(registry, work.folders.models, task.MODEL) as models:
+            published = publish.run(opened, models, task.MODEL, created_at=at, promote=False)
+        version = published.manifest.version
+        make_champion(registry, task.MODEL, version, Signature("skewless demo", at, "published"))
+        bundle = proven(registry, task.MODEL, version)
         what = "proven and published" if published.made else "published before, proven again"
         shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {told(bundle.manifest.metrics)}"
     return Trained(story, work, opened, bundle)
@@ -150,7 +161,8 @@ def _replay_store(work: Workspace) -> Iterator[tuple[str, Player]]:
         state = State(f"sqlite:///{folders.state_db}")
         try:
             writer = OnlineWriter(connect(store.url), work.project)
-            yield store.url, Player(work.stored(), writer, state, work.project)
+            check = Gates.of(work).window(console.print)
+            yield store.url, Player(work.stored(), writer, state, work.project, check)
         finally:
             state.close()
 
@@ -222,6 +234,7 @@ def _price(trained: Trained) -> None:
 
 def measured(work: Workspace, bundle: Bundle, split: Split, report: Report) -> Priced:
     """The price of skew for the example's model over the windows of `split`."""
+    of_one_matrix(bundle, "skew-price")
     asked = skew_price.Task(task.LABEL, split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
     definitions, scratch = work.service(task.SERVICE), work.folders.root / "skewed"
     return skew_price.run(definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=report)

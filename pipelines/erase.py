@@ -1,4 +1,4 @@
-"""Erases one subject: from streams, tables and their parts, the online store, training sets and served logs.
+"""Erases one subject: from streams, tables and their parts, the online store, training sets, outcomes and served logs.
 
 First everything is looked for, and a receipt that says what was found is on the disk before anything is removed; then
 it is removed, and looked for again until nothing is left. A run that was killed is taken up by the next one for the
@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from redis import Redis, RedisCluster
 
-from pipelines import erase_files, erase_online
+from pipelines import erase_files, erase_online, erase_outcomes
 from pipelines.erase_files import Found, Table
 from pipelines.folder import write_file
 from pipelines.offline import Source
@@ -30,6 +30,7 @@ from serving.contract.bundle import PLAN
 from serving.contract.errors import SkewlessError
 from serving.contract.folders import Folders
 from serving.contract.plan import View, plan_from_json
+from serving.contract.registry import Registry
 
 _ROUNDS = 5
 _UNREACHED = [
@@ -115,6 +116,7 @@ class Places:
     project: str
     views: tuple[tuple[View, Source], ...]
     client: Redis | RedisCluster = field(repr=False)
+    registry: Registry = field(repr=False)
 
     @property
     def receipts(self) -> Path:
@@ -125,8 +127,11 @@ class Places:
         return StreamEntries(self.client, self.project, "erase")
 
     def tables(self, subject: Subject) -> Iterator[Table]:
-        """Everything in Parquet that may hold the subject."""
-        aliases = _aliases(self.folders.models, self.views)
+        """Everything in Parquet that may hold the subject; what is found by way of another table comes before that.
+
+        Raises: RegistryUnreadable.
+        """
+        aliases = _aliases(self.registry, self.views)
         named = {name: sorted({name, *aliases.get(name, ())}) for name, _ in subject.keys}
         sources = {source.path for _, source in self.views}
         for view, source in self.views:
@@ -136,6 +141,7 @@ class Places:
             yield Table("other table", place, named)
         yield Table("training set", self.folders.training, named)
         logged = {name: [f"entity:{one}" for one in columns] for name, columns in named.items()}
+        yield from erase_outcomes.tables(subject, self.folders.served, logged)
         yield Table("served log", self.folders.served, logged)
 
     def unreached(self, subject: Subject) -> list[str]:
@@ -237,12 +243,12 @@ def _others(data: Path, sources: Iterable[Path]) -> list[Path]:
     return [path for path in nested if path.is_dir() or path.suffix == ".parquet"]
 
 
-def _aliases(models: Path, views: Iterable[tuple[View, Source]]) -> dict[str, set[str]]:
+def _aliases(registry: Registry, views: Iterable[tuple[View, Source]]) -> dict[str, set[str]]:
     """Other names of join keys, by which spines and served logs call them: as published plans say."""
     found: dict[str, set[str]] = {}
     kept = [view for view, _ in views]
-    for path in models.glob(f"*/*/{PLAN}"):
-        kept += plan_from_json(path.read_bytes(), name=path.parent.name).views
+    for name, content in registry.every(PLAN):
+        kept += plan_from_json(content, name=name).views
     for view in kept:
         for key in view.join_keys:
             found.setdefault(key.key, set()).add(key.name)

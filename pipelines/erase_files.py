@@ -13,12 +13,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.compact import locked
 from pipelines.offline import parquet_files, parts_folder
 from pipelines.subject import Subject
+from serving.contract.freshness import Flags
 from serving.contract.parts import sync_folder
 
 _CODECS = {"UNCOMPRESSED": "NONE"}
@@ -26,16 +28,34 @@ _CODECS = {"UNCOMPRESSED": "NONE"}
 
 
 @dataclass(frozen=True, slots=True)
+class Requests:
+    """Rows of requests, by id and place."""
+
+    asked: pa.Table
+
+    def rows(self, table: pa.Table, columns: Mapping[str, Sequence[str]]) -> Flags:
+        """Which rows of a table are about one of them; `columns` say in which of its own each key is held."""
+        held = {key: table.column(name) for key, (name,) in columns.items()}
+        places = pa.table(held | {"place": np.arange(len(table))})
+        mine = places.join(self.asked, keys=list(held), join_type="left semi").column("place").to_numpy()
+        found = np.zeros(len(table), bool)
+        found[mine] = True
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A file or folder of Parquet, and the columns in which it may hold each of the subject's keys.
 
-    `shared`: others may rewrite it too (a compaction), so that it is to be locked.
+    `shared`: others may rewrite it too (a compaction), so that it is to be locked. `requests`: it knows the subject by
+    these alone.
     """
 
     kind: str
     path: Path
     columns: Mapping[str, Sequence[str]]
     shared: bool = False
+    requests: Requests | None = None
 
     def files(self) -> list[Path]:
         """All files, the parts beside a table that is one file included."""
@@ -58,10 +78,10 @@ def find(subject: Subject, table: Table) -> Iterator[Found]:
     for path in table.files():
         file = pq.ParquetFile(path)
         wanted = {column for columns in table.columns.values() for column in columns} & set(file.schema_arrow.names)
-        rows = 0
+        who, rows = table.requests or subject, 0
         if wanted:
             for group in range(file.num_row_groups):
-                rows += int(subject.rows(file.read_row_group(group, columns=sorted(wanted)), table.columns).sum())
+                rows += int(who.rows(file.read_row_group(group, columns=sorted(wanted)), table.columns).sum())
         if rows:
             yield Found(table, path, rows)
 
@@ -72,7 +92,7 @@ def remove(subject: Subject, found: Found) -> None:
     with ExitStack() as alone:
         if table.shared:
             alone.enter_context(locked(parts_folder(table.path) if table.path.is_file() else table.path))
-        _rewrite(subject, found.path, table.columns)
+        _rewrite(table.requests or subject, found.path, table.columns)
 
 
 def digest(path: Path) -> str | None:
@@ -83,14 +103,14 @@ def digest(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rewrite(subject: Subject, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+def _rewrite(who: Subject | Requests, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
     old = pq.ParquetFile(path)
     unfinished = path.with_name(f".{path.name}.erasing")
     with unfinished.open("wb") as file:
         with pq.ParquetWriter(file, old.schema_arrow, **_like(old)) as writer:
             for group in range(old.num_row_groups):
                 table = old.read_row_group(group)
-                kept = table.filter(pa.array(~subject.rows(table, columns)))
+                kept = table.filter(pa.array(~who.rows(table, columns)))
                 if len(kept):
                     writer.write_table(kept, row_group_size=len(kept))
         file.flush()

@@ -24,7 +24,7 @@ from pipelines.expectations import Expectations, expectations
 from pipelines.folder import replace_folder
 from pipelines.materialize import Window
 from pipelines.offline import History, Source, read_history
-from pipelines.partitions import Check
+from pipelines.partitions import Check, Written
 from pipelines.quality import Breach, Span, check, rows_in, rows_of
 from serving.contract.errors import SkewlessError
 from serving.contract.plan import View
@@ -149,6 +149,21 @@ class Gates:
         """The first doors of the tables below a data folder, by table."""
         gates = [gate for gate in self.by_view.values() if gate.source.path.parent == data]
         return {gate.source.path.name: gate.day for gate in gates}
+
+    def absences(self, written: Iterable[Written]) -> list[str]:
+        """What is to be told of days for which nothing came, though rows are expected of every day: there is nothing that
+        a door could keep out.
+        """
+        told = []
+        for gate in self.by_view.values():
+            limits, table = gate.expected.rows_per_day, gate.source.path.name
+            days = [day for one in written if one.table == table for day in one.absent]
+            if days and limits is not None and limits.low:
+                some = f"no row of {len(days)} days" if len(days) > 1 else "no row"
+                told.append(
+                    f"feature view {gate.view.stored_as!r}: {some} ({days[0]} the first); expected {limits} a day"
+                )
+        return told
 
     def window(self, tell: Tell) -> Callable[[Window, Iterable[History]], None]:
         """The second door of all views; `tell` is given what is wanting."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.baseline import Baseline, Counted, Distribution
 from pipelines.histogram import Histogram, of_categories, of_numbers
@@ -17,7 +16,6 @@ from serving.contract.form import Array, cells, differing
 
 _SHUFFLES = 3
 _SEED = 7
-_BINS = 10
 
 
 class Moved(NamedTuple):
@@ -26,14 +24,6 @@ class Moved(NamedTuple):
     name: str
     effect: float
     share: float
-
-
-class Bin(NamedTuple):
-    """Test rows of like score: the mean score, the share of them that came true, and how many they are."""
-
-    promised: float
-    came_true: float
-    rows: int
 
 
 class Drawn(NamedTuple):
@@ -60,13 +50,6 @@ def importance(model: Model, taken: Sequence[Array]) -> list[Moved]:
     most = max(found.values(), default=0.0)
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
     return [Moved(name, effect, effect / most if most else 0.0) for name, effect in ordered]
-
-
-def calibration(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> list[Bin]:
-    """Rows in ten bins of as many rows, by their scores."""
-    order = np.argsort(scores, kind="stable")
-    parts = [part for part in np.array_split(order, _BINS) if len(part)]
-    return [Bin(float(scores[part].mean()), float(labels[part].mean()), len(part)) for part in parts]
 
 
 def drawn(baseline: Baseline) -> tuple[list[Drawn], list[Drawn]]:

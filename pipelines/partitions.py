@@ -27,13 +27,14 @@ def unchecked(day: date, rows: pa.Table) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one write did: rows and files of the range, and which files it changed."""
+    """What one write did: rows and files of the range, which files it changed, and the days without a row."""
 
     table: str
     rows: int
     files_written: int
     files_unchanged: int
     files_removed: int
+    absent: tuple[date, ...] = ()
 
 
 @dataclass(eq=False)
@@ -70,7 +71,8 @@ def write(
     and are written too. A file whose bytes would be the same is not touched, a day of the range
     without rows loses its file, and a killed run can simply be run again. Rows of a file are in
     order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns. `check` sees a changed day's rows
-    before any reader does; if it raises, this day and later ones stay as they were.
+    before any reader does; if it raises, this day and later ones stay as they were. So it does before a day loses its
+    file: it is given no rows then.
     Raises: DisorderedDays, and what `check` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,10 +88,12 @@ def write(
             check(day, table)
             _replace(path, content)
             written += 1
-    removed = [day for day in _stored_days(folder) if start <= day < end and day not in days]
+    absent = [day for day in map(date.fromordinal, range(start.toordinal(), end.toordinal())) if day not in days]
+    removed = sorted(set(absent) & set(_stored_days(folder)))
     for day in removed:
+        check(day, parquet.read_schema(day_file(folder, day)).empty_table())
         _remove(day_file(folder, day))
-    return Written(folder.name, rows, written, len(days) - written, len(removed))
+    return Written(folder.name, rows, written, len(days) - written, len(removed), tuple(absent))
 
 
 def _by_day(table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[date, pa.Table]]:

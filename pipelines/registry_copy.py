@@ -1,4 +1,8 @@
-"""Where a model is published whose registry is no folder: here first, and then there."""
+"""Where a model is published whose registry is no folder: here first, and then there.
+
+A version that is there stays what it is. Object stores give pyarrow no condition to write under, so of two machines that
+publish one version in the same second the last one wins: give versions out in one place.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.publish import is_version, numbers, versions
+from pipelines.errors import AlreadyPublished
+from pipelines.versions import is_version, numbers, versions
+from serving.contract.bundle import MANIFEST
 from serving.contract.registry import Registry
 
 
 @contextmanager
 def publishing(registry: Registry, models: Path, model: str) -> Iterator[Path]:
     """The folder to publish in. Where the registry is elsewhere it is `models`, which knows the registry's newest
-    version first, and what the block added goes to the registry.
+    version first, and what the block added goes to the registry. Raises: AlreadyPublished where that holds another one of
+    this number; nothing is left of it then.
     """
     if registry.is_folder:
         yield Path(registry.address)
@@ -27,5 +34,9 @@ def publishing(registry: Registry, models: Path, model: str) -> Iterator[Path]:
             known.append(version)
     yield models
     for version in versions(models / model):
-        if version not in known or version not in there:
-            registry.add(model, version, models / model / version)
+        here, held = models / model / version, registry.file(model, version, MANIFEST)
+        if held is None:
+            registry.add(model, version, here)
+        elif version not in known and held != (here / MANIFEST).read_bytes():
+            shutil.rmtree(here)
+            raise AlreadyPublished(model, version)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines import materialize
 from pipelines.history import TIMESTAMP
+from pipelines.materialize import Check, unchecked
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
 from pipelines.progress import Report, quiet
@@ -81,14 +82,24 @@ def _spread(counts: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
 class Player:
     """Moves an online store through time and asks a server for predictions on the way."""
 
-    def __init__(self, views: Sequence[tuple[View, Source]], store: OnlineWriter, state: State, project: str) -> None:
+    def __init__(
+        self,
+        views: Sequence[tuple[View, Source]],
+        store: OnlineWriter,
+        state: State,
+        project: str,
+        check: Check = unchecked,
+    ) -> None:
         self._views, self._store, self._state, self._project = views, store, state, project
+        self._check = check
 
     def materialize(self, until: datetime, report: Report = quiet) -> int:
-        """Bring the store up to `until`; rows written."""
+        """Bring the store up to `until`; rows written. Raises: RedisUnreachable, QualityRefused."""
         stored = self._store.definitions([view for view, _ in self._views])
         windows = materialize.plan_windows(self._state, self._project, self._views, end=until, stored=stored)
-        done = materialize.run(windows, self._store, self._state, self._project, clock=lambda: until, report=report)
+        done = materialize.run(
+            windows, self._store, self._state, self._project, clock=lambda: until, report=report, check=self._check
+        )
         return sum(counts.written for counts in done.values())
 
     def play(

@@ -26,6 +26,7 @@ from pipelines.errors import NotTrained
 from pipelines.history import join, request_values, spine_times
 from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source
+from pipelines.one_score import of_one_matrix, one_score
 from pipelines.outcomes import Outcomes
 from pipelines.progress import Report, quiet
 from pipelines.refresh import Refresh
@@ -35,11 +36,12 @@ from pipelines.spine_slices import SpineFiles
 from pipelines.train import Parameters, Split
 from pipelines.training_set import TrainingSet, labelled
 from serving.contract.bundle import Bundle
+from serving.contract.errors import RolloutRefused
 from serving.contract.folders import Folders
-from serving.contract.form import SCORE
+from serving.contract.form import SCORE, MatrixForm
 from serving.contract.plan import Plan
 from serving.contract.registry import Registry
-from serving.contract.rollout import Rollout, trial_of
+from serving.contract.rollout import Rollout, same_request, trial_of
 
 if TYPE_CHECKING:
     from pipelines.workspace import Workspace
@@ -66,8 +68,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Where things are: the folders, the registry of models, the service's definitions of today, and where any plan's
-    views have their tables.
+    """Where things are: the folders, the models, the service's definitions of today, and where any plan's views have
+    their tables.
     """
 
     folders: Folders
@@ -114,10 +116,12 @@ def run(
 ) -> Retrained:
     """Train, publish a candidate, compare; a better one becomes a canary for the share `canary` of entities (None: no).
 
-    Raises: RolloutRefused, NotTrained where there is no champion to compare with, SpineMismatch, SourceMissing, SourceMismatch.
+    What can be refused beforehand is, and then nothing is written. Raises: NotTrained where there is no champion to
+    compare with, TrainedElsewhere, InvalidPlan, RolloutRefused, SpineMismatch, SourceMissing, SourceMismatch.
     """
-    registry, split, definitions = project.registry, asked.split, project.definitions
-    before = champion_version(registry, asked.model)
+    split, definitions = asked.split, project.definitions
+    champion = _challenged(project, asked, canary)
+    before = champion.manifest.version
     folder = project.folders.training / f"{definitions.plan.name}.candidate"
     report("training set", 0, _STEPS)
     rows = SpineFiles(asked.spine, split.start, split.end)
@@ -126,10 +130,11 @@ def run(
     opened = TrainingSet(folder)
     train.run(opened, asked.label, split, asked.parameters)
     report("publishing", 2, _STEPS)
-    with publishing(registry, project.folders.models, asked.model) as built:
-        version = publish.run(opened, built, asked.model, created_at=created_at, promote=False).manifest.version
+    with publishing(project.registry, project.folders.models, asked.model) as models:
+        done = publish.run(opened, models, asked.model, created_at=created_at, promote=False)
+    version = done.manifest.version
     report("comparing", 3, _STEPS)
-    sides = [proven(registry, asked.model, one) for one in (before, version)]
+    sides = champion, proven(project.registry, asked.model, version)
     held_out, live = (
         (None, None) if before == version else (_held_out(project, asked, *sides), _live(project, asked, *sides))
     )
@@ -147,9 +152,25 @@ def run(
         reason=reason,
     )
     if better and canary is not None:
-        try_out(registry, found, canary, created_at)
+        try_out(project.registry, found, canary, created_at)
         return msgspec.structs.replace(found, on_trial=True)
     return found
+
+
+def _challenged(project: Project, asked: Asked, canary: float | None) -> Bundle:
+    """The champion, where a candidate can be trained and compared, and where one may become a canary."""
+    champion = proven(project.registry, asked.model, champion_version(project.registry, asked.model))
+    of_one_matrix(champion, "retrain")
+    plan = project.definitions.plan
+    MatrixForm(plan)
+    if canary is not None:
+        trial_of(None, asked.model, canary, (), None)
+        if not same_request(plan, champion.plan):
+            told = f"the service {plan.name} takes other requests than the champion {champion.manifest.version}"
+            raise RolloutRefused(
+                asked.model, f"{told}; retrain without --canary, or on the service that it was trained on"
+            )
+    return champion
 
 
 def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tuple[bool, str]:
@@ -208,4 +229,4 @@ def _scores(project: Project, bundle: Bundle, rows: pa.Table, as_served: Refresh
     """What a model would have answered at each row's time."""
     plan, read_at = bundle.plan, None if as_served is None else as_served.filled(spine_times(rows))
     views = join(plan, project.sources(plan), rows, read_at=read_at)
-    return bundle.scorer.score(bundle.assembler.assemble(views, request_values(plan, rows)))
+    return one_score(bundle)(bundle.assembler.values(views, request_values(plan, rows)))

@@ -22,6 +22,7 @@ from serving.contract.rollout import (
     pin,
     promote,
     roll_back,
+    same_answer,
     same_request,
     set_shadow,
     start_canary,
@@ -48,13 +49,14 @@ def make_champion(registry: Registry, model: str, version: str, signed: Signatur
     return change(registry, model, promote(version), signed)
 
 
-def try_canary(
-    registry: Registry, model: str, canary: Canary, signed: Signature, champion: str | None = None
-) -> Rollout:
-    """With `champion` only if that is the champion still. Raises: InvalidBundle, RolloutRefused."""
-    bundle = _beside_champion(registry, model, canary.version)
+def try_canary(registry: Registry, model: str, canary: Canary, signed: Signature, over: str | None = None) -> Rollout:
+    """With `over` only if that is the champion still. Raises: InvalidBundle, RolloutRefused."""
+    bundle, champion = _beside_champion(registry, model, canary.version)
+    if not same_answer(bundle.form, champion.form):
+        told = f"{canary.version} gives other answers than the champion {champion.manifest.version}"
+        raise RolloutRefused(model, f"{told}; `skewless models shadow` or `pin` tries it out of their sight")
     draw(bundle.plan, model, canary)
-    return change(registry, model, start_canary(model, canary, champion), signed)
+    return change(registry, model, start_canary(model, canary, over), signed)
 
 
 def shadow(registry: Registry, model: str, version: str | None, signed: Signature) -> Rollout:
@@ -91,9 +93,9 @@ def proven(registry: Registry, model: str, version: str) -> Bundle:
     return open_bundle(registry.bundle(model, version), processor_features())
 
 
-def _beside_champion(registry: Registry, model: str, version: str) -> Bundle:
-    bundle = proven(registry, model, version)
-    champion = champion_version(registry, model)
-    if not same_request(bundle.plan, proven(registry, model, champion).plan):
-        raise RolloutRefused(model, f"{version} takes other requests than the champion {champion}")
-    return bundle
+def _beside_champion(registry: Registry, model: str, version: str) -> tuple[Bundle, Bundle]:
+    """A version and the champion, which take the same requests."""
+    bundle, champion = proven(registry, model, version), proven(registry, model, champion_version(registry, model))
+    if not same_request(bundle.plan, champion.plan):
+        raise RolloutRefused(model, f"{version} takes other requests than the champion {champion.manifest.version}")
+    return bundle, champion

@@ -16,6 +16,7 @@ from pipelines.comparison import Scores
 from pipelines.errors import SpineMismatch
 from pipelines.history import join, request_values, spine_times
 from pipelines.offline import Source
+from pipelines.one_score import one_score
 from pipelines.performance import Performance, measure
 from pipelines.progress import Report, quiet
 from pipelines.refresh import Refresh, short
@@ -62,8 +63,9 @@ def run(
 ) -> WhatIf:
     """Score the labelled rows of `spine` under each schedule (they share a delay), the most frequent first.
 
-    Raises: SpineMismatch, SourceMissing, SourceMismatch.
+    Raises: NoSingleScore, SpineMismatch, SourceMissing, SourceMismatch.
     """
+    scored = one_score(bundle)
     rows, labels = labelled(spine, label)
     if not len(rows):
         raise SpineMismatch(label, "is null in every row of the window; choose another window")
@@ -71,7 +73,7 @@ def run(
 
     def scores(read_at: Micros | None) -> Scores:
         views = join(bundle.plan, sources, rows, read_at=read_at)
-        return bundle.scorer.score(bundle.assembler.assemble(views, request_values(bundle.plan, rows)))
+        return scored(bundle.assembler.values(views, request_values(bundle.plan, rows)))
 
     fresh = scores(None)
     found = []

@@ -84,9 +84,9 @@ def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -
 
 def answerer(casting: Casting, parts: Parts) -> Answerer:
     predictor = casting.loaded.predictor
-    if casting.cache is not None and not predictor.typed:
+    if casting.cache is not None:
         counters = [counter.labels(predictor.name, predictor.version) for counter in parts.metrics.cached]
-        predictor = predictor.scoring(ScoreCache(predictor.bundle.scorer, casting.cache, *counters).score)
+        predictor = predictor.scoring(ScoreCache(predictor.bundle.model.scorer, casting.cache, *counters).score)
     bursts = Bursts(
         predictor,
         parts.store,

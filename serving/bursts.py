@@ -218,8 +218,10 @@ class Bursts:
 
     def _fail(self, burst: Sequence[Waiter], error: Exception) -> None:
         # A store that is away is no version's fault.
-        if self._watch is not None and not isinstance(error, StoreUnavailable):
-            self._watch.failed(len(burst))
+        if not isinstance(error, StoreUnavailable):
+            self._tally.failed(len(burst))
+            if self._watch is not None:
+                self._watch.failed(len(burst))
         for waiter in burst:
             if not waiter.outcome.done():
                 waiter.outcome.set_exception(error)

@@ -23,7 +23,7 @@ from serving.answerer import (
 from serving.contract.errors import RolloutRefused
 from serving.contract.lot import draw
 from serving.contract.registry import Seen
-from serving.contract.rollout import Canary, Rollout, same_request
+from serving.contract.rollout import Canary, Rollout, same_answer, same_request
 from serving.route import Route, Trying
 from serving.shadow import Shadow
 from serving.watch import Trial, Watch
@@ -134,8 +134,9 @@ class Cast:
         """The trial of a canary that may answer; the one before goes on where it is the same two versions."""
         if canary is None or not self._fits(CANARY, canary.version, chief, held):
             return None
-        if self._withdrawn is not None:
-            self._refused.append(f"canary {canary.version}: it was withdrawn here ({self._withdrawn})")
+        wrong = self._wrong(chief, held[canary.version])
+        if wrong is not None:
+            self._refused.append(f"canary {canary.version}: {wrong}")
             return None
         try:
             draw(chief.predictor.plan, self._name, canary)
@@ -153,6 +154,13 @@ class Cast:
         ):
             return before.trial
         return Trial(canary.bounds)
+
+    def _wrong(self, chief: Loaded, canary: Held) -> str | None:
+        """Why a version that takes the champion's requests may not answer some of them."""
+        if self._withdrawn is not None:
+            return f"it was withdrawn here ({self._withdrawn})"
+        forms = [one.predictor.bundle.form for one in (chief, canary.loaded) if one is not None]
+        return None if same_answer(*forms) else f"it gives other answers than the champion {chief.version}"
 
     def _trying(
         self,

@@ -7,6 +7,7 @@ imports nothing of it. A verb imports its module when it runs, so that `skewless
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
@@ -17,6 +18,8 @@ import typer
 from serving.contract.errors import SkewlessError
 
 GROUP = "skewless.verbs"
+TROUBLE = 2
+"""The exit status of a verb that could not do its work, as of one whose words are not understood."""
 
 # The verbs of the base install: `@verbs.command()` above a function adds one.
 verbs = typer.Typer()
@@ -47,20 +50,23 @@ def serve(
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on stderr and exit code 1."""
+    """Run the command line. Exit status 1 says that a verb did its work and has something to tell (a difference, drift,
+    no better model); 2 that it could not: an error of ours is one line on stderr.
+    """
     app, absent = assemble(entry_points(group=GROUP))
     invocation = Invocation()
     try:
         app(obj=invocation)
-    except SkewlessError as error:
-        if invocation.debug:
-            raise
-        typer.secho(f"error: {'; '.join(str(error).splitlines())}", fg=typer.colors.RED, err=True)
-        sys.exit(1)
     except SystemExit as ended:
-        if ended.code == 2 and absent:
+        if ended.code == TROUBLE and absent:
             typer.echo(absent, err=True)
         raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, a scheduler must not take it for a verdict
+        if isinstance(error, SkewlessError) and not invocation.debug:
+            typer.secho(f"error: {'; '.join(str(error).splitlines())}", fg=typer.colors.RED, err=True)
+        else:
+            traceback.print_exc()
+        sys.exit(TROUBLE)
 
 
 def assemble(found: Iterable[EntryPoint]) -> tuple[typer.Typer, str]:

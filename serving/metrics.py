@@ -28,7 +28,17 @@ class Metrics:
             "skewless_requests", "Prediction requests by answer.", ["model", "status"], registry=registry
         )
         self.request_seconds = Histogram(
-            "skewless_request_seconds", "Time to answer one.", ["model"], buckets=_SECONDS, registry=registry
+            "skewless_request_seconds",
+            "Time to answer one; of those that nobody answered version and role are empty.",
+            ["model", "version", "role"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.failures = Counter(
+            "skewless_version_failures",
+            "Requests that a version failed; a store that is away is no version's fault.",
+            ["model", "version", "role"],
+            registry=registry,
         )
         self.rows = Counter("skewless_rows", "Rows scored.", ["model", "version", "role"], registry=registry)
         self.statuses = Counter(

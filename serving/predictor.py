@@ -9,9 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from serving.contract.assembler import Matrix
 from serving.contract.bundle import Bundle
 from serving.contract.decoder import Decoder
 from serving.contract.form import TypedForm
@@ -57,8 +55,8 @@ class Predictor:
         self._decoder = None if self.typed else Decoder(bundle.assembler, self.views)
         self.score: Callable[[Any], Any] = bundle.model.score
 
-    def scoring(self, score: Callable[[Matrix], NDArray[np.float32]]) -> Predictor:
-        """This predictor, whose `predict` scores by another function that is equal to the scorer's."""
+    def scoring(self, score: Callable[[Any], Any]) -> Predictor:
+        """This predictor, which scores by another function that is equal to the scorer's."""
         other = copy(self)
         other.score = score
         return other
@@ -104,7 +102,7 @@ class Predictor:
         views = self.online.decode(batch, replies, at)
         values = self.bundle.assembler.values(views, given.request)
         inputs = self.bundle.inputs(values)
-        scores = self.bundle.score(inputs)
+        scores = self.score(inputs)
         return Prediction(Served(request_id, at, given.entities, given.request, views, inputs, scores), values)
 
 

@@ -72,7 +72,7 @@ class Split:
     def __init__(self, outcome: Outcome, rows: int) -> None:
         self.outcome = outcome
         self._missing, self._at = rows, 0
-        self._scores: list[float] = [0.0] * rows
+        self._scores: list[Any] = [None] * rows
         self._versions = [""] * rows
         self._features: list[Any] = [None] * rows
 

@@ -30,7 +30,7 @@ from serving.metrics import Metrics
 
 _DAY = 86_400_000_000
 _HASHES = 1 << 32
-_PART = 4_096
+_PART = 512
 """Rows that are made into Arrow at a time: so that no request waits long for the interpreter."""
 _log = structlog.get_logger(__name__)
 

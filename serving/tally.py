@@ -24,7 +24,8 @@ class Tally:
     ) -> None:
         self._metrics, self._model, self._views = metrics, model, views
         self._answered = metrics.requests.labels(model, "200")
-        self._seconds = metrics.request_seconds.labels(model)
+        self._seconds = metrics.request_seconds.labels(model, version, role)
+        self._failed = metrics.failures.labels(model, version, role)
         self._rows = metrics.rows.labels(model, version, role)
         self._unheard = role == "shadow"
         # A status is labelled when it first occurs; those that never do are not told.
@@ -42,6 +43,10 @@ class Tally:
             self._metrics.store_failures.inc(len(seconds))
         for place, code, count in _counted(used.statuses, len(self._views)):
             self._status((place, code)).inc(count)
+
+    def failed(self, requests: int) -> None:
+        """Count requests that this version failed."""
+        self._failed.inc(requests)
 
     def _status(self, key: tuple[int, int]) -> Counter:
         counter = self._statuses.get(key)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-from serving.contract.form import Outputs, Scores
+from serving.contract.form import SCORE, Array, Outputs, Scores
 from serving.contract.rollout import Bounds
 from serving.contract.trial import Counts, buckets, verdict
 
@@ -22,10 +22,10 @@ class Watch:
         self._slices: deque[tuple[float, Counts]] = deque()
 
     def answered(self, scores: Scores, seconds: Sequence[float]) -> None:
-        """Count requests; the drift of scores is watched where there is one a row."""
+        """Count requests, and what they were told where drift is bounded."""
         slow = sum(took > self._slow_s for took in seconds)
-        counted = {} if isinstance(scores, Outputs) or not self._scores_count else buckets(scores)
-        self._now += Counts(len(seconds), 0, slow, counted)
+        told = _told(scores) if self._scores_count else {}
+        self._now += Counts(len(seconds), 0, slow, {name: buckets(values) for name, values in told.items()})
 
     def failed(self, requests: int) -> None:
         self._now += Counts(requests, requests)
@@ -37,6 +37,19 @@ class Watch:
         while self._slices[0][0] <= at - self._window_s:
             self._slices.popleft()
         return reduce(add, (counts for _, counts in self._slices), Counts())
+
+
+def _told(scores: Scores) -> dict[str, Array]:
+    """What was told of n rows: n values by name; those of one output that stand side by side are told apart."""
+    if not isinstance(scores, Outputs):
+        return {SCORE: scores}
+    flat = {}
+    for name, array in scores.arrays.items():
+        if array.ndim == 1:
+            flat[name] = array
+        else:
+            flat |= {f"{name}[{place}]": array[:, place] for place in range(array.shape[1])}
+    return flat
 
 
 class Trial:

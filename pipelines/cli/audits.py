@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,6 +25,10 @@ def audit(
     context: typer.Context,
     model: Model = task.MODEL,
     version: Version = None,
+    role: Annotated[
+        Literal["champion", "canary", "shadow", "pinned"] | None,
+        typer.Option(help="Only what it answered as this. Default: as anything."),
+    ] = None,
     since: Since = "1970-01-01",
     until: Until = None,
     html: Html = None,
@@ -49,11 +53,11 @@ def audit(
     end = instant(until) if until else made_at
     with step("audit") as shown:
         log = verb.ServedLog(work.folders.served)
-        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, report=shown.at)
+        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, role=role, report=shown.at)
         shown.result = str(found)
     for line in [*found.examples, *told(found)]:
         console.print(line, markup=False)
-    stem = work.folders.reports / f"audit-{model}-{bundle.manifest.version}"
+    stem = work.folders.reports / f"audit-{model}-{bundle.manifest.version}{f'-{role}' if role else ''}"
     page = write(
         stem, found, audit_page(found, made_at), audit_metrics(found, made_at), html=html, json=json, prom=prom
     )
@@ -123,13 +127,16 @@ def trim(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     keep: Annotated[str | None, typer.Option(help="Remove days older than this, as 90d. Default: none.")] = None,
 ) -> None:
-    """Fold the served log's days that are over into a file each, and remove those that are old."""
+    """Fold the served log's days that are over into a file each, and remove those that are old, with their outcomes."""
+    from pipelines import outcomes
     from pipelines import served_days as verb
     from pipelines.console import step
     from pipelines.refresh import duration
     from pipelines.settings import Settings
 
-    age = duration(keep) if keep else None
+    age, today = duration(keep) if keep else None, now().date()
     with step("trim") as shown:
-        found = verb.days(Settings.read().folders.served, model or ())
-        shown.result = str(verb.trim(found, now().date(), age, shown.at))
+        served, models = Settings.read().folders.served, model or ()
+        shown.result = str(verb.trim(verb.days(served, models), today, age, shown.at))
+        if age is not None:
+            shown.result += f"; {outcomes.forget(served, today - age, models):,} files of outcomes removed"

@@ -35,7 +35,7 @@ def ingest(
 ) -> None:
     """Write the flights' feature tables and spine as Parquet, a file per table and day."""
     from pipelines import ingest as verb
-    from pipelines.console import step
+    from pipelines.console import console, step
     from pipelines.gates import Gates
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
@@ -43,11 +43,13 @@ def ingest(
     work = Workspace(Settings.read())
     data = work.folders.data
     with step("ingest") as shown:
-        checks = {} if unchecked else Gates.of(work).doors(data)
-        done = verb.run(data, instant(start).date(), instant(end).date(), shown.at, checks=checks)
+        gates = Gates([]) if unchecked else Gates.of(work)
+        done = verb.run(data, instant(start).date(), instant(end).date(), shown.at, checks=gates.doors(data))
         rows = sum(table.rows for table in done.tables)
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+    for warning in gates.absences(done.tables):
+        console.print(f"warning: {warning}", markup=False)
 
 
 @verbs.command()

@@ -12,6 +12,8 @@ from pipelines.flights import task
 
 if TYPE_CHECKING:
     from pipelines.offline import Source
+    from pipelines.onnx_model import Asked
+    from pipelines.optimisation import Changes
     from pipelines.score import Scored
     from serving.contract.plan import View
 
@@ -50,33 +52,62 @@ def publish(
     onnx: Annotated[Path | None, typer.Option(help="A ready graph, instead of the model trained here.")] = None,
     given: Annotated[list[str] | None, typer.Option("--input", help="INPUT=FEATURE,FEATURE of the graph.")] = None,
     output: Annotated[list[str] | None, typer.Option(help="Output of the graph to tell. Default: all.")] = None,
+    optimise: Annotated[bool, typer.Option("--optimise", help="Optimise the graph once, and save it so.")] = False,
+    quantise: Annotated[bool, typer.Option("--quantise", help="Keep weights as int8, scaled dynamically.")] = False,
+    most: Annotated[
+        float | None,
+        typer.Option(
+            "--max-score-difference", min=0.0, help="More refuses; 0: equal bits. Default: 1e-6; 0.01 with --quantise."
+        ),
+    ] = None,
 ) -> None:
-    """Publish the trained model, or a ready ONNX graph, as a bundle that proves itself."""
-    from pipelines import publish as verb
-    from pipelines.console import step
+    """Publish the trained model, or a ready ONNX graph, as a bundle that proves itself.
+
+    Refused where the definitions are no longer those of the training set.
+    """
     from pipelines.onnx_model import Asked
+    from pipelines.optimisation import Changes
+
+    if most is not None and not (optimise or quantise):
+        raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
+    asked = Asked(dict(map(_columns, given or ())), output or ())
+    _publish(service, (model, version, promote), Changes(optimise, quantise, most), onnx, asked)
+
+
+def _publish(
+    service: str, place: tuple[str, str | None, bool], changes: Changes, onnx: Path | None, asked: Asked
+) -> None:
+    from pipelines import publish as verb
+    from pipelines.console import console, step
     from pipelines.registry_copy import publishing
     from pipelines.rollout import Signature, make_champion
     from pipelines.settings import Settings
     from pipelines.train import told
     from pipelines.training_set import TrainingSet
+    from pipelines.workspace import Workspace
 
-    settings, when = Settings.read(), now()
+    (model, version, promote), settings, when = place, Settings.read(), now()
     with step("publish") as shown:
         training_set = TrainingSet(settings.folders.training / service)
+        Workspace(settings).confirm(f"the model of training set {service}", training_set.plan)
         with publishing(settings.registry, settings.folders.models, model) as built:
             if onnx is None:
-                done = verb.run(training_set, built, model, created_at=when, version=version, promote=False)
+                done = verb.run(
+                    training_set, built, model, created_at=when, version=version, promote=False, changes=changes
+                )
             else:
-                asked = Asked(dict(map(_columns, given or ())), output or ())
-                place = verb.Place(built, model, version, promote=False)
-                done = verb.run_onnx(onnx.read_bytes(), training_set, place, created_at=when, asked=asked)
+                at, graph = verb.Place(built, model, version, promote=False), onnx.read_bytes()
+                done = verb.run_onnx(graph, training_set, at, created_at=when, asked=asked, changes=changes)
         if promote:
             signed = Signature("skewless publish", when, "published")
             make_champion(settings.registry, model, done.manifest.version, signed)
         state = "proven and published" if done.made else "published before, unchanged"
         test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
         shown.result = f"{model} {done.manifest.version} {state}{test}"
+    if done.manifest.optimised is not None:
+        console.print(str(done.manifest.optimised), markup=False)
+    elif changes.optimise:
+        console.print("nothing of the graph can be optimised: it is published as it was")
 
 
 def _columns(text: str) -> tuple[str, list[str]]:

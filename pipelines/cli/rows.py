@@ -117,7 +117,8 @@ def erase(
 
     work = Workspace(Settings.read())
     subject = Subject.parse(entity)
-    places = verb.Places(work.folders, work.data, work.project, tuple(work.stored()), work.client)
+    stored, registry = tuple(work.stored()), work.settings.registry
+    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry)
     if dry_run:
         for line in verb.plan(subject, places).lines():
             console.print(line)

@@ -111,8 +111,6 @@ def _on_spark(
     session: SparkSession, definition: FeatureView, view: View, source: Source, *, by_created: bool
 ) -> FeatureView:
     """The definition with its table as a temporary view of Spark. Raises: Unsupported, SourceMissing."""
-    if not view.join_keys:
-        raise Unsupported(f"feature view {view.name!r}, which has no entity, on Spark", "leave it out")
     if view.ttl_us % _SECOND_US:
         raise Unsupported(f"the ttl of feature view {view.name!r} on Spark", "give it whole seconds")
     if source.remote is not None:
@@ -125,6 +123,8 @@ def _on_spark(
     read = session.read.option("mergeSchema", "true").parquet(*(str(file) for file in source.files()))
     _admissible(read, view, source, created).createOrReplaceTempView(table)
     moved = copy.copy(definition)
+    if not view.join_keys:  # Feast's SQL joins a view without keys by time alone, but not by the key it stands in for
+        moved.entity_columns = []
     moved.batch_source = SparkSource(
         name=definition.name, table=table, timestamp_field=_EVENT, created_timestamp_column=_CREATED if created else ""
     )

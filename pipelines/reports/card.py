@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pipelines.baseline import Baseline
-from pipelines.model_card import Bin, Moved, drawn
+from pipelines.model_card import Moved, drawn
+from pipelines.performance import Bin
 from pipelines.reports.page import render
 from serving.contract.bundle import Manifest
 from serving.contract.plan import Plan

@@ -1,11 +1,14 @@
-"""The causes of an audit's differences, their price and the live performance, as tables of its page and as lines."""
+"""The causes of an audit's differences, their price and the live performance, as its page and a terminal tell them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from pipelines.attribution import Caused
 from pipelines.audit import Audited
-from pipelines.causes import MEANINGS, Cause
+from pipelines.causes import MEANINGS, MENDS, Cause
 from pipelines.performance import Performance
-from pipelines.reports.table import Table, percent, whole
+from pipelines.reports.table import Table, whole
 
 
 def told(audited: Audited) -> list[str]:
@@ -14,39 +17,60 @@ def told(audited: Audited) -> list[str]:
         f"cause: {one.cause}, {one.view}: {one.rows:,} rows, {one.values:,} values, {one.statuses:,} statuses"
         for one in audited.causes
     ]
+    lines += [f"mend of {one.cause}: {one.mend}" for one in causes(audited)]
     if audited.price and audited.price.rows:
         lines.append(f"price: {audited.price}")
     return lines + ([f"live: {audited.live}"] if audited.live else [])
 
 
-def tables(audited: Audited) -> list[Table]:
-    """Causes first, then what they cost, then how well the scores told what came to pass."""
-    return [*_causes(audited), *_price(audited), *_live(audited.live)]
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One cause as the page tells it: its share of all rows, what it means, what to do, where it struck, some rows."""
+
+    cause: str
+    rows: int
+    share: float
+    meaning: str
+    mend: str
+    struck: Table
+    examples: tuple[str, ...]
 
 
-def _causes(audited: Audited) -> list[Table]:
-    if not audited.causes:
-        return []
+def causes(audited: Audited) -> list[Told]:
+    """The causes, the most rows first; defaults, which are no differences, last."""
+    by_cause: dict[str, list[Caused]] = {}
+    for one in audited.causes:
+        by_cause.setdefault(one.cause, []).append(one)
+    found = [_cause(cause, some, max(audited.rows, 1)) for cause, some in by_cause.items()]
+    return sorted(found, key=lambda one: (one.cause == Cause.DEFAULT_USED, -one.rows))
+
+
+def _cause(cause: str, some: list[Caused], of: int) -> Told:
     rows = tuple(
-        (f"{one.cause}: {one.view}", whole(one.rows), whole(one.values), whole(one.statuses), f"{one.moved:.4f}")
-        for one in audited.causes
+        (one.view, whole(one.rows), whole(one.values), whole(one.statuses), f"{one.moved:.4f}") for one in some
     )
-    shares = tuple(one.rows / max(audited.rows, 1) for one in audited.causes)
-    meanings = tuple((cause, MEANINGS[Cause(cause)]) for cause in dict.fromkeys(one.cause for one in audited.causes))
-    examples = tuple((f"{one.cause}: {example}",) for one in audited.causes for example in one.examples)
-    return [
-        Table(
-            "Causes",
-            "Each difference has exactly one. A served row may differ in several views.",
-            ("cause and feature view", "rows", "values", "statuses", "score off by"),
-            rows,
-            shares,
-        ),
-        Table("What the causes mean", "", ("cause", "evidence"), meanings, texts=True),
-        Table(
-            "Evidence", "Some rows of each cause.", ("what was served and what the join uses",), examples, texts=True
-        ),
-    ]
+    shares = tuple(one.rows / of for one in some)
+    heads = ("where", "rows", "values", "statuses", "score off by")
+    most, kind = max(one.rows for one in some), Cause(cause)
+    examples = tuple(example for one in some for example in one.examples)
+    struck = Table("", "", heads, rows, shares)
+    return Told(cause, most, most / of, MEANINGS[kind], MENDS[kind], struck, examples)
+
+
+def summary(audited: Audited) -> str:
+    """What was found, in a sentence."""
+    wrong = sum(audited.timeline.differing)
+    told = f"{whole(wrong)} of {whole(audited.rows)} predictions were not what training sees."
+    real = [one for one in audited.causes if one.cause != Cause.DEFAULT_USED]
+    if real:
+        first = max(real, key=lambda one: one.rows)
+        told += f" The most frequent cause is {first.cause}: {first.view}, {whole(first.rows)} {'row' if first.rows == 1 else 'rows'}."
+    return told
+
+
+def tables(audited: Audited) -> list[Table]:
+    """What the differences cost, then how well the scores told what came to pass."""
+    return [*_price(audited), *_live(audited.live)]
 
 
 def _price(audited: Audited) -> list[Table]:
@@ -62,7 +86,8 @@ def _price(audited: Audited) -> list[Table]:
         rows.append(("cost in logloss", f"{found.logloss:+.4f}"))
     if found.auc is not None:
         rows.append(("cost in AUC", f"{found.auc:+.4f}"))
-    return [Table("The price", "Against the scores that the joined values get.", ("what", "how much"), tuple(rows))]
+    about = "Against the scores that the joined values get; a cost above zero is a loss."
+    return [Table("The price", about, ("what", "how much"), tuple(rows))]
 
 
 def _live(live: Performance | None) -> list[Table]:
@@ -75,14 +100,4 @@ def _live(live: Performance | None) -> list[Table]:
         ("... of the best constant", f"{live.constant_logloss:.4f}"),
         ("calibration error", f"{live.calibration_error:.4f}"),
     )
-    bins = tuple((f"{one.score:.4f}", percent(one.share), whole(one.rows)) for one in live.calibration)
-    return [
-        Table("Live performance", "The served scores against what came to pass.", ("what", "how much"), rows),
-        Table(
-            "Calibration",
-            "Scores in bins of about one size: a calibrated model's share is its mean score.",
-            ("mean score", "came true", "rows"),
-            bins,
-            tuple(one.share for one in live.calibration),
-        ),
-    ]
+    return [Table("Live performance", "The served scores against what came to pass.", ("what", "how much"), rows)]

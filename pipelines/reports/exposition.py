@@ -31,7 +31,7 @@ def drift_metrics(drifted: Drifted, made_at: datetime) -> bytes:
 def audit_metrics(audited: Audited, made_at: datetime) -> bytes:
     """How many values, statuses and scores were compared, and how many of them differ."""
     registry = CollectorRegistry()
-    of = {"model": audited.model, "version": audited.version}
+    of = {"model": audited.model, "version": audited.version} | ({"role": audited.role} if audited.role else {})
     _run(registry, "audit", of, audited.rows, made_at)
     labels = [*of, "what"]
     compared = Gauge("skewless_audit_compared", "What was compared bit for bit.", labels, registry=registry)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipelines.audit import Audited
 from pipelines.drift import Drifted, Subject
@@ -47,10 +47,16 @@ def drift_page(drifted: Drifted, made_at: datetime) -> str:
 
 
 def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) -> str:
-    """An audit as a page: its causes, then `more` tables, then what differs."""
-    tables = [*causes.tables(audited), *more, *_audit_tables(audited)]
-    wrong = str(audited).partition(": ")[2]
-    return render("audit.html", made_at, audited=audited, tables=tables, wrong=wrong)
+    """An audit as a page: its causes, `more` tables, what they cost, then what differs."""
+    return render(
+        "audit.html",
+        made_at,
+        audited=audited,
+        summary=causes.summary(audited),
+        causes=causes.causes(audited),
+        tables=[*more, *causes.tables(audited), *_audit_tables(audited)],
+        bins=audited.live.calibration if audited.live else (),
+    )
 
 
 def _furthest(subject: Subject) -> tuple[bool, float]:
@@ -71,9 +77,6 @@ def _audit_tables(audited: Audited) -> list[Table]:
             counts_told = tuple((name, whole(count), percent(count / rows)) for name, count in ordered)
             shares = tuple(count / rows for _, count in ordered)
             found.append(Table(title, about, (title[:-1].lower(), "rows", "of all"), counts_told, shares))
-    if audited.examples:
-        told = tuple((example,) for example in audited.examples)
-        found.append(Table("Examples", "Some of each kind.", ("what differs",), told, texts=True))
     return found
 
 
@@ -112,6 +115,19 @@ def breakable(text: str) -> Markup:
     return Markup("__<wbr>").join(text.split("__"))
 
 
+def code(text: str) -> Markup:
+    """A text whose commands stand between backticks."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def sentence(text: str) -> str:
+    """A text as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def render(template: str, made_at: datetime, **values: object) -> str:
     """A template beside this file, filled in; what it does not know of is an error."""
     environment = Environment(
@@ -130,6 +146,8 @@ def render(template: str, made_at: datetime, **values: object) -> str:
         "window": window,
         "label": label,
         "breakable": breakable,
+        "code": code,
+        "sentence": sentence,
         "px": lambda number: f"{number:.1f}",
     }
     told = {"version": version("skewless"), "made_at": moment(made_at.isoformat())}

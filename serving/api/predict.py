@@ -28,7 +28,7 @@ from serving.service import Service
 
 _BEFORE, _AFTER = "/v1/models/", "/predict"
 _JSON = (b"content-type", b"application/json")
-_UNKNOWN = ""
+_UNKNOWN = _NOBODY = ""
 _STORE_FAULTS = (StoreUnavailable, UnreadableRows)
 _log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ class PredictEndpoint:
         # A label for each name that a caller makes up would never end.
         model = _UNKNOWN if isinstance(error, UnknownModel) else name.partition("@")[0]
         metrics.requests.labels(model, str(response.status_code)).inc()
-        metrics.request_seconds.labels(model).observe(perf_counter() - started)
+        metrics.request_seconds.labels(model, _NOBODY, _NOBODY).observe(perf_counter() - started)
         response.raw_headers.append((HEADER, asked_by.encode()))
         return response
 

@@ -41,6 +41,7 @@ from serving.contract.form import (
     from_columns,
     to_columns,
 )
+from serving.contract.optimised import Optimised
 from serving.contract.plan import Plan, Source, plan_from_json
 from serving.contract.row import Values, column_values
 from serving.contract.scorer import Output, Scorer
@@ -82,11 +83,11 @@ class Manifest(msgspec.Struct, frozen=True):
     signature: Signature | None = None
     seal: str = ""
     """SHA-256 of the manifest without its seal; none in bundles of older versions."""
+    optimised: Optimised | None = None
 
     def sealed(self) -> Manifest:
         """The same manifest with its seal."""
-        bare = msgspec.structs.replace(self, seal="")
-        return msgspec.structs.replace(self, seal=hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest())
+        return msgspec.structs.replace(self, seal=_seal(msgspec.json.encode(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +166,23 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
 
 def _manifest(folder: Path) -> Manifest:
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        content = (folder / MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(content, type=Manifest)
     except FileNotFoundError as error:
         raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
     except OSError as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
-    if manifest.seal and manifest != manifest.sealed():
+    if manifest.seal and manifest.seal != _seal(content):
         raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
     return manifest
+
+
+def _seal(manifest: bytes) -> str:
+    """Of the members that a manifest was written with, of which older ones have fewer."""
+    told = msgspec.json.decode(manifest) | {"seal": ""}
+    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 
 def _proven(folder: Path, name: str, digest: str) -> bytes:

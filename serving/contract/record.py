@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from serving.contract.plan import Plan
 from serving.contract.row import Values
 from serving.contract.types import ValueType, value_type
 
+Role = Literal["champion", "canary", "shadow", "pinned"]
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 _SIGN = np.uint64(1 << 63)
 

@@ -19,7 +19,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,8 @@ import pyarrow as pa
 from msgspec.structs import replace
 from pyarrow import fs
 
-from serving.contract.errors import RegistryUnreadable, RolloutRefused
+from serving.contract.copies import Copies
+from serving.contract.errors import RegistryUnreadable, RolloutRefused, SkewlessError
 from serving.contract.rollout import SANE_NAME, Change, Rollout, Step, rollout_from_json
 
 ROLLOUT = "rollout"
@@ -57,7 +58,7 @@ class Registry:
     def __init__(self, address: str | Path, mirror: Path) -> None:
         self.address = str(address)
         self.is_folder = "://" not in self.address
-        self._mirror = mirror
+        self._copies = Copies(mirror)
         with self._told():
             if self.is_folder:
                 self._files, self._root = fs.LocalFileSystem(), self.address
@@ -108,14 +109,34 @@ class Registry:
         return tuple(sorted((info.base_name, info.mtime_ns or 0, info.size) for info in infos))
 
     def bundle(self, model: str, version: str) -> Path:
-        """The folder of a bundle on this machine, fetched where it is not."""
+        """The folder of a bundle on this machine, fetched where it is not; then copies that nobody needs are removed."""
         if self.is_folder:
             return Path(self._root) / model / version
         seen = self.seen(model, version)
-        copy = self._mirror / _digest(seen) / model / version
-        if seen and not copy.is_dir():
-            self._fetch(f"{self._root}/{model}/{version}", [name for name, _, _ in seen], copy)
+        copy = self._copies.place(_digest(seen), model, version)
+        if copy.is_dir():
+            self._copies.used(copy)
+        elif seen:
+            with self._told():
+                self._copies.fetch(
+                    copy, [name for name, _, _ in seen], lambda name: self._content(model, version, name)
+                )
+            self._prune(model, copy)
         return copy
+
+    def file(self, model: str, version: str, name: str) -> bytes | None:
+        """A file of a bundle, read where it lies; None where it is not."""
+        with self._told():
+            info = self._files.get_file_info(f"{self._root}/{model}/{version}/{name}")
+            return self._content(model, version, name) if info.type == fs.FileType.File else None
+
+    def every(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """The file of that name of every bundle there is, of models without a rollout too, and the bundle's model."""
+        for model in self._folders(self._root):
+            for version in self.versions(model):
+                content = self.file(model, version, name)
+                if content is not None:
+                    yield model, content
 
     def add(self, model: str, version: str, bundle: Path) -> None:
         """Put a bundle's files there, its manifest last; nothing where the registry is that folder."""
@@ -183,23 +204,17 @@ class Registry:
         with self._files.open_output_stream(path) as stream:
             stream.write(content)
 
-    def _fetch(self, source: str, names: list[str], copy: Path) -> None:
-        building = copy.with_name(f".{copy.name}-{uuid4().hex[:8]}")
-        building.mkdir(parents=True)
-        try:
-            with self._told():
-                for name in names:
-                    with self._files.open_input_stream(f"{source}/{name}") as stream:
-                        (building / name).write_bytes(stream.read())
-            building.rename(copy)
-        except OSError:
-            if not copy.is_dir():  # else another worker was quicker, with the same files
-                raise
-        finally:
-            for file in building.iterdir() if building.is_dir() else ():
-                file.unlink()
-            if building.is_dir():
-                building.rmdir()
+    def _content(self, model: str, version: str, name: str) -> bytes:
+        with self._files.open_input_stream(f"{self._root}/{model}/{version}/{name}") as stream:
+            content: bytes = stream.read()
+        return content
+
+    def _prune(self, model: str, fetched: Path) -> None:
+        with suppress(SkewlessError, OSError):  # the next fetch does it
+            rollout = self.rollout(model)
+            if rollout is not None:
+                named = {*rollout.roles, fetched.name} | ({rollout.previous} if rollout.previous else set())
+                self._copies.prune(model, named, fetched.stat().st_mtime)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

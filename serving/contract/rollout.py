@@ -19,6 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from serving.contract.errors import InvalidRollout, RolloutRefused
+from serving.contract.form import Form
 from serving.contract.plan import Plan
 
 SANE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -274,3 +275,9 @@ def same_request(first: Plan, second: Plan) -> bool:
         for plan in (first, second)
     )
     return keys == other_keys and inputs == other_inputs
+
+
+def same_answer(first: Form, second: Form) -> bool:
+    """Whether who reads one model's answers can read the other's: the same outputs, as wide, texts where texts were."""
+    one, other = ([(told.column, told.names, told.kind == "string") for told in form.told] for form in (first, second))
+    return one == other

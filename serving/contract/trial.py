@@ -3,19 +3,21 @@
 A share of requests is beyond its bound where it is greater, greater than the champion's in the same window, and chance
 is an unlikely reason: by Chernoff's bound, a rate of at most p shows k or more of n with a probability of at most
 exp(-n KL(k/n, p)). Two distributions of scores differ by more than a distance where that holds beyond what the
-Dvoretzky-Kiefer-Wolfowitz inequality leaves to chance. Both hold for every sample size, and err on the side of the
-canary.
+Dvoretzky-Kiefer-Wolfowitz inequality leaves to chance; of a model that tells several values a row each is watched, with
+its share of the doubt. Both hold for every sample size, and err on the side of the canary.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
+from serving.contract.form import SCORE, Array
 from serving.contract.rollout import Bounds
 
 _SIGN = np.uint32(1 << 31)
@@ -24,28 +26,41 @@ _COARSE = 16
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Requests of one version: how many failed, how many of the answered were slow, and scores by bucket."""
+    """Requests of one version: how many failed, how many of the answered were slow, and by what is told of a row how
+    many values fell into each bucket.
+    """
 
     requests: int = 0
     errors: int = 0
     slow: int = 0
-    scores: Mapping[int, int] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def __add__(self, other: Counts) -> Counts:
         scores = dict(self.scores)
-        for bucket, count in other.scores.items():
-            scores[bucket] = scores.get(bucket, 0) + count
+        for name, counted in other.scores.items():
+            scores[name] = merged(scores[name], counted) if name in scores else counted
         return Counts(self.requests + other.requests, self.errors + other.errors, self.slow + other.slow, scores)
 
 
-def buckets(scores: NDArray[np.float32]) -> dict[int, int]:
-    """How many scores fall into each bucket. Buckets are ordered like their scores, which differ by less than 1 % in
-    one; NaN is beyond infinity.
+def merged(some: Mapping[int, int], more: Mapping[int, int]) -> dict[int, int]:
+    counts = dict(some)
+    for bucket, count in more.items():
+        counts[bucket] = counts.get(bucket, 0) + count
+    return counts
+
+
+def buckets(told: Array) -> dict[int, int]:
+    """How many of n values fall into each bucket. Buckets are ordered like their numbers, which differ by less than 1 %
+    in one; NaN is beyond infinity. Equal texts share one, in an order of no meaning.
     """
+    if told.dtype.kind == "O":
+        return Counter(crc32(text.encode()) >> _COARSE for text in told.tolist())
+    with np.errstate(over="ignore"):
+        scores = told.astype(np.float32)
     bits = (scores + np.float32(0.0)).view(np.uint32)  # so that the two zeros are one
     ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN) >> _COARSE
-    found, counts = np.unique(ordered, return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+    places, counts = np.unique(ordered, return_counts=True)
+    return dict(zip(places.tolist(), counts.tolist(), strict=True))
 
 
 def verdict(bounds: Bounds, champion: Counts, canary: Counts) -> str | None:
@@ -80,17 +95,23 @@ def _divergence(share: float, limit: float) -> float:
 
 
 def _drifted(bounds: Bounds, champion: Counts, canary: Counts) -> str | None:
-    sizes = [sum(one.scores.values()) for one in (champion, canary)]
-    if bounds.most_drift is None or min(sizes) < bounds.least_requests:
+    if bounds.most_drift is None:
         return None
-    apart = distance(champion.scores, canary.scores)
-    chance = sum(math.sqrt(math.log(2 / (1 - bounds.confidence)) / (2 * size)) for size in sizes)
-    if apart - chance <= bounds.most_drift:
-        return None
-    return (
-        f"its {sizes[1]} scores are {apart:.3f} off the champion's {sizes[0]} (Kolmogorov-Smirnov, {chance:.3f} of it "
-        f"may be chance; allowed: {bounds.most_drift:.3g})"
-    )
+    both = sorted(champion.scores.keys() & canary.scores.keys())
+    for name in both:
+        counted = champion.scores[name], canary.scores[name]
+        sizes = [sum(one.values()) for one in counted]
+        if min(sizes) < bounds.least_requests:
+            continue
+        apart, doubt = distance(*counted), (1 - bounds.confidence) / len(both)
+        chance = sum(math.sqrt(math.log(2 / doubt) / (2 * size)) for size in sizes)
+        if apart - chance > bounds.most_drift:
+            what = "scores" if name == SCORE else f"values of {name}"
+            return (
+                f"its {sizes[1]} {what} are {apart:.3f} off the champion's {sizes[0]} (Kolmogorov-Smirnov, "
+                f"{chance:.3f} of it may be chance; allowed: {bounds.most_drift:.3g})"
+            )
+    return None
 
 
 def distance(first: Mapping[int, int], second: Mapping[int, int]) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from feast import FeatureService, FeatureStore
 
 from pipelines import publish, train, training_set
 from pipelines.settings import Settings
@@ -26,7 +27,9 @@ def project(state: Path, repo: Path) -> None:
     learned.write_tables(state / "data")
     (state / "data" / "spine").mkdir()
     pq.write_table(learned.spine(), state / "data" / "spine" / "part-0.parquet")
-    served.define(repo)
+    store = FeatureStore(repo_path=str(served.define(repo)))
+    delays, planes = (store.get_feature_view(name) for name in ("delays", "planes"))
+    store.apply([FeatureService(name="both", features=[delays[["mean", "departures"]], planes[["age"]]])])
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(state))
         environment.setenv("SKEWLESS_FEATURE_REPO", str(repo))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
 from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 
@@ -17,6 +18,7 @@ from pipelines.absences import Absent
 from pipelines.baseline import describe
 from serving.contract.bundle import open_bundle
 from serving.contract.form import MatrixForm
+from serving.contract.plan import View
 from serving.contract.processor import processor_features
 from tests import tiny
 from tests.pipelines.served import NOON, World, history
@@ -38,12 +40,12 @@ def answered(folder: Path, redis_url: str) -> Path:
     return define(folder / "feature_repo")
 
 
-def define(repo: Path) -> Path:
-    """The tiny model's views and a service of them, registered with Feast."""
-    repo.mkdir()
+def define(repo: Path, views: Sequence[View] = (tiny.DELAYS, tiny.PLANES)) -> Path:
+    """The tiny model's views, registered with Feast; again, where they are others now."""
+    repo.mkdir(exist_ok=True)
     (repo / "feature_store.yaml").write_text(STORE.format(folder=repo))
     objects: list[Entity | FeatureView] = []
-    for view in (tiny.DELAYS, tiny.PLANES):
+    for view in views:
         (key,) = view.join_keys
         entity = Entity(name=key.name, join_keys=[key.name], value_type=ValueType.STRING)
         source = FileSource(
@@ -58,13 +60,15 @@ def define(repo: Path) -> Path:
             ttl=timedelta(microseconds=view.ttl_us),
             schema=[Field(name=field.name, dtype=TYPES[field.dtype]) for field in view.fields],
             source=source,
-            tags={"known_by": view.known_by} | EXPECTED[view.name],
+            tags={"known_by": view.known_by} | _deletion(view) | EXPECTED[view.name],
         )
         objects += [entity, made]
-    delays, planes = (made for made in objects if isinstance(made, FeatureView))
-    both = FeatureService(name="both", features=[delays[["mean", "departures"]], planes[["age"]]])
-    FeatureStore(repo_path=str(repo)).apply([*objects, both])
+    FeatureStore(repo_path=str(repo)).apply(objects)
     return repo
+
+
+def _deletion(view: View) -> dict[str, str]:
+    return {"deleted_field": view.deleted_field} if view.deleted_field else {}
 
 
 def drifting(folder: Path) -> None:

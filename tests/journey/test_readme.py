@@ -96,6 +96,18 @@ def test_every_verb_is_in_the_readme() -> None:
     assert not ours - verbs, "the README says nothing of these verbs"
 
 
+def test_every_verb_of_a_group_is_in_the_readme() -> None:
+    told = set(re.findall(r"skewless ([a-z-]+ [a-z][a-z-]+)", README))
+    ours = {
+        f"{group.name} {(command.name or command.callback.__name__).replace('_', '-')}"
+        for verbs in app.registered_groups
+        for group in verbs.typer_instance.registered_groups
+        for command in group.typer_instance.registered_commands
+    }
+    assert {"models unpin", "models policy", "audit what-if"} <= ours
+    assert not ours - told, "the README says nothing of these verbs"
+
+
 def test_the_readmes_settings_are_the_settings() -> None:
     said = re.search(r"<!-- settings -->\n(.*?)\n?<!-- /settings -->", README, re.DOTALL)
     assert said

@@ -19,12 +19,12 @@ from typer.testing import CliRunner, Result
 from pipelines import embedded
 from pipelines.cli import app
 from pipelines.flights import task
-from pipelines.publish import versions
 from pipelines.replay import Moment, moments
 from pipelines.server_process import RunningServer, server
 from pipelines.settings import Settings
 from pipelines.training_set import TrainingSet
 from pipelines.valkey_process import free_port
+from pipelines.versions import versions
 from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.folders import Folders
 from serving.contract.processor import processor_features

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.causes import MEANINGS, Cause, Evidence, decide
+from pipelines.causes import MEANINGS, MENDS, Cause, Evidence, decide
 from serving.contract.freshness import MISSING
 
 FEW = st.integers(0, 3) | st.just(MISSING)
@@ -68,6 +68,7 @@ def test_every_difference_has_the_first_cause_that_fits(some: list[One], changed
     assert found.tolist() == [cause(one, changed=changed) for one in some]
 
 
-def test_every_cause_says_what_it_means():
-    assert set(MEANINGS) == set(Cause)
+def test_every_cause_says_what_it_means_and_what_to_do():
+    assert set(MEANINGS) == set(MENDS) == set(Cause)
+    assert all(mend.count("`") % 2 == 0 for mend in MENDS.values())
     assert {field.name for field in fields(Evidence)} == {*One._fields, "changed"}

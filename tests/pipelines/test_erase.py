@@ -21,6 +21,7 @@ from pipelines.erase import ErasureUnfinished, Places, Receipt
 from pipelines.erase_files import Table, find, remove
 from pipelines.mirror import Remote
 from pipelines.online import OnlineWriter
+from pipelines.outcomes import Outcomes
 from pipelines.push import Rows
 from pipelines.redis_connection import connect
 from pipelines.state import State
@@ -28,12 +29,16 @@ from pipelines.stream_entries import StreamEntries
 from pipelines.subject import NoSubject, Subject, same
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
-from serving.contract.plan import Field, JoinKey, View
+from serving.contract.plan import Column, Field, JoinKey, Plan, Request, View
 from serving.contract.pushed_rows import part_table
+from serving.contract.registry import Registry
 from serving.contract.target import Target
 from tests.killing import killer
 from tests.oracles import entity_key
 from tests.pushing import CARDS, PROJECT, TARGET, at, differences, row, source, stored
+from tests.s3 import BUCKET, S3, s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 NOW = to_micros(at(10))
 PEOPLE = View(
@@ -50,6 +55,17 @@ TARGETS = {
 SUBJECT = Subject.parse(["customer=42"])
 
 
+LABEL = 42.0
+"""Of the subject's row."""
+
+
+def _asked(*rows: tuple[str, int]) -> dict[str, pa.Array]:
+    return {"request_id": pa.array([name for name, _ in rows]), "row": pa.array([row for _, row in rows], pa.int32())}
+
+
+ASKED = _asked(("r1", 0), ("r1", 1), ("r2", 0))
+
+
 def clock() -> datetime:
     return at(60)
 
@@ -57,7 +73,7 @@ def clock() -> datetime:
 def places(root: str | Path, redis_url: str) -> Places:
     folders = Folders(Path(root))
     views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
-    return Places(folders, folders.data, PROJECT, views, connect(redis_url))
+    return Places(folders, folders.data, PROJECT, views, connect(redis_url), Registry(folders.models, folders.models))
 
 
 def erased(root: str, redis_url: str) -> None:
@@ -88,11 +104,15 @@ def fill(where: Places) -> None:
     for folder, columns in (
         (folders.data / "spine", {"customer": [41, 42, 43], "y": [1, 0, 1]}),
         (folders.training / "service", {"who": ["41", "42", "43"], "x": [0.5, 1.5, 2.5]}),
-        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3]}),
+        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3], **ASKED}),
         (folders.served / "model=m" / "version=2", {"entity:shop": ["42", "42"], "score": [0.1, 0.2]}),
     ):
         folder.mkdir(parents=True)
         pq.write_table(pa.table(columns), folder / "data.parquet", compression="gzip")
+    ours, others = pa.table({**ASKED, "label": [1.0, LABEL, 0.0]}), pa.table({**ASKED, "label": [1.0, 1.0, 0.0]})
+    Outcomes(folders.served, "m").add(ours, at(1))
+    Outcomes(folders.served, "m").add(pa.table({**_asked(("r1", 0), ("r9", 1)), "label": [0.0, 1.0]}), at(2))
+    Outcomes(folders.served, "another").add(others, at(1))
     events = where.entries
     events.open()
     events.add("cards", json.dumps([row(42), row(43)]).encode())
@@ -111,8 +131,10 @@ def everything(where: Places) -> dict[str, list[dict]]:
 
 
 def is_subject(one: dict) -> bool:
-    return ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who"))) or (
-        one.get("who") == "42" or ("amount" in one and one["customer"] == 42)
+    return (
+        one.get("label") == LABEL
+        or ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who")))
+        or (one.get("who") == "42" or ("amount" in one and one["customer"] == 42))
     )
 
 
@@ -184,6 +206,7 @@ def test_a_dry_run_changes_nothing(where: Places):
     lines = erase.plan(SUBJECT, where).lines()
     assert any("online store: 3 entities" in line for line in lines)
     assert any(line.startswith("served log: 1 rows") for line in lines)
+    assert any(line.startswith("outcomes: 1 rows") for line in lines)
     assert (_hashes(where.folders.root), where.client.dbsize()) == (hashes, size)
     assert erase.plan(Subject.parse(["customer=99"]), where).lines() == ["nothing is about this subject"]
 
@@ -355,3 +378,26 @@ def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: P
     assert "s3://bucket/cards" in receipt.not_reached[0]
     assert _hashes(where.data / "cards") == hashes
     assert push.targets(views, where.data)["cards"].remote == "s3://bucket/cards"
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_the_names_of_keys_in_published_plans_count_wherever_the_models_are(
+    tmp_path: Path, redis_url: str, kind: str, request: pytest.FixtureRequest
+):
+    where = places(tmp_path, redis_url)
+    address = str(tmp_path / "other-models")
+    if kind == "s3":
+        server: S3 = request.getfixturevalue("s3")
+        address = f"s3://{BUCKET}/models?endpoint_override={server.endpoint}"
+    where = replace(where, registry=Registry(address, tmp_path / "mirror"))
+    view = msgspec.structs.replace(PEOPLE, join_keys=(JoinKey("buyer", "customer", "Int64"),))
+    plan = Plan("m", PROJECT, (view,), (Field("n", "Int64"),), (), (Column("n", Request("n")),))
+    bundle = (tmp_path / "other-models" if kind == "folder" else tmp_path / "here") / "m" / "1.0.0"
+    bundle.mkdir(parents=True)
+    (bundle / "plan.json").write_bytes(plan.to_json())
+    where.registry.add("m", "1.0.0", bundle)
+    logged = where.folders.served / "model=m" / "version=1.0.0" / "data.parquet"
+    logged.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"entity:buyer": [41, 42], "score": [0.1, 0.2]}), logged)
+    erase.run(SUBJECT, where, clock)
+    assert pq.read_table(logged, partitioning=None).column("entity:buyer").to_pylist() == [41]

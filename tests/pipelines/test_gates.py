@@ -77,6 +77,25 @@ def test_rows_that_are_wanting_are_refused_at_the_first_door(gate: Gate):
     assert not partitions.day_file(gate.source.path, DAY).exists()
 
 
+def test_a_day_that_came_empty_does_not_lose_its_rows(gate: Gate):
+    ingest(gate, row("N1", 1, 7), row("N2", 11, 8))
+    before = partitions.day_file(gate.source.path, DAY).read_bytes()
+    with pytest.raises(QualityRefused, match=r"rows of 2013-10-01 are refused: rows per day: 0 rows in 1.0 days"):
+        ingest(gate)
+    assert partitions.day_file(gate.source.path, DAY).read_bytes() == before
+
+
+def test_days_for_which_nothing_came_are_told(gate: Gate):
+    batches = table(VIEW, [row("N1", 1, 7), row("N2", 11, 8)]).to_batches()
+    written = partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 4), gate.day)
+    assert Gates([gate]).absences([written]) == [
+        "feature view 'seen': no row of 2 days (2013-10-02 the first); expected 2..50 a day"
+    ]
+    assert Gates([Gate(VIEW, gate.source, Expectations("seen"), gate.quarantine)]).absences([written]) == []
+    whole = partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
+    assert Gates([gate]).absences([whole]) == []
+
+
 class Store:
     """Materializes the view into a Redis."""
 

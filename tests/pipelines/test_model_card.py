@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pytest
 
 from pipelines import baseline
-from pipelines.model_card import calibration, drawn, importance
+from pipelines.model_card import drawn, importance
 from serving.contract.bundle import open_model
 from serving.contract.scorer import Output
 from tests import tiny
@@ -24,18 +23,6 @@ def test_an_input_that_does_nothing_moves_nothing():
     assert [one.name for one in found] == ["age", "swell", "mean", "departures", "hour"]
     assert [one.share for one in found][::4] == [1.0, 0.0]
     assert found == importance(model, [rows]), "equal runs tell equal things"
-
-
-def test_bins_hold_all_rows_and_promise_what_came_true():
-    rng = np.random.default_rng(2)
-    scores = rng.random(50_000).astype(np.float32)
-    labels = (rng.random(50_000) < scores).astype(float)
-    bins = calibration(labels, scores)
-    assert [one.rows for one in bins] == [5_000] * 10
-    assert [one.promised for one in bins] == sorted(one.promised for one in bins)
-    for one in bins:
-        assert one.came_true == pytest.approx(one.promised, abs=0.03)
-    assert sum(one.rows for one in calibration(labels[:3], scores[:3])) == 3
 
 
 def test_distributions_without_values_have_no_picture():

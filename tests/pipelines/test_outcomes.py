@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.outcomes import BadOutcomes, Outcomes, read
+from pipelines.outcomes import BadOutcomes, Outcomes, forget, read
 
 NOW = datetime(2013, 10, 2, tzinfo=UTC)
 SERVED = pa.table({"request_id": ["a", "a", "b", "c"], "row": pa.array([0, 1, 0, 0], pa.int32())})
@@ -35,9 +35,23 @@ def test_labels_go_to_the_rows_that_they_name(tmp_path: Path):
     outcomes = Outcomes(tmp_path, "tiny")
     assert of(outcomes) == [None] * 4
     added = outcomes.add(batch(("a", 1, 1.0), ("c", 0, 0.0), ("z", 0, 1.0)), NOW)
-    assert str(added) == "3 new outcomes, 0 changed, 0 known already"
+    told = "3 new outcomes, 0 changed, 0 known already"
+    assert str(added) == f"{told}; 3 are of rows that the served log does not have"
     assert of(outcomes) == [None, 1.0, None, 0.0]
     assert of(Outcomes(tmp_path, "other")) == [None] * 4
+
+
+def test_labels_of_rows_that_nobody_served_are_counted(tmp_path: Path):
+    outcomes = Outcomes(tmp_path, "tiny")
+    place = tmp_path / "model=tiny" / "version=1.0.0" / "day=2013-10-01"
+    place.mkdir(parents=True)
+    pq.write_table(SERVED, place / "some.parquet")
+    pq.write_table(SERVED.slice(0, 2), place / "folded.parquet")
+    labels = batch(("a", 1, 1.0), ("a", 2, 1.0), ("c", 0, 0.0), ("z", 0, 1.0))
+    assert outcomes.add(labels, NOW).unserved == 2, "request a has no row 2"
+    assert outcomes.add(labels, NOW).unserved == 2, "also where they are brought again"
+    assert outcomes.add(batch(("b", 0, 0.0)), NOW).unserved == 0
+    assert of(outcomes) == [None, 1.0, 0.0, 0.0]
 
 
 def test_the_same_outcomes_twice_are_there_once_and_the_last_word_counts(tmp_path: Path):
@@ -92,6 +106,18 @@ def test_what_cannot_be_understood_is_refused_whole(tmp_path: Path, text: str, t
         read(tmp_path / "o.txt")
     with pytest.raises(BadOutcomes, match="cannot be read"):
         read(tmp_path / "nowhere.csv")
+
+
+def test_what_was_recorded_long_ago_goes(tmp_path: Path):
+    for model in ("tiny", "other"):
+        Outcomes(tmp_path, model).add(batch(("a", 0, 0.0), ("b", 0, 1.0)), NOW - timedelta(days=2))
+        Outcomes(tmp_path, model).add(batch(("a", 0, 1.0), ("c", 0, 1.0)), NOW)
+    assert forget(tmp_path, NOW.date(), ["tiny"]) == 1
+    assert of(Outcomes(tmp_path, "tiny")) == [1.0, None, None, 1.0]
+    assert of(Outcomes(tmp_path, "other")) == [1.0, None, 1.0, 1.0]
+    assert forget(tmp_path, NOW.date()) == 1
+    assert forget(tmp_path, NOW.date()) == 0
+    assert forget(tmp_path / "nowhere", NOW.date()) == 0
 
 
 def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

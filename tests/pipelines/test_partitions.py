@@ -75,14 +75,15 @@ def test_only_a_changed_day_is_rewritten(tmp_path):
 
 def test_a_day_without_rows_loses_its_file_within_the_range_only(tmp_path):
     put(tmp_path / "t", *ROWS)
-    assert put(tmp_path / "t", *ROWS[:3], end=date(2013, 5, 3)) == Written("t", 3, 0, 1, 1)
+    assert put(tmp_path / "t", *ROWS[:3], end=date(2013, 5, 3)) == Written("t", 3, 0, 1, 1, (date(2013, 5, 2),))
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["day=2013-05-01", "day=2013-05-03"]
 
 
 def test_no_rows_at_all(tmp_path):
     put(tmp_path / "t", *ROWS)
-    assert put(tmp_path / "t") == Written("t", 0, 0, 0, 3)
-    assert write(tmp_path / "new", [batch()], ("key",), FIRST, LAST) == Written("new", 0, 0, 0, 0)
+    days = tuple(date.fromordinal(day) for day in range(FIRST.toordinal(), LAST.toordinal()))
+    assert put(tmp_path / "t") == Written("t", 0, 0, 0, 3, days)
+    assert write(tmp_path / "new", [batch()], ("key",), FIRST, LAST) == Written("new", 0, 0, 0, 0, days)
 
 
 def test_disordered_days_are_refused_by_name(tmp_path):

@@ -41,6 +41,17 @@ def test_calibration_bins_hold_every_row_once_and_equal_scores_together():
     assert all(abs(one.share - one.score) < 0.06 for one in bins)
 
 
+def test_bins_of_distinct_scores_are_of_one_size_and_a_calibrated_models_promise_comes_true():
+    rng = np.random.default_rng(2)
+    scores = rng.permutation(50_000) / 50_000
+    labels = (rng.random(50_000) < scores).astype(float)
+    bins = calibration(labels, scores)
+    assert [one.rows for one in bins] == [5_000] * 10
+    assert [one.score for one in bins] == sorted(one.score for one in bins)
+    for one in bins:
+        assert one.share == pytest.approx(one.score, abs=0.03)
+
+
 def test_a_price_by_hand():
     scores, fair = np.array([0.5, 0.25, 0.9], np.float32), np.array([0.5, 0.75, 0.8], np.float32)
     found = price(scores, fair, np.array([np.nan, 1.0, 0.0]))

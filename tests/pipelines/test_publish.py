@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from pipelines import baseline, publish, train, training_set
 from pipelines.errors import AlreadyPublished, NotTrained
 from pipelines.lightgbm_model import convert, narrowed
-from pipelines.publish import champion, versions
+from pipelines.publish import champion
 from pipelines.rollout import champion_version
 from pipelines.training_set import TrainingSet, labelled
+from pipelines.versions import versions
 from serving.contract.bundle import open_bundle
 from serving.contract.errors import InvalidBundle
 from serving.contract.processor import processor_features
@@ -224,6 +225,23 @@ def test_a_transform_that_depends_on_its_batch_is_refused(opened: TrainingSet, m
         published(opened, models)
 
 
+def test_a_transform_that_depends_on_a_large_batch_is_refused(opened: TrainingSet, models: Path, monkeypatch):
+    """Larger than there are golden rows."""
+    honest = TransformGraph.run
+
+    def blurred(self, values):
+        found = honest(self, values)
+        if len(next(iter(found.values())).valid) != 1_000:
+            return found
+        return {name: Values(column.data + np.float32(1), column.valid) for name, column in found.items()}
+
+    monkeypatch.setattr(TransformGraph, "run", blurred)
+    with pytest.raises(
+        InvalidBundle, match=r"the model input of row 0 and on depends on the batch \(1000 rows or all\)"
+    ):
+        published(opened, models)
+
+
 def test_a_conversion_that_is_far_off_is_refused(opened: TrainingSet, models: Path, monkeypatch):
     honest = lgb.Booster.predict
     monkeypatch.setattr(lgb.Booster, "predict", lambda self, matrix: honest(self, matrix) + 2e-5)
@@ -292,3 +310,19 @@ def test_infinite_inputs_have_a_baseline(opened: TrainingSet, models: Path, tmp_
     train.run(mine, learned.LABEL, learned.SPLIT, learned.PARAMETERS, rounds=5)
     found = baseline.read(published(mine, models).folder, "late", "1.0.0")
     assert max(np.float32(age) for age in found.inputs["age"].counts) == np.finfo(np.float32).max
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_the_disk_holds_is_opened_before_anybody_sees_it(
+    opened: TrainingSet, models: Path, monkeypatch, file: str
+):
+    """A disk that loses the last byte of a file."""
+    honest = Path.write_bytes
+
+    def careless(self: Path, content: bytes) -> int:
+        return honest(self, content[:-1] if self.name == file else content)
+
+    monkeypatch.setattr(Path, "write_bytes", careless)
+    with pytest.raises(InvalidBundle, match=file):
+        published(opened, models)
+    assert list((models / "late").iterdir()) == []

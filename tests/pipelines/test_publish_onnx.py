@@ -44,7 +44,7 @@ NETWORK = Asked({"now": ("mean", "hour"), "plane_age": ("age",)})
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """Tables, a spine, and training sets with a text and without; four published models."""
+    """Tables, a spine, and training sets with a text and without; five published models."""
     root = tmp_path_factory.mktemp("onnx")
     learned.write_tables(root / "data")
     pq.write_table(learned.spine(), root / "spine.parquet")
@@ -53,11 +53,14 @@ def world(tmp_path_factory) -> Path:
     put(root, "pipeline", estimators.pipeline(texts), texts)
     put(root, "boosted", estimators.boosted(numbers), numbers)
     put(root, "classes", estimators.boosted(numbers, classes=3), numbers)
+    put(root, "leaves", estimators.leaves(numbers), numbers)
     put(root, "network", estimators.network(), texts, NETWORK)
     return root
 
 
-MODELS = ("pipeline", "boosted", "classes", "network")
+MODELS = ("pipeline", "boosted", "classes", "leaves", "network")
+NUMBERS = ("boosted", "classes", "leaves")
+"""Those of one matrix."""
 
 
 def put(root: Path, name: str, graph: bytes, training_set: TrainingSet, asked: Asked | None = None) -> Published:
@@ -101,8 +104,8 @@ def test_what_was_read_from_the_graphs(world: Path):
 @given(data=st.data())
 def test_a_row_gets_what_it_gets_whatever_is_around_it(world: Path, name: str, data):
     bundle = opened(world, name)
-    table = pq.read_table(world / ("numbers" if name in ("boosted", "classes") else "texts") / "data.parquet")
-    values = TrainingSet(world / ("numbers" if name in ("boosted", "classes") else "texts")).values(table)
+    table = pq.read_table(world / ("numbers" if name in NUMBERS else "texts") / "data.parquet")
+    values = TrainingSet(world / ("numbers" if name in NUMBERS else "texts")).values(table)
     whole = bundle.form.taken_arrays(bundle.inputs(values))
     size = data.draw(st.integers(1, 1_000))
     places = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, len(table), size)
@@ -111,6 +114,23 @@ def test_a_row_gets_what_it_gets_whatever_is_around_it(world: Path, name: str, d
     alone = told(bundle, [array[places[row] : places[row] + 1] for array in whole])
     for mine, theirs in zip(together, alone, strict=True):
         assert not differing(mine[row : row + 1], theirs).any()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_batch_scores_are_what_onnxruntime_tells_of_the_training_sets_columns(world: Path, tmp_path: Path, name: str):
+    bundle, place = opened(world, name), world / "models" / name / "1.0.0"
+    spine = score.Spine(world / "spine.parquet", learned.SPLIT.start, learned.SPLIT.end)
+    views = sources(world / "data", bundle.plan)
+    done = score.run(bundle, place, views, spine, tmp_path / "out", scored_at=NOW)
+    table = pa.concat_tables([pq.read_table(tmp_path / "out" / part) for part in done.parts])
+    training_set = TrainingSet(world / ("numbers" if name in NUMBERS else "texts"))
+    told = estimators.by_hand(training_set, (place / "model.onnx").read_bytes())
+    if name == "boosted":
+        told = {"score": told["variable"]}
+    expected = [np.reshape(told[group.column.removeprefix("score:")], (done.rows, -1)) for group in bundle.form.told]
+    for found, array in zip(from_columns(bundle.form.told, table), expected, strict=True):
+        assert found.dtype == array.dtype
+        assert not differing(found, array).any()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -124,7 +144,7 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
     asked = moments(table, 25, least=1)[-20:]
     shutil.copytree(world / "models" / name, tmp_path / "models" / name)
     Registry(tmp_path / "models", tmp_path / "models").change(
-        name, set_policy(name, cache=Cache(1_000, 60.0)), by="a test", at=NOW, reason="one matrix has a score cache"
+        name, set_policy(name, cache=Cache(1_000, 60.0)), by="a test", at=NOW, reason="kept scores are the same"
     )
     server = settings_of(tmp_path, redis_url, allow_as_of=True)
     with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
@@ -141,10 +161,13 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
                 assert answer.status_code == 200, answer.text
                 # JSON has no NaN, and tells every other number to the bit.
                 assert answer.json()["scores"] == orjson.loads(orjson.dumps(as_told(bundle, moment.rows)))
+            again = live.client.post(f"/v1/models/{name}/predict", json=body).json()["scores"]
+            assert again == answer.json()["scores"]
+            assert live.metric(f'skewless_score_cache_hits_total{{model="{name}",version="1.0.0"}}') >= len(again)
     log = ServedLog(tmp_path / "served")
     found = audit.run(bundle, Clues(views), log, learned.SPLIT.start, NOW)
     assert found.clean, str(found)
-    assert (found.rows, found.values > 0) == (sum(len(one.rows) for one in asked), True)
+    assert (found.rows, found.values > 0) == (sum(len(one.rows) for one in asked) + len(again), True)
     assert (found.price is None) == (name != "boosted"), "outcomes say nothing of named outputs"
     for told in (False, True):
         column = falsify(log.folder, bundle, told=told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,24 +14,32 @@ import pytest
 
 from pipelines import publish, train, training_set
 from pipelines.contest import contest
+from pipelines.definitions import Definitions
 from pipelines.errors import NotTrained
 from pipelines.history import TIMESTAMP
+from pipelines.one_score import TrainedElsewhere
 from pipelines.outcomes import Outcomes
+from pipelines.publish import Place
 from pipelines.reports.retrain import page
-from pipelines.retrain import Asked, Project, Retrained, run, verdict
+from pipelines.retrain import Asked, Project, Retrained, run, try_out, verdict
 from pipelines.rollout import Signature, champion_version, make_champion
 from pipelines.train import Split
 from pipelines.training_set import TrainingSet
 from serving.contract.bundle import open_bundle
+from serving.contract.errors import InvalidPlan, RolloutRefused
 from serving.contract.folders import Folders
 from serving.contract.form import MODEL_INPUT, SCORE
+from serving.contract.plan import Field
 from serving.contract.processor import processor_features
 from serving.contract.record import served_schema
 from serving.contract.registry import Registry
-from tests.pipelines import learned
+from tests.pipelines import estimators, learned
 from tests.pipelines.reports.test_page import Page
 from tests.pipelines.served import NOON
 from tests.pipelines.worlds import sources
+from tests.s3 import BUCKET, S3, s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 EARLY = Split(learned.START, *(learned.START + timedelta(days=days) for days in (2, 4, 8)))
 """So short that its model knows little."""
@@ -44,6 +53,7 @@ class World:
         learned.write_tables(self.data)
         pq.write_table(learned.spine(), root / "spine.parquet")
         self.definitions = learned.definitions(self.data)
+        self.registry = Registry(self.folders.models, self.folders.models)
         self.project = Project(self.folders, self.registry, self.definitions, lambda plan: sources(self.data, plan))
         training_set.run(self.definitions, learned.spine(), self.folders.training / "first")
         opened = TrainingSet(self.folders.training / "first")
@@ -125,6 +135,8 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     assert (rollout.canary.version, rollout.canary.weight) == ("1.1.0", 0.25)
     assert registry.history("learned")[-1].change.by == "skewless retrain"
     make_champion(registry, "learned", "1.1.0", Signature("somebody", NOON, "it did well"))
+    with pytest.raises(RolloutRefused, match=r"1\.1\.0 was held against 1\.0\.0, and 1\.1\.0 is the champion by now"):
+        try_out(registry, found, 0.25, NOON)
     again = weak.retrain(canary=0.25)
     assert (again.better, again.candidate) == (False, "1.1.0")
     assert "it is the champion itself" in again.reason
@@ -150,6 +162,50 @@ def test_outcomes_that_say_worse_with_confidence_refuse():
     assert verdict(good, msgspec.structs.replace(some, low=-0.02, high=-0.01), 0.0)[1].startswith("it would have been")
     assert not verdict(good, None, 0.01)[0]
     assert not verdict(None, None, 0.0)[0]
+
+
+def written(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_what_cannot_be_compared_or_tried_is_refused_before_anything_is_written(tmp_path: Path):
+    world = World(tmp_path, learned.SPLIT)
+    known, texts = world.definitions, estimators.definitions(world.data)
+    more = msgspec.structs.replace(known.plan, request=(*known.plan.request, Field("x", "Int64")))
+    wider = Definitions(more, known.transforms, known.sources)
+    before = written(tmp_path)
+    for definitions, canary, error, told in (
+        (known, 1.5, RolloutRefused, r"a weight is in \(0, 1\]"),
+        (wider, 0.1, RolloutRefused, "takes other requests than the champion"),
+        (texts, None, InvalidPlan, "'delays__gate' is a String; models of one matrix take numbers"),
+    ):
+        world.project = replace(world.project, definitions=definitions)
+        with pytest.raises(error, match=told):
+            world.retrain(canary=canary)
+    assert written(tmp_path) == before
+    opened = estimators.joined(tmp_path / "texts", world.data)
+    place = Place(world.folders.models, "learned", "2.0.0")
+    publish.run_onnx(estimators.pipeline(opened, classes=2), opened, place, created_at=NOON)
+    assert world.champion == "2.0.0"
+    before = written(tmp_path)
+    world.project = replace(world.project, definitions=known)
+    with pytest.raises(TrainedElsewhere, match=r"learned 2.0.0 is a graph with named inputs"):
+        world.retrain()
+    assert written(tmp_path) == before
+
+
+def test_candidates_go_to_the_registry_wherever_it_is(tmp_path: Path, s3: S3):
+    world = World(tmp_path, EARLY)
+    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
+    registry.add("learned", "1.0.0", world.folders.models / "learned" / "1.0.0")
+    make_champion(registry, "learned", "1.0.0", Signature("somebody", NOON, "first"))
+    world.project = replace(world.project, registry=registry)
+    found = world.retrain(canary=0.25)
+    assert (found.better, found.on_trial) == (True, True)
+    assert registry.versions("learned") == ["1.0.0", "1.1.0"]
+    assert registry.rollout("learned").canary.version == "1.1.0"
+    assert world.registry.rollout("learned").canary is None, "the folder's own rollout is another one"
+    assert Page(page(found, NOON)).loads == []
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(weak: World):

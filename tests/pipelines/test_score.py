@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from pipelines import materialize, publish, score, score_view
+from pipelines import materialize, publish, score, score_view, train, training_set
+from pipelines.definitions import Definitions
 from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
@@ -26,6 +27,7 @@ from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.online import OnlineRead
 from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
 from serving.contract.processor import processor_features
+from tests import tiny
 from tests.killing import killer
 from tests.pipelines import learned
 from tests.pipelines.worlds import sources, stored
@@ -211,6 +213,46 @@ def test_scores_are_written_back_once_and_go_online(world: Path, tmp_path: Path,
     distinct = len(held) - len(held.group_by([TIMESTAMP, "tailnum"]).aggregate([]))
     differing = np.count_nonzero(found.rows.columns[0].data != np.array([last[one] for one in tails], np.float32))
     assert differing <= distinct, "only of two rows of one aircraft and instant the greater one may win"
+
+
+def test_a_model_reads_scores_that_were_computed_ahead_beside_fresh_features(
+    world: Path, tmp_path: Path, redis_url: str
+):
+    """The hybrid: batch scores of one model are a feature of the next, in training, in batch and over HTTP."""
+    done = run(world, tmp_path / "out")
+    score_view.run(done, tmp_path / "out", RISK, table(tmp_path), created=SPLIT.start)
+    first = tiny.plan()
+    columns = (*first.columns, Column("risk__lateness", Feature("risk", "lateness")))
+    plan = msgspec.structs.replace(first, name="hybrid", views=(*first.views, RISK), columns=columns)
+    views = {**sources(world / "data", first), "risk": table(tmp_path)}
+    training_set.run(Definitions(plan, tiny.trace(), views), learned.spine(), tmp_path / "set")
+    opened_set = training_set.TrainingSet(tmp_path / "set")
+    train.run(opened_set, learned.LABEL, SPLIT, learned.PARAMETERS, rounds=20)
+    published = publish.run(opened_set, tmp_path / "models", "hybrid", created_at=NOW)
+    bundle = open_bundle(published.folder, processor_features())
+    spine = Spine(world / "spine.parquet", SPLIT.start, SPLIT.end)
+    score.run(bundle, published.folder, views, spine, tmp_path / "scored", scored_at=NOW)
+    scored = whole(tmp_path / "scored")
+    matrix = opened_set.matrix(pq.read_table(tmp_path / "set" / "data.parquet"))
+    assert scored.column("score").to_numpy().tobytes() == bundle.scorer.score(matrix).tobytes()
+    assert np.isfinite(matrix[:, -1]).all(), "each row has at least its own score"
+    asked = moments(scored, 30, least=1)[-20:]
+    settings = settings_of(tmp_path, redis_url, allow_as_of=True)
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+        both = [(view, views[view.name]) for view in stored(plan)]
+        player = Player(both, OnlineWriter(redis, plan.project), state, plan.project)
+        player.materialize(asked[0].at)
+        with serving(settings) as live:
+            for moment in asked:
+                player.materialize(moment.at)
+                rows = moment.rows.select(["origin", "tailnum", "hour"]).to_pylist()
+                body = {"rows": rows, "as_of": moment.at.isoformat()}
+                served = np.array(predict(live.client, "hybrid", body), np.float32)
+                assert served.tobytes() == moment.rows.column("score").to_numpy().tobytes()
+            told = live.client.post("/v1/models/hybrid/predict", json={**body, "explain": "features"}).json()
+    (lateness,) = [row["risk__lateness"] for row in told["features"][:1]]
+    assert lateness["status"] == "PRESENT"
+    assert {"delays__mean", "planes__age", "hour", "rush__swell"} < told["features"][0].keys()
 
 
 def test_when_scores_are_known_may_be_said(world: Path, tmp_path: Path):

@@ -58,7 +58,8 @@ class Live:
 
     def metric(self, sample: str) -> float:
         """The value of a sample, of counters since the start; 0 where it is not there."""
-        counted = self.before.get(sample, 0.0) if "_total" in sample else 0.0
+        counts = "_total" in sample or "_count" in sample
+        counted = self.before.get(sample, 0.0) if counts else 0.0
         return self.samples().get(sample, 0.0) - counted
 
     def samples(self) -> dict[str, float]:

@@ -48,9 +48,9 @@ def test_version(tmp_path: Path):
     assert run("--version", cwd=tmp_path).stdout == "skewless 0.1.0\n"
 
 
-def test_an_error_is_one_line_and_exit_code_1(tmp_path: Path):
+def test_an_error_is_one_line_and_exit_status_2(tmp_path: Path):
     done = run("status", cwd=tmp_path, SKEWLESS_REDIS_URL="http://user:hidden@host")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: SKEWLESS_REDIS_URL is set wrongly: ")
     assert done.stderr.count("\n") == 1
     assert "hidden" not in done.stderr
@@ -59,7 +59,7 @@ def test_an_error_is_one_line_and_exit_code_1(tmp_path: Path):
 
 def test_debug_shows_the_traceback(tmp_path: Path):
     done = run("--debug", "status", cwd=tmp_path, SKEWLESS_REDIS_URL="http://host")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "BadSetting: SKEWLESS_REDIS_URL is set wrongly" in done.stderr
 
@@ -94,5 +94,23 @@ def test_an_error_of_many_lines_is_shown_as_one(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(sys, "argv", ["skewless", "fail"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert capsys.readouterr().err == "error: one; two\n"
+
+
+def test_a_failure_that_is_none_of_ours_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    verbs = typer.Typer()
+
+    @verbs.command()
+    def fail() -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(cli, "verbs", verbs)
+    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    monkeypatch.setattr(sys, "argv", ["skewless", "fail"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2, "1 would say that something was found"
+    assert "OSError: the disk is gone" in capsys.readouterr().err

@@ -152,7 +152,7 @@ def test_a_port_in_use_is_told(state: Path):
             text=True,
             check=False,
         )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: SKEWLESS_HOST or SKEWLESS_PORT is set wrongly: 127.0.0.1:")
 
 

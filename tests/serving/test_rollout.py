@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from redis import Redis
 
+from serving.contract.keys import EntityKeys
 from serving.contract.lot import draw
 from serving.contract.plan import Field
 from serving.contract.registry import Registry
@@ -153,6 +155,22 @@ def test_a_sound_canary_stays(live: Live):
     assert registry.rollout(tiny.NAME).canary == Canary(
         "2.0.0", 0.5, ("tailnum",), registry.rollout(tiny.NAME).canary.bounds
     )
+
+
+def test_metrics_tell_versions_and_roles_apart(live: Live):
+    with Redis.from_url(live.settings.redis_url) as client:
+        client.hset(EntityKeys("tests", ["tailnum"], ["String"]).encode(["N2"]), "planes", b"cut")
+    roll_out(live, canary=TRIAL)
+    statuses = [live.predict(row).status_code for row in ROWS]
+    assert statuses == [502 if row["tailnum"] == "N2" else 200 for row in ROWS]
+    named, lost = expected(ROWS), expected(ROWS[2:3])[0]
+    for version, role in (("1.0.0", "champion"), ("2.0.0", "canary")):
+        of = f'model="tiny",role="{role}",version="{version}"'
+        answered = named.count(version) - (lost == version)
+        assert live.metric(f"skewless_rows_total{{{of}}}") == answered
+        assert live.metric(f"skewless_request_seconds_count{{{of}}}") == answered
+        assert live.metric(f"skewless_version_failures_total{{{of}}}") == (lost == version)
+    assert live.metric('skewless_requests_total{model="tiny",status="502"}') == 1
 
 
 def test_a_plain_model_takes_the_short_way(live: Live, monkeypatch: pytest.MonkeyPatch):

@@ -5,10 +5,13 @@ import time
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 from prometheus_client import Counter
 
+from serving.contract.form import Signature, Tensor, Told, differing
 from serving.contract.rollout import Cache
 from serving.contract.scorer import Output, Scorer
+from serving.contract.typed_scorer import TypedScorer
 from serving.score_cache import ScoreCache
 from tests import tiny
 from tests.serving.live import ROW, Live, until
@@ -30,6 +33,65 @@ def test_every_bit_is_the_scorers_whatever_is_kept(requests: list[list[list[floa
     for request in requests:
         matrix = np.array(request, np.float32).reshape(-1, COLUMNS)
         assert cache.score(matrix).tobytes() == SCORER.score(matrix).tobytes()
+        assert len(cache._kept) <= rows
+    assert hits._value.get() + misses._value.get() == sum(map(len, requests))
+
+
+TEXTS = st.sampled_from(["", "A", "A\x00", "\x00A", "AB", "B"])
+TYPED_ROWS = st.lists(st.tuples(TEXTS, TEXTS, VALUES, st.integers(-2, 2)), min_size=1, max_size=12)
+
+
+def typed_graph() -> bytes:
+    """Tells the first text, both texts and n x 2 of the number and the whole number, which are its inputs."""
+    nodes = [
+        helper.make_node("Identity", ["number"], ["same"]),
+        helper.make_node("Cast", ["whole"], ["wide"], to=TensorProto.DOUBLE),
+        helper.make_node("Concat", ["same", "wide"], ["pair"], axis=1),
+        helper.make_node("Identity", ["texts"], ["both"]),
+        helper.make_node("Identity", ["flat"], ["first"]),
+    ]
+    kinds = {"flat": (TensorProto.STRING, ["n"]), "texts": (TensorProto.STRING, ["n", 2])}
+    kinds |= {"number": (TensorProto.DOUBLE, ["n", 1]), "whole": (TensorProto.INT64, ["n", 1])}
+    told = {"first": (TensorProto.STRING, ["n"]), "both": (TensorProto.STRING, ["n", 2])}
+    told |= {"pair": (TensorProto.DOUBLE, ["n", 2])}
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, *one) for name, one in some.items()] for some in (kinds, told)
+    )
+    graph = helper.make_graph(nodes, "typed", inputs, outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+TYPED = TypedScorer(
+    typed_graph(),
+    Signature(
+        (
+            Tensor("flat", "string", ("a",), flat=True),
+            Tensor("texts", "string", ("a", "b")),
+            Tensor("number", "float64", ("c",)),
+            Tensor("whole", "int64", ("d",)),
+        ),
+        (Told("first", "string"), Told("both", "string", 2), Told("pair", "float64", 2)),
+    ),
+)
+
+
+@given(st.lists(TYPED_ROWS, max_size=8), st.integers(1, 10))
+def test_every_value_of_named_outputs_is_the_scorers(requests: list[list[tuple[str, str, float, int]]], rows: int):
+    hits, misses = (Counter(name, name, registry=None) for name in ("hits", "misses"))
+    cache = ScoreCache(TYPED, Cache(rows, 60.0), hits, misses)
+    for request in requests:
+        first, second, numbers, whole = zip(*request, strict=True)
+        inputs = {
+            "flat": np.array(first, object),
+            "texts": np.stack([np.array(first, object), np.array(second, object)], axis=1),
+            "number": np.array(numbers).reshape(-1, 1),
+            "whole": np.array(whole, np.int64).reshape(-1, 1),
+        }
+        found, expected = cache.score(inputs), TYPED.score(inputs)
+        assert found.arrays.keys() == expected.arrays.keys()
+        for name, array in expected.arrays.items():
+            assert (found.arrays[name].shape, found.arrays[name].dtype) == (array.shape, array.dtype)
+            assert not differing(found.arrays[name], array).any()
         assert len(cache._kept) <= rows
     assert hits._value.get() + misses._value.get() == sum(map(len, requests))
 

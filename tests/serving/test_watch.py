@@ -12,16 +12,25 @@ from serving.watch import Watch
 SCORES = np.array([0.25, 0.5], np.float32)
 
 
-def test_scores_are_counted_where_drift_is_bounded_and_there_is_one_a_row():
+def test_scores_are_counted_where_drift_is_bounded():
     drifting, other = Watch(Bounds(most_drift=0.1)), Watch(Bounds())
     for watch in (drifting, other):
         watch.answered(SCORES, [0.01, 5.0])
-    assert drifting.counts(0.0) == Counts(2, 0, 1, buckets(SCORES))
+    assert drifting.counts(0.0) == Counts(2, 0, 1, {"score": buckets(SCORES)})
     assert other.counts(0.0) == Counts(2, 0, 1)
 
 
-def test_named_outputs_are_watched_for_errors_and_slowness_alone():
-    watch = Watch(Bounds(most_drift=0.1))
-    watch.answered(Outputs({"label": np.array(["late", "calm"], object), "share": SCORES}), [0.01, 5.0])
-    watch.failed(1)
-    assert watch.counts(0.0) == Counts(3, 1, 1)
+def test_named_outputs_are_counted_each_and_column_by_column():
+    watch, other = Watch(Bounds(most_drift=0.1)), Watch(Bounds())
+    labels, shares = np.array(["late", "calm"], object), np.array([[0.25, 0.75], [0.5, 0.5]])
+    for one in (watch, other):
+        one.answered(Outputs({"label": labels, "shares": shares}), [0.01, 5.0])
+        one.answered(Outputs({"label": labels[:1], "shares": shares[:1]}), [0.01])
+        one.failed(1)
+    found = watch.counts(0.0)
+    assert found.scores == {
+        "label": buckets(np.array(["late", "calm", "late"], object)),
+        "shares[0]": buckets(np.array([0.25, 0.5, 0.25])),
+        "shares[1]": buckets(np.array([0.75, 0.5, 0.75])),
+    }
+    assert other.counts(0.0) == Counts(4, 1, 1) == Counts(found.requests, found.errors, found.slow)

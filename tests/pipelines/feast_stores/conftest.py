@@ -18,6 +18,9 @@ from redis import Redis
 
 from pipelines.embedded import RunningServer
 from serving.contract.folders import Folders
+from tests.pipelines.feast_stores.spark import spark
+
+__all__ = ["spark"]
 
 FEAST = Path(sys.executable).parent / "feast"
 NOW = datetime.now(UTC).replace(microsecond=123_456)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,38 +20,11 @@ from tests.pipelines.feast_stores.conftest import DAY, HOUR, NOW, times
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:pyspark", "ignore::ResourceWarning"),
+    pytest.mark.usefixtures("spark"),
 ]
 OURS = "pipelines.feast_stores.offline_store.SkewlessOfflineStore"
 SPARK = "pipelines.feast_stores.spark_store.SkewlessSparkOfflineStore"
-SMALL = {
-    "spark.master": "local[2]",
-    "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.driver.memory": "512m",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-    "spark.log.level": "ERROR",
-}
 MICRO = timedelta(microseconds=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One session for all tests of this file."""
-    pytest.importorskip("pyspark", reason="needs pyspark: run `make test-spark`")
-    if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
-        pytest.skip("needs Java 17 or newer: install a JDK and set JAVA_HOME")
-    from pyspark.sql import SparkSession
-
-    folder = tmp_path_factory.mktemp("spark")
-    builder = SparkSession.builder.config("spark.sql.warehouse.dir", str(folder))
-    for name, value in SMALL.items():
-        builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    yield
-    session.stop()
 
 
 def opened(folder: Path, kind: str, **tags: str) -> FeatureStore:

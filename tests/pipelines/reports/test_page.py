@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from pipelines.attribution import Caused
 from pipelines.audit import Audited
 from pipelines.drift import run
 from pipelines.drift_thresholds import Override, Thresholds
@@ -96,10 +97,29 @@ def test_a_page_of_no_rows_is_a_page(drifted):
 def test_an_audit_page_tells_what_differs():
     page = Page(audit_page(SKEWED, NOON))
     assert page.loads == []
-    assert "Skewed 2 of 45 feature values differ, 1 of 18 statuses differ, 0 of 9 scores differ" in page.text
+    assert (
+        "Skewed 2 of 9 predictions were not what training sees. 9 predictions replayed 2 of 45 feature values"
+        in page.text
+    )
     assert "request <script>alert(1)</script>: mean was 5" in page.text
     assert "script" not in page.open
     assert "Not skewed" in Page(audit_page(CLEAN, NOON)).text
+
+
+def test_causes_come_first_with_what_to_do_and_examples():
+    found = (
+        Caused("default used", "planes", 9, 3, 0, 0.25, ("request <b>0</b> row 0",)),
+        Caused("late data", "delays", 2, 2, 1, 0.125, ("request r1 row 0: mean 5.0 instead of 9.0",)),
+        Caused("late data", "planes", 1, 1, 0, 0.5, ()),
+    )
+    page = Page(audit_page(msgspec.structs.replace(SKEWED, causes=found, unread_views=9, unread_values=3), NOON))
+    assert "The most frequent cause is late data: delays, 2 rows." in page.text
+    assert page.text.index("Late data 2 rows, 22.2%") < page.text.index("Default used 9 rows, 100%")
+    assert page.text.index("Default used") < page.text.index("By time") < page.text.index("Features")
+    assert "mean 5.0 instead of 9.0" in page.text
+    assert "request <b>0</b> row 0" in page.text
+    assert "What to do: let a row's created time be the time at which it arrives" in page.text
+    assert "skewless verify --repair" in page.texts, "commands stand alone, as code"
 
 
 def test_more_tables_stand_before_the_features():

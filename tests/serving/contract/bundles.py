@@ -24,7 +24,7 @@ from tests.serving.contract.test_plan import PLAN, but
 
 HERE = ("AVX2", "FMA3")
 ELSEWHERE = ("NEON",)
-FILES = (b.PLAN, b.MODEL, b.TRANSFORMS, b.GOLDEN, b.BASELINE)
+FILES = (b.PLAN, b.MODEL, b.TRANSFORMS, b.GOLDEN, b.BASELINE, b.CARD)
 ROWS = 24
 
 
@@ -54,7 +54,7 @@ def parquet(table: pa.Table) -> bytes:
 def publish(folder: Path) -> None:
     """Write a small whole bundle: the plan of `test_plan`, a clock for a transform, three weights for a model."""
     transforms, graph = traced(PLAN, {"clock": clock}), model(3)
-    contents = (PLAN.to_json(), graph, transforms, parquet(golden(PLAN, transforms, graph)), b"{}")
+    contents = (PLAN.to_json(), graph, transforms, parquet(golden(PLAN, transforms, graph)), b"{}", b"<p>lateness</p>")
     for name, content in zip(FILES, contents, strict=True):
         (folder / name).write_bytes(content)
     digests = {n: hashlib.sha256(c).hexdigest() for n, c in zip(FILES, contents, strict=True)}

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import shutil
+from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serving.contract import bundle as b
 from serving.contract.plan import Column, Feature
 from serving.contract.processor import processor_features
+from tests import tiny
 from tests.serving.contract.bundles import ELSEWHERE, FILES, HERE, refused, republish
 from tests.serving.contract.test_plan import PLAN, but
 
@@ -174,3 +180,69 @@ def test_a_manifest_that_was_changed_is_refused_by_its_seal(folder, field, value
     told = sealed(folder)
     (folder / b.MANIFEST).write_bytes(msgspec.json.encode(told | {field: value}))
     refused(folder, "manifest.json is not the file that was published")
+
+
+GOLDEN_BUNDLE = Path(__file__).parent / "golden_bundle"
+"""A bundle as version 0.1.0 sealed it; its files are never to be made anew."""
+
+
+def test_a_sealed_bundle_of_an_older_version_opens():
+    opened = b.open_bundle(GOLDEN_BUNDLE, ())
+    assert (opened.manifest.name, opened.manifest.optimised) == ("tiny", None)
+    assert len(opened.manifest.seal) == 64
+
+
+@pytest.fixture
+def older(tmp_path) -> Path:
+    return Path(shutil.copytree(GOLDEN_BUNDLE, tmp_path / "older"))
+
+
+NAMES = sorted(path.name for path in GOLDEN_BUNDLE.iterdir())
+
+
+@pytest.mark.parametrize(("name", "other"), list(itertools.permutations(NAMES, 2)))
+def test_any_file_in_the_place_of_another_is_refused_by_name(older, name, other):
+    (older / name).write_bytes((older / other).read_bytes())
+    refused(older, name, processor=())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_another_version_is_refused_by_name(older, name):
+    """Each is sound where it belongs."""
+    sibling = tiny.write_bundle(older.parent / "models", "2.0.0", weights=(1.0, 2.0, 3.0, 4.0, 5.0), baseline=b"[]")
+    content = (sibling / name).read_bytes()
+    same = content == (older / name).read_bytes()
+    assert same == (name in {"plan.json", "transforms.onnx"}), "what two versions of one contract share"
+    (older / name).write_bytes(content)
+    if not same:
+        refused(older, "is not the file that was published", processor=())
+
+
+@given(data=st.data(), name=st.sampled_from(NAMES), harm=st.sampled_from(["changed", "cut", "doubled"]))
+def test_a_byte_that_is_changed_anywhere_is_refused_by_the_file(tmp_path_factory, data, name, harm):
+    folder = tmp_path_factory.mktemp("harmed") / "bundle"
+    shutil.copytree(GOLDEN_BUNDLE, folder)
+    content = bytearray((folder / name).read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if harm == "changed":
+        content[place] ^= data.draw(st.integers(1, 255))
+    else:
+        content[place:] = content[place:] * 2 if harm == "doubled" else b""
+    (folder / name).write_bytes(content)
+    if name == b.MANIFEST and _said(bytes(content)) == _said((GOLDEN_BUNDLE / name).read_bytes()):
+        b.open_bundle(folder, ())  # a blank between two words of it says nothing
+    else:
+        refused(folder, name, processor=())
+
+
+def _said(manifest: bytes) -> object:
+    try:
+        return msgspec.json.decode(manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def test_a_word_that_was_added_to_a_manifest_is_refused_by_its_seal(older):
+    told = msgspec.json.decode((older / b.MANIFEST).read_bytes())
+    (older / b.MANIFEST).write_bytes(msgspec.json.encode(told | {"approved_by": "nobody"}))
+    refused(older, "manifest.json is not the file that was published", processor=())

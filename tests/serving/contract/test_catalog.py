@@ -57,6 +57,25 @@ def test_a_store_that_knows_nothing_of_a_view_is_named_with_every_difference():
         confirm(PLAN, {})
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"fields": (Field("later", "Float32"), *AIRCRAFT.fields[1:])}, "and is absent in the store"),
+        ({"fields": (Field(AIRCRAFT.fields[0].name, "Bytes"), *AIRCRAFT.fields[1:])}, "and is Bytes in the store"),
+        ({"ttl_us": AIRCRAFT.ttl_us + 1}, f"aircraft: ttl_us was {AIRCRAFT.ttl_us} in training"),
+        ({"known_by": "event_timestamp"}, "known_by was created_timestamp in training and is event_timestamp"),
+        ({"deleted_field": "gone_now"}, "and is gone_now in the store"),
+        ({"join_keys": ()}, r"the join keys was .* in training and is \[\] in the store"),
+    ],
+    ids=["renamed", "retyped", "ttl", "known by", "tombstones", "keys"],
+)
+def test_each_change_of_a_definition_is_refused_by_name(change, told):
+    with pytest.raises(ContractMismatch, match=told) as refused:
+        confirm(PLAN, catalog(PLAN) | view_entry(but(AIRCRAFT, **change)))
+    assert len(refused.value.differences) == 1
+    assert refused.value.differences[0].startswith("aircraft: ")
+
+
 @pytest.mark.parametrize("entry", [b"garbage", b"\xff", b"{}", b'{"name":"\xff"}', b"[1]"])
 def test_an_entry_that_this_version_cannot_read_is_a_difference(entry):
     with pytest.raises(ContractMismatch, match=r"city: the definition.*another version"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -96,6 +97,22 @@ def test_a_bundle_is_opened_from_there(made: Made, tmp_path: Path):
     assert registry.versions("tiny") == ["1.0.0"]
     assert made().seen("tiny", "1.0.0") == registry.seen("tiny", "1.0.0") != ()
     assert made().seen("tiny", "9.0.0") == ()
+
+
+def test_copies_that_nobody_needs_go_when_another_is_fetched(s3: S3, tmp_path: Path):
+    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
+    for number in range(1, 9):
+        version = f"{number}.0.0"
+        registry.add("tiny", version, tiny.write_bundle(tmp_path / "here", version))
+        change(registry, promote(version))
+        copy = registry.bundle("tiny", version)
+        assert open_bundle(copy, processor_features()).manifest.version == version
+        os.utime(copy, (number * 3600, number * 3600))
+    change(registry, start_canary("tiny", Canary("1.0.0", 0.5)))
+    registry.bundle("tiny", "1.0.0")
+    kept = sorted(path.name for path in (tmp_path / "mirror").glob("*/tiny/*"))
+    # Canary, champion, the champion before it, and three besides.
+    assert kept == ["1.0.0", "4.0.0", "5.0.0", "6.0.0", "7.0.0", "8.0.0"]
 
 
 def test_a_number_that_two_claim_counts_for_neither(s3: S3, tmp_path: Path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,11 @@ from serving.contract.trial import Counts, buckets, distance, verdict
 
 COUNTS = st.integers(0, 5_000).flatmap(lambda n: st.builds(Counts, st.just(n), st.integers(0, n), st.integers(0, n)))
 FLOATS = arrays(np.float32, st.integers(1, 200), elements=st.floats(width=32))
+CLASSES = np.array(["calm", "busy", "late"], object)
+
+
+def told(scores: np.ndarray) -> dict[str, dict[int, int]]:
+    return {"score": buckets(scores.astype(np.float32))}
 
 
 @given(COUNTS, COUNTS)
@@ -57,13 +64,33 @@ def test_a_sound_canary_is_hardly_ever_withdrawn():
 def test_scores_that_moved_are_seen_and_others_are_not():
     drawn = np.random.default_rng(7)
     bounds = Bounds(most_drift=0.05, most_errors=None, most_slow=None)
-    champion = Counts(20_000, scores=buckets(drawn.beta(2, 5, 20_000).astype(np.float32)))
-    same = Counts(5_000, scores=buckets(drawn.beta(2, 5, 5_000).astype(np.float32)))
-    moved = Counts(5_000, scores=buckets(drawn.beta(5, 2, 5_000).astype(np.float32)))
+    champion = Counts(20_000, scores=told(drawn.beta(2, 5, 20_000)))
+    same = Counts(5_000, scores=told(drawn.beta(2, 5, 5_000)))
+    moved = Counts(5_000, scores=told(drawn.beta(5, 2, 5_000)))
     assert verdict(bounds, champion, same) is None
     assert "off the champion's 20000" in str(verdict(bounds, champion, moved))
-    lost = Counts(5_000, scores=buckets(np.full(5_000, np.nan, np.float32)))
+    lost = Counts(5_000, scores=told(np.full(5_000, np.nan)))
     assert verdict(bounds, champion, lost) is not None
+
+
+def test_of_several_outputs_each_is_watched():
+    drawn = np.random.default_rng(7)
+    bounds = Bounds(most_drift=0.1, most_errors=None, most_slow=None)
+
+    def counts(rows: int, odds: list[float], a: float) -> Counts:
+        labels, shares = CLASSES[drawn.choice(3, rows, p=odds)], drawn.beta(a, 5, rows)
+        return Counts(rows, scores={"label": buckets(labels), "shares[0]": buckets(shares)})
+
+    champion = counts(20_000, [0.5, 0.3, 0.2], 2)
+    assert verdict(bounds, champion, counts(5_000, [0.5, 0.3, 0.2], 2)) is None
+    assert "its 5000 values of label are 0." in str(verdict(bounds, champion, counts(5_000, [0.1, 0.3, 0.6], 2)))
+    assert "values of shares[0] are" in str(verdict(bounds, champion, counts(5_000, [0.5, 0.3, 0.2], 4)))
+    assert verdict(bounds, champion, counts(100, [0.1, 0.3, 0.6], 4)) is None, "too few to tell"
+
+
+@given(st.lists(st.sampled_from(["calm", "busy", "", "\x00late"]), min_size=1))
+def test_texts_are_counted_by_what_they_are(texts: list[str]):
+    assert sorted(buckets(np.array(texts, object)).values()) == sorted(Counter(texts).values())
 
 
 @given(FLOATS)

@@ -1,0 +1,35 @@
+"""The versions of a model: three numbers, each version later than those before it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+
+def versions(folder: Path) -> list[str]:
+    """The published versions of a model, oldest first."""
+    found = [entry.name for entry in folder.iterdir() if is_version(entry.name)] if folder.is_dir() else []
+    return sorted(found, key=numbers)
+
+
+def newest(folder: Path) -> str | None:
+    """The last of them."""
+    return next(reversed(versions(folder)), None)
+
+
+def is_version(name: str) -> bool:
+    return _VERSION.fullmatch(name) is not None
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def following(version: str | None) -> str:
+    """The next minor version; the first where there is none."""
+    if version is None:
+        return "1.0.0"
+    major, minor, _ = numbers(version)
+    return f"{major}.{minor + 1}.0"
