@@ -11,4 +11,7 @@ ONLINE = Asset("skewless_online_store", uri="skewless://online_store", group="sk
 """The online store holds everything that arrived by the end of a partition, in every feature view."""
 
 DRIFT = Asset("skewless_drift", uri="skewless://drift", group="skewless")
-"""What a model was served in a partition is no longer what it was trained on."""
+"""What a model was served in a partition is no longer what it was trained on; the event's `models` say of which."""
+
+SCORES = Asset("skewless_scores", uri="skewless://scores", group="skewless")
+"""The champion's scores of a partition are in the folder of scores."""

@@ -25,7 +25,7 @@ def drift(served: dict[str, str]) -> dict[str, Any]:
     known, window = settings(), window_of(get_current_context())
     found = served_drift.run(known, Window(**served, start=window.start, end=window.end))
     page = served_drift.write_report(known.folders.reports, found, now())
-    return {"clean": found.clean, "told": f"{found}; report: {page}"}
+    return {"model": found.model, "clean": found.clean, "told": f"{found}; report: {page}"}
 
 
 @task
@@ -37,9 +37,11 @@ def alarm(found: list[dict[str, Any]]) -> None:
 
 @task(outlets=[DRIFT])
 def drifted(found: list[dict[str, Any]]) -> None:
-    """Something drifted."""
-    if all(one["clean"] for one in found):
+    """Something drifted: which models."""
+    models = sorted({one["model"] for one in found if not one["clean"]})
+    if not models:
         raise AirflowSkipException("nothing drifted")
+    get_current_context()["outlet_events"][DRIFT].extra = {"models": models}
 
 
 @dag(

@@ -22,6 +22,9 @@ OFFLINE_POOL = "skewless_offline_store"
 ONLINE_POOL = "skewless_online_store"
 """How many tasks may write to the online store at once."""
 
+TRAINING_POOL = "skewless_training"
+"""Of one slot: models are trained one after the other."""
+
 _ALERT_SECONDS = 10.0
 
 
@@ -46,23 +49,26 @@ class RefusalsFail(RetryPolicy):
 
 def tell(context: Mapping[str, Any]) -> None:
     """Say what failed, for which view and window, and what mends it: in the task's log, and to `skewless_alerts`."""
-    _send(_failure(context))
+    say(_failure(context))
 
 
 def late(dag: str, minutes: int, context: Mapping[str, Any] | None = None) -> None:
     """Say that a run of `dag` has not ended `minutes` after it was queued."""
     run = ((context or {}).get("dag_run") or {}).get("dag_run_id", "")
-    _send(
+    say(
         f"{dag}: run {run} is late, it has not ended {minutes} minutes after it was queued; look at it in the UI's grid"
     )
 
 
-def terms(minutes: int, dag: str) -> dict[str, Any]:
-    """Arguments of a DAG whose runs come one at a time and should end within `minutes` of being queued."""
+def terms(minutes: int, dag: str, waits: timedelta = timedelta(0)) -> dict[str, Any]:
+    """Arguments of a DAG whose runs come one at a time and should end within `minutes` of being queued, and of those in
+    which a person is waited for so much longer.
+    """
+    due = timedelta(minutes=minutes) + waits
     deadline = DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(minutes=minutes),
-        callback=SyncCallback(late, kwargs={"dag": dag, "minutes": minutes}),
+        interval=due,
+        callback=SyncCallback(late, kwargs={"dag": dag, "minutes": due // timedelta(minutes=1)}),
     )
     return {
         "dag_id": dag,
@@ -81,14 +87,19 @@ def terms(minutes: int, dag: str) -> dict[str, Any]:
     }
 
 
-def windowed(minutes: int, dag: str) -> dict[str, Any]:
-    """The same for a DAG whose runs are for a window, which whoever triggers one by hand may name."""
+def windowed(minutes: int, dag: str, waits: timedelta = timedelta(0), **choices: Param) -> dict[str, Any]:
+    """The same for a DAG whose runs are for a window, which whoever triggers one by hand may name, and for `choices`."""
     told = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key says it."
     asked = {
         name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {told}")
         for name in ("start", "end")
     }
-    return terms(minutes, dag) | {"params": asked}
+    return terms(minutes, dag, waits) | {"params": asked | choices}
+
+
+def choice(kind: str, told: str) -> Param:
+    """A param that may be left empty: see `dags.choices`. `kind` is a type of JSON Schema."""
+    return Param(None, type=["null", kind], description=told)
 
 
 @task
@@ -100,20 +111,8 @@ def served_versions() -> list[dict[str, str]]:
     return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in found]
 
 
-def _failure(context: Mapping[str, Any]) -> str:
-    from dags.window import NoWindow, window_of
-
-    instance = context["task_instance"]
-    try:
-        window = f" for {window_of(context)}"
-    except NoWindow:
-        window = ""
-    view = f" of view {instance.rendered_map_index}" if getattr(instance, "rendered_map_index", None) else ""
-    why = context.get("exception") or "its process ended"
-    return f"{instance.dag_id}: {instance.task_id}{view}{window} failed: {why}"
-
-
-def _send(text: str) -> None:
+def say(text: str) -> None:
+    """Tell it in the log, and `skewless_alerts`."""
     import httpx
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -129,3 +128,16 @@ def _send(text: str) -> None:
         return
     except httpx.HTTPError as error:
         log.warning("the alert was not delivered: %s", error)
+
+
+def _failure(context: Mapping[str, Any]) -> str:
+    from dags.window import NoWindow, window_of
+
+    instance = context["task_instance"]
+    try:
+        window = f" for {window_of(context)}"
+    except NoWindow:
+        window = ""
+    view = f" of view {instance.rendered_map_index}" if getattr(instance, "rendered_map_index", None) else ""
+    why = context.get("exception") or "its process ended"
+    return f"{instance.dag_id}: {instance.task_id}{view}{window} failed: {why}"

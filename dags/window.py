@@ -26,6 +26,11 @@ class Window:
         """The UTC days that the window touches: the first, and the first after the last."""
         return self.start.date(), (self.end - timedelta(microseconds=1)).date() + timedelta(days=1)
 
+    @property
+    def folder(self) -> str:
+        """What a folder of this window alone is called."""
+        return f"{_compact(self.start)}--{_compact(self.end)}"
+
     def __str__(self) -> str:
         return f"[{self.start.isoformat()}, {self.end.isoformat()})"
 
@@ -82,3 +87,7 @@ def _partition(run: str, key: str) -> Window:
         if start.strftime(spelling) == key:
             return Window(start, start + width)
     raise NoWindow(run, f"its partition key {key!r} names neither a UTC day nor an hour")
+
+
+def _compact(at: datetime) -> str:
+    return f"{at:%Y%m%dT%H%M%S}" + (f".{at.microsecond:06d}" if at.microsecond else "")

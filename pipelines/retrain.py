@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 import pyarrow as pa
@@ -40,7 +41,10 @@ from serving.contract.folders import Folders
 from serving.contract.form import SCORE, MatrixForm
 from serving.contract.plan import Plan
 from serving.contract.registry import Registry
-from serving.contract.rollout import same_request, trial_of
+from serving.contract.rollout import Rollout, same_request, trial_of
+
+if TYPE_CHECKING:
+    from pipelines.workspace import Workspace
 
 _STEPS = 4
 
@@ -73,6 +77,12 @@ class Project:
     definitions: Definitions
     sources: Callable[[Plan], Mapping[str, Source]]
     memory: int = DEFAULT_BYTES
+
+    @classmethod
+    def of(cls, work: Workspace, service: str) -> Self:
+        """Raises: NoDefinitions, RegistryUnreadable, InvalidPlan, UnsupportedType, Untraceable."""
+        settings = work.settings
+        return cls(work.folders, settings.registry, work.service(service), work.sources, settings.join_memory)
 
 
 class Retrained(msgspec.Struct, frozen=True):
@@ -174,13 +184,15 @@ def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tu
     return True, f"its gain on the held-out rows is more than {margin:g} with confidence"
 
 
-def try_out(registry: Registry, found: Retrained, weight: float, at: datetime) -> None:
-    """The one place where a better candidate gets requests: a share of the entities, within bounds.
+def try_out(
+    registry: Registry, found: Retrained, weight: float, at: datetime, *, by: str = "skewless retrain"
+) -> Rollout:
+    """The one place where a better candidate gets requests: a share of the entities, within bounds; the rollout then.
 
-    Raises: RolloutRefused where it takes other requests than the champion, InvalidBundle.
+    Raises: RolloutRefused where it takes other requests than the champion or that is another one by now, InvalidBundle.
     """
     trial = trial_of(registry.rollout(found.model), found.candidate, weight, (), None)
-    try_canary(registry, found.model, trial, Signature("skewless retrain", at, found.reason))
+    return try_canary(registry, found.model, trial, Signature(by, at, found.reason), found.champion)
 
 
 def _held_out(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:

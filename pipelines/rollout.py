@@ -49,14 +49,14 @@ def make_champion(registry: Registry, model: str, version: str, signed: Signatur
     return change(registry, model, promote(version), signed)
 
 
-def try_canary(registry: Registry, model: str, canary: Canary, signed: Signature) -> Rollout:
-    """Raises: InvalidBundle, RolloutRefused."""
+def try_canary(registry: Registry, model: str, canary: Canary, signed: Signature, over: str | None = None) -> Rollout:
+    """With `over` only if that is the champion still. Raises: InvalidBundle, RolloutRefused."""
     bundle, champion = _beside_champion(registry, model, canary.version)
     if not same_answer(bundle.form, champion.form):
         told = f"{canary.version} gives other answers than the champion {champion.manifest.version}"
         raise RolloutRefused(model, f"{told}; `skewless models shadow` or `pin` tries it out of their sight")
     draw(bundle.plan, model, canary)
-    return change(registry, model, start_canary(model, canary), signed)
+    return change(registry, model, start_canary(model, canary, over), signed)
 
 
 def shadow(registry: Registry, model: str, version: str | None, signed: Signature) -> Rollout:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import lightgbm as lgb
 import msgspec
@@ -17,10 +18,22 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pipelines.errors import NotTrained, SpineMismatch
 from pipelines.folder import write_file
+from pipelines.refresh import BadDuration, duration
 from pipelines.training_set import DATA, PLAN, Labels, TrainingSet, labelled
+from serving.contract.errors import SkewlessError
 
 MODEL, REPORT = "model.lightgbm.txt", "training.json"
 Parameters = Mapping[str, float | int | str | bool]
+
+
+@dataclass(eq=False)
+class BadWindow(SkewlessError):
+    """How long to train, validate and test cannot be understood."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is no window; write how long to train, validate and test, as 212d,30d,92d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,16 @@ class Split:
     validate: datetime
     test: datetime
     end: datetime
+
+    @classmethod
+    def until(cls, end: datetime, window: str) -> Self:
+        """The three windows before `end`, as long as `window` says: 212d,30d,92d. Raises: BadWindow."""
+        try:
+            train, validate, test = map(duration, window.split(","))
+        except (BadDuration, ValueError):
+            raise BadWindow(window) from None
+        tested = end - test
+        return cls(tested - validate - train, tested - validate, tested, end)
 
 
 class Training(msgspec.Struct, frozen=True):

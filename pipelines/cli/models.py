@@ -11,13 +11,10 @@ from pipelines.cli.instants import instant, now
 from pipelines.flights import task
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pipelines.offline import Source
     from pipelines.onnx_model import Asked
     from pipelines.optimisation import Changes
     from pipelines.score import Scored
-    from pipelines.train import Split
     from serving.contract.plan import View
 
 verbs = typer.Typer()
@@ -166,7 +163,7 @@ def retrain(
     model: Annotated[str, typer.Option(help="Name that the model is served under.")] = task.MODEL,
     label: Annotated[str, typer.Option(help="Column of the spine to predict, 0 or 1.")] = task.LABEL,
     until: Annotated[str, typer.Option("--to", help="First event_timestamp after the window.")] = task.END.isoformat(),
-    window: Annotated[str, typer.Option(help="How long to train, validate and test.")] = "212d,30d,92d",
+    window: Annotated[str, typer.Option(help="How long to train, validate and test.")] = task.WINDOW,
     as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
     margin: Annotated[float, typer.Option(help="Gain in logloss that is asked for, with 95% confidence.")] = 0.0,
     canary: Annotated[float | None, typer.Option(help="Try a better candidate on this share of entities.")] = None,
@@ -175,40 +172,22 @@ def retrain(
     from pipelines import retrain as verb
     from pipelines.console import console, step
     from pipelines.refresh import Refresh
-    from pipelines.reports.files import write
-    from pipelines.reports.retrain import page
+    from pipelines.reports.retrain import write_report
     from pipelines.settings import Settings
+    from pipelines.train import Split
     from pipelines.workspace import Workspace
 
-    work, made_at = Workspace(Settings.read()), now()
-    split = _split(window, instant(until))
+    work, made_at, split = Workspace(Settings.read()), now(), Split.until(instant(until), window)
     schedule = Refresh.parse(as_served) if as_served else None
     spine = work.folders.data / task.SPINE
     asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
-    settings = work.settings
     with step("retrain") as shown:
-        definitions, memory = work.service(service), settings.join_memory
-        project = verb.Project(work.folders, settings.registry, definitions, work.sources, memory)
-        found = verb.run(project, asked, created_at=made_at, canary=canary, report=shown.at)
+        found = verb.run(verb.Project.of(work, service), asked, created_at=made_at, canary=canary, report=shown.at)
         shown.result = str(found)
     for line in found.lines():
         console.print(line, markup=False)
-    stem = work.folders.reports / f"retrain-{model}-{found.candidate}"
-    console.print(f"report: {write(stem, found, page(found, made_at), None, html=None, json=None, prom=None)}")
+    console.print(f"report: {write_report(work.folders.reports, found, made_at)}")
     raise typer.Exit(0 if found.better else 1)
-
-
-def _split(window: str, end: datetime) -> Split:
-    """Three durations, the last of which ends at `end`."""
-    from pipelines.refresh import duration
-    from pipelines.train import Split
-
-    try:
-        train_for, validate_for, test_for = map(duration, window.split(","))
-    except ValueError as error:
-        raise typer.BadParameter("--window takes three durations, as 212d,30d,92d") from error
-    test = end - test_for
-    return Split(test - validate_for - train_for, test - validate_for, test, end)
 
 
 def _pair(text: str) -> tuple[str, str]:

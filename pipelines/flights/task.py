@@ -14,6 +14,9 @@ TEST = datetime(2013, 10, 1, tzinfo=UTC)
 END = datetime(2014, 1, 1, tzinfo=UTC)
 """February to August trains, September validates, October to December tests; half-open windows of decision time."""
 
+WINDOW = "212d,30d,92d"
+"""The same, by how long each is."""
+
 MIDNIGHT = timedelta(hours=5)
 """Midnight in New York, Eastern Standard Time, after midnight UTC."""
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 from pipelines.contest import Contest
 from pipelines.performance import Performance
+from pipelines.reports.files import write
 from pipelines.reports.page import render
 from pipelines.reports.table import Table, whole
 from pipelines.retrain import Retrained
+
+
+def write_report(folder: Path, found: Retrained, made_at: datetime) -> Path:
+    """The page and the JSON; the page's path."""
+    stem = folder / f"retrain-{found.model}-{found.candidate}"
+    return write(stem, found, page(found, made_at), None, html=None, json=None, prom=None)
 
 
 def page(found: Retrained, made_at: datetime) -> str:

@@ -164,11 +164,15 @@ def promote(version: str) -> Step:
     return Step(f"promote {version}", taken)
 
 
-def start_canary(model: str, canary: Canary) -> Step:
-    """Put a version on trial, or change the trial's weight or bounds."""
+def start_canary(model: str, canary: Canary, champion: str | None = None) -> Step:
+    """Put a version on trial, or change the trial's weight or bounds; with `champion` only if that is it still."""
 
     def taken(now: Rollout | None) -> Rollout:
         known = _known(model, now)
+        if champion not in (None, known.champion):
+            raise RolloutRefused(
+                model, f"{canary.version} was held against {champion}, and {known.champion} is the champion by now"
+            )
         if known.champion == canary.version:
             raise RolloutRefused(model, f"{canary.version} is the champion already")
         return replace(known, canary=canary)

@@ -22,6 +22,7 @@ def task(found: Any) -> dict[str, Any]:
         "policy": type(found.retry_policy).__name__,
         "timeout": found.execution_timeout.total_seconds(),
         "alerted": names(found.on_failure_callback),
+        "answered_within": [at.total_seconds() for at in [getattr(found, "response_timeout", None)] if at],
         "pool": found.pool,
         "outlets": [outlet.name for outlet in found.outlets],
         "mapped": found.is_mapped,

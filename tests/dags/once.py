@@ -1,10 +1,11 @@
 """Run in a process of its own, under a stack's environment: `dag.test()` of DAGs, one after the other, and what became
-of their tasks, as JSON. Arguments: the folder of the DAGs, and as JSON `runs` (DAG, conf, and before it `remove` a file or `adopt` settings) and
-`connections`.
+of their tasks, as JSON. Arguments: the folder of the DAGs, and as JSON `runs` (DAG, conf, and before it `remove` a file
+or `adopt` settings, and what a person will `answer`) and `connections`.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from dags.terms import RefusalsFail
 from pipelines.errors import SourceMismatch
 from pipelines.redis_connection import RedisUnreachable
 from pipelines.settings import adopt
+from tests.dags.person import answering
 
 
 def ran(bag: DagBag, name: str, conf: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
@@ -27,9 +29,12 @@ def ran(bag: DagBag, name: str, conf: dict[str, Any], before: dict[str, Any]) ->
         Path(before["remove"]).unlink()
     for setting, value in before.get("adopt", {}).items():
         adopt(setting, value)
-    dag = bag.dags[name]
+    dag = copy.deepcopy(bag.dags[name])
+    for holder in (dag, *dag.tasks):  # a run's conf would stay in them
+        holder.params = copy.deepcopy(holder.params)
     dag.deadline = None  # Airflow 3.3 cannot test a DAG that has one
-    run = dag.test(run_conf=conf)
+    with answering(before.get("answer")):
+        run = dag.test(run_conf=conf)
     found = {
         f"{task.task_id}[{task.rendered_map_index}]" if task.map_index >= 0 else task.task_id: task
         for task in run.get_task_instances()

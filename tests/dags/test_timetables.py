@@ -19,7 +19,8 @@ LINES = 60
 PARSE_SECONDS = 1.0
 IGNORED = {line for line in (FOLDER / ".airflowignore").read_text().splitlines() if not line.startswith("#")}
 TIMETABLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in IGNORED)
-RUN_AT_PARSE = [*TIMETABLES, *(FOLDER / name for name in ("__init__.py", "assets.py", "terms.py"))]
+READ = ("__init__.py", "approval.py", "assets.py", "terms.py", "training.py")
+RUN_AT_PARSE = [*TIMETABLES, *(FOLDER / name for name in READ)]
 DAGS = {
     f"skewless_{name}"
     for name in (
@@ -32,10 +33,14 @@ DAGS = {
         "ingest_hourly",
         "materialize",
         "quality",
+        "retrain",
+        "retrain_weekly",
+        "score",
+        "trim",
         "verify",
     )
 }
-ASSETS = {"skewless_offline_store", "skewless_online_store", "skewless_drift"}
+ASSETS = {"skewless_offline_store", "skewless_online_store", "skewless_drift", "skewless_scores"}
 
 
 def tasks(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -110,7 +115,22 @@ def test_downstream_is_scheduled_by_the_assets_of_upstream(facts: dict[str, Any]
     assert waited <= made
     schedules = {name: dag["schedule"] for name, dag in facts["dags"].items()}
     assert schedules["skewless_ingest_daily"] == schedules["skewless_ingest_hourly"] == "CronPartitionTimetable"
-    assert schedules["skewless_materialize"] == schedules["skewless_audit"] == "PartitionedAssetTimetable"
+    waits_for = {name: dag["waits_for"] for name, dag in facts["dags"].items() if dag["waits_for"]}
+    assert waits_for == {
+        "skewless_materialize": "skewless_offline_store",
+        "skewless_audit": "skewless_online_store",
+        "skewless_score": "skewless_online_store",
+        "skewless_retrain": "skewless_drift",
+    }
+    assert {schedules[name] for name in waits_for} == {"PartitionedAssetTimetable"}
+
+
+def test_who_waits_for_a_person_is_late_only_after_that_and_ends_either_way(facts: dict[str, Any]):
+    for name in ("skewless_retrain", "skewless_retrain_weekly"):
+        dag = facts["dags"][name]
+        (waits,) = dag["tasks"]["approve"]["answered_within"]
+        assert dag["late"] == [waits + 3600.0]
+        assert dag["tasks"]["canary"]["upstream"] == ["approve", "decide", "retrain"]
 
 
 def test_what_reads_days_of_what_was_served_or_stored_runs_by_the_day(facts: dict[str, Any]):
@@ -140,7 +160,11 @@ def test_who_writes_to_a_store_shares_its_pool_and_tables_are_rewritten_in_turn(
         "skewless_expire.expire": "skewless_online_store",
         "skewless_verify.verify": "skewless_online_store",
         "skewless_materialize.materialize": "skewless_online_store",
+        "skewless_retrain.retrain": "skewless_training",
+        "skewless_retrain_weekly.retrain": "skewless_training",
+        "skewless_trim.trim": "skewless_offline_store",
     }
+    assert POOLS["skewless_training"] == 1
     assert POOLS["skewless_offline_store"] == 1
     assert set(pools.values()) == POOLS.keys()
 

@@ -21,7 +21,7 @@ from pipelines.one_score import TrainedElsewhere
 from pipelines.outcomes import Outcomes
 from pipelines.publish import Place
 from pipelines.reports.retrain import page
-from pipelines.retrain import Asked, Project, Retrained, run, verdict
+from pipelines.retrain import Asked, Project, Retrained, run, try_out, verdict
 from pipelines.rollout import Signature, champion_version, make_champion
 from pipelines.train import Split
 from pipelines.training_set import TrainingSet
@@ -135,6 +135,8 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     assert (rollout.canary.version, rollout.canary.weight) == ("1.1.0", 0.25)
     assert registry.history("learned")[-1].change.by == "skewless retrain"
     make_champion(registry, "learned", "1.1.0", Signature("somebody", NOON, "it did well"))
+    with pytest.raises(RolloutRefused, match=r"1\.1\.0 was held against 1\.0\.0, and 1\.1\.0 is the champion by now"):
+        try_out(registry, found, 0.25, NOON)
     again = weak.retrain(canary=0.25)
     assert (again.better, again.candidate) == (False, "1.1.0")
     assert "it is the champion itself" in again.reason

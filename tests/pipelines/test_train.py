@@ -11,7 +11,8 @@ import pytest
 
 from pipelines import train, training_set
 from pipelines.errors import NotTrained, SpineMismatch
-from pipelines.train import Split, evaluate, told, trained
+from pipelines.flights import task
+from pipelines.train import BadWindow, Split, evaluate, told, trained
 from pipelines.training_set import TrainingSet, labelled
 from tests.pipelines import learned
 
@@ -62,6 +63,17 @@ def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
     assert report.rows == len(train_rows) < len(opened.between(learned.SPLIT.start, learned.SPLIT.validate))
     assert report.metrics["auc"] > 0.6
     assert told(report.metrics).startswith("AUC 0.")
+
+
+def test_windows_are_told_by_how_long_each_is():
+    assert Split.until(learned.SPLIT.end, "40d,10d,10d") == learned.SPLIT
+    assert Split.until(task.END, task.WINDOW) == Split(task.TRAIN, task.VALIDATE, task.TEST, task.END)
+
+
+@pytest.mark.parametrize("text", ["", "40d,10d", "40d,10d,10d,1d", "40d,10d,soon"])
+def test_a_window_that_cannot_be_understood_is_refused(text: str):
+    with pytest.raises(BadWindow, match="212d,30d,92d"):
+        Split.until(learned.SPLIT.end, text)
 
 
 def test_metrics():

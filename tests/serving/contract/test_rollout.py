@@ -75,6 +75,13 @@ def test_a_promoted_canary_is_no_canary_any_more():
     assert promote("2.0.0").taken(start_canary("m", Canary("2.0.0", 0.5)).taken(FIRST)).canary is None
 
 
+def test_a_canary_may_be_meant_for_one_champion():
+    canary = Canary("3.0.0", 0.5)
+    assert start_canary("m", canary, FIRST.champion).taken(FIRST).canary == canary
+    with pytest.raises(RolloutRefused, match=r"3\.0\.0 was held against 2\.0\.0"):
+        start_canary("m", canary, "2.0.0").taken(FIRST)
+
+
 def test_a_withdrawal_is_of_one_version():
     trying = start_canary("m", Canary("3.0.0", 0.5)).taken(FIRST)
     with pytest.raises(RolloutRefused, match="is not its canary"):

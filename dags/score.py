@@ -1,0 +1,58 @@
+"""Score: the spine's rows of a partition through the champion, as the server would have answered at their times.
+
+Runs when the online store holds the partition: by then the offline store does too. A window's scores are a folder of
+their own, `scores/<model>/<start>--<end>`, replaced whole; where nothing changed it stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
+
+from dags.assets import ONLINE, SCORES
+from dags.terms import choice, windowed
+
+
+@task(outlets=[SCORES])
+def score() -> dict[str, Any]:
+    """Score the window; with which version, how many rows, and where they are."""
+    from dags.choices import choices
+    from dags.connections import now, workspace
+    from dags.lineage import read_views
+    from dags.window import window_of
+    from pipelines import score as verb
+    from pipelines.flights import task as example
+    from pipelines.rollout import champion_version, proven
+
+    context, work = get_current_context(), workspace()
+    asked, window, registry = choices(context), window_of(context), work.settings.registry
+    model = asked.get("model", example.MODEL)
+    version = champion_version(registry, model)
+    bundle, place = proven(registry, model, version), registry.bundle(model, version)
+    work.confirm(f"{model} {version}", bundle.plan)
+    read_views(work.project, bundle.plan.views)
+    spine = verb.Spine(work.folders.data / asked.get("spine", example.SPINE), window.start, window.end)
+    folder = work.folders.scores / model / window.folder
+    sources, memory = work.sources(bundle.plan), work.settings.join_memory
+    done = verb.run(bundle, place, sources, spine, folder, scored_at=now(), memory=memory)
+    return {"version": version, "rows": done.rows, "made": done.made, "folder": str(folder)}
+
+
+@dag(
+    **windowed(
+        minutes=60,
+        dag="skewless_score",
+        model=choice("string", "Model whose champion scores."),
+        spine=choice("string", "Table of the rows, in the data folder."),
+    ),
+    description="The rows of a partition through the champion.",
+    schedule=PartitionedAssetTimetable(assets=ONLINE),
+    tags=["skewless", "model"],
+    doc_md=__doc__,
+)
+def timetable() -> None:
+    score()
+
+
+timetable()
