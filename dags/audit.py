@@ -15,11 +15,12 @@ from dags.terms import served_versions, windowed
 @task(map_index_template="{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}")
 def audit(served: dict[str, str]) -> str:
     """Replay what one model version served."""
-    from dags.connections import workspace
+    from dags.connections import now, workspace
     from dags.lineage import read_views
     from dags.window import window_of
     from pipelines import audit as verb
     from pipelines.evidence import clues
+    from pipelines.reports.audited import write_audit
     from serving.contract.bundle import open_bundle
     from serving.contract.processor import processor_features
 
@@ -28,7 +29,7 @@ def audit(served: dict[str, str]) -> str:
     read_views(work.project, bundle.plan.views)
     log = verb.ServedLog(work.folders.served)
     found = verb.run(bundle, clues(work, bundle.plan), log, window.start, window.end)
-    report = verb.write_report(work.folders.reports, found)
+    report = write_audit(work.folders.reports, found, now())
     if not found.clean:
         raise AirflowFailException("\n".join([f"gate audit: {found}; report: {report}", *found.examples]))
     return str(found)

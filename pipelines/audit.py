@@ -22,7 +22,6 @@ from pipelines.attribution import Attribution, Caused
 from pipelines.comparison import Comparison, compare, differ, plain
 from pipelines.errors import NotTrained
 from pipelines.evidence import Clues
-from pipelines.folder import write_file
 from pipelines.offline import parquet_files
 from pipelines.outcomes import Outcomes
 from pipelines.performance import Performance
@@ -206,10 +205,3 @@ def _examples(compared: Comparison) -> list[str]:
 def _example(compared: Comparison, row: int, what: str, then: str, now: str) -> str:
     request, place, at = (compared.served.column(name)[row] for name in ("request_id", "row", "served_at"))
     return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"
-
-
-def write_report(folder: Path, audited: Audited) -> Path:
-    """The report as JSON, for machines; its path."""
-    path = folder / f"audit-{audited.model}-{audited.version}.json"
-    write_file(path, msgspec.json.format(msgspec.json.encode(audited)))
-    return path

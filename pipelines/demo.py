@@ -30,6 +30,7 @@ from pipelines.progress import Report
 from pipelines.redis_connection import connect
 from pipelines.registry_copy import publishing
 from pipelines.replay import Moment, Player, joined_rows, moments
+from pipelines.reports.audited import write_audit
 from pipelines.rollout import Signature, make_champion, proven
 from pipelines.server_process import RunningServer, server
 from pipelines.skew_picture import draw
@@ -179,7 +180,7 @@ def _replay(trained: Trained, player: Player, running: RunningServer, played: li
     with step("audit") as shown:
         found = _audit(trained, len(served))
         shown.result = str(found)
-    audit.write_report(trained.work.folders.reports, found)
+    console.print(f"  page: {write_audit(trained.work.folders.reports, found, datetime.now(UTC))}")
     _tell_metrics(rows, served, offline)
     return Checks(
         (

@@ -11,7 +11,7 @@ from importlib.metadata import version as installed
 import msgspec
 import pyarrow as pa
 
-from pipelines import golden
+from pipelines import golden, leaves
 from pipelines.baseline import Baseline, describe
 from pipelines.model_card import importance
 from pipelines.onnx_model import Read
@@ -19,10 +19,12 @@ from pipelines.optimisation import Origin, scaled_by_all
 from pipelines.performance import Bin
 from pipelines.reports.card import card_page
 from pipelines.training_set import TrainingSet
+from pipelines.tree_ensemble import Counts, Unexplained
 from serving.contract import bundle as files
 from serving.contract.bundle import Manifest, Model, open_model
 from serving.contract.errors import InvalidBundle
 from serving.contract.form import Signature
+from serving.contract.leaves import LEAVES
 from serving.contract.optimised import Optimised
 from serving.contract.processor import processor_features
 
@@ -38,7 +40,8 @@ Window = tuple[datetime, datetime]
 class Draft:
     """What is to be published: a graph read against a training set's plan, the windows of the rows that it was trained
     on (how many they were) and of those whose scores are its baseline, and its metrics. `origin` is what the graph was
-    before it was changed, `optimised` what that won.
+    before it was changed, `optimised` what that won. `of_leaves`: how many rows the training counted at each leaf of its
+    trees, if it did; `leaves`, once they are made: the bundle's file of them, or why it has none.
     """
 
     training_set: TrainingSet
@@ -51,6 +54,8 @@ class Draft:
     calibration: Sequence[Bin] = ()
     origin: Origin | None = None
     optimised: Optimised | None = None
+    of_leaves: Counts | None = None
+    leaves: bytes | Unexplained | None = None
 
     def open(self) -> Model:
         """Raises: InvalidPlan."""
@@ -59,6 +64,17 @@ class Draft:
     def golden_rows(self) -> pa.Table:
         """The rows of the training set that prove it."""
         return golden.chosen(self.training_set.between(*self.trained))
+
+
+def explained(draft: Draft) -> Draft:
+    """The draft with its leaves, or why it has none. Where the training did not count them, its rows are."""
+    training_set, model = draft.training_set, draft.open()
+    rows = draft.golden_rows() if draft.of_leaves is not None else training_set.between(*draft.trained)
+    taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(rows)))
+    try:
+        return replace(draft, leaves=leaves.made(draft.graph, draft.read, model, taken, draft.of_leaves))
+    except Unexplained as error:
+        return replace(draft, leaves=error)
 
 
 def proven(draft: Draft) -> tuple[Draft, bytes]:
@@ -95,6 +111,8 @@ def contents(draft: Draft, proof: bytes, name: str, version: str, created_at: da
     }
     if draft.training_set.transforms:
         found[files.TRANSFORMS] = draft.training_set.transforms
+    if isinstance(draft.leaves, bytes):
+        found[LEAVES] = draft.leaves
     found[files.CARD] = _card(draft, manifest(draft, found, name, version, created_at), baseline).encode()
     return found
 

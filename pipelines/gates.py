@@ -1,4 +1,4 @@
-"""Gates at the two doors of a feature view: its table, when rows are ingested, and the online store, when they are
+"""Gates at the doors of a feature view: its table, when rows are ingested or pushed, and the online store, when they are
 materialized. A batch that does not meet the view's expectations stays outside and is kept aside with the reason.
 
     <quarantine>/<view>/<batch>-<digest>/rows.parquet, reason.json
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines import push
 from pipelines.expectations import Expectations, expectations
 from pipelines.folder import replace_folder
 from pipelines.materialize import Window
 from pipelines.offline import History, Source, read_history
 from pipelines.partitions import Check, Written
 from pipelines.quality import Breach, Span, check, rows_in, rows_of
-from serving.contract.errors import SkewlessError
+from serving.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from serving.contract.plan import View
 
 if TYPE_CHECKING:  # a task that was told the expectations needs no Feast
@@ -94,6 +95,16 @@ class Gate:
         for breach in breaches:
             tell(f"feature view {self.view.stored_as!r}: {breach}")
 
+    def pushed(self, rows: pa.Table) -> None:
+        """The door of pushed rows: their values alone are judged, since few may come at any time, and again; who pushes them
+        still has them. Raises: InvalidRows, SourceMismatch.
+        """
+        values = replace(self.expected, unique=False, rows_per_day=None, fresh_within=None)
+        span = Span(None, datetime.max.replace(tzinfo=UTC))
+        breaches = check(values, self.view, [rows_in(self.view, self.source, rows)], span)
+        if breaches:
+            raise InvalidRows(self.view.stored_as, tuple(InvalidInput("", str(one)) for one in breaches))
+
     def stored(self, at: datetime) -> list[Breach]:
         """What is wrong with the rows that the table holds as of `at` (event time, included). Raises: SourceMissing."""
         files = self.source.files()
@@ -149,6 +160,11 @@ class Gates:
         """The first doors of the tables below a data folder, by table."""
         gates = [gate for gate in self.by_view.values() if gate.source.path.parent == data]
         return {gate.source.path.name: gate.day for gate in gates}
+
+    def pushed(self, view: str) -> push.Check:
+        """The door of a view's pushed rows."""
+        gate = self.by_view.get(view)
+        return push.unchecked if gate is None else gate.pushed
 
     def absences(self, written: Iterable[Written]) -> list[str]:
         """What is to be told of days for which nothing came, though rows are expected of every day: there is nothing that

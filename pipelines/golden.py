@@ -5,18 +5,20 @@ depends on nothing but the row: not on how many rows are asked about with it, it
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from serving.contract.assembler import Assembler
 from serving.contract.bundle import Model, given_values, golden_table
 from serving.contract.errors import InvalidBundle
 from serving.contract.form import Array, differing
+from serving.contract.plan import Source
 from serving.contract.row import Values
 from serving.contract.transforms import reference
 
@@ -46,6 +48,8 @@ def prove(rows: pa.Table, assembler: Assembler, model: Model) -> bytes:
             again = model.form.inputs(assembler, assembler.complete(part))
             _demand_equal(_part(taken, start, size), model.form.taken_arrays(again), "model input", start, size)
             _demand_equal(_part(told, start, size), model.form.told_arrays(model.score(again)), "score", start, size)
+    if assembler.plan.transforms:
+        _transforms_independent(assembler, model, given, taken)
     independent(model, taken, told)
     buffer = io.BytesIO()
     bare = rows.select([reference(source) for source in assembler.given])
@@ -57,7 +61,7 @@ def independent(model: Model, taken: Sequence[Array], told: Sequence[Array]) -> 
     """Demand that inputs (`taken`) get their scores (`told`) in batches of up to 1,000 rows, in other places, and while
     other threads run the model. Raises: InvalidBundle.
     """
-    order = np.arange(_MOST_ROWS) * _STRIDE % len(told[0])
+    order = _many(len(told[0]))
     many, expected = [array[order] for array in taken], [array[order] for array in told]
 
     def check(size: int) -> None:
@@ -65,6 +69,33 @@ def independent(model: Model, taken: Sequence[Array], told: Sequence[Array]) -> 
             scores = _scored(model, _part(many, start, size))
             _demand_equal(_part(expected, start, size), scores, "score", start, size)
 
+    _everywhere(check)
+
+
+def _transforms_independent(
+    assembler: Assembler, model: Model, given: Mapping[Source, Values], taken: Sequence[Array]
+) -> None:
+    """The same of the inputs (`taken`) that the `given` values make. Raises: InvalidBundle."""
+    order = _many(len(taken[0]))
+    many = {source: Values(values.data[order], values.valid[order]) for source, values in given.items()}
+    expected = [array[order] for array in taken]
+
+    def check(size: int) -> None:
+        for start in range(0, _MOST_ROWS, size):
+            part = {source: _slice(values, start, size) for source, values in many.items()}
+            again = model.form.taken_arrays(model.form.inputs(assembler, assembler.complete(part)))
+            _demand_equal(_part(expected, start, size), again, "model input", start, size)
+
+    _everywhere(check)
+
+
+def _many(rows: int) -> NDArray[np.int64]:
+    """As many rows as a request may have, out of so many, in another order."""
+    return np.arange(_MOST_ROWS) * _STRIDE % rows
+
+
+def _everywhere(check: Callable[[int], None]) -> None:
+    """Check by batches of each size, then of some while other threads do so too."""
     for size in _BATCHES:
         check(size)
     with ThreadPoolExecutor(_THREADS) as pool:

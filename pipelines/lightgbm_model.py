@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import lightgbm as lgb
 import numpy as np
+from numpy.typing import NDArray
 from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
@@ -47,3 +48,18 @@ def narrowed(booster: lgb.Booster) -> lgb.Booster:
 def _without_sizes(lines: Sequence[str]) -> list[str]:
     """The tree sizes of a model's text are offsets into it; without them LightGBM reads tree by tree."""
     return [line for line in lines if not line.startswith("tree_sizes=")]
+
+
+def rows_at_leaves(booster: lgb.Booster) -> NDArray[np.float64]:
+    """How many rows it trained on got to each leaf, as it counted them: tree by tree, lower branch first."""
+    found = []
+    for tree in booster.dump_model()["tree_info"]:
+        waiting = [tree["tree_structure"]]
+        while waiting:
+            node = waiting.pop()
+            if "left_child" in node:
+                waiting += (node["right_child"], node["left_child"])
+            else:
+                # A tree of one leaf has no count, and nothing is shared at it.
+                found.append(node.get("leaf_count", 0))
+    return np.array(found, np.float64)

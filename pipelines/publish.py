@@ -18,21 +18,23 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipelines import golden, onnx_model
-from pipelines.draft import Draft, Window, contents, manifest, proven
+from pipelines.draft import Draft, Window, contents, explained, manifest, proven
 from pipelines.errors import AlreadyPublished, SpineMismatch
 from pipelines.folder import new_folder
 from pipelines.gain import measured
 from pipelines.history import TIMESTAMP
-from pipelines.lightgbm_model import convert
+from pipelines.lightgbm_model import convert, rows_at_leaves
 from pipelines.onnx_model import Asked, Read
 from pipelines.optimisation import NONE, Changes, changed
 from pipelines.performance import Bin, calibration
 from pipelines.train import Training, evaluate, trained
 from pipelines.training_set import TrainingSet, labelled
+from pipelines.tree_ensemble import Unexplained
 from pipelines.versions import following, is_version, newest
 from serving.contract import bundle as files
 from serving.contract.bundle import Bundle, Manifest, open_bundle
 from serving.contract.errors import InvalidBundle
+from serving.contract.leaves import LEAVES
 from serving.contract.processor import processor_features
 from serving.contract.registry import Registry
 from serving.contract.rollout import promote as promote_step
@@ -46,13 +48,15 @@ _ALL = Asked()
 class Published:
     """Where a bundle is, what it says of itself, and whether this call made it.
 
-    `conversion_gap` is the greatest difference between LightGBM's own scores and the ONNX model's on the test window.
+    `conversion_gap` is the greatest difference between LightGBM's own scores and the ONNX model's on the test window;
+    `unexplained` is why the model tells no contributions, empty where it does.
     """
 
     folder: Path
     manifest: Manifest
     made: bool
     conversion_gap: float = 0.0
+    unexplained: str = ""
 
 
 class Place(NamedTuple):
@@ -86,6 +90,7 @@ def run(
     )
     read = Read(Output("probabilities", 1), None)
     draft = Draft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics, bins, origin)
+    draft = replace(draft, of_leaves=rows_at_leaves(booster))
     return replace(publish(draft, Place(models, name, version, promote), created_at), conversion_gap=gap)
 
 
@@ -118,11 +123,13 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
     changes of the graph moved a score too far; then nothing is published.
     """
     models, name, version, promote = place
+    draft = explained(draft)
+    why = str(draft.leaves) if isinstance(draft.leaves, Unexplained) else ""
     last = newest(models / name)
     if version is None and last and (same := _same(models / name / last, draft)):
         if promote:
             champion(models, name, last, created_at)
-        return Published(models / name / last, same.manifest, made=False)
+        return Published(models / name / last, same.manifest, made=False, unexplained=why)
     version = following(last) if version is None else version
     if not is_version(version):
         raise InvalidBundle(str(models / name / version), f"{version!r} is not a version like 1.2.0")
@@ -143,7 +150,7 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
         raise AlreadyPublished(name, version) from error
     if promote:
         champion(models, name, version, created_at)
-    return Published(folder, said, made=True)
+    return Published(folder, said, made=True, unexplained=why)
 
 
 def _compared(asked: Draft, one: Draft) -> Draft:
@@ -199,4 +206,5 @@ def _same(folder: Path, draft: Draft) -> Bundle | None:
     same_contract = found.plan.fingerprint == draft.training_set.plan.fingerprint
     optimised, origin = found.manifest.optimised, draft.origin
     near = optimised is None or origin is None or optimised.difference <= origin.changes.bound
-    return found if same_model and same_read and same_contract and near else None
+    same_leaves = (LEAVES in found.manifest.digests) == isinstance(draft.leaves, bytes)
+    return found if same_model and same_read and same_contract and same_leaves and near else None

@@ -7,7 +7,7 @@ says so: it may be repeated, which is harmless, and else the next materializatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from serving.contract.plan import View
 from serving.contract.pushed_rows import Batch, Parsed, RowsReader, online_rows, part_table
 from serving.contract.target import Target, check_target
 
+Check = Callable[[pa.Table], None]
+"""Called with rows as their table would hold them; raises to keep them out."""
 REFUSALS = (StoreFull, StoreReadOnly, UnwritableKeys, RemovalUnfinished)
 
 
@@ -58,6 +60,10 @@ class TableRefused(SkewlessError):
 
     def __str__(self) -> str:
         return f"the table of feature view {self.view!r} takes no rows ({self.reason}); mend that, then push again"
+
+
+def unchecked(rows: pa.Table) -> None:
+    """Let everything pass."""
 
 
 def targets(views: Sequence[tuple[View, Source]], data: Path) -> dict[str, Target]:
@@ -98,16 +104,26 @@ class Rows:
             raise InvalidRows(self.view.stored_as, (InvalidInput("", str(error)),)) from error
 
 
-def run(project: str, target: Target, batch: Batch, data: Path, store: OnlineWriter, now: int) -> Pushed:
+def run(
+    project: str,
+    target: Target,
+    batch: Batch,
+    data: Path,
+    store: OnlineWriter,
+    now: int,
+    check: Check = unchecked,
+) -> Pushed:
     """Push a batch that was received at `now` (microseconds).
 
-    Raises: InvalidInput or SourceMismatch before anything is stored, TableRefused.
+    Raises: InvalidInput, SourceMismatch or what `check` raises before anything is stored, TableRefused.
     """
     view = batch.view
     due = batch.due(now)
     rows = online_rows(batch, packable)
     keys = entity_keys(project, batch)
-    _append(data / target.folder, target, batch, now)
+    table = part_table(target, batch)
+    check(table)
+    _append(view, data / target.folder, table, now)
     pairs = [(key, row) for key, row, ready in zip(keys, rows, due.tolist(), strict=True) if ready]
     try:
         store.prepare(view)
@@ -133,8 +149,8 @@ def entity_keys(project: str, batch: Batch) -> list[bytes]:
     return keys
 
 
-def _append(folder: Path, target: Target, batch: Batch, now: int) -> None:
+def _append(view: View, folder: Path, table: pa.Table, now: int) -> None:
     try:
-        write_part(folder, part_table(target, batch), now)
+        write_part(folder, table, now)
     except OSError as error:
-        raise TableRefused(batch.view.stored_as, error.strerror or type(error).__name__) from error
+        raise TableRefused(view.stored_as, error.strerror or type(error).__name__) from error

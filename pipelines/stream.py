@@ -19,7 +19,7 @@ import stamina
 from pipelines import push
 from pipelines.errors import SourceMismatch
 from pipelines.online import OnlineWriter
-from pipelines.push import Rows, TableRefused
+from pipelines.push import Check, Rows, TableRefused, unchecked
 from pipelines.redis_connection import RedisUnreachable
 from pipelines.store_refusals import RemovalUnfinished, StoreFull, StoreReadOnly
 from pipelines.stream_entries import Entry, StreamEntries
@@ -72,7 +72,9 @@ class NotOnline(SkewlessError):
 
 @dataclass(slots=True)
 class Consumer:
-    """One consumer of a project's stream. `find` looks up the push targets, anew from time to time."""
+    """One consumer of a project's stream. `find` looks up the push targets, anew from time to time, and `door` what is
+    expected of the rows of a view.
+    """
 
     project: str
     data: Path
@@ -81,10 +83,12 @@ class Consumer:
     find: Find
     clock: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
+    door: Callable[[str], Check] = lambda _: unchecked
     streamed: Streamed = field(default_factory=Streamed)
     _held: list[Entry] = field(default_factory=list)
     _targets: Mapping[str, Target] = field(default_factory=dict)
     _rows: dict[str, Rows] = field(default_factory=dict)
+    _doors: dict[str, Check] = field(default_factory=dict)
     _looked: float = float("-inf")
 
     def run(self, stopping: Stopping, *, once: bool = False) -> Streamed:
@@ -147,7 +151,7 @@ class Consumer:
         if view not in self._targets:
             raise NotPushable(view, "there is no such online feature view")
         if view not in self._rows:
-            self._rows[view] = Rows(self.project, self._targets[view])
+            self._rows[view], self._doors[view] = Rows(self.project, self._targets[view]), self.door(view)
         return self._rows[view]
 
     def _push(self, view: str, some: Sequence[tuple[Entry, Parsed]]) -> None:
@@ -171,7 +175,7 @@ class Consumer:
         batch = rows.batch(parsed, received)
         # A store that takes nothing is found out before the table gets rows that would come again.
         self.store.prepare(rows.view)
-        done = push.run(self.project, rows.target, batch, self.data, self.store, received)
+        done = push.run(self.project, rows.target, batch, self.data, self.store, received, self._doors[view])
         if isinstance(done.refusal, AWAY):
             raise done.refusal
         if done.refusal is not None:

@@ -31,8 +31,10 @@ async def answer_alone(
 
     The clock is asked after the read: a row that came while it ran is known by then, not from the future. With
     `defaults`, what the store does not give, all of it or an entity's row of a view, is not read.
-    Raises: StoreUnavailable, UnreadableRows.
+    Raises: StoreUnavailable, UnreadableRows, NoContributions.
     """
+    if ask.explain == "contributions":
+        _ = predictor.contributions  # refused before anything is read
     given = predictor.reader.given([ask])
     lookups, places = predictor.lookups(given)
     sound, lost = await _read(store, lookups, defaults=defaults)
@@ -41,7 +43,7 @@ async def answer_alone(
     # Each turn learns a schema or loses a row.
     while True:
         try:
-            if predictor.is_long(given.rows):
+            if ask.explain == "contributions" or predictor.is_long(given.rows):
                 kept, full = await asyncio.to_thread(_predicted, predictor, request_id, ask, given, places, sound, at)
             else:
                 kept, full = _predicted(predictor, request_id, ask, given, places, sound, at)
@@ -100,4 +102,6 @@ def _predicted(
         if kept is not None:
             return kept, None
     full = predictor.predict_in_full(request_id, given, places, replies, at)
+    if ask.explain == "contributions":
+        full = predictor.contributed(full)
     return used(predictor.views, full.served), full if ask.explain else None

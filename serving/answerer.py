@@ -79,7 +79,7 @@ def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -
     if (bundle.manifest.name, bundle.manifest.version) != (model, version):
         told = f"{bundle.manifest.name} {bundle.manifest.version}"
         raise InvalidBundle(str(folder), f"its manifest says that it is {told}")
-    return Loaded(Predictor(bundle), Explanation(bundle.plan))
+    return Loaded(Predictor(bundle), Explanation(bundle.plan, bundle.form))
 
 
 def answerer(casting: Casting, parts: Parts) -> Answerer:

@@ -19,7 +19,8 @@ from serving import unread
 from serving.alone import answer_alone
 from serving.contract.online import Reply
 from serving.contract.record import Used
-from serving.errors import StoreUnavailable
+from serving.errors import InvalidBody, StoreUnavailable
+from serving.explanation import Told
 from serving.predictor import Clock, Prediction, Predictor
 from serving.request import Ask, Given
 from serving.served_log import ServedLog
@@ -36,14 +37,14 @@ class Answer(NamedTuple):
     """What a request is told: one score a row (a number, or what a model of named outputs tells), and everything where
     it asks for an explanation.
 
-    Where several versions answer, the `versions` of the rows, and their `features` already told.
+    Where several versions answer, the `versions` of the rows, and their explanations already `told`.
     """
 
     served_at: int
     scores: list[Any]
     full: Prediction | None = None
     versions: list[str] | None = None
-    features: list[Any] | None = None
+    told: Told | None = None
 
 
 class Outcome(Protocol):
@@ -92,7 +93,7 @@ class Bursts:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def join(self, outcome: Outcome, request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
-        """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema."""
+        """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema, NoContributions."""
         waiter = Waiter(outcome, request_id, ask, started, defaults)
         if ask.places is not None:
             self._divided = True
@@ -217,8 +218,8 @@ class Bursts:
             begin = end
 
     def _fail(self, burst: Sequence[Waiter], error: Exception) -> None:
-        # A store that is away is no version's fault.
-        if not isinstance(error, StoreUnavailable):
+        # A store that is away is no version's fault, nor is what it was asked for.
+        if not isinstance(error, StoreUnavailable | InvalidBody):
             self._tally.failed(len(burst))
             if self._watch is not None:
                 self._watch.failed(len(burst))

@@ -14,6 +14,7 @@ SkewlessError
     ├── UnsupportedBody  it does not say that it is plain JSON
     ├── MalformedBody    it is not JSON
     ├── InvalidRequest   it is JSON that does not fit the model
+    ├── NoContributions  it asks for what the model cannot tell
     └── AsOfNotAllowed   it asks for another time than now
 """
 
@@ -155,6 +156,26 @@ class InvalidRequest(InvalidBody):
 
     def __str__(self) -> str:
         return "; ".join(str(error) for error in self.errors[:3])
+
+
+@dataclass(eq=False)
+class NoContributions(InvalidBody):
+    """Contributions were asked of a model whose bundle keeps no leaves; `of_trees`: though its graph has trees."""
+
+    model: str
+    version: str
+    of_trees: bool
+
+    def __str__(self) -> str:
+        if not self.of_trees:
+            return (
+                f"model {self.model!r} {self.version} is no tree model, and contributions are told of trees; "
+                'ask for "explain": "features"'
+            )
+        return (
+            f"the bundle of model {self.model!r} {self.version} keeps no leaves to tell contributions from; publish the "
+            "model again, and `skewless publish` adds them or says why it cannot"
+        )
 
 
 @dataclass(eq=False)

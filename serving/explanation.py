@@ -1,14 +1,19 @@
-"""`explain: features`: what was used for each row, compiled once per plan.
+"""Explanations of predictions, compiled once per model: what was used for each row, or what it contributed to the score.
 
 A stored feature is told as `{"value", "status", "event_timestamp", "age_seconds"}`; a request input and a transform's
-output have no time of their own, so they are `{"value", "status"}`.
+output have no time of their own, so they are `{"value", "status"}`. Contributions are `{"base", "raw", "features"}`:
+numbers of a model with one raw score, else lists of as many.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from serving.contract.assembler import Admitted, column_types, wanted_features
+from serving.contract.contributions import Contributed
+from serving.contract.form import Form
 from serving.contract.freshness import Micros, Status
 from serving.contract.plan import Feature, Plan, Source
 from serving.contract.rfc3339 import instant_texts
@@ -22,10 +27,18 @@ _NAMES = {int(status): status.name for status in Status}
 _SECOND = 1_000_000
 
 
-class Explanation:
-    """The features of a plan: stored ones by view, request inputs, transform outputs."""
+class Told(NamedTuple):
+    """What the answer says of each row, and the name that it has there."""
 
-    def __init__(self, plan: Plan) -> None:
+    member: str
+    rows: list[Any]
+
+
+class Explanation:
+    """The features of a plan: stored ones by view, request inputs, transform outputs; and the inputs of its model."""
+
+    def __init__(self, plan: Plan, form: Form) -> None:
+        self._inputs = form.taken[0].names
         types = {source: value_type(dtype) for source, dtype in column_types(plan).items()}
         self._views = tuple(
             (
@@ -37,6 +50,23 @@ class Explanation:
         self._others = tuple((source, kind) for source, kind in types.items() if not isinstance(source, Feature))
         stored = [reference(source) for _, features in self._views for _, source, _ in features]
         self._names = (*stored, *(reference(source) for source, _ in self._others))
+
+    def told(self, prediction: Prediction) -> Told:
+        """The contributions where these were asked for, else the features."""
+        if prediction.contributed is not None:
+            return Told("contributions", self._contributions(prediction.contributed))
+        return Told("features", self.rows(prediction))
+
+    def _contributions(self, of: Contributed) -> list[dict[str, Any]]:
+        """Per row, by the names of the model's columns. Base and contributions sum up to the raw score."""
+        base, raw, values = of.base, of.raw, of.values.transpose(0, 2, 1)
+        if len(base) == 1:
+            base, raw, values = base[0], raw[:, 0], values[:, :, 0]
+        every = base.tolist()
+        return [
+            {"base": every, "raw": one, "features": dict(zip(self._inputs, each, strict=True))}
+            for one, each in zip(raw.tolist(), values.tolist(), strict=True)
+        ]
 
     def rows(self, prediction: Prediction) -> list[dict[str, Entry]]:
         """Per row, each feature by its full name (`reference`)."""

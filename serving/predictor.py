@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from serving.contract.bundle import Bundle
+from serving.contract.contributions import Contributed, Contributions
 from serving.contract.decoder import Decoder
 from serving.contract.form import TypedForm
 from serving.contract.online import Batch, Lookup, OnlineRead, Places, Reply
 from serving.contract.plan import Source
 from serving.contract.record import Served, Used
 from serving.contract.row import Schema, Values
+from serving.errors import NoContributions
 from serving.request import Given, RequestReader
 from serving.served_log import Logged
 
@@ -28,10 +30,11 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answered request in full: what was used, and every value that the plan names."""
+    """An answered request in full: what was used, and every value that the plan names; `contributed` where asked."""
 
     served: Served
     values: Mapping[Source, Values]
+    contributed: Contributed | None = None
 
 
 class Predictor:
@@ -69,6 +72,19 @@ class Predictor:
         """Whether scoring would keep other requests waiting for longer than a thread of its own costs."""
         base, row = self._run_s
         return base + row * rows > _LONGEST_INLINE_S
+
+    @property
+    def contributions(self) -> Contributions:
+        """What tells the contributions to its scores. Raises: NoContributions."""
+        found = self.bundle.contributions
+        if found is None:
+            raise NoContributions(self.name, self.version, of_trees=self.bundle.of_trees)
+        return found
+
+    def contributed(self, full: Prediction) -> Prediction:
+        """A prediction with what each column of the model's input contributed to it. Raises: NoContributions."""
+        (matrix,) = self.bundle.form.taken_arrays(full.served.matrix)
+        return replace(full, contributed=self.contributions.of(matrix))
 
     def learn(self, view: str, schema: Schema) -> None:
         """Make rows of `view` that were written with `schema` readable."""

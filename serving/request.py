@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import orjson
 
@@ -24,19 +24,21 @@ from serving.typed_body import TypedBody
 MAX_ROWS = 1_000
 MAX_ERRORS = 20
 _MEMBERS = ("rows", "explain", "as_of")
+Explain = Literal["", "features", "contributions"]
+EXPLANATIONS: tuple[Explain, ...] = ("features", "contributions")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class Ask(NamedTuple):
     """A parsed request of `rows` rows: join keys and request inputs by name, column by column.
 
-    `as_of` is in microseconds, None for now. `explain` asks for the features that were used. `places` are the rows'
-    places in the request where they are only some of it.
+    `as_of` is in microseconds, None for now. `explain` asks for the features that were used, or for their
+    contributions to the scores. `places` are the rows' places in the request where they are only some of it.
     """
 
     rows: int
     columns: Mapping[str, Sequence[Any]]
-    explain: bool = False
+    explain: Explain = ""
     as_of: int | None = None
     places: Sequence[int] | None = None
 
@@ -98,7 +100,7 @@ class RequestReader:
         as_of, rows = self._head(parsed), parsed["rows"]
         columns = self._columns(rows)
         _refuse_twins(body, len(parsed) + len(rows) * len(self._names))
-        return Ask(len(rows), columns, "explain" in parsed, as_of)
+        return Ask(len(rows), columns, parsed.get("explain", ""), as_of)
 
     def _head(self, parsed: dict[str, Any]) -> int | None:
         """Check everything around the rows; the answer is `as_of`."""
@@ -109,8 +111,8 @@ class RequestReader:
         if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_ROWS:
             got = f"not {len(rows)}" if isinstance(rows, list) else "and is missing or something else"
             _refuse("/rows", f"must be an array of 1 to {MAX_ROWS} rows, {got}")
-        if parsed.get("explain", "features") != "features":
-            _refuse("/explain", 'must be "features" or left out')
+        if "explain" in parsed and parsed["explain"] not in EXPLANATIONS:
+            _refuse("/explain", 'must be "features" or "contributions", or left out')
         if "as_of" not in parsed:
             return None
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from serving.answerer import Answerer
 from serving.bursts import Answer, Outcome
 from serving.contract.lot import Draw
+from serving.explanation import Told
 from serving.request import Ask
 from serving.shadow import Followed, Shadow
 from serving.watch import Trial
@@ -74,17 +75,17 @@ class Split:
         self._missing, self._at = rows, 0
         self._scores: list[Any] = [None] * rows
         self._versions = [""] * rows
-        self._features: list[Any] = [None] * rows
+        self._explained: list[Any] = [None] * rows
 
     def told(self, who: Answerer, places: tuple[int, ...], answer: Answer) -> None:
-        features = who.explanation.rows(answer.full) if answer.full is not None else [None] * len(places)
-        for place, score, told in zip(places, answer.scores, features, strict=True):
-            self._scores[place], self._features[place] = score, told
-            self._versions[place] = who.predictor.version
+        told = who.explanation.told(answer.full) if answer.full is not None else None
+        for at, place in enumerate(places):
+            self._scores[place], self._versions[place] = answer.scores[at], who.predictor.version
+            self._explained[place] = told.rows[at] if told is not None else None
         self._missing -= len(places)
         self._at = max(self._at, answer.served_at)
         if not self._missing and not self.outcome.done():
-            shown = self._features if answer.full is not None else None
+            shown = Told(told.member, self._explained) if told is not None else None
             self.outcome.set_result(Answer(self._at, self._scores, None, self._versions, shown))
 
 

@@ -42,7 +42,7 @@ class Shadow:
         if self._rows + ask.rows > self._capacity:
             self._dropped.inc(ask.rows)
             return
-        self._queue.append((request_id, ask._replace(explain=False)))
+        self._queue.append((request_id, ask._replace(explain="")))
         self._rows += ask.rows
         self._look_later()
 

@@ -8,8 +8,11 @@ timestamps are integers in microseconds. A null is None.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
+import operator
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,3 +205,62 @@ def model_value(value: Value, default: float | None) -> np.float32:
         return np.int64(value).astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.float32(value)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a tree adds to each raw score, and how many training rows got here."""
+
+    weights: tuple[float, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """A node of a tree, as ONNX has it: to `true` if the value compares so to the threshold, or is missing and tracked."""
+
+    column: int
+    mode: str
+    threshold: float
+    missing_true: bool
+    true: Split | Leaf
+    false: Split | Leaf
+
+
+Tree = Split | Leaf
+COMPARE = {"BRANCH_LEQ": operator.le, "BRANCH_LT": operator.lt, "BRANCH_GTE": operator.ge, "BRANCH_GT": operator.gt}
+
+
+def rows_at(tree: Tree) -> int:
+    return tree.rows if isinstance(tree, Leaf) else rows_at(tree.true) + rows_at(tree.false)
+
+
+def expected(tree: Tree, row: Sequence[float], known: Collection[int], target: int) -> float:
+    """What a tree tells of a row of which only some columns are known: elsewhere both branches count, by their rows."""
+    if isinstance(tree, Leaf):
+        return tree.weights[target]
+    if tree.column in known:
+        value = row[tree.column]
+        true = tree.missing_true if math.isnan(value) else COMPARE[tree.mode](value, tree.threshold)
+        return expected(tree.true if true else tree.false, row, known, target)
+    true_rows, false_rows = rows_at(tree.true), rows_at(tree.false)
+    share = true_rows / (true_rows + false_rows) if true_rows + false_rows else 0.5
+    both = [expected(branch, row, known, target) for branch in (tree.true, tree.false)]
+    return share * both[0] + (1 - share) * both[1]
+
+
+def contributions(trees: Sequence[Tree], row: Sequence[float], target: int = 0) -> list[float]:
+    """The Shapley value of each column, by its definition: over all sets of the others, in exponential time."""
+    columns = range(len(row))
+    worth = {
+        known: sum(expected(tree, row, known, target) for tree in trees)
+        for size in range(len(row) + 1)
+        for known in itertools.combinations(columns, size)
+    }
+    found = [0.0] * len(row)
+    for column in columns:
+        for known, value in worth.items():
+            if column not in known:
+                chance = 1 / (len(row) * math.comb(len(row) - 1, len(known)))
+                found[column] += chance * (worth[tuple(sorted((*known, column)))] - value)
+    return found

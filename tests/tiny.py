@@ -25,6 +25,7 @@ from serving.contract.bundle import Manifest, given_types, given_values, golden_
 from serving.contract.catalog import catalog_key, schema_entry, view_entry
 from serving.contract.form import MatrixForm
 from serving.contract.keys import EntityKeys
+from serving.contract.leaves import LEAVES
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
 from serving.contract.processor import processor_features
@@ -123,11 +124,13 @@ def write_bundle(
     contract: Plan | None = None,
     weights: Sequence[float] | None = None,
     baseline: bytes = b"{}",
+    graph: bytes | None = None,
+    leaves: bytes | None = None,
     odd: int = -1,
 ) -> Path:
     """Publish `models/tiny/<version>`; it proves itself. The champion stays who it is."""
     contract = contract or plan(odd=odd)
-    graph, transforms = model(weights) if weights else model(), trace(odd)
+    graph, transforms = graph or (model(weights) if weights else model()), trace(odd)
     assembler, output = Assembler(contract, transforms), Output("probabilities", 1)
     contents = {
         files.PLAN: contract.to_json(),
@@ -136,6 +139,8 @@ def write_bundle(
         files.BASELINE: baseline,
         files.GOLDEN: _golden(contract, assembler, Scorer(graph, output, columns=len(contract.columns))),
     }
+    if leaves is not None:
+        contents[LEAVES] = leaves
     manifest = Manifest(
         name=NAME,
         version=version,

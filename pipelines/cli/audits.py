@@ -41,10 +41,8 @@ def audit(
     from pipelines import audit as verb
     from pipelines.console import console, step
     from pipelines.evidence import clues
+    from pipelines.reports.audited import write_audit
     from pipelines.reports.causes import told
-    from pipelines.reports.exposition import audit_metrics
-    from pipelines.reports.files import write
-    from pipelines.reports.page import audit_page
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
 
@@ -57,10 +55,7 @@ def audit(
         shown.result = str(found)
     for line in [*found.examples, *told(found)]:
         console.print(line, markup=False)
-    stem = work.folders.reports / f"audit-{model}-{bundle.manifest.version}{f'-{role}' if role else ''}"
-    page = write(
-        stem, found, audit_page(found, made_at), audit_metrics(found, made_at), html=html, json=json, prom=prom
-    )
+    page = write_audit(work.folders.reports, found, made_at, html=html, json=json, prom=prom)
     console.print(f"report: {page}")
     raise typer.Exit(0 if found.clean else 1)
 

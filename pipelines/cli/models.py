@@ -11,10 +11,13 @@ from pipelines.cli.instants import instant, now
 from pipelines.flights import task
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipelines.offline import Source
     from pipelines.onnx_model import Asked
     from pipelines.optimisation import Changes
     from pipelines.score import Scored
+    from pipelines.train import Split
     from serving.contract.plan import View
 
 verbs = typer.Typer()
@@ -104,6 +107,8 @@ def _publish(
         state = "proven and published" if done.made else "published before, unchanged"
         test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
         shown.result = f"{model} {done.manifest.version} {state}{test}"
+    if done.unexplained:
+        console.print(done.unexplained, markup=False)
     if done.manifest.optimised is not None:
         console.print(str(done.manifest.optimised), markup=False)
     elif changes.optimise:
@@ -127,6 +132,7 @@ def score(
     out: Annotated[Path | None, typer.Option(help="Folder of the scores. Default: in the state folder.")] = None,
     write_to: Annotated[str | None, typer.Option(help="Feature view whose table is given the scores too.")] = None,
     created: Annotated[str | None, typer.Option(help="Since when these are known. Default: this run.")] = None,
+    take: Annotated[list[str] | None, typer.Option(help="FEATURE=OUTPUT or FEATURE=OUTPUT[1] of --write-to.")] = None,
 ) -> None:
     """Score a spine as of each row's time, as the server would have answered then."""
     from pipelines import score as verb
@@ -141,6 +147,7 @@ def score(
     registry = work.settings.registry
     place = registry.bundle(model, version or champion_version(registry, model))
     target = work.stored([write_to])[0] if write_to else None
+    taken = dict(_pair(one) for one in take or ())
     rows = verb.Spine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
     folder = out or work.folders.scores / model / place.name
     with step("score") as shown:
@@ -150,7 +157,7 @@ def score(
         done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=shown.at, memory=memory)
         shown.result = f"{done.rows:,} rows in {folder}{'' if done.made else ', which held them already'}"
     if target:
-        _write_back(done, folder, target, created)
+        _write_back(done, folder, target, created, taken)
 
 
 @verbs.command()
@@ -167,20 +174,14 @@ def retrain(
     """Train anew and compare with the champion; exit status 1 where the candidate is not better."""
     from pipelines import retrain as verb
     from pipelines.console import console, step
-    from pipelines.refresh import Refresh, duration
+    from pipelines.refresh import Refresh
     from pipelines.reports.files import write
     from pipelines.reports.retrain import page
     from pipelines.settings import Settings
-    from pipelines.train import Split
     from pipelines.workspace import Workspace
 
-    work, made_at, end = Workspace(Settings.read()), now(), instant(until)
-    try:
-        train_for, validate_for, test_for = map(duration, window.split(","))
-    except ValueError as error:
-        raise typer.BadParameter("--window takes three durations, as 212d,30d,92d") from error
-    test = end - test_for
-    split = Split(test - validate_for - train_for, test - validate_for, test, end)
+    work, made_at = Workspace(Settings.read()), now()
+    split = _split(window, instant(until))
     schedule = Refresh.parse(as_served) if as_served else None
     spine = work.folders.data / task.SPINE
     asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
@@ -198,11 +199,34 @@ def retrain(
     raise typer.Exit(0 if found.better else 1)
 
 
-def _write_back(done: Scored, folder: Path, target: tuple[View, Source], created: str | None) -> None:
+def _split(window: str, end: datetime) -> Split:
+    """Three durations, the last of which ends at `end`."""
+    from pipelines.refresh import duration
+    from pipelines.train import Split
+
+    try:
+        train_for, validate_for, test_for = map(duration, window.split(","))
+    except ValueError as error:
+        raise typer.BadParameter("--window takes three durations, as 212d,30d,92d") from error
+    test = end - test_for
+    return Split(test - validate_for - train_for, test - validate_for, test, end)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    feature, equals, output = text.partition("=")
+    if not (feature and equals and output):
+        raise typer.BadParameter(f"{text!r} is not FEATURE=OUTPUT", param_hint="--take")
+    return feature, output
+
+
+def _write_back(
+    done: Scored, folder: Path, target: tuple[View, Source], created: str | None, take: dict[str, str]
+) -> None:
     from pipelines import score_view
     from pipelines.console import step
 
     with step("write-back") as shown:
-        written = score_view.run(done, folder, *target, created=instant(created) if created else None)
+        known = instant(created) if created else None
+        written = score_view.run(done, folder, *target, created=known, take=take)
         view = target[0].stored_as
         shown.result = f"{written.rows:,} rows of feature view {view}; `skewless materialize` brings them online"

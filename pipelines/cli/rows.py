@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.data import Unchecked
 from pipelines.cli.instants import instant, now
 
 verbs = typer.Typer()
@@ -18,11 +19,13 @@ def push(
     view: Annotated[str, typer.Argument(help="Feature view.")],
     file: Annotated[Path | None, typer.Argument(help="JSON, JSON Lines, CSV or Parquet. Default: stdin.")] = None,
     kind: Annotated[str | None, typer.Option("--format", help="json, csv or parquet. Default: by the suffix.")] = None,
+    unchecked: Unchecked = False,
 ) -> None:
     """Push rows into a view's table and the online store; exit status 1 where they are not on both sides."""
     from pipelines import push as verb
     from pipelines import row_files
     from pipelines.console import step
+    from pipelines.gates import Gates
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
     from serving.contract.instants import to_micros
@@ -36,7 +39,8 @@ def push(
     with step("push") as shown:
         received = to_micros(now())
         batch = row_files.read(rows, content, chosen, received)
-        done = verb.run(work.project, rows.target, batch, work.data, work.online, received)
+        check = verb.unchecked if unchecked else Gates.of(work, [view]).pushed(view)
+        done = verb.run(work.project, rows.target, batch, work.data, work.online, received, check)
         shown.result = str(done)
     raise typer.Exit(1 if done.refusal else 0)
 
@@ -74,6 +78,7 @@ def stream(
     batch: Annotated[int, typer.Option(help="Entries pushed together, at most.", min=1, max=100_000)] = 1_000,
     idle: Annotated[float, typer.Option(help="Seconds after which another consumer counts as dead.", min=0)] = 30,
     keep: Annotated[bool, typer.Option("--keep", help="Leave pushed entries in the stream.")] = False,
+    unchecked: Unchecked = False,
 ) -> None:
     """Push the events of the project's Redis stream until Ctrl-C or SIGTERM."""
     import os
@@ -81,8 +86,10 @@ def stream(
     from datetime import timedelta
     from uuid import uuid4
 
+    from pipelines import push
     from pipelines import stream as verb
     from pipelines.console import console
+    from pipelines.gates import Gates
     from pipelines.settings import Settings
     from pipelines.stopping import Stopping
     from pipelines.stream_entries import StreamEntries
@@ -95,7 +102,11 @@ def stream(
         console.print(f"{entries.key}: {entries.status()}")
         return
     limits = verb.Limits(batch=batch, idle=timedelta(seconds=idle))
-    consumer = verb.Consumer(work.project, work.data, work.online, entries, work.fresh_targets, now, limits)
+
+    def door(view: str) -> push.Check:
+        return push.unchecked if unchecked else Gates.of(work, [view]).pushed(view)
+
+    consumer = verb.Consumer(work.project, work.data, work.online, entries, work.fresh_targets, now, limits, door)
     with Stopping() as stopping:
         console.print(f"{name} reads {entries.key}")
         done = consumer.run(stopping, once=once)
@@ -108,7 +119,7 @@ def erase(
     entity: Annotated[list[str], typer.Option(help="Join key and value, as customer_id=42; several must all hold.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be erased, and do nothing.")] = False,
 ) -> None:
-    """Erase one subject from tables, online store, streams, training sets and served logs; leaves a receipt."""
+    """Erase one subject from tables, store, streams, training sets, outcomes and served logs; leaves a receipt."""
     from pipelines import erase as verb
     from pipelines.console import console, step
     from pipelines.settings import Settings

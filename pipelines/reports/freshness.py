@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pipelines.reports.page import render
 from pipelines.reports.table import Table, whole
-from pipelines.what_if import WhatIf
+from pipelines.what_if import Refreshed, WhatIf
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,18 @@ class Curve:
 
 def page(found: WhatIf, made_at: datetime) -> str:
     """The whole page."""
-    return render("what_if.html", made_at, found=found, curves=_curves(found), tables=[_table(found)])
+    worst = max(found.refreshed, key=lambda one: one.performance.logloss)
+    told = {"curves": _curves(found), "tables": [_table(found)], "worst": worst, "price": _price(found, worst)}
+    return render("what_if.html", made_at, found=found, **told)
+
+
+def _price(found: WhatIf, worst: Refreshed) -> str:
+    """The most that staleness costs, in a sentence."""
+    fresh, stale = found.fresh, worst.performance
+    auc = f"AUC {_told(fresh.auc)} to {_told(stale.auc)}, " if fresh.auc is not None else ""
+    told = f"Refreshed every {worst.every}, the model goes from {auc}logloss {fresh.logloss:.4f} to {stale.logloss:.4f}"
+    beaten = stale.logloss >= fresh.constant_logloss
+    return f"{told}: worse than a constant." if beaten else f"{told}; a constant has {fresh.constant_logloss:.4f}."
 
 
 def _curves(found: WhatIf) -> list[Curve]:

@@ -137,5 +137,5 @@ def answer_body(who: Answerer, request_id: str, found: Answer) -> bytes:
     told = who.told % (request_id.encode(), instant_text(found.served_at).encode(), scores)
     if found.versions is not None:
         told = b'%b,"versions":%b}' % (told[:-1], orjson.dumps(found.versions))
-    features = who.explanation.rows(found.full) if found.full is not None else found.features
-    return told if features is None else b'%b,"features":%b}' % (told[:-1], orjson.dumps(features))
+    shown = who.explanation.told(found.full) if found.full is not None else found.told
+    return told if shown is None else b'%b,"%b":%b}' % (told[:-1], shown.member.encode(), orjson.dumps(shown.rows))

@@ -26,8 +26,9 @@ _REQUEST = {
         },
         "explain": {
             "type": "string",
-            "enum": ["features"],
-            "description": "Return the features that were used.",
+            "enum": ["features", "contributions"],
+            "description": "Return the features that were used, or what each input of a tree model contributed to its "
+            "raw scores.",
         },
         "as_of": {**_TIME, "description": "Predict as of this time, where the server allows it."},
     },
@@ -36,6 +37,7 @@ _ROW = {"origin": "JFK", "dest": "LAX", "carrier": "UA", "tailnum": "N76526", "f
 _EXAMPLES = {
     "one row": {"value": {"rows": [_ROW]}},
     "with features": {"value": {"rows": [_ROW], "explain": "features"}},
+    "with contributions": {"value": {"rows": [_ROW], "explain": "contributions"}},
     "as of a time": {"value": {"rows": [_ROW], "as_of": "2013-10-01T12:00:00Z"}},
 }
 _TOLD = {"type": ["number", "string", "boolean", "null"]}
@@ -47,6 +49,16 @@ _FEATURE = {
         "status": _STATUS,
         "event_timestamp": {"type": ["string", "null"], "format": "date-time"},
         "age_seconds": {"type": ["number", "null"]},
+    },
+}
+_SUMMAND = {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}
+_CONTRIBUTIONS = {
+    "type": "object",
+    "required": ["base", "raw", "features"],
+    "properties": {
+        "base": {**_SUMMAND, "description": "The raw score of the average training row, as the trees counted them."},
+        "raw": {**_SUMMAND, "description": "The sum of the leaves, in float64: of a classifier, the log odds."},
+        "features": {"type": "object", "additionalProperties": _SUMMAND, "description": "By input of the model."},
     },
 }
 _ANSWER = {
@@ -66,8 +78,14 @@ _ANSWER = {
         "features": {
             "type": "array",
             "items": {"type": "object", "additionalProperties": _FEATURE},
-            "description": "With `explain`: per row, each stored feature (`view__feature`), request input (`name`) and "
+            "description": "With `explain: features`: per row, each stored feature (`view__feature`), request input (`name`) and "
             "transform output by name. Only stored features have a time and an age.",
+        },
+        "contributions": {
+            "type": "array",
+            "items": _CONTRIBUTIONS,
+            "description": "With `explain: contributions`: per row, Shapley values of the model's inputs; base and "
+            "contributions sum up to the raw score. Of several classes a list each.",
         },
     },
 }
@@ -98,7 +116,7 @@ _MEANINGS = {
     404: "No such model.",
     413: "The body is too long.",
     415: "The body is not announced as plain JSON.",
-    422: "The body does not fit the model; `errors` say where.",
+    422: "The body does not fit the model, and `errors` say where; or it tells no contributions.",
     502: "The online store holds something that cannot be read.",
     503: "The model or the online store is not available now; `Retry-After` says when to try again.",
 }

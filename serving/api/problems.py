@@ -36,6 +36,7 @@ STATUSES: dict[type[SkewlessError], tuple[HTTPStatus, str]] = {
     errors.UnsupportedBody: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported body"),
     errors.MalformedBody: (HTTPStatus.BAD_REQUEST, "Malformed body"),
     errors.InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request"),
+    errors.NoContributions: (HTTPStatus.UNPROCESSABLE_ENTITY, "No contributions"),
     errors.AsOfNotAllowed: (HTTPStatus.FORBIDDEN, "As of not allowed"),
     errors.UnknownView: (HTTPStatus.NOT_FOUND, "Unknown feature view"),
     errors.TableUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Table unavailable"),

@@ -6,6 +6,7 @@
     model.onnx         the model; transforms.onnx, where the plan has transforms
     golden.parquet     given values, model input and score of some training rows
     baseline.json      distribution of each model input in training
+    leaves.parquet     of a tree model: what contributions are computed from (see `serving.contract.leaves`)
     card.html          the model's card, for people (bundles of older versions have none)
 
 A bundle holds no pickle.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serving.contract.assembler import Assembler, column_types
+from serving.contract.contributions import Contributions, beyond_rounding, contributions_of
 from serving.contract.errors import InvalidBundle, SkewlessError
 from serving.contract.form import (
     Array,
@@ -41,6 +43,7 @@ from serving.contract.form import (
     from_columns,
     to_columns,
 )
+from serving.contract.leaves import LEAVES
 from serving.contract.optimised import Optimised
 from serving.contract.plan import Plan, Source, plan_from_json
 from serving.contract.row import Values, column_values
@@ -56,6 +59,8 @@ TRANSFORMS = "transforms.onnx"
 GOLDEN = "golden.parquet"
 BASELINE = "baseline.json"
 CARD = "card.html"
+_TREES = b"TreeEnsemble"
+"""Part of the name of ONNX's operators of trees, which stands in a graph as it is."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -92,13 +97,18 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened, proven bundle. `exact` is false where the golden rows matched only within the tolerance."""
+    """An opened, proven bundle. `exact` is false where the golden rows matched only within the tolerance.
+
+    `contributions` are of tree models; `of_trees`: whether this is one, though its leaves may not be kept.
+    """
 
     manifest: Manifest
     plan: Plan
     assembler: Assembler
     model: Model
     exact: bool
+    contributions: Contributions | None = None
+    of_trees: bool = False
 
     @property
     def form(self) -> Form:
@@ -152,16 +162,23 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
         column_types(plan)
         assembler = Assembler(plan, files.get(TRANSFORMS))
         model = open_model(plan, files[MODEL], manifest.output, manifest.signature)
+        contributions = contributions_of(model.form, files[LEAVES]) if LEAVES in files else None
     except SkewlessError as error:
         raise InvalidBundle(str(folder), str(error)) from error
     except Exception as error:  # ONNX Runtime raises its own kinds on a broken graph
         raise InvalidBundle(str(folder), f"its graphs do not load ({type(error).__name__})") from error
     if plan.fingerprint != manifest.contract:
         raise InvalidBundle(str(folder), "plan.json is not the contract that its manifest names")
-    bundle = Bundle(manifest, plan, assembler, model, exact=True)
+    trees = _TREES in files[MODEL]
+    bundle = Bundle(manifest, plan, assembler, model, exact=True, contributions=contributions, of_trees=trees)
     same = tuple(processor) == manifest.processor
     exact = _prove(folder, bundle, files[GOLDEN], None if same else manifest.tolerance)
-    return Bundle(manifest, plan, assembler, model, exact=exact)
+    return replace(bundle, exact=exact)
+
+
+def told_outputs(output: Output, signature: Signature | None) -> list[str]:
+    """The outputs of the graph that are told, as the groups of the form's `told` follow each other."""
+    return [one.name for one in signature.outputs] if signature is not None else [output.name]
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -235,6 +252,12 @@ def _prove(folder: Path, bundle: Bundle, golden: bytes, tolerance: float | None)
         now_arrays = form.taken_arrays(now)
     except Exception as error:  # ONNX Runtime's own kinds, and NumPy's where a graph gives another shape
         raise InvalidBundle(str(folder), f"its golden rows do not score ({type(error).__name__})") from error
+    if bundle.contributions is not None:
+        output, names = bundle.manifest.output, told_outputs(bundle.manifest.output, bundle.manifest.signature)
+        told = again[names.index(bundle.contributions.head.output)]
+        gap = beyond_rounding(bundle.contributions, now_arrays[0], told, output.column)
+        if gap > 0:
+            raise InvalidBundle(str(folder), f"{LEAVES} adds up to other scores than its golden rows' (gap {gap:.3g})")
     same_input = _same(folder, "model input", form.taken, now_arrays, inputs, tolerance)
     return _same(folder, "score", form.told, again, scores, tolerance) and same_input
 

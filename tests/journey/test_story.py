@@ -22,6 +22,7 @@ from pipelines.flights import task
 from pipelines.replay import Moment, moments
 from pipelines.server_process import RunningServer, server
 from pipelines.settings import Settings
+from pipelines.train import trained
 from pipelines.training_set import TrainingSet
 from pipelines.valkey_process import free_port
 from pipelines.versions import versions
@@ -151,6 +152,18 @@ def test_an_answer_explains_itself(project: Project, running: RunningServer) -> 
     assert delay["status"] in {"PRESENT", "NULL"}
     assert delay["age_seconds"] >= 0
     assert datetime.fromisoformat(delay["event_timestamp"]) <= moment.at
+
+
+def test_an_answer_tells_what_moved_the_score(project: Project, running: RunningServer) -> None:
+    moment = project.moments()[-1]
+    project.skewless("materialize", "--end", moment.at.isoformat())
+    answer = ask(project, running, moment, explain="contributions").raise_for_status().json()
+    booster, _ = trained(project.training_set().folder)
+    own = np.asarray(booster.predict(project.training_set().matrix(moment.rows), pred_contrib=True))
+    for told, expected in zip(answer["contributions"], own, strict=True):
+        assert list(told["features"]) == list(project.bundle().assembler.names)
+        assert list(told["features"].values()) == pytest.approx(expected[:-1], abs=1e-6), "ONNX's leaves are float32"
+        assert told["base"] + sum(told["features"].values()) == pytest.approx(told["raw"], abs=1e-12)
 
 
 def test_an_unknown_aircraft_is_no_error(project: Project, running: RunningServer) -> None:

@@ -16,7 +16,6 @@ from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 from typer.testing import CliRunner
 
-from pipelines import audit
 from pipelines.audit import Audited
 from pipelines.cli import app
 from pipelines.errors import NotTrained
@@ -145,13 +144,6 @@ def test_a_log_that_is_not_there_is_told(world: World):
         world.log.read("tiny", "2.0.0", NOON, NOON)
     (world.file.parent / ".half.parquet").write_bytes(b"PAR1")
     assert world.log.rows("tiny") == 9
-
-
-def test_the_report_is_json(world: World, tmp_path: Path):
-    found = world.audit()
-    path = audit.write_report(tmp_path / "reports", found)
-    assert path.name == "audit-tiny-1.0.0.json"
-    assert msgspec.json.decode(path.read_bytes(), type=Audited) == found
 
 
 STORE = """

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ from pipelines.push import Rows
 from pipelines.redis_connection import connect
 from pipelines.state import State
 from pipelines.stream_entries import StreamEntries
-from pipelines.subject import NoSubject, Subject, same
+from pipelines.subject import Subject
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
 from serving.contract.plan import Column, Field, JoinKey, Plan, Request, View
@@ -304,57 +304,6 @@ def test_a_rewritten_file_keeps_its_schema_groups_and_codecs(tmp_path: Path):
     assert found_codecs == codecs | {"f": "UNCOMPRESSED"}
     assert path.stat().st_mode & 0o777 == 0o640
     assert list(find(subject, place)) == []
-
-
-@pytest.mark.parametrize(
-    ("held", "text", "alike"),
-    [
-        (42, "42", True),
-        (42, "042", True),
-        ("42", "42", True),
-        ("042", "42", False),
-        (True, "1", False),
-        (None, "None", False),
-        (b"\x00\x01", "AAE=", True),
-        (1_380_628_800, "2013-10-01T12:00:00Z", True),
-        ("2013-10-01T14:00:00+02:00", "2013-10-01T12:00:00Z", True),
-        (4.2, "4.2", False),
-    ],
-)
-def test_a_value_is_the_subjects_whatever_its_type(held, text, alike):
-    assert same(held, text) is alike
-
-
-def test_columns_of_every_type_of_key():
-    at_noon = datetime(2013, 10, 1, 12, tzinfo=UTC)
-    table = pa.table(
-        {
-            "i": pa.array([1, 2, None], pa.int16()),
-            "s": ["1", "2", None],
-            "t": pa.array([at_noon, None, None], pa.timestamp("ms", tz="UTC")),
-            "b": [b"\x00\x01", b"", None],
-            "f": [1.0, 2.0, None],
-        }
-    )
-
-    def rows(text: str, column: str) -> list[bool]:
-        return Subject.parse([f"k={text}"]).rows(table, {"k": [column]}).tolist()
-
-    assert (
-        rows("1", "i")
-        == rows("1", "s")
-        == rows("2013-10-01T12:00:00Z", "t")
-        == rows("AAE=", "b")
-        == [True, False, False]
-    )
-    for text, column in (("x", "i"), ("99999999999", "i"), ("1", "f"), ("1", "t"), ("1", "absent"), ("?", "b")):
-        assert rows(text, column) == [False] * 3
-
-
-@pytest.mark.parametrize("given", [[], ["x"], ["=1"], ["a="], ["a=1", "a=2"]])
-def test_nobody_is_refused(given):
-    with pytest.raises(NoSubject, match="--entity"):
-        Subject.parse(given)
 
 
 def _hashes(root: Path) -> dict[str, str]:

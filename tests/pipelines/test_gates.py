@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from pipelines import materialize, partitions
+from pipelines import materialize, partitions, push
 from pipelines.expectations import Bounds, Column, Expectations
 from pipelines.gates import Gate, Gates, QualityRefused, Reason
 from pipelines.materialize import plan_windows
 from pipelines.online import OnlineWriter
 from pipelines.state import State
+from serving.contract.errors import InvalidRows
 from serving.contract.instants import to_micros
 from serving.contract.plan import Field, JoinKey, View
+from serving.contract.target import Target
 from tests.oracles import Row, entity_key
 from tests.pipelines.worlds import source, table, write
 
@@ -94,6 +96,29 @@ def test_days_for_which_nothing_came_are_told(gate: Gate):
     assert Gates([Gate(VIEW, gate.source, Expectations("seen"), gate.quarantine)]).absences([written]) == []
     whole = partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
     assert Gates([gate]).absences([whole]) == []
+
+
+def test_pushed_rows_are_judged_by_their_values_alone(gate: Gate, tmp_path: Path, redis_url: str):
+    target = Target(VIEW, "seen", "event_timestamp", "created_timestamp")
+    rows = push.Rows("tests", target)
+    told = {"tail": "N1", "event_timestamp": NOON.isoformat()}
+    now = to_micros(NOON + HOUR)
+
+    def put(*miles: int | None) -> int:
+        batch = rows.batch([rows.parse([told | {"miles": one} for one in miles])], now)
+        return push.run("tests", target, batch, tmp_path / "data", store, now, Gates([gate]).pushed("seen")).rows
+
+    with Redis.from_url(redis_url) as redis:
+        store = OnlineWriter(redis, "tests")
+        with pytest.raises(
+            InvalidRows, match=r"no row was pushed .*range of miles: 1 of 2 .*such as 101.*expected 0..100"
+        ):
+            put(7, 101)
+        assert redis.dbsize() == 0
+        assert not gate.source.path.exists()
+        assert put(7) + put(7, 7) + put(None) == 4, "few, and again"
+    assert Gates([]).pushed("seen") is push.unchecked
+    assert kept(gate) == []
 
 
 class Store:

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import baseline, publish, train, training_set
+from pipelines import baseline, leaves, publish, train, training_set
 from pipelines.errors import AlreadyPublished, NotTrained
 from pipelines.lightgbm_model import convert, narrowed
 from pipelines.publish import champion
 from pipelines.rollout import champion_version
 from pipelines.training_set import TrainingSet, labelled
+from pipelines.tree_ensemble import Unexplained
 from pipelines.versions import versions
 from serving.contract.bundle import open_bundle
 from serving.contract.errors import InvalidBundle
@@ -31,7 +32,8 @@ from serving.contract.transforms import TransformGraph
 from tests.pipelines import learned
 
 NOW = datetime(2013, 10, 1, 12, tzinfo=UTC)
-FILES = ["baseline.json", "card.html", "golden.parquet", "manifest.json", "model.onnx", "plan.json", "transforms.onnx"]
+FILES = ["baseline.json", "card.html", "golden.parquet", "leaves.parquet", "manifest.json", "model.onnx", "plan.json"]
+FILES += ["transforms.onnx"]
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,36 @@ def test_the_same_model_is_published_once(opened: TrainingSet, models: Path):
     assert again.conversion_gap == first.conversion_gap
     assert {path.name: learned.digest_of(path) for path in first.folder.iterdir()} == before
     assert versions(models / "late") == ["1.0.0"]
+
+
+def test_the_contributions_of_a_published_model_are_lightgbms(opened: TrainingSet, models: Path):
+    done = published(opened, models)
+    assert done.unexplained == ""
+    found = open_bundle(done.folder, processor_features()).contributions
+    assert (found.head.covers, found.head.link, found.head.output) == ("lightgbm", "logistic", "probabilities")
+    booster, _ = train.trained(opened.folder)
+    test, _ = labelled(opened.between(learned.SPLIT.test, learned.SPLIT.end), learned.LABEL)
+    matrix = opened.matrix(test)
+    told = found.of(matrix)
+    own = np.asarray(booster.predict(matrix, pred_contrib=True))
+    assert np.abs(told.values[:, 0] - own[:, :-1]).max() < 1e-6, "its leaves are float64, those of ONNX float32"
+    assert np.abs(told.base + told.values.sum(axis=2) - told.raw).max() < 1e-12
+
+
+def test_a_model_that_was_published_without_leaves_is_published_again(opened: TrainingSet, models: Path, monkeypatch):
+    def older(*_) -> bytes:
+        raise Unexplained("it was the fashion")
+
+    monkeypatch.setattr(leaves, "made", older)
+    first = published(opened, models)
+    assert first.unexplained == "its scores cannot be told as contributions: it was the fashion"
+    assert not (first.folder / "leaves.parquet").exists()
+    assert published(opened, models).unexplained == first.unexplained, "unchanged, and still told"
+    assert versions(models / "late") == ["1.0.0"]
+    monkeypatch.undo()
+    again = published(opened, models)
+    assert (again.made, again.manifest.version) == (True, "1.1.0")
+    assert again.manifest.digests["model.onnx"] == first.manifest.digests["model.onnx"]
 
 
 def test_a_published_version_never_changes(opened: TrainingSet, models: Path):
@@ -222,6 +254,23 @@ def test_a_transform_that_depends_on_its_batch_is_refused(opened: TrainingSet, m
 
     monkeypatch.setattr(TransformGraph, "run", over_all_rows)
     with pytest.raises(InvalidBundle, match="the model input of row 0 and on depends on the batch"):
+        published(opened, models)
+
+
+def test_a_transform_that_depends_on_a_large_batch_is_refused(opened: TrainingSet, models: Path, monkeypatch):
+    """Larger than there are golden rows."""
+    honest = TransformGraph.run
+
+    def blurred(self, values):
+        found = honest(self, values)
+        if len(next(iter(found.values())).valid) != 1_000:
+            return found
+        return {name: Values(column.data + np.float32(1), column.valid) for name, column in found.items()}
+
+    monkeypatch.setattr(TransformGraph, "run", blurred)
+    with pytest.raises(
+        InvalidBundle, match=r"the model input of row 0 and on depends on the batch \(1000 rows or all\)"
+    ):
         published(opened, models)
 
 

@@ -226,6 +226,29 @@ def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: 
     assert {"delays__gate", "score:label", "score:probabilities[0]"} <= {one.name for one in same.subjects}
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_trees_of_any_maker_tell_contributions(world: Path, name: str):
+    bundle = opened(world, name)
+    assert (bundle.contributions is not None) == bundle.of_trees == (name in ("boosted", "classes"))
+    if bundle.contributions is None:
+        return
+    assert bundle.contributions.head.covers == "rows"
+    values = TrainingSet(world / "numbers").values(pq.read_table(world / "numbers" / "data.parquet"))
+    (matrix,) = bundle.form.taken_arrays(bundle.inputs(values))
+    found = bundle.contributions.of(matrix)
+    assert found.raw.shape == (len(matrix), 3 if name == "classes" else 1)
+    assert np.abs(found.base + found.values.sum(axis=2) - found.raw).max() < 1e-11
+    # Of all rows that were counted the mean is the base.
+    assert found.raw.mean(axis=0) == pytest.approx(found.base, abs=1e-9)
+
+
+def test_why_a_model_tells_none_is_told(world: Path, tmp_path: Path):
+    done = put(tmp_path, "network", estimators.network(), TrainingSet(world / "texts"), NETWORK)
+    assert "its graph has 0 tree ensembles" in done.unexplained
+    assert not put(world, "boosted", (world / "models/boosted/1.0.0/model.onnx").read_bytes(),
+                   TrainingSet(world / "numbers")).unexplained  # fmt: skip
+
+
 def test_the_same_graph_is_published_once(world: Path):
     again = put(world, "pipeline", (world / "models" / "pipeline" / "1.0.0" / "model.onnx").read_bytes(),
                 TrainingSet(world / "texts"))  # fmt: skip

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pytest
 from redis import Redis
 
@@ -24,6 +25,7 @@ from pipelines.stopping import Stopping
 from pipelines.store_refusals import StoreFull
 from pipelines.stream import Consumer, Limits
 from pipelines.stream_entries import StreamEntries
+from serving.contract.errors import InvalidInput, InvalidRows
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
 from serving.contract.plan import Field
@@ -75,6 +77,21 @@ def letters(redis: Redis, consumer: Consumer) -> list[tuple[bytes, str]]:
 
 def now() -> int:
     return to_micros(datetime.now(UTC))
+
+
+def test_rows_that_nobody_expects_go_to_the_dead_letters(tmp_path: Path, one: Consumer, redis: Redis, redis_url: str):
+    def refuse(rows: pa.Table) -> None:
+        if 666 in rows.column("customer").to_pylist():
+            raise InvalidRows("cards", (InvalidInput("", "range of customer: 1 of 3 values are outside"),))
+
+    one.door = lambda view: refuse
+    good, bad, last = add(one, row(1)), add(one, row(666), row(2)), add(one, row(3))
+    assert (once(one).rows, one.streamed.buried) == (2, 1)
+    ((entry, reason),) = letters(redis, one)
+    assert entry == bad not in (good, last)
+    assert "range of customer" in reason
+    assert [held.key[0] for held in stored(tmp_path)] == [1, 3]
+    assert differences(redis_url, tmp_path, to_micros(datetime.now(UTC))) == []
 
 
 def test_events_are_on_both_sides_before_they_are_done(one, tmp_path, redis_url):

@@ -99,7 +99,7 @@ ASKS = st.builds(
         min_size=1,
         max_size=4,
     ),
-    st.sampled_from((False, False, False, True)),
+    st.sampled_from(("", "", "", "features")),
     st.sampled_from((None, None, None, tiny.NOON - MINUTE, tiny.NOON + 10 * tiny.HOUR_US)),
 )
 
@@ -123,7 +123,11 @@ class Desk:
         """An answer as bits."""
         if isinstance(found, BaseException):
             return repr(found)
-        full = None if found.full is None else orjson.dumps(Explanation(self.predictor.plan).rows(found.full))
+        full = (
+            None
+            if found.full is None
+            else orjson.dumps(Explanation(self.predictor.plan, self.predictor.bundle.form).told(found.full).rows)
+        )
         return found.served_at, orjson.dumps(found.scores), full
 
     def logged(self) -> list[Used]:

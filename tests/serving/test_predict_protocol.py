@@ -76,6 +76,7 @@ def same(told: httpx.Response) -> tuple[int, dict[str, str], object]:
         {"rows": []},
         {"rows": [{**ROW, "hour": 1.5}]},
         {"rows": [ROW], "explain": "features"},
+        {"rows": [ROW], "explain": "contributions"},
         {"rows": [ROW], "as_of": "2013-10-01T12:00:00Z"},
         {"rows": [ROW], "as_of": "never"},
         [],

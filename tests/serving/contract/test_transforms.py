@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import ndonnx as ndx
 import numpy as np
@@ -59,6 +60,15 @@ def test_results_do_not_depend_on_the_place_in_the_batch(waves):
     shuffled = np.random.default_rng(8).permutation(len(x))
     for name, data in run(graph, x[shuffled]).items():
         assert data == np.frombuffer(whole[name], "<u4")[shuffled].tobytes()
+
+
+@given(size=st.integers(1, 1_000), seed=st.integers(0, 99))
+def test_results_do_not_depend_on_batch_place_or_thread(waves, size, seed):
+    graph, x, whole = waves
+    places = np.random.default_rng(seed).integers(0, len(x), size)
+    expected = {name: np.frombuffer(data, "<u4")[places].tobytes() for name, data in whole.items()}
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda _: run(graph, x[places]), range(3))) == [expected] * 3
 
 
 def test_results_do_not_depend_on_the_rows_around(waves):
