@@ -1,6 +1,6 @@
 """Erase: one subject goes from tables, training sets, served logs, streams and Redis, when somebody asks for it.
 
-Pause `skewless_materialize` and whatever pushes meanwhile. Airflow itself keeps the params of a run, in which the
+Materializations of its views wait meanwhile; pause whatever pushes. Airflow itself keeps the params of a run, in which the
 subject is named: delete the run once you have the receipt.
 """
 
@@ -21,7 +21,7 @@ def erase() -> list[str]:
     work, asked = workspace(), get_current_context()["params"]
     subject = Subject.parse(asked["entity"])
     stored, registry = tuple(work.stored()), work.settings.registry
-    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry)
+    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry, work.state)
     if asked["dry_run"]:
         return verb.plan(subject, places).lines()
     receipt, path = verb.run(subject, places, now)

@@ -33,7 +33,10 @@ HOST = "127.0.0.1"
 PORT = 8791
 POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4, "skewless_training": 1}
 # Of the two cadences of ingest one runs live.
-UNPAUSED = tuple(f"skewless_{name}" for name in ("ingest_hourly", "materialize", "audit", "compact"))
+UNPAUSED = tuple(
+    f"skewless_{name}"
+    for name in ("ingest_hourly", "materialize", "audit", "compact", "drift", "quality", "verify", "expire", "erase")
+)
 # The scheduler's first tasks ask the api-server, so that answers first.
 FIRST, REST = ("api-server", "dag-processor"), ("scheduler", "triggerer")
 # Their servers of logs would listen on all addresses; here the logs are files that the api-server reads.
@@ -68,11 +71,14 @@ class StackFailed(SkewlessError):
 
 @dataclass
 class Stack:
-    """A local Airflow whose state is in `home`. `settings` are Airflow's, as environment variables, beside ours."""
+    """A local Airflow whose state is in `home`. `settings` are Airflow's, as environment variables,
+    beside ours; `rest` starts when the api-server answers.
+    """
 
     home: Path
     port: int = PORT
     settings: Mapping[str, str] = field(default_factory=dict)
+    rest: tuple[str, ...] = REST
     parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -122,7 +128,7 @@ class Stack:
             self.launch(part)
         self._await_answer()
         self._make_pools()
-        for part in REST:
+        for part in self.rest:
             self.launch(part)
 
     def launch(self, part: str) -> None:
@@ -159,7 +165,7 @@ class Stack:
 
     def stop(self) -> None:
         """End all parts, the api-server after the scheduler: tasks that end tell it so."""
-        for parts in (REST, FIRST):
+        for parts in (self.rest, FIRST):
             ending = [self.parts.pop(part) for part in parts if part in self.parts]
             for process in ending:
                 process.stdin.close()
@@ -235,7 +241,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=told)
     asked = parser.parse_args(words)
     settings = Settings.read()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for asking in (signal.SIGTERM, signal.SIGINT):  # a shell starts what it puts in the background deaf to INT
+        signal.signal(asking, _interrupt)
     try:
         local = Stack(settings.folders.root / "airflow", asked.port, dict(asked.set))
         with step("definitions"):
@@ -251,7 +258,7 @@ def main(words: list[str] | None = None) -> int:
                 time.sleep(_POLL_SECONDS)
             raise StackFailed(part, "ended", str(stack.log(part)))
     except KeyboardInterrupt:
-        console.print("stopped")
+        console.print("stopped" + ("; the embedded Redis runs on until `make down`" if settings.embedded else ""))
         return 0
     except SkewlessError as error:
         console.print(str(error), style="red")

@@ -31,8 +31,8 @@ def verify(view: str) -> dict[str, Any]:
     work, asked = workspace(), get_current_context()["params"]
     stored = work.stored([view])
     read_views(work.project, [known for known, _ in stored])
-    options = {"sample": asked["sample"], "repair": asked["repair"]}
-    (found,) = verb.run(stored, work.online, work.state, work.project, **options)
+    sample = verb.Sample(asked["sample"], asked["seed"])
+    (found,) = verb.run(stored, work.online, work.state, work.project, sample=sample, repair=asked["repair"])
     if found.differences > found.repaired:
         mend = "trigger this DAG with the param repair, or run `skewless verify --repair`"
         raise AirflowFailException(f"gate verify: {found}\n{mend}")
@@ -46,6 +46,7 @@ def verify(view: str) -> dict[str, Any]:
     params={
         "repair": Param(default=False, type="boolean", description="Write, and remove, what differs."),
         "sample": Param(default=1, type="integer", minimum=1, description="Look at one entity in so many."),
+        "seed": Param(default=0, type="integer", minimum=0, description="Draws the sample."),
     },
     tags=["skewless", "proof"],
     doc_md=__doc__,

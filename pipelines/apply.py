@@ -11,6 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.redis_connection import RedisUnreachable
+from pipelines.store_refusals import StoreFull, StoreReadOnly
+from pipelines.valkey_process import EmbeddedServerFailed
+from pipelines.workspace import Workspace
 from serving.contract.errors import SkewlessError
 
 _LINES_TOLD = 12
@@ -35,3 +39,14 @@ def run(repo: Path) -> str:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise ApplyFailed(str(repo), "\n".join(lines[-_LINES_TOLD:]))
     return done.stdout
+
+
+def tell(work: Workspace) -> SkewlessError | None:
+    """Tell the online store where pushed rows of each view go; why it could not be told. The definitions stand anyway:
+    whoever applies them need not reach the store.
+    """
+    try:
+        work.targets()
+    except (RedisUnreachable, StoreFull, StoreReadOnly, EmbeddedServerFailed) as error:
+        return error
+    return None

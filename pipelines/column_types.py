@@ -12,15 +12,15 @@ _WORDS = {"Uuid", "TimeUuid", "Decimal"}
 
 
 def holds(declared: pa.DataType, stored: pa.DataType) -> bool:
-    """Whether values of the type `stored` are values of `declared`. Arrow would cast far more: a text to the number
-    that it spells, a number to its text, a float64 to the nearest float32.
+    """Whether values of the type `stored` are values of `declared`: of a float64 the nearest float32 is one. Arrow would
+    cast far more: a text to the number that it spells, a number to its text.
     """
     if pa.types.is_dictionary(stored):
         return holds(declared, stored.value_type)
     if pa.types.is_null(stored):
         return True
     if pa.types.is_floating(declared):
-        return bool(pa.types.is_floating(stored) and stored.bit_width <= declared.bit_width)
+        return bool(pa.types.is_floating(stored))
     if pa.types.is_timestamp(declared):
         return bool(pa.types.is_timestamp(stored) or pa.types.is_date(stored))
     return any(family(declared) and family(stored) for family in _FAMILIES)
@@ -40,6 +40,11 @@ def holds_value(declared: ValueType, stored: pa.DataType) -> bool:
         return _is_text(stored) or pa.types.is_map(stored) or _holds_fields(declared, stored)
     special = _SPECIAL.get(declared.name)
     return special(stored) if special else holds(declared.arrow, stored)
+
+
+def numbers_as_text(declared: ValueType, stored: pa.DataType) -> bool:
+    """Whether a join key that is declared as text is whole numbers in a table. Feast goes by their decimal texts then."""
+    return declared.name == "String" and bool(pa.types.is_integer(stored))
 
 
 def natural(kind: ValueType) -> pa.DataType | None:

@@ -10,11 +10,10 @@ from both are identical, and of those the newest wins with the same values. `ing
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,7 +27,7 @@ from pipelines.errors import SourceMismatch
 from pipelines.folder import write_file
 from pipelines.offline import Source, micros, parquet_files, parts_folder
 from pipelines.progress import Report, quiet
-from serving.contract.errors import SkewlessError
+from pipelines.turns import WAIT, file_turn
 from serving.contract.parts import FOLDED, PREFIX, RECORD, folded_parts, part_time, sync_folder
 
 KEEP = timedelta(hours=1)
@@ -52,18 +51,6 @@ class Compacted:
     removed: int
 
 
-@dataclass(eq=False)
-class TableBusy(SkewlessError):
-    """Somebody else compacts or erases in this table."""
-
-    transient = True
-
-    folder: str
-
-    def __str__(self) -> str:
-        return f"a compaction or an erasure runs in {self.folder}; let it end, then run this again"
-
-
 def parts_of(source: Source) -> Path:
     """The folder that a table's parts lie in."""
     return parts_folder(source.path) if source.path.is_file() else source.path
@@ -78,15 +65,23 @@ def waiting_parts(source: Source, before: int) -> list[Path]:
     return sorted(waiting, key=lambda file: file.name)
 
 
-def run(source: Source, *, before: int, now: int, keep: timedelta = KEEP, report: Report = quiet) -> Compacted:
+def run(
+    source: Source,
+    *,
+    before: int,
+    now: int,
+    keep: timedelta = KEEP,
+    wait: timedelta = WAIT,
+    report: Report = quiet,
+) -> Compacted:
     """Fold the parts written before `before`, and remove those that were folded `keep` ago; times in microseconds.
 
-    Raises: TableBusy, SourceMismatch (parts whose columns do not go together; what was folded before stays folded).
+    Raises: Busy, SourceMismatch (parts whose columns do not go together; what was folded before stays folded).
     """
     base = parts_of(source)
     if source.foreign is not None or not base.is_dir():
         return Compacted(0, 0, 0, 0)
-    with locked(base):
+    with locked(base, "compact", wait):
         parts = waiting_parts(source, before)
         rows = files = done = 0
         for some in _chunks(parts):
@@ -98,21 +93,9 @@ def run(source: Source, *, before: int, now: int, keep: timedelta = KEEP, report
     return Compacted(len(parts), rows, files, removed)
 
 
-@contextmanager
-def locked(base: Path) -> Iterator[None]:
-    """Alone among those who rewrite files of a table; it ends with the process, so a kill leaves nothing behind.
-
-    Raises: TableBusy.
-    """
-    handle = os.open(base / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TableBusy(str(base)) from None
-        yield
-    finally:
-        os.close(handle)
+def locked(base: Path, verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
+    """Alone among those who rewrite files of a table. Raises: Busy."""
+    return file_turn(base / _LOCK, str(base), verb, wait)
 
 
 def _written(part: Path) -> int:

@@ -21,10 +21,11 @@ from pipelines.reports.card import card_page
 from pipelines.training_set import TrainingSet
 from pipelines.tree_ensemble import Counts, Unexplained
 from serving.contract import bundle as files
-from serving.contract.bundle import Manifest, Model, open_model
+from serving.contract.bundle import Model, open_model
 from serving.contract.errors import InvalidBundle
 from serving.contract.form import Signature
 from serving.contract.leaves import LEAVES
+from serving.contract.manifest import Manifest
 from serving.contract.optimised import Optimised
 from serving.contract.processor import processor_features
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -24,8 +24,10 @@ from pipelines.erase_files import Found, Table
 from pipelines.folder import write_file
 from pipelines.offline import Source
 from pipelines.progress import Report, quiet
+from pipelines.state import State
 from pipelines.stream_entries import StreamEntries
 from pipelines.subject import ALGORITHM, Subject
+from pipelines.turns import WAIT
 from serving.contract.bundle import PLAN
 from serving.contract.errors import SkewlessError
 from serving.contract.folders import Folders
@@ -117,6 +119,7 @@ class Places:
     views: tuple[tuple[View, Source], ...]
     client: Redis | RedisCluster = field(repr=False)
     registry: Registry = field(repr=False)
+    state: State = field(repr=False)
 
     @property
     def receipts(self) -> Path:
@@ -125,6 +128,10 @@ class Places:
     @property
     def entries(self) -> StreamEntries:
         return StreamEntries(self.client, self.project, "erase")
+
+    def views_of(self, subject: Subject) -> list[str]:
+        """The views that may hold the subject."""
+        return [view.stored_as for view, _ in self.views if subject.names <= {key.key for key in view.join_keys}]
 
     def tables(self, subject: Subject) -> Iterator[Table]:
         """Everything in Parquet that may hold the subject; what is found by way of another table comes before that.
@@ -165,9 +172,20 @@ def plan(subject: Subject, places: Places, *, report: Report = quiet) -> Plan:
 
 
 def run(
-    subject: Subject, places: Places, clock: Callable[[], datetime], *, report: Report = quiet
+    subject: Subject, places: Places, clock: Callable[[], datetime], *, wait: timedelta = WAIT, report: Report = quiet
 ) -> tuple[Receipt, Path]:
-    """Erase the subject; the receipt and where it lies. Raises: ErasureUnfinished, TableBusy, RedisUnreachable."""
+    """Erase the subject; the receipt and where it lies. It waits for materializations of its views, and they for it:
+    one that has read the subject's rows would write them afterwards.
+
+    Raises: ErasureUnfinished, Busy, RedisUnreachable, StateUnreachable.
+    """
+    with places.state.turn(places.project, places.views_of(subject), "erase", wait):
+        return _erased(subject, places, clock, wait, report)
+
+
+def _erased(
+    subject: Subject, places: Places, clock: Callable[[], datetime], wait: timedelta, report: Report
+) -> tuple[Receipt, Path]:
     receipt = _open_receipt(subject, places.receipts) or _new_receipt(subject, places, clock())
     path = places.receipts / f"{receipt.id}.json"
     for _ in range(_ROUNDS):
@@ -176,7 +194,7 @@ def run(
         if found.empty:
             break
         _save(path, receipt)
-        _remove(subject, places, found, report)
+        _remove(subject, places, found, wait, report)
     else:
         raise ErasureUnfinished(str(path))
     for one in receipt.files:
@@ -186,12 +204,12 @@ def run(
     return receipt, path
 
 
-def _remove(subject: Subject, places: Places, found: Plan, report: Report) -> None:
+def _remove(subject: Subject, places: Places, found: Plan, wait: timedelta, report: Report) -> None:
     """Sources of rows first, so that what follows does not come back."""
     erase_online.events(places.entries, places.client, subject, delete=True)
     for number, one in enumerate(found.files):
         report(one.path.name, number, len(found.files))
-        erase_files.remove(subject, one)
+        erase_files.remove(subject, one, wait)
     erase_online.entities(places.client, places.project, subject, delete=True, report=report)
 
 

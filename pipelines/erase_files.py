@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.compact import locked
 from pipelines.offline import parquet_files, parts_folder
 from pipelines.subject import Subject
+from pipelines.turns import WAIT
 from serving.contract.freshness import Flags
 from serving.contract.parts import sync_folder
 
@@ -86,12 +88,13 @@ def find(subject: Subject, table: Table) -> Iterator[Found]:
             yield Found(table, path, rows)
 
 
-def remove(subject: Subject, found: Found) -> None:
-    """Write the file anew without the subject. Raises: TableBusy, OSError."""
+def remove(subject: Subject, found: Found, wait: timedelta = WAIT) -> None:
+    """Write the file anew without the subject. Raises: Busy, OSError."""
     table = found.table
     with ExitStack() as alone:
         if table.shared:
-            alone.enter_context(locked(parts_folder(table.path) if table.path.is_file() else table.path))
+            base = parts_folder(table.path) if table.path.is_file() else table.path
+            alone.enter_context(locked(base, "erase", wait))
         _rewrite(table.requests or subject, found.path, table.columns)
 
 

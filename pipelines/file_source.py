@@ -20,7 +20,8 @@ MIRRORS = ".mirrors"
 
 
 def table_of(name: str, source: DataSource | None, data: Path, *, timestamp: str = "", created: str = "") -> Source:
-    """The table of a FileSource; `name` is for errors, and `timestamp` and `created` go before the source's own.
+    """The table of a FileSource; `name` is for errors, and `timestamp` and `created` go before the source's own, which
+    its field mapping may have named: a view knows times, keys and features by their mapped names alone.
 
     A relative path starts at `data`. Another machine's (`s3://`, `gs://`, or whatever fsspec knows) is mirrored below
     it. Raises: InvalidPlan.
@@ -31,12 +32,14 @@ def table_of(name: str, source: DataSource | None, data: Path, *, timestamp: str
     if remote is not None:
         digest = hashlib.sha256(f"{files.path} {files.s3_endpoint_override}".encode()).hexdigest()[:16]
         path = data / MIRRORS / digest / PurePosixPath(remote.root).name
+    renamed = {new: old for old, new in (files.field_mapping or {}).items()}
+    event, known = files.timestamp_field or "event_timestamp", files.created_timestamp_column
     return Source(
         view=name,
         path=path,
-        timestamp_field=timestamp or files.timestamp_field or "event_timestamp",
-        created_timestamp_column=created or files.created_timestamp_column or None,
-        renamed=tuple(sorted((new, old) for old, new in (files.field_mapping or {}).items())),
+        timestamp_field=timestamp or renamed.get(event, event),
+        created_timestamp_column=created or renamed.get(known, known) or None,
+        renamed=tuple(sorted(renamed.items())),
         remote=remote,
     )
 

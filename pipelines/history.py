@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import SourceMismatch, SpineMismatch
 from pipelines.join_memory import DEFAULT_BYTES, bounds
-from pipelines.offline import History, Source, cast, micros
+from pipelines.offline import History, Source, cast, join_key, micros
 from pipelines.progress import Report, quiet
 from pipelines.view_join import Asked, Found, Shown, ViewJoin, answered, put_together
 from pipelines.view_table import ViewTable
@@ -63,12 +63,16 @@ class Join:
         self._statuses = statuses
         self._at = spine_times(spine)
         self._known = self._at if read_at is None else read_at
-        self._keys = {key.name: spine_column(spine, key.name, key.dtype) for key in plan.join_keys}
         wanted = wanted_features(plan)
         self.bounds = bounds(memory, list(wanted.values()), worker_count())
         self.views = [
             ViewJoin(view, self._table(view, sources[view.name], wanted[view.name]), self.bounds) for view in plan.views
         ]
+        keys = [(key, one.table.numbered(key)) for one in self.views for key in one.view.join_keys]
+        texts = {key.name for key, numbered in keys if not numbered}
+        self._keys = {
+            key.name: spine_column(spine, key.name, key.dtype, numbers=key.name not in texts) for key in plan.join_keys
+        }
 
     def _table(self, view: View, source: Source, wanted: Sequence[Field]) -> ViewTable:
         files = source.files(until=int(self._known.max())) if len(self._known) else []
@@ -174,12 +178,16 @@ def spine_times(spine: pa.Table) -> Micros:
         raise SpineMismatch(TIMESTAMP, error.reason) from error
 
 
-def spine_column(spine: pa.Table, name: str, dtype: str) -> pa.Array:
-    """A column of the spine in its declared type. Raises: SpineMismatch."""
+def spine_column(spine: pa.Table, name: str, dtype: str, *, numbers: bool = False) -> pa.Array:
+    """A column of the spine in its declared type; with `numbers` it may be whole numbers where that is text.
+
+    Raises: SpineMismatch.
+    """
     if name not in spine.column_names:
         raise SpineMismatch(name, f"is absent; the spine has {spine.column_names}")
+    column, kind = spine.column(name), value_type(dtype)
     try:
-        return cast("", name, spine.column(name), value_type(dtype).arrow)
+        return join_key("", name, column, kind) if numbers else cast("", name, column, kind.arrow)
     except SourceMismatch as error:
         raise SpineMismatch(name, error.reason) from error
 

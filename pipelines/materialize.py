@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-import numpy as np
-import pyarrow as pa
-
-from pipelines.arrivals import Arrivals
 from pipelines.materialize_plan import Window, plan_partition, plan_windows
+from pipelines.newest_arrivals import NewestArrivals
 from pipelines.offline import History
 from pipelines.online import OnlineWriter
-from pipelines.packable import packable
 from pipelines.progress import Report, quiet
-from pipelines.reduction import CHUNK_ROWS, Seen, chunks, newest
 from pipelines.state import Counts, State, StateUnreachable
+from pipelines.turns import WAIT
 from serving.contract.errors import SkewlessError
-from serving.contract.key_columns import KeyColumns
-from serving.contract.plan import View
-from serving.contract.row import Layout
-from serving.contract.types import value_type
 
 Clock = Callable[[], datetime]
 VERB = "materialize"
@@ -65,20 +58,24 @@ def run(
     clock: Clock,
     report: Report = quiet,
     check: Check = unchecked,
+    wait: timedelta = WAIT,
 ) -> dict[str, Counts]:
     """Materialize the windows, some side by side; rows read, written, skipped as older and held back, by view.
 
     `check` sees all of a window's rows before any of them is written; what it looks at is read twice. Memory is bounded
-    by `reduction.CHUNK_BYTES` a window at a time, whatever the windows' sizes.
-    Raises: RedisUnreachable, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
+    by `reduction.CHUNK_BYTES` a window at a time, whatever the windows' sizes. A view is materialized by one run at a
+    time; another one waits for its turn, `wait` at most.
+    Raises: Busy, RedisUnreachable, RowsLost, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
     the first of them, after all other windows came to their end. A failed window is noted as such and its watermark did
     not move.
     """
     told = _Told(report)
     with ThreadPoolExecutor(min(len(windows) or 1, MOST_AT_ONCE, os.cpu_count() or 1)) as workers:
-        running = [workers.submit(_noted, window, store, state, project, clock, told, check) for window in windows]
+        running = [
+            workers.submit(_in_turn, window, store, state, project, clock, told, check, wait) for window in windows
+        ]
         try:
-            wait(running)
+            wait_for(running)
         except BaseException:
             told.stop()
             raise
@@ -110,6 +107,20 @@ class _Told:
             self._report(item, self._done, self._total)
 
 
+def _in_turn(
+    window: Window,
+    store: OnlineWriter,
+    state: State,
+    project: str,
+    clock: Clock,
+    told: _Told,
+    check: Check,
+    wait: timedelta,
+) -> Counts:
+    with state.turn(project, [window.view.stored_as], VERB, wait):
+        return _noted(window, store, state, project, clock, told, check)
+
+
 def _noted(
     window: Window, store: OnlineWriter, state: State, project: str, clock: Clock, told: _Told, check: Check
 ) -> Counts:
@@ -118,84 +129,35 @@ def _noted(
         project, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=clock()
     )
     try:
-        counts = _materialize(window, store, project, told, check)
+        counts, reached = _materialize(window, store, project, told, check)
     except BaseException as error:
         with suppress(StateUnreachable):  # the window's own error is the one to tell
             state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
         raise
-    state.run_finished(noted, counts, finished_at=clock(), watermark=window.end if window.advance else None)
+    state.run_finished(noted, counts, finished_at=clock(), watermark=reached, anew=window.anew)
     return counts
 
 
-def _materialize(window: Window, store: OnlineWriter, project: str, told: _Told, check: Check) -> Counts:
+def _materialize(
+    window: Window, store: OnlineWriter, project: str, told: _Told, check: Check
+) -> tuple[Counts, datetime | None]:
+    """Its counts, and up to where the view is whole now; None where this window does not say."""
     view, news = window.view, window.arrivals()
     check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
     told.begin(view.stored_as, news.rows)
     batches = news.batches()
     store.prepare(view)
-    reader = _Reader(news, project, told)
+    reader = NewestArrivals(news, project, lambda rows: told.advance(view.stored_as, rows))
     written = 0
     with ThreadPoolExecutor(1) as sender:
         sending: Future[int] | None = None
-        for keys, rows in reader.newest(batches):
+        for keys, rows in reader.rows(batches):
             written += sending.result() if sending else 0
             sending = sender.submit(store.write, view, keys, rows)
             del keys, rows
         written += sending.result() if sending else 0
+    counts = Counts(reader.taken, written, reader.taken - written, reader.waiting)
     if window.advance:
-        store.register(view)
-    else:
-        store.introduce(view)
-    return Counts(reader.taken, written, reader.taken - written, reader.waiting)
-
-
-class _Reader:
-    """Reads what arrived and keeps each entity's newest rows; counts the rows on its way."""
-
-    def __init__(self, news: Arrivals, project: str, told: _Told) -> None:
-        self._news, self._told = news, told
-        self._keys = KeyColumns(project, news.view)
-        self.taken = self.waiting = self._read = 0
-
-    def newest(self, batches: Iterator[History]) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
-        """Keys and packed rows. An entity may come again with an older row, which does not win."""
-        seen = Seen() if len(self._news.pieces) > 1 and self._news.rows > CHUNK_ROWS else None
-        for chunk in chunks(self._arrived(batches)):
-            keys, rows = self._reduced(chunk, seen)
-            del chunk
-            if len(keys):
-                yield keys, rows
-            del keys, rows
-            pa.default_memory_pool().release_unused()
-
-    def _reduced(self, chunk: History, seen: Seen | None) -> tuple[pa.BinaryArray, pa.BinaryArray]:
-        keys = self._keys.pack(chunk.keys, len(chunk))
-        places = newest(keys, chunk.event, chunk.created)
-        if len(places) < len(chunk):
-            keys, chunk = keys.take(pa.array(places)), chunk.take(places)
-        if seen is not None and self._read <= self._news.pieces[0].rows:
-            seen.remember(keys, chunk.event, chunk.created)  # all of one file: hardly any of them is a newer one's
-        elif seen is not None:
-            news = seen.news(keys, chunk.event, chunk.created)
-            if not news.all():
-                keys, chunk = keys.filter(pa.array(news)), chunk.take(news)
-        return keys, packed(self._news.view, chunk)
-
-    def _arrived(self, batches: Iterator[History]) -> Iterator[History]:
-        for batch in batches:
-            arrived = self._news.take(batch)
-            self.taken += int(np.count_nonzero(arrived))
-            self.waiting += self._news.waiting(batch)
-            self._read += len(batch)
-            self._told.advance(self._news.view.stored_as, len(batch))
-            if arrived.any():
-                yield batch if arrived.all() else batch.take(arrived)
-
-
-def packed(view: View, history: History) -> pa.BinaryArray:
-    """The rows of a history as the online store holds them. Raises: SourceMismatch."""
-    columns = [
-        packable(view.stored_as, field.name, value_type(field.dtype), column)
-        for field, column in zip(view.fields, history.columns, strict=True)
-    ]
-    return Layout(view.fields).pack(history.event, history.created, history.deleted, columns)
+        return counts, store.register(view, window.start, window.end, anew=window.anew)
+    store.introduce(view)
+    return counts, None

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from pipelines.arrivals import Arrivals, arrivals
+from pipelines.holding import Holding
 from pipelines.offline import Source
 from pipelines.state import State
 from serving.contract.catalog import same_rows
@@ -26,6 +27,7 @@ class Window:
     """The arrivals of one view with start < arrival <= end (UTC); `start` None means since ever.
 
     `advance`: whether the watermark may move to `end` afterwards; not where the window leaves a gap before it.
+    `anew`: the watermark means nothing, and becomes `end` even where it was later.
     """
 
     view: View
@@ -33,6 +35,7 @@ class Window:
     start: datetime | None
     end: datetime
     advance: bool
+    anew: bool = False
 
     def arrivals(self) -> Arrivals:
         """What to read. Raises: SourceMissing."""
@@ -63,13 +66,14 @@ def plan_windows(
     start: datetime | None = None,
     full: bool = False,
     overlap: timedelta = timedelta(0),
-    stored: Mapping[str, View | None] | None = None,
+    stored: Mapping[str, Holding] | None = None,
 ) -> list[Window]:
     """What a run would do: for each view the window from its watermark to `end`, from `start`, or (`full`) all of it.
 
-    `stored` is what the online store says of the views (`OnlineWriter.definitions`): the watermark of a view that it
-    does not know (another Redis, or an emptied one), or knows with other rows (a feature was added), means nothing, and
-    the view is materialized from the beginning. A view whose watermark is at or past `end` has nothing to do and is
+    `stored` is what the online store says of the views (`OnlineWriter.holdings`). It may be behind the watermark (a
+    server that lost its last seconds): then its word counts. Where it knows a view not at all (another Redis, or an
+    emptied one), from pushed rows alone, or with other rows (a feature was added), the view is materialized from the
+    beginning. A view whose watermark is at or past `end` has nothing to do and is
     left out, unless its definition is to be registered anew.
 
     Of a table without created timestamps nobody knows when a row arrived: its window goes by event time, and begins
@@ -77,15 +81,15 @@ def plan_windows(
     """
     windows = []
     for view, source in views:
-        held = view if stored is None else stored.get(view.stored_as)
-        watermark = state.watermark(project, view.stored_as) if same_rows(view, held) else None
+        held = None if stored is None else stored.get(view.stored_as, Holding())
+        watermark = _whole_until(state.watermark(project, view.stored_as), view, held)
         begin = None if full else (start or watermark)
-        if begin is not None and begin >= end and held == view:
+        if begin is not None and begin >= end and (held is None or held.view == view):
             continue
         gap = begin is not None and (watermark is None or begin > watermark)
         if start is None and begin is not None and source.created_timestamp_column is None:
             begin -= overlap
-        windows.append(Window(view, source, begin, end, advance=not gap))
+        windows.append(Window(view, source, begin, end, advance=not gap, anew=watermark is None))
     return windows
 
 
@@ -96,7 +100,7 @@ def plan_partition(
     *,
     start: datetime,
     end: datetime,
-    stored: Mapping[str, View | None],
+    stored: Mapping[str, Holding],
 ) -> list[Window]:
     """What a run would do once the rows of a partition, start <= event_timestamp < end, are in the offline store.
 
@@ -107,8 +111,15 @@ def plan_partition(
     """
     windows = []
     for view, source in views:
-        known = same_rows(view, stored.get(view.stored_as))
-        watermark = state.watermark(project, view.stored_as) if known else None
+        held = stored.get(view.stored_as, Holding())
+        watermark = _whole_until(state.watermark(project, view.stored_as), view, held)
         begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
-        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True))
+        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True, anew=watermark is None))
     return windows
+
+
+def _whole_until(watermark: datetime | None, view: View, held: Holding | None) -> datetime | None:
+    """Up to which arrival the store surely has all rows that the view means; None: nobody knows."""
+    if held is None or watermark is None:
+        return watermark
+    return min(watermark, held.reached) if held.reached and same_rows(view, held.view) else None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipelines.column_types import as_texts, holds, holds_value, natural
+from pipelines.column_types import as_texts, holds, holds_value, natural, numbers_as_text
 from pipelines.delta_table import current_files, is_delta
 from pipelines.errors import SourceMismatch, SourceMissing, TableRewritten
 from pipelines.mirror import Remote
@@ -166,9 +167,11 @@ def unreadable(source: Source, error: Exception) -> SourceMismatch:
 def history_of(view: View, source: Source, table: pa.Table) -> History:
     """Rows of a view's table that were read as its `table_schema`. Raises: SourceMismatch."""
     columns = {}
+    keys = {key.key for key in view.join_keys}
     for name, kind in _wanted(view).items():
         stored = source.column(name)
-        columns[name] = feature(source.view, stored, table.column(stored), kind)
+        read = join_key if name in keys else feature
+        columns[name] = read(source.view, stored, table.column(stored), kind)
     event = micros(source.view, source.timestamp_field, table.column(source.timestamp_field))
     known = source.created_timestamp_column
     created = event if known is None else micros(source.view, known, table.column(known))
@@ -187,7 +190,8 @@ def table_schema(view: View, source: Source, files: Sequence[Path]) -> pa.Schema
     held = pq.read_schema(files[-1])
     check_columns(source.view, held, kinds)
     opened = ds.dataset([str(file) for file in files], format="parquet", schema=held)
-    found = stored_types(source.view, ((one.path, one.physical_schema) for one in opened.get_fragments()), kinds)
+    keys = {source.column(key.key) for key in view.join_keys}
+    found = stored_types(source.view, ((one.path, one.physical_schema) for one in opened.get_fragments()), kinds, keys)
     return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in found.items()])
 
 
@@ -208,15 +212,19 @@ def check_columns(view: str, held: pa.Schema, columns: Iterable[str]) -> None:
 
 
 def stored_types(
-    view: str, schemas: Iterable[tuple[str, pa.Schema]], kinds: Mapping[str, ValueType | None]
+    view: str, schemas: Iterable[tuple[str, pa.Schema]], kinds: Mapping[str, ValueType | None], keys: Collection[str]
 ) -> dict[str, set[pa.DataType]]:
-    """The types in which a table's files (by path) store each column. Raises: SourceMismatch for a wrong one."""
+    """The types in which a table's files (by path) store each column, of which `keys` are join keys.
+
+    Raises: SourceMismatch for a wrong one.
+    """
     found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
     for path, schema in schemas:
         for column, kind in kinds.items():
             if column in schema.names:
                 stored = schema.field(column).type
-                if kind is not None and not holds_value(kind, stored):
+                numbered = kind is not None and column in keys and numbers_as_text(kind, stored)
+                if kind is not None and not numbered and not holds_value(kind, stored):
                     raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {path})")
                 found[column].add(stored)
     return found
@@ -262,22 +270,35 @@ def feature(view: str, name: str, column: pa.ChunkedArray, kind: ValueType) -> p
     return cast(view, name, texts, kind.arrow)
 
 
+def join_key(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: ValueType) -> pa.Array:
+    """As `feature`; whole numbers under a key that is declared as text are their decimal texts.
+
+    Raises: SourceMismatch.
+    """
+    if numbers_as_text(kind, column.type):
+        return _whole(column).cast(kind.arrow)
+    return feature(view, name, column, kind)
+
+
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
 
 
 def cast(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column in the declared type, no value changed. Raises: SourceMismatch."""
+    """A column in the declared type, no value changed but to the nearest float32. Raises: SourceMismatch."""
     whole = _whole(column)
     if whole.type == kind:
         return whole
     if not holds(kind, whole.type):
         raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}")
     try:
-        return whole.cast(kind)
+        made = whole.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}: {error}") from error
+    if pa.types.is_floating(kind) and pc.sum(pc.is_inf(made)).as_py() != pc.sum(pc.is_inf(whole)).as_py():
+        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}, which its greatest values exceed")
+    return made
 
 
 def micros(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> Micros:

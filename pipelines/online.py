@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from pipelines.cluster_script import ClusterScript
+from pipelines.holding import Holding, advance, holdings
 from pipelines.script_pipe import ScriptPipe
 from pipelines.store_refusals import RemovalUnfinished, UnwritableKeys, mapped
 from serving.contract import catalog
 from serving.contract.errors import CorruptRow
 from serving.contract.keys import key_head, parse_key, told_key
-from serving.contract.newest import DISCARD, SCRIPT
+from serving.contract.newest import DISCARD, HELD, SCRIPT
 from serving.contract.online import Lookup, Reply
 from serving.contract.plan import DUMMY_ENTITY, View
 from serving.contract.row import Schema
@@ -27,6 +30,7 @@ _ROWS_A_CALL = 500
 _CALLS_A_TRIP = 16
 _LOOKUPS_A_TRIP = 2_000
 _KEYS_A_SCAN = 1_000
+_KEYS_A_BATCH = 50_000
 
 
 class OnlineWriter:
@@ -58,10 +62,13 @@ class OnlineWriter:
         if removing:
             raise RemovalUnfinished(view.stored_as)
 
-    def register(self, view: View) -> None:
-        """Put the view's definition into the catalog: all of its rows are now those that it means."""
+    def register(self, view: View, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
+        """Put the view's definition into the catalog: all of its rows that arrived up to `end` are those that it means.
+
+        See `holding.advance`. Raises: RowsLost, RemovalUnfinished, RedisUnreachable, StoreFull, StoreReadOnly.
+        """
         with mapped(self._client, view.stored_as):
-            self._client.hset(catalog.catalog_key(self._project), mapping=catalog.view_entry(view))
+            return advance(self._client, self._project, view, start, end, anew=anew)
 
     def introduce(self, view: View) -> None:
         """Put the view's definition into the catalog if that knows none: some of its rows are there."""
@@ -76,14 +83,11 @@ class OnlineWriter:
             with mapped(self._client):
                 self._client.hset(catalog.catalog_key(self._project), mapping=entries)
 
-    def definitions(self, views: Sequence[View]) -> dict[str, View | None]:
-        """What the catalog says of each view, by its stored name; None where it says nothing."""
+    def holdings(self, views: Sequence[View]) -> dict[str, Holding]:
+        """What the store says of each view, by its stored name."""
         names = [view.stored_as for view in views]
-        if not names:
-            return {}
         with mapped(self._client):
-            found = self._client.hmget(catalog.catalog_key(self._project), [catalog.view_field(name) for name in names])
-        return {name: catalog.parse_view(entry) if entry else None for name, entry in zip(names, found, strict=True)}
+            return dict(zip(names, holdings(self._client, self._project, names), strict=True))
 
     def write(self, view: View, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray) -> int:
         """Write a row for each key where it wins; how many did. Returns after Redis acknowledged all of them.
@@ -119,15 +123,39 @@ class OnlineWriter:
             answers = ScriptPipe(self._client, DISCARD).run(some, view.stored_as.encode(), theirs, _ROWS_A_CALL)
             return sum(int(gone) for _, gone in answers)
 
+    def held(self, view: View, keys: pa.BinaryArray) -> pa.BinaryArray:
+        """The row that each entity has; null where it has none, or its key is no hash. Raises: RedisUnreachable."""
+        field = view.stored_as.encode()
+        if self._pipe is None:
+            replies = self.read_each([Lookup(key, (field,)) for key in keys.to_pylist()])
+            return pa.array([None if isinstance(one, CorruptRow) else one[0] for one in replies], pa.binary())
+        with mapped(self._client):
+            answers = ScriptPipe(self._client, HELD).run(keys, field, None, _ROWS_A_CALL)
+            parts = [pa.array(rows, pa.binary()) for _, rows in answers]
+        return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
+
+    def keys_like(self, view: View) -> Iterator[pa.BinaryArray]:
+        """Keys that may be of the view's kind of entity, some at a time, each at least once: all that are, and some of
+        other projects (see `owns`). Raises: RedisUnreachable.
+        """
+        head, tail = self._head(view), self._project.encode()
+        with mapped(self._client):
+            for some in _batches(self._client.scan_iter(count=_KEYS_A_SCAN), _KEYS_A_BATCH):
+                keys = pa.array(some, pa.binary())
+                yield keys.filter(pc.and_(pc.starts_with(keys, head), pc.ends_with(keys, tail)))
+
     def keys_of(self, view: View) -> Iterator[list[bytes]]:
         """The keys of the view's kind of entity, some at a time, each at least once. Raises: RedisUnreachable."""
-        names = [key.key for key in view.join_keys] or [DUMMY_ENTITY[0]]
-        head = key_head(names)
+        head = self._head(view)
         with mapped(self._client):
             for some in _batches(self._client.scan_iter(count=_KEYS_A_SCAN), _LOOKUPS_A_TRIP):
-                yield [key for key in some if key.startswith(head) and self._owns(key)]
+                yield [key for key in some if key.startswith(head) and self.owns(key)]
 
-    def _owns(self, key: bytes) -> bool:
+    def _head(self, view: View) -> bytes:
+        return key_head([key.key for key in view.join_keys] or [DUMMY_ENTITY[0]])
+
+    def owns(self, key: bytes) -> bool:
+        """Whether a key is one of this project's entities."""
         parsed = parse_key(key)
         return parsed is not None and parsed.project == self._project
 

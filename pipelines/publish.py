@@ -32,9 +32,10 @@ from pipelines.training_set import TrainingSet, labelled
 from pipelines.tree_ensemble import Unexplained
 from pipelines.versions import following, is_version, newest
 from serving.contract import bundle as files
-from serving.contract.bundle import Bundle, Manifest, open_bundle
+from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.errors import InvalidBundle
 from serving.contract.leaves import LEAVES
+from serving.contract.manifest import MANIFEST, Manifest
 from serving.contract.processor import processor_features
 from serving.contract.registry import Registry
 from serving.contract.rollout import promote as promote_step
@@ -144,7 +145,7 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
         with new_folder(folder) as building:
             for file, content in found.items():
                 (building / file).write_bytes(content)
-            (building / files.MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(said)))
+            (building / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(said)))
             open_bundle(building, said.processor)
     except FileExistsError as error:
         raise AlreadyPublished(name, version) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipelines.errors import AlreadyPublished
 from pipelines.versions import is_version, numbers, versions
-from serving.contract.bundle import MANIFEST
+from serving.contract.manifest import MANIFEST
 from serving.contract.registry import Registry
 
 

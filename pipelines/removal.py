@@ -8,7 +8,8 @@ process (a cursor means nothing to another one) and the cluster's slots lie wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,6 +19,7 @@ from redis import Redis, RedisCluster
 
 from pipelines.progress import Report, quiet
 from pipelines.store_refusals import RemovalUnfinished, mapped
+from pipelines.turns import Busy
 from serving.contract import catalog
 from serving.contract.keys import key_head, parse_key
 from serving.contract.plan import DUMMY_ENTITY, View
@@ -44,13 +46,23 @@ class Removal(msgspec.Struct, frozen=True):
     cursors: dict[str, int] = {}
 
 
+def _at_once(_views: Sequence[str]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def remove(
-    client: Redis | RedisCluster, project: str, views: Iterable[View], *, report: Report = quiet
+    client: Redis | RedisCluster,
+    project: str,
+    views: Iterable[View],
+    *,
+    turn: Callable[[Sequence[str]], AbstractContextManager[None]] = _at_once,
+    report: Report = quiet,
 ) -> dict[str, int]:
     """Remove the views, and finish what was cut short before; rows removed by view.
 
     From the first instant on no reader sees the views. Calls `report` after each trip with the keys walked and an
-    estimate of how many there are. Run it again after a kill: it goes on. Raises: StoreReadOnly, RedisUnreachable.
+    estimate of how many there are. `turn` waits until nobody writes rows of the views any more, who could not see the note.
+    Run it again after a kill: it goes on. Raises: RemovalUnfinished, StoreReadOnly, RedisUnreachable.
     """
     views = list(views)
     place = catalog.catalog_key(project)
@@ -61,12 +73,18 @@ def remove(
             # First the note: between the two, a view that is noted counts as gone.
             for name, removal in noted.items():
                 pipe.hsetnx(place, catalog.removal_field(name), msgspec.json.encode(removal))
-            pipe.hdel(place, *[field(name) for name in noted for field in (catalog.view_field, target_field)])
+            fields = (catalog.view_field, catalog.reached_field, target_field)
+            pipe.hdel(place, *[field(name) for name in noted for field in fields])
             pipe.execute()
         begun = [_parsed(entry) for name, entry in _catalog(client, place).items() if name.startswith(_PREFIX)]
         if not begun:
             return {}
-        removed = _Walk(client, project, begun, report).run()
+        names = [removal.view for removal in begun]
+        try:
+            with turn(names):
+                removed = _Walk(client, project, begun, report).run()
+        except Busy as error:
+            raise RemovalUnfinished(", ".join(names)) from error
         _any(client).hdel(place, *[catalog.removal_field(removal.view) for removal in begun])
     return removed
 

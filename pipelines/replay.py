@@ -95,7 +95,7 @@ class Player:
 
     def materialize(self, until: datetime, report: Report = quiet) -> int:
         """Bring the store up to `until`; rows written. Raises: RedisUnreachable, QualityRefused."""
-        stored = self._store.definitions([view for view, _ in self._views])
+        stored = self._store.holdings([view for view, _ in self._views])
         windows = materialize.plan_windows(self._state, self._project, self._views, end=until, stored=stored)
         done = materialize.run(
             windows, self._store, self._state, self._project, clock=lambda: until, report=report, check=self._check

@@ -33,9 +33,10 @@ from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source, parquet_files
 from pipelines.progress import Report, quiet
 from pipelines.spine_slices import SpineFiles
-from serving.contract.bundle import MANIFEST, Bundle
+from serving.contract.bundle import Bundle
 from serving.contract.errors import SkewlessError
 from serving.contract.form import to_columns
+from serving.contract.manifest import MANIFEST
 from serving.contract.plan import Source as PlanSource
 from serving.contract.row import Values
 

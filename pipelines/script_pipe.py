@@ -28,9 +28,9 @@ class ScriptPipe:
         self._pool: Any = client.connection_pool
         self._script = _frame(b"EVAL") + _frame(script.encode())
 
-    def run(self, keys: pa.BinaryArray, first: bytes, arguments: pa.BinaryArray, most: int) -> Iterator[Any]:
-        """The script's answers over all `keys`, at most that many a call, in order. Its ARGV are `first` and then an
-        argument for each key. Each answer comes with the place of its call's first key.
+    def run(self, keys: pa.BinaryArray, first: bytes, arguments: pa.BinaryArray | None, most: int) -> Iterator[Any]:
+        """The script's answers over all `keys`, at most that many a call, in order. Its ARGV are `first` and then, if
+        there are `arguments`, one for each key. Each answer comes with the place of its call's first key.
 
         Raises: RedisError, OSError; any of the calls may then have run.
         """
@@ -48,7 +48,7 @@ class ScriptPipe:
         connection: Any,  # noqa: ANN401 - redis-py's
         keys: pa.BinaryArray,
         first: bytes,
-        arguments: pa.BinaryArray,
+        arguments: pa.BinaryArray | None,
         most: int,
     ) -> Iterator[Any]:
         waiting: list[int] = []
@@ -61,20 +61,20 @@ class ScriptPipe:
             yield place, connection.read_response()
 
     def _calls(
-        self, keys: pa.BinaryArray, first: bytes, arguments: pa.BinaryArray, most: int
+        self, keys: pa.BinaryArray, first: bytes, arguments: pa.BinaryArray | None, most: int
     ) -> Iterator[tuple[int, bytes]]:
-        mean = max(1, (keys.nbytes + arguments.nbytes) // max(len(keys), 1))
+        sent = [keys] if arguments is None else [keys, arguments]
+        mean = max(1, sum(one.nbytes for one in sent) // max(len(keys), 1))
         size, middle = max(1, min(most, _CALL_BYTES // mean)), _frame(first)
         for begin in range(0, len(keys), size * _CALLS_FRAMED):
             some = slice(begin, begin + size * _CALLS_FRAMED)
-            key_bytes, key_ends = framed(keys[some])
-            argument_bytes, argument_ends = framed(arguments[some])
-            for start in range(0, len(key_ends) - 1, size):
-                stop = min(start + size, len(key_ends) - 1)
-                head = b"*%d\r\n" % (4 + 2 * (stop - start)) + self._script + _frame(b"%d" % (stop - start))
-                some_keys = key_bytes[key_ends[start] : key_ends[stop]]
-                some_arguments = argument_bytes[argument_ends[start] : argument_ends[stop]]
-                yield begin + start, b"".join((head, some_keys, middle, some_arguments))
+            columns = [framed(one[some]) for one in sent]
+            rows = len(columns[0][1]) - 1
+            for start in range(0, rows, size):
+                stop = min(start + size, rows)
+                head = b"*%d\r\n" % (4 + len(sent) * (stop - start)) + self._script + _frame(b"%d" % (stop - start))
+                theirs = [data[ends[start] : ends[stop]] for data, ends in columns]
+                yield begin + start, b"".join((head, theirs[0], middle, *theirs[1:]))
 
 
 def framed(values: pa.BinaryArray) -> tuple[memoryview, list[int]]:

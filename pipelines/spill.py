@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from zlib import crc32
 
+import numpy as np
 import pyarrow as pa
-
-from serving.contract.newest import replaces
+from numpy.typing import NDArray
 
 _SCHEMA = pa.schema([("key", pa.binary()), ("row", pa.binary())])
+_KEYS_AT_ONCE = 16_384
+_MIXED = ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53), (33, 1))
 
 
 class Spill:
-    """`parts` parts of the entities, by a checksum of their keys; of these only one in `sample` entities."""
+    """`parts` parts of the entities, by a number that `seed` gives their keys; of these only one in `sample` entities."""
 
-    def __init__(self, parts: int, *, sample: int = 1) -> None:
-        self.parts, self._sample = parts, sample
+    def __init__(self, parts: int, *, sample: int = 1, seed: int = 0) -> None:
+        self.parts, self._sample, self._seed = parts, sample, seed
         self._folder = tempfile.TemporaryDirectory(prefix="skewless-verify-")
         self._writers: dict[tuple[str, int], pa.ipc.RecordBatchStreamWriter] = {}
 
@@ -31,38 +31,27 @@ class Spill:
         self._close()
         self._folder.cleanup()
 
-    def add(self, pile: str, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+    def add(self, pile: str, keys: pa.BinaryArray, rows: pa.BinaryArray) -> None:
         """Put rows on a pile."""
-        dealt: dict[int, tuple[list[bytes], list[bytes]]] = {}
-        for key, row in zip(keys, rows, strict=True):
-            number = crc32(key)
-            if number % self._sample == 0:
-                some = dealt.setdefault(number // self._sample % self.parts, ([], []))
-                some[0].append(key)
-                some[1].append(row)
-        for part, (some_keys, some_rows) in dealt.items():
-            batch = pa.record_batch([pa.array(some_keys, pa.binary()), pa.array(some_rows, pa.binary())], _SCHEMA)
-            self._writer(pile, part).write_batch(batch)
+        number = numbers(keys, self._seed)
+        mine = np.flatnonzero(number % np.uint64(self._sample) == 0)
+        part = number[mine] // np.uint64(self._sample) % np.uint64(self.parts)
+        order = np.argsort(part, kind="stable")
+        batch = pa.record_batch([keys, rows], _SCHEMA).take(pa.array(mine[order]))
+        ends = np.searchsorted(part[order], np.arange(self.parts, dtype=np.uint64), side="right")
+        for one, (start, end) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
+            if end > start:
+                self._writer(pile, one).write_batch(batch.slice(start, end - start))
 
-    def newest(self, pile: str, part: int) -> dict[bytes, bytes]:
-        """The row of a part's pile that wins, by entity."""
-        found: dict[bytes, bytes] = {}
-        for key, row in self._rows(pile, part):
-            if replaces(row, found.get(key)):
-                found[key] = row
-        return found
-
-    def keys(self, pile: str, part: int) -> Iterable[bytes]:
-        """The keys of a part's pile, each once."""
-        return {key for key, _ in self._rows(pile, part)}
-
-    def _rows(self, pile: str, part: int) -> Iterator[tuple[bytes, bytes]]:
+    def part(self, pile: str, part: int) -> tuple[pa.BinaryArray, pa.BinaryArray]:
+        """The keys and rows of a part's pile, in the order in which they came."""
         self._close()
         file = self._file(pile, part)
-        if file.exists():
-            with pa.ipc.open_stream(str(file)) as reader:
-                for batch in reader:
-                    yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+        if not file.exists():
+            return pa.array([], pa.binary()), pa.array([], pa.binary())
+        with pa.ipc.open_stream(str(file)) as reader:
+            table = reader.read_all()
+        return pa.concat_arrays(table["key"].chunks), pa.concat_arrays(table["row"].chunks)
 
     def _writer(self, pile: str, part: int) -> pa.ipc.RecordBatchStreamWriter:
         if (pile, part) not in self._writers:
@@ -76,3 +65,24 @@ class Spill:
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
+
+
+def numbers(keys: pa.BinaryArray, seed: int) -> NDArray[np.uint64]:
+    """A number for each key, which another seed chooses anew: a random weight for each place in a key, times its byte."""
+    parts = [_numbers(keys[start : start + _KEYS_AT_ONCE], seed) for start in range(0, len(keys), _KEYS_AT_ONCE)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
+
+
+def _numbers(keys: pa.BinaryArray, seed: int) -> NDArray[np.uint64]:
+    _, offsets, data = keys.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(keys) + 1, keys.offset * 4).astype(np.int64)
+    raw = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+    ends -= ends[0]
+    lengths = np.diff(ends)
+    weights = np.random.default_rng(seed).integers(1 << 63, size=int(lengths.max()), dtype=np.uint64)
+    place = np.arange(len(raw)) - np.repeat(ends[:-1], lengths)
+    summed = np.append(np.uint64(0), np.cumsum((raw.astype(np.uint64) + 1) * weights[place], dtype=np.uint64))
+    number: NDArray[np.uint64] = summed[ends[1:]] - summed[ends[:-1]]
+    for shift, factor in _MIXED:
+        number = (number ^ (number >> np.uint64(shift))) * np.uint64(factor)
+    return number

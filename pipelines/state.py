@@ -6,9 +6,9 @@ Times are aware UTC going in and coming out, whatever the database keeps. Nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from pipelines import sqlite as shared_sqlite
 from pipelines import state_schema
 from pipelines.state_schema import runs, watermarks
+from pipelines.turns import WAIT, database_turn
 from serving.contract.addresses import masked
 from serving.contract.errors import SkewlessError
 
@@ -116,6 +117,18 @@ class State:
         except (OperationalError, InterfaceError) as error:
             raise StateUnreachable(self._url, str(error.orig)) from error
 
+    @contextmanager
+    def turn(self, project: str, views: Sequence[str], verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+        """Alone among those who take a turn at these views. Raises: Busy, StateUnreachable."""
+        with ExitStack() as turns:
+            for view in sorted(set(views)):  # in one order, so that nobody waits for somebody who waits for them
+                what = f"feature view {view!r} of project {project!r}"
+                try:
+                    turns.enter_context(database_turn(self._engine, what, verb, wait))
+                except (OperationalError, InterfaceError) as error:
+                    raise StateUnreachable(self._url, str(error.orig)) from error
+            yield
+
     def watermark(self, project: str, view: str) -> datetime | None:
         """Up to and including which arrival the rows of `view` are in the online store; None before the first run."""
         asked = select(watermarks.c.watermark).where(watermarks.c.project == project, watermarks.c.view == view)
@@ -146,7 +159,7 @@ class State:
             return int(connection.execute(noted.returning(runs.c.id)).scalar_one())
 
     def run_finished(
-        self, run: int, counts: Counts, *, finished_at: datetime, watermark: datetime | None
+        self, run: int, counts: Counts, *, finished_at: datetime, watermark: datetime | None, anew: bool = False
     ) -> datetime | None:
         """Note the end of a run and move its view's watermark, in one transaction.
 
@@ -155,7 +168,8 @@ class State:
             counts: its rows.
             finished_at: when it ended.
             watermark: all rows that arrived up to and including it are in the online store; None leaves it alone.
-                It never moves backwards.
+                It never moves backwards, except
+            anew: where the store had to be filled from the beginning, and what was said of it before means nothing.
 
         Returns:
             The watermark as it stands afterwards.
@@ -165,7 +179,7 @@ class State:
         """
         with self._closing(run, Status.DONE, finished_at, counts, error=None) as (connection, project, view):
             if watermark is not None:
-                connection.execute(_forward(connection, project, view, watermark, finished_at))
+                connection.execute(_moved(connection, project, view, watermark, finished_at, anew=anew))
             where = (watermarks.c.project == project, watermarks.c.view == view)
             return connection.execute(select(watermarks.c.watermark).where(*where)).scalar_one_or_none()
 
@@ -225,14 +239,16 @@ class State:
             yield connection, found.project, found.view
 
 
-def _forward(connection: Connection, project: str, view: str, watermark: datetime, at: datetime) -> Executable:
+def _moved(
+    connection: Connection, project: str, view: str, watermark: datetime, at: datetime, *, anew: bool
+) -> Executable:
     """One statement, so that of two runs that finish at once the later watermark stays."""
     insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     put = insert_into(watermarks).values(project=project, view=view, watermark=watermark, updated_at=at)
     return put.on_conflict_do_update(
         index_elements=[watermarks.c.project, watermarks.c.view],
         set_={"watermark": put.excluded.watermark, "updated_at": put.excluded.updated_at},
-        where=put.excluded.watermark > watermarks.c.watermark,
+        where=None if anew else put.excluded.watermark > watermarks.c.watermark,
     )
 
 

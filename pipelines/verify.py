@@ -2,40 +2,40 @@
 
 For each entity the offline store knows the row that must be in Redis: the newest that was admissible at the watermark.
 A row that is newer than the watermark (pushed since, or written by a run that is under way) is ahead, and no
-difference. Entities are dealt out to parts (`pipelines.spill`), so that memory does not grow with the store.
+difference. What is compared are the packed bytes, encoded as `materialize` encodes them. Entities are dealt out to parts (`pipelines.spill`), so that memory does not grow with the store.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.arrivals import arrivals
-from pipelines.materialize import packed
+from pipelines.newest_arrivals import NewestArrivals
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
 from pipelines.packed_times import times
 from pipelines.progress import Report, quiet
-from pipelines.reduction import chunks, newest
 from pipelines.spill import Spill
 from pipelines.state import State
-from serving.contract.errors import CorruptRow
+from pipelines.winners import winners
 from serving.contract.freshness import Rule
 from serving.contract.instants import from_micros, to_micros
-from serving.contract.key_columns import KeyColumns
 from serving.contract.keys import told_key
-from serving.contract.online import Lookup
 from serving.contract.plan import View
 
 EXAMPLES = 5
 _ROWS_A_PART = 200_000
 _MOST_PARTS = 256
-_KEYS_A_TRIP = 2_000
+_KEYS_AT_ONCE = 20_000
+_DOUBT = 0.05
 _EVER = int(np.iinfo(np.int64).min)
 
 
@@ -63,12 +63,33 @@ class Found:
         return f"{self.kind} {told_key(self.key)}: offline {_told(self.offline)}, online {_told(self.online)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One in `of` entities, drawn by `seed`: another one draws others, and the same one the same."""
+
+    of: int = 1
+    seed: int = 0
+
+    def told(self, compared: int, differences: int) -> str:
+        """How the entities were chosen, and what that says of the others; nothing where all were looked at."""
+        if self.of == 1:
+            return ""
+        chosen = f" (one entity in {self.of:,}, seed {self.seed}"
+        if differences or not compared:
+            return f"{chosen})"
+        return f"{chosen}: fewer than {1 - _DOUBT ** (1 / compared):.2%} of all differ, with 95% confidence)"
+
+
+EVERY_ENTITY = Sample()
+
+
 @dataclass(slots=True)
 class Verified:
     """What was found of one view as of `watermark`; None where it was never materialized, and nothing was compared."""
 
     view: str
     watermark: datetime | None
+    sample: Sample = EVERY_ENTITY
     compared: int = 0
     ahead: int = 0
     counts: Counter[Difference] = field(default_factory=Counter)
@@ -84,13 +105,15 @@ class Verified:
             return f"{self.view}: never materialized"
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.counts.items()) or "no differences"
         mended = f", {self.repaired:,} mended" if self.repaired else ""
-        lines = [f"{self.view} as of {self.watermark.isoformat()}: {self.compared:,} compared, {kinds}{mended}"]
+        drawn = self.sample.told(self.compared, self.differences)
+        lines = [f"{self.view} as of {self.watermark.isoformat()}: {self.compared:,} compared{drawn}, {kinds}{mended}"]
         return "\n".join([*lines, *(f"  {example}" for example in self.examples)])
 
     def as_json(self) -> dict[str, object]:
         return {
             "view": self.view,
             "watermark": self.watermark.isoformat() if self.watermark else None,
+            "sample": {"of": self.sample.of, "seed": self.sample.seed},
             "compared": self.compared,
             "ahead": self.ahead,
             **{kind.value: self.counts[kind] for kind in Difference},
@@ -105,12 +128,12 @@ def run(
     state: State,
     project: str,
     *,
-    sample: int = 1,
+    sample: Sample = EVERY_ENTITY,
     repair: bool = False,
     report: Report = quiet,
 ) -> list[Verified]:
-    """Verify views one after the other; of the entities one in `sample`, chosen by their keys. With `repair` rows are
-    written, and removed where the offline store does not know them, unless they changed since they were read.
+    """Verify views one after the other. With `repair` rows are written, and removed where the offline store does not
+    know them, unless they changed since they were read.
 
     Raises: SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable.
     """
@@ -118,64 +141,62 @@ def run(
     for number, (view, source) in enumerate(views):
         report(view.stored_as, number, len(views))
         watermark = state.watermark(project, view.stored_as)
-        found = Verified(view.stored_as, watermark)
+        found = Verified(view.stored_as, watermark, sample)
         if watermark is not None:
-            _verify(view, source, store, project, found, to_micros(watermark), sample=sample, repair=repair)
+            _verify(view, source, store, project, found, to_micros(watermark), repair=repair)
         done.append(found)
     return done
 
 
 def _verify(
-    view: View,
-    source: Source,
-    store: OnlineWriter,
-    project: str,
-    found: Verified,
-    at: int,
-    *,
-    sample: int,
-    repair: bool,
+    view: View, source: Source, store: OnlineWriter, project: str, found: Verified, at: int, *, repair: bool
 ) -> None:
-    news, keys = arrivals(view, source, _EVER, at), KeyColumns(project, view)
-    parts = min(_MOST_PARTS, news.rows // sample // _ROWS_A_PART + 1)
-    with Spill(parts, sample=sample) as spill:
-        arrived = (batch.take(news.take(batch) & (batch.created <= at)) for batch in news.batches())
-        for chunk in chunks(arrived):
-            encoded = keys.pack(chunk.keys, len(chunk))
-            best = newest(encoded, chunk.event, chunk.created)
-            spill.add("offline", encoded.take(best).to_pylist(), packed(view, chunk.take(best)).to_pylist())
-        for some in store.keys_of(view):
-            spill.add("online", some, [b""] * len(some))
+    news, sample = arrivals(view, source, _EVER, at), found.sample
+    parts = min(_MOST_PARTS, news.rows // sample.of // _ROWS_A_PART + 1)
+    with Spill(parts, sample=sample.of, seed=sample.seed) as spill:
+        reader = NewestArrivals(news, project, lambda _: None, lambda batch: news.take(batch) & (batch.created <= at))
+        for keys, rows in reader.rows(news.batches()):
+            spill.add("offline", keys, rows)
+        for keys in store.keys_like(view):
+            spill.add("online", keys, pa.nulls(len(keys), pa.binary()))
         for part in range(parts):
-            expected = spill.newest("offline", part)
-            differences = list(_differences(view, store, expected, spill.keys("online", part), found, at))
+            expected = winners(*spill.part("offline", part))
+            online, _ = spill.part("online", part)
+            differences = list(_differences(view, store, *_asked(store, expected, online), found, at))
             for one in differences[: EXAMPLES - len(found.examples)]:
                 found.examples.append(str(one))
             if repair and differences:
                 _repair(view, store, differences, found)
 
 
+def _asked(
+    store: OnlineWriter, expected: tuple[pa.BinaryArray, pa.BinaryArray], online: pa.BinaryArray
+) -> tuple[pa.BinaryArray, pa.BinaryArray]:
+    """The keys to look at, with the rows that the offline store wants there: null for those that it does not know."""
+    keys, rows = expected
+    others = online.unique().filter(pc.invert(pc.is_in(online.unique(), value_set=keys)))
+    # A key that is expected is ours; of others, which are few, the project's name alone does not say.
+    extra = pa.array([key for key in others.to_pylist() if store.owns(key)], pa.binary())
+    return pa.concat_arrays([keys, extra]), pa.concat_arrays([rows, pa.nulls(len(extra), pa.binary())])
+
+
 def _differences(
-    view: View,
-    store: OnlineWriter,
-    expected: dict[bytes, bytes],
-    online: Iterable[bytes],
-    found: Verified,
-    at: int,
-) -> Iterable[Found]:
-    keys = sorted({*expected, *online})
-    for start in range(0, len(keys), _KEYS_A_TRIP):
-        some = keys[start : start + _KEYS_A_TRIP]
-        replies = store.read_each([Lookup(key, (view.stored_as.encode(),)) for key in some])
-        for key, reply in zip(some, replies, strict=True):
-            held = None if isinstance(reply, CorruptRow) else reply[0]
-            wanted = expected.get(key)
-            found.compared += wanted is not None or held is not None
-            kind = verdict(view.rule, wanted, held, at)
+    view: View, store: OnlineWriter, keys: pa.BinaryArray, wanted: pa.BinaryArray, found: Verified, at: int
+) -> Iterator[Found]:
+    """Bytes are compared with bytes, as columns; a Python value is made of what differs alone."""
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some, due = keys[start : start + _KEYS_AT_ONCE], wanted[start : start + _KEYS_AT_ONCE]
+        held = store.held(view, some)
+        found.compared += pc.sum(pc.or_(due.is_valid(), held.is_valid()), min_count=0).as_py()
+        unlike = pc.invert(pc.fill_null(pc.equal(due, held), pc.and_(due.is_null(), held.is_null())))
+        for key, offline, online in zip(
+            *(column.filter(unlike).to_pylist() for column in (some, due, held)), strict=True
+        ):
+            kind = verdict(view.rule, offline, online, at)
             if kind is not None:
                 found.counts[kind] += 1
-                yield Found(kind, key, wanted, held)
-            elif held is not None and held != wanted:
+                yield Found(kind, key, offline, online)
+            elif online is not None:
                 found.ahead += 1
 
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipelines.column_types import numbers_as_text
 from pipelines.errors import SourceMismatch
-from pipelines.offline import Source, cast, check_columns, common_type, feature, micros, stored_types
+from pipelines.offline import Source, cast, check_columns, common_type, feature, join_key, micros, stored_types
 from pipelines.packable import packable
 from pipelines.parquet_table import Batch, ParquetTable, RowGroup
 from serving.contract.freshness import Flags, Micros
-from serving.contract.plan import Field, View
+from serving.contract.plan import Field, JoinKey, View
 from serving.contract.types import ValueType, value_type
 
 Numbers = NDArray[np.int64]
@@ -67,7 +68,7 @@ class ViewTable:
         kinds |= dict.fromkeys(self._times)
         self._check_columns(kinds)
         named = zip(map(str, self.parquet.files), self.parquet.schemas, strict=True)
-        stored = stored_types(self.source.view, named, kinds)
+        stored = stored_types(self.source.view, named, kinds, self._keys)
         return {
             name: common_type(self.source.view, name, stored[name], kind)
             for name, kind in kinds.items()
@@ -82,6 +83,16 @@ class ViewTable:
         if not set(columns) <= set(held.names):
             held = pq.read_schema(self.source.files()[-1])
         check_columns(self.source.view, held, columns)
+
+    def stored(self, name: str) -> list[pa.DataType]:
+        """The types in which the opened files hold a key or feature."""
+        column = self.source.column(name)
+        return [schema.field(column).type for schema in self.parquet.schemas if column in schema.names]
+
+    def numbered(self, key: JoinKey) -> bool:
+        """Whether a join key that is declared as text is whole numbers here."""
+        stored = self.stored(key.key)
+        return bool(stored) and all(numbers_as_text(value_type(key.dtype), one) for one in stored)
 
     def keys_and_times(self, run: Iterable[RowGroup], rows: int) -> Iterator[KeyRows]:
         """The rows of some row groups, put together to about `rows` at a time. Raises: SourceMismatch."""
@@ -98,7 +109,7 @@ class ViewTable:
             yield _joined(parts)
 
     def _key_rows(self, batch: Batch) -> KeyRows:
-        keys = (self._cast(batch, name, kind) for name, kind in self._keys.items())
+        keys = (self._key(batch, name, kind) for name, kind in self._keys.items())
         event, *created = [self._micros(batch, name) for name in self._times]
         return KeyRows(
             tuple(keys),
@@ -146,6 +157,11 @@ class ViewTable:
                     self.source.view, name, f"does not have one type in all files ({error})"
                 ) from error
         return packable(self.view.stored_as, field.name, kind, feature(self.source.view, name, column, kind))
+
+    def _key(self, batch: Batch, name: str, kind: ValueType) -> pa.Array:
+        if name not in batch.columns.schema.names:
+            return pa.nulls(len(batch.columns), kind.arrow)
+        return join_key(self.source.view, name, batch.columns.column(name), kind)
 
     def _cast(self, batch: Batch, name: str, kind: ValueType) -> pa.Array:
         if name not in batch.columns.schema.names:

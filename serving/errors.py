@@ -89,8 +89,8 @@ class UnknownView(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"the online store knows no feature view {self.view!r} to push to; "
-            "run `skewless apply`, then `skewless materialize` or a first `skewless push`"
+            f"the online store knows no feature view {self.view!r} to push to; define it in feature_repo/, and run "
+            "`skewless apply` where the store can be reached (after Feast's own `apply`, too)"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Before Feast, which makes every metric of the process a file on disk that all tests would share.
 import prometheus_client.values  # noqa: F401
@@ -23,6 +24,11 @@ __all__ = [
     "redis_url",
     "watched",
 ]
+
+
+def pytest_configure() -> None:
+    """Whoever ends the tests by TERM ends what they started, as by Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

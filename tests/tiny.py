@@ -21,11 +21,12 @@ from onnx import TensorProto, helper, numpy_helper
 from pipelines.redis_connection import connect
 from serving.contract import bundle as files
 from serving.contract.assembler import Assembler
-from serving.contract.bundle import Manifest, given_types, given_values, golden_table
+from serving.contract.bundle import given_types, given_values, golden_table
 from serving.contract.catalog import catalog_key, schema_entry, view_entry
 from serving.contract.form import MatrixForm
 from serving.contract.keys import EntityKeys
 from serving.contract.leaves import LEAVES
+from serving.contract.manifest import Manifest
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
 from serving.contract.processor import processor_features

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.instants import instant, now
+from pipelines.cli.instants import instant, now, span
 from pipelines.flights import task
 
 verbs = typer.Typer()
@@ -16,15 +16,20 @@ Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that
 
 @verbs.command()
 def apply() -> None:
-    """Register the definitions of feature_repo/ with Feast."""
+    """Register the definitions of feature_repo/ with Feast, and tell servers where pushed rows of their views go."""
     from pipelines import apply as verb
-    from pipelines.console import step
+    from pipelines.console import console, step
     from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
 
+    settings = Settings.read()
+    repo = settings.feature_repo
     with step("apply") as shown:
-        repo = Settings.read().feature_repo
         verb.run(repo)
+        untold = verb.tell(Workspace(settings))
         shown.result = f"the registry holds the definitions of {repo.name}/"
+    if untold is not None:
+        console.print(f"warning: servers take no pushed rows of new views before a next verb tells them: {untold}")
 
 
 @verbs.command()
@@ -105,6 +110,7 @@ def materialize(
 
     if full and start:
         raise typer.BadParameter("--full starts at the beginning; leave out --start")
+    since, until = span(start, end)
     work = Workspace(Settings.read())
     views = work.stored(view or ())
     if not dry_run:
@@ -113,9 +119,9 @@ def materialize(
         work.state,
         work.project,
         views,
-        stored=work.online.definitions([known for known, _ in views]),
-        start=instant(start) if start else None,
-        end=instant(end) if end else now(),
+        stored=work.online.holdings([known for known, _ in views]),
+        start=since,
+        end=until,
         full=full,
         overlap=work.settings.late_events,
     )
@@ -126,8 +132,7 @@ def materialize(
     with step("materialize") as shown:
         check = verb.unchecked if unchecked else Gates.of(work).window(console.print)
         done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
-        written = sum(counts.written for counts in done.values())
-        waiting = sum(counts.held_back for counts in done.values())
+        written, waiting = (sum(getattr(one, what) for one in done.values()) for what in ("written", "held_back"))
         shown.result = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
 
 
@@ -157,6 +162,7 @@ def quality(
 def verify(
     view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
     sample: Annotated[int, typer.Option(help="Look at one entity in so many.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Draws the sample; another one looks at other entities.", min=0)] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Write, and remove, what differs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
@@ -171,7 +177,7 @@ def verify(
 
     work = Workspace(Settings.read())
     views, told = work.stored(view or ()), warnings(work.online.client)
-    options = {"sample": sample, "repair": repair}
+    options = {"sample": verb.Sample(sample, seed), "repair": repair}
     if as_json:
         found = verb.run(views, work.online, work.state, work.project, **options)  # type: ignore[arg-type]
         typer.echo(json.dumps({"views": [one.as_json() for one in found], "warnings": told}, indent=2))

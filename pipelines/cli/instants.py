@@ -16,6 +16,14 @@ def instant(text: str) -> datetime:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
+def span(start: str | None, end: str | None) -> tuple[datetime | None, datetime]:
+    """Both ends of a window; its end is now where nobody says."""
+    since, until = instant(start) if start else None, instant(end) if end else now()
+    if since is not None and since >= until:
+        raise typer.BadParameter(f"--start {since.isoformat()} is not before --end {until.isoformat()}")
+    return since, until
+
+
 def now() -> datetime:
     """The clock, read at the edge."""
     return datetime.now(UTC)

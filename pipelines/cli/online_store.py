@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,6 +115,7 @@ def sweep() -> None:
     from pipelines.workspace import Workspace
 
     work = Workspace(Settings.read())
+    turn = partial(work.state.turn, work.project, verb="sweep")
     with step("sweep") as shown:
-        removed = removal.remove(work.client, work.project, (), report=shown.at)
+        removed = removal.remove(work.client, work.project, (), turn=turn, report=shown.at)
         shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"

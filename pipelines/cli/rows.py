@@ -129,7 +129,7 @@ def erase(
     work = Workspace(Settings.read())
     subject = Subject.parse(entity)
     stored, registry = tuple(work.stored()), work.settings.registry
-    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry)
+    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry, work.state)
     if dry_run:
         for line in verb.plan(subject, places).lines():
             console.print(line)

@@ -73,7 +73,7 @@ class SkewlessEngine(ComputeEngine):
         state = State(Settings.read().state_url)
         try:
             writer = online_writer(config)
-            stored = writer.definitions([view])
+            stored = writer.holdings([view])
             windows = plan_windows(state, task.project, [(view, source)], end=end, start=start, stored=stored)
             done = run(windows, writer, state, task.project, clock=lambda: datetime.now(UTC))
         finally:

@@ -27,8 +27,9 @@ from pipelines.feast_stores.feature_log import keep
 from pipelines.feast_stores.retrieval import Retrieval, check_request_data, output_names, plan_of
 from pipelines.feast_stores.retrieval_job import SkewlessRetrievalJob, whole
 from pipelines.feast_stores.snapshot import entities_between
-from pipelines.feast_stores.source_rows import newest_of_each, rows_between, schema_of
+from pipelines.feast_stores.source_rows import keyed, newest_of_each, rows_between, schema_of
 from pipelines.feast_stores.tables import project_tables
+from pipelines.feast_stores.written_times import timed
 from pipelines.file_source import table_of
 from pipelines.history import TIMESTAMP
 from pipelines.offline import Source
@@ -151,11 +152,12 @@ class SkewlessOfflineStore(OfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> SkewlessRetrievalJob:
-        """Every row with start <= event time <= end."""
+        """Every row with start <= event time <= end; without join keys Feast's dummy key stands behind."""
         source = _source(config, data_source, timestamp_field, created_timestamp_column)
         columns = [*join_key_columns, *feature_name_columns]
         return SkewlessRetrievalJob(
-            whole(lambda: rows_between(source, columns, start_date, end_date).table), data_folder(config)
+            whole(lambda: keyed(rows_between(source, columns, start_date, end_date).table, join_key_columns)),
+            data_folder(config),
         )
 
     @staticmethod
@@ -173,7 +175,7 @@ class SkewlessOfflineStore(OfflineStore):
         source = source_of(feature_view, data_folder(config))
         rows = table.select([name for name in table.column_names if not name.startswith(_PANDAS_INDEX)])
         rows = rows.replace_schema_metadata(None).rename_columns([source.column(name) for name in rows.column_names])
-        append(source, rows, view)
+        append(source, timed(source, rows), view)
         if progress is not None:
             progress(len(rows))
 
@@ -193,7 +195,7 @@ class SkewlessOfflineStore(OfflineStore):
 
         Raises: InvalidPlan, SourceMismatch.
         """
-        source = _source(config, data_source, data_source.timestamp_field, data_source.created_timestamp_column or None)
+        source = table_of(data_source.name, data_source, data_folder(config))
         try:
             held = schema_of(source).names
         except SourceMissing:
@@ -206,7 +208,7 @@ class SkewlessOfflineStore(OfflineStore):
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
         """Raises: InvalidPlan, SourceMissing."""
-        held = schema_of(_source(config, data_source, data_source.timestamp_field, None))
+        held = schema_of(table_of(data_source.name, data_source, data_folder(config)))
         return [(field.name, str(field.type)) for field in held]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NoReturn
 
 from feast import Entity, FeatureView, RepoConfig
@@ -86,11 +87,11 @@ class SkewlessOnlineStore(OnlineStore):
     ) -> None:
         """Newest-wins makes writing all again harmless.
 
-        Raises: InvalidInput, UnsupportedType, RemovalUnfinished, StoreFull, StoreReadOnly, RedisUnreachable; nothing
-            or any part was written. UnwritableKeys: all other rows were written.
+        Raises: InvalidInput, UnsupportedType, RowsOfTheFuture; nothing was written. RemovalUnfinished, StoreFull,
+            StoreReadOnly, RedisUnreachable; nothing or any part was written. UnwritableKeys: all other rows were written.
         """
         view = _view(config, table)
-        keys, rows = packed(config.project, view, data)
+        keys, rows = packed(config.project, view, data, _now())
         writer = online_writer(config)
         writer.prepare(view)
         try:
@@ -270,10 +271,10 @@ def _remove(config: RepoConfig, tables: Sequence[FeatureView], kept: set[str]) -
     for table in tables:
         view = view_of(config, table, table.projection)
         views += [view] if table.name in kept else removal.versions(client, config.project, view, table.name)
-    # First, so that a kill in between leaves too little remembered rather than too much.
-    state = State(Settings.read().state_url)
-    state.forget(config.project, [view.stored_as for view in views])
-    state.close()
-    with step("remove rows") as shown:
-        removed = removal.remove(client, config.project, views, report=shown.at)
-        shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())
+    with closing(State(Settings.read().state_url)) as state:
+        # First, so that a kill in between leaves too little remembered rather than too much.
+        state.forget(config.project, [view.stored_as for view in views])
+        turn = partial(state.turn, config.project, verb="apply")
+        with step("remove rows") as shown:
+            removed = removal.remove(client, config.project, views, turn=turn, report=shown.at)
+            shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())

@@ -9,10 +9,12 @@ import numpy as np
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
+from pipelines.feast_stores.errors import RowsOfTheFuture
 from pipelines.feast_stores.proto_values import to_arrow
 from pipelines.feast_stores.view_read import ViewRead
 from serving.contract.errors import InvalidInput
-from serving.contract.instants import to_micros
+from serving.contract.instants import from_micros, to_micros
+from serving.contract.keys import told_key
 from serving.contract.plan import View
 from serving.contract.row import Layout
 from serving.contract.types import value_type
@@ -21,10 +23,10 @@ Row = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 """Entity, values, event time, created time."""
 
 
-def packed(project: str, view: View, data: Sequence[Row]) -> tuple[list[bytes], list[bytes]]:
+def packed(project: str, view: View, data: Sequence[Row], now: int) -> tuple[list[bytes], list[bytes]]:
     """Keys and packed rows. A feature that a row lacks is null; a row without created time is known since its event.
 
-    Raises: InvalidInput for a null join key or a value of another type.
+    Raises: InvalidInput for a null join key or a value of another type, RowsOfTheFuture for what may not be used `now`.
     """
     keys = ViewRead(project, view, ()).keys(key_columns([row[0] for row in data]), len(data))
     if any(_is_nat(row[2]) for row in data):
@@ -38,7 +40,14 @@ def packed(project: str, view: View, data: Sequence[Row]) -> tuple[list[bytes], 
     ]
     gone = [bool(view.deleted_field and row[1].get(view.deleted_field, Value()).bool_val) for row in data]
     rows = Layout(view.fields).encode(event, created, np.array(gone, bool), columns)
-    return [key for key in keys if key is not None], rows
+    found = [key for key in keys if key is not None]
+    due = view.rule.available_at(event, created)
+    late = np.flatnonzero(due > now)
+    if len(late):
+        first = int(late[0])
+        told = (from_micros(time).isoformat() for time in (int(due[first]), now))
+        raise RowsOfTheFuture(view.stored_as, len(late), told_key(found[first]), *told)
+    return found, rows
 
 
 def key_columns(entity_keys: Sequence[EntityKey]) -> dict[str, list[Value]]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pyarrow as pa
 from feast import OnDemandFeatureView
 from feast.errors import FeatureNameCollisionError, RequestDataNotFoundInEntityDfException
 from feast.utils import _parse_feature_ref
 
-from pipelines.errors import SpineMismatch
+from pipelines.column_types import numbers_as_text
+from pipelines.errors import SourceMissing, SpineMismatch
 from pipelines.feast_stores.entity_frame import EntityFrame
 from pipelines.feast_stores.retrieval_job import Part
+from pipelines.feast_stores.source_rows import schema_of
 from pipelines.history import Answers, Join, answers, spine_column
 from pipelines.join_memory import DEFAULT_BYTES
 from pipelines.offline import Source
@@ -20,7 +23,7 @@ from pipelines.value_answers import decided_by_values
 from serving.contract.assembler import wanted_features
 from serving.contract.errors import InvalidPlan
 from serving.contract.plan import Column, Computed, Feature, Plan, View
-from serving.contract.types import value_type
+from serving.contract.types import ValueType, value_type
 
 Reference = Feature | Computed
 
@@ -41,10 +44,24 @@ class Retrieval:
         """
         spine = self.frame.spine(self.plan.join_keys)
         for key in self.plan.join_keys:
-            spine_column(spine, key.name, key.dtype)
+            numbers = numbers_as_text(value_type(key.dtype), spine.schema.field(key.name).type)
+            spine_column(spine, key.name, key.dtype, numbers=numbers and self._numbered(key.name))
         for name in names.values():
             if name in self.frame.table.column_names:
                 raise SpineMismatch(name, "is also the name of a feature; rename it, or set full_feature_names=True")
+
+    def _numbered(self, name: str) -> bool:
+        """Whether each table has whole numbers under a key that is declared as text."""
+        for view in self.plan.views:
+            source = self.sources[view.name]
+            for column in [source.column(key.key) for key in view.join_keys if key.name == name]:
+                try:
+                    held = schema_of(source)
+                except SourceMissing:
+                    return False
+                if column not in held.names or not pa.types.is_integer(held.field(column).type):
+                    return False
+        return True
 
     def parts(self) -> Iterator[Part]:
         """The entity frame's rows and columns as they are, then the features: as many rows at a time as memory allows,
@@ -53,18 +70,47 @@ class Retrieval:
         Raises: SourceMissing, SourceMismatch.
         """
         spine = self.frame.spine(self.plan.join_keys)
-        blocks = Join(self.plan, self.sources, spine, statuses=False, memory=self.memory).blocks()
+        join = Join(self.plan, self.sources, spine, statuses=False, memory=self.memory)
+        blocks, types = join.blocks(), answer_types(join)
         wanted = [field for fields in wanted_features(self.plan).values() for field in fields]
         if any(decided_by_values(value_type(field.dtype)) for field in wanted):
-            yield self._part(self.frame.table, answers(blocks))
+            yield self._part(self.frame.table, answers(blocks), types)
             return
         for block in blocks:
-            yield self._part(self.frame.table.slice(block.start, block.rows), answers([block]))
+            yield self._part(self.frame.table.slice(block.start, block.rows), answers([block]), types)
 
-    def _part(self, table: pa.Table, made: Answers) -> Part:
+    def _part(self, table: pa.Table, made: Answers, types: Mapping[Feature, pa.DataType]) -> Part:
         for column in self.plan.columns:
-            table = table.append_column(column.name, made.columns[column.source])  # type: ignore[index]
+            feature = cast(Feature, column.source)
+            answer = made.columns[feature]
+            table = table.append_column(column.name, answer.cast(types.get(feature, answer.type)))
         return Part(table, made.waiting)
+
+
+def answer_types(join: Join) -> dict[Feature, pa.DataType]:
+    """Of floats and of lists of numbers the types that their tables hold, where those are wider: as Feast answers them.
+    The values are the declared type's all the same, as online.
+    """
+    found = {}
+    for one in join.views:
+        for field in one.table.wanted:
+            kind = value_type(field.dtype)
+            wider = [stored for stored in one.table.stored(field.name) if _wider(kind, stored)]
+            if wider:
+                found[Feature(one.view.name, field.name)] = max(wider, key=_width)
+    return found
+
+
+def _wider(kind: ValueType, stored: pa.DataType) -> bool:
+    if pa.types.is_list(stored) and kind.shape == "array":
+        inner = kind.inner[0]
+        number = pa.types.is_integer(inner.arrow) or pa.types.is_floating(inner.arrow)
+        return inner.shape == "scalar" and number and _width(stored) > inner.arrow.bit_width
+    return bool(pa.types.is_float32(kind.arrow) and pa.types.is_float64(stored))
+
+
+def _width(kind: pa.DataType) -> int:
+    return int((kind.value_type if pa.types.is_list(kind) else kind).bit_width)
 
 
 def check_request_data(frame: EntityFrame, on_demand: Sequence[OnDemandFeatureView]) -> None:

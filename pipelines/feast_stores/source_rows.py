@@ -98,7 +98,11 @@ def newest_of_each(rows: SourceRows, join_keys: Sequence[str]) -> pa.Table:
     ordered = codes[order]
     last = np.append(ordered[1:] != ordered[:-1], True) if len(order) else np.zeros(0, bool)
     newest = order[last & (ordered != np.iinfo(np.int64).max)]
-    table = rows.table.take(pa.array(newest))
+    return keyed(rows.table.take(pa.array(newest)), join_keys)
+
+
+def keyed(table: pa.Table, join_keys: Sequence[str]) -> pa.Table:
+    """Rows without join keys with Feast's dummy key, by which its own engine writes them online."""
     if join_keys:
         return table
     return table.append_column(DUMMY_ENTITY_ID, pa.repeat(DUMMY_ENTITY_VAL, table.num_rows))

@@ -9,7 +9,7 @@ from pipelines.baseline import Baseline
 from pipelines.model_card import Moved, drawn
 from pipelines.performance import Bin
 from pipelines.reports.page import render
-from serving.contract.bundle import Manifest
+from serving.contract.manifest import Manifest
 from serving.contract.plan import Plan
 
 

@@ -19,9 +19,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,7 +43,7 @@ from serving.contract.form import (
     to_columns,
 )
 from serving.contract.leaves import LEAVES
-from serving.contract.optimised import Optimised
+from serving.contract.manifest import MANIFEST, Manifest, read_manifest
 from serving.contract.plan import Plan, Source, plan_from_json
 from serving.contract.row import Values, column_values
 from serving.contract.scorer import Output, Scorer
@@ -52,7 +51,6 @@ from serving.contract.transforms import reference
 from serving.contract.typed_scorer import TypedScorer
 from serving.contract.types import value_type
 
-MANIFEST = "manifest.json"
 PLAN = "plan.json"
 MODEL = "model.onnx"
 TRANSFORMS = "transforms.onnx"
@@ -61,38 +59,6 @@ BASELINE = "baseline.json"
 CARD = "card.html"
 _TREES = b"TreeEnsemble"
 """Part of the name of ONNX's operators of trees, which stands in a graph as it is."""
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a bundle says of itself. Times are ISO 8601, UTC; `digests` are SHA-256 by file name.
-
-    `processor` are the SIMD features of the machine that scored the golden rows: where they match, opening demands
-    equal bits; elsewhere a score may be off by `tolerance` at most. A model with a `signature` has named inputs and
-    outputs of several types; else it takes one float32 matrix, and its score is the `output`.
-    """
-
-    name: str
-    version: str
-    created_at: str
-    contract: str
-    output: Output
-    digests: dict[str, str]
-    training_start: str
-    training_end: str
-    training_rows: int
-    metrics: dict[str, float]
-    tools: dict[str, str]
-    processor: tuple[str, ...]
-    tolerance: float
-    format: Literal[1] = 1
-    signature: Signature | None = None
-    seal: str = ""
-    """SHA-256 of the manifest without its seal; none in bundles of older versions."""
-    optimised: Optimised | None = None
-
-    def sealed(self) -> Manifest:
-        """The same manifest with its seal."""
-        return msgspec.structs.replace(self, seal=_seal(msgspec.json.encode(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +118,7 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
 
     `processor` are the SIMD features of this machine.
     """
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     files = {name: _proven(folder, name, digest) for name, digest in manifest.digests.items()}
     missing = {PLAN, MODEL, GOLDEN, BASELINE} - set(files)
     if missing:
@@ -179,27 +145,6 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
 def told_outputs(output: Output, signature: Signature | None) -> list[str]:
     """The outputs of the graph that are told, as the groups of the form's `told` follow each other."""
     return [one.name for one in signature.outputs] if signature is not None else [output.name]
-
-
-def _manifest(folder: Path) -> Manifest:
-    try:
-        content = (folder / MANIFEST).read_bytes()
-        manifest = msgspec.json.decode(content, type=Manifest)
-    except FileNotFoundError as error:
-        raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
-    except OSError as error:
-        raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
-    if manifest.seal and manifest.seal != _seal(content):
-        raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
-    return manifest
-
-
-def _seal(manifest: bytes) -> str:
-    """Of the members that a manifest was written with, of which older ones have fewer."""
-    told = msgspec.json.decode(manifest) | {"seal": ""}
-    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 
 def _proven(folder: Path, name: str, digest: str) -> bytes:

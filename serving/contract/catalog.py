@@ -2,6 +2,8 @@
 
 `view:NAME` holds a view's definition as of its last materialization, so that a server can refuse a model that was
 trained on another one. `schema:FINGERPRINT` holds a row schema, so that rows of any age stay readable.
+`reached:NAME` says up to which arrival all rows of a view are there, as RFC 3339 in microseconds. It lies on the server
+that holds the rows, so one that was emptied, or came back from an older copy, does not claim what it lost.
 `removing:NAME` is there while a view's rows are being removed: it has none to readers then, and takes none.
 """
 
@@ -30,6 +32,11 @@ def view_field(stored_as: str) -> bytes:
 def schema_field(schema: bytes) -> bytes:
     """The catalog field of the row schema with this fingerprint."""
     return b"schema:" + schema.hex().encode()
+
+
+def reached_field(stored_as: str) -> bytes:
+    """The catalog field that says up to which arrival all of a view's rows are in the store."""
+    return b"reached:" + stored_as.encode()
 
 
 def removal_field(stored_as: str) -> bytes:

@@ -64,6 +64,16 @@ some keys are no hashes, a list: that number, then the places of those keys amon
 Bytes are compared as numbers: Lua's `<` on strings follows the server's locale, which is not memcmp.
 """
 
+HELD = """
+local found = {}
+for i = 1, #KEYS do
+  local row = redis.pcall('HGET', KEYS[i], ARGV[1])
+  found[i] = type(row) == 'string' and row
+end
+return found
+"""
+"""KEYS as `SCRIPT`'s, ARGV: the view's field. Answers the rows that are held; nil where there is none, or no hash."""
+
 DISCARD = """
 local gone = 0
 for i = 1, #KEYS do

@@ -33,12 +33,23 @@ def definitions(folder: Path, views: tuple[str, ...] = VIEWS) -> Path:
     return folder
 
 
-def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, redis_url: str, last: date = LAST) -> Workspace:
-    """The verbs, over all days before `last` at once, for two views: each is a task, and so a process, a partition."""
+def registered(folder: Path) -> Path:
+    """Two views, applied: each is a task, and so a process, a partition. `feature_repo` and `registry.db` are there."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SKEWLESS_STATE", str(folder))
+        apply.run(definitions(folder / "feature_repo", FEW))
+    return folder
+
+
+def by_hand(
+    monkeypatch: pytest.MonkeyPatch, applied: Path, folder: Path, redis_url: str, last: date = LAST
+) -> Workspace:
+    """The verbs, over all days before `last` at once."""
     monkeypatch.setenv("SKEWLESS_STATE", str(folder))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
-    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(definitions(folder.parent / "feature_repo", FEW)))
-    apply.run(folder.parent / "feature_repo")
+    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(applied / "feature_repo"))
+    folder.mkdir()
+    shutil.copy(applied / "registry.db", folder)
     work = Workspace(Settings.read())
     ingest.run(work.folders.data, FIRST, last)
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)

@@ -27,14 +27,19 @@ PARTS = len(FIRST + REST)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return flights.registered(tmp_path_factory.mktemp("applied"))
+
+
 @pytest.mark.timeout(600)
 def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
-    airflow_home: Path, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    airflow_home: Path, applied: Path, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = flights.by_hand(monkeypatch, tmp_path / "hand", redis_url + "?db=1")
+    expected = flights.by_hand(monkeypatch, applied, tmp_path / "hand", redis_url + "?db=1")
     scheduled = tmp_path / "airflow"
     scheduled.mkdir()
-    shutil.copy(tmp_path / "hand" / "registry.db", scheduled)
+    shutil.copy(applied / "registry.db", scheduled)
     monkeypatch.setenv("SKEWLESS_STATE", str(scheduled))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     broken = scheduled / "data" / "route" / "broken.parquet"
@@ -42,7 +47,7 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
     broken.write_bytes(b"no Parquet")
     home = scheduled / "stack"
     shutil.copytree(airflow_home, home)
-    with running(Stack(home, free_port(), QUICK)) as stack, closing(Airflow.of(stack)) as airflow:
+    with running(Stack(home, free_port(), QUICK, rest=("scheduler",))) as stack, closing(Airflow.of(stack)) as airflow:
         airflow.await_dags(DAGS, 120)
         airflow.unpause(*DAGS)
         stack.airflow("backfill", "create", *BACKFILL)
@@ -60,16 +65,15 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
 
 @pytest.mark.timeout(600)
 def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_killed_make_airflow(
-    tmp_path: Path, redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    applied: Path, tmp_path: Path, redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = flights.by_hand(monkeypatch, tmp_path / "hand", redis_url + "?db=1", last=date(2013, 2, 6))
+    expected = flights.by_hand(monkeypatch, applied, tmp_path / "hand", redis_url + "?db=1", last=date(2013, 2, 6))
     scheduled = tmp_path / "airflow"
     monkeypatch.setenv("SKEWLESS_STATE", str(scheduled))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     monkeypatch.setenv("SKEWLESS_REGISTRY_URL", postgres_url)
     monkeypatch.setenv("SKEWLESS_STATE_URL", postgres_url)
-    for name, value in QUICK.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "0.5")
     database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
     there = [f"--set=database.sql_alchemy_conn{kind}={database}" for kind in ("", "_async")]
     with made(tmp_path / "told", *there) as (process, airflow):

@@ -25,7 +25,7 @@ def run(end: float) -> None:
     url, redis, data = sys.argv[1:]
     state, store = State(url), online.OnlineWriter(Redis.from_url(redis), "tests")
     views = [(here.SEEN, source(Path(data), here.SEEN))]
-    stored = store.definitions([here.SEEN])
+    stored = store.holdings([here.SEEN])
     windows = materialize.plan_windows(state, "tests", views, end=here.at(end), stored=stored)
     materialize.run(windows, store, state, "tests", clock=lambda: here.at(end))
 

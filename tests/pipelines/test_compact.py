@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import compact, partitions
-from pipelines.compact import Compacted, TableBusy, locked
+from pipelines.compact import Compacted, locked
 from pipelines.errors import SourceMismatch
 from pipelines.offline import Source
 from pipelines.push import Rows
+from pipelines.turns import Busy
 from serving.contract.instants import to_micros
 from serving.contract.parts import FOLDED, write_part
 from serving.contract.pushed_rows import part_table
@@ -32,8 +33,10 @@ def add(data: Path, *rows: dict, now: int = NOW) -> Path:
     return write_part(data / "cards", part_table(TARGET, reader.batch([reader.parse(rows)], now)), now)
 
 
-def fold(data: Path, *, now: int = NOW + HOUR, keep: timedelta = compact.KEEP, before: int = NOW + HOUR) -> Compacted:
-    return compact.run(source(data), before=before, now=now, keep=keep)
+def fold(
+    data: Path, *, now: int = NOW + HOUR, keep: timedelta = compact.KEEP, before: int = NOW + HOUR, **more
+) -> Compacted:
+    return compact.run(source(data), before=before, now=now, keep=keep, **more)
 
 
 def files(data: Path) -> list[str]:
@@ -122,8 +125,8 @@ def test_ingest_that_rewrites_a_day_keeps_its_pushed_rows(tmp_path):
 
 def test_two_at_once_are_refused(tmp_path):
     add(tmp_path, row(1))
-    with locked(tmp_path / "cards"), pytest.raises(TableBusy, match="run this again"):
-        fold(tmp_path)
+    with locked(tmp_path / "cards", "erase"), pytest.raises(Busy, match=r"`skewless erase` .*run this again"):
+        fold(tmp_path, wait=timedelta(0))
     assert fold(tmp_path).parts == 1
 
 

@@ -16,7 +16,7 @@ import pytest
 from pyarrow import fs
 
 from pipelines import compact, erase, materialize, partitions, push
-from pipelines.compact import TableBusy, locked
+from pipelines.compact import locked
 from pipelines.erase import ErasureUnfinished, Places, Receipt
 from pipelines.erase_files import Table, find, remove
 from pipelines.mirror import Remote
@@ -27,6 +27,7 @@ from pipelines.redis_connection import connect
 from pipelines.state import State
 from pipelines.stream_entries import StreamEntries
 from pipelines.subject import Subject
+from pipelines.turns import Busy
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
 from serving.contract.plan import Column, Field, JoinKey, Plan, Request, View
@@ -73,7 +74,8 @@ def clock() -> datetime:
 def places(root: str | Path, redis_url: str) -> Places:
     folders = Folders(Path(root))
     views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
-    return Places(folders, folders.data, PROJECT, views, connect(redis_url), Registry(folders.models, folders.models))
+    registry, state = Registry(folders.models, folders.models), State(f"sqlite:///{folders.state_db}")
+    return Places(folders, folders.data, PROJECT, views, connect(redis_url), registry, state)
 
 
 def erased(root: str, redis_url: str) -> None:
@@ -267,8 +269,9 @@ def test_who_comes_back_as_fast_is_told(where: Places, monkeypatch):
 
 
 def test_a_table_that_is_being_compacted_is_left_for_later(where: Places):
-    with locked(where.data / "cards"), pytest.raises(TableBusy):
-        erase.run(SUBJECT, where, clock)
+    told = r"`skewless compact` \(process \d+ on .*\) works on .*cards.*run this again"
+    with locked(where.data / "cards", "compact"), pytest.raises(Busy, match=told):
+        erase.run(SUBJECT, where, clock, wait=timedelta(0))
     assert erase.run(SUBJECT, where, clock)[0].status == "done"
 
 

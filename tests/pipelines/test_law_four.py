@@ -24,11 +24,11 @@ from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable, connect
 from pipelines.script_pipe import ScriptPipe
 from pipelines.state import State, StateUnreachable, Status
-from pipelines.store_refusals import StoreFull, StoreReadOnly
+from pipelines.store_refusals import RowsLost, StoreFull, StoreReadOnly
 from serving.contract.errors import SkewlessError
 from serving.contract.folders import Folders
 from serving.contract.plan import Field
-from tests.oracles import Row
+from tests.oracles import Row, entity_key, packed_row
 from tests.pipelines.test_materialize import SEEN, Project, at, row
 from tests.pipelines.worlds import source
 
@@ -182,7 +182,11 @@ def failed_and_run_again(project: Project, error: type[SkewlessError], mend) -> 
 
 
 def filled(tmp_path: Path, state: State, client: Redis) -> Project:
-    project = Project(tmp_path / "data", state, client)
+    return filled_twice(Project(tmp_path / "data", state, client))
+
+
+def filled_twice(project: Project) -> Project:
+    """100 rows that were materialized, and 500 that arrived since."""
     project.write(*arriving(0, 100, random.Random(8)))
     project.run(0)
     project.write(*arriving(3, 500, random.Random(9)))
@@ -215,6 +219,50 @@ def test_a_server_that_is_restarted_half_way(tmp_path: Path, state: State, monke
         project.redis = client
         project.run(4)
         assert differences(project) == 0
+
+
+def test_a_server_that_comes_back_emptied_without_a_word(project: Project, monkeypatch):
+    """The client connects anew by itself and every command succeeds: only the store can tell."""
+    filled_twice(project)
+    interrupted(monkeypatch, 20, project.redis.flushall)
+    failed_and_run_again(project, RowsLost, lambda: None)
+
+
+def test_a_server_that_comes_back_from_an_older_copy(project: Project):
+    """A snapshot, a lagging replica, an append-only file without its last seconds."""
+    filled_twice(project)
+    copy = {key: project.redis.dump(key) for key in project.redis.scan_iter()}
+    project.run(4)
+    project.redis.flushall()
+    for key, content in copy.items():
+        project.redis.restore(key, 0, content)
+    project.write(*arriving(5, 50, random.Random(10)))
+    assert differences(project) > 0
+    project.run(6)
+    assert differences(project) == 0
+
+
+def test_a_push_into_an_emptied_store_does_not_vouch_for_the_view(project: Project):
+    filled_twice(project)
+    store, pushed = OnlineWriter(project.redis, "tests"), row("N1", 3.5, 3.5)
+    project.redis.flushall()
+    store.prepare(SEEN)
+    store.write(SEEN, [entity_key("tests", {"tail": ("String", "N1")})], [packed_row(pushed)])
+    store.introduce(SEEN)
+    project.write(pushed)
+    project.run(4)
+    assert differences(project) == 0
+
+
+def test_an_earlier_end_after_the_store_was_emptied(project: Project):
+    filled_twice(project)
+    project.run(4)
+    project.redis.flushall()
+    project.run(1)
+    assert project.watermark == at(1), "later ones meant another store"
+    assert differences(project) == 0
+    project.run(4)
+    assert differences(project) == 0
 
 
 def test_a_state_database_that_goes_away_half_way(tmp_path: Path, redis: Redis, monkeypatch, postgres_url: str):

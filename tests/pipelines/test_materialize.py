@@ -70,7 +70,7 @@ class Project:
     def run(self, end: float, **options) -> Counts | None:
         views = [(self.view, source(self.data, self.view))]
         store = OnlineWriter(self.redis, "tests")
-        stored = store.definitions([self.view])
+        stored = store.holdings([self.view])
         windows = plan_windows(self.state, "tests", views, end=at(end), stored=stored, **options)
         return materialize.run(windows, store, self.state, "tests", clock=lambda: at(99)).get(self.view.name)
 
@@ -126,7 +126,7 @@ def test_a_table_without_created_timestamps_is_read_again_for_late_rows(tmp_path
     store = OnlineWriter(redis, "tests")
 
     def run(end: float) -> Counts:
-        stored = store.definitions([SEEN])
+        stored = store.holdings([SEEN])
         windows = plan_windows(state, "tests", views, end=at(end), overlap=2 * HOUR, stored=stored)
         return materialize.run(windows, store, state, "tests", clock=lambda: at(99))["seen"]
 
@@ -136,7 +136,7 @@ def test_a_table_without_created_timestamps_is_read_again_for_late_rows(tmp_path
     assert run(5) == Counts(read=2, written=2), "2 hours before the watermark are read again, its end not included"
     assert planned(state, end=at(5)) == []
     assert project.watermark == at(5)
-    assert plan_windows(state, "tests", views, end=at(5), overlap=HOUR, stored=store.definitions([SEEN])) == []
+    assert plan_windows(state, "tests", views, end=at(5), overlap=HOUR, stored=store.holdings([SEEN])) == []
 
 
 def test_a_window_tells_what_it_is():

@@ -16,6 +16,7 @@ from redis import Redis
 
 from pipelines import materialize
 from pipelines.embedded import RunningServer
+from pipelines.holding import Holding
 from pipelines.materialize import Window, plan_partition
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
@@ -65,7 +66,7 @@ def test_partitions_in_any_order_leave_the_newest_rows(
                 write(
                     Path(folder) / "data", view, [one for one in rows if to_micros(start) <= one.event < to_micros(end)]
                 )
-            windows = plan_partition(state, project, views, start=start, end=end, stored=store.definitions([view]))
+            windows = plan_partition(state, project, views, start=start, end=end, stored=store.holdings([view]))
             materialize.run(windows, store, state, project, clock=lambda: MIDNIGHT)
         assert state.watermark(project, view.stored_as) == MIDNIGHT + DAYS * DAY
         for tail in ("N1", "N2"):
@@ -76,7 +77,8 @@ def test_partitions_in_any_order_leave_the_newest_rows(
 
 def planned(state: State, start: datetime, end: datetime) -> tuple[datetime | None, datetime, bool]:
     nowhere = Source("seen", Path("/none"), "event_timestamp", None)
-    (window,) = plan_partition(state, "tests", [(SEEN, nowhere)], start=start, end=end, stored={"seen": SEEN})
+    stored = {"seen": Holding(SEEN, state.watermark("tests", "seen"))}
+    (window,) = plan_partition(state, "tests", [(SEEN, nowhere)], start=start, end=end, stored=stored)
     return window.start, window.end, window.advance
 
 

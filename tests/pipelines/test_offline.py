@@ -143,7 +143,7 @@ def test_a_feature_that_an_older_file_lacks_is_null_there(tmp_path: Path):
         ("mean", None, r"is absent; the table has \['origin', "),
         ("gone", None, "is absent"),
         ("created_timestamp", None, "is absent"),
-        ("mean", pa.array([1.5]), "is double and is declared as float"),
+        ("mean", pa.array([1e300]), "is double and is declared as float, which its greatest values exceed"),
         ("mean", pa.array([1]), "is int64 and is declared as float"),
         ("mean", pa.array(["1.5"]), "is string and is declared as float"),
         ("mean", pa.array([Decimal("1.5")]), r"is decimal128\(2, 1\) and is declared as float"),
@@ -169,14 +169,26 @@ def test_a_column_that_is_not_as_declared_is_named(tmp_path: Path, column: str, 
 
 
 def test_a_type_that_changed_between_files_is_named(tmp_path: Path):
-    put(tmp_path, "day=2013-10-01/part-0.parquet", mean=pa.array([0.1]))
+    put(tmp_path, "day=2013-10-01/part-0.parquet", mean=pa.array([1]))
     put(tmp_path, "day=2013-10-02/part-0.parquet")
-    with pytest.raises(SourceMismatch, match=r"is double and is declared as float \(in .*10-01") as refused:
+    with pytest.raises(SourceMismatch, match=r"is int64 and is declared as float \(in .*10-01") as refused:
         read(tmp_path)
     assert refused.value.column == "mean"
     put(tmp_path, "day=2013-10-01/part-0.parquet", event_timestamp=["2013-10-01"])
     with pytest.raises(SourceMismatch, match="does not have one type in all files"):
         read(tmp_path)
+
+
+def test_doubles_under_a_float_are_the_nearest_floats(tmp_path: Path):
+    put(tmp_path, mean=pa.array([0.1]))
+    assert read(tmp_path).columns[0].equals(pa.array([0.1], pa.float32()))
+    put(tmp_path, mean=pa.array([float("inf")]))
+    assert read(tmp_path).columns[0].to_pylist() == [float("inf")]
+
+
+def test_whole_numbers_under_a_key_that_is_text_are_their_digits(tmp_path: Path):
+    put(tmp_path, origin=pa.array([-7]))
+    assert read(tmp_path).keys[0].to_pylist() == ["-7"]
 
 
 def test_maps_of_two_types_in_one_table_are_refused(tmp_path: Path):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from unittest.mock import patch
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis, RedisCluster
 
 from pipelines import online
+from pipelines.holding import Holding
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable, address, connect
 from pipelines.store_refusals import UnwritableKeys
@@ -28,6 +31,8 @@ from tests.valkey_cluster import Cluster
 SCHEMA = (Field("mean", "Float32"), Field("gate", "String"))
 OTHER = (Field("mean", "Float64"),)
 VIEW = View("delays", "delays", (JoinKey("origin", "origin", "String"),), SCHEMA, 0, "created_timestamp")
+
+NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 
 
 def key(number: int) -> bytes:
@@ -69,6 +74,28 @@ def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster_clien
     left = merged(zip(keys, packed_rows, strict=True))
     assert [reply[0] for reply in replies] == [left.get(key(entity)) for entity in range(6)]
     assert {reply[1] for reply in replies} == {None}
+    if kind == "single":
+        client.close()
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_what_entities_hold_comes_as_a_column(redis_server, cluster_client, kind, monkeypatch):
+    monkeypatch.setattr(online, "_ROWS_A_CALL", 3)
+    client = cluster_client if kind == "cluster" else Redis.from_url(redis_server.url)
+    client.flushall()
+    store, rows = OnlineWriter(client, "tests"), packed(SCHEMA, [row(float(number), number) for number in range(8)])
+    store.write(VIEW, [key(number) for number in range(8)], rows)
+    client.delete(key(5))
+    client.set(key(5), "no hash")
+    client.hdel(key(6), "delays")
+    asked = [*range(9), 2]
+    found = store.held(VIEW, pa.array([key(number) for number in asked], pa.binary()))
+    assert found.to_pylist() == [rows[number] if number not in (5, 6, 8) else None for number in asked]
+    assert len(store.held(VIEW, pa.array([], pa.binary()))) == 0
+    client.hset(entity_key("no tests", {"origin": ("String", "A1")}), "delays", rows[0])
+    like = {one for keys in store.keys_like(VIEW) for one in keys.to_pylist()}
+    assert {one for one in like if store.owns(one)} == {one for some in store.keys_of(VIEW) for one in some}
+    assert len(like) == 8
     if kind == "single":
         client.close()
 
@@ -126,8 +153,8 @@ def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str)
         assert address(client) == told
         for use in (
             lambda: store.prepare(VIEW),
-            lambda: store.register(VIEW),
-            lambda: store.definitions([VIEW]),
+            lambda: store.register(VIEW, None, NOON, anew=True),
+            lambda: store.holdings([VIEW]),
             lambda: store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)])),
             lambda: store.read([Lookup(key(1), (b"delays",))]),
             lambda: store.schema(b"1234"),
@@ -146,11 +173,11 @@ def test_what_the_server_refuses_is_told(store: OnlineWriter, redis_url: str):
 
 
 def test_a_view_is_introduced_once_and_registered_anew(store: OnlineWriter):
-    assert store.definitions([VIEW]) == {VIEW.stored_as: None}
+    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding()}
     store.introduce(VIEW)
     longer = msgspec.structs.replace(VIEW, ttl_us=VIEW.ttl_us + 1)
     store.introduce(longer)
-    assert store.definitions([VIEW]) == {VIEW.stored_as: VIEW}
-    store.register(longer)
-    assert store.definitions([VIEW]) == {VIEW.stored_as: longer}
-    assert store.definitions([]) == {}
+    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding(VIEW)}
+    assert store.register(longer, None, NOON, anew=True) == NOON
+    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding(longer, NOON)}
+    assert store.holdings([]) == {}

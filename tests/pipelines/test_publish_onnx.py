@@ -229,14 +229,14 @@ def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: 
 @pytest.mark.parametrize("name", MODELS)
 def test_trees_of_any_maker_tell_contributions(world: Path, name: str):
     bundle = opened(world, name)
-    assert (bundle.contributions is not None) == bundle.of_trees == (name in ("boosted", "classes"))
+    assert (bundle.contributions is not None) == bundle.of_trees == (name in NUMBERS)
     if bundle.contributions is None:
         return
     assert bundle.contributions.head.covers == "rows"
     values = TrainingSet(world / "numbers").values(pq.read_table(world / "numbers" / "data.parquet"))
     (matrix,) = bundle.form.taken_arrays(bundle.inputs(values))
     found = bundle.contributions.of(matrix)
-    assert found.raw.shape == (len(matrix), 3 if name == "classes" else 1)
+    assert found.raw.shape == (len(matrix), 1 if name == "boosted" else 3)
     assert np.abs(found.base + found.values.sum(axis=2) - found.raw).max() < 1e-11
     # Of all rows that were counted the mean is the base.
     assert found.raw.mean(axis=0) == pytest.approx(found.base, abs=1e-9)

@@ -177,7 +177,7 @@ def test_lists_maps_and_structs_are_read_from_json(tmp_path, store, redis, redis
 
 
 def _materialized(data: Path, view, store: OnlineWriter) -> bytes:
-    from pipelines.materialize import packed
+    from pipelines.newest_arrivals import packed
     from pipelines.offline import read_history
 
     where = source(data, msgspec.structs.replace(TARGET, view=view, renamed=()))

@@ -14,6 +14,7 @@ import pytest
 from redis import Redis, RedisCluster
 
 from pipelines import removal
+from pipelines.holding import Holding
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable, connect
 from pipelines.store_refusals import RemovalUnfinished
@@ -47,7 +48,7 @@ def fill(client, project: str = "tests") -> OnlineWriter:
     for view, places in ((VIEW, keys), (OTHER, keys), (PAIR, pairs), (ALONE, [nobody])):
         writer.prepare(view)
         writer.write(view, places, [one] * len(places))
-        writer.register(view)
+        writer.introduce(view)
     return writer
 
 
@@ -99,7 +100,7 @@ def test_a_removal_that_is_cut_short_is_seen_and_goes_on(client, monkeypatch):
         removal.remove(client, "tests", [VIEW])
     left = sum(b"delays" in fields for fields in dump(client).values())
     assert 0 < left < ENTITIES
-    assert writer.definitions([VIEW, OTHER]) == {"delays": None, "kept": OTHER}
+    assert writer.holdings([VIEW, OTHER]) == {"delays": Holding(), "kept": Holding(OTHER)}
     with pytest.raises(RemovalUnfinished, match="skewless sweep"):
         writer.prepare(VIEW)
     writer.prepare(OTHER)
@@ -179,8 +180,8 @@ def test_a_removal_that_is_killed_is_finished_by_another_process(redis_url):
 def test_versions_of_a_view_are_found_by_its_name(client):
     writer = fill(client)
     second = msgspec.structs.replace(VIEW, stored_as="delays@v2", join_keys=PAIR.join_keys)
-    writer.register(second)
-    writer.register(msgspec.structs.replace(VIEW, stored_as="delays_of_others"))
+    writer.introduce(second)
+    writer.introduce(msgspec.structs.replace(VIEW, stored_as="delays_of_others"))
     found = removal.versions(client, "tests", VIEW, "delays")
     assert [(view.stored_as, view.join_keys) for view in found] == [
         ("delays", VIEW.join_keys),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 from redis import Redis
@@ -45,7 +46,12 @@ def test_a_full_store_is_told_and_takes_the_rest_once_there_is_room(client: Redi
     writer = OnlineWriter(client, "tests")
     writer.prepare(VIEW)
     client.config_set("maxmemory", "1")
-    for write in (lambda: writer.write(VIEW, *rows(10)), lambda: writer.prepare(VIEW), lambda: writer.register(VIEW)):
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for write in (
+        lambda: writer.write(VIEW, *rows(10)),
+        lambda: writer.prepare(VIEW),
+        lambda: writer.register(VIEW, None, now, anew=True),
+    ):
         with pytest.raises(StoreFull, match=r"valkey\.sock is full: not all rows of feature view 'delays'.*maxmemory"):
             write()
     assert writer.read([Lookup(key(1), (b"delays",))]) == [[None]], "reading goes on"

@@ -9,16 +9,15 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
 from pipelines import verify
 from pipelines.online import OnlineWriter
 from pipelines.packed_times import times
-from pipelines.spill import Spill
 from pipelines.state import State
-from pipelines.verify import Difference, Verified, verdict
+from pipelines.verify import Difference, Sample, Verified, verdict
 from serving.contract.instants import to_micros
 from serving.contract.plan import JoinKey
 from tests.oracles import Row, entity_key, merged, packed_row
@@ -146,9 +145,25 @@ def test_late_rows_of_a_view_that_is_known_by_its_event_time(tmp_path: Path, sta
     assert verified(project).differences == 0
 
 
-def test_a_sample_looks_at_some_entities_only(project: Project):
-    found = verified(project, sample=2)
-    assert 0 < found.compared < 3
+def test_a_sample_looks_at_some_entities_and_another_seed_at_others(project: Project):
+    project.redis.flushall()
+    project.write(*[row(f"N{number}", 1, 1) for number in range(100, 300)])
+    project.run(2, full=True)
+    project.redis.hset(key("N200"), "seen", b"noise")
+    looked = [verified(project, sample=Sample(4, seed)) for seed in range(40)]
+    assert 25 * 203 / 100 - 30 < sum(one.compared for one in looked) / 40 < 25 * 203 / 100 + 30
+    assert verified(project, sample=Sample(4, 7)).compared == looked[7].compared
+    assert 2 <= sum(one.differences for one in looked) <= 20, "each entity is in one sample of four"
+    clean, dirty = (next(one for one in looked if one.differences == number) for number in (0, 1))
+    assert f"{clean.compared} compared (one entity in 4, seed {looked.index(clean)}: fewer than " in str(clean)
+    assert f"seed {looked.index(dirty)}), 1 stale" in str(dirty)
+    assert clean.as_json()["sample"] == {"of": 4, "seed": looked.index(clean)}
+
+
+def test_what_a_clean_sample_says_of_all():
+    """Of n entities that were drawn none differs: with 95% confidence less than 3 in n of all do."""
+    assert "fewer than 0.30% of all differ" in Sample(10, 1).told(1_000, 0)
+    assert Sample().told(1_000, 0) == ""
 
 
 def test_an_entityless_view(tmp_path: Path, state: State, redis: Redis):
@@ -173,19 +188,3 @@ def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_lat
         wrong = held != due and max(event, created) <= watermark
         assert (verdict(SEEN.rule, due, held, watermark) is not None) == wrong
     assert verdict(SEEN.rule, due, None, watermark) == (Difference.MISSING if due else None)
-
-
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(st.binary(min_size=1, max_size=2), TIMES), max_size=30), st.integers(1, 4))
-def test_parts_hold_every_entity_once(written, parts):
-    rows = [(name, packed_row(Row((), time, time, False, (0,), SEEN.fields))) for name, time in written]
-    with Spill(parts) as spill:
-        for start in range(0, len(rows), 4):
-            some = rows[start : start + 4]
-            spill.add("pile", [name for name, _ in some], [one for _, one in some])
-        found = [spill.newest("pile", part) for part in range(parts)]
-        names = [set(spill.keys("pile", part)) for part in range(parts)]
-        assert spill.newest("none", 0) == {}
-    assert sum(len(part) for part in found) == len(merged(rows))
-    assert {name: one for part in found for name, one in part.items()} == merged(rows)
-    assert [set(part) for part in found] == names

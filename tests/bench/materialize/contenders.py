@@ -94,7 +94,7 @@ def floor(url: str, table: Path) -> Callable[[], int]:
     from redis import Redis
 
     from pipelines.arrivals import arrivals
-    from pipelines.materialize import packed
+    from pipelines.newest_arrivals import packed
     from pipelines.online import _ROWS_A_CALL
     from pipelines.script_pipe import ScriptPipe
     from serving.contract.key_columns import KeyColumns

@@ -40,7 +40,7 @@ def write_ours(url: str, work: Workload) -> None:
             columns = [work.columns[view.name][field.name] for field in view.fields]
             writer.prepare(view)
             writer.write(view, keys, Layout(view.fields).encode(work.event, work.created, alive, columns))
-            writer.register(view)
+            writer.introduce(view)
 
 
 def write_feast(urls: Sequence[str], work: Workload) -> None:

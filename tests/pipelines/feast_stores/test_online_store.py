@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from unittest.mock import patch
 
 import pandas as pd
 import pyarrow as pa
@@ -17,10 +18,13 @@ from feast.types import Float32
 from redis import Redis
 
 from pipelines import embedded
+from pipelines.feast_stores import online_store
+from pipelines.feast_stores.errors import RowsOfTheFuture
 from pipelines.settings import Settings
 from pipelines.state import Counts, State
 from serving.contract.catalog import catalog_key, view_field
 from serving.contract.errors import InvalidInput
+from serving.contract.instants import to_micros
 from serving.contract.keys import EntityKeys
 from tests.oracles import entity_key
 from tests.pipelines.feast_stores.conftest import DAY, HOUR, NOW, Project, times
@@ -168,11 +172,33 @@ def test_pushed_rows_win_only_if_they_are_newer(project):
     assert fuel(store, "N1") == (2.5, "PRESENT"), "a correction"
     push(store, "N8", 3.0, NOW - HOUR, None)
     assert fuel(store, "N8") == (3.0, "PRESENT"), "known since its event"
-    push(store, "N9", 3.0, NOW + DAY, NOW)
-    assert fuel(store, "N9") == (None, "NOT_FOUND"), "an event of the future"
     assert ask(store, ["told:gate"], tailnum=["N1"])["gate"] == [(BIG, "PRESENT")]
     with pytest.raises(InvalidInput, match="null"):
         push(store, None, 1.0, NOW, NOW)
+
+
+def test_a_row_of_the_future_does_not_take_the_place_of_the_one_that_counts(project):
+    """Newest-wins alone would: the entity would have no row until then."""
+    store, times = project.store(), (NOW + DAY, NOW)
+    push(store, "N1", 1.5, NOW - HOUR, NOW - HOUR)
+    with pytest.raises(
+        RowsOfTheFuture, match=r"'told' count only later \(that of tailnum='N1' from .*PushMode.OFFLINE"
+    ):
+        push(store, "N1", 3.0, *times)
+    assert fuel(store, "N1") == (1.5, "PRESENT")
+    write_tables(project)
+    row = {"tailnum": "N1", "fuel": 3.0, "gate": BIG, "event_timestamp": times[0], "created_timestamp": times[1]}
+    frame = pd.DataFrame([row])
+    with pytest.raises(RowsOfTheFuture):
+        store.push("tell", frame, to=PushMode.ONLINE_AND_OFFLINE)
+    files = set(project.data.rglob("*.parquet"))
+    store.push("tell", frame, to=PushMode.OFFLINE)
+    assert len(set(project.data.rglob("*.parquet")) - files) == 1, "what was refused before left nothing"
+    store.materialize(NOW - DAY, NOW, ["told"])
+    assert fuel(store, "N1") == (1.5, "PRESENT")
+    store.materialize(NOW, NOW + DAY, ["told"])
+    with patch.object(online_store, "_now", lambda: to_micros(NOW + DAY)):
+        assert fuel(store, "N1") == (3.0, "PRESENT")
 
 
 def entity(tail: str | None) -> EntityKey:

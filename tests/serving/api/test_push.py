@@ -92,7 +92,7 @@ def test_a_body_that_is_no_push_is_refused(live: Live, body: bytes, status: int,
 def test_an_unknown_view_and_another_method(live: Live):
     answer = push(live, row(), view="nobody")
     assert answer.status_code == 404
-    assert "skewless materialize" in answer.json()["detail"]
+    assert "skewless apply" in answer.json()["detail"]
     assert live.client.get(PATH).status_code == 405
 
 

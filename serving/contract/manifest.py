@@ -1,0 +1,70 @@
+"""The manifest: what a bundle says of itself and of its files, sealed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from serving.contract.errors import InvalidBundle
+from serving.contract.form import Signature
+from serving.contract.optimised import Optimised
+from serving.contract.scorer import Output
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a bundle says of itself. Times are ISO 8601, UTC; `digests` are SHA-256 by file name.
+
+    `processor` are the SIMD features of the machine that scored the golden rows: where they match, opening demands
+    equal bits; elsewhere a score may be off by `tolerance` at most. A model with a `signature` has named inputs and
+    outputs of several types; else it takes one float32 matrix, and its score is the `output`.
+    """
+
+    name: str
+    version: str
+    created_at: str
+    contract: str
+    output: Output
+    digests: dict[str, str]
+    training_start: str
+    training_end: str
+    training_rows: int
+    metrics: dict[str, float]
+    tools: dict[str, str]
+    processor: tuple[str, ...]
+    tolerance: float
+    format: Literal[1] = 1
+    signature: Signature | None = None
+    seal: str = ""
+    """SHA-256 of the manifest without its seal; none in bundles of older versions."""
+    optimised: Optimised | None = None
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its seal."""
+        return msgspec.structs.replace(self, seal=_seal(msgspec.json.encode(self)))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """A bundle's manifest. Raises: InvalidBundle where it is none, or not the one that was sealed."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except FileNotFoundError as error:
+        raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
+    except OSError as error:
+        raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
+    if manifest.seal and manifest.seal != _seal(content):
+        raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
+    return manifest
+
+
+def _seal(manifest: bytes) -> str:
+    """Of the members that a manifest was written with, of which older ones have fewer."""
+    told = msgspec.json.decode(manifest) | {"seal": ""}
+    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()

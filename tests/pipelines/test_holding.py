@@ -1,0 +1,83 @@
+"""What the store says it has: in one step, never more than it has, and gone with the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+
+from pipelines import removal
+from pipelines.holding import Holding, advance, holdings
+from pipelines.store_refusals import RemovalUnfinished, RowsLost
+from serving.contract.catalog import catalog_key, reached_field, removal_field
+from tests.pipelines.test_materialize import SEEN, at
+
+FAR = [at(0), at(1), at(1) + timedelta(microseconds=1), datetime.max.replace(tzinfo=at(0).tzinfo)]
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+def held(client: Redis) -> Holding:
+    (found,) = holdings(client, "tests", ["seen"])
+    return found
+
+
+def test_a_store_that_says_nothing(client: Redis):
+    assert held(client) == Holding(None, None)
+    with pytest.raises(RowsLost, match=r"does not say what it has.*run it again"):
+        advance(client, "tests", SEEN, at(0), at(1), anew=False)
+    assert held(client) == Holding(None, None)
+
+
+@pytest.mark.parametrize(
+    ("reached", "start", "end", "anew", "found"),
+    [
+        (None, None, at(1), True, at(1)),
+        (at(2), None, at(1), True, at(1)),
+        (at(2), None, at(1), False, at(2)),
+        (at(1), at(1), at(2), False, at(2)),
+        (at(2), at(1), at(3), False, at(3)),
+        (at(3), at(1), at(2), False, at(3)),
+    ],
+)
+def test_it_advances_and_goes_back_only_anew(client: Redis, reached, start, end, anew, found):
+    if reached:
+        advance(client, "tests", SEEN, None, reached, anew=True)
+    assert advance(client, "tests", SEEN, start, end, anew=anew) == found
+    assert held(client) == Holding(SEEN, found)
+
+
+@given(st.sampled_from(FAR), st.sampled_from(FAR))
+def test_a_window_that_leaves_a_gap_is_refused(redis_server, reached: datetime, start: datetime):
+    with Redis.from_url(redis_server.url) as client:
+        advance(client, "tests", SEEN, None, reached, anew=True)
+        if start <= reached:
+            assert advance(client, "tests", SEEN, start, FAR[-1], anew=False) == FAR[-1]
+        else:
+            with pytest.raises(RowsLost, match="emptied, or came back from an older copy"):
+                advance(client, "tests", SEEN, start, FAR[-1], anew=False)
+            assert held(client).reached == reached
+
+
+def test_a_view_that_is_being_removed_takes_no_note_and_a_removed_one_has_none(client: Redis):
+    advance(client, "tests", SEEN, None, at(1), anew=True)
+    client.hset(catalog_key("tests"), removal_field("seen"), b"{}")
+    with pytest.raises(RemovalUnfinished):
+        advance(client, "tests", SEEN, None, at(2), anew=True)
+    client.hdel(catalog_key("tests"), removal_field("seen"))
+    removal.remove(client, "tests", [SEEN])
+    assert held(client) == Holding(None, None)
+
+
+def test_what_is_no_time_says_nothing(client: Redis):
+    advance(client, "tests", SEEN, None, at(1), anew=True)
+    client.hset(catalog_key("tests"), reached_field("seen"), b"\xffsoon")
+    assert held(client) == Holding(SEEN, None)
