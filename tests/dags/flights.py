@@ -63,6 +63,10 @@ def parquet(data: Path) -> dict[str, bytes]:
 
 
 def online(redis_url: str) -> dict[bytes, dict[bytes, bytes]]:
-    """Everything in the online store."""
+    """Everything in the online store, but up to when each run went."""
     with Redis.from_url(redis_url) as client:
-        return {key: client.hgetall(key) for key in client.scan_iter(count=1000)}
+        found = {key: client.hgetall(key) for key in client.scan_iter(count=1000)}
+    return {
+        key: {field: value for field, value in held.items() if not field.startswith(b"reached:")}
+        for key, held in found.items()
+    }
