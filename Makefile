@@ -31,8 +31,8 @@ help: ## show this
 demo: $(SYNCED) ## the whole story on real flights, from nothing to a prediction over HTTP
 	@$(BIN)/skewless demo
 
-test: $(SYNCED) ## all tests
-	@$(BIN)/pytest
+test: $(SYNCED) ## all tests, two files at a time
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 test-spark: $(SYNCED) ## beside Feast's Spark store: 450 MB more, and Java 17
 	$(UV) sync --frozen --all-extras --group spark

@@ -26,15 +26,15 @@ def test_help_lists_the_verbs_of_the_extras(tmp_path: Path):
 
 
 def test_help_is_fast(tmp_path: Path):
-    """Half a second on a quiet machine; the best of three, since others may be busy here."""
+    """Half a second of processor time; the best of three, since whoever else is busy here slows that too."""
     script = (
-        "import time; t = time.perf_counter(); import sys; from serving.cli import main; sys.argv[1:] = ['--help']\n"
+        "import time; t = time.process_time(); import sys; from serving.cli import main; sys.argv[1:] = ['--help']\n"
     )
     script += "try: main()\nexcept SystemExit: pass\n"
     script += (
         "slow = {'feast', 'duckdb', 'airflow', 'pandas', 'numpy', 'sqlalchemy', 'pyarrow', 'onnxruntime', 'fastapi'}\n"
     )
-    script += "print(time.perf_counter() - t, *slow & set(sys.modules))"
+    script += "print(time.process_time() - t, *slow & set(sys.modules))"
     times = []
     for _ in range(3):
         done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
