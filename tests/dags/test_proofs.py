@@ -48,6 +48,8 @@ def told(
     """What became of each run, in this order, of one project after the other."""
     folder = tmp_path_factory.mktemp("proofs")
     state, drifting = folder / "state", folder / "drifting"
+    with Redis.from_url(redis_server.url) as redis:
+        redis.flushall()
     repo = served.answered(state, redis_server.url)
     served.drifting(drifting)
     with Redis.from_url(redis_server.url) as redis:

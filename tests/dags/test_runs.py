@@ -28,6 +28,9 @@ CONNECTIONS = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.timeout(300)  # of all runs, in the first test's setup
+
+
 class Told(BaseHTTPRequestHandler):
     """Somebody on call."""
 
