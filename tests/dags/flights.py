@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, date, datetime
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import feature_repo
 from pipelines import apply, ingest, materialize
 from pipelines.settings import Settings
 from pipelines.workspace import Workspace
+from serving.contract.catalog import catalog_key, reached_field
 
 REPO = Path(feature_repo.__file__).parent
 VIEWS = ("aircraft_static", "origin_departures", "origin_weather", "route")
@@ -62,11 +64,15 @@ def parquet(data: Path) -> dict[str, bytes]:
     return {str(file.relative_to(data)): file.read_bytes() for file in sorted(data.rglob("*.parquet"))}
 
 
-def online(redis_url: str) -> dict[bytes, dict[bytes, bytes]]:
-    """Everything in the online store, but up to when each run went."""
+def online(redis_url: str) -> tuple[dict[bytes, dict[bytes, bytes]], set[bytes]]:
+    """Everything in the online store, and apart from it up to where views are whole, which the last window says."""
     with Redis.from_url(redis_url) as client:
         found = {key: client.hgetall(key) for key in client.scan_iter(count=1000)}
-    return {
-        key: {field: value for field, value in held.items() if not field.startswith(b"reached:")}
-        for key, held in found.items()
-    }
+    catalog = found[catalog_key("flights")]
+    return found, {catalog.pop(reached_field(view)) for view in FEW}
+
+
+def whole(partitions: Iterable[str]) -> set[bytes]:
+    """Up to where all views are whole after the runs of these days."""
+    end = max(date.fromisoformat(day) for day in partitions) + timedelta(days=1)
+    return {f"{end.isoformat()}T00:00:00.000000Z".encode()}
