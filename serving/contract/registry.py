@@ -4,10 +4,12 @@
     <registry>/<model>/rollout/<revision>.json           a revision of the model's rollout; immutable
 
 In a folder a revision is linked into place, so that of two who make one number the second fails and begins anew. An
-object store gives us no such condition (pyarrow's does not): there each writes `<revision>-<nonce>.json` and looks
-again; where anything is there that was not when it began, it takes its own away and begins anew. Listings are
-consistent, so of two at most one finds what it left, and no change is lost, unless a writer stops for seconds between
-two requests: a number that two claim for so long counts for neither.
+object store gives us no such condition (pyarrow's does not): there each first claims the number by an empty
+`<revision>-<nonce>.claim`, looks again, and writes `<revision>-<nonce>.json` only where nobody else has claimed or made
+that number or a later one; of two who claim it the lesser nonce waits and the other begins anew. Listings are
+consistent, and both claim before they look, so at most one goes on; what is read as a revision is never taken back. A
+claim that stays for seconds is a dead writer's and is removed. A writer that stopped for so long between its look and
+its revision could still make the number a second time: such a number counts for neither.
 """
 
 from __future__ import annotations
@@ -34,19 +36,20 @@ from serving.contract.errors import RegistryUnreadable, RolloutRefused, Skewless
 from serving.contract.rollout import SANE_NAME, Change, Rollout, Step, rollout_from_json
 
 ROLLOUT = "rollout"
-_REVISION = re.compile(r"(\d{8})(?:-([0-9a-f]{8}))?\.json")
-_TRIES, _READER_LOOKS, _WRITER_LOOKS = 40, 4, 100
+_REVISION = re.compile(r"(\d{8})(?:-([0-9a-f]{8}))?\.(json|claim)")
+_TRIES, _LOOKS = 40, 100
 _LONGEST_PAUSE_S = 0.05
 Seen = tuple[tuple[str, int, int], ...]
 """What tells whether a bundle's files changed: names, times of change in nanoseconds, sizes."""
 
 
-class Claim(NamedTuple):
-    """A file that says that it is a revision of this number."""
+class Entry(NamedTuple):
+    """A revision of this number, or a claim to make it."""
 
     number: int
     nonce: str
     path: str
+    made: bool
 
 
 class Registry:
@@ -67,7 +70,7 @@ class Registry:
 
     def models(self) -> list[str]:
         """The models that have a rollout, sorted."""
-        return [name for name in self._folders(self._root) if _undisputed(self._claims(name))]
+        return [name for name in self._folders(self._root) if _undisputed(self._entries(name))]
 
     def versions(self, model: str) -> list[str]:
         """The versions of a model that have files, sorted as texts."""
@@ -75,11 +78,11 @@ class Registry:
 
     def rollout(self, model: str, known: Rollout | None = None) -> Rollout | None:
         """The newest revision; None where there is none. Not read again where `known` is it. Raises: InvalidRollout."""
-        return self._newest(self._claims(model, _READER_LOOKS), known)
+        return self._newest(self._entries(model), known)
 
     def history(self, model: str) -> list[Rollout]:
         """All revisions, oldest first. Raises: InvalidRollout."""
-        return [self._read(*claim) for _, claim in sorted(_undisputed(self._claims(model)).items())]
+        return [self._read(entry) for _, entry in sorted(_undisputed(self._entries(model)).items())]
 
     def change(self, model: str, step: Step, *, by: str, at: datetime, reason: str) -> Rollout:
         """Take a step from the newest revision, whatever that is by now; the revision that holds afterwards.
@@ -88,15 +91,15 @@ class Registry:
         """
         told = Change(by=by, at=at.isoformat(timespec="seconds"), what=step.what, reason=reason)
         for _ in range(_TRIES):
-            base = self._claims(model, _WRITER_LOOKS)
+            base = self._settled(model)
             now = self._newest(base)
             then = step.taken(now)
             if now is not None and then == now:
                 return now
-            number = max((claim.number for claim in base), default=0) + 1
+            number = max((entry.number for entry in base), default=0) + 1
             nonce = "" if self.is_folder else uuid4().hex[:8]
             made = replace(then, revision=number, change=told, nonce=nonce)
-            if self._added(model, made, base):
+            if self._added(model, made):
                 return made
             time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - to miss each other
         raise RolloutRefused(model, "others kept changing it meanwhile; try again")
@@ -153,51 +156,72 @@ class Registry:
         found = (info.base_name for info in infos if info.type == fs.FileType.Directory)
         return sorted(name for name in found if SANE_NAME.fullmatch(name))
 
-    def _claims(self, model: str, looks: int = 1) -> list[Claim]:
-        """The claims of all numbers; until the newest is undisputed, but for so many `looks` at most."""
-        found = self._listed(model)
-        for _ in range(looks - 1):
-            if not found or [claim.number for claim in found].count(max(found).number) == 1:
-                break
-            time.sleep(_LONGEST_PAUSE_S)
-            found = self._listed(model)
-        return found
-
-    def _listed(self, model: str) -> list[Claim]:
+    def _entries(self, model: str) -> list[Entry]:
         with self._told():
             selector = fs.FileSelector(f"{self._root}/{model}/{ROLLOUT}", allow_not_found=True)
             infos = self._files.get_file_info(selector)
         matched = ((info.path, _REVISION.fullmatch(info.base_name)) for info in infos)
-        return [Claim(int(match[1]), match[2] or "", path) for path, match in matched if match]
+        return [Entry(int(match[1]), match[2] or "", path, match[3] == "json") for path, match in matched if match]
 
-    def _newest(self, claims: Sequence[Claim], known: Rollout | None = None) -> Rollout | None:
-        found = _undisputed(claims)
+    def _settled(self, model: str) -> list[Entry]:
+        """The revisions when nobody claims to make another; claims that stay are removed."""
+        for _ in range(_LOOKS):
+            found = self._entries(model)
+            claims = [entry for entry in found if not entry.made]
+            if not claims:
+                return found
+            time.sleep(_LONGEST_PAUSE_S)
+        for claim in claims:
+            self._remove(claim)
+        return [entry for entry in found if entry.made]
+
+    def _newest(self, entries: Sequence[Entry], known: Rollout | None = None) -> Rollout | None:
+        found = _undisputed(entries)
         if not found:
             return None
         newest = found[max(found)]
         if known is not None and (known.revision, known.nonce) == newest[:2]:
             return known
-        return self._read(*newest)
+        return self._read(newest)
 
-    def _read(self, number: int, nonce: str, path: str) -> Rollout:
-        with self._told(), self._files.open_input_stream(path) as stream:
+    def _read(self, entry: Entry) -> Rollout:
+        with self._told(), self._files.open_input_stream(entry.path) as stream:
             content = stream.read()
-        return replace(rollout_from_json(content, path), revision=number, nonce=nonce)
+        return replace(rollout_from_json(content, entry.path), revision=entry.number, nonce=entry.nonce)
 
-    def _added(self, model: str, made: Rollout, base: Sequence[Claim]) -> bool:
-        """Whether a revision that was made from `base` is there now, with nothing between them."""
+    def _added(self, model: str, made: Rollout) -> bool:
+        """Whether a revision is there now, the only one of its number."""
         folder = f"{self._root}/{model}/{ROLLOUT}"
         if self.is_folder:
             with self._told():
                 return _linked(Path(folder) / f"{made.revision:08d}.json", made.to_json())
-        path = f"{folder}/{made.revision:08d}-{made.nonce}.json"
+        stem = f"{folder}/{made.revision:08d}-{made.nonce}"
+        claim = Entry(made.revision, made.nonce, f"{stem}.claim", made=False)
         with self._told():
-            self._write(path, made.to_json())
-            mine = Claim(made.revision, made.nonce, path)
-            alone = set(self._claims(model)) == {*base, mine}
-            if not alone:
-                self._files.delete_file(path)
+            self._write(claim.path, b"")
+            try:
+                alone = self._alone(model, claim)
+                if alone:
+                    self._write(f"{stem}.json", made.to_json())
+            finally:
+                self._remove(claim)
         return alone
+
+    def _alone(self, model: str, claim: Entry) -> bool:
+        """Whether nobody else makes the number or a later one; those with a greater nonce are waited for."""
+        for _ in range(_LOOKS):
+            later = {entry for entry in self._entries(model) if entry.number >= claim.number}
+            others = later - {claim}
+            if claim not in later or any(entry.made or entry.nonce < claim.nonce for entry in others):
+                return False
+            if not others:
+                return True
+            time.sleep(_LONGEST_PAUSE_S)
+        return False
+
+    def _remove(self, claim: Entry) -> None:
+        with suppress(OSError):  # it is gone, or whoever comes next removes it
+            self._files.delete_file(claim.path)
 
     def _write(self, path: str, content: bytes) -> None:
         """An object appears when it is closed, whole."""
@@ -226,10 +250,11 @@ class Registry:
             ) from error
 
 
-def _undisputed(claims: Sequence[Claim]) -> dict[int, Claim]:
-    """The claims by number, but for numbers that two claim."""
-    times = Counter(claim.number for claim in claims)
-    return {claim.number: claim for claim in claims if times[claim.number] == 1}
+def _undisputed(entries: Sequence[Entry]) -> dict[int, Entry]:
+    """The revisions by number, but for numbers that are there twice."""
+    made = [entry for entry in entries if entry.made]
+    times = Counter(entry.number for entry in made)
+    return {entry.number: entry for entry in made if times[entry.number] == 1}
 
 
 def _digest(seen: Seen) -> str:

@@ -53,7 +53,7 @@ def test_an_object_store_that_goes_away_stops_nobody(
             raise RegistryUnreadable(address, "it is away")
 
         with monkeypatch.context() as patched:
-            patched.setattr(Registry, "_listed", away)
+            patched.setattr(Registry, "_entries", away)
             until(lambda: failing[0] > 2)
             assert live.score(ROW)["version"] == "1.0.0"
             assert live.client.get("/readyz").status_code == 200

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from serving.contract.bundle import open_bundle
 from serving.contract.errors import InvalidRollout, RegistryUnreadable, RolloutRefused, SkewlessError
@@ -115,7 +116,39 @@ def test_copies_that_nobody_needs_go_when_another_is_fetched(s3: S3, tmp_path: P
     assert kept == ["1.0.0", "4.0.0", "5.0.0", "6.0.0", "7.0.0", "8.0.0"]
 
 
-def test_a_number_that_two_claim_counts_for_neither(s3: S3, tmp_path: Path):
+def test_a_dead_writers_claim_holds_nobody_up_for_long(s3: S3, tmp_path: Path):
+    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path)
+    first = change(registry, promote("1.0.0"))
+    claim = f"{BUCKET}/models/tiny/rollout/00000002-00000000.claim"
+    with s3.filesystem.open_output_stream(claim) as stream:
+        stream.write(b"")
+    assert registry.rollout("tiny") == first
+    assert registry.history("tiny") == [first]
+    assert change(registry, promote("2.0.0")).revision == 2
+    left = s3.filesystem.get_file_info(fs.FileSelector(f"{BUCKET}/models/tiny/rollout"))
+    assert not [info.path for info in left if info.path.endswith(".claim")]
+
+
+def test_who_claims_a_number_that_is_made_meanwhile_begins_anew(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    url = f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}"
+    slow, quick = Registry(url, tmp_path), Registry(url, tmp_path)
+    change(slow, promote("1.0.0"))
+    write, before = Registry._write, [promote("2.0.0"), pin("tiny", "3.0.0")]
+
+    def late(registry: Registry, path: str, content: bytes) -> None:
+        if registry is slow and path.endswith(".claim") and before:
+            change(quick, before.pop(0))
+        write(registry, path, content)
+
+    monkeypatch.setattr(Registry, "_write", late)
+    made = change(slow, pin("tiny", "4.0.0"))
+    assert (made.revision, made.champion, sorted(made.pinned)) == (4, "2.0.0", ["3.0.0", "4.0.0"])
+    assert [one.revision for one in quick.history("tiny")] == [1, 2, 3, 4]
+
+
+def test_a_number_that_was_made_twice_counts_for_neither(s3: S3, tmp_path: Path):
     registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path)
     first = change(registry, promote("1.0.0"))
     for nonce in ("aaaaaaaa", "bbbbbbbb"):
