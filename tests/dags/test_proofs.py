@@ -86,6 +86,9 @@ def test_the_audit_replays_what_was_served(told: dict[str, Any]):
     assert "gate audit: tiny 1.0.0: 0 of 15 feature values differ, 0 of 6 statuses differ, 1 of 3 scores" in told["log"]
     report = json.loads((told["state"] / "reports" / "audit-tiny-1.0.0.json").read_text())
     assert (report["rows"], report["differing_scores"]) == (3, 1)
+    kept = told["state"] / "reports" / "20131001T140000--20131001T160000" / "audit-tiny-1.0.0.html"
+    assert kept.is_file()
+    assert f"report: {kept}" in told["log"]
 
 
 def test_verify_is_red_where_a_row_is_missing_until_it_is_mended(told: dict[str, Any]):
