@@ -14,6 +14,8 @@ from serving.contract.errors import SkewlessError
 if TYPE_CHECKING:
     from airflow.sdk.definitions.param import ParamsDict
 
+    from serving.contract.registry import Registry
+
 _OF_THE_WINDOW = ("start", "end")
 
 
@@ -41,6 +43,26 @@ def choices(context: Mapping[str, Any]) -> dict[str, Any]:
         raise BadVariable(name, str(error)) from None
     given = {key: value for key, value in context["params"].items() if key not in _OF_THE_WINDOW and value is not None}
     return _checked(params, name, kept) | given
+
+
+def champion(asked: Mapping[str, Any], registry: Registry) -> tuple[str, str]:
+    """The model that a run is told, else the example's, and the version that servers answer with.
+
+    Raises: NotTrained where it has none; AirflowSkipException where no model was told either: nobody waits for one.
+    """
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from pipelines.errors import NotTrained
+    from pipelines.flights import task as example
+    from pipelines.rollout import champion_version
+
+    model = asked.get("model", example.MODEL)
+    try:
+        return model, champion_version(registry, model)
+    except NotTrained as error:
+        if "model" in asked:
+            raise
+        raise AirflowSkipException(str(error)) from None
 
 
 def _checked(params: ParamsDict, name: str, kept: object) -> dict[str, Any]:

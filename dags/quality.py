@@ -1,13 +1,13 @@
 """Quality: what the tables hold against the expectations beside the definitions, as of the end of each day (UTC).
 
 New rows are gated where they come in; this one reads whole tables, so it also sees what came by other ways, what an
-expectation that was added since would refuse, and a source that went quiet.
+expectation that was added since would refuse, and a source that went quiet. Skipped before the first rows came.
 """
 
 from __future__ import annotations
 
 from airflow.sdk import CronPartitionTimetable, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dags.terms import windowed
 
@@ -17,10 +17,17 @@ def quality() -> dict[str, int]:
     """Check the tables of all views that expect anything; how many expectations are not met, by view."""
     from dags.connections import workspace
     from dags.window import window_of
+    from pipelines.errors import SourceMissing
     from pipelines.gates import Gates
 
-    at = window_of(get_current_context()).end
-    found = {view: gate.stored(at) for view, gate in Gates.of(workspace()).by_view.items()}
+    work, at = workspace(), window_of(get_current_context()).end
+    gates = Gates.of(work).by_view
+    try:
+        found = {view: gate.stored(at) for view, gate in gates.items()}
+    except SourceMissing as error:
+        if any(work.state.watermark(work.project, view) for view in gates):
+            raise
+        raise AirflowSkipException(f"nothing was materialized yet, and {error}") from None
     told = [f"feature view {view!r}: {breach}" for view, breaches in found.items() for breach in breaches]
     if told:
         raise AirflowFailException("\n".join([f"gate quality: {len(told)} expectations not met", *told]))

@@ -1,7 +1,8 @@
 """Score: the spine's rows of a partition through the champion, as the server would have answered at their times.
 
 Runs when the online store holds the partition: by then the offline store does too. A window's scores are a folder of
-their own, `scores/<model>/<start>--<end>`, replaced whole; where nothing changed it stays as it is.
+their own, `scores/<model>/<start>--<end>`, replaced whole; where nothing changed it stays as it is. Skipped where no model
+was named and none is published yet.
 """
 
 from __future__ import annotations
@@ -17,18 +18,17 @@ from dags.terms import choice, windowed
 @task(outlets=[SCORES])
 def score() -> dict[str, Any]:
     """Score the window; with which version, how many rows, and where they are."""
-    from dags.choices import choices
+    from dags.choices import champion, choices
     from dags.connections import now, workspace
     from dags.lineage import read_views
     from dags.window import window_of
     from pipelines import score as verb
     from pipelines.flights import task as example
-    from pipelines.rollout import champion_version, proven
+    from pipelines.rollout import proven
 
     context, work = get_current_context(), workspace()
     asked, window, registry = choices(context), window_of(context), work.settings.registry
-    model = asked.get("model", example.MODEL)
-    version = champion_version(registry, model)
+    model, version = champion(asked, registry)
     bundle, place = proven(registry, model, version), registry.bundle(model, version)
     work.confirm(f"{model} {version}", bundle.plan)
     read_views(work.project, bundle.plan.views)

@@ -35,7 +35,10 @@ POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4, "skewless_trai
 # Of the two cadences of ingest one runs live.
 UNPAUSED = tuple(
     f"skewless_{name}"
-    for name in ("ingest_hourly", "materialize", "audit", "compact", "drift", "quality", "verify", "expire", "erase")
+    for name in (
+        *("ingest_hourly", "materialize", "score", "audit", "drift", "quality", "verify"),
+        *("compact", "trim", "expire", "erase"),
+    )
 )
 # The scheduler's first tasks ask the api-server, so that answers first.
 FIRST, REST = ("api-server", "dag-processor"), ("scheduler", "triggerer")

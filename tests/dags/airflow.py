@@ -68,6 +68,19 @@ class Airflow:
         found = self.get(f"/dags/{dag}/dagRuns", limit=100)["dag_runs"]
         return {run["partition_key"]: run["state"] for run in found}
 
+    def run(self, dag: str, partition: str) -> dict[str, Any]:
+        """The one run of a partition."""
+        found = self.get(f"/dags/{dag}/dagRuns", limit=100)["dag_runs"]
+        (run,) = [run for run in found if run["partition_key"] == partition]
+        return run
+
+    def returned(self, dag: str, partition: str) -> list[Any]:
+        """What each task of a partition's run returned; an instance of a mapped task is a task."""
+        run = self.run(dag, partition)["dag_run_id"]
+        places = [(task["task_id"], task["map_index"]) for task in self.tasks(dag) if task["dag_run_id"] == run]
+        found = f"/dags/{dag}/dagRuns/{run}/taskInstances/{{}}/xcomEntries/return_value"
+        return [self.get(found.format(task), map_index=index)["value"] for task, index in places]
+
     def tasks(self, dag: str = "~", state: str | None = None) -> list[dict[str, Any]]:
         query = {"state": state} if state else {}
         return self.get(f"/dags/{dag}/dagRuns/~/taskInstances", limit=100, **query)["task_instances"]

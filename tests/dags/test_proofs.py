@@ -5,6 +5,7 @@ is well, and red, at the first try, where it is not.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def window(start: str, end: str) -> dict[str, str]:
     return {"start": f"2013-10-{start}:00Z", "end": f"2013-10-{end}:00Z"}
 
 
+NIGHT = window("01T00:00", "02T00:00")
 JFK = {"entity": ["origin=JFK"]}
 RUNS = {
     "audit before": ["skewless_audit", window("01T12:00", "01T14:00"), {}],
@@ -51,6 +53,7 @@ def told(
     with Redis.from_url(redis_server.url) as redis:
         redis.flushall()
     repo = served.answered(state, redis_server.url)
+    lost = shutil.copytree(state, folder / "lost", ignore=shutil.ignore_patterns("data"))
     served.drifting(drifting)
     with Redis.from_url(redis_server.url) as redis:
         keys = [key for key in redis.scan_iter() if redis.type(key) == b"hash" and redis.hexists(key, "planes")]
@@ -59,6 +62,11 @@ def told(
     runs = RUNS | {
         "drift": ["skewless_drift", window("01T12:05", "01T13:00"), {"adopt": {"state": str(drifting)}}],
         "no drift": ["skewless_drift", window("01T12:00", "01T12:05"), {}],
+        "quality fresh": ["skewless_quality", NIGHT, {"adopt": {"state": str(folder / "fresh")}}],
+        **{f"{name} fresh": [f"skewless_{name}", NIGHT, {}] for name in ("score", "audit", "drift")},
+        **{f"{name} fresh": [f"skewless_{name}", {}, {}] for name in ("verify", "compact", "trim", "expire")},
+        "score unknown": ["skewless_score", NIGHT | {"model": "delays"}, {}],
+        "quality lost": ["skewless_quality", NIGHT, {"adopt": {"state": str(lost)}}],
     }
     ours = {
         "SKEWLESS_STATE": str(state),
@@ -78,6 +86,9 @@ def test_the_audit_replays_what_was_served(told: dict[str, Any]):
     assert "gate audit: tiny 1.0.0: 0 of 15 feature values differ, 0 of 6 statuses differ, 1 of 3 scores" in told["log"]
     report = json.loads((told["state"] / "reports" / "audit-tiny-1.0.0.json").read_text())
     assert (report["rows"], report["differing_scores"]) == (3, 1)
+    kept = told["state"] / "reports" / "20131001T140000--20131001T160000" / "audit-tiny-1.0.0.html"
+    assert kept.is_file()
+    assert f"report: {kept}" in told["log"]
 
 
 def test_verify_is_red_where_a_row_is_missing_until_it_is_mended(told: dict[str, Any]):
@@ -132,3 +143,22 @@ def test_no_drift_asks_for_nothing(told: dict[str, Any]):
     assert told["no drift"]["state"] == "success"
     assert told["no drift"]["tasks"]["alarm"] == ["success", 1]
     assert told["no drift"]["tasks"]["drifted"][0] == "skipped"
+
+
+def test_on_a_fresh_folder_nothing_is_red(told: dict[str, Any]):
+    fresh = [run for name, run in told.items() if name.endswith(" fresh")]
+    assert len(fresh) == 8
+    assert {run["state"] for run in fresh} == {"success"}
+    skipped = [told[f"{name} fresh"]["tasks"] for name in ("quality", "score")]
+    assert skipped == [{"quality": ["skipped", 1]}, {"score": ["skipped", 1]}]
+    assert "nothing was materialized yet, and feature view 'delays' reads " in told["log"]
+    assert "a published version of flight_delay does not exist yet; run `skewless publish` first" in told["log"]
+
+
+def test_a_named_model_without_a_champion_is_red(told: dict[str, Any]):
+    assert told["score unknown"]["tasks"]["score"] == ["failed", 1]
+    assert "a published version of delays does not exist yet" in told["log"]
+
+
+def test_tables_that_were_there_and_are_not_any_more_are_red(told: dict[str, Any]):
+    assert told["quality lost"]["tasks"]["quality"] == ["failed", 1]

@@ -1,12 +1,17 @@
 """A real scheduler, api-server and dag-processor drive the chain over real flights, through a failed task, a killed
-worker and a killed scheduler; afterwards both stores are what the verbs leave when they are run by hand.
+worker and a killed scheduler, and on to scores and the audit of what was served; afterwards all is what the verbs leave
+when they are run by hand.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -15,14 +20,20 @@ import pytest
 
 from dags.guard import GRACE_SECONDS
 from dags.stack import FIRST, REST, Stack, running
+from pipelines.flights import task
 from pipelines.valkey_process import free_port
-from tests.dags import flights
+from pipelines.verify import Difference
+from pipelines.workspace import Workspace
+from tests.dags import flights, predictions
 from tests.dags.airflow import QUICK, Airflow, made
 from tests.dags.processes import living
 
 DAGS = ("skewless_ingest_daily", "skewless_materialize", "skewless_audit")
-PARTITIONS = {"2013-02-05", "2013-02-06"}
-BACKFILL = ("--dag-id", DAGS[0], "--from-date", "2013-02-05", "--to-date", "2013-02-06")
+CHAIN = (*DAGS, "skewless_score")
+DAY = "2013-02-05"
+PARTITIONS = {DAY, "2013-02-06"}
+BACKFILL = ("--dag-id", DAGS[0], "--from-date", DAY, "--to-date", "2013-02-06")
+ENDED = {"success", "failed"}
 PARTS = len(FIRST + REST)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
@@ -60,10 +71,7 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
         for dag in DAGS:
             airflow.until(lambda dag=dag: _done(airflow.runs(dag)), 400, f"the runs of {dag}")
         partitions = airflow.runs(DAGS[1])
-    assert flights.parquet(scheduled / "data") == flights.parquet(expected.folders.data)
-    (rows, reached), (by_hand, _) = flights.online(redis_url), flights.online(redis_url + "?db=1")
-    assert rows == by_hand
-    assert reached == flights.whole(partitions)
+    _same(scheduled, redis_url, expected, partitions)
 
 
 @pytest.mark.timeout(600)
@@ -71,7 +79,10 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
     applied: Path, tmp_path: Path, redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = flights.by_hand(monkeypatch, applied, tmp_path / "hand", redis_url + "?db=1", last=date(2013, 2, 6))
+    predicted = predictions.by_hand(expected, redis_url + "?db=2")
     scheduled = tmp_path / "airflow"
+    for folder in ("models", "served"):
+        shutil.copytree(expected.folders.root / folder, scheduled / folder)
     monkeypatch.setenv("SKEWLESS_STATE", str(scheduled))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     monkeypatch.setenv("SKEWLESS_REGISTRY_URL", postgres_url)
@@ -80,18 +91,29 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
     database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
     there = [f"--set=database.sql_alchemy_conn{kind}={database}" for kind in ("", "_async")]
     with made(tmp_path / "told", *there) as (process, airflow):
-        airflow.await_dags(DAGS, 120)
-        airflow.unpause(*DAGS)
-        airflow.trigger(DAGS[0], "2013-02-05")
-        for dag in DAGS:
-            airflow.until(lambda dag=dag: airflow.runs(dag).get("2013-02-05") == "success", 240, f"the run of {dag}")
+        airflow.await_dags(CHAIN, 120)
+        airflow.unpause(*CHAIN)
+        airflow.trigger(CHAIN[0], DAY)
+        for dag in CHAIN:
+            airflow.until(lambda dag=dag: airflow.runs(dag).get(DAY) in ENDED, 240, f"the run of {dag}")
+            assert airflow.runs(dag)[DAY] == "success"
         partitions = airflow.runs(DAGS[1])
-        assert {task["try_number"] for task in airflow.tasks(state="success")} == {1}
+        assert {airflow.run(dag, DAY)["run_type"] for dag in CHAIN[1:]} == {"asset_triggered"}
+        assert str(predicted.audited) in airflow.returned("skewless_audit", DAY)
+        assert {one["try_number"] for one in airflow.tasks(state="success")} == {1}
         started = process.children(recursive=True)
         assert len(started) > PARTS
         process.kill()
         assert not living(started, GRACE_SECONDS + 10)
     assert not (scheduled / "airflow" / "airflow.db").exists()
+    _same(scheduled, redis_url, expected, partitions)
+    scores = scheduled / "scores" / task.MODEL / "20130205T000000--20130206T000000"
+    assert predictions.scored(scores) == predicted.scores
+    assert _verified() == dict.fromkeys(flights.FEW, 0)
+
+
+def _same(scheduled: Path, redis_url: str, expected: Workspace, partitions: Iterable[str]) -> None:
+    """Both stores are what the verbs leave when they are run by hand, but for up to where they are known to be whole."""
     assert flights.parquet(scheduled / "data") == flights.parquet(expected.folders.data)
     (rows, reached), (by_hand, _) = flights.online(redis_url), flights.online(redis_url + "?db=1")
     assert rows == by_hand
@@ -110,3 +132,12 @@ def _kill_a_running(airflow: Airflow, task: str) -> None:
         lambda: [t for t in airflow.tasks(state="running") if t["task_id"] == task and t["pid"]], 240, f"{task} to run"
     )
     os.kill(victim["pid"], signal.SIGKILL)
+
+
+def _verified() -> dict[str, int]:
+    """How many rows differ in each view of which any were compared."""
+    skewless = Path(sys.executable).with_name("skewless")
+    done = subprocess.run([skewless, "verify", "--json"], capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    views = json.loads(done.stdout)["views"]
+    return {one["view"]: sum(one[kind] for kind in Difference) for one in views if one["compared"]}
