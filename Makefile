@@ -32,7 +32,7 @@ demo: $(SYNCED) ## the whole story on real flights, from nothing to a prediction
 	@$(BIN)/skewless demo
 
 test: $(SYNCED) ## all tests, two files at a time
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-spark: $(SYNCED) ## beside Feast's Spark store: 450 MB more, and Java 17
 	$(UV) sync --frozen --all-extras --group spark

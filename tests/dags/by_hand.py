@@ -19,9 +19,9 @@ FOLDER = Path(dags.__file__).parent
 def run(airflow_home: Path, home: Path, settings: Mapping[str, str], asked: Mapping[str, Any]) -> dict[str, Any]:
     """What `tests.dags.once` told, and all that was logged."""
     shutil.copytree(airflow_home, home)
-    command = [sys.executable, "-W", "ignore", "-m", "tests.dags.once", str(FOLDER), json.dumps(asked)]
+    told = home / "told.json"
+    command = [sys.executable, "-W", "ignore", "-m", "tests.dags.once", str(FOLDER), json.dumps(asked), str(told)]
     environment = Stack(home, settings=settings).environment
     done = guard.run(command, environment, FOLDER.parent)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("ran:")]
-    assert lines, done.stdout[-3000:] + done.stderr[-3000:]
-    return json.loads(lines[0].removeprefix("ran:")) | {"log": done.stdout + done.stderr}
+    assert told.exists(), done.stdout[-3000:] + done.stderr[-3000:]
+    return json.loads(told.read_text()) | {"log": done.stdout + done.stderr}
