@@ -22,7 +22,6 @@ UV := $(shell found=$$(uv --version 2>/dev/null | cut -d' ' -f2); \
 BIN := .venv/bin
 # Inside the environment, so that who deletes that deletes the mark too.
 SYNCED := .venv/.synced
-BENCHMARKS := $(wildcard tests/bench/bench_*.py)
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -44,13 +43,7 @@ check: $(SYNCED) ## style, types and import arrows
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
-bench: $(SYNCED) ## benchmarks
-ifeq ($(BENCHMARKS),)
-	@echo "There are no benchmarks yet: each comes with the promise that it measures, as tests/bench/bench_*.py." >&2
-	@exit 1
-else
-	@$(BIN)/pytest -o python_files='bench_*.py' --timeout 0 -s tests/bench
-endif
+bench: bench-online bench-push bench-materialize bench-history ## all benchmarks, one after the other
 
 bench-online: $(SYNCED) ## predictions over HTTP against the assembled stack and the floors, 11 minutes
 	@$(BIN)/python -m tests.bench.online
@@ -63,6 +56,7 @@ bench-history: $(SYNCED) ## point-in-time joins against Feast's stores, Polars a
 
 airflow: $(SYNCED) ## a local Airflow at http://127.0.0.1:8791 until Ctrl-C; UNPAUSE=1 lets its DAGs run
 	@exec $(BIN)/python -W ignore -m dags.stack $(if $(UNPAUSE),--unpause)
+
 bench-materialize: $(SYNCED) ## filling the store against Feast and a bare socket, 10 minutes
 	@$(BIN)/python -m tests.bench.materialize
 

@@ -97,13 +97,7 @@ class Spine:
 
     def parts(self) -> Iterator[pa.Table]:
         """In order of time, one at least. Raises: SourceMissing, SpineMismatch."""
-        opened = SpineFiles(self.path, self.start, self.end)
-        empty = True
-        for part in opened.parts(_ROWS_A_PART):
-            empty = False
-            yield part
-        if empty:
-            yield opened.table()
+        return SpineFiles(self.path, self.start, self.end).one_part_at_least(_ROWS_A_PART)
 
 
 def run(

@@ -59,6 +59,13 @@ class SpineFiles:
                 for begin in range(0, len(batch), rows):
                     yield pa.Table.from_batches([batch.slice(begin, rows)])
 
+    def one_part_at_least(self, rows: int) -> Iterator[pa.Table]:
+        """These parts; of an empty spine an empty one, so that it has its columns."""
+        parts = self.parts(rows)
+        first = next(parts, None)
+        yield self.table() if first is None else first
+        yield from parts
+
     def _rows(self, first: int, after: int, columns: Sequence[str] | None = None) -> ds.Scanner:
         return self._dataset.scanner(
             columns=columns,

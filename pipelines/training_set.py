@@ -161,12 +161,7 @@ def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_
         yield spine
         return
     rows = bounds(memory, list(wanted_features(plan).values()), worker_count()).rows_a_block
-    empty = True
-    for part in spine.parts(rows):
-        empty = False
-        yield part
-    if empty:
-        yield spine.table()
+    yield from spine.one_part_at_least(rows)
 
 
 def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Table:
