@@ -48,7 +48,7 @@ def slowly(url: str, redis_url: str, data: str, end: float) -> None:
         [(SEEN, source(Path(data), SEEN))],
     )
     windows = materialize.plan_windows(state, "tests", views, end=at(end), stored=store.holdings([SEEN]))
-    materialize.run(windows, store, state, "tests", clock=lambda: at(end))
+    materialize.run(windows, store, state, "tests", clock=lambda: at(end + 1))
 
 
 def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> Receipt:
