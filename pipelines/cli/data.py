@@ -134,6 +134,10 @@ def materialize(
         done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
         written, waiting = (sum(getattr(one, what) for one in done.values()) for what in ("written", "held_back"))
         shown.result = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
+        if there := len(views) - len(windows):
+            shown.result += f"; {there} views are materialized up to then, or later"
+    if not views:
+        console.print("warning: there are no online feature views; run `skewless apply`")
 
 
 @verbs.command()
