@@ -112,9 +112,7 @@ def materialize(
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
 
-    if full and start:
-        raise typer.BadParameter("--full starts at the beginning; leave out --start")
-    since, until = span(start, end)
+    since, until = span(start, end, full=full)
     work = Workspace(Settings.read())
     views = work.stored(view or ())
     if not dry_run:
