@@ -63,11 +63,15 @@ def parse_view(data: bytes) -> View | None:
 
 
 def same_rows(view: View, stored: View | None) -> bool:
-    """Whether rows that were written under the `stored` definition are those that `view` would write now."""
+    """Whether the rows that a store keeps under the `stored` definition are those that it would under `view`: written
+    alike, and none of them gone by a shorter ttl.
+    """
     if stored is None:
         return False
     keys, stored_keys = ([(key.key, key.dtype) for key in one.join_keys] for one in (view, stored))
     same_rule = (view.known_by, view.deleted_field) == (stored.known_by, stored.deleted_field)
+    if view.rule.outlasts(stored.rule):
+        return False
     return view.fields == stored.fields and same_rule and sorted(keys) == sorted(stored_keys)
 
 

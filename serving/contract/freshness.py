@@ -64,6 +64,10 @@ class Rule:
         grace = max(self.ttl_us, _LEAST_GRACE)
         return (at - event > self.ttl_us + grace) & (self.ttl_us > 0)
 
+    def outlasts(self, other: Rule) -> bool:
+        """Whether rows may be gone by the `other` rule that are not `removable` by this one: its ttl is longer."""
+        return other.ttl_us > 0 and not 0 < self.ttl_us <= other.ttl_us
+
     def code(self, event: Time, created: Time, deleted: Truth, at: Time) -> Any:  # noqa: ANN401 - int or array
         """The status of each newest row at `at` as a number: of ints and bools an int, of arrays an array."""
         found = self.admits(event, created, at) & (deleted ^ True)
