@@ -16,6 +16,7 @@ from feast.feature_view_projection import FeatureViewProjection
 from feast.field import Field as FeastField
 from feast.types import Array, FeastType, Set, Struct
 
+from pipelines.errors import NoSuchView
 from pipelines.file_source import table_of
 from pipelines.offline import Source
 from serving.contract.assembler import column_types
@@ -89,12 +90,12 @@ def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tu
 
 
 def stored_views(store: FeatureStore, only: Sequence[str] = ()) -> list[FeatureView]:
-    """The registry's online feature views by name, or those named. Raises: InvalidPlan for an unknown one."""
+    """The registry's online feature views by name, or those named. Raises: NoSuchView."""
     known = {view.name: view for view in store.list_feature_views() if view.online}
     for name in only:
         if name not in known:
-            raise InvalidPlan(name, f"there is no online feature view of that name; there are {sorted(known)}")
-    return [known[name] for name in (only or sorted(known))]
+            raise NoSuchView(name, tuple(sorted(known)))
+    return [known[name] for name in (dict.fromkeys(only) or sorted(known))]
 
 
 def _definition(store: FeatureStore, projection: FeatureViewProjection) -> FeatureView | OnDemandFeatureView:

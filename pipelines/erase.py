@@ -1,32 +1,31 @@
 """Erases one subject: from streams, tables and their parts, the online store, training sets, outcomes and served logs.
 
 First everything is looked for, and a receipt that says what was found is on the disk before anything is removed; then
-it is removed, and looked for again until nothing is left. A run that was killed is taken up by the next one for the
-same subject, whose receipt then tells of both. Other subjects' rows keep their values, order and places.
-
-The receipt knows the subject by a salted digest. What cannot be reached is listed in it: models that were trained on
-the rows, copies and backups, raw data that `ingest` would read again.
+it is removed, what is on its way gets the time to land, and it is looked for again until nothing is left. A run that
+was killed is taken up by the next one for the same subject, whose receipt then tells of both. Other subjects' rows keep
+their values, order and places.
 """
 
 from __future__ import annotations
 
-import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from math import ceil
 from pathlib import Path
 
-import msgspec
 from redis import Redis, RedisCluster
 
 from pipelines import erase_files, erase_online, erase_outcomes
 from pipelines.erase_files import Found, Table
-from pipelines.folder import write_file
+from pipelines.erase_receipt import Receipt, new_receipt, open_receipt
 from pipelines.offline import Source
 from pipelines.progress import Report, quiet
 from pipelines.state import State
 from pipelines.stream_entries import StreamEntries
-from pipelines.subject import ALGORITHM, Subject
+from pipelines.subject import Subject
 from pipelines.turns import WAIT
 from serving.contract.bundle import PLAN
 from serving.contract.errors import SkewlessError
@@ -35,45 +34,17 @@ from serving.contract.plan import View, plan_from_json
 from serving.contract.registry import Registry
 
 _ROUNDS = 5
+SETTLE = timedelta(seconds=8)
+"""How long what is on its way may take to land: a server's push (SKEWLESS_PUSH_TIMEOUT_S), its served log
+(SKEWLESS_SERVED_LOG_FLUSH_S), a consumer's batch.
+"""
+Sleep = Callable[[float], None]
 _UNREACHED = [
     "models that were trained on the rows, and the golden rows in their bundles",
     "copies, backups and raw data outside of the state folder; ingesting those again brings the rows back",
     "the append-only file and snapshots of Redis until it rewrites them (BGREWRITEAOF, BGSAVE)",
+    "what was written after the last look: by whoever still pushes, streams or asks for predictions of the subject",
 ]
-
-
-class Rewritten(msgspec.Struct):
-    """A file that held rows about the subject; digests are SHA-256, `after` null where the file is gone by now."""
-
-    kind: str
-    path: str
-    rows: int
-    before: str | None = None
-    after: str | None = None
-
-
-class Receipt(msgspec.Struct):
-    """What an erasure found and removed. `done` only after nothing was left."""
-
-    id: str
-    started_at: str
-    keys: list[str]
-    salt: str
-    digest: str
-    algorithm: str = ALGORITHM
-    status: str = "running"
-    finished_at: str | None = None
-    files: list[Rewritten] = []
-    online_entities: int = 0
-    stream_rows: int = 0
-    not_reached: list[str] = []
-
-    def __str__(self) -> str:
-        rows = sum(one.rows for one in self.files)
-        return (
-            f"{rows:,} rows of {len(self.files):,} files, {self.online_entities:,} entities online, "
-            f"{self.stream_rows:,} rows of streams"
-        )
 
 
 @dataclass(eq=False)
@@ -172,36 +143,62 @@ def plan(subject: Subject, places: Places, *, report: Report = quiet) -> Plan:
 
 
 def run(
-    subject: Subject, places: Places, clock: Callable[[], datetime], *, wait: timedelta = WAIT, report: Report = quiet
+    subject: Subject,
+    places: Places,
+    clock: Callable[[], datetime],
+    *,
+    wait: timedelta = WAIT,
+    settle: timedelta = SETTLE,
+    sleep: Sleep = time.sleep,
+    report: Report = quiet,
 ) -> tuple[Receipt, Path]:
     """Erase the subject; the receipt and where it lies. It waits for materializations of its views, and they for it:
-    one that has read the subject's rows would write them afterwards.
+    one that has read the subject's rows would write them afterwards. What is on its way elsewhere has `settle` to land.
 
     Raises: ErasureUnfinished, Busy, RedisUnreachable, StateUnreachable.
     """
+    settled = partial(_settle, settle.total_seconds(), sleep, report)
     with places.state.turn(places.project, places.views_of(subject), "erase", wait):
-        return _erased(subject, places, clock, wait, report)
+        return _erased(subject, places, clock, settled, wait, report)
 
 
 def _erased(
-    subject: Subject, places: Places, clock: Callable[[], datetime], wait: timedelta, report: Report
+    subject: Subject,
+    places: Places,
+    clock: Callable[[], datetime],
+    settle: Callable[[], None],
+    wait: timedelta,
+    report: Report,
 ) -> tuple[Receipt, Path]:
-    receipt = _open_receipt(subject, places.receipts) or _new_receipt(subject, places, clock())
+    receipt = open_receipt(subject, places.receipts) or new_receipt(subject, places.unreached(subject), clock())
     path = places.receipts / f"{receipt.id}.json"
+    settled = not receipt.noted  # else a run that was cut short removed something just now, perhaps
     for _ in range(_ROUNDS):
         found = plan(subject, places, report=report)
-        _note(receipt, found, places.folders.root)
-        if found.empty:
+        receipt.note(found.files, found.online_entities, found.stream_rows, places.folders.root)
+        if found.empty and settled:
             break
-        _save(path, receipt)
-        _remove(subject, places, found, wait, report)
+        if not found.empty:
+            receipt.save(path)
+            _remove(subject, places, found, wait, report)
+        settle()
+        settled = True
     else:
         raise ErasureUnfinished(str(path))
-    for one in receipt.files:
-        one.after = erase_files.digest(places.folders.root / one.path)
-    receipt.status, receipt.finished_at = "done", clock().isoformat()
-    _save(path, receipt)
+    receipt.finish(clock(), places.folders.root)
+    receipt.save(path)
     return receipt, path
+
+
+def _settle(seconds: float, sleep: Sleep, report: Report) -> None:
+    """Let what was received before the removal land where a look finds it: a pushed row whose part is gone is on its
+    way to the online store, a request that was answered to the served log.
+    """
+    passed = 0.0
+    while passed < seconds:
+        report("waiting for pushes, streams and served logs on their way", int(passed), ceil(seconds))
+        sleep(min(1.0, seconds - passed))
+        passed += 1.0
 
 
 def _remove(subject: Subject, places: Places, found: Plan, wait: timedelta, report: Report) -> None:
@@ -211,44 +208,6 @@ def _remove(subject: Subject, places: Places, found: Plan, wait: timedelta, repo
         report(one.path.name, number, len(found.files))
         erase_files.remove(subject, one, wait)
     erase_online.entities(places.client, places.project, subject, delete=True, report=report)
-
-
-def _note(receipt: Receipt, found: Plan, root: Path) -> None:
-    """What was found joins what an earlier, killed run had found."""
-    known = {one.path: one for one in receipt.files}
-    for one in found.files:
-        path = str(one.path.relative_to(root) if one.path.is_relative_to(root) else one.path)
-        if path in known:
-            known[path].rows = max(known[path].rows, one.rows)
-        else:
-            receipt.files.append(Rewritten(one.table.kind, path, one.rows, erase_files.digest(one.path)))
-    receipt.online_entities = max(receipt.online_entities, found.online_entities)
-    receipt.stream_rows = max(receipt.stream_rows, found.stream_rows)
-
-
-def _new_receipt(subject: Subject, places: Places, now: datetime) -> Receipt:
-    salt = secrets.token_bytes(16)
-    return Receipt(
-        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
-        started_at=now.isoformat(),
-        keys=sorted(subject.names),
-        salt=salt.hex(),
-        digest=subject.digest(salt),
-        not_reached=places.unreached(subject),
-    )
-
-
-def _open_receipt(subject: Subject, folder: Path) -> Receipt | None:
-    """The receipt of a run for this subject that was cut short."""
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
-        if receipt.status != "done" and receipt.digest == subject.digest(bytes.fromhex(receipt.salt)):
-            return receipt
-    return None
-
-
-def _save(path: Path, receipt: Receipt) -> None:
-    write_file(path, msgspec.json.format(msgspec.json.encode(receipt)))
 
 
 def _others(data: Path, sources: Iterable[Path]) -> list[Path]:

@@ -1,6 +1,7 @@
 """What can go wrong where data is made. The base and the contract's own errors are in `serving.contract.errors`.
 
 SkewlessError
+├── NoSuchView           a feature view is named that there is not
 ├── SourceMissing        a feature view's table is not where its source says
 ├── SourceMismatch       a table does not have the columns or types that its feature view declares
 ├── SpineMismatch        a spine lacks a column, or holds one of another type
@@ -12,8 +13,24 @@ SkewlessError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from serving.contract.errors import SkewlessError
+
+
+@dataclass(eq=False)
+class NoSuchView(SkewlessError):
+    """A feature view is named that there is not, or that is not online; `known` are those that are."""
+
+    view: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.known:
+            return f"there is no online feature view {self.view!r}, nor any other; run `skewless apply`"
+        like = get_close_matches(self.view, self.known, n=1)
+        meant = f"did you mean {like[0]!r}? " if like else ""
+        return f"there is no online feature view {self.view!r}; {meant}there are {', '.join(self.known)}"
 
 
 @dataclass(eq=False)

@@ -147,7 +147,7 @@ class Gates:
 
     @classmethod
     def of(cls, work: Workspace, only: Sequence[str] = ()) -> Gates:
-        """The gates of the registered views, or of those named. Raises: InvalidPlan, BadExpectation."""
+        """The gates of the registered views, or of those named. Raises: NoSuchView, BadExpectation."""
         folder = work.folders.quarantine
         found = []
         for view, source in work.stored(only):

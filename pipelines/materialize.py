@@ -2,7 +2,8 @@
 
 A row arrives at the first instant at which its view's rule admits it, or when it is created if that is later in the
 window. A window is half-open, (start, end]; `end` is the caller's. The watermark moves to `end` only after Redis
-acknowledged every row of the window, so a run that dies is run again and loses nothing.
+acknowledged every row of the window, so a run that dies is run again and loses nothing. It never comes closer to the
+clock than `SETTLED`: what is created by then may not be in the table yet, and what is created later surely is not.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipelines.materialize_plan import Window, plan_partition, plan_windows
+from pipelines.materialize_plan import Window, plan_partition, plan_windows, replanned
 from pipelines.newest_arrivals import NewestArrivals
 from pipelines.offline import History
 from pipelines.online import OnlineWriter
@@ -28,6 +29,8 @@ from serving.contract.errors import SkewlessError
 Clock = Callable[[], datetime]
 VERB = "materialize"
 MOST_AT_ONCE = 4
+SETTLED = timedelta(seconds=10)
+"""How long after it was created a row may be on its way to the table: a push is received before its part is written."""
 __all__ = ["Window", "plan_partition", "plan_windows", "run"]
 
 
@@ -118,18 +121,19 @@ def _in_turn(
     wait: timedelta,
 ) -> Counts:
     with state.turn(project, [window.view.stored_as], VERB, wait):
-        return _noted(window, store, state, project, clock, told, check)
+        return _noted(replanned(window, state, project, store), store, state, project, clock, told, check)
 
 
 def _noted(
     window: Window, store: OnlineWriter, state: State, project: str, clock: Clock, told: _Told, check: Check
 ) -> Counts:
     """One window as a run in the state database."""
+    started = clock()
     noted = state.run_started(
-        project, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=clock()
+        project, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=started
     )
     try:
-        counts, reached = _materialize(window, store, project, told, check)
+        counts, reached = _materialize(window, store, project, min(window.end, started - SETTLED), told, check)
     except BaseException as error:
         with suppress(StateUnreachable):  # the window's own error is the one to tell
             state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
@@ -139,9 +143,11 @@ def _noted(
 
 
 def _materialize(
-    window: Window, store: OnlineWriter, project: str, told: _Told, check: Check
+    window: Window, store: OnlineWriter, project: str, whole: datetime, told: _Told, check: Check
 ) -> tuple[Counts, datetime | None]:
-    """Its counts, and up to where the view is whole now; None where this window does not say."""
+    """Its counts, and up to where the view is whole now; None where this window does not say. `whole`: up to where it
+    may say so.
+    """
     view, news = window.view, window.arrivals()
     check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
     told.begin(view.stored_as, news.rows)
@@ -158,6 +164,6 @@ def _materialize(
         written += sending.result() if sending else 0
     counts = Counts(reader.taken, written, reader.taken - written, reader.waiting)
     if window.advance:
-        return counts, store.register(view, window.start, window.end, anew=window.anew)
+        return counts, store.register(view, window.start, whole, anew=window.anew)
     store.introduce(view)
     return counts, None

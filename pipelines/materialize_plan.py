@@ -14,6 +14,7 @@ import numpy as np
 from pipelines.arrivals import Arrivals, arrivals
 from pipelines.holding import Holding
 from pipelines.offline import Source
+from pipelines.online import OnlineWriter
 from pipelines.state import State
 from serving.contract.catalog import same_rows
 from serving.contract.instants import to_micros
@@ -27,7 +28,8 @@ class Window:
     """The arrivals of one view with start < arrival <= end (UTC); `start` None means since ever.
 
     `advance`: whether the watermark may move to `end` afterwards; not where the window leaves a gap before it.
-    `anew`: the watermark means nothing, and becomes `end` even where it was later.
+    `anew`: the watermark means nothing, and becomes `end` even where it was later. `partition`: the start and end of the
+    one that the window was planned for.
     """
 
     view: View
@@ -36,6 +38,7 @@ class Window:
     end: datetime
     advance: bool
     anew: bool = False
+    partition: tuple[datetime, datetime] | None = None
 
     def arrivals(self) -> Arrivals:
         """What to read. Raises: SourceMissing."""
@@ -114,8 +117,24 @@ def plan_partition(
         held = stored.get(view.stored_as, Holding())
         watermark = _whole_until(state.watermark(project, view.stored_as), view, held)
         begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
-        windows.append(Window(view, source, begin, max(end, watermark or end), advance=True, anew=watermark is None))
+        until = max(end, watermark or end)
+        anew = watermark is None
+        windows.append(Window(view, source, begin, until, advance=True, anew=anew, partition=(start, end)))
     return windows
+
+
+def replanned(window: Window, state: State, project: str, store: OnlineWriter) -> Window:
+    """The window as it is now that its turn has come: a partition's goes by the watermark, which another run may have
+    moved since it was planned. Any other is as good as it was: it begins no later than it must.
+
+    Raises: StateUnreachable, RedisUnreachable.
+    """
+    if window.partition is None:
+        return window
+    (start, end), view = window.partition, window.view
+    stored = store.holdings([view])
+    (now,) = plan_partition(state, project, [(view, window.source)], start=start, end=end, stored=stored)
+    return now
 
 
 def _whole_until(watermark: datetime | None, view: View, held: Holding | None) -> datetime | None:

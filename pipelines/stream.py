@@ -2,7 +2,8 @@
 
 An entry is done only after its rows are in the table and in the online store. What a killed consumer held is claimed
 by another one; rows that are pushed twice are harmless. An entry that cannot be pushed, whoever tries, goes to the
-dead letters with its reason. While the online store is away, or takes nothing, consumers wait and try again.
+dead letters with its reason. While the online store is away, or takes nothing, consumers wait and try again. What was
+erased from the stream while a consumer had it in hand is not pushed.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ class Limits:
 
 @dataclass(slots=True)
 class Streamed:
-    """What a consumer did: entries done, their rows, and entries buried."""
+    """What a consumer did: entries done, their rows, and entries buried. `gone`: those in hand that others did, or that
+    were erased, before it came to them.
+    """
 
     entries: int = 0
     rows: int = 0
     buried: int = 0
+    gone: int = 0
 
 
 @dataclass(eq=False)
@@ -156,6 +160,10 @@ class Consumer:
 
     def _push(self, view: str, some: Sequence[tuple[Entry, Parsed]]) -> None:
         """Push entries of one view. What refuses all of them together may be one's fault: then one by one."""
+        ours = self._ours([entry for entry, _ in some])
+        some = [(entry, parsed) for entry, parsed in some if entry.id in ours]
+        if not some:
+            return
         try:
             rows = self._pushed(view, [parsed for _, parsed in some])
         except (SourceMismatch, InvalidRows, InvalidInput, NotOnline) as error:
@@ -182,7 +190,17 @@ class Consumer:
             raise NotOnline(view, str(done.refusal))
         return done.rows
 
+    def _ours(self, entries: Sequence[Entry]) -> set[bytes]:
+        """Which of these are ours to do still. The others are let go: they would bring an erased subject back."""
+        ours = {entry.id for entry in self.entries.held(entries)}
+        gone = [entry for entry in entries if entry.id not in ours]
+        self._forget(gone)
+        self.streamed.gone += len(gone)
+        return ours
+
     def _bury(self, entry: Entry, reason: str) -> None:
+        if not self._ours([entry]):
+            return
         self.entries.bury(entry, reason)
         self._forget([entry])
         self.streamed.buried += 1

@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError
 from pipelines.store_refusals import mapped
 
 GROUP = "skewless"
+_PENDING_A_TRIP = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,25 @@ class StreamEntries:
             pending = self._client.xpending_range(self.key, GROUP, first, last, len(found), self._name)
         times = {one["message_id"]: one["times_delivered"] for one in pending}
         return [Entry(one, fields, times.get(one, 1)) for one, fields in claimed]
+
+    def held(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of some entries, in the stream's order, that are this consumer's to do still: not what another one
+        claimed meanwhile, nor what an erasure took. A stream that lost its group lost more than that; then all of them.
+        """
+        if not entries:
+            return []
+        ours: set[bytes] = set()
+        start, last = entries[0].id, entries[-1].id
+        with mapped(self._client, self.key):
+            try:
+                while some := self._client.xpending_range(self.key, GROUP, start, last, _PENDING_A_TRIP, self._name):
+                    ours.update(one["message_id"] for one in some)
+                    start = b"(" + some[-1]["message_id"]
+            except ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+                return list(entries)
+        return [entry for entry in entries if entry.id in ours]
 
     def done(self, entries: Sequence[Entry]) -> None:
         """Nobody need push these again."""

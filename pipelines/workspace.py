@@ -82,7 +82,7 @@ class Workspace:
         return compile_service(self.store, name, self.data)
 
     def stored(self, only: Sequence[str] = ()) -> list[tuple[View, Source]]:
-        """The online feature views, or those named. Raises: InvalidPlan."""
+        """The online feature views, or those named, each once. Raises: NoSuchView, InvalidPlan."""
         return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
     def targets(self) -> dict[str, Target]:
@@ -104,7 +104,7 @@ class Workspace:
         return self.targets()
 
     def target(self, view: str) -> Target:
-        """One of them. Raises: InvalidPlan for an unknown view."""
+        """One of them. Raises: NoSuchView."""
         self.stored([view])
         return self.targets()[view]
 
@@ -119,7 +119,7 @@ class Workspace:
         confirm(model, plan, stored, load_functions(self.settings.feature_repo))
 
     def sources(self, plan: Plan) -> dict[str, Source]:
-        """Where the views of a plan (of a bundle, say) have their histories now. Raises: InvalidPlan."""
+        """Where the views of a plan (of a bundle, say) have their histories now. Raises: NoSuchView, InvalidPlan."""
         found = {}
         for view in plan.views:
             (definition,) = stored_views(self.store, [view.stored_as.partition("@")[0]])

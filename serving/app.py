@@ -19,6 +19,7 @@ from serving import logs
 from serving.answerer import Parts
 from serving.api import health, models, predict, problems, push
 from serving.api.predict import PredictEndpoint
+from serving.api.push import PushEndpoint
 from serving.api.request_ids import RequestIds
 from serving.contract.processor import processor_features
 from serving.contract.registry import Registry
@@ -42,24 +43,26 @@ def now() -> int:
 
 
 class App(FastAPI):
-    """FastAPI with the hot route in front of it."""
+    """FastAPI with the hot routes in front of it. `longest_body`: of a request to one of them, in bytes."""
 
-    def __init__(self, hot: PredictEndpoint, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
+    def __init__(self, service: Service, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
         super().__init__(**given)
-        self.hot = hot
+        self.hot = (PredictEndpoint(service), PushEndpoint(service))
+        self.longest_body = service.settings.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.hot.matches(scope):
-            await self.hot(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        for endpoint in self.hot:
+            if endpoint.matches(scope):
+                await endpoint(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
     """The application; it opens its store, models and log when it starts. Raises: StoreUnavailable for a wrong URL."""
     service = _service(settings, clock)
     app = App(
-        PredictEndpoint(service),
+        service,
         title="Skewless",
         summary="Predictions from features that are provably the training values.",
         version=version("skewless"),
@@ -68,7 +71,6 @@ def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(RequestIds)
-    app.add_middleware(push.PushEndpoint, service=service)
     app.include_router(predict.routes())
     app.include_router(push.routes())
     for routes in (models.routes, health.routes):

@@ -1,4 +1,4 @@
-"""A Redis Cluster as the server reads it: one shared connection to each node, one request to each node that is asked.
+"""A Redis Cluster as the server asks it: one shared connection to each node, one request to each node that is asked.
 
 Who holds which slot is asked when it is first needed, and again whenever a node is lost or sends somebody elsewhere.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from redis.crc import key_slot
 
-from serving.contract.online import Lookup
 from serving.multiplexer import Address, Multiplexer, Refusal, command
 
 _SLOTS = command("CLUSTER", "SLOTS")
@@ -21,7 +20,16 @@ _PING = command("PING")
 _ROUNDS = 4
 _PAUSE_S = 0.05
 Place = tuple[str, int]
-Encode = Callable[[Sequence[Lookup]], bytes]
+
+
+class Keyed(Protocol):
+    """Something to ask about the slot of a key."""
+
+    @property
+    def key(self) -> bytes: ...
+
+
+Item = TypeVar("Item", bound=Keyed)
 
 
 class NobodyServes(ConnectionError):
@@ -38,19 +46,22 @@ class Cluster:
         self._asked = 0
         self._asking = asyncio.Lock()
 
-    async def ask(self, lookups: Sequence[Lookup], encode: Encode) -> list[Any]:
-        """The replies, errors of single keys among them, within the time limit. Raises: OSError, Refusal."""
-        replies: list[Any] = [None] * len(lookups)
-        left: dict[int, Place | None] = dict.fromkeys(range(len(lookups)))
+    async def ask(self, items: Sequence[Item], encode: Callable[[Sequence[Item]], bytes]) -> list[Any]:
+        """The replies, one to each item, errors of single keys among them, within the time limit.
+
+        Raises: OSError, Refusal.
+        """
+        replies: list[Any] = [None] * len(items)
+        left: dict[int, Place | None] = dict.fromkeys(range(len(items)))
         failure: Exception | None = None
         async with asyncio.timeout(self._timeout):
             for turn in range(_ROUNDS):
                 if turn or not self._slots:
                     await self._learn(turn)
-                asking = self._by_node(lookups, left)
+                asking = self._by_node(items, left)
                 answers = await asyncio.gather(
                     *[
-                        self._of_node(node, [lookups[place] for place in places], encode, asked=asked)
+                        self._of_node(node, [items[place] for place in places], encode, asked=asked)
                         for (node, asked), places in asking.items()
                     ],
                     return_exceptions=True,
@@ -83,21 +94,23 @@ class Cluster:
         for node in self._nodes.values():
             node.close()
 
-    def _by_node(self, lookups: Sequence[Lookup], left: dict[int, Place | None]) -> dict[tuple[Place, bool], list[int]]:
+    def _by_node(self, items: Sequence[Keyed], left: dict[int, Place | None]) -> dict[tuple[Place, bool], list[int]]:
         """Whom to ask for what; True where a slot is on its way and its new node is to be told so."""
         asking: dict[tuple[Place, bool], list[int]] = {}
         for place, to in left.items():
-            node = to or self._slots.get(key_slot(lookups[place].key))
+            node = to or self._slots.get(key_slot(items[place].key))
             if node is None:
                 raise NobodyServes("a slot has no node")
             asking.setdefault((node, to is not None), []).append(place)
         return asking
 
-    async def _of_node(self, node: Place, lookups: Sequence[Lookup], encode: Encode, *, asked: bool) -> list[Any]:
+    async def _of_node(
+        self, node: Place, items: Sequence[Item], encode: Callable[[Sequence[Item]], bytes], *, asked: bool
+    ) -> list[Any]:
         if not asked:
-            return await self._node(node).ask(encode(lookups), len(lookups))
-        words = b"".join([_ASKING + encode([lookup]) for lookup in lookups])
-        return (await self._node(node).ask(words, 2 * len(lookups)))[1::2]
+            return await self._node(node).ask(encode(items), len(items))
+        words = b"".join([_ASKING + encode([item]) for item in items])
+        return (await self._node(node).ask(words, 2 * len(items)))[1::2]
 
     async def _learn(self, turn: int) -> None:
         """Ask the nodes that are known, the first that answers, who holds which slot. Raises: OSError, Refusal."""

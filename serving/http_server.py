@@ -22,7 +22,7 @@ from serving.contract.errors import BadSetting, SkewlessError
 from serving.contract.plan import plan_from_json
 from serving.contract.registry import Registry
 from serving.contract.scalars import Json
-from serving.predict_protocol import PredictProtocol
+from serving.hot_protocol import HotProtocol
 from serving.request import sample_row
 from serving.settings import PREFIX, Settings, share_metrics
 
@@ -51,16 +51,16 @@ def run(settings: Settings) -> None:
 
 
 def uvicorn_config(app: ASGIApplication | str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
-    """How uvicorn serves us: plain predictions by our own protocol, logs by ours, no access log."""
+    """How uvicorn serves us: plain predictions and pushes by our own protocol, logs by ours, no access log."""
     return uvicorn.Config(
         app,
         factory=factory,
-        http=PredictProtocol,
+        http=HotProtocol,
         workers=workers,
         log_config=None,
         access_log=False,
         server_header=False,
-        # A wrapper around the application would hide its hot route.
+        # A wrapper around the application would hide its hot routes.
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
     )

@@ -1,6 +1,6 @@
 """One connection to Redis that all requests of a worker share: written once a loop tick, answered in order.
 
-Reads only, since a read that a dying connection leaves unanswered is asked again on the next one.
+What a dying connection leaves unanswered is asked again on the next one: reads, and writes that may be repeated.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Multiplexer:
         self._failure: OSError | Refusal = OSError()
 
     async def ask(self, commands: bytes, replies: int) -> list[Any]:
-        """The replies to some reading commands, errors among them, within the time limit.
+        """The replies to some commands that may be repeated, errors among them, within the time limit.
 
         Raises: OSError (TimeoutError among them), Refusal.
         """

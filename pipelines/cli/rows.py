@@ -111,15 +111,19 @@ def stream(
         console.print(f"{name} reads {entries.key}")
         done = consumer.run(stopping, once=once)
     entries.leave()
-    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.buried:,} buried")
+    gone = f", {done.gone:,} gone before they were pushed" if done.gone else ""
+    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.buried:,} buried{gone}")
 
 
 @verbs.command()
 def erase(
     entity: Annotated[list[str], typer.Option(help="Join key and value, as customer_id=42; several must all hold.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be erased, and do nothing.")] = False,
+    settle: Annotated[float, typer.Option(help="Seconds that pushes on their way have to land.", min=0)] = 8,
 ) -> None:
     """Erase one subject from tables, store, streams, training sets, outcomes and served logs; leaves a receipt."""
+    from datetime import timedelta
+
     from pipelines import erase as verb
     from pipelines.console import console, step
     from pipelines.settings import Settings
@@ -135,6 +139,6 @@ def erase(
             console.print(line)
         return
     with step("erase") as shown:
-        receipt, path = verb.run(subject, places, now, report=shown.at)
+        receipt, path = verb.run(subject, places, now, settle=timedelta(seconds=settle), report=shown.at)
         shown.result = str(receipt)
     console.print(f"receipt: {path}")

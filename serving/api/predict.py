@@ -1,9 +1,10 @@
-"""`POST /v1/models/{name}/predict`: the hot route, answered in front of FastAPI, which only documents it."""
+"""`POST /v1/models/{name}/predict`: answered in front of FastAPI, which only documents it, and where it is usual below ASGI."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from http import HTTPStatus
 from time import perf_counter
 
 import orjson
@@ -22,6 +23,7 @@ from serving.bursts import Answer
 from serving.contract.errors import SkewlessError
 from serving.contract.rfc3339 import instant_text
 from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
+from serving.exchange import Exchange, Speaker
 from serving.request import Ask
 from serving.route import Route
 from serving.service import Service
@@ -33,15 +35,34 @@ _STORE_FAULTS = (StoreUnavailable, UnreadableRows)
 _log = structlog.get_logger(__name__)
 
 
-class PredictEndpoint:
-    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers.
+class Predicted(Exchange):
+    """A prediction that is answered below ASGI: one that asks for scores alone."""
 
-    `longest_body` is in bytes.
-    """
+    __slots__ = ("endpoint", "route", "who")
+
+    def __init__(self, speaker: Speaker, endpoint: PredictEndpoint, route: Route, asked_by: str) -> None:
+        super().__init__(speaker, asked_by)
+        self.endpoint, self.route, self.who = endpoint, route, route.champion
+
+    def begin(self) -> bool:
+        ask = self.who.predictor.reader.read(self.body)
+        if ask.explain or ask.as_of is not None:
+            return False
+        self.who = self.route.begin(self, self.request_id, ask, self.started)
+        return True
+
+    def set_result(self, answer: Answer) -> None:
+        self.speaker.tell(self, HTTPStatus.OK, answer_body(self.who, self.request_id, answer))
+
+    def failure(self, error: BaseException) -> Response:
+        return self.endpoint.failure(self.route.address, self.request_id, error, self.started)
+
+
+class PredictEndpoint:
+    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.longest_body = service.settings.max_body_bytes
         self._seen: Mapping[str, Route] = {}
         self._at: dict[bytes, Route] = {}
 
@@ -52,13 +73,15 @@ class PredictEndpoint:
         path: str = scope["path"]
         return path.endswith(_AFTER) and path.startswith(_BEFORE) and path.count("/") == 4
 
-    def route_at(self, path: bytes) -> Route | None:
-        """Who answers at a path as it was sent; None where there is nobody, or not now."""
+    def at(self, path: bytes) -> Route | None:
         routes = self._service.models.routes
         if routes is not self._seen:  # a refresh makes them anew
             self._at = {f"{_BEFORE}{address}{_AFTER}".encode(): route for address, route in routes.items()}
             self._seen = routes
         return self._at.get(path)
+
+    def exchange(self, speaker: Speaker, who: Route, request_id: str) -> Predicted:
+        return Predicted(speaker, self, who, request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, service = perf_counter(), self._service

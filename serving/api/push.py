@@ -1,4 +1,5 @@
-"""`POST /v1/feature-views/{view}/push`: answered in front of FastAPI, which only documents it.
+"""`POST /v1/feature-views/{view}/push`: answered in front of FastAPI, which only documents it, and where it is usual
+below ASGI.
 
 200: every row is in the table and in the online store. 202: every row is in the table for good, and some are not in
 the online store yet; the answer says which and when.
@@ -14,65 +15,112 @@ import structlog
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from serving.api import problems
 from serving.api.body import read_body
 from serving.api.request_ids import HEADER, request_id
 from serving.contract.errors import NotPushable, SkewlessError
 from serving.errors import PushNotAllowed, UnknownView
-from serving.pusher import MAX_ROWS, Pushed
+from serving.exchange import Exchange, Speaker
+from serving.push_lane import MAX_ROWS, Lane, Pushed
 from serving.service import Service
 
 _BEFORE, _AFTER = "/v1/feature-views/", "/push"
+_SENT_BEFORE, _SENT_AFTER = _BEFORE.encode(), _AFTER.encode()
 _UNKNOWN = ""
 _UNTIL_THEN = "rows of the future are served from their time on, once `skewless materialize` has run"
 _TRY_AGAIN = "push them again, which is harmless, or wait for the next `skewless materialize`"
 _log = structlog.get_logger(__name__)
 
 
-class PushEndpoint:
-    """ASGI middleware that answers the route itself and passes everything else on."""
+class Received(Exchange):
+    """A push that is answered below ASGI."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
+    __slots__ = ("endpoint", "lane")
+
+    def __init__(self, speaker: Speaker, endpoint: PushEndpoint, lane: Lane, asked_by: str) -> None:
+        super().__init__(speaker, asked_by)
+        self.endpoint, self.lane = endpoint, lane
+
+    def begin(self) -> bool:
+        self.lane.push(self.body, self)
+        return True
+
+    def set_result(self, pushed: Pushed) -> None:
+        self.speaker.tell(self, *self.endpoint.told(self.lane.view, self.request_id, pushed))
+
+    def failure(self, error: BaseException) -> Response:
+        return self.endpoint.failure(self.lane.view, self.request_id, error)
+
+
+class PushEndpoint:
+    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._pusher = service.pusher
+
+    @staticmethod
+    def matches(scope: Scope) -> bool:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return False
+        path: str = scope["path"]
+        return path.startswith(_BEFORE) and path.endswith(_AFTER) and path.count("/") == 4
+
+    def at(self, path: bytes) -> Lane | None:
+        if self._pusher is None or not (path.endswith(_SENT_AFTER) and path.startswith(_SENT_BEFORE)):
+            return None
+        return self._pusher.at_hand(path[len(_BEFORE) : -len(_AFTER)].decode("latin-1"))
+
+    def exchange(self, speaker: Speaker, who: Lane, request_id: str) -> Received:
+        return Received(speaker, self, who, request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not _ours(scope["path"]):
-            await self._app(scope, receive, send)
-            return
         headers: dict[bytes, bytes] = {}
         for key, value in scope["headers"]:
             headers.setdefault(key, value)
         view = scope["path"][len(_BEFORE) : -len(_AFTER)]
         scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
         try:
-            response = await self._answer(view, headers, receive, asked_by)
+            status, body = self.told(view, asked_by, await self._pushed(view, headers, receive))
         except ClientDisconnect:
             return
-        except SkewlessError as error:
-            response = problems.response(Request(scope), error)
-            view = _UNKNOWN if isinstance(error, UnknownView | PushNotAllowed | NotPushable) else view
         except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bare 500, and logged
-            _log.error("request_failed", path=scope["path"], request_id=asked_by, exc_info=error)
-            response = problems.fault(Request(scope))
-        self._service.metrics.pushes.labels(view, str(response.status_code)).inc()
-        response.raw_headers.append((HEADER, asked_by.encode()))
-        await response(scope, receive, send)
+            await self.failure(view, asked_by, error)(scope, receive, send)
+            return
+        told = Response(body, status, media_type="application/json")
+        told.raw_headers.append((HEADER, asked_by.encode()))
+        await told(scope, receive, send)
 
-    async def _answer(self, view: str, headers: dict[bytes, bytes], receive: Receive, asked_by: str) -> Response:
-        service = self._service
-        if service.pusher is None:
+    async def _pushed(self, view: str, headers: dict[bytes, bytes], receive: Receive) -> Pushed:
+        if self._pusher is None:
             raise PushNotAllowed
-        pushed = await service.pusher.push(view, await read_body(headers, receive, service.settings.max_body_bytes))
-        service.metrics.pushed_rows.labels(view).inc(pushed.rows)
+        body = await read_body(headers, receive, self._service.settings.max_body_bytes)
+        return await self._pusher.push(view, body)
+
+    def told(self, view: str, asked_by: str, pushed: Pushed) -> tuple[int, bytes]:
+        """Status and body of an answer, which is counted."""
         whole = not (pushed.waiting or pushed.unreached)
-        status = HTTPStatus.OK if whole else HTTPStatus.ACCEPTED
-        return Response(orjson.dumps(_body(view, pushed, asked_by)), int(status), media_type="application/json")
+        status = int(HTTPStatus.OK if whole else HTTPStatus.ACCEPTED)
+        self._service.metrics.pushed_rows.labels(view).inc(pushed.rows)
+        self._service.metrics.pushes.labels(view, str(status)).inc()
+        return status, orjson.dumps(_body(view, pushed, asked_by))
 
-
-def _ours(path: str) -> bool:
-    return path.startswith(_BEFORE) and path.endswith(_AFTER) and path.count("/") == 4
+    def failure(self, view: str, asked_by: str, error: BaseException) -> Response:
+        """What to answer, which is counted, where a push to this view failed."""
+        path = f"{_BEFORE}{view}{_AFTER}"
+        request = Request({"type": "http", "path": path, "headers": [], "request_id": asked_by})
+        if isinstance(error, SkewlessError):
+            response = problems.response(request, error)
+        else:
+            _log.error("request_failed", path=path, request_id=asked_by, exc_info=error)
+            response = problems.fault(request)
+        # A label for each name that a caller makes up would never end.
+        known = _UNKNOWN if isinstance(error, UnknownView | PushNotAllowed | NotPushable) else view
+        self._service.metrics.pushes.labels(known, str(response.status_code)).inc()
+        response.raw_headers.append((HEADER, asked_by.encode()))
+        return response
 
 
 def _body(view: str, pushed: Pushed, asked_by: str) -> dict[str, object]:

@@ -54,13 +54,13 @@ class UnsupportedType(SkewlessError):
 
 @dataclass(eq=False)
 class InvalidPlan(SkewlessError):
-    """A feature service that cannot be compiled, or a plan that does not parse."""
+    """A definition that cannot be compiled, or a plan, or a file of a bundle, that does not parse."""
 
     name: str
     reason: str
 
     def __str__(self) -> str:
-        return f"feature service {self.name!r} cannot be used: {self.reason}"
+        return f"{self.name!r} cannot be used: {self.reason}"
 
 
 @dataclass(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import which
 
 import pytest
 from redis import Redis
@@ -17,7 +18,10 @@ from tests.bench.materialize.report import MARK, bars, markdown
 ENTITIES = 300
 
 
-@pytest.mark.parametrize("name", [contenders.OURS, contenders.FLOOR])
+PIPE = pytest.param("redis_cli", marks=pytest.mark.skipif(which("redis-cli") is None, reason="redis-cli is not there"))
+
+
+@pytest.mark.parametrize("name", [contenders.OURS, contenders.FLOOR, PIPE])
 def test_contenders_leave_the_same_rows(tmp_path: Path, name: str):
     table.write(tmp_path / "table", ENTITIES, 2)
     found = {}

@@ -27,7 +27,7 @@ def run(end: float) -> None:
     views = [(here.SEEN, source(Path(data), here.SEEN))]
     stored = store.holdings([here.SEEN])
     windows = materialize.plan_windows(state, "tests", views, end=here.at(end), stored=stored)
-    materialize.run(windows, store, state, "tests", clock=lambda: here.at(end))
+    materialize.run(windows, store, state, "tests", clock=lambda: here.at(end + 1))
 
 
 if __name__ == "__main__":

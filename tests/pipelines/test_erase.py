@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -17,8 +18,9 @@ from pyarrow import fs
 
 from pipelines import compact, erase, materialize, partitions, push
 from pipelines.compact import locked
-from pipelines.erase import ErasureUnfinished, Places, Receipt
+from pipelines.erase import ErasureUnfinished, Places
 from pipelines.erase_files import Table, find, remove
+from pipelines.erase_receipt import Receipt
 from pipelines.mirror import Remote
 from pipelines.online import OnlineWriter
 from pipelines.outcomes import Outcomes
@@ -78,8 +80,13 @@ def places(root: str | Path, redis_url: str) -> Places:
     return Places(folders, folders.data, PROJECT, views, connect(redis_url), registry, state)
 
 
+def run(subject: Subject, where: Places, **given: Any) -> tuple[Receipt, Path]:
+    """Erase where nothing is on its way."""
+    return erase.run(subject, where, clock, settle=timedelta(0), **given)
+
+
 def erased(root: str, redis_url: str) -> None:
-    erase.run(SUBJECT, places(root, redis_url), clock)
+    run(SUBJECT, places(root, redis_url))
 
 
 def put(where: Places, name: str, *rows: dict) -> None:
@@ -150,7 +157,7 @@ def where(tmp_path: Path, redis_url: str) -> Places:
 def test_the_subject_is_gone_and_all_others_are_as_they_were(where: Places, redis_url: str):
     before, hashes = everything(where), _hashes(where.folders.root)
     keys = set(where.client.keys())
-    receipt, path = erase.run(SUBJECT, where, clock)
+    receipt, path = run(SUBJECT, where)
     after = everything(where)
     assert after == {name: [one for one in rows if not is_subject(one)] for name, rows in before.items()}
     untouched = {name for name, rows in before.items() if not any(map(is_subject, rows))}
@@ -181,7 +188,7 @@ def test_the_subject_is_gone_and_all_others_are_as_they_were(where: Places, redi
 
 
 def test_streams_keep_what_is_about_others(where: Places):
-    erase.run(SUBJECT, where, clock)
+    run(SUBJECT, where)
     entries = where.entries
     left = [json.loads(fields[b"rows"]) for _, fields in where.client.xrange(entries.key)]
     assert left == [[{"customer": 41}], [row(43)]]
@@ -191,7 +198,7 @@ def test_streams_keep_what_is_about_others(where: Places):
 
 
 def test_materializing_does_not_bring_it_back(where: Places, tmp_path: Path, redis_url: str):
-    erase.run(SUBJECT, where, clock)
+    run(SUBJECT, where)
     state = State(f"sqlite:///{tmp_path / 'state.db'}")
     store = OnlineWriter(where.client, PROJECT)
     views = [(view, one) for view, one in where.views]
@@ -215,7 +222,7 @@ def test_a_dry_run_changes_nothing(where: Places):
 
 def test_a_composite_subject_is_only_who_has_all_keys(where: Places):
     subject = Subject.parse(["customer=42", "shop=B"])
-    receipt, _ = erase.run(subject, where, clock)
+    receipt, _ = run(subject, where)
     assert (receipt.online_entities, sum(one.rows for one in receipt.files)) == (1, 1)
     assert {one.key for one in stored(where.data) if one.key[0] == 42} == {(42, "A")}
 
@@ -242,7 +249,7 @@ def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_ur
             for name, some in before.items():
                 assert now[name] in (some, [row for row in some if not is_subject(row)]), "a file is old or new"
             if not done:
-                erase.run(SUBJECT, one, clock)
+                run(SUBJECT, one)
             receipts = [msgspec.json.decode(path.read_bytes(), type=Receipt) for path in one.receipts.glob("*.json")]
             assert {receipt.status for receipt in receipts} == {"done"}
             # Two where it was killed between the receipt's last word and its end.
@@ -261,9 +268,9 @@ def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_ur
 def test_who_comes_back_as_fast_is_told(where: Places, monkeypatch):
     monkeypatch.setattr(erase, "_remove", lambda *_: None)
     with pytest.raises(ErasureUnfinished, match="run this again"):
-        erase.run(SUBJECT, where, clock)
+        run(SUBJECT, where)
     monkeypatch.undo()
-    receipt, _ = erase.run(SUBJECT, where, clock)
+    receipt, _ = run(SUBJECT, where)
     assert receipt.status == "done"
     assert len(list(where.receipts.iterdir())) == 1
 
@@ -271,8 +278,8 @@ def test_who_comes_back_as_fast_is_told(where: Places, monkeypatch):
 def test_a_table_that_is_being_compacted_is_left_for_later(where: Places):
     told = r"`skewless compact` \(process \d+ on .*\) works on .*cards.*run this again"
     with locked(where.data / "cards", "compact"), pytest.raises(Busy, match=told):
-        erase.run(SUBJECT, where, clock, wait=timedelta(0))
-    assert erase.run(SUBJECT, where, clock)[0].status == "done"
+        run(SUBJECT, where, wait=timedelta(0))
+    assert run(SUBJECT, where)[0].status == "done"
 
 
 def test_a_rewritten_file_keeps_its_schema_groups_and_codecs(tmp_path: Path):
@@ -326,7 +333,7 @@ def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: P
     views = tuple((view, replace(one, remote=remote) if view is CARDS else one) for view, one in where.views)
     there, hashes = replace(where, views=views), _hashes(where.data / "cards")
     assert compact.run(views[0][1], before=2**62, now=NOW) == compact.Compacted(0, 0, 0, 0)
-    receipt, _ = erase.run(SUBJECT, there, clock)
+    receipt, _ = run(SUBJECT, there)
     assert "s3://bucket/cards" in receipt.not_reached[0]
     assert _hashes(where.data / "cards") == hashes
     assert push.targets(views, where.data)["cards"].remote == "s3://bucket/cards"
@@ -351,5 +358,5 @@ def test_the_names_of_keys_in_published_plans_count_wherever_the_models_are(
     logged = where.folders.served / "model=m" / "version=1.0.0" / "data.parquet"
     logged.parent.mkdir(parents=True)
     pq.write_table(pa.table({"entity:buyer": [41, 42], "score": [0.1, 0.2]}), logged)
-    erase.run(SUBJECT, where, clock)
+    run(SUBJECT, where)
     assert pq.read_table(logged, partitioning=None).column("entity:buyer").to_pylist() == [41]

@@ -94,7 +94,7 @@ def test_two_runs_at_once(project: Project, state: State, redis: Redis):
         threading.Thread(
             target=materialize.run,
             args=(windows, OnlineWriter(redis, "tests"), state, "tests"),
-            kwargs={"clock": lambda: at(4)},
+            kwargs={"clock": lambda: at(5)},
         )
         for _ in range(2)
     ]

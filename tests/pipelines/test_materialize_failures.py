@@ -22,7 +22,7 @@ from pipelines.script_pipe import ScriptPipe
 from pipelines.state import State, Status
 from serving.contract.folders import Folders
 from tests.oracles import Row, entity_key, merged, packed_row
-from tests.pipelines.test_materialize import SEEN, T0, at, row
+from tests.pipelines.test_materialize import SEEN, at, row
 from tests.pipelines.worlds import source, write
 
 
@@ -73,7 +73,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     with embedded.running(folders) as server, closing(connect(server.url)) as client:
         monkeypatch.setattr(ScriptPipe, "_calls", dying)
         with pytest.raises(RedisUnreachable, match=r"unix://.*valkey\.sock"):
-            materialize.run(windows, OnlineWriter(client, "tests"), state, "tests", clock=lambda: T0)
+            materialize.run(windows, OnlineWriter(client, "tests"), state, "tests", clock=lambda: at(99))
         monkeypatch.undo()
     assert 30 <= len(calls) < 100
     assert state.watermark("tests", "seen") is None
@@ -84,7 +84,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
             OnlineWriter(client, "tests"),
             state,
             "tests",
-            clock=lambda: T0,
+            clock=lambda: at(99),
         )
         assert state_of(client) == oracle(rows)
     assert state.watermark("tests", "seen") == at(9)
@@ -95,7 +95,7 @@ def test_a_socket_that_nobody_listens_on(tmp_path: Path, state: State):
     windows = plan_windows(state, "tests", [(SEEN, source(tmp_path, SEEN))], end=at(1))
     dead = OnlineWriter(Redis.from_url("redis://me:secret@127.0.0.1:1/2"), "tests")
     with pytest.raises(RedisUnreachable, match=r"redis://127.0.0.1:1/2") as refused:
-        materialize.run(windows, dead, state, "tests", clock=lambda: T0)
+        materialize.run(windows, dead, state, "tests", clock=lambda: at(99))
     assert "secret" not in str(refused.value)
     assert "secret" not in (state.runs("tests")[0].error or "")
 
@@ -114,7 +114,7 @@ online._ROWS_A_CALL = online._CALLS_A_TRIP = 2
 state, url, data = State(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 windows = materialize.plan_windows(state, "tests", [(here.SEEN, source(data, here.SEEN))], end=here.at(9))
 store = online.OnlineWriter(Redis.from_url(url), "tests")
-materialize.run(windows, store, state, "tests", clock=lambda: here.T0)
+materialize.run(windows, store, state, "tests", clock=lambda: here.at(99))
 """
 
 
@@ -137,7 +137,7 @@ def test_a_run_that_is_killed_is_run_again(tmp_path: Path, redis: Redis, redis_u
         assert [run.status for run in state.runs("tests")] == [Status.RUNNING]
         views = [(SEEN, source(tmp_path / "data", SEEN))]
         windows = plan_windows(state, "tests", views, end=at(9))
-        done = materialize.run(windows, OnlineWriter(redis, "tests"), state, "tests", clock=lambda: T0)
+        done = materialize.run(windows, OnlineWriter(redis, "tests"), state, "tests", clock=lambda: at(99))
         assert state_of(redis) == oracle(rows)
         assert 0 < done["seen"].written < len(rows)
         assert state.watermark("tests", "seen") == at(9)

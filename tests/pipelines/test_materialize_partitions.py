@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,7 +69,7 @@ def test_partitions_in_any_order_leave_the_newest_rows(
                     Path(folder) / "data", view, [one for one in rows if to_micros(start) <= one.event < to_micros(end)]
                 )
             windows = plan_partition(state, project, views, start=start, end=end, stored=store.holdings([view]))
-            materialize.run(windows, store, state, project, clock=lambda: MIDNIGHT)
+            materialize.run(windows, store, state, project, clock=lambda: MIDNIGHT + 9 * DAY)
         assert state.watermark(project, view.stored_as) == MIDNIGHT + DAYS * DAY
         for tail in ("N1", "N2"):
             held = redis.hget(entity_key(project, {"tail": ("String", tail)}), view.stored_as)
@@ -96,5 +98,84 @@ def test_a_window_covers_the_partition_and_what_arrived_since_the_last(tmp_path:
 @pytest.mark.parametrize("start", [None, MIDNIGHT])
 def test_a_window_survives_json(start: datetime | None) -> None:
     there = Source("seen", Path("/data/seen"), "event_timestamp", "created_timestamp", (("miles", "m"),))
-    window = Window(SEEN, there, start, MIDNIGHT + DAY, advance=True)
+    partition = (start, MIDNIGHT + DAY) if start else None
+    window = Window(SEEN, there, start, MIDNIGHT + DAY, advance=True, partition=partition)
     assert Window.parse(json.loads(json.dumps(window.plain()))) == window
+
+
+class Days:
+    """Partitions of a view, each planned when it is made, whenever it is run."""
+
+    def __init__(self, data: Path, state: State, redis: Redis) -> None:
+        self.data, self.state, self.redis = data, state, redis
+        self.store, self.views = OnlineWriter(redis, "tests"), [(SEEN, source(data, SEEN))]
+
+    def plan(self, day: int) -> list[Window]:
+        start, stored = MIDNIGHT + day * DAY, self.store.holdings([SEEN])
+        return plan_partition(self.state, "tests", self.views, start=start, end=start + DAY, stored=stored)
+
+    def run(self, windows: list[Window], check: materialize.Check = materialize.unchecked) -> None:
+        clock = MIDNIGHT + 9 * DAY
+        materialize.run(windows, self.store, self.state, "tests", clock=lambda: clock, check=check)
+
+    def held(self, tail: str) -> bytes | None:
+        return self.redis.hget(entity_key("tests", {"tail": ("String", tail)}), "seen")
+
+
+@pytest.fixture
+def days(tmp_path: Path, redis_url: str) -> Iterator[Days]:
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+        yield Days(tmp_path / "data", state, redis)
+
+
+def late(tail: str) -> Row:
+    """True on the first day, known on the third."""
+    return row(tail, 1, 8, 7, False)
+
+
+def test_two_partitions_at_once_leave_out_what_neither_planned_for(days: Days) -> None:
+    """Both are planned from one watermark. While the later one reads, the earlier one is ingested, with a row that was
+    known in the later one's time: only a window that goes by the watermark of its turn has it.
+    """
+    write(days.data, SEEN, [row("N1", 5, 0, 1, False)])
+    days.run(days.plan(1))
+    write(days.data, SEEN, [row("N2", 9, 0, 2, False)])
+    third, first = days.plan(2), days.plan(0)
+    reads, ingested = threading.Event(), threading.Event()
+
+    def pausing(_: Window, rows: Iterable[object]) -> None:
+        assert len(list(rows)) == 1
+        reads.set()
+        assert ingested.wait(30)
+
+    runs = [threading.Thread(target=days.run, args=(third, pausing)), threading.Thread(target=days.run, args=(first,))]
+    runs[0].start()
+    assert reads.wait(30)
+    runs[1].start()
+    write(days.data, SEEN, [late("N3")])
+    ingested.set()
+    for one in runs:
+        one.join(60)
+    assert days.state.watermark("tests", "seen") == MIDNIGHT + 3 * DAY
+    assert days.held("N2")
+    assert days.held("N3") == packed_row(late("N3"))
+
+
+def test_a_partition_that_is_run_long_after_it_was_planned(days: Days) -> None:
+    """A task that failed, and is cleared when later partitions are done."""
+    write(days.data, SEEN, [row("N1", 5, 0, 1, False)])
+    days.run(days.plan(1))
+    planned = days.plan(0)
+    days.run(days.plan(2))
+    write(days.data, SEEN, [late("N3")])
+    days.run(planned)
+    assert days.held("N3") == packed_row(late("N3"))
+
+
+def test_a_partition_that_is_run_after_the_store_was_emptied(days: Days) -> None:
+    write(days.data, SEEN, [row("N1", 5, 0, 1, False)])
+    days.run(days.plan(1))
+    planned = days.plan(2)
+    days.redis.flushall()
+    days.run(planned)
+    assert days.held("N1") == packed_row(row("N1", 5, 0, 1, False))

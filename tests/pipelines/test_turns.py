@@ -121,9 +121,9 @@ def test_two_materializations_in_two_processes_come_one_after_the_other(project:
     windows = plan_windows(project.state, "tests", [(SEEN, source(project.data, SEEN))], end=at(3))
     run = (windows, OnlineWriter(project.redis, "tests"), project.state, "tests")
     with pytest.raises(Busy, match=rf"process {begun} on"):
-        materialize.run(*run, clock=lambda: at(3), wait=AT_ONCE)
+        materialize.run(*run, clock=lambda: at(4), wait=AT_ONCE)
     assert lives(begun)
-    materialize.run(*run, clock=lambda: at(3), wait=LONG)
+    materialize.run(*run, clock=lambda: at(4), wait=LONG)
     assert [one.status for one in project.state.runs("tests")] == [Status.DONE] * 2
     assert project.watermark == at(3)
     assert differences(project) == 0

@@ -11,6 +11,7 @@ from typing import Any
 from redis import Redis
 
 from pipelines import erase, materialize, online
+from pipelines.erase_receipt import Receipt
 from pipelines.online import OnlineWriter
 from pipelines.script_pipe import ScriptPipe
 from pipelines.state import State
@@ -47,15 +48,15 @@ def slowly(url: str, redis_url: str, data: str, end: float) -> None:
         [(SEEN, source(Path(data), SEEN))],
     )
     windows = materialize.plan_windows(state, "tests", views, end=at(end), stored=store.holdings([SEEN]))
-    materialize.run(windows, store, state, "tests", clock=lambda: at(end))
+    materialize.run(windows, store, state, "tests", clock=lambda: at(end + 1))
 
 
-def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> erase.Receipt:
+def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> Receipt:
     root, client = Path(data).parent, Redis.from_url(redis_url)
     views = ((SEEN, source(Path(data), SEEN)),)
     registry = Registry(root / "models", root / "models")
     places = erase.Places(Folders(root), Path(data), "tests", views, client, registry, State(url))
-    receipt, _ = erase.run(Subject.parse([f"tail={tail}"]), places, lambda: at(99), wait=wait)
+    receipt, _ = erase.run(Subject.parse([f"tail={tail}"]), places, lambda: at(99), wait=wait, settle=timedelta(0))
     return receipt
 
 

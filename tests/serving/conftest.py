@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from serving.exchange import Exchange
 from tests import tiny
 from tests.serving.live import Live, serving, settings_of
 
@@ -53,3 +55,17 @@ def fill(redis_url: str) -> None:
     delays = {"mean": 7.25, "departures": 2**53 + 1, "gate": "B12"}
     tiny.write_row(redis_url, tiny.DELAYS, "JFK", delays, event=event, created=event + MINUTE)
     tiny.write_row(redis_url, tiny.PLANES, "N1", {"age": 12.5, "built": 978_307_200_000_000}, event=0)
+
+
+@pytest.fixture
+def shortcuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the requests that are answered below ASGI."""
+    found: list[str] = []
+    begin = Exchange.__init__
+
+    def watched(exchange: Exchange, *given: Any) -> None:
+        begin(exchange, *given)
+        found.append(exchange.request_id)
+
+    monkeypatch.setattr(Exchange, "__init__", watched)
+    return found

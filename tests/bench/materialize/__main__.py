@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from pipelines import embedded
@@ -18,7 +19,7 @@ from pipelines.embedded import FREE_PORT
 from serving.contract.folders import Folders
 from tests.bench.machine import machine
 from tests.bench.materialize import table
-from tests.bench.materialize.contenders import FEAST, FLOOR, OURS
+from tests.bench.materialize.contenders import FEAST, FLOOR, OURS, PIPE
 from tests.bench.materialize.report import Results, markdown, paste
 from tests.bench.online.contenders import ROOT
 
@@ -44,6 +45,8 @@ QUICK = Size(entities=20_000, of_feast=2_000, days=2, rounds=1)
 def run(folder: Path, size: Size) -> Results:
     """One run: every contender against an empty server of its own, in turns."""
     tables = {OURS: folder / "all", FEAST: folder / "some", FLOOR: folder / "all"}
+    if which("redis-cli"):
+        tables[PIPE] = folder / "all"
     table.write(folder / "all", size.entities, 1)
     table.write(folder / "some", size.of_feast, 1)
     rounds: dict[str, list[Any]] = {name: [] for name in tables}

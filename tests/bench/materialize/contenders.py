@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 
 from tests.bench.materialize.table import DAY, FIELDS, FIRST, KEY, NAME, PROJECT, VIEW, source
 
-OURS, FEAST, FLOOR = "skewless", "feast", "floor"
+OURS, FEAST, FLOOR, PIPE = "skewless", "feast", "floor", "redis-cli"
 END = FIRST + 400 * DAY
 _CHUNK = 1 << 20
 _YAML = """\
@@ -90,22 +91,8 @@ def feast(url: str, table: Path) -> Callable[[], int]:
 
 
 def floor(url: str, table: Path) -> Callable[[], int]:
-    """Our own commands, made before, through one socket as fast as it goes: what `redis-cli --pipe` does."""
-    from redis import Redis
-
-    from pipelines.arrivals import arrivals
-    from pipelines.newest_arrivals import packed
-    from pipelines.online import _ROWS_A_CALL
-    from pipelines.script_pipe import ScriptPipe
-    from serving.contract.key_columns import KeyColumns
-    from serving.contract.newest import SCRIPT
-
-    pipe, keys = ScriptPipe(Redis.from_url(url), SCRIPT), KeyColumns(PROJECT, VIEW)
-    commands, rows = [], 0
-    for batch in arrivals(VIEW, source(table), 0, 2**62).batches():
-        made = pipe._calls(keys.pack(batch.keys, len(batch)), NAME.encode(), packed(VIEW, batch), _ROWS_A_CALL)
-        commands += [call for _, call in made]
-        rows += len(batch)
+    """Our own commands, made before, through one socket as fast as it goes."""
+    commands, rows = _commands(url, table)
 
     def work() -> int:
         place = urlsplit(url)
@@ -124,6 +111,44 @@ def floor(url: str, table: Path) -> Callable[[], int]:
     return work
 
 
+def redis_cli(url: str, table: Path) -> Callable[[], int]:
+    """The same commands, in a file, through `redis-cli --pipe`."""
+    commands, rows = _commands(url, table)
+    kept = table.parent / "commands"
+    kept.write_bytes(b"".join(commands))
+    place, count = urlsplit(url), len(commands)
+    del commands
+
+    def work() -> int:
+        with kept.open("rb") as file:
+            command = ["redis-cli", "-h", str(place.hostname), "-p", str(place.port), "--pipe"]
+            done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=True, timeout=600)
+        assert f"errors: 0, replies: {count}" in done.stdout, done.stdout
+        return rows
+
+    return work
+
+
+def _commands(url: str, table: Path) -> tuple[list[bytes], int]:
+    """What `materialize` sends, and how many rows that is."""
+    from redis import Redis
+
+    from pipelines.arrivals import arrivals
+    from pipelines.newest_arrivals import packed
+    from pipelines.online import _ROWS_A_CALL
+    from pipelines.script_pipe import ScriptPipe
+    from serving.contract.key_columns import KeyColumns
+    from serving.contract.newest import SCRIPT
+
+    pipe, keys = ScriptPipe(Redis.from_url(url), SCRIPT), KeyColumns(PROJECT, VIEW)
+    commands, rows = [], 0
+    for batch in arrivals(VIEW, source(table), 0, 2**62).batches():
+        made = pipe._calls(keys.pack(batch.keys, len(batch)), NAME.encode(), packed(VIEW, batch), _ROWS_A_CALL)
+        commands += [call for _, call in made]
+        rows += len(batch)
+    return commands, rows
+
+
 def _send(connection: socket.socket, commands: list[bytes]) -> None:
     for command in commands:
         connection.sendall(command)
@@ -138,7 +163,7 @@ def peak_bytes() -> int:
 
 if __name__ == "__main__":
     name, redis_url, folder = sys.argv[1:]
-    work = {OURS: skewless, FEAST: feast, FLOOR: floor}[name](redis_url, Path(folder))
+    work = {OURS: skewless, FEAST: feast, FLOOR: floor, PIPE: redis_cli}[name](redis_url, Path(folder))
     began, busy = time.monotonic(), time.process_time()
     rows = work()
     seconds, busy = time.monotonic() - began, time.process_time() - busy

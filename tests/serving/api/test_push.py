@@ -89,6 +89,45 @@ def test_a_body_that_is_no_push_is_refused(live: Live, body: bytes, status: int,
     assert (answer.status_code, told in answer.json()["detail"]) == (status, True), answer.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"rows": [row(1), row(2, minutes=1, note=None)]},
+        {"rows": [row(1, minutes=99)]},
+        {"rows": [row(1, amount="x"), row(None)]},
+        {"rows": []},
+        {"row": 1},
+        [],
+    ],
+)
+def test_the_short_way_answers_what_asgi_answers(live: Live, shortcuts: list[str], body: object):
+    """The first push looks the view up, and a header that comes twice sends a request the long way."""
+    assert push(live, row(7)).status_code == 200
+    headers = {"Content-Type": "application/json", "X-Request-ID": "same"}
+    short = live.client.post(PATH, json=body, headers=headers)
+    assert shortcuts == ["same"]
+    long = live.client.post(PATH, json=body, headers=[*headers.items(), ("X-Twice", "1"), ("X-Twice", "2")])
+    assert shortcuts == ["same"]
+    assert (short.status_code, short.json()) == (long.status_code, long.json())
+    told, others = ({k: v for k, v in one.headers.items() if k != "date"} for one in (short, long))
+    assert told == others
+    status = str(short.status_code)
+    view = live.metric(f'skewless_pushes_total{{status="{status}",view="cards"}}')
+    assert view == 2 + (status == "200"), "each is counted"
+
+
+def test_the_short_way_tells_of_a_table_that_takes_no_rows(live: Live, shortcuts: list[str]):
+    assert push(live, row(1)).status_code == 200
+    table = data(live) / "cards"
+    table.rename(table.with_name("kept"))
+    table.write_text("in the way")
+    answer = push(live, row(1))
+    assert (answer.status_code, len(shortcuts)) == (503, 1)
+    assert answer.headers["content-type"] == "application/problem+json"
+    table.unlink()
+    assert push(live, row(1)).status_code == 200
+
+
 def test_an_unknown_view_and_another_method(live: Live):
     answer = push(live, row(), view="nobody")
     assert answer.status_code == 404

@@ -7,31 +7,15 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import pytest
 from redis import Redis
 
-from serving.predict_protocol import Exchange
 from tests.serving.live import PREDICT, ROW, Live
 
 BODY = json.dumps({"rows": [ROW]}).encode()
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-def shortcuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the requests that are answered below ASGI."""
-    found: list[str] = []
-    begin = Exchange.__init__
-
-    def watched(exchange: Exchange, *given: Any) -> None:
-        begin(exchange, *given)
-        found.append(exchange.request_id)
-
-    monkeypatch.setattr(Exchange, "__init__", watched)
-    return found
 
 
 def message(body: bytes = BODY, path: str = PREDICT, **headers: str) -> bytes:
