@@ -5,6 +5,7 @@ trained on another one. `schema:FINGERPRINT` holds a row schema, so that rows of
 `reached:NAME` says up to which arrival all rows of a view are there, as RFC 3339 in microseconds. It lies on the server
 that holds the rows, so one that was emptied, or came back from an older copy, does not claim what it lost.
 `removing:NAME` is there while a view's rows are being removed: it has none to readers then, and takes none.
+`expiry` says whether the server itself removes rows that are long out of their ttl, so that all writers do alike (see `expiry`).
 """
 
 from __future__ import annotations

@@ -153,6 +153,7 @@ def test_a_late_older_row_is_not_served_as_fresh_after_the_removal(project: Proj
     project.write(late)
     project.run(42)
     assert project.held() == packed_row(late)
+    assert differences(project) == 0
     rows = RowReader("seen", AGING.fields, [AGING.fields]).read([project.held()])
     for hours in (41, 42, 100):
         (status,) = AGING.rule.status(rows.event, rows.created, rows.deleted, np.int64(to_micros(at(hours))))
