@@ -13,7 +13,7 @@ from serving.contract.plan import View
 
 @dataclass(frozen=True, slots=True)
 class WriteTerms:
-    """Whether the view takes rows, and for how long the server is to keep them."""
+    """Whether the view takes rows, and by which rule the server is to keep them, where it does."""
 
     removing: bool
     expiry: Expiry
@@ -31,10 +31,12 @@ class WriteTerms:
         Rows are kept by the longer ttl of the writer's definition and the store's: models are served under that one
         until the view was materialized under this one.
         """
-        removing, expiry, entry = told
-        held = parse_view(entry) if entry else None
-        rule = held.rule if held is not None and held.rule.outlasts(view.rule) else view.rule
-        return cls(removing is not None, parse_expiry(expiry), rule)
+        removing, chosen, entry = told
+        expiry, rule = parse_expiry(chosen), view.rule
+        held = parse_view(entry) if entry and expiry is Expiry.SERVER else None
+        if held is not None and held.rule.outlasts(rule):
+            rule = held.rule
+        return cls(removing is not None, expiry, rule)
 
     def horizon(self, end: int) -> bytes | None:
         """What `newest.SCRIPT` has to know in a run as of `end` (microseconds); None: nothing."""
