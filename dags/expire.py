@@ -1,6 +1,7 @@
 """Expire: rows that have long been out of their view's ttl leave the online store, once a day.
 
-As of each view's watermark: a store that is not materialized loses nothing.
+As of each view's watermark: a store that is not materialized loses nothing. (Where the project chose that the server
+removes rows by itself, this puts their deadlines right.)
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from serving.contract.plan import Column, Feature, Plan, View
 from serving.contract.plan import Source as PlanSource
 from serving.contract.row import Values
 
+_GONE = (Status.NOT_FOUND, Status.STALE)
 Scores = NDArray[np.floating]
 Arrays = Sequence[Array]
 """By group of a model's form, n x names."""
@@ -111,14 +112,15 @@ class Comparison:
     @cached_property
     def wrong_statuses(self) -> dict[str, Flags]:
         """By view where another status was served than the join gives; of a row that may have been removed from the
-        store NOT_FOUND will do.
+        store NOT_FOUND or STALE will do.
         """
         return {view.name: self._status_differs(view) for view in self.plan.views}
 
     def _status_differs(self, view: View) -> Flags:
         then, now = self.status(view), self.found[view.name].status
         removable = view.rule.removable(self.found[view.name].rows.event, self.at)
-        removed = (then == Status.NOT_FOUND) & (now == Status.STALE) & removable
+        # Of a tombstone that was removed a late row, older still, may have taken the place.
+        removed = np.isin(then, _GONE) & np.isin(now, _GONE) & removable
         different: Flags = (then != now) & ~removed & ~self.unread(view)
         return different
 

@@ -25,6 +25,7 @@ from pipelines.progress import Report, quiet
 from pipelines.state import Counts, State, StateUnreachable
 from pipelines.turns import WAIT
 from serving.contract.errors import SkewlessError
+from serving.contract.instants import to_micros
 
 Clock = Callable[[], datetime]
 VERB = "materialize"
@@ -146,20 +147,20 @@ def _materialize(
     window: Window, store: OnlineWriter, project: str, whole: datetime, told: _Told, check: Check
 ) -> tuple[Counts, datetime | None]:
     """Its counts, and up to where the view is whole now; None where this window does not say. `whole`: up to where it
-    may say so.
+    may say so, and as of when the rows' time to live begins.
     """
     view, news = window.view, window.arrivals()
     check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
     told.begin(view.stored_as, news.rows)
     batches = news.batches()
-    store.prepare(view)
+    horizon = store.prepare(view).horizon(to_micros(whole))
     reader = NewestArrivals(news, project, lambda rows: told.advance(view.stored_as, rows))
     written = 0
     with ThreadPoolExecutor(1) as sender:
         sending: Future[int] | None = None
         for keys, rows in reader.rows(batches):
             written += sending.result() if sending else 0
-            sending = sender.submit(store.write, view, keys, rows)
+            sending = sender.submit(store.write, view, keys, rows, horizon)
             del keys, rows
         written += sending.result() if sending else 0
     counts = Counts(reader.taken, written, reader.taken - written, reader.waiting)

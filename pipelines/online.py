@@ -18,12 +18,14 @@ from pipelines.script_pipe import ScriptPipe
 from pipelines.store_refusals import RemovalUnfinished, UnwritableKeys, mapped
 from serving.contract import catalog
 from serving.contract.errors import CorruptRow
+from serving.contract.expiry import EXPIRY, Expiry, parse_expiry
 from serving.contract.keys import key_head, parse_key, told_key
-from serving.contract.newest import DISCARD, HELD, SCRIPT
+from serving.contract.newest import DEADLINES, DISCARD, HELD, SCRIPT
 from serving.contract.online import Lookup, Reply
 from serving.contract.plan import DUMMY_ENTITY, View
 from serving.contract.row import Schema
 from serving.contract.target import Target, target_entry
+from serving.contract.write_terms import WriteTerms
 
 Item = TypeVar("Item")
 _ROWS_A_CALL = 500
@@ -48,19 +50,21 @@ class OnlineWriter:
         found: Redis | RedisCluster = self._client
         return found
 
-    def prepare(self, view: View) -> None:
-        """Make rows of the view's schema readable; call it before writing them.
+    def prepare(self, view: View) -> WriteTerms:
+        """Make rows of the view's schema readable, and ask how they are to be written; call it before writing them.
 
         Raises: RemovalUnfinished, StoreFull, StoreReadOnly, RedisUnreachable.
         """
         place = catalog.catalog_key(self._project)
         with mapped(self._client, view.stored_as):
             pipe = self._client.pipeline(transaction=False)
-            pipe.hexists(place, catalog.removal_field(view.stored_as))
+            pipe.hmget(place, WriteTerms.asked(view))
             pipe.hset(place, mapping=catalog.schema_entry(view))
-            removing, _ = pipe.execute()
-        if removing:
+            told, _ = pipe.execute()
+        terms = WriteTerms.of(view, told)
+        if terms.removing:
             raise RemovalUnfinished(view.stored_as)
+        return terms
 
     def register(self, view: View, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
         """Put the view's definition into the catalog: all of its rows that arrived up to `end` are those that it means.
@@ -89,9 +93,26 @@ class OnlineWriter:
         with mapped(self._client):
             return dict(zip(names, holdings(self._client, self._project, names), strict=True))
 
-    def write(self, view: View, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray) -> int:
+    def expiry(self) -> Expiry:
+        """How rows go that are long out of their ttl. Raises: RedisUnreachable."""
+        with mapped(self._client):
+            return parse_expiry(self._client.hget(catalog.catalog_key(self._project), EXPIRY))
+
+    def choose(self, expiry: Expiry) -> None:
+        """Tell all writers how rows go. Raises: StoreFull, StoreReadOnly, RedisUnreachable."""
+        with mapped(self._client):
+            self._client.hset(catalog.catalog_key(self._project), EXPIRY, expiry.encode())
+
+    def write(
+        self,
+        view: View,
+        keys: Sequence[bytes] | pa.BinaryArray,
+        rows: Sequence[bytes] | pa.BinaryArray,
+        horizon: bytes | None = None,
+    ) -> int:
         """Write a row for each key where it wins; how many did. Returns after Redis acknowledged all of them.
 
+        `horizon` is what `WriteTerms` says. What lies beyond it wins, and is gone at once.
         Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then have been written, and writing all again
             is harmless. UnwritableKeys: all other rows were written.
         """
@@ -100,8 +121,9 @@ class OnlineWriter:
         written = 0
         others: list[bytes] = []
         field = view.stored_as.encode()
+        first = (field,) if horizon is None else (field, horizon)
         with mapped(self._client, view.stored_as):
-            for won, refused in self._run(field, keys, rows):
+            for won, refused in self._run(first, keys, rows):
                 written += won
                 others += refused
         if others:
@@ -120,8 +142,20 @@ class OnlineWriter:
                 client: Any = self._client
                 return sum(int(client.eval(DISCARD, 1, key, field, row)) for key, row in pairs)
             some, theirs = pa.array(keys, pa.binary()), pa.array(rows, pa.binary())
-            answers = ScriptPipe(self._client, DISCARD).run(some, view.stored_as.encode(), theirs, _ROWS_A_CALL)
+            answers = ScriptPipe(self._client, DISCARD).run(some, [view.stored_as.encode()], theirs, _ROWS_A_CALL)
             return sum(int(gone) for _, gone in answers)
+
+    def set_deadlines(self, view: View, keys: Sequence[bytes], horizon: bytes) -> None:
+        """Give the rows that these entities have their deadlines, by the horizon as in `write`; none where it is empty.
+
+        Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then be done.
+        """
+        first = (view.stored_as.encode(), horizon)
+        with mapped(self._client, view.stored_as):
+            if isinstance(self._client, RedisCluster):
+                ClusterScript(self._client, DEADLINES).run([((key,), first) for key in keys])
+            else:
+                list(ScriptPipe(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, _ROWS_A_CALL))
 
     def held(self, view: View, keys: pa.BinaryArray) -> pa.BinaryArray:
         """The row that each entity has; null where it has none, or its key is no hash. Raises: RedisUnreachable."""
@@ -130,7 +164,7 @@ class OnlineWriter:
             replies = self.read_each([Lookup(key, (field,)) for key in keys.to_pylist()])
             return pa.array([None if isinstance(one, CorruptRow) else one[0] for one in replies], pa.binary())
         with mapped(self._client):
-            answers = ScriptPipe(self._client, HELD).run(keys, field, None, _ROWS_A_CALL)
+            answers = ScriptPipe(self._client, HELD).run(keys, [field], None, _ROWS_A_CALL)
             parts = [pa.array(rows, pa.binary()) for _, rows in answers]
         return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
 
@@ -143,13 +177,6 @@ class OnlineWriter:
             for some in _batches(self._client.scan_iter(count=_KEYS_A_SCAN), _KEYS_A_BATCH):
                 keys = pa.array(some, pa.binary())
                 yield keys.filter(pc.and_(pc.starts_with(keys, head), pc.ends_with(keys, tail)))
-
-    def keys_of(self, view: View) -> Iterator[list[bytes]]:
-        """The keys of the view's kind of entity, some at a time, each at least once. Raises: RedisUnreachable."""
-        head = self._head(view)
-        with mapped(self._client):
-            for some in _batches(self._client.scan_iter(count=_KEYS_A_SCAN), _LOOKUPS_A_TRIP):
-                yield [key for key in some if key.startswith(head) and self.owns(key)]
 
     def _head(self, view: View) -> bytes:
         return key_head([key.key for key in view.join_keys] or [DUMMY_ENTITY[0]])
@@ -187,20 +214,23 @@ class OnlineWriter:
         return catalog.parse_schema(found) if found else None
 
     def _run(
-        self, field: bytes, keys: Sequence[bytes] | pa.BinaryArray, rows: Sequence[bytes] | pa.BinaryArray
+        self,
+        first: Sequence[bytes],
+        keys: Sequence[bytes] | pa.BinaryArray,
+        rows: Sequence[bytes] | pa.BinaryArray,
     ) -> Iterator[tuple[int, list[bytes]]]:
         """Of each call of the script how many rows won, and the keys that are no hashes."""
         if self._pipe is None:
-            yield from self._run_by_slot(field, _as_bytes(keys), _as_bytes(rows))
+            yield from self._run_by_slot(first, _as_bytes(keys), _as_bytes(rows))
             return
         some = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.binary())
         theirs = rows if isinstance(rows, pa.Array) else pa.array(rows, pa.binary())
-        for start, answer in self._pipe.run(some, field, theirs, _ROWS_A_CALL):
+        for start, answer in self._pipe.run(some, first, theirs, _ROWS_A_CALL):
             won, *places = answer if isinstance(answer, list) else [answer]
             yield won, [some[start + place - 1].as_py() for place in places]
 
     def _run_by_slot(
-        self, field: bytes, keys: Sequence[bytes], rows: Sequence[bytes]
+        self, first: Sequence[bytes], keys: Sequence[bytes], rows: Sequence[bytes]
     ) -> Iterator[tuple[int, list[bytes]]]:
         """On a cluster: each call has keys of one hash slot."""
         by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
@@ -208,7 +238,7 @@ class OnlineWriter:
             by_slot.setdefault(self._client.keyslot(key), []).append((key, row))
         calls = (tuple(zip(*some, strict=True)) for group in by_slot.values() for some in _batches(group, _ROWS_A_CALL))
         for trip in _batches(calls, _CALLS_A_TRIP):
-            answers = self._cluster.run([(some, [field, *theirs]) for some, theirs in trip])  # type: ignore[union-attr]
+            answers = self._cluster.run([(some, [*first, *theirs]) for some, theirs in trip])  # type: ignore[union-attr]
             for (some, _), answer in zip(trip, answers, strict=True):
                 won, *places = answer if isinstance(answer, list) else [answer]
                 yield won, [some[place - 1] for place in places]

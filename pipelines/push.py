@@ -126,8 +126,8 @@ def run(
     _append(view, data / target.folder, table, now)
     pairs = [(key, row) for key, row, ready in zip(keys, rows, due.tolist(), strict=True) if ready]
     try:
-        store.prepare(view)
-        won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs])
+        horizon = store.prepare(view).horizon(now)
+        won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs], horizon)
         store.introduce(view)
     except (*REFUSALS, RedisUnreachable) as error:
         return Pushed(len(batch), 0, int(np.count_nonzero(~due)), error)

@@ -7,7 +7,7 @@ await their answer: the server is never idle, and never sits on more than that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,9 @@ class ScriptPipe:
         self._pool: Any = client.connection_pool
         self._script = _frame(b"EVAL") + _frame(script.encode())
 
-    def run(self, keys: pa.BinaryArray, first: bytes, arguments: pa.BinaryArray | None, most: int) -> Iterator[Any]:
+    def run(
+        self, keys: pa.BinaryArray, first: Sequence[bytes], arguments: pa.BinaryArray | None, most: int
+    ) -> Iterator[Any]:
         """The script's answers over all `keys`, at most that many a call, in order. Its ARGV are `first` and then, if
         there are `arguments`, one for each key. Each answer comes with the place of its call's first key.
 
@@ -47,7 +49,7 @@ class ScriptPipe:
         self,
         connection: Any,  # noqa: ANN401 - redis-py's
         keys: pa.BinaryArray,
-        first: bytes,
+        first: Sequence[bytes],
         arguments: pa.BinaryArray | None,
         most: int,
     ) -> Iterator[Any]:
@@ -61,18 +63,19 @@ class ScriptPipe:
             yield place, connection.read_response()
 
     def _calls(
-        self, keys: pa.BinaryArray, first: bytes, arguments: pa.BinaryArray | None, most: int
+        self, keys: pa.BinaryArray, first: Sequence[bytes], arguments: pa.BinaryArray | None, most: int
     ) -> Iterator[tuple[int, bytes]]:
         sent = [keys] if arguments is None else [keys, arguments]
         mean = max(1, sum(one.nbytes for one in sent) // max(len(keys), 1))
-        size, middle = max(1, min(most, _CALL_BYTES // mean)), _frame(first)
+        size, middle = max(1, min(most, _CALL_BYTES // mean)), b"".join(map(_frame, first))
         for begin in range(0, len(keys), size * _CALLS_FRAMED):
             some = slice(begin, begin + size * _CALLS_FRAMED)
             columns = [framed(one[some]) for one in sent]
             rows = len(columns[0][1]) - 1
             for start in range(0, rows, size):
                 stop = min(start + size, rows)
-                head = b"*%d\r\n" % (4 + len(sent) * (stop - start)) + self._script + _frame(b"%d" % (stop - start))
+                parts = 3 + len(first) + len(sent) * (stop - start)
+                head = b"*%d\r\n" % parts + self._script + _frame(b"%d" % (stop - start))
                 theirs = [data[ends[start] : ends[stop]] for data, ends in columns]
                 yield begin + start, b"".join((head, theirs[0], middle, *theirs[1:]))
 

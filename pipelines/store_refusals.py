@@ -6,7 +6,8 @@ SkewlessError
 ├── StoreReadOnly        it is a replica, or was made one
 ├── UnwritableKeys       keys of some entities hold something else than their rows
 ├── RowsLost             it lost rows behind the start of a window that was being written
-└── RemovalUnfinished    the view is being removed
+├── RemovalUnfinished    the view is being removed
+└── NoFieldExpiry        it cannot remove rows by itself
 """
 
 from __future__ import annotations
@@ -99,6 +100,20 @@ class RemovalUnfinished(SkewlessError):
         return (
             f"feature view {self.view!r} is being removed from the online store, or its removal was cut short; "
             "`skewless sweep` finishes it"
+        )
+
+
+@dataclass(eq=False)
+class NoFieldExpiry(SkewlessError):
+    """The online store at `url` has no deadlines for single fields of a hash; `lacking` are the commands for that."""
+
+    url: str
+    lacking: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"the online store at {self.url} cannot remove rows by itself: it has no {', '.join(self.lacking)}, which come "
+            "with Valkey 9 and Redis 7.4; let `skewless expire --by sweep` do it"
         )
 
 

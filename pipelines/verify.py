@@ -178,7 +178,7 @@ def _verify(
             for one in differences[: EXAMPLES - len(found.examples)]:
                 found.examples.append(str(one))
             if repair and differences:
-                _repair(view, store, differences, found)
+                _repair(view, store, differences, found, at)
 
 
 def _newest(news: Arrivals, project: str, at: int) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
@@ -229,20 +229,23 @@ def _differences(
             kind = verdict(view.rule, offline, online, at)
             if kind is not None:
                 yield Found(kind, key, offline, online)
-            elif online is not None:
+            elif online is not None and max(times(online) or (at,)) > at:
                 found.ahead += 1
 
 
 def verdict(rule: Rule, wanted: bytes | None, held: bytes | None, at: int) -> Difference | None:
     """What is wrong where the offline store wants a row at `at` (microseconds) and Redis holds one; None: nothing.
 
-    A row that may have been removed (`Rule.removable`) is not missed.
+    A row that may have been removed (`Rule.removable`) is not missed; a late row that is older still may have come to its
+    place since.
     """
     if held == wanted:
         return None
     due, there = wanted and times(wanted), held and times(held)
+    if due and rule.removable(due[0], at) and (held is None or (there and there < due)):
+        return None
     if held is None:
-        return None if due and rule.removable(due[0], at) else Difference.MISSING
+        return Difference.MISSING
     if there and max(there) > at:
         return None
     if not due:
@@ -250,7 +253,7 @@ def verdict(rule: Rule, wanted: bytes | None, held: bytes | None, at: int) -> Di
     return Difference.STALE if not there or there < due else Difference.DIFFERENT
 
 
-def _repair(view: View, store: OnlineWriter, differences: Sequence[Found], found: Verified) -> None:
+def _repair(view: View, store: OnlineWriter, differences: Sequence[Found], found: Verified, at: int) -> None:
     """Newest-wins would keep a row that is wrong and newer: such rows go first, if they are still what was read."""
     wrong = [
         (one.key, one.online)
@@ -259,8 +262,8 @@ def _repair(view: View, store: OnlineWriter, differences: Sequence[Found], found
     ]
     store.discard(view, [key for key, _ in wrong], [row for _, row in wrong])
     missing = [(one.key, one.offline) for one in differences if one.offline is not None]
-    store.prepare(view)
-    store.write(view, [key for key, _ in missing], [row for _, row in missing])
+    horizon = store.prepare(view).horizon(at)
+    store.write(view, [key for key, _ in missing], [row for _, row in missing], horizon)
     found.repaired += len(differences)
 
 

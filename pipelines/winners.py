@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from pipelines.packed_times import biased_times
 from serving.contract.newest import replaces
-
-_ORDER = 16
 
 
 def winners(keys: pa.BinaryArray, rows: pa.BinaryArray) -> tuple[pa.BinaryArray, pa.BinaryArray]:
@@ -17,7 +15,7 @@ def winners(keys: pa.BinaryArray, rows: pa.BinaryArray) -> tuple[pa.BinaryArray,
     codes = coded.indices.to_numpy(zero_copy_only=False)
     if len(coded.dictionary) == len(keys):
         return keys, rows
-    event, created = _times(rows)
+    event, created = biased_times(rows)
     order = np.lexsort((created, event, codes))
     last = np.append(codes[order][1:] != codes[order][:-1], True)
     best = order[last]
@@ -29,12 +27,3 @@ def winners(keys: pa.BinaryArray, rows: pa.BinaryArray) -> tuple[pa.BinaryArray,
             best[code] = place
     chosen = pa.array(best)
     return keys.take(chosen), rows.take(chosen)
-
-
-def _times(rows: pa.BinaryArray) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Event and created times as they are stored: biased, so that they order as the times do."""
-    _, offsets, data = rows.buffers()
-    starts = np.frombuffer(offsets, np.int32, len(rows) + 1, rows.offset * 4)[:-1]
-    raw = np.frombuffer(data, np.uint8)[starts[:, None] + np.arange(_ORDER)]
-    both = np.ascontiguousarray(raw).view(">u8").astype(np.uint64)
-    return both[:, 0], both[:, 1]

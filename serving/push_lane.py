@@ -125,18 +125,19 @@ class Lane:
             raise TableUnavailable(self.view, error.strerror or type(error).__name__) from error
         self._metrics.push_commits.inc()
         due = batch.due(now)
-        unreached = await self._online(batch, due, [key for one in parsed for key in one.keys])
+        unreached = await self._online(batch, now, due, [key for one in parsed for key in one.keys])
         late = np.cumsum([0, *(~due).astype(int)])
         ends = np.cumsum([0, *(len(one.rows) for one in parsed)])
         waits = (late[ends[1:]] - late[ends[:-1]]).tolist()
         return [Pushed(len(one.rows), wait, unreached) for one, wait in zip(parsed, waits, strict=True)]
 
-    async def _online(self, batch: Batch, due: np.ndarray, keys: list[bytes]) -> str:
+    async def _online(self, batch: Batch, now: int, due: np.ndarray, keys: list[bytes]) -> str:
         """Write what is due; why that failed, or nothing."""
-        rows = [pair for pair, now in zip(zip(keys, online_rows(batch), strict=True), due.tolist(), strict=True) if now]
+        pairs = zip(keys, online_rows(batch), strict=True)
+        rows = [pair for pair, ready in zip(pairs, due.tolist(), strict=True) if ready]
         try:
             if rows:
-                await self._writer.write(batch.view, rows)
+                await self._writer.write(batch.view, rows, now)
         except StoreUnavailable as error:
             _log.warning("push_not_online", view=self.view, rows=len(rows), error=str(error))
             return str(error)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import hiredis
 from redis.crc import key_slot
 
-from serving.contract.catalog import catalog_key, removal_field, schema_entry, view_entry
+from serving.contract.catalog import catalog_key, schema_entry, view_entry
 from serving.contract.newest import SCRIPT
 from serving.contract.plan import View
+from serving.contract.write_terms import WriteTerms
 from serving.errors import StoreUnavailable
 from serving.redis_server import RedisServer, first_word
 
@@ -33,14 +34,15 @@ class PushStore:
         self._server = RedisServer(url, timeout_s=timeout_s)
         self._catalog, self._timeout = catalog_key(project), timeout_s
 
-    async def write(self, view: View, rows: Rows) -> None:
+    async def write(self, view: View, rows: Rows, now: int) -> None:
         """Make the view's rows readable and write those that win; all are acknowledged when this returns.
 
-        Raises: StoreUnavailable; any part may have been written then, and writing all again is harmless.
+        `now` is in microseconds. Raises: StoreUnavailable; any part may have been written then, and writing all again is
+        harmless.
         """
         try:
             async with asyncio.timeout(self._timeout):
-                await self._write(view, rows)
+                await self._write(view, rows, now)
         except TimeoutError as error:
             raise StoreUnavailable(self._server.url, f"did not answer within {self._timeout:g} s") from error
 
@@ -48,16 +50,17 @@ class PushStore:
         """Give the connections back."""
         self._server.close()
 
-    async def _write(self, view: View, rows: Rows) -> None:
-        removing, _ = await self._asked(
+    async def _write(self, view: View, rows: Rows, now: int) -> None:
+        told, _ = await self._asked(
             [
-                self._about("HEXISTS", removal_field(view.stored_as)),
+                self._about("HMGET", *WriteTerms.asked(view)),
                 self._about("HSET", *_flat(schema_entry(view))),
             ]
         )
-        if removing:
+        terms = WriteTerms.of(view, told)
+        if terms.removing:
             raise StoreUnavailable(self._server.url, f"takes no rows of {view.stored_as!r}: that view is being removed")
-        calls = [*self._calls(view, rows)]
+        calls = [*self._calls(view, rows, terms.horizon(now))]
         known = [self._about("HSETNX", *pair) for pair in view_entry(view).items()]
         answers = await self._asked([*calls, *known])
         # See `newest.SCRIPT`: the places of keys that are no hashes.
@@ -69,13 +72,13 @@ class PushStore:
         """A command on the catalog."""
         return Command(self._catalog, (name, self._catalog, *words))
 
-    def _calls(self, view: View, rows: Rows) -> Iterator[Command]:
+    def _calls(self, view: View, rows: Rows, horizon: bytes | None) -> Iterator[Command]:
         """The script for all rows; in a cluster it takes those of one hash slot at a time."""
-        field = view.stored_as.encode()
+        first = [view.stored_as.encode()] if horizon is None else [view.stored_as.encode(), horizon]
         for group in _by_slot(rows) if self._server.clustered else [rows]:
             for at in range(0, len(group), _ROWS_A_CALL):
                 keys, packed = zip(*group[at : at + _ROWS_A_CALL], strict=True)
-                yield Command(keys[0], ("EVAL", SCRIPT, len(keys), *keys, field, *packed))
+                yield Command(keys[0], ("EVAL", SCRIPT, len(keys), *keys, *first, *packed))
 
     async def _asked(self, commands: Sequence[Command]) -> list[Any]:
         """The replies. Raises: StoreUnavailable, also where the server refuses one of the commands."""

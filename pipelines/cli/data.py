@@ -10,6 +10,7 @@ import typer
 
 from pipelines.cli.instants import instant, now, span
 from pipelines.flights import task
+from serving.contract.expiry import Expiry
 
 if TYPE_CHECKING:
     from pipelines.state import Counts
@@ -203,17 +204,28 @@ def verify(
 def expire(
     view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
     end: Annotated[str | None, typer.Option(help="As of this instant. Default: each view's watermark.")] = None,
+    by: Annotated[
+        Expiry | None, typer.Option(help="From now on rows go by this verb (sweep) or by the server's own expiry.")
+    ] = None,
 ) -> None:
     """Remove rows from Redis that have long been out of their view's ttl."""
     from pipelines import expiry
-    from pipelines.console import step
+    from pipelines.console import console, step
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
 
+    if by and (view or end):
+        raise typer.BadParameter("--by is for the whole project, as of now; leave out --view and --end")
     work = Workspace(Settings.read())
     views = [known for known, _ in work.stored(view or ())]
+    places = (views, work.online, work.state, work.project)
+    warning = None
     with step("expire") as shown:
-        done = expiry.run(
-            views, work.online, work.state, work.project, end=instant(end) if end else None, report=shown.at
-        )
-        shown.result = f"{sum(done.values()):,} rows removed from {len(done)} views"
+        if by:
+            chosen = expiry.choose(by, *places, report=shown.at)
+            done, warning = chosen.removed, chosen.warning
+        else:
+            done = expiry.run(*places, end=instant(end) if end else None, report=shown.at)
+        shown.result = f"{sum(done.values()):,} rows removed from {len(done)} views, by {work.online.expiry()}"
+    if warning:
+        console.print(f"warning: {warning}", markup=False)

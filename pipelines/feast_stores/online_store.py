@@ -91,11 +91,12 @@ class SkewlessOnlineStore(OnlineStore):
             StoreReadOnly, RedisUnreachable; nothing or any part was written. UnwritableKeys: all other rows were written.
         """
         view = _view(config, table)
-        keys, rows = packed(config.project, view, data, _now())
+        now = _now()
+        keys, rows = packed(config.project, view, data, now)
         writer = online_writer(config)
-        writer.prepare(view)
+        horizon = writer.prepare(view).horizon(now)
         try:
-            writer.write(view, keys, rows)
+            writer.write(view, keys, rows, horizon)
         except UnwritableKeys:
             writer.introduce(view)
             raise

@@ -5,6 +5,7 @@ trained on another one. `schema:FINGERPRINT` holds a row schema, so that rows of
 `reached:NAME` says up to which arrival all rows of a view are there, as RFC 3339 in microseconds. It lies on the server
 that holds the rows, so one that was emptied, or came back from an older copy, does not claim what it lost.
 `removing:NAME` is there while a view's rows are being removed: it has none to readers then, and takes none.
+`expiry` says whether the server itself removes rows that are long out of their ttl, so that all writers do alike (see `expiry`).
 """
 
 from __future__ import annotations
@@ -63,11 +64,15 @@ def parse_view(data: bytes) -> View | None:
 
 
 def same_rows(view: View, stored: View | None) -> bool:
-    """Whether rows that were written under the `stored` definition are those that `view` would write now."""
+    """Whether the rows that a store keeps under the `stored` definition are those that it would under `view`: written
+    alike, and none of them gone by a shorter ttl.
+    """
     if stored is None:
         return False
     keys, stored_keys = ([(key.key, key.dtype) for key in one.join_keys] for one in (view, stored))
     same_rule = (view.known_by, view.deleted_field) == (stored.known_by, stored.deleted_field)
+    if view.rule.outlasts(stored.rule):
+        return False
     return view.fields == stored.fields and same_rule and sorted(keys) == sorted(stored_keys)
 
 

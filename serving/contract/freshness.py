@@ -61,8 +61,26 @@ class Rule:
         """Whether a row may be gone from the online store at `at`: it has been stale for as long as it was fresh, and
         for a day at least. Its values are null either way; its status is then NOT_FOUND instead of STALE.
         """
-        grace = max(self.ttl_us, _LEAST_GRACE)
-        return (at - event > self.ttl_us + grace) & (self.ttl_us > 0)
+        return (at - event > self.ttl_us + self.grace_us) & (self.ttl_us > 0)
+
+    @property
+    def grace_us(self) -> int:
+        """For how long a stale row stays before it is removable."""
+        return max(self.ttl_us, _LEAST_GRACE)
+
+    def horizon(self, end: int) -> int:
+        """The event time of rows that a server which removes rows by itself may drop at once, in a run as of `end`; a
+        later row it may drop once it kept it for `event - horizon`. Means nothing without a ttl.
+
+        That is when the row is `removable` as of `end` and the time that went by since, and another grace later: so that
+        no row is missed as of a watermark that lags behind by less than a grace. Relative to `end`, not to the clock, so
+        that a store which is filled as of an old time has its rows for as long as one that is filled as of now.
+        """
+        return end - self.ttl_us - 2 * self.grace_us
+
+    def outlasts(self, other: Rule) -> bool:
+        """Whether rows may be gone by the `other` rule that are not `removable` by this one: its ttl is longer."""
+        return other.ttl_us > 0 and not 0 < self.ttl_us <= other.ttl_us
 
     def code(self, event: Time, created: Time, deleted: Truth, at: Time) -> Any:  # noqa: ANN401 - int or array
         """The status of each newest row at `at` as a number: of ints and bools an int, of arrays an array."""

@@ -1,8 +1,11 @@
-"""Newest wins: which of two rows of one entity and view stays, in Python and as the script that Redis runs.
+"""Newest wins: which of two rows of one entity and view stays, and for how long, in Python and as scripts for Redis.
 
 The greater `(event_timestamp, created_timestamp)` wins. On a tie a row of another schema replaces the stored one (the
 view was redefined and materialized again), and of two with one schema the greater bytes win, tombstones first, so
 that the outcome does not depend on the order of writers.
+
+Where the server is to remove rows by itself (see `expiry.EXPIRY`) it gets to know when, with each row: a row that is
+written anew has no deadline until it is given one.
 """
 
 from __future__ import annotations
@@ -10,6 +13,10 @@ from __future__ import annotations
 _ORDER = 16
 _SCHEMA_END = 20
 _HEADER = 21
+_EVENT = 8
+_BIAS = 1 << 63
+LONGEST_MS = 1 << 45
+"""A thousand years: servers refuse deadlines that are much further away."""
 
 
 def replaces(new: bytes, old: bytes | None) -> bool:
@@ -26,7 +33,38 @@ def replaces(new: bytes, old: bytes | None) -> bool:
     return new[_SCHEMA_END:] > old[_SCHEMA_END:]
 
 
-SCRIPT = """
+def life(row: bytes, horizon: int) -> int:
+    """For how many milliseconds from now the server keeps a row, given `Rule.horizon` in milliseconds; 0: not at all.
+
+    The definition that the scripts are held equal to.
+    """
+    event = int.from_bytes(row[:_EVENT], "big") - _BIAS
+    return max(0, min(event // 1000 - horizon, LONGEST_MS))
+
+
+_LIFE = f"""
+local function life(row, horizon)
+  local high, low = struct.unpack('>I4I4', row)
+  high = high - 2147483648
+  local event = high * 4294967 + math.floor((high * 296 + low) / 1000)
+  return math.min(event - horizon, {LONGEST_MS})
+end
+local function expire(key, field, row, horizon)
+  local left = life(row, horizon)
+  if left > 0 then
+    redis.call('HPEXPIRE', key, string.format('%.0f', left), 'FIELDS', 1, field)
+  else
+    redis.call('HDEL', key, field)
+  end
+end
+"""
+"""2^32 is 4294967 * 1000 + 296: no number here is greater than what a double holds exactly, but for event times that are
+some 280,000 years away, which are gone or capped however they are rounded.
+"""
+
+SCRIPT = (
+    _LIFE
+    + """
 local function greater(new, old, first)
   for i = first, math.min(#new, #old) do
     local a, b = new:byte(i), old:byte(i)
@@ -44,13 +82,24 @@ local function replaces(new, old)
   if new:sub(17, 20) ~= old:sub(17, 20) then return true end
   return greater(new, old, 21)
 end
-local written, others = 0, {}
+local field, written, others = ARGV[1], 0, {}
+local before = #ARGV - #KEYS
+local server = before > 1
+local horizon = server and tonumber(ARGV[2])
 for i = 1, #KEYS do
-  local new, old = ARGV[i + 1], redis.pcall('HGET', KEYS[i], ARGV[1])
+  local key, new = KEYS[i], ARGV[before + i]
+  local old = redis.pcall('HGET', key, field)
   if type(old) == 'table' then
     others[#others + 1] = i
+  elseif new == old then
+    if horizon then
+      expire(key, field, new, horizon)
+    elseif server then
+      redis.call('HPERSIST', key, 'FIELDS', 1, field)
+    end
   elseif not old or #old < 21 or replaces(new, old) then
-    redis.call('HSET', KEYS[i], ARGV[1], new)
+    redis.call('HSET', key, field, new)
+    if horizon then expire(key, field, new, horizon) end
     written = written + 1
   end
 end
@@ -58,8 +107,13 @@ if #others == 0 then return written end
 table.insert(others, 1, written)
 return others
 """
+)
 """KEYS: entity hashes of one slot. ARGV: the view's field, then a row for each key. Answers how many rows won; where
 some keys are no hashes, a list: that number, then the places of those keys among KEYS, from 1. They are left alone.
+
+Where the server removes rows by itself an argument more comes after the field: the horizon in milliseconds, or nothing
+where the view has no ttl. Rows get their deadline by it (see `life`), those too that are what is held. One that is beyond
+it wins like any other, and is gone at once.
 
 Bytes are compared as numbers: Lua's `<` on strings follows the server's locale, which is not memcmp.
 """
@@ -84,3 +138,33 @@ end
 return gone
 """
 """KEYS and ARGV as `SCRIPT`'s: each row goes if it is still the one that is held. Answers how many went."""
+
+DEADLINES = (
+    _LIFE
+    + """
+local function forever(key, field)
+  if redis.call('HPERSIST', key, 'FIELDS', 1, field)[1] ~= 1 then return end
+  local names = redis.call('HKEYS', key)
+  for _, left in ipairs(redis.call('HPTTL', key, 'FIELDS', #names, unpack(names))) do
+    if left >= 0 then return end
+  end
+  local all = redis.call('HGETALL', key)
+  redis.call('DEL', key)
+  redis.call('HSET', key, unpack(all))
+end
+local field, horizon = ARGV[1], tonumber(ARGV[2])
+for i = 1, #KEYS do
+  local row = redis.pcall('HGET', KEYS[i], field)
+  if type(row) == 'string' then
+    if not horizon then
+      forever(KEYS[i], field)
+    elseif #row >= 21 then
+      expire(KEYS[i], field, row, horizon)
+    end
+  end
+end
+"""
+)
+"""KEYS as `SCRIPT`'s, ARGV: the view's field and the horizon, as there. Gives the rows that are held their deadlines, or
+takes them off. A hash that has none any more is made anew: only then a server keeps it in its compact encoding again.
+"""

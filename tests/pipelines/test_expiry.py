@@ -11,21 +11,32 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis import Redis
 
 from pipelines import expiry, verify
 from pipelines.online import OnlineWriter
 from pipelines.state import State
+from pipelines.turns import Busy
+from serving.contract.catalog import catalog_key, view_field
 from serving.contract.freshness import Rule, Status
 from serving.contract.instants import to_micros
+from serving.contract.plan import View
 from serving.contract.row import RowReader
 from tests.oracles import entity_key, packed_row
 from tests.pipelines.test_materialize import HOUR, SEEN, Project, at, row
 from tests.pipelines.worlds import source
 
-AGING = msgspec.structs.replace(SEEN, ttl_us=2 * HOUR // timedelta(microseconds=1))
 GONE_AFTER = 26
 """Hours: two of ttl and a day of grace."""
+
+
+def aging(hours: float) -> View:
+    return msgspec.structs.replace(SEEN, ttl_us=int(hours * HOUR / timedelta(microseconds=1)))
+
+
+AGING = aging(2)
 
 
 @pytest.fixture
@@ -76,6 +87,63 @@ def test_a_view_without_ttl_keeps_all(tmp_path: Path, state: State, redis_url: s
         assert expiry.run([SEEN], OnlineWriter(client, "tests"), state, "tests") == {}
 
 
+@pytest.mark.parametrize("ttl", [100, 0], ids=["raised", "taken away"])
+def test_rows_that_went_by_a_shorter_ttl_come_back_with_a_longer_one(project: Project, ttl: float):
+    """N1 is fresh again by the new ttl, and a run that read new arrivals alone would leave it out."""
+    project.write(row("N1", 0, 0), row("N2", 39, 39))
+    project.run(40)
+    assert expire(project) == 1
+    project.view = aging(ttl)
+    assert differences(project) == 1
+    assert project.run(40).written == 1
+    assert differences(project) == 0
+    assert project.held("N1") == packed_row(row("N1", 0, 0))
+    assert expire(project) == 0
+    assert project.run(40) is None, "once is enough"
+
+
+def test_a_shorter_ttl_needs_no_row_and_counts_once_the_store_has_it(project: Project):
+    """Until then models are served by the longer one, which the catalog has."""
+    project.view = aging(100)
+    project.write(row("N1", 0, 0))
+    project.run(40)
+    project.view = AGING
+    assert expire(project) == 0
+    assert differences(project) == 0
+    assert project.run(41).read == 0
+    assert expire(project) == 1
+    assert differences(project) == 0
+
+
+def test_a_view_that_the_store_does_not_know_is_left_alone(project: Project):
+    project.write(row("N1", 0, 0))
+    project.run(40)
+    project.redis.hdel(catalog_key("tests"), view_field("seen"))
+    assert expire(project) == 0
+    project.redis.hset(catalog_key("tests"), view_field("seen"), b"of another version")
+    assert expire(project) == 0
+    assert project.held("N1") is not None
+
+
+def test_nobody_gives_the_view_another_ttl_while_rows_go(project: Project):
+    """A run that writes by a longer one has its turn before the catalog is read, or after the rows are gone."""
+    project.write(row("N1", 0, 0))
+    project.run(40)
+    with project.state.turn("tests", ["seen"], "materialize"), pytest.raises(Busy, match="feature view 'seen'"):
+        expire(project, wait=timedelta(0))
+    assert project.held("N1") is not None
+
+
+def test_a_key_that_ends_like_ours_is_another_projects(project: Project):
+    project.write(row("N1", 0, 0))
+    project.run(40)
+    other = entity_key("other tests", {"tail": ("String", "N1")})
+    assert other.endswith(b"tests")
+    project.redis.hset(other, "seen", packed_row(row("N1", 0, 0)))
+    assert expire(project) == 1
+    assert project.redis.hexists(other, "seen")
+
+
 def test_a_late_older_row_is_not_served_as_fresh_after_the_removal(project: Project):
     """A tombstone is gone, and a row that it had hidden comes in late: it is out of its ttl too."""
     project.write(row("N1", 1, 1, None, gone=True))
@@ -85,6 +153,7 @@ def test_a_late_older_row_is_not_served_as_fresh_after_the_removal(project: Proj
     project.write(late)
     project.run(42)
     assert project.held() == packed_row(late)
+    assert differences(project) == 0
     rows = RowReader("seen", AGING.fields, [AGING.fields]).read([project.held()])
     for hours in (41, 42, 100):
         (status,) = AGING.rule.status(rows.event, rows.created, rows.deleted, np.int64(to_micros(at(hours))))
@@ -121,3 +190,16 @@ def test_the_grace_is_the_ttl_and_a_day_at_least(ttl: int, gone: int):
     assert rule.removable(np.zeros(5, np.int64), ages).tolist() == [False] * 4 + [True]
     assert [bool(rule.removable(0, int(age))) for age in ages] == [False] * 4 + [True]
     assert not Rule(0, "event_timestamp").removable(0, 2**62)
+
+
+TTLS = st.sampled_from([0, 1, 10**9, 86_400_000_000, 10**12])
+
+
+@given(TTLS, TTLS, st.integers(-(10**13), 10**13), st.integers(0, 10**13))
+def test_a_rule_that_does_not_outlast_another_lets_all_go_that_the_other_does(
+    mine: int, theirs: int, event: int, age: int
+):
+    ours, other = (Rule(ttl, "event_timestamp") for ttl in (mine, theirs))
+    if other.removable(event, event + age) and not ours.removable(event, event + age):
+        assert ours.outlasts(other)
+    assert ours.outlasts(other) == ((mine or 2**62) > (theirs or 2**62))

@@ -59,10 +59,11 @@ def store(redis: Redis) -> OnlineWriter:
 
 
 class Project:
-    """One view's table, watermark and rows."""
+    """One view's table, watermark and rows; it is `now` hours after T0."""
 
     def __init__(self, data: Path, state: State, redis: Redis, view: View = SEEN) -> None:
         self.data, self.state, self.redis, self.view = data, state, redis, view
+        self.now = 99.0
 
     def write(self, *rows: Row) -> None:
         write(self.data, self.view, rows)
@@ -72,7 +73,7 @@ class Project:
         store = OnlineWriter(self.redis, "tests")
         stored = store.holdings([self.view])
         windows = plan_windows(self.state, "tests", views, end=at(end), stored=stored, **options)
-        return materialize.run(windows, store, self.state, "tests", clock=lambda: at(99)).get(self.view.name)
+        return materialize.run(windows, store, self.state, "tests", clock=lambda: at(self.now)).get(self.view.name)
 
     def held(self, tail: str = "N1") -> bytes | None:
         return self.redis.hget(entity_key("tests", {"tail": ("String", tail)}), self.view.name)

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis import Redis
 
 from pipelines import embedded
 from pipelines.redis_connection import connect
 from serving.contract.catalog import catalog_key, removal_field
+from serving.contract.expiry import EXPIRY, Expiry
 from serving.contract.folders import Folders
+from serving.contract.plan import View
 from serving.errors import StoreUnavailable
 from serving.push_store import PushStore
 from tests.pipelines.test_online import VIEW, key, row
@@ -21,6 +24,9 @@ from tests.serving.contract.material import packed
 from tests.serving.live import until
 
 (ONE,) = packed(VIEW.fields, [row(1.0, 1)])
+DAY, HOUR = 86_400_000_000, 3_600_000_000
+NOW = 3 * DAY
+AGING = msgspec.structs.replace(VIEW, ttl_us=DAY)
 
 
 class Writer:
@@ -29,8 +35,8 @@ class Writer:
     def __init__(self, store: PushStore, loop: asyncio.Runner) -> None:
         self._store, self._loop = store, loop
 
-    def push(self, entities: Sequence[int]) -> None:
-        self._loop.run(self._store.write(VIEW, [(key(entity), ONE) for entity in entities]))
+    def push(self, entities: Sequence[int], view: View = VIEW, now: int = NOW) -> None:
+        self._loop.run(self._store.write(view, [(key(entity), ONE) for entity in entities], now))
 
     def arrives(self, entities: Sequence[int]) -> bool:
         try:
@@ -53,6 +59,20 @@ def writer(url: str) -> Iterator[Writer]:
 def test_no_address_of_a_redis():
     with pytest.raises(StoreUnavailable, match="is no address"):
         PushStore("http://127.0.0.1", "tests", timeout_s=1)
+
+
+@pytest.mark.parametrize("kind", ["redis_url", "redis_cluster", "redis_sentinel"])
+def test_rows_have_deadlines_where_the_server_is_to_remove_them(request, kind):
+    """A day of ttl and a day of grace, twice."""
+    found = request.getfixturevalue(kind)
+    url = found if isinstance(found, str) else found.url
+    with closing(connect(url)) as client, writer(url) as store:
+        client.hset(catalog_key("tests"), EXPIRY, Expiry.SERVER.encode())
+        store.push(range(20), AGING, NOW - HOUR)
+        lives = [client.execute_command("HPTTL", key(entity), "FIELDS", 1, "delays")[0] for entity in range(20)]
+        assert lives == [pytest.approx(HOUR // 1000, abs=60_000)] * 20
+        store.push(range(10), AGING, NOW)
+        assert [client.exists(key(entity)) for entity in range(20)] == [0] * 10 + [1] * 10
 
 
 @pytest.mark.parametrize("kind", ["redis_url", "redis_cluster", "redis_sentinel"])

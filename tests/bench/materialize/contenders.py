@@ -143,7 +143,7 @@ def _commands(url: str, table: Path) -> tuple[list[bytes], int]:
     pipe, keys = ScriptPipe(Redis.from_url(url), SCRIPT), KeyColumns(PROJECT, VIEW)
     commands, rows = [], 0
     for batch in arrivals(VIEW, source(table), 0, 2**62).batches():
-        made = pipe._calls(keys.pack(batch.keys, len(batch)), NAME.encode(), packed(VIEW, batch), _ROWS_A_CALL)
+        made = pipe._calls(keys.pack(batch.keys, len(batch)), [NAME.encode()], packed(VIEW, batch), _ROWS_A_CALL)
         commands += [call for _, call in made]
         rows += len(batch)
     return commands, rows

@@ -116,3 +116,21 @@ def test_a_view_without_keys_and_one_without_rows(market: Shop, skewless: Skewle
     assert skewless("verify").status == 1
     told = skewless("verify", "--repair")
     assert (told.status, skewless("verify").status) == (1, 0), told
+
+
+def test_a_project_chooses_how_rows_go(market: Shop, skewless: Skewless):
+    skewless("materialize", "--view", "people", "--end", (NOON + timedelta(1)).isoformat())
+    told = skewless("expire", "--by", "server")
+    assert (told.status, "0 rows removed from 1 views, by server" in told.out) == (0, True), told
+    assert "warning: entities with deadlines lose their compact encoding" in " ".join(told.out.split())
+    assert "by server" in skewless("expire").out
+    told = skewless("expire", "--by", "sweep")
+    assert (told.status, "by sweep" in told.out, "warning" in told.out) == (0, True, False), told
+    assert {market.redis.object("encoding", key) for key in market.redis.scan_iter()} >= {b"listpack"}
+
+
+@pytest.mark.parametrize("words", [["--view", "people"], ["--end", "2013-10-01"]])
+def test_a_choice_is_the_whole_projects(market: Shop, skewless: Skewless, words: list[str]):
+    told = skewless("expire", "--by", "server", *words)
+    assert (told.status, "leave out --view and --end" in " ".join(told.err.replace("│", "").split())) == (2, True), told
+    assert market.redis.dbsize() == 0

@@ -13,11 +13,13 @@ import pytest
 from redis import Redis
 
 from pipelines import embedded
+from serving.contract.catalog import catalog_key
+from serving.contract.expiry import EXPIRY, Expiry
 from serving.contract.folders import Folders
 from serving.contract.instants import to_micros
 from serving.contract.parts import PREFIX
-from tests.pushing import PROJECT, TARGET, at, differences, offer, row, stored
-from tests.serving.live import Live, serving, settings_of
+from tests.pushing import CARDS, PROJECT, TARGET, at, differences, offer, row, stored
+from tests.serving.live import Live, serving, settings_of, until
 
 NOW = to_micros(at(10))
 PATH = "/v1/feature-views/cards/push"
@@ -63,6 +65,25 @@ def test_a_row_from_the_future_waits_and_the_answer_says_so(live: Live):
     assert (body["stored"], body["online"], body["waiting"]) == (2, 1, 1)
     assert "materialize" in body["detail"]
     assert differences(live.settings.redis_url, data(live), NOW) == []
+
+
+def test_rows_vanish_by_themselves_where_the_server_is_to_remove_them(live: Live):
+    """Two minutes of ttl and a day of grace, twice."""
+    offer(
+        live.settings.redis_url,
+        msgspec.structs.replace(TARGET, view=msgspec.structs.replace(CARDS, ttl_us=120_000_000)),
+    )
+    ages = {"gone": 2 * 1440 + 3, "going": 2 * 1440 + 2 - 2 / 60, "new": 0}
+    with Redis.from_url(live.settings.redis_url) as client:
+        client.hset(catalog_key(PROJECT), EXPIRY, Expiry.SERVER.encode())
+        rows = [row(number, minutes=10 - age) for number, age in enumerate(ages.values())]
+        assert push(live, *rows).json()["online"] == 3
+        assert client.dbsize() == 3, "of the catalog, the one that goes and the one that stays"
+        until(lambda: client.dbsize() == 2)
+        (kept,) = [key for key in client.scan_iter() if key != catalog_key(PROJECT)]
+        (lives,) = client.execute_command("HPTTL", kept, "FIELDS", 1, "cards")
+        assert lives == pytest.approx((2 * 1440 + 2) * 60_000, abs=60_000)
+    assert len(stored(data(live))) == 3, "in the table they are for good"
 
 
 def test_bad_rows_are_pointed_at_and_nothing_is_stored(live: Live):

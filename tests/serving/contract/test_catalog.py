@@ -95,7 +95,9 @@ def test_a_view_out_of_the_catalog_is_the_view_that_was_put_in():
 @pytest.mark.parametrize(
     ("change", "same"),
     [
-        ({"ttl_us": 7}, True),
+        ({"ttl_us": AIRCRAFT.ttl_us - 1}, True),
+        ({"ttl_us": AIRCRAFT.ttl_us + 1}, False),
+        ({"ttl_us": 0}, False),
         ({"fields": (*AIRCRAFT.fields, Field("new", "Int64"))}, False),
         ({"fields": AIRCRAFT.fields[::-1]}, len(AIRCRAFT.fields) < 2),
         ({"deleted_field": "gone_now"}, False),
