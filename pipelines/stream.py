@@ -78,7 +78,7 @@ class NotOnline(SkewlessError):
 @dataclass(slots=True)
 class Consumer:
     """One consumer of a project's stream. `find` looks up the push targets, anew from time to time, and `door` what is
-    expected of the rows of a view.
+    expected of the rows of a view; `waits` is told for what it waits, once until something is pushed again.
     """
 
     project: str
@@ -89,12 +89,14 @@ class Consumer:
     clock: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
     door: Callable[[str], Check] = lambda _: unchecked
+    waits: Callable[[SkewlessError], None] = lambda _: None
     streamed: Streamed = field(default_factory=Streamed)
     _held: list[Entry] = field(default_factory=list)
     _targets: Mapping[str, Target] = field(default_factory=dict)
     _rows: dict[str, Rows] = field(default_factory=dict)
     _doors: dict[str, Check] = field(default_factory=dict)
     _looked: float = float("-inf")
+    _away: type[SkewlessError] | None = None
 
     def run(self, stopping: Stopping, *, once: bool = False) -> Streamed:
         """Push until `stopping`, or with `once` until there is nothing to push. Goes on through every outage."""
@@ -105,10 +107,21 @@ class Consumer:
                 with attempt:
                     if stopping():
                         break
-                    found = self.step(wait=not once)
+                    found = self._told_step(wait=not once)
             if once and not stopping() and not found:
                 break
         return self.streamed
+
+    def _told_step(self, *, wait: bool) -> int:
+        try:
+            found = self.step(wait=wait)
+        except AWAY as error:
+            if type(error) is not self._away:
+                self._away = type(error)
+                self.waits(error)
+            raise
+        self._away = None
+        return found
 
     def step(self, *, wait: bool) -> int:
         """Push one batch; how many entries it had. Raises: one of AWAY, and tries the same batch again when called."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.data import Unchecked
 from pipelines.cli.instants import instant, now
+from serving.contract.errors import SkewlessError
+
+if TYPE_CHECKING:
+    from pipelines.stream import Limits, Streamed
+    from pipelines.stream_entries import StreamEntries
+    from pipelines.workspace import Workspace
 
 verbs = typer.Typer()
 
@@ -89,12 +95,9 @@ def stream(
     from datetime import timedelta
     from uuid import uuid4
 
-    from pipelines import push
-    from pipelines import stream as verb
     from pipelines.console import console
-    from pipelines.gates import Gates
     from pipelines.settings import Settings
-    from pipelines.stopping import Stopping
+    from pipelines.stream import Limits
     from pipelines.stream_entries import StreamEntries
     from pipelines.workspace import Workspace
 
@@ -104,18 +107,36 @@ def stream(
     if status:
         console.print(f"{entries.key}: {entries.status()}")
         return
-    limits = verb.Limits(batch=batch, idle=timedelta(seconds=idle))
+    limits = Limits(batch=batch, idle=timedelta(seconds=idle))
+    done = _consume(work, entries, limits, f"{name} reads {entries.key}", once, unchecked)
+    entries.leave()
+    gone = f", {done.gone:,} gone before they were pushed" if done.gone else ""
+    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.buried:,} buried{gone}")
+
+
+def _consume(
+    work: Workspace, entries: StreamEntries, limits: Limits, begun: str, once: bool, unchecked: bool
+) -> Streamed:
+    import stamina.instrumentation
+
+    from pipelines import push
+    from pipelines.console import console
+    from pipelines.gates import Gates
+    from pipelines.stopping import Stopping
+    from pipelines.stream import Consumer
 
     def door(view: str) -> push.Check:
         return push.unchecked if unchecked else Gates.of(work, [view]).pushed(view)
 
-    consumer = verb.Consumer(work.project, work.data, work.online, entries, work.fresh_targets, now, limits, door)
+    def waits(error: SkewlessError) -> None:
+        console.print(f"waiting: {error}", markup=False)
+
+    stamina.instrumentation.set_on_retry_hooks([])  # it would log each of the tries
+    find = work.fresh_targets
+    consumer = Consumer(work.project, work.data, work.online, entries, find, now, limits, door, waits)
     with Stopping() as stopping:
-        console.print(f"{name} reads {entries.key}")
-        done = consumer.run(stopping, once=once)
-    entries.leave()
-    gone = f", {done.gone:,} gone before they were pushed" if done.gone else ""
-    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.buried:,} buried{gone}")
+        console.print(begun)
+        return consumer.run(stopping, once=once)
 
 
 @verbs.command()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import resource
+import threading
 from datetime import UTC, datetime
 
 import pytest
+import stamina.instrumentation
 
 from tests.pipelines.cli.conftest import Shop, Skewless
 
@@ -86,6 +88,22 @@ def test_status_says_whether_the_store_answers(market: Shop, skewless: Skewless,
     told = skewless("status")
     assert (told.status, "redis://me:***@127.0.0.1:1/0 (not to be used: " in told.out) == (0, True), told
     assert "secret" not in told.out
+
+
+def test_a_consumer_says_once_for_what_it_waits(market: Shop, skewless: Skewless):
+    """A file lies where the data folder is to be, and somebody takes it away."""
+    entry = {"customer": 1, "age": 3, "event_timestamp": "2013-10-01T12:00:00Z"}
+    market.redis.xadd("{skewless:stream:shop}", {"view": "people", "rows": json.dumps(entry)})
+    market.data.write_text("in the way")
+    threading.Timer(1, market.data.unlink).start()
+    try:
+        told = skewless("stream", "--once")
+    finally:
+        stamina.instrumentation.set_on_retry_hooks(None)
+    assert told.status == 0
+    assert told.out.count("waiting: the table of feature view 'people' takes no rows (Not a directory)") == 1
+    assert told.out.count("waiting") == 1
+    assert "1 rows of 1 entries pushed, 0 buried" in told.out
 
 
 AWAY = ["materialize", "verify", "expire", "stream --once", "stream --status", "erase --entity customer=1", "sweep"]
