@@ -97,7 +97,7 @@ def test_verify_is_red_where_a_row_is_missing_until_it_is_mended(told: dict[str,
         "verify[delays]": ["success", 1],
         "verify[planes]": ["failed", 1],
     }
-    assert "gate verify: planes as of 2013-10-01T15:00:00+00:00: 1 compared, 1 missing" in told["log"]
+    assert "gate verify: planes as of 2013-10-01T14:59:50+00:00: 1 compared, 1 missing" in told["log"]
     assert told["repair"]["state"] == told["verify after"]["state"] == "success"
     assert told["repair"]["returned"]["verify[planes]"]["repaired"] == 1
     assert told["verify after"]["returned"]["verify[planes]"]["repaired"] == 0
