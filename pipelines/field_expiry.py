@@ -8,7 +8,7 @@ from typing import Any
 
 from redis import Redis, RedisCluster
 
-from pipelines.redis_connection import address
+from pipelines.redis_connection import address, primaries
 from pipelines.store_refusals import NoFieldExpiry, mapped
 
 _COMMANDS = ("HPEXPIRE", "HPERSIST", "HPTTL")
@@ -17,11 +17,8 @@ _COMPACT = (b"listpack", b"listpackex", b"ziplist")
 
 def lacking(client: Redis | RedisCluster) -> tuple[str, ...]:
     """The commands for it that the server has not (of a cluster, that any primary has not). Raises: RedisUnreachable."""
-    nodes: list[Any] = [client]
     with mapped(client):
-        if isinstance(client, RedisCluster):
-            nodes = [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
-        known = [node.execute_command("COMMAND INFO", *_COMMANDS) for node in nodes]
+        known = [node.execute_command("COMMAND INFO", *_COMMANDS) for node in primaries(client)]
     return tuple(name for place, name in enumerate(_COMMANDS) if not all(told[place] for told in known))
 
 

@@ -102,3 +102,10 @@ def _primary(sentinels: Sentinels, connect_seconds: float, answer_seconds: float
     options |= limits | {"ssl": secure, "socket_timeout": answer_seconds}
     found: Redis = Sentinel(sentinels.hosts, sentinel_kwargs=asked).master_for(sentinels.service, **options)  # type: ignore[no-untyped-call]
     return found
+
+
+def primaries(client: Redis | RedisCluster) -> list[Any]:
+    """A client for each server that holds keys: of a cluster, its primaries. Raises: RedisClusterException, OSError."""
+    if isinstance(client, RedisCluster):
+        return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
+    return [client]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
+from pipelines.redis_connection import primaries
 from pipelines.store_refusals import mapped
 
 COMPACT_BYTES = 1024
@@ -15,12 +14,9 @@ _ASKED = ("hash-max-listpack-value", "maxmemory", "maxmemory-policy", "appendonl
 
 def warnings(client: Redis | RedisCluster) -> list[str]:
     """What should be set otherwise on the server (of a cluster, on any of its nodes). Raises: RedisUnreachable."""
-    nodes: list[Any] = [client]
     with mapped(client):
-        if isinstance(client, RedisCluster):
-            nodes = [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
         found: list[str] = []
-        for node in nodes:
+        for node in primaries(client):
             try:
                 settings = {name: node.config_get(name).get(name) for name in _ASKED}
             except ResponseError as error:

@@ -93,7 +93,8 @@ class World:
         """Answer at `at` from what the store holds, and log it beside the others as r9."""
         plan = self.bundle.plan
         served = self.answer(OnlineWriter(redis, plan.project), "r9", at, unread=unread, assembler=assembler)
-        place = self.file.with_name("part-1.parquet")
+        place = self.file.parent.with_name(f"day={at.date()}") / "part-1.parquet"
+        place.parent.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_batches([served_batch(plan, "tiny", "1.0.0", served)]), place)
 
     def answer(

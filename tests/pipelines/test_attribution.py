@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
+from pipelines import expiry
 from pipelines.attribution import Caused
 from pipelines.audit import Audited
+from pipelines.online import OnlineWriter
 from serving.contract.assembler import Assembler
 from serving.contract.bundle import open_bundle
+from serving.contract.freshness import Status
 from serving.contract.plan import Computed
 from serving.contract.processor import processor_features
 from serving.contract.transforms import reference
@@ -63,6 +67,22 @@ def add(world: World, *rows) -> None:
 
 def test_nothing_differs_and_nothing_has_a_cause(world: World):
     assert causes(world.audit()) == {}
+
+
+def test_rows_that_were_removed_long_out_of_their_ttl(world: World, redis: Redis):
+    """JFK's is gone, where the join knows a stale one; LGA's is older than the tombstone that was removed before it."""
+    add(world, replace(delays("LGA", NOON + HOUR, NOON + HOUR, None), deleted=True))
+    world.materialize(redis, NOON + 40 * HOUR)
+    project = world.bundle.plan.project
+    with closing(world.state()) as state:
+        assert expiry.run([DELAYS], OnlineWriter(redis, project), state, project) == {"delays": 2}
+    add(world, delays("LGA", NOON, NOON + 41 * HOUR, 9.0))
+    world.materialize(redis, NOON + 42 * HOUR)
+    world.log_another(redis, NOON + 42 * HOUR)
+    answers = pq.read_table(next((world.root / "served").rglob("part-1.parquet")), partitioning=None)
+    served = [Status(status) for status in answers.column("delays:status").to_pylist()]
+    assert served == [Status.NOT_FOUND, Status.STALE, Status.NOT_FOUND]
+    assert causes(world.audit(NOON + 41 * HOUR, NOON + 43 * HOUR)) == {}
 
 
 def test_a_row_that_waited_for_its_materialization(world: World, redis: Redis):
