@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipelines.materialize_plan import Window, plan_partition, plan_windows, replanned
+from pipelines.materialize_plan import SETTLED, Window, plan_partition, plan_windows, replanned
 from pipelines.newest_arrivals import NewestArrivals
 from pipelines.offline import History
 from pipelines.online import OnlineWriter
@@ -30,9 +30,7 @@ from serving.contract.instants import to_micros
 Clock = Callable[[], datetime]
 VERB = "materialize"
 MOST_AT_ONCE = 4
-SETTLED = timedelta(seconds=10)
-"""How long after it was created a row may be on its way to the table: a push is received before its part is written."""
-__all__ = ["Window", "plan_partition", "plan_windows", "run"]
+__all__ = ["SETTLED", "Window", "plan_partition", "plan_windows", "run"]
 
 
 @dataclass(eq=False)

@@ -20,6 +20,10 @@ from serving.contract.catalog import same_rows
 from serving.contract.instants import to_micros
 from serving.contract.plan import View
 
+SETTLED = timedelta(seconds=10)
+"""How long after it was created a row may be on its way to the table: a push is received before its part is written.
+The watermark stays so far behind the clock.
+"""
 _EVER = np.iinfo(np.int64).min
 
 
@@ -78,7 +82,8 @@ def plan_windows(
     server that lost its last seconds): then its word counts. Where it knows a view not at all (another Redis, or an
     emptied one), from pushed rows alone, or with other rows (a feature was added), the view is materialized from the
     beginning. A view whose watermark is at or past `end` has nothing to do and is
-    left out, unless its definition is to be registered anew.
+    left out, unless its definition is to be registered anew. A window that is to start where the one before ended, at
+    that moment, starts at the watermark, which stayed `SETTLED` behind.
 
     Of a table without created timestamps nobody knows when a row arrived: its window goes by event time, and begins
     `overlap` before the watermark, so that rows which come so late are taken. Those that were there before do no harm.
@@ -90,6 +95,8 @@ def plan_windows(
         begin = None if full else (start or watermark)
         if begin is not None and begin >= end and (held is None or held.view == view):
             continue
+        if begin is not None and watermark is not None and watermark < begin <= watermark + SETTLED:
+            begin = watermark
         gap = begin is not None and (watermark is None or begin > watermark)
         if start is None and begin is not None and source.created_timestamp_column is None:
             begin -= overlap

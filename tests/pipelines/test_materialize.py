@@ -273,27 +273,3 @@ def test_the_clock_is_the_callers(project: Project, state: State):
     project.write()
     project.run(1)
     assert state.runs("tests")[0].finished_at == at(99)
-
-
-def test_the_watermark_stays_behind_the_clock_whatever_the_end(project: Project):
-    """An end that lies ahead (a typing error, the hour that is not over) says nothing of rows that are yet to come."""
-    project.write(row("N1", 0, 0), row("N2", 150, 0))
-    project.run(1_000)
-    assert project.held("N1")
-    assert project.held("N2"), "the caller says the end"
-    assert project.watermark == at(99) - materialize.SETTLED
-    project.write(row("N1", 100, 100, 2))
-    project.run(101)
-    assert project.held("N1") == packed_row(row("N1", 100, 100, 2))
-    assert project.watermark == at(99) - materialize.SETTLED
-
-
-def test_a_row_that_came_to_its_table_a_little_late_is_not_lost(project: Project):
-    """A push that was received before the run's end, whose part was written after the run had listed the files, and
-    whose write to the store failed.
-    """
-    project.write(row("N1", 0, 0))
-    project.run(99)
-    project.write(row("N2", 99 - 5 / 3600, 99 - 5 / 3600))
-    project.run(99.5)
-    assert project.held("N2") == packed_row(row("N2", 99 - 5 / 3600, 99 - 5 / 3600))
