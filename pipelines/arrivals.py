@@ -38,12 +38,15 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Row groups of one file that may hold news; `event` is their greatest event time."""
+    """Row groups of one file that may hold news; `event` is their greatest event time, `stamp` tells the file from another
+    one of its name.
+    """
 
     file: Path
     groups: tuple[int, ...]
     rows: int
     event: int
+    stamp: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,11 @@ class Arrivals:
     def rows(self) -> int:
         """How many rows must be looked at."""
         return sum(piece.rows for piece in self.pieces)
+
+    def besides(self, others: Arrivals) -> Arrivals:
+        """What lies in files that the others did not know, or knew with another content."""
+        known = {(piece.file, piece.stamp) for piece in others.pieces}
+        return replace(self, pieces=tuple(one for one in self.pieces if (one.file, one.stamp) not in known))
 
     def take(self, history: History) -> Flags:
         """Which rows the window takes: those that the rule admits by `end` and that it did not admit by `start`, or
@@ -132,7 +140,7 @@ def arrivals(view: View, source: Source, start: int, end: int) -> Arrivals:
         groups = tuple(place for place, group in enumerate(bounds) if group.latest > start)
         if groups:
             rows, event = sum(bounds[g].rows for g in groups), max(bounds[g].event for g in groups)
-            pieces.append(Piece(file, groups, rows, event))
+            pieces.append(Piece(file, groups, rows, event, (stat.st_mtime_ns, stat.st_size)))
     pieces.sort(key=lambda piece: piece.event, reverse=True)
     return replace(found, pieces=tuple(pieces))
 

@@ -130,7 +130,16 @@ class Places:
 
 
 def plan(subject: Subject, places: Places, *, report: Report = quiet) -> Plan:
-    """Look everywhere; changes nothing. Raises: RedisUnreachable."""
+    """What there is; changes nothing. Raises: NoSubject where that is nothing and nobody is known by such keys,
+    RedisUnreachable.
+    """
+    found = _look(subject, places, report)
+    if found.empty:
+        subject.check(_aliases(places.registry, places.views))
+    return found
+
+
+def _look(subject: Subject, places: Places, report: Report) -> Plan:
     found: dict[Path, Found] = {}
     tables = list(places.tables(subject))
     for number, table in enumerate(tables):
@@ -155,7 +164,7 @@ def run(
     """Erase the subject; the receipt and where it lies. It waits for materializations of its views, and they for it:
     one that has read the subject's rows would write them afterwards. What is on its way elsewhere has `settle` to land.
 
-    Raises: ErasureUnfinished, Busy, RedisUnreachable, StateUnreachable.
+    Raises: NoSubject, ErasureUnfinished, Unwritten, Busy, RedisUnreachable, StateUnreachable.
     """
     settled = partial(_settle, settle.total_seconds(), sleep, report)
     with places.state.turn(places.project, places.views_of(subject), "erase", wait):
@@ -174,7 +183,7 @@ def _erased(
     path = places.receipts / f"{receipt.id}.json"
     settled = not receipt.noted  # else a run that was cut short removed something just now, perhaps
     for _ in range(_ROUNDS):
-        found = plan(subject, places, report=report)
+        found = _look(subject, places, report) if receipt.noted else plan(subject, places, report=report)
         receipt.note(found.files, found.online_entities, found.stream_rows, places.folders.root)
         if found.empty and settled:
             break

@@ -22,6 +22,7 @@ from pipelines.compact import locked
 from pipelines.offline import parquet_files, parts_folder
 from pipelines.subject import Subject
 from pipelines.turns import WAIT
+from serving.contract.errors import SkewlessError
 from serving.contract.freshness import Flags
 from serving.contract.parts import sync_folder
 
@@ -75,10 +76,27 @@ class Found:
     rows: int
 
 
+@dataclass(eq=False)
+class Unwritten(SkewlessError):
+    """A file could not be written anew; the one that is there is as it was."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} could not be written anew without the subject ({self.reason}): it is as it was; mend that, and "
+            "run this again, which takes up what is left"
+        )
+
+
 def find(subject: Subject, table: Table) -> Iterator[Found]:
     """The files of a table that hold the subject. Raises: pa.ArrowException for a file that is no Parquet."""
     for path in table.files():
-        file = pq.ParquetFile(path)
+        try:
+            file = pq.ParquetFile(path)
+        except FileNotFoundError:
+            continue  # a part that was folded long ago
         wanted = {column for columns in table.columns.values() for column in columns} & set(file.schema_arrow.names)
         who, rows = table.requests or subject, 0
         if wanted:
@@ -89,13 +107,20 @@ def find(subject: Subject, table: Table) -> Iterator[Found]:
 
 
 def remove(subject: Subject, found: Found, wait: timedelta = WAIT) -> None:
-    """Write the file anew without the subject. Raises: Busy, OSError."""
+    """Write the file anew without the subject; one that is gone meanwhile needs none. Raises: Busy, Unwritten."""
     table = found.table
     with ExitStack() as alone:
         if table.shared:
             base = parts_folder(table.path) if table.path.is_file() else table.path
             alone.enter_context(locked(base, "erase", wait))
-        _rewrite(table.requests or subject, found.path, table.columns)
+        unfinished = found.path.with_name(f".{found.path.name}.erasing")
+        try:
+            _rewrite(table.requests or subject, found.path, table.columns, unfinished)
+        except OSError as error:
+            if not found.path.exists():
+                return
+            unfinished.unlink(missing_ok=True)
+            raise Unwritten(str(found.path), error.strerror or str(error)) from error
 
 
 def digest(path: Path) -> str | None:
@@ -106,9 +131,8 @@ def digest(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rewrite(who: Subject | Requests, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+def _rewrite(who: Subject | Requests, path: Path, columns: Mapping[str, Sequence[str]], unfinished: Path) -> None:
     old = pq.ParquetFile(path)
-    unfinished = path.with_name(f".{path.name}.erasing")
     with unfinished.open("wb") as file:
         with pq.ParquetWriter(file, old.schema_arrow, **_like(old)) as writer:
             for group in range(old.num_row_groups):

@@ -1,6 +1,7 @@
 """What can go wrong where data is made. The base and the contract's own errors are in `serving.contract.errors`.
 
 SkewlessError
+├── DefinitionsAway      the Feast registry does not answer
 ├── NoSuchView           a feature view is named that there is not
 ├── SourceMissing        a feature view's table is not where its source says
 ├── SourceMismatch       a table does not have the columns or types that its feature view declares
@@ -16,6 +17,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from serving.contract.errors import SkewlessError
+
+
+@dataclass(eq=False)
+class DefinitionsAway(SkewlessError):
+    """The Feast registry at `url` (its password masked) does not open, or went away."""
+
+    transient = True
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the Feast registry {self.url} does not open: {self.reason}; mend SKEWLESS_REGISTRY_URL"
 
 
 @dataclass(eq=False)

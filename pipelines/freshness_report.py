@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipelines.arrivals import arrivals
-from pipelines.errors import SourceMissing
-from pipelines.offline import Source
+import pyarrow.parquet as pq
+
+from pipelines.arrivals import Piece, arrivals
+from pipelines.errors import SourceMismatch, SourceMissing
+from pipelines.offline import Source, micros
 from pipelines.state import State
 from serving.contract.instants import from_micros, to_micros
 from serving.contract.plan import View
@@ -49,7 +51,10 @@ class Freshness:
 
 
 def run(views: Sequence[tuple[View, Source]], state: State, project: str, at: datetime) -> list[Freshness]:
-    """How fresh each view is at `at`. Reads footers only. Raises: StateUnreachable."""
+    """How fresh each view is at `at`. Reads footers, and event times where these reach beyond the watermark.
+
+    Raises: StateUnreachable.
+    """
     found = []
     for view, source in views:
         watermark = state.watermark(project, view.stored_as)
@@ -61,11 +66,26 @@ def run(views: Sequence[tuple[View, Source]], state: State, project: str, at: da
 
 
 def _newest(view: View, source: Source, until: datetime) -> datetime | None:
-    """By statistics: the true one may be a little older where a row group reaches beyond `until`."""
     end = to_micros(until)
     try:
-        events = [piece.event for piece in arrivals(view, source, -_UNKNOWN, end).pieces]
+        pieces = [piece for piece in arrivals(view, source, -_UNKNOWN, end).pieces if piece.event != _UNKNOWN]
     except SourceMissing:
         return None
-    known = [event for event in events if event != _UNKNOWN]
-    return from_micros(min(max(known), end)) if known else None
+    found = [piece.event for piece in pieces if piece.event <= end]
+    # One row of the future is enough for statistics that say nothing of the others.
+    for piece in pieces:
+        if piece.event > end:
+            found += _newest_of(source, piece, end)
+    return from_micros(max(found)) if found else None
+
+
+def _newest_of(source: Source, piece: Piece, end: int) -> list[int]:
+    """The newest event time of a piece up to `end`, if it has one."""
+    try:
+        with pq.ParquetFile(piece.file) as file:
+            times = file.read_row_groups(list(piece.groups), columns=[source.timestamp_field])
+        events = micros(source.view, source.timestamp_field, times.column(0))
+    except (FileNotFoundError, SourceMismatch):
+        return []  # rewritten meanwhile, or a table that no run will take
+    behind = events[events <= end]
+    return [int(behind.max())] if len(behind) else []

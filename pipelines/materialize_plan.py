@@ -48,7 +48,8 @@ class Window:
 
     def __str__(self) -> str:
         since = self.start.isoformat() if self.start else "the beginning"
-        return f"{self.view.stored_as}: ({since}, {self.end.isoformat()}]"
+        gap = "" if self.advance else " (it leaves a gap: the watermark stays)"
+        return f"{self.view.stored_as}: ({since}, {self.end.isoformat()}]{gap}"
 
     def plain(self) -> dict[str, Any]:
         """As JSON takes it, for a process that materializes what another one planned."""

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from redis import Redis, RedisCluster
 
+from pipelines.holding import marks
 from pipelines.progress import Report, quiet
 from pipelines.store_refusals import RemovalUnfinished, mapped
 from pipelines.turns import Busy
@@ -85,7 +86,11 @@ def remove(
                 removed = _Walk(client, project, begun, report).run()
         except Busy as error:
             raise RemovalUnfinished(", ".join(names)) from error
-        _any(client).hdel(place, *[catalog.removal_field(removal.view) for removal in begun])
+        pipe = _any(client).pipeline(transaction=False)
+        for mark in marks(client, project):
+            pipe.hdel(mark, *map(catalog.reached_field, names))
+        pipe.hdel(place, *map(catalog.removal_field, names))
+        pipe.execute()
     return removed
 
 

@@ -2,7 +2,8 @@
 
 An entry is done only after its rows are in the table and in the online store. What a killed consumer held is claimed
 by another one; rows that are pushed twice are harmless. An entry that cannot be pushed, whoever tries, goes to the
-dead letters with its reason. While the online store is away, or takes nothing, consumers wait and try again. What was
+dead letters with its reason. While the online store is away, or takes nothing, consumers wait and try again; known
+views need no registry meanwhile. What was
 erased from the stream while a consumer had it in hand is not pushed.
 """
 
@@ -18,7 +19,7 @@ import orjson
 import stamina
 
 from pipelines import push
-from pipelines.errors import SourceMismatch
+from pipelines.errors import DefinitionsAway, SourceMismatch
 from pipelines.online import OnlineWriter
 from pipelines.push import Check, Rows, TableRefused, unchecked
 from pipelines.redis_connection import RedisUnreachable
@@ -29,7 +30,7 @@ from serving.contract.instants import to_micros
 from serving.contract.pushed_rows import Parsed
 from serving.contract.target import Target
 
-AWAY = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused)
+AWAY = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused, DefinitionsAway)
 """What is nobody's entry's fault, and passes."""
 
 Find = Callable[[], Mapping[str, Target]]
@@ -150,13 +151,21 @@ class Consumer:
         """Raises: NotPushable."""
         age = time.monotonic() - self._looked
         if age > _REFRESH_S or (view not in self._targets and age > _MISSING_S):
-            self._targets, self._rows = self.find(), {}
-            self._looked = time.monotonic()
+            self._refresh(view)
         if view not in self._targets:
             raise NotPushable(view, "there is no such online feature view")
         if view not in self._rows:
             self._rows[view], self._doors[view] = Rows(self.project, self._targets[view]), self.door(view)
         return self._rows[view]
+
+    def _refresh(self, view: str) -> None:
+        """Look up the targets. Those that are known stay while the registry is away."""
+        try:
+            self._targets, self._rows = self.find(), {}
+        except DefinitionsAway:
+            if view not in self._targets:
+                raise
+        self._looked = time.monotonic()
 
     def _push(self, view: str, some: Sequence[tuple[Entry, Parsed]]) -> None:
         """Push entries of one view. What refuses all of them together may be one's fault: then one by one."""

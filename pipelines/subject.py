@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,14 @@ class Subject:
         if not keys:
             raise NoSubject("", "no --entity is given")
         return cls(tuple(sorted(keys.items())))
+
+    def check(self, known: Collection[str]) -> None:
+        """Refuse names that are none of the join keys that there are. Raises: NoSubject."""
+        for name in sorted(self.names.difference(known)):
+            like = get_close_matches(name, known, n=1)
+            meant = f"did you mean {like[0]}? " if like else ""
+            there = f"there are {', '.join(sorted(known))}" if known else "there are none (`skewless apply`)"
+            raise NoSubject(name, f"no feature view has that join key; {meant}{there}")
 
     @property
     def names(self) -> frozenset[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from feast import FeatureStore
 from redis import Redis, RedisCluster
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pipelines import embedded
 from pipelines.definitions import Definitions, compile_service, compile_view, source_of, stored_views
+from pipelines.errors import DefinitionsAway
 from pipelines.feast_stores.offline_store import data_folder
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
@@ -22,6 +24,7 @@ from pipelines.redis_connection import connect
 from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.tracing import load_functions
+from serving.contract.addresses import masked
 from serving.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
 from serving.contract.plan import Plan, View
 from serving.contract.target import Target
@@ -46,11 +49,20 @@ class Workspace:
 
     @cached_property
     def store(self) -> FeatureStore:
-        """Feast's own view of the definitions. Raises: NoDefinitions."""
+        """Feast's own view of the definitions. Raises: NoDefinitions, DefinitionsAway."""
         repo = self.settings.feature_repo
         if not (repo / "feature_store.yaml").is_file():
             raise NoDefinitions(str(repo))
-        return FeatureStore(repo_path=str(repo))
+        with self._registry():
+            return FeatureStore(repo_path=str(repo))
+
+    @contextmanager
+    def _registry(self) -> Iterator[None]:
+        """Maps what the registry's database raises. Raises: DefinitionsAway."""
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            raise DefinitionsAway(masked(self.settings.registry_url), str(error.orig)) from error
 
     @cached_property
     def project(self) -> str:
@@ -78,12 +90,14 @@ class Workspace:
         return data_folder(self.store.config)
 
     def service(self, name: str) -> Definitions:
-        """A feature service, compiled. Raises: InvalidPlan, UnsupportedType, Untraceable."""
-        return compile_service(self.store, name, self.data)
+        """A feature service, compiled. Raises: InvalidPlan, UnsupportedType, Untraceable, DefinitionsAway."""
+        with self._registry():
+            return compile_service(self.store, name, self.data)
 
     def stored(self, only: Sequence[str] = ()) -> list[tuple[View, Source]]:
-        """The online feature views, or those named, each once. Raises: NoSuchView, InvalidPlan."""
-        return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
+        """The online feature views, or those named, each once. Raises: NoSuchView, InvalidPlan, DefinitionsAway."""
+        with self._registry():
+            return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
     def targets(self) -> dict[str, Target]:
         """The push targets of all online feature views, by name, which the online store gets to know.
@@ -91,7 +105,9 @@ class Workspace:
         A view that cannot be used has none, and does not keep the others from theirs.
         """
         usable = []
-        for definition in stored_views(self.store):
+        with self._registry():
+            definitions = stored_views(self.store)
+        for definition in definitions:
             with suppress(InvalidPlan, UnsupportedType):
                 usable.append(compile_view(self.store, definition, self.data))
         found = targets(usable, self.data)
@@ -99,8 +115,9 @@ class Workspace:
         return found
 
     def fresh_targets(self) -> dict[str, Target]:
-        """`targets`, as the registry has them now."""
-        self.store.refresh_registry()
+        """`targets`, as the registry has them now. Raises: DefinitionsAway."""
+        with self._registry():
+            self.store.refresh_registry()
         return self.targets()
 
     def target(self, view: str) -> Target:

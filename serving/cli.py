@@ -6,6 +6,7 @@ imports nothing of it. A verb imports its module when it runs, so that `skewless
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ from serving.contract.errors import SkewlessError
 GROUP = "skewless.verbs"
 TROUBLE = 2
 """The exit status of a verb that could not do its work, as of one whose words are not understood."""
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What a disk that is full, or not ours, says."""
 
 # The verbs of the base install: `@verbs.command()` above a function adds one.
 verbs = typer.Typer()
@@ -51,7 +54,7 @@ def serve(
 
 def main() -> None:
     """Run the command line. Exit status 1 says that a verb did its work and has something to tell (a difference, drift,
-    no better model); 2 that it could not: an error of ours is one line on stderr.
+    no better model); 2 that it could not: an error of ours, or of the disk, is one line on stderr.
     """
     app, absent = assemble(entry_points(group=GROUP))
     invocation = Invocation()
@@ -62,11 +65,21 @@ def main() -> None:
             typer.echo(absent, err=True)
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, a scheduler must not take it for a verdict
-        if isinstance(error, SkewlessError) and not invocation.debug:
-            typer.secho(f"error: {'; '.join(str(error).splitlines())}", fg=typer.colors.RED, err=True)
+        told = _told(error)
+        if told and not invocation.debug:
+            typer.secho(f"error: {'; '.join(told.splitlines())}", fg=typer.colors.RED, err=True)
         else:
             traceback.print_exc()
         sys.exit(TROUBLE)
+
+
+def _told(error: Exception) -> str:
+    """What to say of an error that somebody can mend; nothing of others."""
+    if isinstance(error, SkewlessError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"{error.filename or 'the disk'}: {error.strerror}; mend that, and run this again"
+    return ""
 
 
 def assemble(found: Iterable[EntryPoint]) -> tuple[typer.Typer, str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.instants import instant, now, span
 from pipelines.flights import task
 from serving.contract.expiry import Expiry
+
+if TYPE_CHECKING:
+    from pipelines.state import Counts
 
 verbs = typer.Typer()
 Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that do not meet expectations.")]
@@ -109,9 +113,7 @@ def materialize(
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
 
-    if full and start:
-        raise typer.BadParameter("--full starts at the beginning; leave out --start")
-    since, until = span(start, end)
+    since, until = span(start, end, full=full)
     work = Workspace(Settings.read())
     views = work.stored(view or ())
     if not dry_run:
@@ -133,8 +135,15 @@ def materialize(
     with step("materialize") as shown:
         check = verb.unchecked if unchecked else Gates.of(work).window(console.print)
         done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
-        written, waiting = (sum(getattr(one, what) for one in done.values()) for what in ("written", "held_back"))
-        shown.result = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
+        shown.result = _result(done.values(), len(views) - len(done))
+    if not views:
+        console.print("warning: there are no online feature views; run `skewless apply`")
+
+
+def _result(done: Collection[Counts], idle: int) -> str:
+    written, waiting = (sum(getattr(one, what) for one in done) for what in ("written", "held_back"))
+    told = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
+    return told + (f"; {idle} views are materialized up to then, or later" if idle else "")
 
 
 @verbs.command()

@@ -16,8 +16,10 @@ def instant(text: str) -> datetime:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
-def span(start: str | None, end: str | None) -> tuple[datetime | None, datetime]:
-    """Both ends of a window; its end is now where nobody says."""
+def span(start: str | None, end: str | None, *, full: bool = False) -> tuple[datetime | None, datetime]:
+    """Both ends of a window, which begins with time where it is `full`; its end is now where nobody says."""
+    if full and start:
+        raise typer.BadParameter("--full starts at the beginning; leave out --start")
     since, until = instant(start) if start else None, instant(end) if end else now()
     if since is not None and since >= until:
         raise typer.BadParameter(f"--start {since.isoformat()} is not before --end {until.isoformat()}")

@@ -99,11 +99,21 @@ def _places(settings: Settings) -> None:
     typer.echo(f"registry      {masked(settings.registry_url)}")
     typer.echo(f"state         {masked(settings.state_url)}")
     if not settings.embedded:
-        typer.echo(f"online store  {masked(settings.redis_url)}")
+        typer.echo(f"online store  {masked(settings.redis_url)} ({_answers(settings.redis_url)})")
         return
     server = embedded.status(settings.folders)
     told = f"{server.url} (embedded, process {server.pid})" if server else "embedded, not running: `skewless up`"
     typer.echo(f"online store  {told}")
+
+
+def _answers(url: str) -> str:
+    from pipelines.redis_connection import RedisUnreachable, connect
+
+    try:
+        connect(url).close()
+    except RedisUnreachable as error:
+        return f"not to be used: {error.reason}"
+    return "answers"
 
 
 @verbs.command()

@@ -17,7 +17,10 @@ verbs = typer.Typer()
 @verbs.command()
 def push(
     view: Annotated[str, typer.Argument(help="Feature view.")],
-    file: Annotated[Path | None, typer.Argument(help="JSON, JSON Lines, CSV or Parquet. Default: stdin.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="JSON, JSON Lines, CSV or Parquet. Default: stdin.", exists=True, dir_okay=False),
+    ] = None,
     kind: Annotated[str | None, typer.Option("--format", help="json, csv or parquet. Default: by the suffix.")] = None,
     unchecked: Unchecked = False,
 ) -> None:

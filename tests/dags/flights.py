@@ -55,7 +55,7 @@ def by_hand(
     work = Workspace(Settings.read())
     ingest.run(work.folders.data, FIRST, last)
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
-    materialize.run(windows, work.online, work.state, work.project, clock=lambda: END)
+    materialize.run(windows, work.online, work.state, work.project, clock=lambda: END + timedelta(hours=1))
     return work
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from redis import Redis
 from pipelines import freshness_report
 from pipelines.freshness_report import Freshness
 from pipelines.state import State
+from tests.pipelines import worlds
 from tests.pipelines.test_materialize import HOUR, Project, at, row
 from tests.pipelines.worlds import source
 
@@ -47,8 +47,12 @@ def test_the_ages_of_watermark_and_newest_row(project: Project):
     found = fresh(project)
     assert (found.watermark_age, found.newest_age, found.last_run) == (HOUR, 2 * HOUR, "done")
     assert found.as_json()["newest_age_s"] == 7200
-    project.write(row("N3", 9, 9))
-    assert fresh(project).newest_age in (timedelta(hours=1), timedelta(hours=2)), "rows of the future do not count"
+    project.write(row("N3", 9, 9), row("N4", 9, 9))
+    assert fresh(project).newest_age == 2 * HOUR, "rows of the future do not count"
+    project.write(row("N5", 3.5, 3.5), row("N5", 9, 3.5))
+    assert fresh(project).newest_age == 1.5 * HOUR, "nor beside rows that do, in one row group"
+    worlds.write(project.data, project.view, [row("N6", 3.75, 3.75), row("N6", 10**6, 3.75)], by_day=False)
+    assert fresh(project).newest_age == 1.25 * HOUR
 
 
 def test_what_failed_is_told(project: Project):

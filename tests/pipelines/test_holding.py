@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,10 +13,13 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from pipelines import removal
-from pipelines.holding import Holding, advance, holdings
+from pipelines.holding import Holding, advance, holdings, marks
+from pipelines.state import State
 from pipelines.store_refusals import RemovalUnfinished, RowsLost
 from serving.contract.catalog import catalog_key, reached_field, removal_field
-from tests.pipelines.test_materialize import SEEN, at
+from tests.pipelines.test_law_four import differences
+from tests.pipelines.test_materialize import SEEN, Project, at, row
+from tests.valkey_cluster import Cluster
 
 FAR = [at(0), at(1), at(1) + timedelta(microseconds=1), datetime.max.replace(tzinfo=at(0).tzinfo)]
 
@@ -81,3 +86,57 @@ def test_what_is_no_time_says_nothing(client: Redis):
     advance(client, "tests", SEEN, None, at(1), anew=True)
     client.hset(catalog_key("tests"), reached_field("seen"), b"\xffsoon")
     assert held(client) == Holding(SEEN, None)
+
+
+@pytest.fixture
+def clustered(redis_cluster: Cluster, tmp_path: Path) -> Iterator[Project]:
+    """A view's rows on three nodes, up to the first hour."""
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, closing(redis_cluster.client()) as client:
+        project = Project(tmp_path / "data", state, client)
+        project.write(*[row(f"N{number}", 0, 0) for number in range(100)])
+        project.run(1)
+        yield project
+
+
+def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: Project, redis_cluster: Cluster):
+    """The catalog lies on another one."""
+    catalogued = redis_cluster.primary_of(catalog_key("tests"))
+    roles = redis_cluster.roles()
+    other = next(one for one in redis_cluster.nodes if one is not catalogued and roles[one.port] == "master")
+    assert held(clustered.redis) == Holding(SEEN, at(1))
+    other.ask("FLUSHALL")
+    assert held(clustered.redis) == Holding(SEEN, None)
+    with pytest.raises(RowsLost, match="does not say what it has"):
+        advance(clustered.redis, "tests", SEEN, at(1), at(2), anew=False)
+    clustered.run(2)
+    assert differences(clustered) == 0
+    assert held(clustered.redis) == Holding(SEEN, at(2))
+
+
+def test_a_node_that_came_back_from_an_older_copy_says_up_to_where_it_is_whole(clustered: Project):
+    mark = marks(clustered.redis, "tests")[77]
+    copy = clustered.redis.dump(mark)
+    clustered.run(2)
+    assert held(clustered.redis) == Holding(SEEN, at(2))
+    clustered.redis.restore(mark, 0, copy, replace=True)
+    assert held(clustered.redis) == Holding(SEEN, at(1))
+    with pytest.raises(RowsLost, match="up to"):
+        advance(clustered.redis, "tests", SEEN, at(2), at(3), anew=False)
+    clustered.run(3)
+    assert held(clustered.redis) == Holding(SEEN, at(3))
+
+
+def test_marks_move_with_their_slots(clustered: Project, redis_cluster: Cluster):
+    for mark in marks(clustered.redis, "tests")[100:102]:
+        redis_cluster.move_slot(mark)
+    assert held(clustered.redis) == Holding(SEEN, at(1))
+    clustered.run(2)
+    assert held(clustered.redis) == Holding(SEEN, at(2))
+    assert differences(clustered) == 0
+
+
+def test_marks_lie_in_all_slots_alike_and_one_server_has_none(clustered: Project, client: Redis):
+    slots = [clustered.redis.keyslot(mark) for mark in marks(clustered.redis, "tests")]
+    spans = [slot // 64 for slot in slots]
+    assert spans == list(range(256))
+    assert marks(client, "tests") == []

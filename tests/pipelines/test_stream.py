@@ -19,6 +19,7 @@ import pytest
 from redis import Redis
 
 from pipelines import embedded
+from pipelines.errors import DefinitionsAway
 from pipelines.online import OnlineWriter
 from pipelines.redis_connection import RedisUnreachable, connect
 from pipelines.stopping import Stopping
@@ -168,6 +169,28 @@ def test_a_view_that_is_applied_later_is_found(tmp_path, redis_url, monkeypatch)
     monkeypatch.setattr("pipelines.stream._MISSING_S", 0)
     add(late, row(2))
     assert once(late).entries == 1
+
+
+def test_a_registry_that_is_away_stops_nobody_whose_view_is_known(tmp_path, redis_url, monkeypatch):
+    monkeypatch.setattr("pipelines.stream._REFRESH_S", 0)
+    monkeypatch.setattr("pipelines.stream._MISSING_S", 0)
+    one, targets = consumer(tmp_path, redis_url), [{"cards": TARGET}]
+
+    def find() -> dict:
+        if not targets:
+            raise DefinitionsAway("postgresql://host/registry", "refused")
+        return targets.pop()
+
+    one.find = find
+    add(one, row(1))
+    assert once(one).entries == 1
+    add(one, row(2))
+    assert once(one).entries == 2
+    add(one, row(3), view="later")
+    with pytest.raises(DefinitionsAway):
+        one.step(wait=False)
+    targets.append({"cards": TARGET, "later": TARGET})
+    assert once(one).entries == 3, "it was kept until somebody knew"
 
 
 def test_an_entity_that_cannot_be_written_is_buried_alone(one, redis, tmp_path, redis_url):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +20,10 @@ from pipelines import verify
 from pipelines.online import OnlineWriter
 from pipelines.packed_times import times
 from pipelines.state import State
+from pipelines.turns import Busy
 from pipelines.verify import Difference, Sample, Verified, verdict
 from serving.contract.instants import to_micros
-from serving.contract.plan import JoinKey
+from serving.contract.plan import JoinKey, View
 from tests.oracles import Row, entity_key, merged, packed_row
 from tests.pipelines.test_materialize import SEEN, TRUE, Project, at, row
 from tests.pipelines.worlds import source
@@ -188,3 +192,67 @@ def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_lat
         wrong = held != due and max(event, created) <= watermark
         assert (verdict(SEEN.rule, due, held, watermark) is not None) == wrong
     assert verdict(SEEN.rule, due, None, watermark) == (Difference.MISSING if due else None)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+    """Happens when the table has been read, and before Redis is."""
+    look = OnlineWriter.keys_like
+
+    def then(self: OnlineWriter, view: View) -> Iterator[pa.BinaryArray]:
+        what()
+        return look(self, view)
+
+    monkeypatch.setattr(OnlineWriter, "keys_like", then)
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_rows_that_are_pushed_while_it_looks_are_no_differences(project: Project, monkeypatch, repair: bool):
+    """Late ones, whose times lie before the watermark: of an entity that is there, and of one that was not."""
+    late = [row("N1", 1.5, 1.5, 3), row("N7", 0, 0)]
+
+    def pushed() -> None:
+        project.write(*late)
+        for one in late:
+            put(project, one)
+
+    put(project, row("N3", 1, 1, 9))
+    meanwhile(monkeypatch, pushed)
+    found = verified(project, repair=repair)
+    assert (found.counts, found.ahead, found.repaired) == ({"different": 1}, 2, int(repair))
+    assert [project.held(one.key[0]) for one in late] == [packed_row(one) for one in late]
+    monkeypatch.undo()
+    assert verified(project).differences == int(not repair)
+
+
+def test_a_table_that_is_rewritten_while_it_looks_hides_nothing(project: Project, monkeypatch):
+    """As a compaction does: other files, the same rows."""
+    files = source(project.data, project.view).files()
+
+    def rewritten() -> None:
+        for file in files:
+            pq.write_table(pq.read_table(file), file, compression="gzip")
+
+    put(project, row("N3", 1, 1, 9))
+    put(project, row("N4", 1.5, 1.5))
+    meanwhile(monkeypatch, rewritten)
+    assert verified(project).counts == {"different": 1, "extra": 1}
+
+
+def test_a_repair_waits_for_its_turn_and_a_look_does_not(project: Project):
+    """An erasure that ended between a repair's looks would see its subject written again."""
+    with project.state.turn("tests", ["seen"], "erase"):
+        assert verified(project).differences == 0
+        with pytest.raises(Busy, match="`skewless erase`"):
+            verified(project, repair=True, wait=timedelta(0))
+    project.redis.hdel(key("N1"), "seen")
+
+    def busy() -> None:
+        with (
+            pytest.raises(Busy, match="`skewless verify`"),
+            project.state.turn("tests", ["seen"], "erase", timedelta(0)),
+        ):
+            raise AssertionError("two have the turn")
+
+    with pytest.MonkeyPatch.context() as patched:
+        meanwhile(patched, busy)
+        assert verified(project, repair=True).repaired == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -96,6 +97,31 @@ def test_an_error_of_many_lines_is_shown_as_one(monkeypatch: pytest.MonkeyPatch,
         cli.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: one; two\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "error: the disk: No space left on device; mend that, "),
+        (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "error: /x/y: Permission denied; mend that, "),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, told: str
+):
+    verbs = typer.Typer()
+
+    @verbs.command()
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "verbs", verbs)
+    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    monkeypatch.setattr(sys, "argv", ["skewless", "fail"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == told + "and run this again\n"
 
 
 def test_a_failure_that_is_none_of_ours_is_no_verdict(
