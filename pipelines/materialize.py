@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipelines.materialize_plan import SETTLED, Window, plan_partition, plan_windows, replanned
+from pipelines.materialize_plan import SETTLED, Window, confirm, plan_partition, plan_windows, replanned
 from pipelines.newest_arrivals import NewestArrivals
 from pipelines.offline import History
 from pipelines.online import OnlineWriter
@@ -147,6 +147,7 @@ def _materialize(
     """Its counts, and up to where the view is whole now; None where this window does not say. `whole`: up to where it
     may say so, and as of when the rows' time to live begins.
     """
+    confirm(window, store)
     view, news = window.view, window.arrivals()
     check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
     told.begin(view.stored_as, news.rows)

@@ -16,6 +16,7 @@ from pipelines.holding import Holding
 from pipelines.offline import Source
 from pipelines.online import OnlineWriter
 from pipelines.state import State
+from pipelines.store_refusals import RowsLost
 from serving.contract.catalog import same_rows
 from serving.contract.instants import to_micros
 from serving.contract.plan import View
@@ -143,6 +144,16 @@ def replanned(window: Window, state: State, project: str, store: OnlineWriter) -
     stored = store.holdings([view])
     (now,) = plan_partition(state, project, [(view, window.source)], start=start, end=end, stored=stored)
     return now
+
+
+def confirm(window: Window, store: OnlineWriter) -> None:
+    """Refuse a window of news where the store does not keep what came before it as the view means it: another definition
+    was materialized since the window was planned, by an older process say. Raises: RowsLost, RedisUnreachable.
+    """
+    view = window.view
+    news = window.advance and window.start is not None
+    if news and not same_rows(view, store.holdings([view])[view.stored_as].view):
+        raise RowsLost(view.stored_as, str(window.start), None)
 
 
 def _whole_until(watermark: datetime | None, view: View, held: Holding | None) -> datetime | None:

@@ -86,7 +86,8 @@ class RowsLost(SkewlessError):
         held = f"has all rows of arrivals up to {self.reached} only" if self.reached else "does not say what it has"
         return (
             f"the online store {held} of feature view {self.view!r}, and the run began after {self.since}: it was "
-            "emptied, or came back from an older copy; run it again, it begins where the store is"
+            "emptied, or came back from an older copy, or another definition was materialized meanwhile; run it again, it "
+            "begins where the store is"
         )
 
 

@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from pipelines import expiry, verify
+from pipelines import expiry, materialize, verify
+from pipelines.materialize import plan_windows
 from pipelines.online import OnlineWriter
 from pipelines.state import State
+from pipelines.store_refusals import RowsLost
 from pipelines.turns import Busy
 from serving.contract.catalog import catalog_key, view_field
 from serving.contract.freshness import Rule, Status
@@ -112,6 +114,24 @@ def test_a_shorter_ttl_needs_no_row_and_counts_once_the_store_has_it(project: Pr
     assert differences(project) == 0
     assert project.run(41).read == 0
     assert expire(project) == 1
+    assert differences(project) == 0
+
+
+def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(project: Project):
+    """Another process, with older definitions, shortened it in between."""
+    project.view = aging(100)
+    project.write(row("N1", 0, 0), row("N2", 41, 41))
+    project.run(40)
+    store = OnlineWriter(project.redis, "tests")
+    views = [(project.view, source(project.data, project.view))]
+    windows = plan_windows(project.state, "tests", views, end=at(41), stored=store.holdings([project.view]))
+    project.view = AGING
+    project.run(40)
+    assert expire(project) == 1
+    with pytest.raises(RowsLost, match="run it again"):
+        materialize.run(windows, store, project.state, "tests", clock=lambda: at(99))
+    project.view = aging(100)
+    assert project.run(41).written == 2
     assert differences(project) == 0
 
 

@@ -123,7 +123,7 @@ def forking(project: Project, state_url: str, redis_url: str) -> Iterator[subpro
 
 def test_runs_that_are_killed_at_any_instant(project: Project, tmp_path: Path, redis_url: str):
     chance, hours = random.Random(7), count()
-    killed = 0
+    killed, project.now = 0, 10_000
 
     def dies(seconds: float) -> bool:
         hour = next(hours)
