@@ -8,6 +8,7 @@ import signal
 # Before Feast, which makes every metric of the process a file on disk that all tests would share.
 import prometheus_client.values  # noqa: F401
 import pytest
+from hypothesis import settings
 
 from tests.postgres import postgres, postgres_url
 from tests.valkey import redis_server, redis_url
@@ -24,6 +25,11 @@ __all__ = [
     "redis_url",
     "watched",
 ]
+
+
+# How long an example takes says more of the machine's other users than of us; each test has a time limit.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 def pytest_configure() -> None:

@@ -79,7 +79,7 @@ def tight(draw) -> Bounds:
     return Bounds(draw(st.integers(1, 3)), draw(rows), draw(rows), draw(rows), 1, 1)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(worlds(), layouts(), st.booleans(), st.one_of(st.none(), tight()), st.booleans())
 def test_the_join_is_its_slow_definition(world, layout, every_feature, narrow, older):
     plan, past, spine = world
@@ -134,7 +134,7 @@ def as_bytes(column: pa.Array) -> tuple[list[bool], list[object]]:
     return column.is_valid().to_pylist(), column.to_pylist()
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @given(worlds(), st.integers(0, 4))
 def test_a_store_that_was_last_filled_earlier(world, steps):
     plan, past, spine = world

@@ -70,7 +70,7 @@ def read(store: OnlineWriter, plan: Plan, spine: Sequence[Spine], at: int) -> di
     return reader.decode(batch, store.read(batch.lookups), at)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(
     world=worlds(),
     steps=st.lists(st.integers(-4, 7), max_size=3),
@@ -111,7 +111,7 @@ def test_online_is_offline_bit_for_bit(redis_server, state, world, steps, arrivi
             event(row[view.name].status)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(world=worlds(), order=st.randoms())
 def test_writers_in_any_order_leave_the_newest_row(redis_server, state, world, order):
     """Windows of many runs, taken in any order as by workers that know nothing of each other."""

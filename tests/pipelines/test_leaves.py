@@ -95,7 +95,7 @@ def test_they_are_lightgbms_own(name: str):
     assert np.abs(found.values - own[:, :, :COLUMNS]).max() < 1e-5 * (1 + np.abs(own).max())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(trees.tree(4), min_size=1, max_size=3), st.lists(st.tuples(*[trees.VALUES] * 4), max_size=30))
 def test_rows_are_counted_where_they_end(of, given_rows):
     """Against what ONNX Runtime tells of each row where each leaf has a weight of its own."""

@@ -50,7 +50,7 @@ def row(tail: str, quarter: int, delay: int, miles: int, gone: bool) -> Row:
 
 
 @pytest.mark.parametrize("view", [SEEN, TRUE], ids=lambda view: view.name)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(happened, max_size=14, unique_by=lambda told: told[:3]), orders)
 def test_partitions_in_any_order_leave_the_newest_rows(
     redis_server: RunningServer, view: View, told: list[tuple[str, int, int, int, bool]], order: list[int]

@@ -56,7 +56,7 @@ WRITES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(writes=WRITES, a_call=st.integers(1, 4), a_trip=st.integers(1, 3), calls=st.integers(1, 3))
 @pytest.mark.parametrize("kind", ["single", "cluster"])
 def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster_client, kind, writes, a_call, a_trip, calls):

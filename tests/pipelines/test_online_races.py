@@ -107,7 +107,7 @@ WRITES = st.lists(
 KILLED: list[int] = []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     writes=WRITES,
     orders=st.tuples(st.randoms(use_true_random=False), st.randoms(use_true_random=False)),

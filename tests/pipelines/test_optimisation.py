@@ -117,7 +117,7 @@ def test_golden_rows_and_scores_are_of_the_graph_that_is_served(small: Published
     assert scores.tobytes() != alone(networks.network(idle=True), "score", opened).reshape(-1).tobytes()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(size=st.integers(1, 1_000), seed=st.integers(0, 99), share=st.floats(0, 1))
 def test_a_score_is_the_rows_alone_whatever_the_batch_place_or_thread(small, opened, size, seed, share):
     bundle, rng = bundle_of(small), np.random.default_rng(seed)

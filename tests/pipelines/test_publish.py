@@ -300,7 +300,7 @@ def neighbours(base: float) -> list[np.float32]:
         return [np.nextafter(value, np.float32(-np.inf)), value, np.nextafter(value, np.float32(np.inf))]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     bases=st.lists(st.lists(BASES, min_size=1, max_size=3), min_size=1, max_size=3),
     seed=st.integers(0, 99),

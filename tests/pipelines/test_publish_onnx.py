@@ -100,7 +100,7 @@ def test_what_was_read_from_the_graphs(world: Path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_row_gets_what_it_gets_whatever_is_around_it(world: Path, name: str, data):
     bundle = opened(world, name)

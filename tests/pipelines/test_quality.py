@@ -53,7 +53,7 @@ def checked(rows, *, span: Span = SPAN, parts: int = 1, **expected) -> dict[str,
     return {one.gate: one for one in check(Expectations("wind", **expected), VIEW, dealt, span)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(ROW, max_size=30), st.integers(1, 4))
 def test_the_counts_are_those_of_a_loop(rows, parts):
     found = checked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.offline import History
@@ -27,7 +27,6 @@ def greatest(rows):
     return found
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_the_newest_rows_of_each_entity_stay(rows):
     best = greatest(rows)
@@ -35,7 +34,6 @@ def test_the_newest_rows_of_each_entity_stay(rows):
     assert newest(*columns(rows)).tolist() == expected
 
 
-@settings(deadline=None)
 @given(st.lists(ROWS, max_size=5), st.integers(0, 4))
 def test_what_is_seen_loses_no_newest_row(some, limit):
     seen, passed, everything = Seen(limit), [], []

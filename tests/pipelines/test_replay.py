@@ -27,7 +27,7 @@ def spine(counts: list[int]) -> pa.Table:
     return pa.table({TIMESTAMP: instants([times[place] for place in order]), "id": np.arange(len(times))})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 300), st.integers(1, 12))
 def test_enough_rows_at_busy_instants_or_all_there_are(counts: list[int], rows: int, least: int):
     table = spine(counts)

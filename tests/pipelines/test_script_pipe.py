@@ -7,7 +7,7 @@ import itertools
 import hiredis
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -17,7 +17,6 @@ from pipelines.script_pipe import ScriptPipe, framed
 COUNT = "return {#KEYS, ARGV[1], ARGV[#ARGV]}"
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=3), st.just(b"x" * 120)), max_size=9), st.integers(0, 3))
 def test_frames_are_those_of_the_client(values, skipped):
     whole, ends = framed(pa.array(values, pa.binary())[skipped:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import spill
@@ -14,7 +14,6 @@ from pipelines.spill import Spill, numbers
 KEYS = st.lists(st.binary(max_size=3), max_size=30)
 
 
-@settings(deadline=None)
 @given(KEYS, st.integers(1, 4), st.integers(0, 2))
 def test_parts_hold_every_row_in_order_and_every_entity_once(keys, parts, seed):
     rows = [b"row %d" % number for number in range(len(keys))]
@@ -31,7 +30,6 @@ def test_parts_hold_every_row_in_order_and_every_entity_once(keys, parts, seed):
         assert [pair for pair in zip(keys, rows, strict=True) if pair[0] in own] == list(zip(own, theirs, strict=True))
 
 
-@settings(deadline=None)
 @given(KEYS, st.integers(0, 3), st.integers(0, 2))
 def test_a_number_is_the_keys_alone(keys, skipped, seed):
     """Not of its place, of the keys beside it, or of how the array was cut."""

@@ -22,7 +22,7 @@ NOON = 1_380_628_800_000_000
 OFFSETS = st.one_of(st.integers(0, 3), st.integers(0, 10**6), st.integers(0, 10**14))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(OFFSETS, max_size=8), min_size=1, max_size=3), st.integers(1, 5), OFFSETS)
 def test_slices_are_the_whole(files, rows, last):
     with tempfile.TemporaryDirectory() as folder:

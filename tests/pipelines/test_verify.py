@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -181,7 +181,6 @@ ENTITIES = st.sampled_from([JoinKey("tail", "tail", "String")])
 TIMES = st.integers(0, 3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(TIMES, TIMES), max_size=3), st.lists(st.tuples(TIMES, TIMES), max_size=2), TIMES)
 def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_later(known, written, watermark):
     """The rule in words, for one entity: rows known offline, of which some were written, and others too."""

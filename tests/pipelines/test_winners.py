@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.winners import winners
@@ -15,7 +15,6 @@ from tests.strategies import MOMENTS, rows
 WRITES = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"cc", b""]), rows(SCHEMA, MOMENTS)), max_size=25)
 
 
-@settings(deadline=None)
 @given(WRITES, st.integers(0, 2))
 def test_of_each_entity_the_newest_row(writes, skipped):
     keys = [key for key, _ in writes]

@@ -152,7 +152,7 @@ def clock() -> int:
 
 
 @pytest.mark.parametrize("inline", [True, False])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2), ASKS), min_size=1, max_size=12), st.booleans())
 def test_together_as_alone(
     bundles: tuple[Bundle, ...],

@@ -204,7 +204,7 @@ def learned(compiled: Definitions, rows: pa.Table) -> dict[str, np.ndarray]:
     return {name: bits(table.column(name).to_numpy(zero_copy_only=False)) for name in OUTPUTS}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @drawn(seed=st.integers(0, 2**31), size=st.integers(1, 1_000))
 def test_sdk_training_set_and_graph_agree_to_the_bit(world, seed: int, size: int):
     store, compiled, _ = world

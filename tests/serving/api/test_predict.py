@@ -255,7 +255,7 @@ ROWS = st.fixed_dictionaries({}, optional=dict.fromkeys((*ROW, "other"), ANY))
 BODIES = st.fixed_dictionaries({}, optional={"rows": ANY | st.lists(ROWS, max_size=3), "explain": ANY, "as_of": ANY})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(BODIES | ANY)
 def test_no_input_is_a_500(live: Live, body: object):
     """Strings in a row are fine, whatever they hold; all else is refused."""
@@ -265,7 +265,7 @@ def test_no_input_is_a_500(live: Live, body: object):
         assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_no_bytes_are_a_500(live: Live, body: bytes):
     assert live.client.post(PREDICT, content=body, headers=JSON).status_code in (400, 422)

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "contract", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
+settings.register_profile("contract", max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("contract")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.contract.errors import InvalidInput
@@ -26,7 +26,6 @@ def view(*keys: tuple[str, str]) -> View:
     return View("v", "v", tuple(JoinKey(name, name, dtype) for name, dtype in keys), (), 0, "event_timestamp")
 
 
-@settings(deadline=None)
 @given(st.data(), st.text("pé-", max_size=3))
 def test_columns_give_the_keys_of_their_rows(data, project):
     names = data.draw(st.lists(st.text("abAB_é", min_size=1, max_size=4), min_size=1, max_size=3, unique=True))
