@@ -1,4 +1,4 @@
-"""Verbs for the online store: up, down, status, sweep."""
+"""Verbs for the online store: up, down, status, runs, sweep."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from serving.contract.folders import STORE_FILE
 if TYPE_CHECKING:
     from pipelines.freshness_report import Freshness
     from pipelines.settings import Settings
+    from pipelines.state import Run
 
 verbs = typer.Typer()
 
@@ -73,6 +74,41 @@ def status(
     for one in views:
         ages = f"materialized {_ago(one.watermark_age)}, newest event {_ago(one.newest_age)}"
         typer.echo(f"{one.view:<28} {ages}, last run {one.last_run}")
+
+
+@verbs.command()
+def runs(
+    view: Annotated[str | None, typer.Option(help="Of this feature view alone.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, the latest first.", min=1)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """Say what was materialized when: windows, rows read, written, skipped and held back, and how each run ended."""
+    import msgspec
+
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    work = Workspace(Settings.read())
+    if view is not None:
+        work.stored([view])
+    found = work.state.runs(work.project, view, limit=limit)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)))
+        return
+    for run in found:
+        typer.echo(_run(run))
+    if not found:
+        typer.echo("nothing was materialized yet")
+
+
+def _run(run: Run) -> str:
+    start = run.window_start.isoformat() if run.window_start else "the beginning"
+    counts = run.counts
+    rows = f"{counts.read:,} read, {counts.written:,} written, {counts.skipped_older:,} older"
+    took = f" in {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else ""
+    told = f"{run.started_at:%Y-%m-%d %H:%M:%S}  {run.verb} {run.view}, {start} to {run.window_end.isoformat()}: "
+    ended = f"{run.status}: {run.error}" if run.error else f"{run.status}"
+    return f"{told}{ended}{took}; {rows}, {counts.held_back:,} held back"
 
 
 def _freshness(settings: Settings) -> tuple[str, list[Freshness]]:

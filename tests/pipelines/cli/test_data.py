@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -134,3 +135,23 @@ def test_a_choice_is_the_whole_projects(market: Shop, skewless: Skewless, words:
     told = skewless("expire", "--by", "server", *words)
     assert (told.status, "leave out --view and --end" in " ".join(told.err.replace("│", "").split())) == (2, True), told
     assert market.redis.dbsize() == 0
+
+
+def test_every_run_can_be_looked_up(market: Shop, skewless: Skewless):
+    assert skewless("runs").out == "nothing was materialized yet\n"
+    assert skewless("materialize", "--view", "people", "--end", (NOON + timedelta(1)).isoformat()).status == 0
+    market.write("people", person(1, 31, created=NOON + timedelta(1.5)), part="late")
+    assert skewless("materialize", "--view", "people", "--end", (NOON + timedelta(2)).isoformat()).status == 0
+    (market.data / "people" / "part-0.parquet").write_bytes(b"no Parquet")
+    assert skewless("materialize", "--view", "people", "--full", "--end", (NOON + timedelta(2)).isoformat()).status == 2
+    last, second, first = skewless("runs").out.splitlines()
+    assert first[21:].startswith("materialize people, the beginning to 2013-10-02T12:00:00+00:00: done in ")
+    assert first.endswith(" s; 2 read, 2 written, 0 older, 0 held back")
+    assert "2013-10-02T12:00:00+00:00 to 2013-10-03T12:00:00+00:00: done in " in second
+    assert second.endswith(" s; 1 read, 1 written, 0 older, 0 held back")
+    assert "failed: " in last
+    told = msgspec.json.decode(skewless("runs", "--json", "--view", "people", "--limit", "2").out)
+    assert [run["status"] for run in told] == ["failed", "done"]
+    assert told[1]["counts"] == {"read": 1, "written": 1, "skipped_older": 0, "held_back": 0}
+    assert skewless("runs", "--view", "cards").out == "nothing was materialized yet\n"
+    assert skewless("runs", "--view", "card").status == 2
