@@ -95,19 +95,23 @@ def runs(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)))
         return
+    later: set[str] = set()
     for run in found:
-        typer.echo(_run(run))
+        # Runs of a view take turns: what still seems to run while another one began was killed.
+        typer.echo(_run(run, cut_short=run.status == "running" and run.view in later))
+        later.add(run.view)
     if not found:
         typer.echo("nothing was materialized yet")
 
 
-def _run(run: Run) -> str:
+def _run(run: Run, *, cut_short: bool) -> str:
     start = run.window_start.isoformat() if run.window_start else "the beginning"
     counts = run.counts
     rows = f"{counts.read:,} read, {counts.written:,} written, {counts.skipped_older:,} older"
     took = f" in {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else ""
     told = f"{run.started_at:%Y-%m-%d %H:%M:%S}  {run.verb} {run.view}, {start} to {run.window_end.isoformat()}: "
-    ended = f"{run.status}: {run.error}" if run.error else f"{run.status}"
+    status = "cut short" if cut_short else str(run.status)
+    ended = f"{status}: {run.error}" if run.error else status
     return f"{told}{ended}{took}; {rows}, {counts.held_back:,} held back"
 
 

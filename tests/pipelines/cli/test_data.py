@@ -144,14 +144,22 @@ def test_every_run_can_be_looked_up(market: Shop, skewless: Skewless):
     assert skewless("materialize", "--view", "people", "--end", (NOON + timedelta(2)).isoformat()).status == 0
     (market.data / "people" / "part-0.parquet").write_bytes(b"no Parquet")
     assert skewless("materialize", "--view", "people", "--full", "--end", (NOON + timedelta(2)).isoformat()).status == 2
-    last, second, first = skewless("runs").out.splitlines()
+    for view in ("people", "people", "cards"):
+        noted = {"window_start": None, "window_end": NOON, "started_at": NOON + timedelta(3)}
+        market.work.state.run_started("shop", view, "materialize", **noted)
+    cards, running, killed, last, second, first = skewless("runs").out.splitlines()
+    assert [one.partition("+00:00: ")[2].partition(";")[0] for one in (cards, running, killed)] == [
+        "running",
+        "running",
+        "cut short",
+    ]
     assert first[21:].startswith("materialize people, the beginning to 2013-10-02T12:00:00+00:00: done in ")
     assert first.endswith(" s; 2 read, 2 written, 0 older, 0 held back")
     assert "2013-10-02T12:00:00+00:00 to 2013-10-03T12:00:00+00:00: done in " in second
     assert second.endswith(" s; 1 read, 1 written, 0 older, 0 held back")
     assert "failed: " in last
-    told = msgspec.json.decode(skewless("runs", "--json", "--view", "people", "--limit", "2").out)
-    assert [run["status"] for run in told] == ["failed", "done"]
-    assert told[1]["counts"] == {"read": 1, "written": 1, "skipped_older": 0, "held_back": 0}
-    assert skewless("runs", "--view", "cards").out == "nothing was materialized yet\n"
+    told = msgspec.json.decode(skewless("runs", "--json", "--view", "people", "--limit", "4").out)
+    assert [run["status"] for run in told] == ["running", "running", "failed", "done"]
+    assert told[3]["counts"] == {"read": 1, "written": 1, "skipped_older": 0, "held_back": 0}
+    assert skewless("runs", "--view", "city").out == "nothing was materialized yet\n"
     assert skewless("runs", "--view", "card").status == 2
