@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
-# Before Feast, which makes every metric of the process a file on disk that all tests would share.
+# Feast makes every metric of a process that imports it a file on disk that all tests would share, and of its children:
+# so this comes before Feast, and before what a parent process (of pytest-xdist's workers) has inherited counts.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 import prometheus_client.values  # noqa: F401
 import pytest
 from hypothesis import settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     def sealed(self) -> Manifest:
         """The same manifest with its seal."""
-        return msgspec.structs.replace(self, seal=_seal(msgspec.json.encode(self)))
+        return msgspec.structs.replace(self, seal=_seal(msgspec.json.decode(msgspec.json.encode(self))))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -53,23 +53,23 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = (folder / MANIFEST).read_bytes()
         manifest = msgspec.json.decode(content, type=Manifest)
+        told = msgspec.json.decode(content)
     except FileNotFoundError as error:
         raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
     except OSError as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
-    if not (manifest.seal == _seal(content) if manifest.seal else _is_of_old(content)):
+    if not (manifest.seal == _seal(told) if manifest.seal else _is_of_old(told)):
         raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
     return manifest
 
 
-def _is_of_old(manifest: bytes) -> bool:
+def _is_of_old(told: dict[str, Any]) -> bool:
     """Whether a version that made no seals can have written it: none knew more members, a seal by another name, say."""
-    return set(msgspec.json.decode(manifest)) <= set(Manifest.__struct_fields__)
+    return set(told) <= set(Manifest.__struct_fields__)
 
 
-def _seal(manifest: bytes) -> str:
+def _seal(told: dict[str, Any]) -> str:
     """Of the members that a manifest was written with, of which older ones have fewer."""
-    told = msgspec.json.decode(manifest) | {"seal": ""}
-    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(told | {"seal": ""}, order="sorted")).hexdigest()

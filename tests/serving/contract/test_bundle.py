@@ -218,13 +218,14 @@ def test_a_file_of_another_version_is_refused_by_name(older, name):
         refused(older, "is not the file that was published", processor=())
 
 
-def test_a_seal_under_another_name_is_none(tmp_path):
+@pytest.mark.parametrize(("name", "told"), [(b"real", "is not the file"), (b"s\xe3al", "does not fit its format")])
+def test_a_seal_under_another_name_is_none(tmp_path, name, told):
     folder = tmp_path / "bundle"
     shutil.copytree(GOLDEN_BUNDLE, folder)
     content = (folder / b.MANIFEST).read_bytes()
     assert content.count(b'"seal"') == 1
-    (folder / b.MANIFEST).write_bytes(content.replace(b'"seal"', b'"real"'))
-    refused(folder, "manifest.json is not the file that was published", processor=())
+    (folder / b.MANIFEST).write_bytes(content.replace(b"seal", name))
+    refused(folder, f"manifest.json {told}", processor=())
 
 
 @given(data=st.data(), name=st.sampled_from(NAMES), harm=st.sampled_from(["changed", "cut", "doubled"]))
