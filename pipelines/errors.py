@@ -14,8 +14,8 @@ SkewlessError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from pipelines.nearest import meant
 from serving.contract.errors import SkewlessError
 
 
@@ -42,9 +42,7 @@ class NoSuchView(SkewlessError):
     def __str__(self) -> str:
         if not self.known:
             return f"there is no online feature view {self.view!r}, nor any other; run `skewless apply`"
-        like = get_close_matches(self.view, self.known, n=1)
-        meant = f"did you mean {like[0]!r}? " if like else ""
-        return f"there is no online feature view {self.view!r}; {meant}there are {', '.join(self.known)}"
+        return f"there is no online feature view {self.view!r}; {meant(self.view, self.known)}there are {', '.join(self.known)}"
 
 
 @dataclass(eq=False)

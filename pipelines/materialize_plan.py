@@ -82,9 +82,9 @@ def plan_windows(
     `stored` is what the online store says of the views (`OnlineWriter.holdings`). It may be behind the watermark (a
     server that lost its last seconds): then its word counts. Where it knows a view not at all (another Redis, or an
     emptied one), from pushed rows alone, or with other rows (a feature was added), the view is materialized from the
-    beginning. A view whose watermark is at or past `end` has nothing to do and is
-    left out, unless its definition is to be registered anew. A window that is to start where the one before ended, at
-    that moment, starts at the watermark, which stayed `SETTLED` behind.
+    beginning. A view whose watermark is at or past `end` has nothing to do and is left out, unless its definition is to
+    be registered anew. A window that is to start where the one before ended, at that moment, starts at the watermark,
+    which stayed `SETTLED` behind.
 
     Of a table without created timestamps nobody knows when a row arrived: its window goes by event time, and begins
     `overlap` before the watermark, so that rows which come so late are taken. Those that were there before do no harm.

@@ -3,8 +3,7 @@
 An entry is done only after its rows are in the table and in the online store. What a killed consumer held is claimed
 by another one; rows that are pushed twice are harmless. An entry that cannot be pushed, whoever tries, goes to the
 dead letters with its reason. While the online store is away, or takes nothing, consumers wait and try again; known
-views need no registry meanwhile. What was
-erased from the stream while a consumer had it in hand is not pushed.
+views need no registry meanwhile. What was erased from the stream while a consumer had it in hand is not pushed.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ import binascii
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.nearest import meant
 from serving.contract.errors import SkewlessError
 from serving.contract.freshness import Flags
 from serving.contract.rfc3339 import parse_instant
@@ -56,10 +56,8 @@ class Subject:
     def check(self, known: Collection[str]) -> None:
         """Refuse names that are none of the join keys that there are. Raises: NoSubject."""
         for name in sorted(self.names.difference(known)):
-            like = get_close_matches(name, known, n=1)
-            meant = f"did you mean {like[0]}? " if like else ""
             there = f"there are {', '.join(sorted(known))}" if known else "there are none (`skewless apply`)"
-            raise NoSubject(name, f"no feature view has that join key; {meant}{there}")
+            raise NoSubject(name, f"no feature view has that join key; {meant(name, known, '{}')}{there}")
 
     @property
     def names(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from serving import unread
 from serving.alone import answer_alone
@@ -21,6 +21,7 @@ from serving.contract.online import Reply
 from serving.contract.record import Used
 from serving.errors import InvalidBody, StoreUnavailable
 from serving.explanation import Told
+from serving.outcome import Outcome
 from serving.predictor import Clock, Prediction, Predictor
 from serving.request import Ask, Given
 from serving.served_log import ServedLog
@@ -47,20 +48,10 @@ class Answer(NamedTuple):
     told: Told | None = None
 
 
-class Outcome(Protocol):
-    """Where an answer goes, or why there is none: an asyncio.Future, or whoever speaks to the socket itself."""
-
-    def done(self) -> bool: ...
-
-    def set_result(self, result: Answer, /) -> None: ...
-
-    def set_exception(self, exception: BaseException, /) -> None: ...
-
-
 class Waiter(NamedTuple):
     """Who waits since `started` (by `perf_counter`); `defaults`: the model's policy for a store that is silent."""
 
-    outcome: Outcome
+    outcome: Outcome[Answer]
     request_id: str
     ask: Ask
     started: float
@@ -92,7 +83,7 @@ class Bursts:
         # The loop itself keeps no task alive.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def join(self, outcome: Outcome, request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
+    def join(self, outcome: Outcome[Answer], request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
         """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema, NoContributions."""
         waiter = Waiter(outcome, request_id, ask, started, defaults)
         if ask.places is not None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from redis.crc import key_slot
 
-from serving.multiplexer import Address, Multiplexer, Refusal, command
+from serving.multiplexer import Address, Multiplexer, Refusal, command, first_word
 
 _SLOTS = command("CLUSTER", "SLOTS")
 _ASKING = command("ASKING")
@@ -129,7 +129,7 @@ class Cluster:
                     failure = error
                     continue
                 if isinstance(told, Exception):
-                    raise Refusal(str(told).partition(" ")[0])
+                    raise Refusal(first_word(told))
                 self._slots = self._parsed(told)
                 self._asked += 1
                 return

@@ -58,6 +58,11 @@ def command(*words: str) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
+def first_word(error: object) -> str:
+    """Texts of the server are kept to their first word."""
+    return str(error).partition(" ")[0]
+
+
 class _Waiter:
     """Who waits for `wanted` replies until `deadline` (by the loop's clock)."""
 
@@ -210,5 +215,5 @@ class Multiplexer:
             refused = [r for r in await link.ask(b"".join(at.handshake), len(at.handshake)) if isinstance(r, Exception)]
             if refused:
                 link.close()
-                raise Refusal(str(refused[0]).partition(" ")[0])
+                raise Refusal(first_word(refused[0]))
         return link

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -23,6 +23,7 @@ from serving.contract.parts import write_part
 from serving.contract.pushed_rows import Batch, Parsed, RowsReader, online_rows, part_table
 from serving.errors import MalformedBody, StoreUnavailable, TableUnavailable
 from serving.metrics import Metrics
+from serving.outcome import Outcome
 from serving.predictor import Clock
 from serving.push_store import PushStore
 
@@ -44,21 +45,11 @@ class Pushed:
     unreached: str
 
 
-class Outcome(Protocol):
-    """Where an answer goes, or why there is none: an asyncio.Future, or whoever speaks to the socket itself."""
-
-    def done(self) -> bool: ...
-
-    def set_result(self, result: Pushed, /) -> None: ...
-
-    def set_exception(self, exception: BaseException, /) -> None: ...
-
-
 class Waiter(NamedTuple):
     """A push that waits for its commit."""
 
     parsed: Parsed
-    outcome: Outcome
+    outcome: Outcome[Pushed]
 
 
 class Lane:
@@ -70,7 +61,7 @@ class Lane:
         self._queue: list[Waiter] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    def push(self, body: bytes, outcome: Outcome) -> None:
+    def push(self, body: bytes, outcome: Outcome[Pushed]) -> None:
         """Push the rows of a body `{"rows": [...]}`; nothing is stored unless all of them fit.
 
         Raises: MalformedBody, InvalidRows. The outcome may be TableUnavailable.

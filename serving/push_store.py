@@ -14,7 +14,8 @@ from serving.contract.newest import SCRIPT
 from serving.contract.plan import View
 from serving.contract.write_terms import WriteTerms
 from serving.errors import StoreUnavailable
-from serving.redis_server import RedisServer, first_word
+from serving.multiplexer import first_word
+from serving.redis_server import RedisServer
 
 _ROWS_A_CALL = 500
 Rows = Sequence[tuple[bytes, bytes]]

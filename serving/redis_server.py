@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from serving.cluster import Cluster, Item
 from serving.contract.addresses import Sentinels, masked
 from serving.errors import StoreUnavailable
-from serving.multiplexer import Address, Multiplexer, Refusal, command
+from serving.multiplexer import Address, Multiplexer, Refusal, command, first_word
 from serving.sentinel import SentinelMultiplexer
 
 _CLUSTER = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
@@ -76,8 +76,3 @@ class RedisServer:
         if isinstance(error, Refusal):
             return StoreUnavailable(self.url, f"refuses: {error}")
         return StoreUnavailable(self.url, f"cannot be reached ({type(error).__name__})")
-
-
-def first_word(error: object) -> str:
-    """Texts of the server are kept to their first word."""
-    return str(error).partition(" ")[0]

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from serving.answerer import Answerer
-from serving.bursts import Answer, Outcome
+from serving.bursts import Answer
 from serving.contract.lot import Draw
 from serving.explanation import Told
+from serving.outcome import Outcome
 from serving.request import Ask
 from serving.shadow import Followed, Shadow
 from serving.watch import Trial
@@ -40,7 +41,7 @@ class Route:
         self.plain = trying is None and shadow is None
         self._join = champion.bursts.join
 
-    def begin(self, outcome: Outcome, request_id: str, ask: Ask, started: float) -> Answerer:
+    def begin(self, outcome: Outcome[Answer], request_id: str, ask: Ask, started: float) -> Answerer:
         """Answer in time; who answers is told at once. Where two do, the answer says so and it is the champion."""
         champion = self.champion
         if self.plain:
@@ -53,7 +54,7 @@ class Route:
             return champion
         return self._tried(self.trying, outcome, request_id, ask, started)
 
-    def _tried(self, trying: Trying, outcome: Outcome, request_id: str, ask: Ask, started: float) -> Answerer:
+    def _tried(self, trying: Trying, outcome: Outcome[Answer], request_id: str, ask: Ask, started: float) -> Answerer:
         drawn = trying.draw(request_id, ask.columns, ask.rows)
         if all(drawn) or not any(drawn):
             who = trying.answerer if drawn[0] else self.champion
@@ -70,7 +71,7 @@ class Route:
 class Split:
     """One request of some rows that two versions answer: told when both have, or when one fails."""
 
-    def __init__(self, outcome: Outcome, rows: int) -> None:
+    def __init__(self, outcome: Outcome[Answer], rows: int) -> None:
         self.outcome = outcome
         self._missing, self._at = rows, 0
         self._scores: list[Any] = [None] * rows

@@ -14,8 +14,9 @@ from time import perf_counter
 import structlog
 
 from serving.answerer import Answerer
-from serving.bursts import Answer, Outcome
+from serving.bursts import Answer
 from serving.metrics import Metrics
+from serving.outcome import Outcome
 from serving.request import Ask
 
 _CAPACITY = 10_000
@@ -103,7 +104,7 @@ class Followed:
 
     __slots__ = ("_ask", "_outcome", "_request_id", "_shadow")
 
-    def __init__(self, outcome: Outcome, shadow: Shadow, request_id: str, ask: Ask) -> None:
+    def __init__(self, outcome: Outcome[Answer], shadow: Shadow, request_id: str, ask: Ask) -> None:
         self._outcome, self._shadow, self._request_id, self._ask = outcome, shadow, request_id, ask
 
     def done(self) -> bool:

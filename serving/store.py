@@ -13,7 +13,8 @@ from serving.contract.keys import told_key
 from serving.contract.online import Lookup, Reply
 from serving.contract.row import Schema
 from serving.errors import StoreUnavailable
-from serving.redis_server import RedisServer, first_word
+from serving.multiplexer import first_word
+from serving.redis_server import RedisServer
 
 _WRONG_TYPE = "WRONGTYPE"
 

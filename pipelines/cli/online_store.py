@@ -86,6 +86,7 @@ def runs(
     import msgspec
 
     from pipelines.settings import Settings
+    from pipelines.state import Status
     from pipelines.workspace import Workspace
 
     work = Workspace(Settings.read())
@@ -98,7 +99,7 @@ def runs(
     later: set[str] = set()
     for run in found:
         # Runs of a view take turns: what still seems to run while another one began was killed.
-        typer.echo(_run(run, cut_short=run.status == "running" and run.view in later))
+        typer.echo(_run(run, cut_short=run.status is Status.RUNNING and run.view in later))
         later.add(run.view)
     if not found:
         typer.echo("nothing was materialized yet")

@@ -1,4 +1,4 @@
-"""`POST /v1/models/{name}/predict`: answered in front of FastAPI, which only documents it, and where it is usual below ASGI."""
+"""`POST /v1/models/{name}/predict`: answered in front of FastAPI, which only documents it; where it is usual, below ASGI."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from http import HTTPStatus
 from time import perf_counter
 
 import orjson
-import structlog
 from fastapi import APIRouter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.answerer import Answerer
-from serving.api import problems
 from serving.api.body import read_body
+from serving.api.hot_route import HotRoute, first_headers
 from serving.api.predict_schema import OPENAPI, RESPONSES
 from serving.api.request_ids import HEADER, request_id
 from serving.bursts import Answer
-from serving.contract.errors import SkewlessError
 from serving.contract.rfc3339 import instant_text
 from serving.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
 from serving.exchange import Exchange, Speaker
@@ -28,11 +26,10 @@ from serving.request import Ask
 from serving.route import Route
 from serving.service import Service
 
-_BEFORE, _AFTER = "/v1/models/", "/predict"
+_ROUTE = HotRoute("/v1/models/", "/predict")
 _JSON = (b"content-type", b"application/json")
 _UNKNOWN = _NOBODY = ""
 _STORE_FAULTS = (StoreUnavailable, UnreadableRows)
-_log = structlog.get_logger(__name__)
 
 
 class Predicted(Exchange):
@@ -66,17 +63,12 @@ class PredictEndpoint:
         self._seen: Mapping[str, Route] = {}
         self._at: dict[bytes, Route] = {}
 
-    @staticmethod
-    def matches(scope: Scope) -> bool:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return False
-        path: str = scope["path"]
-        return path.endswith(_AFTER) and path.startswith(_BEFORE) and path.count("/") == 4
+    matches = staticmethod(_ROUTE.matches)
 
     def at(self, path: bytes) -> Route | None:
         routes = self._service.models.routes
         if routes is not self._seen:  # a refresh makes them anew
-            self._at = {f"{_BEFORE}{address}{_AFTER}".encode(): route for address, route in routes.items()}
+            self._at = {_ROUTE.path(address).encode(): route for address, route in routes.items()}
             self._seen = routes
         return self._at.get(path)
 
@@ -85,10 +77,7 @@ class PredictEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, service = perf_counter(), self._service
-        headers: dict[bytes, bytes] = {}
-        for key, value in scope["headers"]:
-            headers.setdefault(key, value)
-        name = scope["path"][len(_BEFORE) : -len(_AFTER)]
+        headers, name = first_headers(scope), _ROUTE.name(scope["path"])
         scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
         try:
             route = service.models.route(name)
@@ -115,21 +104,13 @@ class PredictEndpoint:
 
     def failure(self, name: str, asked_by: str, error: BaseException, started: float) -> Response:
         """What to answer, which is counted, where a request for this model failed."""
-        path = f"{_BEFORE}{name}{_AFTER}"
-        scope = {"type": "http", "path": path, "headers": [], "request_id": asked_by}
-        metrics, request = self._service.metrics, Request(scope)
-        if isinstance(error, SkewlessError):
-            response = problems.response(request, error)
-        else:
-            _log.error("request_failed", path=path, request_id=asked_by, exc_info=error)
-            response = problems.fault(request)
+        metrics, response = self._service.metrics, _ROUTE.failure(name, asked_by, error)
         if isinstance(error, _STORE_FAULTS):
             metrics.store_failures.inc()
         # A label for each name that a caller makes up would never end.
         model = _UNKNOWN if isinstance(error, UnknownModel) else name.partition("@")[0]
         metrics.requests.labels(model, str(response.status_code)).inc()
         metrics.request_seconds.labels(model, _NOBODY, _NOBODY).observe(perf_counter() - started)
-        response.raw_headers.append((HEADER, asked_by.encode()))
         return response
 
 

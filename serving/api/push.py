@@ -11,27 +11,25 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-import structlog
 from fastapi import APIRouter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.api import problems
 from serving.api.body import read_body
+from serving.api.hot_route import HotRoute, first_headers
 from serving.api.request_ids import HEADER, request_id
-from serving.contract.errors import NotPushable, SkewlessError
+from serving.contract.errors import NotPushable
 from serving.errors import PushNotAllowed, UnknownView
 from serving.exchange import Exchange, Speaker
 from serving.push_lane import MAX_ROWS, Lane, Pushed
 from serving.service import Service
 
-_BEFORE, _AFTER = "/v1/feature-views/", "/push"
-_SENT_BEFORE, _SENT_AFTER = _BEFORE.encode(), _AFTER.encode()
+_ROUTE = HotRoute("/v1/feature-views/", "/push")
 _UNKNOWN = ""
 _UNTIL_THEN = "rows of the future are served from their time on, once `skewless materialize` has run"
 _TRY_AGAIN = "push them again, which is harmless, or wait for the next `skewless materialize`"
-_log = structlog.get_logger(__name__)
 
 
 class Received(Exchange):
@@ -61,26 +59,17 @@ class PushEndpoint:
         self._service = service
         self._pusher = service.pusher
 
-    @staticmethod
-    def matches(scope: Scope) -> bool:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return False
-        path: str = scope["path"]
-        return path.startswith(_BEFORE) and path.endswith(_AFTER) and path.count("/") == 4
+    matches = staticmethod(_ROUTE.matches)
 
     def at(self, path: bytes) -> Lane | None:
-        if self._pusher is None or not (path.endswith(_SENT_AFTER) and path.startswith(_SENT_BEFORE)):
-            return None
-        return self._pusher.at_hand(path[len(_BEFORE) : -len(_AFTER)].decode("latin-1"))
+        view = _ROUTE.name_sent(path)
+        return None if view is None or self._pusher is None else self._pusher.at_hand(view)
 
     def exchange(self, speaker: Speaker, who: Lane, request_id: str) -> Received:
         return Received(speaker, self, who, request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: dict[bytes, bytes] = {}
-        for key, value in scope["headers"]:
-            headers.setdefault(key, value)
-        view = scope["path"][len(_BEFORE) : -len(_AFTER)]
+        headers, view = first_headers(scope), _ROUTE.name(scope["path"])
         scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
         try:
             status, body = self.told(view, asked_by, await self._pushed(view, headers, receive))
@@ -109,17 +98,10 @@ class PushEndpoint:
 
     def failure(self, view: str, asked_by: str, error: BaseException) -> Response:
         """What to answer, which is counted, where a push to this view failed."""
-        path = f"{_BEFORE}{view}{_AFTER}"
-        request = Request({"type": "http", "path": path, "headers": [], "request_id": asked_by})
-        if isinstance(error, SkewlessError):
-            response = problems.response(request, error)
-        else:
-            _log.error("request_failed", path=path, request_id=asked_by, exc_info=error)
-            response = problems.fault(request)
+        response = _ROUTE.failure(view, asked_by, error)
         # A label for each name that a caller makes up would never end.
         known = _UNKNOWN if isinstance(error, UnknownView | PushNotAllowed | NotPushable) else view
         self._service.metrics.pushes.labels(known, str(response.status_code)).inc()
-        response.raw_headers.append((HEADER, asked_by.encode()))
         return response
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -83,20 +84,31 @@ def test_an_unknown_verb_of_a_missing_extra_leaves_the_hint(
     assert "skewless[moon]" in capsys.readouterr().err
 
 
-def test_an_error_of_many_lines_is_shown_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    verbs = typer.Typer()
+@pytest.fixture
+def failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Exception], tuple[int, str]]:
+    """Exit status and stderr of a verb that raises an error."""
 
-    @verbs.command()
-    def fail() -> None:
-        raise SkewlessError("one\ntwo")
+    def run(error: Exception) -> tuple[int, str]:
+        verbs = typer.Typer()
 
-    monkeypatch.setattr(cli, "verbs", verbs)
-    monkeypatch.setattr(cli, "entry_points", lambda group: [])
-    monkeypatch.setattr(sys, "argv", ["skewless", "fail"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "error: one; two\n"
+        @verbs.command()
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(cli, "verbs", verbs)
+        monkeypatch.setattr(cli, "entry_points", lambda group: [])
+        monkeypatch.setattr(sys, "argv", ["skewless", "fail"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+def test_an_error_of_many_lines_is_shown_as_one(failed):
+    assert failed(SkewlessError("one\ntwo")) == (2, "error: one; two\n")
 
 
 @pytest.mark.parametrize(
@@ -106,37 +118,11 @@ def test_an_error_of_many_lines_is_shown_as_one(monkeypatch: pytest.MonkeyPatch,
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "error: /x/y: Permission denied; mend that, "),
     ],
 )
-def test_a_disk_that_takes_nothing_is_told_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, told: str
-):
-    verbs = typer.Typer()
-
-    @verbs.command()
-    def fail() -> None:
-        raise error
-
-    monkeypatch.setattr(cli, "verbs", verbs)
-    monkeypatch.setattr(cli, "entry_points", lambda group: [])
-    monkeypatch.setattr(sys, "argv", ["skewless", "fail"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == told + "and run this again\n"
+def test_a_disk_that_takes_nothing_is_told_in_one_line(failed, error: OSError, told: str):
+    assert failed(error) == (2, told + "and run this again\n")
 
 
-def test_a_failure_that_is_none_of_ours_is_no_verdict(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    verbs = typer.Typer()
-
-    @verbs.command()
-    def fail() -> None:
-        raise OSError("the disk is gone")
-
-    monkeypatch.setattr(cli, "verbs", verbs)
-    monkeypatch.setattr(cli, "entry_points", lambda group: [])
-    monkeypatch.setattr(sys, "argv", ["skewless", "fail"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2, "1 would say that something was found"
-    assert "OSError: the disk is gone" in capsys.readouterr().err
+def test_a_failure_that_is_none_of_ours_is_no_verdict(failed):
+    status, told = failed(OSError("the disk is gone"))
+    assert status == 2, "1 would say that something was found"
+    assert "OSError: the disk is gone" in told

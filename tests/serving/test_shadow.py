@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from serving.answerer import Answerer
-from serving.bursts import Answer, Outcome
+from serving.bursts import Answer
 from serving.metrics import Metrics
+from serving.outcome import Outcome
 from serving.request import Ask
 from serving.shadow import Followed, Shadow
 
@@ -18,9 +19,9 @@ class Bursts:
     """Notes who is asked, and answers when it is told to."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Outcome]] = []
+        self.asked: list[tuple[str, Outcome[Answer]]] = []
 
-    def join(self, outcome: Outcome, request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
+    def join(self, outcome: Outcome[Answer], request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
         self.asked.append((request_id, outcome))
 
 

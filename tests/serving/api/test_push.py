@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,24 @@ NOW = to_micros(at(10))
 PATH = "/v1/feature-views/cards/push"
 
 
+@contextmanager
+def taking_pushes(state: Path, redis_url: str, **given: Any) -> Iterator[Live]:
+    offer(redis_url)
+    with serving(settings_of(state, redis_url, push_project=PROJECT, **given)) as server:
+        server.clock.now = NOW
+        yield server
+
+
 @pytest.fixture
 def live(state: Path, redis_url: str) -> Iterator[Live]:
-    offer(redis_url)
-    with serving(settings_of(state, redis_url, push_project=PROJECT)) as server:
-        server.clock.now = NOW
+    with taking_pushes(state, redis_url) as server:
         yield server
 
 
 @pytest.fixture
 def steady(state: Path, redis_url: str) -> Iterator[Live]:
     """A server that looks views up once a minute."""
-    offer(redis_url)
-    with serving(settings_of(state, redis_url, push_project=PROJECT, models_refresh_s=60)) as server:
-        server.clock.now = NOW
+    with taking_pushes(state, redis_url, models_refresh_s=60) as server:
         yield server
 
 
