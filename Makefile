@@ -55,7 +55,7 @@ bench-history: $(SYNCED) ## point-in-time joins against Feast's stores, Polars a
 	@$(BIN)/python -m tests.bench.history
 
 airflow: $(SYNCED) ## a local Airflow at http://127.0.0.1:8791 until Ctrl-C; UNPAUSE=1 lets its DAGs run
-	@exec $(BIN)/python -W ignore -m dags.stack $(if $(UNPAUSE),--unpause)
+	@exec $(BIN)/python -W ignore -m skewless.local_airflow.stack $(if $(UNPAUSE),--unpause)
 
 bench-materialize: $(SYNCED) ## filling the store against Feast and a bare socket, 2 minutes
 	@$(BIN)/python -m tests.bench.materialize

@@ -9,21 +9,21 @@ from __future__ import annotations
 from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags.assets import ONLINE
-from dags.terms import served_versions, windowed
+from skewless.airflow.assets import ONLINE
+from skewless.airflow.dag_defaults import served_versions, windowed
 
 
 @task(map_index_template="{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}")
 def audit(served: dict[str, str]) -> str:
     """Replay what one model version served."""
-    from dags.connections import now, workspace
-    from dags.lineage import read_views
-    from dags.window import window_of
-    from pipelines import audit as verb
-    from pipelines.evidence import clues
-    from pipelines.reports.audited import write_audit
-    from serving.contract.bundle import open_bundle
-    from serving.contract.processor import processor_features
+    from skewless.airflow.connections import now, workspace
+    from skewless.airflow.lineage import read_views
+    from skewless.airflow.window import window_of
+    from skewless.contract.model.bundle import open_bundle
+    from skewless.contract.model.cpu_features import processor_features
+    from skewless.monitoring.audit import audit as verb
+    from skewless.monitoring.audit.evidence import clues
+    from skewless.monitoring.reports.audit_files import write_audit
 
     work, window = workspace(), window_of(get_current_context())
     bundle = open_bundle(work.settings.registry.bundle(served["model"], served["version"]), processor_features())

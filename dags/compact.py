@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from dags.terms import OFFLINE_POOL, terms
+from skewless.airflow.dag_defaults import OFFLINE_POOL, terms
 
 
 @task(pool=OFFLINE_POOL)
 def compact() -> dict[str, int]:
     """Fold what was pushed before now; how many parts, by table."""
-    from dags.connections import workspace
-    from pipelines import compact as verb
-    from serving.contract.instants import to_micros
+    from skewless.airflow.connections import workspace
+    from skewless.contract.timestamps import to_micros
+    from skewless.offline.tables import compaction as verb
 
     tables = {source.path: source for _, source in workspace().stored()}
     done = {}

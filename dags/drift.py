@@ -10,21 +10,22 @@ from typing import Any
 from airflow.sdk import CronPartitionTimetable, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from dags.assets import DRIFT
-from dags.terms import served_versions, windowed
+from skewless.airflow.assets import DRIFT
+from skewless.airflow.dag_defaults import served_versions, windowed
 
 
 @task(map_index_template="{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}")
 def drift(served: dict[str, str]) -> dict[str, Any]:
     """Compare what one model version was served; what was found, and where the page is."""
-    from dags.connections import now, settings
-    from dags.window import window_of
-    from pipelines import served_drift
-    from pipelines.drift import Window
+    from skewless.airflow.connections import now, settings
+    from skewless.airflow.window import window_of
+    from skewless.monitoring.drift import served_window
+    from skewless.monitoring.drift.drift import Window
+    from skewless.monitoring.reports.drift_files import write_report
 
     known, window = settings(), window_of(get_current_context())
-    found = served_drift.run(known, Window(**served, start=window.start, end=window.end))
-    page = served_drift.write_report(known.folders.reports, found, now())
+    found = served_window.run(known, Window(**served, start=window.start, end=window.end))
+    page = write_report(known.folders.reports, found, now())
     return {"model": found.model, "clean": found.clean, "told": f"{found}; report: {page}"}
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from dags.terms import OFFLINE_POOL, terms
+from skewless.airflow.dag_defaults import OFFLINE_POOL, terms
 
 
 @task(pool=OFFLINE_POOL)
 def erase() -> list[str]:
     """Erase the subject; what was (or, in a dry run, would be) erased, and the receipt."""
-    from dags.connections import now, workspace
-    from pipelines import erase as verb
-    from pipelines.subject import Subject
+    from skewless.airflow.connections import now, workspace
+    from skewless.erasure import erase as verb
+    from skewless.erasure.subject import Subject
 
     work, asked = workspace(), get_current_context()["params"]
     subject = Subject.parse(asked["entity"])

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from dags.terms import ONLINE_POOL, terms
+from skewless.airflow.dag_defaults import ONLINE_POOL, terms
 
 
 @task(pool=ONLINE_POOL)
 def expire() -> dict[str, int]:
     """Remove them; how many, by view that has a ttl."""
-    from dags.connections import workspace
-    from pipelines import expiry
+    from skewless.airflow.connections import workspace
+    from skewless.online.maintenance import expiry
 
     work = workspace()
     return expiry.run([view for view, _ in work.stored()], work.online, work.state, work.project)

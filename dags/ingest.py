@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from airflow.sdk import CronPartitionTimetable, dag, task
 
-from dags.assets import OFFLINE
-from dags.terms import OFFLINE_POOL, windowed
+from skewless.airflow.assets import OFFLINE
+from skewless.airflow.dag_defaults import OFFLINE_POOL, windowed
 
 
 @task(outlets=[OFFLINE], pool=OFFLINE_POOL)
@@ -16,11 +16,11 @@ def ingest() -> dict[str, int]:
     """Write the partition's rows of every table; rows and changed files by table are in the return value."""
     from airflow.sdk import get_current_context
 
-    from dags.connections import workspace
-    from dags.lineage import wrote_tables
-    from dags.window import window_of
-    from pipelines import ingest as verb
-    from pipelines.gates import Gates
+    from skewless.airflow.connections import workspace
+    from skewless.airflow.lineage import wrote_tables
+    from skewless.airflow.window import window_of
+    from skewless.demo import ingest as verb
+    from skewless.monitoring.quality.gates import Gates
 
     work, (first, last) = workspace(), window_of(get_current_context()).days
     data = work.folders.data

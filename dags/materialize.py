@@ -7,16 +7,16 @@ from typing import Any
 
 from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
 
-from dags.assets import OFFLINE, ONLINE
-from dags.terms import ONLINE_POOL, windowed
+from skewless.airflow.assets import OFFLINE, ONLINE
+from skewless.airflow.dag_defaults import ONLINE_POOL, windowed
 
 
 @task
 def plan() -> list[dict[str, Any]]:
     """The window of each feature view."""
-    from dags.connections import expectations, workspace
-    from dags.window import window_of
-    from pipelines import materialize as verb
+    from skewless.airflow.connections import expectations, workspace
+    from skewless.airflow.window import window_of
+    from skewless.online.materialization import materialize as verb
 
     work, window = workspace(), window_of(get_current_context())
     views = work.stored()
@@ -28,9 +28,9 @@ def plan() -> list[dict[str, Any]]:
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
     """One view's window into the online store; its rows."""
-    from dags.connections import gate, now, online_store
-    from dags.lineage import materialized
-    from pipelines import materialize as verb
+    from skewless.airflow.connections import gate, now, online_store
+    from skewless.airflow.lineage import materialized
+    from skewless.online.materialization import materialize as verb
 
     project, window = planned["project"], verb.Window.parse(planned["window"])
     materialized(project, window.view, window.source.path)
@@ -41,7 +41,7 @@ def materialize(planned: dict[str, Any]) -> dict[str, int]:
 @task(outlets=[ONLINE], trigger_rule="none_failed")
 def fresh(planned: list[dict[str, Any]]) -> str:
     """Every view is written; the file of metrics that tells how fresh each is."""
-    from dags.connections import write_freshness
+    from skewless.airflow.connections import write_freshness
 
     return write_freshness(planned)
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from airflow.sdk import CronPartitionTimetable, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from dags.terms import windowed
+from skewless.airflow.dag_defaults import windowed
 
 
 @task
 def quality() -> dict[str, int]:
     """Check the tables of all views that expect anything; how many expectations are not met, by view."""
-    from dags.connections import workspace
-    from dags.window import window_of
-    from pipelines.errors import SourceMissing
-    from pipelines.gates import Gates
+    from skewless.airflow.connections import workspace
+    from skewless.airflow.window import window_of
+    from skewless.monitoring.quality.gates import Gates
+    from skewless.runtime.errors import SourceMissing
 
     work, at = workspace(), window_of(get_current_context()).end
     gates = Gates.of(work).by_view

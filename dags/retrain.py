@@ -11,10 +11,10 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, PartitionedAssetTimetable, dag, get_current_context, task
 
-from dags.approval import Approval
-from dags.assets import DRIFT
-from dags.terms import TRAINING_POOL, windowed
-from dags.training import CHOICES
+from skewless.airflow.approval import Approval
+from skewless.airflow.assets import DRIFT
+from skewless.airflow.dag_defaults import TRAINING_POOL, windowed
+from skewless.airflow.retrain_tasks import CHOICES
 
 SUBJECT, TOLD = "Try the retrained model on requests?", "{{ ti.xcom_pull(task_ids='retrain')['told'] }}"
 WITHIN = timedelta(days=3)
@@ -23,9 +23,9 @@ WITHIN = timedelta(days=3)
 @task(pool=TRAINING_POOL)
 def retrain() -> dict[str, Any]:
     """Train, publish a candidate and compare; the verdict."""
-    from dags import training
+    from skewless.airflow import retrain_tasks
 
-    return training.retrain(get_current_context())
+    return retrain_tasks.retrain(get_current_context())
 
 
 @task.branch
@@ -39,9 +39,9 @@ def decide(found: dict[str, Any]) -> str | None:
 @task(trigger_rule="none_failed_min_one_success")
 def canary(found: dict[str, Any]) -> str:
     """Try the candidate; the rollout then."""
-    from dags import training
+    from skewless.airflow import retrain_tasks
 
-    return training.canary(get_current_context(), found)
+    return retrain_tasks.canary(get_current_context(), found)
 
 
 def _timetable(dag_id: str, schedule: CronTriggerTimetable | PartitionedAssetTimetable) -> None:

@@ -11,20 +11,20 @@ from typing import Any
 
 from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
 
-from dags.assets import ONLINE, SCORES
-from dags.terms import choice, windowed
+from skewless.airflow.assets import ONLINE, SCORES
+from skewless.airflow.dag_defaults import choice, windowed
 
 
 @task(outlets=[SCORES])
 def score() -> dict[str, Any]:
     """Score the window; with which version, how many rows, and where they are."""
-    from dags.choices import champion, choices
-    from dags.connections import now, workspace
-    from dags.lineage import read_views
-    from dags.window import window_of
-    from pipelines import score as verb
-    from pipelines.flights import task as example
-    from pipelines.rollout import proven
+    from skewless.airflow.connections import now, workspace
+    from skewless.airflow.lineage import read_views
+    from skewless.airflow.run_options import champion, choices
+    from skewless.airflow.window import window_of
+    from skewless.demo import task as example
+    from skewless.model.publishing.rollout_steps import proven
+    from skewless.model.scoring import batch_score as verb
 
     context, work = get_current_context(), workspace()
     asked, window, registry = choices(context), window_of(context), work.settings.registry

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 
-from dags.terms import OFFLINE_POOL, choice, terms
+from skewless.airflow.dag_defaults import OFFLINE_POOL, choice, terms
 
 
 @task(pool=OFFLINE_POOL)
 def trim() -> str:
     """Fold and remove; how many files and days."""
-    from dags.choices import choices
-    from dags.connections import now, settings
-    from pipelines import served_days as verb
-    from pipelines.refresh import duration
+    from skewless.airflow.connections import now, settings
+    from skewless.airflow.run_options import choices
+    from skewless.monitoring.served_log import days as verb
+    from skewless.offline.join.refresh_schedule import duration
 
     keep = choices(get_current_context()).get("keep")
     found = verb.days(settings().folders.served)

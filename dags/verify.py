@@ -10,13 +10,13 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags.terms import ONLINE_POOL, terms
+from skewless.airflow.dag_defaults import ONLINE_POOL, terms
 
 
 @task
 def views() -> list[str]:
     """The online feature views."""
-    from dags.connections import workspace
+    from skewless.airflow.connections import workspace
 
     return [view.stored_as for view, _ in workspace().stored()]
 
@@ -24,9 +24,9 @@ def views() -> list[str]:
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['view'] }}")
 def verify(view: str) -> dict[str, Any]:
     """Compare one view; what was found."""
-    from dags.connections import workspace
-    from dags.lineage import read_views
-    from pipelines import verify as verb
+    from skewless.airflow.connections import workspace
+    from skewless.airflow.lineage import read_views
+    from skewless.online.maintenance import verify as verb
 
     work, asked = workspace(), get_current_context()["params"]
     stored = work.stored([view])

@@ -63,8 +63,8 @@ aircraft_movements = FeatureView(
     tags={"domain": "aircraft", "transform": "turnaround"},
 )
 def turnaround(inputs: pd.DataFrame) -> pd.DataFrame:
-    from feature_repo import transforms
+    from skewless.definitions.on_demand import project_transforms
 
     names = ("scheduled_departure_unix", "last_arrival_unix", "last_departure_unix")
     columns = {name: pd.to_numeric(inputs[name]).to_numpy("float64", na_value=np.nan) for name in names}
-    return pd.DataFrame(transforms.turnaround(**columns))
+    return pd.DataFrame(project_transforms().turnaround(**columns))

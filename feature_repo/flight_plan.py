@@ -27,8 +27,8 @@ from sources import flight_request
     tags={"domain": "flights", "transform": "flight_plan"},
 )
 def flight_plan(inputs: pd.DataFrame) -> pd.DataFrame:
-    from feature_repo import transforms
+    from skewless.definitions.on_demand import project_transforms
 
     names = ("hour", "weekday", "distance", "block_minutes")
     columns = {name: pd.to_numeric(inputs[name]).to_numpy("float64", na_value=np.nan) for name in names}
-    return pd.DataFrame(transforms.flight_plan(**columns))
+    return pd.DataFrame(project_transforms().flight_plan(**columns))

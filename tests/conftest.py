@@ -12,10 +12,10 @@ import prometheus_client.values  # noqa: F401
 import pytest
 from hypothesis import settings
 
-from tests.postgres import postgres, postgres_url
-from tests.valkey import redis_server, redis_url
-from tests.valkey_cluster import cluster, redis_cluster
-from tests.valkey_sentinel import redis_sentinel, watched
+from tests.services.postgres import postgres, postgres_url
+from tests.services.valkey import redis_server, redis_url
+from tests.services.valkey_cluster import cluster, redis_cluster
+from tests.services.valkey_sentinel import redis_sentinel, watched
 
 __all__ = [
     "cluster",

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.contract.freshness import KnownBy
-from serving.contract.plan import Field, Plan, Source, View
+from skewless.contract.admission import KnownBy
+from skewless.contract.plan import Field, Plan, Source, View
 
 Value = int | float | bool | str | bytes | np.float32 | np.float64 | None
 Key = tuple[str | bytes | int | None, ...]

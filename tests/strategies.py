@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, Request, View
-from serving.contract.types import NAMES, value_type
+from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, Request, View
+from skewless.contract.value_types import NAMES, value_type
 from tests.oracles import Row, Spine, Value, number_bytes
 
 KEY_TYPES = ("String", "Bytes", "Int32", "Int64")

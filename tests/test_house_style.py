@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.checkout import ROOT
+
 PACKAGES = ("serving", "pipelines", "dags", "feature_repo")
 FILE_LINES, FILE_LINES_HARD, FUNCTION_LINES = 300, 400, 40
 NOT_A_NOUN = {"utils", "util", "helpers", "helper", "common", "base", "manager", "managers", "misc"}
@@ -15,7 +16,7 @@ TOP = {
     "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml", "uv.lock",
     "dags", "feature_repo", "infra", "pipelines", "serving", "tests",
 }  # fmt: skip
-READS_THE_ENVIRONMENT = {"serving/settings.py", "pipelines/settings.py"}
+READS_THE_ENVIRONMENT = {"serving/skewless/server/settings.py", "pipelines/skewless/runtime/settings.py"}
 
 
 def ours() -> list[Path]:

@@ -12,11 +12,11 @@ from time import process_time
 import lightgbm as lgb
 import numpy as np
 
-from pipelines.leaves import leaves_of
-from pipelines.lightgbm_model import convert, rows_at_leaves
-from pipelines.tree_ensemble import read
-from serving.contract.contributions import Contributions
-from serving.contract.leaves import parse_leaves
+from skewless.contract.model.shapley import Contributions
+from skewless.contract.model.tree_leaves import parse_leaves
+from skewless.model.publishing.lightgbm_export import convert, rows_at_leaves
+from skewless.model.publishing.tree_ensemble import read
+from skewless.model.publishing.tree_leaves import leaves_of
 
 ROWS, COLUMNS, TREES, LEAVES = 20_000, 45, 100, 31
 ROUNDS = 5

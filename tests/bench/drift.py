@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from pipelines.absences import Absent
-from pipelines.baseline import Baseline, describe
-from pipelines.drift import Drifted, Window, run
-from pipelines.drift_thresholds import Thresholds
-from serving.contract.form import MatrixForm
-from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
-from serving.contract.types import value_type
+from skewless.contract.model.signature import MatrixForm
+from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from skewless.contract.value_types import value_type
+from skewless.model.distributions.baseline import Baseline, describe
+from skewless.model.distributions.coverage import Absent
+from skewless.monitoring.drift.drift import Drifted, Window, run
+from skewless.monitoring.drift.thresholds import Thresholds
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 WINDOW = Window("synthetic", "1.0.0", NOON, NOON)

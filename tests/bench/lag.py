@@ -11,13 +11,13 @@ from pathlib import Path
 
 import lightgbm as lgb
 
-from pipelines import train, training_set
-from pipelines.flights import task
-from pipelines.refresh import Refresh, short
-from pipelines.settings import Settings
-from pipelines.spine_slices import SpineFiles
-from pipelines.training_set import TrainingSet, labelled
-from pipelines.workspace import Workspace
+from skewless.demo import task
+from skewless.model.training import train, training_set
+from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.offline.join.refresh_schedule import Refresh, short
+from skewless.offline.join.spine import SpineFiles
+from skewless.project.project import Workspace
+from skewless.runtime.settings import Settings
 
 SCHEDULES = ("1h", "6h", "24h")
 SPLIT = train.Split(task.TRAIN, task.VALIDATE, task.TEST, task.END)

@@ -17,13 +17,13 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from redis import Redis
 
-from pipelines import embedded
-from pipelines.online import OnlineWriter
-from serving.contract.assembler import Assembler, wanted_features
-from serving.contract.folders import Folders
-from serving.contract.instants import from_micros
-from serving.contract.online import OnlineRead
-from serving.contract.transforms import reference
+from skewless.contract.model.assembler import Assembler, wanted_features
+from skewless.contract.model.transforms import reference
+from skewless.contract.state_folder import Folders
+from skewless.contract.storage.lookup import OnlineRead
+from skewless.contract.timestamps import from_micros
+from skewless.online.store import embedded_valkey
+from skewless.online.store.store import OnlineWriter
 from tests.bench.online import load
 from tests.bench.online.__main__ import README, RESULTS
 from tests.bench.online.contenders import OURS, STACK, Contender, wrong_scores
@@ -58,7 +58,7 @@ def work() -> Workload:
 
 @pytest.fixture
 def tcp_redis(tmp_path: Path) -> Iterator[str]:
-    with embedded.running(Folders(tmp_path / "redis"), port=embedded.FREE_PORT) as server:
+    with embedded_valkey.running(Folders(tmp_path / "redis"), port=embedded_valkey.FREE_PORT) as server:
         yield server.url
 
 

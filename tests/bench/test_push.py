@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from serving.contract.pushed_rows import RowsReader
+from skewless.contract.storage.push_batch import RowsReader
 from tests.bench.push import servers as s
 from tests.bench.push.__main__ import README, RESULTS, markdown, paste
 

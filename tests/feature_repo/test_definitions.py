@@ -16,11 +16,10 @@ import pytest
 from feast import FeatureStore
 from feast.types import from_feast_to_pyarrow_type
 
-import feature_repo
-from feature_repo import transforms
-from pipelines.flights import tables
+from skewless.definitions.onnx_tracing import load_functions
+from skewless.demo import tables
+from tests.checkout import FEATURE_REPO
 
-REPO = Path(feature_repo.__file__).parent
 SCRATCH = """
 project: definitions
 provider: local
@@ -29,17 +28,15 @@ offline_store: {{type: file}}
 online_store: {{type: sqlite, path: "{folder}/online.db"}}
 entity_key_serialization_version: 3
 """
-FUNCTIONS = {
-    name: function for name, function in inspect.getmembers(transforms, inspect.isfunction) if not name.startswith("_")
-}
+FUNCTIONS = load_functions(FEATURE_REPO)
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
 def feast(folder: Path, verb: str) -> str:
     """Feast's own CLI in a process of its own: it imports the definitions by bare name."""
-    command = [sys.executable, "-m", "feast.cli.cli", "-c", str(REPO), "-f", str(folder / "store.yaml"), verb]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
+    command = [sys.executable, "-m", "feast.cli.cli", "-c", str(FEATURE_REPO), "-f", str(folder / "store.yaml"), verb]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FEATURE_REPO)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipelines import embedded
-from pipelines.cli import app
-from pipelines.server_process import RunningServer, server
-from pipelines.settings import Settings as OfflineSettings
-from pipelines.valkey_process import free_port
-from serving.contract.folders import Folders
-from serving.settings import PREFIX
-from serving.settings import Settings as ServerSettings
+from skewless.cli import app
+from skewless.contract.state_folder import Folders
+from skewless.demo.predict_server import RunningServer, server
+from skewless.online.store import embedded_valkey
+from skewless.online.store.valkey_process import free_port
+from skewless.runtime.settings import Settings as OfflineSettings
+from skewless.server.settings import PREFIX
+from skewless.server.settings import Settings as ServerSettings
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"(?P<skip><!-- not run: [^\n]* -->\n)?```(?P<kind>sh|python)\n(?P<text>.*?)```", re.DOTALL)
 # Set by the server for its own workers, not by an operator.
@@ -75,7 +75,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.setattr(sys, "path", [str(ROOT / "feature_repo"), *sys.path])
     with ExitStack() as processes:
         yield Reader(Folders(tmp_path), processes)
-    embedded.stop(Folders(tmp_path))
+    embedded_valkey.stop(Folders(tmp_path))
 
 
 @pytest.mark.timeout(240)

@@ -23,17 +23,17 @@ import pytest
 from redis import Redis
 from typer.testing import CliRunner
 
-from pipelines.audit import Audited
-from pipelines.causes import Cause
-from pipelines.cli import app
-from pipelines.server_process import server
-from pipelines.valkey_process import free_port
-from serving.contract.instants import to_micros
-from tests import tiny
-from tests.dags.served import define
+from skewless.cli import app
+from skewless.contract.timestamps import to_micros
+from skewless.demo.predict_server import server
+from skewless.monitoring.audit.audit import Audited
+from skewless.monitoring.audit.causes import Cause
+from skewless.online.store.valkey_process import free_port
+from tests.airflow.served_projects import define
+from tests.models import tiny
 from tests.oracles import Row, entity_key, packed_row
-from tests.pipelines.worlds import table, write
-from tests.serving.live import PREDICT
+from tests.services.predict_server import PREDICT
+from tests.tables.histories import table, write
 
 DELAYS, PLANES = msgspec.structs.replace(tiny.DELAYS, deleted_field="gone"), tiny.PLANES
 HOUR = timedelta(hours=1)

@@ -9,28 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines import embedded
-from pipelines.cli import app
-from pipelines.flights import task
-from pipelines.replay import Moment, moments
-from pipelines.server_process import RunningServer, server
-from pipelines.settings import Settings
-from pipelines.train import trained
-from pipelines.training_set import TrainingSet
-from pipelines.valkey_process import free_port
-from pipelines.versions import versions
-from serving.contract.bundle import Bundle, open_bundle
-from serving.contract.folders import Folders
-from serving.contract.processor import processor_features
+from skewless.cli import app
+from skewless.contract.model.bundle import Bundle, open_bundle
+from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.state_folder import Folders
+from skewless.demo import task
+from skewless.demo.http_replay import Moment, moments
+from skewless.demo.predict_server import RunningServer, server
+from skewless.model.publishing.versions import versions
+from skewless.model.training.train import trained
+from skewless.model.training.training_set import TrainingSet
+from skewless.online.store import embedded_valkey
+from skewless.online.store.valkey_process import free_port
+from skewless.runtime.settings import Settings
+from tests.checkout import FEATURE_REPO
 
-REPO = Path(__file__).parents[2] / "feature_repo"
+REPO = FEATURE_REPO
 TRAIN, VALIDATE, TEST, END = "2013-02-01", "2013-02-20", "2013-02-25", "2013-03-01"
 SPLIT = ["--start", TRAIN, "--validate", VALIDATE, "--test", TEST, "--end", END]
 VERSION = "1.0.0"
@@ -72,7 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         project.skewless("train", *SPLIT)
         project.skewless("publish")
         yield project
-        embedded.stop(project.folders)
+        embedded_valkey.stop(project.folders)
 
 
 @pytest.fixture(scope="module")

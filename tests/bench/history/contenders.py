@@ -23,7 +23,7 @@ OURS, FEAST_FILE, FEAST_DUCKDB, POLARS, SCAN = "skewless", "feast-file", "feast-
 FEAST = (FEAST_FILE, FEAST_DUCKDB)
 ALL = (OURS, FEAST_DUCKDB, FEAST_FILE, POLARS, SCAN)
 _STORES = {
-    OURS: "pipelines.feast_stores.offline_store.SkewlessOfflineStore",
+    OURS: "skewless.feast.SkewlessOfflineStore",
     FEAST_FILE: "file",
     FEAST_DUCKDB: "duckdb",
 }

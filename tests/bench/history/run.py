@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from tests.bench.history import contenders as c
 from tests.bench.history.workload import right_answers, sample_of, write_spine, write_tables, wrong_rows
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).parents[3]
 Say = Callable[[str], None]
 Measured = dict[str, Any]
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from serving.contract.plan import Field
+from skewless.contract.plan import Field
 from tests.oracles import Row, Rule, as_of, view_status
 
 ENTITIES = 100_000

@@ -14,9 +14,9 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from pipelines import embedded
-from pipelines.embedded import FREE_PORT
-from serving.contract.folders import Folders
+from skewless.contract.state_folder import Folders
+from skewless.online.store import embedded_valkey
+from skewless.online.store.embedded_valkey import FREE_PORT
 from tests.bench.machine import machine
 from tests.bench.materialize import table
 from tests.bench.materialize.contenders import FEAST, FLOOR, OURS, PIPE
@@ -58,7 +58,10 @@ def run(folder: Path, size: Size) -> Results:
 
 
 def _turn(name: str, rows: Path) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as state, embedded.running(Folders(Path(state)), port=FREE_PORT) as server:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        embedded_valkey.running(Folders(Path(state)), port=FREE_PORT) as server,
+    ):
         command = [sys.executable, "-m", "tests.bench.materialize.contenders", name, server.url, str(rows)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_SECONDS)
     assert done.returncode == 0, done.stderr

@@ -42,10 +42,10 @@ entity_key_serialization_version: 3
 
 def skewless(url: str, table: Path) -> Callable[[], int]:
     """As the verb does it, watermark and run in a state database included."""
-    from pipelines import materialize
-    from pipelines.online import OnlineWriter
-    from pipelines.redis_connection import connect
-    from pipelines.state import State
+    from skewless.online.materialization import materialize
+    from skewless.online.store.connection import connect
+    from skewless.online.store.store import OnlineWriter
+    from skewless.state.database import State
 
     state = State(f"sqlite:///{tempfile.mkdtemp()}/state.db")
     store = OnlineWriter(connect(url), PROJECT)
@@ -133,12 +133,12 @@ def _commands(url: str, table: Path) -> tuple[list[bytes], int]:
     """What `materialize` sends, and how many rows that is."""
     from redis import Redis
 
-    from pipelines.arrivals import arrivals
-    from pipelines.newest_arrivals import packed
-    from pipelines.online import _ROWS_A_CALL
-    from pipelines.script_pipe import ScriptPipe
-    from serving.contract.key_columns import KeyColumns
-    from serving.contract.newest import SCRIPT
+    from skewless.contract.storage.key_columns import KeyColumns
+    from skewless.contract.storage.newest_wins import SCRIPT
+    from skewless.offline.tables.arrivals import arrivals
+    from skewless.online.materialization.newest_arrivals import packed
+    from skewless.online.store.lua_pipeline import ScriptPipe
+    from skewless.online.store.store import _ROWS_A_CALL
 
     pipe, keys = ScriptPipe(Redis.from_url(url), SCRIPT), KeyColumns(PROJECT, VIEW)
     commands, rows = [], 0

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.offline import Source
-from pipelines.partitions import day_file
-from serving.contract.instants import to_micros
-from serving.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.timestamps import to_micros
+from skewless.offline.tables.day_partitions import day_file
+from skewless.offline.tables.view_rows import Source
 
 PROJECT, KEY, NAME = "bench", "entity_id", "readings"
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)

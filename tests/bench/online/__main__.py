@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from serving.contract.instants import to_micros
+from skewless.contract.timestamps import to_micros
 from tests.bench.machine import machine, said
 from tests.bench.online.contenders import ROOT
 from tests.bench.online.load import demand_tools, k6_path, wrk_path

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import publish, train
-from pipelines.history import TIMESTAMP
-from pipelines.train import Split
-from pipelines.training_set import DATA, PLAN, TrainingSet
-from serving.contract import bundle as files
-from serving.contract.instants import to_micros
-from serving.contract.scorer import Output, Scorer
-from serving.contract.transforms import reference
+from skewless.contract.model import bundle as files
+from skewless.contract.model.matrix_scorer import Output, Scorer
+from skewless.contract.model.transforms import reference
+from skewless.contract.timestamps import to_micros
+from skewless.model.publishing import publish
+from skewless.model.training import train
+from skewless.model.training.train import Split
+from skewless.model.training.training_set import DATA, PLAN, TrainingSet
+from skewless.offline.join.point_in_time import TIMESTAMP
 from tests.bench.online import workload
 from tests.bench.online.workload import KEY, MODEL, USED, Workload
 

@@ -17,13 +17,13 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.server_process import server
-from pipelines.valkey_process import free_port
-from serving.contract.scorer import Scorer
-from serving.contract.transforms import reference
+from skewless.contract.model.matrix_scorer import Scorer
+from skewless.contract.model.transforms import reference
+from skewless.demo.predict_server import server
+from skewless.online.store.valkey_process import free_port
 from tests.bench.online.workload import MODEL, USED, drawn, features_body, predict_body
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 OURS, STACK, FEAST, FASTAPI, ASGI = "skewless", "assembled", "feast_serve", "empty_fastapi", "empty_asgi"
 WORKING, FLOORS = (OURS, STACK, FEAST), (FASTAPI, ASGI)
 JSON = {"Content-Type": "application/json"}

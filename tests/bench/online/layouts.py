@@ -14,10 +14,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 
-from pipelines.online import OnlineWriter
-from serving.contract.keys import EntityKeys
-from serving.contract.plan import Field, View
-from serving.contract.row import Layout
+from skewless.contract.plan import Field, View
+from skewless.contract.storage.entity_key import EntityKeys
+from skewless.contract.storage.packed_row import Layout
+from skewless.online.store.store import OnlineWriter
 from tests.bench.online.workload import KEY, PROJECT, VIEWS, Workload
 
 FEAST_DEFAULT_LISTPACK = 64

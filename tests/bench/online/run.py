@@ -15,9 +15,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families as parsed_metrics
 from redis import Redis
 
-from pipelines import embedded
-from serving.contract import bundle as files
-from serving.contract.folders import Folders
+from skewless.contract.model import bundle as files
+from skewless.contract.state_folder import Folders
+from skewless.online.store import embedded_valkey
 from tests.bench.online import contenders as c
 from tests.bench.online.bundle import LEAVES, TREES, offline_scorer, publish_bundle
 from tests.bench.online.feast_project import make_project
@@ -206,7 +206,7 @@ def _served_log(ours: c.Contender) -> dict[str, float]:
 @contextmanager
 def _redis(folder: Path) -> Iterator[str]:
     """A server of its own, on a port, since Feast connects to nothing else."""
-    with embedded.running(Folders(folder), port=embedded.FREE_PORT) as server:
+    with embedded_valkey.running(Folders(folder), port=embedded_valkey.FREE_PORT) as server:
         yield server.url
 
 

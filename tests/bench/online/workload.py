@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.contract.freshness import Micros
-from serving.contract.plan import Column, Feature, Field, JoinKey, Plan, View
-from serving.contract.transforms import reference
+from skewless.contract.admission import Micros
+from skewless.contract.model.transforms import reference
+from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
 
 PROJECT = MODEL = "bench"
 KEY = "entity_id"

@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow.dataset as ds
 from redis import Redis
 
-from pipelines import embedded
-from pipelines.embedded import FREE_PORT
-from serving.contract.folders import Folders
-from serving.contract.instants import to_micros
+from skewless.contract.state_folder import Folders
+from skewless.contract.timestamps import to_micros
+from skewless.online.store import embedded_valkey
+from skewless.online.store.embedded_valkey import FREE_PORT
 from tests.bench.online.contenders import ROOT, Contender
 from tests.bench.online.load import MISSING_WRK, saturate, wrk_path
 from tests.bench.push import servers as s
@@ -63,7 +63,8 @@ def run(folder: Path, *, rounds: int, seconds: int) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as running:
         stores = [
-            running.enter_context(embedded.running(Folders(folder / name), port=FREE_PORT)) for name in ("one", "two")
+            running.enter_context(embedded_valkey.running(Folders(folder / name), port=FREE_PORT))
+            for name in ("one", "two")
         ]
         mine = running.enter_context(s.ours(folder, stores[0].url))
         theirs = running.enter_context(s.feast_serve(folder, stores[1].url))

@@ -18,11 +18,11 @@ from feast import Entity, FeatureStore, FeatureView, FileSource, PushSource, Val
 from feast import Field as FeastField
 from redis import Redis
 
-from pipelines.valkey_process import free_port
-from serving.contract.catalog import catalog_key
-from serving.contract.instants import from_micros
-from serving.contract.plan import Field, JoinKey, View
-from serving.contract.target import Target, target_entry
+from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.storage.catalog import catalog_key
+from skewless.contract.storage.push_target import Target, target_entry
+from skewless.contract.timestamps import from_micros
+from skewless.online.store.valkey_process import free_port
 from tests.bench.online.contenders import Contender, Setup, _process
 
 PROJECT, KEY, ENTITIES, BODIES = "bench", "entity", 100_000, 20_000

@@ -1,1 +1,0 @@
-"""WHEN data is made: Airflow timetables, one verb per task."""

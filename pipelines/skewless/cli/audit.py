@@ -1,0 +1,137 @@
+"""The verb that audits what was served, and the one that brings what came to pass of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from skewless.cli.drift import Html, Json, Model, Prom, Since, Until, Version
+from skewless.cli.time_options import instant, now
+from skewless.demo import task
+
+if TYPE_CHECKING:
+    from skewless.contract.model.bundle import Bundle
+    from skewless.contract.registry.model_registry import Registry
+
+verbs = typer.Typer()
+group = typer.Typer()
+verbs.add_typer(group, name="audit")
+
+
+@group.callback(invoke_without_command=True)
+def audit(
+    context: typer.Context,
+    model: Model = task.MODEL,
+    version: Version = None,
+    role: Annotated[
+        Literal["champion", "canary", "shadow", "pinned"] | None,
+        typer.Option(help="Only what it answered as this. Default: as anything."),
+    ] = None,
+    since: Since = "1970-01-01",
+    until: Until = None,
+    html: Html = None,
+    json: Json = None,
+    prom: Prom = None,
+) -> None:
+    """Replay served predictions through the join; exit status 1 where anything differs."""
+    if context.invoked_subcommand:
+        return
+    from skewless.monitoring.audit import audit as verb
+    from skewless.monitoring.audit.evidence import clues
+    from skewless.monitoring.reports.audit_files import write_audit
+    from skewless.monitoring.reports.cause_table import told
+    from skewless.project.project import Workspace
+    from skewless.runtime.console import console, step
+    from skewless.runtime.settings import Settings
+
+    work, made_at = Workspace(Settings.read()), now()
+    bundle = opened(work.settings.registry, model, version)
+    end = instant(until) if until else made_at
+    with step("audit") as shown:
+        log = verb.ServedLog(work.folders.served)
+        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, role=role, report=shown.at)
+        shown.result = str(found)
+    for line in [*found.examples, *told(found)]:
+        console.print(line, markup=False)
+    page = write_audit(work.folders.reports, found, made_at, html=html, json=json, prom=prom)
+    console.print(f"report: {page}")
+    raise typer.Exit(0 if found.clean else 1)
+
+
+@group.command()
+def what_if(
+    materialize_every: Annotated[str, typer.Option(help="Schedules, as 15m,1h,6h,24h.")] = "15m,1h,6h,24h",
+    delay: Annotated[str, typer.Option(help="How long a run takes until the store holds its rows.")] = "0s",
+    model: Annotated[str, typer.Option(help="Published model: its champion.")] = task.MODEL,
+    since: Annotated[str, typer.Option("--from", help="First event_timestamp.")] = task.TEST.isoformat(),
+    until: Annotated[str, typer.Option("--to", help="First event_timestamp after the range.")] = task.END.isoformat(),
+    spine: Annotated[Path | None, typer.Option(help="Parquet with labels. Default: the flights.")] = None,
+    label: Annotated[str, typer.Option(help="Column of the spine that came true or not, 0 or 1.")] = task.LABEL,
+    html: Html = None,
+) -> None:
+    """AUC and logloss had the online store been refreshed that seldom, computed from history."""
+    from skewless.model.training.training_set import read_spine
+    from skewless.monitoring.audit import what_if as verb
+    from skewless.monitoring.reports.files import write
+    from skewless.monitoring.reports.what_if_page import page
+    from skewless.offline.join.refresh_schedule import Refresh
+    from skewless.project.project import Workspace
+    from skewless.runtime.console import console, step
+    from skewless.runtime.settings import Settings
+
+    schedules = [Refresh.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
+    work, made_at, window = Workspace(Settings.read()), now(), (instant(since), instant(until))
+    bundle = opened(work.settings.registry, model, None)
+    with step("what-if") as shown:
+        rows = read_spine(spine or work.folders.data / task.SPINE, *window)
+        sources = work.sources(bundle.plan)
+        found = verb.run(bundle, sources, rows, label, window, schedules, report=shown.at)
+        shown.result = f"{found.fresh.rows:,} rows under {len(schedules)} schedules"
+    for line in found.lines():
+        console.print(line, markup=False)
+    stem = work.folders.reports / f"what-if-{model}-{found.version}"
+    console.print(f"report: {write(stem, found, page(found, made_at), None, html=html, json=None, prom=None)}")
+
+
+def opened(registry: Registry, model: str, version: str | None) -> Bundle:
+    """A published version, or the champion. Raises: NotTrained, InvalidBundle."""
+    from skewless.model.publishing.rollout_steps import champion_version, proven
+
+    return proven(registry, model, version or champion_version(registry, model))
+
+
+@verbs.command()
+def outcomes(
+    file: Annotated[Path, typer.Argument(help="request_id, label (0 or 1) and row, as .jsonl, .csv or .parquet.")],
+    model: Model = task.MODEL,
+) -> None:
+    """Store what came to pass of served predictions, for the audit to hold the scores against."""
+    from skewless.monitoring.served_log import ground_truth as verb
+    from skewless.runtime.console import step
+    from skewless.runtime.settings import Settings
+
+    with step("outcomes") as shown:
+        log = verb.Outcomes(Settings.read().folders.served, model)
+        shown.result = str(log.add(verb.read(file), now()))
+
+
+@verbs.command()
+def trim(
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    keep: Annotated[str | None, typer.Option(help="Remove days older than this, as 90d. Default: none.")] = None,
+) -> None:
+    """Fold the served log's days that are over into a file each, and remove those that are old, with their outcomes."""
+    from skewless.monitoring.served_log import days as verb
+    from skewless.monitoring.served_log import ground_truth as outcomes
+    from skewless.offline.join.refresh_schedule import duration
+    from skewless.runtime.console import step
+    from skewless.runtime.settings import Settings
+
+    age, today = duration(keep) if keep else None, now().date()
+    with step("trim") as shown:
+        served, models = Settings.read().folders.served, model or ()
+        shown.result = str(verb.trim(verb.days(served, models), today, age, shown.at))
+        if age is not None:
+            shown.result += f"; {outcomes.forget(served, today - age, models):,} files of outcomes removed"

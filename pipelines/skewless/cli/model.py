@@ -1,0 +1,210 @@
+"""Verbs that make and run models: train, publish, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skewless.cli.time_options import instant, now
+from skewless.demo import task
+
+if TYPE_CHECKING:
+    from skewless.contract.plan import View
+    from skewless.model.publishing.graph_optimisation import Changes
+    from skewless.model.publishing.onnx_import import Asked
+    from skewless.model.scoring.batch_score import Scored
+    from skewless.offline.tables.view_rows import Source
+
+verbs = typer.Typer()
+Service = Annotated[str, typer.Option(help="The training set, by its feature service.")]
+
+
+@verbs.command()
+def train(
+    service: Service = task.SERVICE,
+    label: Annotated[str, typer.Option(help="Column of the spine to predict, 0 or 1.")] = task.LABEL,
+    start: Annotated[str, typer.Option(help="Train from here,")] = task.TRAIN.isoformat(),
+    validate: Annotated[str, typer.Option(help="validate (early stopping) from here,")] = task.VALIDATE.isoformat(),
+    test: Annotated[str, typer.Option(help="test from here,")] = task.TEST.isoformat(),
+    end: Annotated[str, typer.Option(help="to here.")] = task.END.isoformat(),
+) -> None:
+    """Train LightGBM on a training set, split by time."""
+    from skewless.model.training import train as verb
+    from skewless.model.training.training_set import TrainingSet
+    from skewless.runtime.console import step
+    from skewless.runtime.settings import Settings
+
+    split = verb.Split(instant(start), instant(validate), instant(test), instant(end))
+    with step("train") as shown:
+        training_set = TrainingSet(Settings.read().folders.training / service)
+        done = verb.run(training_set, label, split, task.PARAMETERS)
+        shown.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.told(done.metrics)}"
+
+
+@verbs.command()
+def publish(
+    service: Service = task.SERVICE,
+    model: Annotated[str, typer.Option("--model", "--name", help="Name that it is served under.")] = task.MODEL,
+    version: Annotated[str | None, typer.Option(help="As 1.2.0. Default: the next minor version.")] = None,
+    promote: Annotated[bool, typer.Option(help="Make it the version that servers answer with.")] = True,
+    onnx: Annotated[Path | None, typer.Option(help="A ready graph, instead of the model trained here.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--input", help="INPUT=FEATURE,FEATURE of the graph.")] = None,
+    output: Annotated[list[str] | None, typer.Option(help="Output of the graph to tell. Default: all.")] = None,
+    optimise: Annotated[bool, typer.Option("--optimise", help="Optimise the graph once, and save it so.")] = False,
+    quantise: Annotated[bool, typer.Option("--quantise", help="Keep weights as int8, scaled dynamically.")] = False,
+    most: Annotated[
+        float | None,
+        typer.Option(
+            "--max-score-difference", min=0.0, help="More refuses; 0: equal bits. Default: 1e-6; 0.01 with --quantise."
+        ),
+    ] = None,
+) -> None:
+    """Publish the trained model, or a ready ONNX graph, as a bundle that proves itself.
+
+    Refused where the definitions are no longer those of the training set.
+    """
+    from skewless.model.publishing.graph_optimisation import Changes
+    from skewless.model.publishing.onnx_import import Asked
+
+    if most is not None and not (optimise or quantise):
+        raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
+    asked = Asked(dict(map(_columns, given or ())), output or ())
+    _publish(service, (model, version, promote), Changes(optimise, quantise, most), onnx, asked)
+
+
+def _publish(
+    service: str, place: tuple[str, str | None, bool], changes: Changes, onnx: Path | None, asked: Asked
+) -> None:
+    from skewless.model.publishing import publish as verb
+    from skewless.model.publishing.registry_upload import publishing
+    from skewless.model.publishing.rollout_steps import Signature, make_champion
+    from skewless.model.training.train import told
+    from skewless.model.training.training_set import TrainingSet
+    from skewless.project.project import Workspace
+    from skewless.runtime.console import console, step
+    from skewless.runtime.settings import Settings
+
+    (model, version, promote), settings, when = place, Settings.read(), now()
+    with step("publish") as shown:
+        training_set = TrainingSet(settings.folders.training / service)
+        Workspace(settings).confirm(f"the model of training set {service}", training_set.plan)
+        with publishing(settings.registry, settings.folders.models, model) as built:
+            if onnx is None:
+                done = verb.run(
+                    training_set, built, model, created_at=when, version=version, promote=False, changes=changes
+                )
+            else:
+                at, graph = verb.Place(built, model, version, promote=False), onnx.read_bytes()
+                done = verb.run_onnx(graph, training_set, at, created_at=when, asked=asked, changes=changes)
+        if promote:
+            signed = Signature("skewless publish", when, "published")
+            make_champion(settings.registry, model, done.manifest.version, signed)
+        state = "proven and published" if done.made else "published before, unchanged"
+        test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
+        shown.result = f"{model} {done.manifest.version} {state}{test}"
+    if done.unexplained:
+        console.print(done.unexplained, markup=False)
+    if done.manifest.optimised is not None:
+        console.print(str(done.manifest.optimised), markup=False)
+    elif changes.optimise:
+        console.print("nothing of the graph can be optimised: it is published as it was")
+
+
+def _columns(text: str) -> tuple[str, list[str]]:
+    name, equals, columns = text.partition("=")
+    if not (name and equals and columns):
+        raise typer.BadParameter(f"{text!r} is not INPUT=FEATURE,FEATURE", param_hint="--input")
+    return name, columns.split(",")
+
+
+@verbs.command()
+def score(
+    spine: Annotated[Path | None, typer.Option(help="Parquet file or folder. Default: the flights.")] = None,
+    model: Annotated[str, typer.Option(help="Model that scores.")] = task.MODEL,
+    version: Annotated[str | None, typer.Option(help="Its version. Default: the champion.")] = None,
+    start: Annotated[str, typer.Option(help="First event_timestamp.")] = task.TEST.isoformat(),
+    end: Annotated[str, typer.Option(help="First event_timestamp after the range.")] = task.END.isoformat(),
+    out: Annotated[Path | None, typer.Option(help="Folder of the scores. Default: in the state folder.")] = None,
+    write_to: Annotated[str | None, typer.Option(help="Feature view whose table is given the scores too.")] = None,
+    created: Annotated[str | None, typer.Option(help="Since when these are known. Default: this run.")] = None,
+    take: Annotated[list[str] | None, typer.Option(help="FEATURE=OUTPUT or FEATURE=OUTPUT[1] of --write-to.")] = None,
+) -> None:
+    """Score a spine as of each row's time, as the server would have answered then."""
+    from skewless.contract.model.bundle import open_bundle
+    from skewless.contract.model.cpu_features import processor_features
+    from skewless.model.publishing.rollout_steps import champion_version
+    from skewless.model.scoring import batch_score as verb
+    from skewless.project.project import Workspace
+    from skewless.runtime.console import step
+    from skewless.runtime.settings import Settings
+
+    work = Workspace(Settings.read())
+    registry = work.settings.registry
+    place = registry.bundle(model, version or champion_version(registry, model))
+    target = work.stored([write_to])[0] if write_to else None
+    taken = dict(_pair(one) for one in take or ())
+    rows = verb.Spine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
+    folder = out or work.folders.scores / model / place.name
+    with step("score") as shown:
+        bundle = open_bundle(place, processor_features())
+        work.confirm(f"{model} {place.name}", bundle.plan)
+        sources, memory = work.sources(bundle.plan), work.settings.join_memory
+        done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=shown.at, memory=memory)
+        shown.result = f"{done.rows:,} rows in {folder}{'' if done.made else ', which held them already'}"
+    if target:
+        _write_back(done, folder, target, created, taken)
+
+
+@verbs.command()
+def retrain(
+    service: Annotated[str, typer.Option(help="Feature service to train on.")] = task.SERVICE,
+    model: Annotated[str, typer.Option(help="Name that the model is served under.")] = task.MODEL,
+    label: Annotated[str, typer.Option(help="Column of the spine to predict, 0 or 1.")] = task.LABEL,
+    until: Annotated[str, typer.Option("--to", help="First event_timestamp after the window.")] = task.END.isoformat(),
+    window: Annotated[str, typer.Option(help="How long to train, validate and test.")] = task.WINDOW,
+    as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
+    margin: Annotated[float, typer.Option(help="Gain in logloss that is asked for, with 95% confidence.")] = 0.0,
+    canary: Annotated[float | None, typer.Option(help="Try a better candidate on this share of entities.")] = None,
+) -> None:
+    """Train anew and compare with the champion; exit status 1 where the candidate is not better."""
+    from skewless.model.training.train import Split
+    from skewless.monitoring.reports.retraining_page import write_report
+    from skewless.monitoring.retraining import retrain as verb
+    from skewless.offline.join.refresh_schedule import Refresh
+    from skewless.project.project import Workspace
+    from skewless.runtime.console import console, step
+    from skewless.runtime.settings import Settings
+
+    work, made_at, split = Workspace(Settings.read()), now(), Split.until(instant(until), window)
+    schedule = Refresh.parse(as_served) if as_served else None
+    spine = work.folders.data / task.SPINE
+    asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
+    with step("retrain") as shown:
+        found = verb.run(verb.Project.of(work, service), asked, created_at=made_at, canary=canary, report=shown.at)
+        shown.result = str(found)
+    for line in found.lines():
+        console.print(line, markup=False)
+    console.print(f"report: {write_report(work.folders.reports, found, made_at)}")
+    raise typer.Exit(0 if found.better else 1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    feature, equals, output = text.partition("=")
+    if not (feature and equals and output):
+        raise typer.BadParameter(f"{text!r} is not FEATURE=OUTPUT", param_hint="--take")
+    return feature, output
+
+
+def _write_back(
+    done: Scored, folder: Path, target: tuple[View, Source], created: str | None, take: dict[str, str]
+) -> None:
+    from skewless.model.scoring import score_write_back
+    from skewless.runtime.console import step
+
+    with step("write-back") as shown:
+        known = instant(created) if created else None
+        written = score_write_back.run(done, folder, *target, created=known, take=take)
+        view = target[0].stored_as
+        shown.result = f"{written.rows:,} rows of feature view {view}; `skewless materialize` brings them online"

@@ -1,0 +1,172 @@
+"""Verbs for the online store: up, down, status, runs, sweep."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skewless.cli.time_options import now
+from skewless.contract.state_folder import STORE_FILE
+
+if TYPE_CHECKING:
+    from skewless.online.materialization.view_freshness import Freshness
+    from skewless.runtime.settings import Settings
+    from skewless.state.database import Run
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def up(
+    port: Annotated[
+        int | None,
+        typer.Option(help="Listen on this port of the loopback too; 0 picks a free one.", min=0, max=65535),
+    ] = None,
+    persist: Annotated[bool, typer.Option(help="Keep the data over a stop.")] = True,
+) -> None:
+    """Start the embedded Redis, unless it runs."""
+    from skewless.contract.redis_urls import masked
+    from skewless.online.store import embedded_valkey
+    from skewless.runtime.settings import Settings
+
+    settings = Settings.read()
+    if not settings.embedded:
+        typer.echo(f"nothing to start: SKEWLESS_REDIS_URL names {masked(settings.redis_url)}")
+        return
+    server = embedded_valkey.start(settings.folders, persistent=persist, port=port)
+    typer.echo(f"{'started' if server.started else 'already running'}: {server.url} (process {server.pid})")
+
+
+@verbs.command()
+def down() -> None:
+    """Stop the embedded Redis, if it runs."""
+    from skewless.online.store import embedded_valkey
+    from skewless.runtime.settings import Settings
+
+    typer.echo("stopped" if embedded_valkey.stop(Settings.read().folders) else "was not running")
+
+
+@verbs.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only how fresh the views are, as JSON.")] = False,
+    prom: Annotated[Path | None, typer.Option(help="Write that as Prometheus metrics to this file too.")] = None,
+) -> None:
+    """Say where everything is, whether the embedded Redis runs, and how fresh each feature view is."""
+    import json
+
+    from skewless.runtime.settings import Settings
+
+    settings = Settings.read()
+    project, views = _freshness(settings)
+    if prom:
+        from skewless.monitoring.reports.freshness_metrics import freshness_metrics
+        from skewless.offline.files.atomic import write_file
+
+        write_file(prom, freshness_metrics(project, views))
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in views], indent=2))
+        return
+    _places(settings)
+    for one in views:
+        ages = f"materialized {_ago(one.watermark_age)}, newest event {_ago(one.newest_age)}"
+        typer.echo(f"{one.view:<28} {ages}, last run {one.last_run}")
+
+
+@verbs.command()
+def runs(
+    view: Annotated[str | None, typer.Option(help="Of this feature view alone.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, the latest first.", min=1)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """Say what was materialized when: windows, rows read, written, skipped and held back, and how each run ended."""
+    import msgspec
+
+    from skewless.project.project import Workspace
+    from skewless.runtime.settings import Settings
+    from skewless.state.database import Status
+
+    work = Workspace(Settings.read())
+    if view is not None:
+        work.stored([view])
+    found = work.state.runs(work.project, view, limit=limit)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)))
+        return
+    later: set[str] = set()
+    for run in found:
+        # Runs of a view take turns: what still seems to run while another one began was killed.
+        typer.echo(_run(run, cut_short=run.status is Status.RUNNING and run.view in later))
+        later.add(run.view)
+    if not found:
+        typer.echo("nothing was materialized yet")
+
+
+def _run(run: Run, *, cut_short: bool) -> str:
+    start = run.window_start.isoformat() if run.window_start else "the beginning"
+    counts = run.counts
+    rows = f"{counts.read:,} read, {counts.written:,} written, {counts.skipped_older:,} older"
+    took = f" in {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else ""
+    told = f"{run.started_at:%Y-%m-%d %H:%M:%S}  {run.verb} {run.view}, {start} to {run.window_end.isoformat()}: "
+    status = "cut short" if cut_short else str(run.status)
+    ended = f"{status}: {run.error}" if run.error else status
+    return f"{told}{ended}{took}; {rows}, {counts.held_back:,} held back"
+
+
+def _freshness(settings: Settings) -> tuple[str, list[Freshness]]:
+    """Of which project; no view where nobody applied definitions yet."""
+    from skewless.online.materialization import view_freshness
+    from skewless.project.project import Workspace
+
+    if not (settings.feature_repo / STORE_FILE).is_file():
+        return "", []
+    work = Workspace(settings)
+    return work.project, view_freshness.run(work.stored(), work.state, work.project, now())
+
+
+def _ago(age: timedelta | None) -> str:
+    return "never" if age is None else f"{timedelta(seconds=round(age.total_seconds()))} ago"
+
+
+def _places(settings: Settings) -> None:
+    from skewless.contract.redis_urls import masked
+    from skewless.online.store import embedded_valkey
+
+    typer.echo(f"state folder  {settings.state}")
+    typer.echo(f"definitions   {settings.feature_repo}")
+    typer.echo(f"registry      {masked(settings.registry_url)}")
+    typer.echo(f"state         {masked(settings.state_url)}")
+    if not settings.embedded:
+        typer.echo(f"online store  {masked(settings.redis_url)} ({_answers(settings.redis_url)})")
+        return
+    server = embedded_valkey.status(settings.folders)
+    told = f"{server.url} (embedded, process {server.pid})" if server else "embedded, not running: `skewless up`"
+    typer.echo(f"online store  {told}")
+
+
+def _answers(url: str) -> str:
+    from skewless.online.store.connection import RedisUnreachable, connect
+
+    try:
+        connect(url).close()
+    except RedisUnreachable as error:
+        return f"not to be used: {error.reason}"
+    return "answers"
+
+
+@verbs.command()
+def sweep() -> None:
+    """Finish removing feature views whose removal from the online store was cut short."""
+    from skewless.online.maintenance import view_removal
+    from skewless.project.project import Workspace
+    from skewless.runtime.console import step
+    from skewless.runtime.settings import Settings
+
+    work = Workspace(Settings.read())
+    turn = partial(work.state.turn, work.project, verb="sweep")
+    with step("sweep") as shown:
+        removed = view_removal.remove(work.client, work.project, (), turn=turn, report=shown.at)
+        shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"

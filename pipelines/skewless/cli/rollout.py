@@ -1,0 +1,169 @@
+"""`skewless models`: which versions answer."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from skewless.cli.time_options import now
+
+if TYPE_CHECKING:
+    from skewless.contract.registry.model_registry import Registry
+    from skewless.contract.registry.rollout import Rollout
+    from skewless.model.publishing.rollout_steps import Signature
+
+models = typer.Typer(help="Which versions of which models answer.", no_args_is_help=True)
+verbs = typer.Typer()
+verbs.add_typer(models, name="models")
+
+Model = Annotated[str, typer.Argument(help="Its name.")]
+Version = Annotated[str, typer.Argument(help="A published version, as 1.2.0.")]
+Reason = Annotated[str, typer.Option(help="Why; it stays in the history.")]
+By = Annotated[str | None, typer.Option(help="Who. Default: you, by the names of account and machine.")]
+
+
+@models.command("list")
+def listing() -> None:
+    """Every model: its roles and its other versions."""
+    from skewless.runtime.console import console
+
+    registry = _registry()
+    for model in registry.models():
+        rollout = registry.rollout(model)
+        roles = rollout.roles if rollout else {}
+        told = [f"{version} {role}" for version, role in roles.items()]
+        told += [version for version in registry.versions(model) if version not in roles]
+        console.print(f"{model}: {', '.join(told)}", highlight=False)
+
+
+@models.command()
+def show(model: Model) -> None:
+    """A model's rollout as it stands, and each change of it: when, who, what and why."""
+    from skewless.model.publishing.rollout_steps import champion_version
+    from skewless.runtime.console import console
+
+    registry = _registry()
+    champion_version(registry, model)
+    history = registry.history(model)
+    console.print(history[-1].to_json().decode(), highlight=False, markup=False)
+    for one in history:
+        told = f"{one.revision:>4}  {one.change.at}  {one.change.by}: {one.change.what} ({one.change.reason})"
+        console.print(told, highlight=False, markup=False)
+
+
+@models.command()
+def promote(model: Model, version: Version, reason: Reason, by: By = None) -> None:
+    """Make a version the champion."""
+    from skewless.model.publishing.rollout_steps import make_champion
+
+    _tell(make_champion(_registry(), model, version, _signed(by, reason)))
+
+
+@models.command()
+def canary(
+    model: Model,
+    version: Annotated[str | None, typer.Argument(help="A published version; none ends the trial.")] = None,
+    *,
+    reason: Reason,
+    weight: Annotated[float, typer.Option(help="Its share of the entities, in (0, 1].")] = 0.05,
+    key: Annotated[list[str] | None, typer.Option(help="Join keys that tell entities apart. Default: all.")] = None,
+    bounds: Annotated[
+        Path | None, typer.Option(help="JSON of bounds. Default: as they are, else the defaults.")
+    ] = None,
+    by: By = None,
+) -> None:
+    """Try a version on a share of the entities, or end the trial; beyond its bounds it is withdrawn."""
+    from skewless.contract.registry.rollout import bounds_from_json, end_canary, trial_of
+    from skewless.model.publishing import rollout_steps as verb
+
+    registry, signed = _registry(), _signed(by, reason)
+    if version is None:
+        _tell(verb.change(registry, model, end_canary(model), signed))
+        return
+    given = bounds_from_json(bounds.read_bytes(), str(bounds)) if bounds else None
+    trial = trial_of(registry.rollout(model), version, weight, tuple(key or ()), given)
+    _tell(verb.try_canary(registry, model, trial, signed))
+
+
+@models.command()
+def shadow(
+    model: Model,
+    version: Annotated[str | None, typer.Argument(help="A published version; none ends it.")] = None,
+    *,
+    reason: Reason,
+    by: By = None,
+) -> None:
+    """Score a version beside the champion and log it; it answers nobody."""
+    from skewless.model.publishing import rollout_steps as verb
+
+    _tell(verb.shadow(_registry(), model, version, _signed(by, reason)))
+
+
+@models.command()
+def rollback(model: Model, reason: Reason, by: By = None) -> None:
+    """Take the last step back: the canary where there is one, else the last promotion."""
+    from skewless.model.publishing.rollout_steps import go_back
+
+    _tell(go_back(_registry(), model, _signed(by, reason)))
+
+
+@models.command()
+def pin(model: Model, version: Version, reason: Reason, by: By = None) -> None:
+    """Let requests name a version: /v1/models/NAME@VERSION/predict."""
+    from skewless.model.publishing.rollout_steps import pin_version
+
+    _tell(pin_version(_registry(), model, version, _signed(by, reason)))
+
+
+@models.command()
+def unpin(model: Model, version: Version, reason: Reason, by: By = None) -> None:
+    """Requests may name this version no more."""
+    from skewless.contract.registry.rollout import unpin as step
+    from skewless.model.publishing.rollout_steps import change
+
+    _tell(change(_registry(), model, step(model, version), _signed(by, reason)))
+
+
+@models.command()
+def policy(
+    model: Model,
+    reason: Reason,
+    on_store_failure: Annotated[
+        Literal["reject", "defaults"] | None, typer.Option(help="Refuse while Redis is away, or score defaults.")
+    ] = None,
+    cache_rows: Annotated[int | None, typer.Option(help="Scores that each process keeps; 0 keeps none.", min=0)] = None,
+    cache_ttl_s: Annotated[float, typer.Option(help="For how many seconds.", min=1e-3)] = 60.0,
+    by: By = None,
+) -> None:
+    """Say how a model's versions answer."""
+    from skewless.contract.registry.rollout import Cache, set_policy
+    from skewless.model.publishing.rollout_steps import change
+
+    cache: Cache | Literal["off"] | None = "off" if cache_rows == 0 else None
+    if cache_rows:
+        cache = Cache(cache_rows, cache_ttl_s)
+    step = set_policy(model, on_store_failure=on_store_failure, cache=cache)
+    _tell(change(_registry(), model, step, _signed(by, reason)))
+
+
+def _registry() -> Registry:
+    from skewless.runtime.settings import Settings
+
+    return Settings.read().registry
+
+
+def _signed(by: str | None, reason: str) -> Signature:
+    from skewless.model.publishing.rollout_steps import Signature
+
+    return Signature(by or f"{getpass.getuser()}@{platform.node()}", now(), reason)
+
+
+def _tell(rollout: Rollout) -> None:
+    from skewless.runtime.console import console
+
+    told = ", ".join(f"{version} {role}" for version, role in rollout.roles.items())
+    console.print(f"revision {rollout.revision}, {rollout.change.what}: {told}", highlight=False)

@@ -1,0 +1,238 @@
+"""Compiles a feature service of Feast's registry to a plan, its traced transforms and its sources."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from feast import FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
+from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException, FeatureViewVersionNotFound
+from feast.feature_view_projection import FeatureViewProjection
+from feast.field import Field as FeastField
+from feast.types import Array, FeastType, Set, Struct
+
+from skewless.contract.admission import KnownBy
+from skewless.contract.errors import InvalidPlan
+from skewless.contract.model.assembler import column_types
+from skewless.contract.model.transforms import reference
+from skewless.contract.plan import (
+    DUMMY_ENTITY,
+    Column,
+    Computed,
+    Feature,
+    Field,
+    JoinKey,
+    Plan,
+    Request,
+    Transform,
+    View,
+    check,
+)
+from skewless.contract.value_types import value_type
+from skewless.definitions.file_source import table_of
+from skewless.offline.tables.view_rows import Source
+from skewless.runtime.errors import NoSuchView
+
+if TYPE_CHECKING:
+    from skewless.definitions.onnx_tracing import Function
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """A compiled feature service. `sources` are by the plan's view names; `transforms` is the traced ONNX graph."""
+
+    plan: Plan
+    transforms: bytes | None
+    sources: dict[str, Source]
+
+
+def compile_service(store: FeatureStore, service: str, data: Path) -> Definitions:
+    """Compile a feature service. `data` is the folder that relative source paths start from.
+
+    Raises: InvalidPlan, UnsupportedType, Untraceable.
+    """
+    try:
+        projections = store.get_feature_service(service).feature_view_projections
+    except FeatureServiceNotFoundException as error:
+        raise InvalidPlan(service, "the registry does not have it; run `skewless apply`") from error
+    views: dict[str, View] = {}
+    sources: dict[str, Source] = {}
+    columns: list[Column] = []
+    on_demand: list[OnDemandFeatureView] = []
+    for projection in projections:
+        definition = _definition(store, projection)
+        if isinstance(definition, OnDemandFeatureView):
+            on_demand.append(definition)
+            columns += [_column(Computed(definition.name, f.name), f) for f in projection.features]
+            for inner in definition.source_feature_view_projections.values():
+                _add_view(store, inner, views, sources, data)
+        else:
+            name = _add_view(store, projection, views, sources, data)
+            columns += [_column(Feature(name, f.name), f) for f in projection.features]
+    plan = Plan(service, store.project, tuple(views.values()), _requests(on_demand), (), tuple(columns))
+    # The tools of tracing take 45 MB: a retrieval through Feast's SDK, which traces nothing, goes without.
+    from skewless.definitions import onnx_tracing  # noqa: PLC0415
+
+    functions = onnx_tracing.load_functions(Path(store.repo_path))
+    plan = _with_transforms(plan, on_demand, functions)
+    column_types(plan)
+    return Definitions(plan, onnx_tracing.trace(plan, functions), sources)
+
+
+def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tuple[View, Source]:
+    """One feature view as materialization knows it: under its own name and with its own join keys."""
+    return view_of(store.config, definition, definition.projection), source_of(definition, data)
+
+
+def stored_views(store: FeatureStore, only: Sequence[str] = ()) -> list[FeatureView]:
+    """The registry's online feature views by name, or those named. Raises: NoSuchView."""
+    known = {view.name: view for view in store.list_feature_views() if view.online}
+    for name in only:
+        if name not in known:
+            raise NoSuchView(name, tuple(sorted(known)))
+    return [known[name] for name in (dict.fromkeys(only) or sorted(known))]
+
+
+def _definition(store: FeatureStore, projection: FeatureViewProjection) -> FeatureView | OnDemandFeatureView:
+    try:
+        if projection.version_tag is None:
+            found = store.registry.get_any_feature_view(projection.name, store.project, allow_cache=True)
+        else:
+            found = store.registry.get_feature_view_by_version(projection.name, store.project, projection.version_tag)
+    except (FeatureViewNotFoundException, FeatureViewVersionNotFound) as error:
+        raise InvalidPlan(projection.name, "the registry does not have this feature view") from error
+    return cast("FeatureView | OnDemandFeatureView", found)
+
+
+def _add_view(
+    store: FeatureStore,
+    projection: FeatureViewProjection,
+    views: dict[str, View],
+    sources: dict[str, Source],
+    data: Path,
+) -> str:
+    name: str = projection.name_to_use()
+    if name not in views:
+        definition = cast(FeatureView, _definition(store, projection))
+        views[name] = view_of(store.config, definition, projection)
+        sources[name] = source_of(definition, data)
+    return name
+
+
+def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> View:
+    """A feature view under the name and with the join keys that the projection gives it.
+
+    Raises: InvalidPlan, UnsupportedType.
+    """
+    tags = definition.tags
+    default = getattr(config.offline_store, "known_by", "event_timestamp")
+    known_by = str(tags.get("known_by", default))
+    if known_by not in ("created_timestamp", "event_timestamp"):
+        raise InvalidPlan(
+            definition.name, f"its tag known_by is {known_by!r}, not created_timestamp or event_timestamp"
+        )
+    aliases = projection.join_key_map or {}
+    return View(
+        name=projection.name_to_use(),
+        stored_as=stored_name(config, definition, projection),
+        join_keys=tuple(
+            JoinKey(aliases.get(key.name, key.name), key.name, _dtype(key))
+            for key in definition.entity_columns
+            if key.name != DUMMY_ENTITY[0]
+        ),
+        fields=tuple(Field(field.name, _dtype(field)) for field in definition.features),
+        ttl_us=definition.ttl // timedelta(microseconds=1) if definition.ttl else 0,
+        known_by=cast(KnownBy, known_by),
+        deleted_field=tags.get("deleted_field"),
+    )
+
+
+def stored_name(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> str:
+    """Under which name the online store holds a view's rows.
+
+    Where Feast keeps versions online, each but the first has a name of its own, as in references: `name@v2`.
+    """
+    name: str = definition.name
+    if not config.registry.enable_online_feature_view_versioning:
+        return name
+    version = definition.current_version_number if projection.version_tag is None else projection.version_tag
+    return f"{name}@v{version}" if version else name
+
+
+def source_of(definition: FeatureView, data: Path) -> Source:
+    """Where a view's history lies. Raises: InvalidPlan for a source that is not Parquet files, or is transformed."""
+    if getattr(definition, "feature_transformation", None) or getattr(definition, "aggregations", None):
+        raise InvalidPlan(definition.name, "it transforms its source; write the transformed rows to a table instead")
+    return table_of(definition.name, definition.batch_source, data)
+
+
+def _dtype(field: FeastField) -> str:
+    return value_type(_spelling(field.dtype), feature=field.name).name
+
+
+def _spelling(kind: FeastType) -> str:
+    """Feast's type as the contract spells it. Feast itself leaves the names of a struct's fields bare."""
+    if isinstance(kind, Struct):
+        return f"Struct({{{', '.join(f'{json.dumps(name)}: {_spelling(one)}' for name, one in kind.fields.items())}}})"
+    if isinstance(kind, Array | Set):
+        return f"{type(kind).__name__}({_spelling(kind.base_type)})"
+    return str(kind)
+
+
+def _column(source: Feature | Computed, field: FeastField) -> Column:
+    default = (field.tags or {}).get("default")
+    try:
+        return Column(reference(source), source, None if default is None else float(default))
+    except ValueError as error:
+        raise InvalidPlan(field.name, f"its tag default is {default!r}, which is not a number") from error
+
+
+def _requests(on_demand: Sequence[OnDemandFeatureView]) -> tuple[Field, ...]:
+    found: dict[str, Field] = {}
+    for view in on_demand:
+        for source in view.source_request_sources.values():
+            for field in source.schema:
+                request = Field(field.name, _dtype(field))
+                if found.setdefault(field.name, request) != request:
+                    types = f"{found[field.name].dtype} and {request.dtype}"
+                    raise InvalidPlan(view.name, f"its request input {field.name!r} is declared as {types}")
+    return tuple(found.values())
+
+
+def _with_transforms(plan: Plan, on_demand: Sequence[OnDemandFeatureView], functions: Mapping[str, Function]) -> Plan:
+    from skewless.definitions.onnx_tracing import digest  # noqa: PLC0415 - as above
+
+    transforms = []
+    for view in on_demand:
+        bare = _transform(plan, view, functions)
+        transforms.append(Transform(bare.name, bare.inputs, bare.outputs, digest(bare, plan, functions)))
+    return check(Plan(plan.name, plan.project, plan.views, plan.request, tuple(transforms), plan.columns))
+
+
+def _transform(plan: Plan, view: OnDemandFeatureView, functions: Mapping[str, Function]) -> Transform:
+    name = view.tags.get("transform", view.name)
+    if name != view.name or name not in functions:
+        raise InvalidPlan(view.name, "feature_repo/transforms.py has no function of the on-demand view's name")
+    inputs = [(name, _input(plan, view, name)) for name in inspect.signature(functions[view.name]).parameters]
+    outputs = tuple(Field(field.name, _dtype(field)) for field in view.features)
+    return Transform(name, tuple(inputs), outputs, "")
+
+
+def _input(plan: Plan, view: OnDemandFeatureView, parameter: str) -> Feature | Request:
+    """Where a parameter's value comes from: a request input, a feature, or a feature by its full name."""
+    candidates: list[Any] = [Request(field.name) for field in plan.request if field.name == parameter]
+    for projection in view.source_feature_view_projections.values():
+        for field in projection.features:
+            feature = Feature(projection.name_to_use(), field.name)
+            if parameter in (field.name, reference(feature)):
+                candidates.append(feature)
+    if len(candidates) != 1:
+        raise InvalidPlan(
+            view.name, f"its function's parameter {parameter!r} names {len(candidates)} of its inputs, not 1"
+        )
+    return cast("Feature | Request", candidates[0])

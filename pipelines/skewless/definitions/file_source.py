@@ -1,0 +1,77 @@
+"""Feast's FileSource as a table that the join can read: local, or mirrored from object storage."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+import fsspec
+import pyarrow as pa
+from feast import FileSource
+from feast.data_format import DeltaFormat, ParquetFormat
+from feast.data_source import DataSource
+from pyarrow import fs
+
+from skewless.contract.errors import InvalidPlan
+from skewless.offline.tables.object_storage import Remote
+from skewless.offline.tables.view_rows import Source
+
+MIRRORS = ".mirrors"
+
+
+def table_of(name: str, source: DataSource | None, data: Path, *, timestamp: str = "", created: str = "") -> Source:
+    """The table of a FileSource; `name` is for errors, and `timestamp` and `created` go before the source's own, which
+    its field mapping may have named: a view knows times, keys and features by their mapped names alone.
+
+    A relative path starts at `data`. Another machine's (`s3://`, `gs://`, or whatever fsspec knows) is mirrored below
+    it. Raises: InvalidPlan.
+    """
+    files = parquet(name, source)
+    remote = _remote(name, files) if "://" in files.path else None
+    path = data / files.path
+    if remote is not None:
+        digest = hashlib.sha256(f"{files.path} {files.s3_endpoint_override}".encode()).hexdigest()[:16]
+        path = data / MIRRORS / digest / PurePosixPath(remote.root).name
+    renamed = {new: old for old, new in (files.field_mapping or {}).items()}
+    event, known = files.timestamp_field or "event_timestamp", files.created_timestamp_column
+    return Source(
+        view=name,
+        path=path,
+        timestamp_field=timestamp or renamed.get(event, event),
+        created_timestamp_column=created or renamed.get(known, known) or None,
+        renamed=tuple(sorted(renamed.items())),
+        remote=remote,
+    )
+
+
+def parquet(name: str, source: DataSource | None) -> FileSource:
+    """The source, if it is Parquet or Delta. Raises: InvalidPlan."""
+    if not isinstance(source, FileSource):
+        raise InvalidPlan(name, f"its source is a {type(source).__name__}; use a FileSource")
+    if source.file_format is not None and not isinstance(source.file_format, ParquetFormat | DeltaFormat):
+        raise InvalidPlan(
+            name, f"its source is {type(source.file_format).__name__}; only Parquet and Delta are read yet"
+        )
+    return source
+
+
+def _remote(name: str, files: FileSource) -> Remote | None:
+    """None for `file://`. Arrow's own filesystems go first, then fsspec's, as far as they are installed."""
+    url = files.path
+    credentials = files.resolve_credentials()
+    try:
+        if url.startswith("s3://") and (files.s3_endpoint_override or credentials):
+            filesystem, root = FileSource.create_filesystem_and_path(url, files.s3_endpoint_override or "", credentials)
+        else:
+            filesystem, root = _opened(url)
+    except (pa.ArrowException, ImportError, ValueError, OSError) as error:
+        raise InvalidPlan(name, f"its source is {url}, which cannot be opened: {error}") from error
+    return Remote(url, filesystem, root.rstrip("/"))
+
+
+def _opened(url: str) -> tuple[fs.FileSystem, str]:
+    try:
+        return fs.FileSystem.from_uri(url)  # type: ignore[no-any-return]
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        filesystem, root = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), root

@@ -1,0 +1,267 @@
+"""The whole story on real flights: from raw files to proven predictions over HTTP, and what skew would have cost.
+
+Every step is the verb of the command line. The replay has an online store of its own, filled as of one instant after
+the other, so that the project's store is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.contract.model.bundle import Bundle
+from skewless.contract.state_folder import Folders
+from skewless.demo import ingest, skew_price, task
+from skewless.demo.http_replay import Moment, Player, joined_rows, moments
+from skewless.demo.predict_server import RunningServer, server
+from skewless.demo.skew_picture import draw
+from skewless.demo.skew_price import Priced
+from skewless.model.publishing import publish
+from skewless.model.publishing.registry_upload import publishing
+from skewless.model.publishing.rollout_steps import Signature, make_champion, proven
+from skewless.model.scoring.single_output import of_one_matrix
+from skewless.model.training import train, training_set
+from skewless.model.training.train import Split, evaluate, told
+from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.monitoring.audit import audit
+from skewless.monitoring.audit.evidence import Clues
+from skewless.monitoring.quality.gates import Gates
+from skewless.monitoring.reports.audit_files import write_audit
+from skewless.offline.join.spine import SpineFiles
+from skewless.online.store import embedded_valkey
+from skewless.online.store.connection import connect
+from skewless.online.store.store import OnlineWriter
+from skewless.online.store.valkey_process import free_port
+from skewless.project import apply
+from skewless.project.project import Workspace
+from skewless.runtime.console import console, step
+from skewless.runtime.progress import Report
+from skewless.state.database import State
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is told: the UTC days that are ingested, how they are split, and how many predictions are replayed."""
+
+    first: date
+    last: date
+    split: Split
+    replayed: int
+
+
+YEAR = Story(ingest.FIRST_DAY, ingest.LAST_DAY, Split(task.TRAIN, task.VALIDATE, task.TEST, task.END), 2_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the replay showed: each is a promise, and whether it held."""
+
+    promises: tuple[tuple[str, bool], ...]
+
+    @property
+    def held(self) -> bool:
+        """Whether all did."""
+        return all(kept for _, kept in self.promises)
+
+    def show(self) -> None:
+        """Print each of them."""
+        for promise, kept in self.promises:
+            console.print(f"  {'[green]held[/green]  ' if kept else '[red]BROKEN[/red]'} {promise}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What the preparation leaves: the training set, the opened bundle and the open project."""
+
+    story: Story
+    work: Workspace
+    training_set: TrainingSet
+    bundle: Bundle
+
+
+def run(work: Workspace, story: Story = YEAR, *, stay: bool) -> bool:
+    """Walk the story; with `stay` the server is left running until Ctrl-C. Whether every check held."""
+    trained = _prepare(work, story)
+    with _replay_store(work) as (url, player):
+        played = moments(trained.training_set.between(story.split.test, story.split.end), story.replayed)
+        with step("materialize") as shown:
+            written = player.materialize(played[0].at, shown.at)
+            shown.result = f"{written:,} rows as of {played[0].at:%Y-%m-%d %H:%M} UTC"
+        folder = _scratch(work)
+        settings = {
+            "SKEWLESS_STATE": str(work.settings.state),
+            "SKEWLESS_MODELS": str(work.settings.models),
+            "SKEWLESS_REDIS_URL": url,
+            "SKEWLESS_ALLOW_AS_OF": "true",
+            "SKEWLESS_SERVED_LOG": str(folder / "served"),
+            "SKEWLESS_SERVED_LOG_FLUSH_S": "0.5",
+        }
+        with server(settings, free_port(), folder / "server.log") as running:
+            checks = _replay(trained, player, running, played)
+            _price(trained)
+            console.print("\n[bold]Checks[/bold]")
+            checks.show()
+            _invite(trained, running, played[-1])
+            if stay:
+                _wait(running)
+    return checks.held
+
+
+def _scratch(work: Workspace) -> Path:
+    return work.folders.root / "demo"
+
+
+def _prepare(work: Workspace, story: Story) -> Trained:
+    with step("apply") as shown:
+        apply.run(work.settings.feature_repo)
+        shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
+    with step("ingest") as shown:
+        gates = Gates.of(work)
+        done = ingest.run(work.folders.data, story.first, story.last, shown.at, checks=gates.doors(work.folders.data))
+        changed = sum(table.files_written + table.files_removed for table in done.tables)
+        rows = sum(table.rows for table in done.tables)
+        shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+    for warning in gates.absences(done.tables):
+        console.print(f"  {warning}", markup=False)
+    folder = work.folders.training / task.SERVICE
+    with step("training-set") as shown:
+        definitions = work.service(task.SERVICE)
+        spine = SpineFiles(work.folders.data / task.SPINE, story.split.start, story.split.end)
+        made = training_set.run(definitions, spine, folder, report=shown.at, memory=work.settings.join_memory)
+        shown.result = f"{made.rows:,} rows joined to {len(definitions.plan.columns)} features"
+    opened = TrainingSet(folder)
+    with step("train") as shown:
+        report = train.run(opened, task.LABEL, story.split, task.PARAMETERS)
+        shown.result = f"{report.rows:,} rows, {report.rounds} trees"
+    with step("publish") as shown:
+        registry, at = work.settings.registry, datetime.now(UTC)
+        with publishing(registry, work.folders.models, task.MODEL) as models:
+            published = publish.run(opened, models, task.MODEL, created_at=at, promote=False)
+        version = published.manifest.version
+        make_champion(registry, task.MODEL, version, Signature("skewless demo", at, "published"))
+        bundle = proven(registry, task.MODEL, version)
+        what = "proven and published" if published.made else "published before, proven again"
+        shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {told(bundle.manifest.metrics)}"
+    return Trained(story, work, opened, bundle)
+
+
+@contextmanager
+def _replay_store(work: Workspace) -> Iterator[tuple[str, Player]]:
+    """An empty online store and state database of the replay's own, and the player that moves them through time."""
+    folder = _scratch(work)
+    folders = Folders(folder)
+    embedded_valkey.stop(folders)
+    shutil.rmtree(folder, ignore_errors=True)
+    with embedded_valkey.running(folders) as store:
+        state = State(f"sqlite:///{folders.state_db}")
+        try:
+            writer = OnlineWriter(connect(store.url), work.project)
+            check = Gates.of(work).window(console.print)
+            yield store.url, Player(work.stored(), writer, state, work.project, check)
+        finally:
+            state.close()
+
+
+def _replay(trained: Trained, player: Player, running: RunningServer, played: list[Moment]) -> Checks:
+    """Ask the server at every moment and hold its answers against the training set's."""
+    story, bundle, offline_set = trained.story, trained.bundle, trained.training_set
+    rows = joined_rows(played)
+    with step("replay") as shown:
+        served = player.play(running.url, task.MODEL, bundle.plan, played, shown.at)
+        shown.result = f"{len(served):,} predictions over HTTP at {len(played)} instants, materialized up to each"
+    offline = bundle.scorer.score(offline_set.matrix(rows))
+    wrong = int(np.count_nonzero(served.view(np.uint32) != offline.view(np.uint32)))
+    with step("audit") as shown:
+        found = _audit(trained, len(served))
+        shown.result = str(found)
+    console.print(f"  page: {write_audit(trained.work.folders.reports, found, datetime.now(UTC))}")
+    _tell_metrics(rows, served, offline)
+    return Checks(
+        (
+            (
+                f"{found.differing_values:,} of {found.values:,} feature values differ between served and join",
+                found.clean,
+            ),
+            (f"{wrong} of {len(served):,} scores differ between HTTP and the training set, bit for bit", wrong == 0),
+            (f"all {len(served):,} predictions are in the served log", found.rows == len(served)),
+            (f"at least {story.replayed:,} predictions were compared", len(served) >= story.replayed),
+        )
+    )
+
+
+def _tell_metrics(rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> None:
+    _, labels = labelled(rows, task.LABEL)
+    known = rows.column(task.LABEL).is_valid().to_numpy()
+    console.print(f"  offline, these flights: {told(evaluate(labels, offline[known]))}")
+    console.print(f"  served over HTTP:       {told(evaluate(labels, served[known]))}")
+
+
+def _audit(trained: Trained, rows: int) -> audit.Audited:
+    """Audit the replay once its served log is on disk: the server writes it twice a second."""
+    work, plan, split = trained.work, trained.bundle.plan, trained.story.split
+    log = audit.ServedLog(_scratch(work) / "served")
+    last = time.monotonic() + 30.0
+    while (held := log.rows(task.MODEL)) < rows and time.monotonic() < last:
+        time.sleep(0.1)
+    if held < rows:
+        console.print(f"  only {held:,} of {rows:,} predictions reached the served log")
+    return audit.run(trained.bundle, Clues(work.sources(plan)), log, split.test, split.end)
+
+
+def _price(trained: Trained) -> None:
+    """Measure the price of skew, or tell what was measured for this very model before."""
+    work, bundle = trained.work, trained.bundle
+    kept = work.folders.reports / f"{task.MODEL}-{bundle.manifest.version}"
+    with step("skew-price") as shown:
+        priced = skew_price.load(kept)
+        again = priced is not None
+        if priced is None:
+            priced = measured(work, bundle, trained.story.split, shown.at)
+            skew_price.save(priced, kept)
+        shown.result = "measured for this model before" if again else "measured"
+    picture = draw(priced, kept / "skew-price.png")
+    console.print(f"  honest, served = offline:             {told(priced.honest)}")
+    console.print(f"  scheduled stamps, promised offline:   {told(priced.scheduled_offline)}")
+    console.print(f"  scheduled stamps, served:             {told(priced.scheduled_served)}")
+    console.print(f"  honest, store refreshed at midnight:  {told(priced.daily_refresh)}")
+    console.print(f"  picture: {picture}")
+
+
+def measured(work: Workspace, bundle: Bundle, split: Split, report: Report) -> Priced:
+    """The price of skew for the example's model over the windows of `split`."""
+    of_one_matrix(bundle, "skew-price")
+    asked = skew_price.Task(task.LABEL, split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
+    definitions, scratch = work.service(task.SERVICE), work.folders.root / "skewed"
+    return skew_price.run(definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=report)
+
+
+def _invite(trained: Trained, running: RunningServer, moment: Moment) -> None:
+    """A line to try: the features and the score of one flight as of the last instant."""
+    plan = trained.bundle.plan
+    names = [field.name for field in (*plan.join_keys, *plan.request)]
+    row = moment.rows.select(names).slice(0, 1).to_pylist()
+    body = json.dumps({"rows": row, "as_of": moment.at.isoformat(), "explain": "features"})
+    console.print("\n[bold]Try it[/bold]")
+    console.print(
+        f"curl -s {running.url}/v1/models/{task.MODEL}/predict -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(body)}",
+        markup=False,
+    )
+
+
+def _wait(running: RunningServer) -> None:
+    console.print(f"\nThe server runs at {running.url} (its API: {running.url}/docs). Ctrl-C stops it.")
+    try:
+        running.process.wait()
+    except KeyboardInterrupt:
+        console.print("stopped")

@@ -1,0 +1,131 @@
+"""Predictions asked over HTTP at many instants of the past, each after the store was materialized up to it.
+
+What a server would have answered then is compared with the offline scores of the same rows and times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skewless.contract.errors import SkewlessError
+from skewless.contract.plan import Plan, View
+from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.offline.tables.view_rows import Source
+from skewless.online.materialization import materialize
+from skewless.online.materialization.materialize import Check, unchecked
+from skewless.online.store.store import OnlineWriter
+from skewless.runtime.progress import Report, quiet
+from skewless.state.database import State
+
+_TIMEOUT_SECONDS = 30.0
+# The instants that are picked may be less busy than the mean; then more are picked.
+_GROWTH = 1.1
+
+
+@dataclass(eq=False)
+class PredictionRefused(SkewlessError):
+    """The server did not answer a prediction."""
+
+    status: int
+    told: str
+
+    def __str__(self) -> str:
+        return f"the server answered {self.status}: {self.told}"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The spine rows whose decision falls on one instant."""
+
+    at: datetime
+    rows: pa.Table
+
+
+def moments(spine: pa.Table, rows: int, *, least: int = 8) -> list[Moment]:
+    """Instants spread evenly over a spine, in order, at which at least `least` rows decide: as many instants as make
+    `rows` rows or more, or all there are.
+    """
+    times = spine.column(TIMESTAMP).combine_chunks()
+    counted = pc.value_counts(times)
+    busy = counted.filter(pc.greater_equal(counted.field("counts"), least))
+    if not len(busy):
+        return []
+    values, counts = (busy.field(name).cast(pa.int64()).to_numpy() for name in ("values", "counts"))
+    order = np.argsort(values)
+    picked = _spread(counts[order], rows)
+    found = []
+    for micros in values[order][picked].tolist():
+        instant = pa.scalar(micros, pa.int64()).cast(times.type)
+        found.append(Moment(instant.as_py().astimezone(UTC), spine.filter(pc.equal(spine.column(TIMESTAMP), instant))))
+    return found
+
+
+def _spread(counts: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Places spread evenly over `counts`, as many as hold `rows` or more together, or all."""
+    wanted = min(len(counts), math.ceil(rows / float(np.mean(counts))))
+    while True:
+        picked = np.linspace(0, len(counts) - 1, wanted).astype(np.int64)
+        if wanted == len(counts) or counts[picked].sum() >= rows:
+            return picked
+        wanted = min(len(counts), math.ceil(wanted * _GROWTH))
+
+
+class Player:
+    """Moves an online store through time and asks a server for predictions on the way."""
+
+    def __init__(
+        self,
+        views: Sequence[tuple[View, Source]],
+        store: OnlineWriter,
+        state: State,
+        project: str,
+        check: Check = unchecked,
+    ) -> None:
+        self._views, self._store, self._state, self._project = views, store, state, project
+        self._check = check
+
+    def materialize(self, until: datetime, report: Report = quiet) -> int:
+        """Bring the store up to `until`; rows written. Raises: RedisUnreachable, QualityRefused."""
+        stored = self._store.holdings([view for view, _ in self._views])
+        windows = materialize.plan_windows(self._state, self._project, self._views, end=until, stored=stored)
+        done = materialize.run(
+            windows, self._store, self._state, self._project, clock=lambda: until, report=report, check=self._check
+        )
+        return sum(counts.written for counts in done.values())
+
+    def play(
+        self, url: str, model: str, plan: Plan, played: Sequence[Moment], report: Report = quiet
+    ) -> NDArray[np.float32]:
+        """The scores served for every row of every moment, in order. Raises: PredictionRefused, RedisUnreachable."""
+        names = [field.name for field in (*plan.join_keys, *plan.request)]
+        scores: list[float] = []
+        with httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS) as client:
+            for number, moment in enumerate(played):
+                report(f"{moment.at:%Y-%m-%d %H:%M}", number, len(played))
+                self.materialize(moment.at)
+                body = {"rows": moment.rows.select(names).to_pylist(), "as_of": moment.at.isoformat()}
+                scores += predict(client, model, body)
+        return np.array(scores, np.float32)
+
+
+def predict(client: httpx.Client, model: str, body: dict[str, object]) -> list[float]:
+    """The scores of one request. Raises: PredictionRefused."""
+    answer = client.post(f"/v1/models/{model}/predict", json=body)
+    if answer.status_code != httpx.codes.OK:
+        raise PredictionRefused(answer.status_code, answer.text)
+    scores: list[float] = answer.json()["scores"]
+    return scores
+
+
+def joined_rows(played: Sequence[Moment]) -> pa.Table:
+    """The rows of all moments, in the order of `Player.play`'s scores."""
+    return pa.concat_tables([moment.rows for moment in played])

@@ -1,0 +1,88 @@
+"""A prediction server as a child process, for the demo and for replays over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from skewless.contract.errors import SkewlessError
+from skewless.runtime.settings import child_environment
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(eq=False)
+class ServerFailed(SkewlessError):
+    """The server did not come up, or says that it is not ready."""
+
+    reason: str
+    log: str
+
+    def __str__(self) -> str:
+        return f"the prediction server {self.reason}; its log is {self.log}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that said it is ready."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def server(settings: Mapping[str, str], port: int, log: Path) -> Iterator[RunningServer]:
+    """A ready server on `port` of the loopback, for the length of the block; afterwards it has ended and its served
+    log is on disk.
+
+    `settings` are SKEWLESS_ variables beside those of this process. Raises: ServerFailed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", "from skewless.server.cli import main; main()", "serve", "--port", str(port)]
+    environment = child_environment(settings)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _await_ready(process, url, log)
+        yield RunningServer(url, process)
+    finally:
+        _end(process)
+
+
+def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    last = time.monotonic() + _START_SECONDS
+    told = "said nothing"
+    while time.monotonic() < last:
+        if process.poll() is not None:
+            raise ServerFailed(f"ended with status {process.returncode}", str(log))
+        try:
+            answer = httpx.get(f"{url}/readyz", timeout=2.0)
+        except httpx.TransportError:
+            time.sleep(_POLL_SECONDS)
+            continue
+        if answer.status_code == httpx.codes.OK:
+            return
+        told = f"is not ready: {answer.text}"
+        time.sleep(_POLL_SECONDS)
+    raise ServerFailed(told, str(log))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

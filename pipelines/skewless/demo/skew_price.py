@@ -1,0 +1,140 @@
+"""The price of skew: what two common mistakes cost the example's model, measured on its test months.
+
+*Scheduled stamps*: departures and arrivals carry their scheduled time as event time, and training joins at departure.
+Training then sees delays before they happened; offline the model shines, and in production, where a delay is known
+only once it happened, it fails. *Daily refresh*: the honest model served from a store that was last filled at midnight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import lightgbm as lgb
+import msgspec
+import numpy as np
+
+from skewless.contract.model.assembler import Matrix
+from skewless.contract.timestamps import to_micros
+from skewless.definitions.compiler import Definitions
+from skewless.demo import ingest
+from skewless.model.training.train import Parameters, Split, evaluate, fit
+from skewless.model.training.training_set import labelled, matrix_for, read_spine
+from skewless.offline.files.atomic import write_file
+from skewless.offline.join.point_in_time import spine_times
+from skewless.offline.join.refresh_schedule import Refresh
+from skewless.offline.tables.view_rows import Source
+from skewless.runtime.progress import Report, quiet
+
+_ROUNDS = 2000
+_REFRESHED_EVERY = (1, 3, 6, 12, 24)
+RESULT = "skew-price.json"
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """AUC, logloss, the constant's logloss and rows of each case: `honest`, `scheduled_offline`, `scheduled_served`,
+    `daily_refresh`, and `refreshed`: the honest model by hours between refreshes.
+    """
+
+    honest: dict[str, float]
+    scheduled_offline: dict[str, float]
+    scheduled_served: dict[str, float]
+    daily_refresh: dict[str, float]
+    refreshed: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is predicted: the label, the split, the spine's table and how models are trained; `midnight` is how far
+    after 00:00 UTC the day begins where it is predicted.
+    """
+
+    label: str
+    split: Split
+    spine: str
+    parameters: Parameters
+    midnight: timedelta
+
+
+def run(
+    definitions: Definitions,
+    data: Path,
+    scratch: Path,
+    task: Task,
+    honest: Callable[[Matrix], np.ndarray],
+    *,
+    report: Report = quiet,
+) -> Priced:
+    """Measure. `honest` scores a model input with the published model; `data` holds the honest tables, and the tables
+    with scheduled stamps are made in `scratch`. Raises: SourceMissing, FlightsMissing.
+    """
+    split = task.split
+    days = (split.start.date() - timedelta(days=31), split.end.date() + timedelta(days=1))
+    report("tables with scheduled stamps", 0, 4)
+    ingest.run(scratch, *_days(*days), stamping="scheduled", lead=timedelta(0))
+    mistaken = Definitions(definitions.plan, definitions.transforms, moved(definitions.sources, data, scratch))
+    report("training on scheduled stamps", 1, 4)
+    booster, offline = _mistaken_model(mistaken, scratch, task)
+    report("serving both", 2, 4)
+    spine, labels = labelled(read_spine(data / task.spine, split.test, split.end), task.label)
+    matrix = matrix_for(definitions, spine)
+    report("refreshing seldom", 3, 4)
+    refreshed = {}
+    for hours in _REFRESHED_EVERY:
+        schedule = Refresh(timedelta(hours=hours), offset=task.midnight)
+        stale = matrix_for(definitions, spine, read_at=schedule.filled(spine_times(spine)))
+        refreshed[str(hours)] = evaluate(labels, honest(stale))
+    return Priced(
+        honest=evaluate(labels, honest(matrix)),
+        scheduled_offline=offline,
+        scheduled_served=evaluate(labels, np.asarray(booster.predict(matrix))),
+        daily_refresh=refreshed["24"],
+        refreshed=refreshed,
+    )
+
+
+def _days(start: date, end: date) -> tuple[date, date]:
+    return max(start, ingest.FIRST_DAY), min(end, ingest.LAST_DAY)
+
+
+def moved(sources: Mapping[str, Source], data: Path, scratch: Path) -> dict[str, Source]:
+    """The same sources in another data folder."""
+    return {
+        view: Source(
+            source.view,
+            scratch / source.path.relative_to(data),
+            source.timestamp_field,
+            source.created_timestamp_column,
+            source.renamed,
+        )
+        for view, source in sources.items()
+    }
+
+
+def _mistaken_model(mistaken: Definitions, scratch: Path, task: Task) -> tuple[lgb.Booster, dict[str, float]]:
+    """The model trained on scheduled stamps, and what it promises offline."""
+    split = task.split
+    spine = read_spine(scratch / task.spine, split.start, split.end)
+    known, labels = labelled(spine, task.label)
+    matrix = matrix_for(mistaken, known)
+    times = spine_times(known)
+    bounds = [to_micros(instant) for instant in (split.validate, split.test)]
+    train, valid, test = times < bounds[0], (times >= bounds[0]) & (times < bounds[1]), times >= bounds[1]
+    names = [column.name for column in mistaken.plan.columns]
+    booster = fit(matrix[train], labels[train], matrix[valid], labels[valid], names, task.parameters, _ROUNDS)
+    return booster, evaluate(labels[test], np.asarray(booster.predict(matrix[test])))
+
+
+def save(priced: Priced, folder: Path) -> Path:
+    """Keep the numbers; the file's path."""
+    path = folder / RESULT
+    write_file(path, msgspec.json.format(msgspec.json.encode(priced)))
+    return path
+
+
+def load(folder: Path) -> Priced | None:
+    """The numbers that were kept, if any."""
+    path = folder / RESULT
+    return msgspec.json.decode(path.read_bytes(), type=Priced) if path.exists() else None

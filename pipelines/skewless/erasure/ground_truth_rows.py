@@ -1,0 +1,42 @@
+"""A subject among the outcomes: those know nobody but requests, so the served log has to say which of them to erase.
+
+They go before the served rows do: a run that is killed in between still knows whose they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skewless.erasure.parquet_rows import Requests, Table
+from skewless.erasure.subject import Subject
+from skewless.monitoring.served_log.ground_truth import KEYS, Outcomes
+from skewless.offline.tables.view_rows import parquet_files
+
+_MODEL = "model="
+
+
+def tables(subject: Subject, served: Path, logged: Mapping[str, Sequence[str]]) -> Iterator[Table]:
+    """The outcomes of each model whose served log has rows about the subject; `logged` are its columns of keys."""
+    for folder in sorted(served.glob(f"{_MODEL}*")):
+        place = Outcomes(served, folder.name.removeprefix(_MODEL)).place
+        if place.is_dir() and len(asked := _requests(subject, folder, logged)):
+            yield Table("outcomes", place, {key: [key] for key in KEYS}, requests=Requests(asked))
+
+
+def _requests(subject: Subject, folder: Path, logged: Mapping[str, Sequence[str]]) -> pa.Table:
+    """Id and row of all that was asked about the subject."""
+    found = []
+    for path in parquet_files(folder):
+        file = pq.ParquetFile(path)
+        held = set(file.schema_arrow.names)
+        wanted = {column for columns in logged.values() for column in columns} & held
+        if not wanted or not held.issuperset(KEYS):
+            continue
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group, columns=[*KEYS, *sorted(wanted)])
+            found.append(rows.filter(pa.array(subject.rows(rows, logged))).select(KEYS))
+    return pa.concat_tables(found) if found else pa.table({key: [] for key in KEYS})

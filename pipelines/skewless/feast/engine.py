@@ -1,0 +1,85 @@
+"""Feast's compute engine: `feast materialize` and `materialize-incremental` run `skewless.online.materialization.materialize`.
+
+What Feast's window [start, end] means here: the rows that *arrived* in it, both ends included, where Feast takes
+those whose event time lies in it. A row arrives when its view's rule first admits it, or when it was created if that
+is later; so late rows and corrections are taken, and what is not known by `end` waits for a later window. A view's
+watermark moves to `end` only where the window leaves no gap behind it; `skewless materialize` then starts there.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import StrictStr
+
+from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
+from feast.infra.compute_engines.base import ComputeEngine
+from feast.infra.compute_engines.local.job import LocalMaterializationJob
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel
+from skewless.definitions.compiler import source_of, view_of
+from skewless.feast.errors import Unsupported
+from skewless.feast.offline_store import data_folder
+from skewless.feast.online_store import online_writer
+from skewless.online.materialization.materialize import plan_windows, run
+from skewless.runtime.settings import Settings
+from skewless.state.database import Counts, State
+
+_INSTANT = timedelta(microseconds=1)
+
+
+class SkewlessEngineConfig(FeastConfigBaseModel):
+    """`batch_engine:` in feature_store.yaml."""
+
+    type: StrictStr = "skewless.feast.SkewlessEngine"
+
+
+class SkewlessEngine(ComputeEngine):
+    """Materializes one view after the other."""
+
+    def __init__(self, *, type: str = "", **parts: Any) -> None:  # noqa: A002, ANN401, ARG002 - Feast passes its config
+        super().__init__(**parts)
+
+    def update(self, *_: object, **__: object) -> None:
+        """Nothing: the online store forgets the watermarks of views that are gone, before it deletes their rows."""
+
+    def teardown_infra(self, *_: object, **__: object) -> None:
+        """Nothing, as in `update`."""
+
+    def _materialize_one(
+        self,
+        registry: BaseRegistry,  # noqa: ARG002 - Feast's signature
+        task: MaterializationTask,
+        **_options: object,
+    ) -> LocalMaterializationJob:
+        """Raises: Unsupported, InvalidPlan, SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable."""
+        if task.disable_event_timestamp:
+            raise Unsupported("--disable-event-timestamp", "give the window: newest wins goes by event time")
+        if not task.feature_view.online:
+            raise Unsupported("materializing to the offline store", "set online=True, or leave the view out")
+        counts = self._run(task)
+        if task.tqdm_builder is not None:
+            with task.tqdm_builder(counts.read) as bar:
+                bar.update(counts.read)
+        name = task.feature_view.name
+        return LocalMaterializationJob(f"{name}-{task.start_time}-{task.end_time}", MaterializationJobStatus.SUCCEEDED)
+
+    def _run(self, task: MaterializationTask) -> Counts:
+        config, definition = self.repo_config, task.feature_view
+        view = view_of(config, definition, definition.projection)
+        source = source_of(definition, data_folder(config))
+        start, end = _aware(task.start_time) - _INSTANT, _aware(task.end_time)
+        state = State(Settings.read().state_url)
+        try:
+            writer = online_writer(config)
+            stored = writer.holdings([view])
+            windows = plan_windows(state, task.project, [(view, source)], end=end, start=start, stored=stored)
+            done = run(windows, writer, state, task.project, clock=lambda: datetime.now(UTC))
+        finally:
+            state.close()
+        return done.get(view.stored_as, Counts())
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,40 @@
+"""What Feast's own feature server logged, kept as parts of a Parquet table. Our server's is the served log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from feast.infra.offline_stores.file_source import FileLoggingDestination
+from skewless.feast.errors import Unsupported
+from skewless.offline.tables.append import write
+
+
+def keep(logs: pa.Table | Path, destination: object, schema: pa.Schema, data: Path) -> list[Path]:
+    """Add logged rows (a table, or a file or folder of Parquet) to their table; the files that hold them.
+
+    A relative destination starts at `data`. `partition_by` makes a folder `column=value` of each value, and the
+    column stays in the files too. Rows that are handed over twice are there once.
+    Raises: Unsupported; SourceMismatch for columns that are none of the log's.
+    """
+    if not isinstance(destination, FileLoggingDestination) or "://" in destination.path:
+        raise Unsupported("feature logs elsewhere than in local files", "use FileLoggingDestination(path=...)")
+    table = pq.read_table(logs, partitioning=None) if isinstance(logs, Path) else logs
+    table = table.select(schema.names).cast(schema)
+    folders = _folders(data / destination.path, table, destination.partition_by or ())
+    return [write(folder, rows) for folder, rows in folders if len(rows)]
+
+
+def _folders(folder: Path, rows: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Path, pa.Table]]:
+    if not columns:
+        yield folder, rows
+        return
+    name, *rest = columns
+    for value in rows.column(name).unique():
+        same = pc.equal(rows.column(name), value) if value.is_valid else pc.is_null(rows.column(name))
+        below = folder / f"{name}={value.as_py() if value.is_valid else '__HIVE_DEFAULT_PARTITION__'}"
+        yield from _folders(below, rows.filter(same), rest)

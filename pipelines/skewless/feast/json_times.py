@@ -1,0 +1,30 @@
+"""Times of rows that came as JSON, where a time can only be a text: what Feast's feature server is sent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from skewless.offline.tables.view_rows import Source
+from skewless.runtime.errors import SourceMismatch
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def timed(source: Source, table: pa.Table) -> pa.Table:
+    """The rows with texts in their time columns as ISO 8601 times, UTC where they name no zone. Raises: SourceMismatch."""
+    for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
+        place = table.schema.get_field_index(name)
+        if place >= 0 and pa.types.is_string(table.schema.field(place).type):
+            times = [None if text is None else _time(source, name, text) for text in table.column(place).to_pylist()]
+            table = table.set_column(place, name, pa.array(times, _TIME))
+    return table
+
+
+def _time(source: Source, name: str, text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SourceMismatch(source.view, name, f"is sent as {text!r}, which is no ISO 8601 time") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

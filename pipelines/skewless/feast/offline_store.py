@@ -1,0 +1,216 @@
+"""Feast's offline store on Parquet files: every historical answer is one call of `skewless.offline.join.point_in_time`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+from pydantic import ByteSize, StrictStr
+
+from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast.data_source import DataSource
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel
+from feast.utils import compute_non_entity_date_range
+from skewless.definitions.compiler import source_of, view_of
+from skewless.definitions.file_source import table_of
+from skewless.feast.entities_in_range import entities_between
+from skewless.feast.entity_frame import EntityFrame, entity_frame
+from skewless.feast.entity_query import rows_of
+from skewless.feast.feature_log import keep
+from skewless.feast.json_times import timed
+from skewless.feast.project_tables import project_tables
+from skewless.feast.retrieval import Retrieval, check_request_data, output_names, plan_of
+from skewless.feast.retrieval_job import SkewlessRetrievalJob, whole
+from skewless.feast.source_rows import keyed, newest_of_each, rows_between, schema_of
+from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.offline.tables.append import append
+from skewless.offline.tables.view_rows import Source
+from skewless.runtime.errors import SourceMismatch, SourceMissing
+from skewless.runtime.settings import Settings
+
+_PANDAS_INDEX = "__index_level_"
+
+
+class DataFolder(FeastConfigBaseModel):
+    """What each offline store of ours is told: where the tables are, and what makes their rows known."""
+
+    known_by: Literal["event_timestamp", "created_timestamp"] = "event_timestamp"
+    """What makes a row known, where a view's tag `known_by` does not say. The default is Feast's own meaning."""
+    data: Path | None = None
+    """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
+
+
+class SkewlessOfflineStoreConfig(DataFolder):
+    """`offline_store:` in feature_store.yaml."""
+
+    type: StrictStr = "skewless.feast.SkewlessOfflineStore"
+    join_memory: ByteSize | None = None
+    """What a historical retrieval may work in beside its result, as `2GiB`. Default: SKEWLESS_JOIN_MEMORY."""
+
+
+def _join_memory(config: RepoConfig) -> int:
+    store = config.offline_store
+    said = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
+    return int(said or Settings.read().join_memory)
+
+
+def data_folder(config: RepoConfig) -> Path:
+    """Where relative source paths start. With an offline store that is not ours it is the repository, as in Feast."""
+    store = config.offline_store
+    repo = Path(config.repo_path or Path.cwd())
+    if not isinstance(store, DataFolder):
+        return repo
+    return Settings.read().folders.data if store.data is None else repo / store.data
+
+
+class SkewlessOfflineStore(OfflineStore):
+    """Rows out are rows in, in their order, with the values that the online store would have answered then."""
+
+    supports_filter_by_created_timestamp = True
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | pa.Table | str | None,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
+        **dates: datetime,
+    ) -> RetrievalJob:
+        """The entity frame and, behind its columns, the features: as referenced, then inputs of on-demand views.
+
+        `entity_df` is a pandas frame, an Arrow table, or one SELECT over the project's tables by name. Without one the
+        rows are the entities of which a view has a row between `start_date` and `end_date`, as of `end_date`.
+        `filter_by_created_timestamp` makes every view known by its created time for this retrieval.
+        Raises: Unsupported, EntityQueryRefused, SpineMismatch, InvalidPlan, UnsupportedType, and Feast's own on names
+        that collide and request data that is missing.
+        """
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        data = data_folder(config)
+        views = [view_of(config, view, view.projection) for view in feature_views]
+        if filter_by_created_timestamp:
+            views = [msgspec.structs.replace(view, known_by="created_timestamp") for view in views]
+        sources = {view.name: source_of(fv, data) for view, fv in zip(views, feature_views, strict=True)}
+        names = output_names(feature_refs, views, on_demand, full=full_feature_names)
+        if entity_df is None:
+            start, end = compute_non_entity_date_range(feature_views, dates.get("start_date"), dates.get("end_date"))
+            frame = EntityFrame(entities_between(views, sources, start, end), TIMESTAMP, None, since=start)
+        elif isinstance(entity_df, str):
+            frame = entity_frame(rows_of(entity_df, project_tables(registry, project, data)))
+        else:
+            frame = entity_frame(entity_df)
+        check_request_data(frame, on_demand)
+        retrieval = Retrieval(plan_of(project, views, names), sources, frame, _join_memory(config))
+        retrieval.check(names)
+        return SkewlessRetrievalJob(
+            retrieval.parts,
+            data,
+            full_feature_names=full_feature_names,
+            on_demand_feature_views=on_demand,
+            metadata=frame.metadata(feature_refs),
+            given=frame.given,
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> SkewlessRetrievalJob:
+        """Of each entity the newest row, by event and then created time, with start <= event time <= end."""
+        source = _source(config, data_source, timestamp_field, created_timestamp_column)
+        columns = [*join_key_columns, *feature_name_columns] if feature_name_columns else []
+        return SkewlessRetrievalJob(
+            whole(lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns)),
+            data_folder(config),
+        )
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> SkewlessRetrievalJob:
+        """Every row with start <= event time <= end; without join keys Feast's dummy key stands behind."""
+        source = _source(config, data_source, timestamp_field, created_timestamp_column)
+        columns = [*join_key_columns, *feature_name_columns]
+        return SkewlessRetrievalJob(
+            whole(lambda: keyed(rows_between(source, columns, start_date, end_date).table, join_key_columns)),
+            data_folder(config),
+        )
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig,
+        feature_view: FeatureView,
+        table: pa.Table,
+        progress: Callable[[int], object] | None,
+    ) -> None:
+        """Add rows to the view's table as a part of their own; no file that is there is written again.
+
+        Raises: InvalidPlan, SourceMismatch.
+        """
+        view = view_of(config, feature_view, feature_view.projection)
+        source = source_of(feature_view, data_folder(config))
+        rows = table.select([name for name in table.column_names if not name.startswith(_PANDAS_INDEX)])
+        rows = rows.replace_schema_metadata(None).rename_columns([source.column(name) for name in rows.column_names])
+        append(source, timed(source, rows), view)
+        if progress is not None:
+            progress(len(rows))
+
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,
+    ) -> None:
+        """Add what Feast's feature server logged to the table of its destination. Raises: Unsupported."""
+        keep(data, logging_config.destination, source.get_schema(registry), data_folder(config))
+
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """A source must be Parquet; a table that is there must have its time columns. It may come later.
+
+        Raises: InvalidPlan, SourceMismatch.
+        """
+        source = table_of(data_source.name, data_source, data_folder(config))
+        try:
+            held = schema_of(source).names
+        except SourceMissing:
+            return
+        for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
+            if name not in held:
+                raise SourceMismatch(source.view, name, f"is absent; the table has {held}")
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        """Raises: InvalidPlan, SourceMissing."""
+        held = schema_of(table_of(data_source.name, data_source, data_folder(config)))
+        return [(field.name, str(field.type)) for field in held]
+
+
+def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> Source:
+    return table_of(data_source.name, data_source, data_folder(config), timestamp=timestamp, created=created or "")

@@ -1,0 +1,282 @@
+"""Feast's online store on packed rows: the same keys, rows and admission rule as the server's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Any, NoReturn
+
+from pydantic import StrictStr
+from redis import Redis, RedisCluster
+
+from feast import Entity, FeatureView, RepoConfig
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import FeastConfigBaseModel
+from feast.utils import _get_table_entity_values, _populate_response_from_feature_data
+from skewless.contract.plan import View
+from skewless.contract.timestamps import to_micros
+from skewless.definitions.compiler import view_of
+from skewless.feast.errors import Unsupported
+from skewless.feast.online_read import Read, readings
+from skewless.feast.pushed_rows import Row, key_columns, packed
+from skewless.feast.view_decoder import ViewRead
+from skewless.online.maintenance import view_removal
+from skewless.online.store import embedded_valkey
+from skewless.online.store.connection import connect
+from skewless.online.store.redis_errors import UnwritableKeys
+from skewless.online.store.store import OnlineWriter
+from skewless.runtime.console import step
+from skewless.runtime.settings import Settings
+from skewless.state.database import State
+
+_log = logging.getLogger(__name__)
+
+
+class SkewlessOnlineStoreConfig(FeastConfigBaseModel):
+    """`online_store:` in feature_store.yaml."""
+
+    type: StrictStr = "skewless.feast.SkewlessOnlineStore"
+    url: StrictStr | None = None
+    """As SKEWLESS_REDIS_URL, which is the default, else the embedded server."""
+
+
+def client_of(config: RepoConfig) -> Redis | RedisCluster:
+    """The connection of this process to the repository's online store. Raises: Unsupported, RedisUnreachable."""
+    store = config.online_store
+    if not isinstance(store, SkewlessOnlineStoreConfig):
+        raise Unsupported(
+            f"the online store {getattr(store, 'type', store)!r}", f"use {SkewlessOnlineStoreConfig().type}"
+        )
+    return _connection(store.url or _default_url(Settings.read()))
+
+
+def online_writer(config: RepoConfig) -> OnlineWriter:
+    """The repository's online store, on the connection of this process. Raises: Unsupported, RedisUnreachable."""
+    return OnlineWriter(client_of(config), config.project)
+
+
+class SkewlessOnlineStore(OnlineStore):
+    """Writes win if they are newer; reads obey the admission rule at the instant of the read.
+
+    The asynchronous half runs the synchronous one in a thread, so that there is one store and not two.
+    """
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        return SupportedAsyncMethods(read=True, write=True)
+
+    async def initialize(self, config: RepoConfig) -> None:
+        """Connect, so that a server that is away is told at the start. Raises: Unsupported, RedisUnreachable."""
+        await asyncio.to_thread(client_of, config)
+
+    async def close(self) -> None:
+        """Nothing: the connection is this process's, and other stores in it may use it."""
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: Sequence[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Newest-wins makes writing all again harmless.
+
+        Raises: InvalidInput, UnsupportedType, RowsOfTheFuture; nothing was written. RemovalUnfinished, StoreFull,
+            StoreReadOnly, RedisUnreachable; nothing or any part was written. UnwritableKeys: all other rows were written.
+        """
+        view = _view(config, table)
+        now = _now()
+        keys, rows = packed(config.project, view, data, now)
+        writer = online_writer(config)
+        horizon = writer.prepare(view).horizon(now)
+        try:
+            writer.write(view, keys, rows, horizon)
+        except UnwritableKeys:
+            writer.introduce(view)
+            raise
+        writer.introduce(view)
+        if progress:
+            progress(len(data))
+
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: Sequence[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """As `online_write_batch`."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: Sequence[EntityKey],
+        requested_features: Sequence[str] | None = None,
+    ) -> list[Read]:
+        """(None, None) for an entity that is not found; null values with their time for a stale row.
+
+        Raises: CorruptRow, which has no other way to be told here; RedisUnreachable.
+        """
+        view = _view(config, table)
+        names = list(requested_features or [field.name for field in view.fields])
+        read = ViewRead(config.project, view, names)
+        keys = read.keys(key_columns(entity_keys), len(entity_keys))
+        (found,) = readings(online_writer(config), config.project, [(read, keys)], _now())
+        for error in found.refused.values():
+            raise error
+        return found.reads(names)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: Sequence[EntityKey],
+        requested_features: Sequence[str] | None = None,
+    ) -> list[Read]:
+        """As `online_read`."""
+        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
+
+    def _read_features_per_fv(
+        self,
+        config: RepoConfig,
+        grouped_refs: list[Any],
+        join_key_values: dict[str, list[Value]],
+        entity_name_to_join_key_map: dict[str, str],
+        online_features_response: Any,  # noqa: ANN401 - Feast's protobuf
+        full_feature_names: bool,  # noqa: FBT001 - Feast's signature
+        include_feature_view_version_metadata: bool,  # noqa: FBT001
+    ) -> None:
+        """All views in one trip, at one instant, with honest statuses (Feast says PRESENT of what is not).
+
+        A row that cannot be read is INVALID and logged; the other entities and views are answered.
+        """
+        rows = len(next(iter(join_key_values.values()), ()))
+        asked = []
+        for table, names in grouped_refs:
+            columns = _get_table_entity_values(table, entity_name_to_join_key_map, join_key_values)
+            read = ViewRead(config.project, _view(config, table), names)
+            asked.append((read, read.keys(columns, rows)))
+        found = readings(online_writer(config), config.project, asked, _now())
+        for (table, names), reading in zip(grouped_refs, found, strict=True):
+            _populate_response_from_feature_data(
+                names,
+                reading.reads(names),
+                [[row] for row in range(rows)],
+                online_features_response,
+                full_feature_names,
+                table,
+                rows,
+                include_feature_view_version_metadata,
+            )
+            vectors = online_features_response.results[-len(names) :]
+            for vector, statuses in zip(vectors, reading.statuses(), strict=True):
+                vector.statuses[:] = statuses
+            for error in reading.refused.values():
+                _log.error("%s", error)
+
+    async def _read_features_per_fv_async(self, *asked: Any, **named: Any) -> None:  # noqa: ANN401 - as above
+        await asyncio.to_thread(self._read_features_per_fv, *asked, **named)
+
+    def _is_versioned_read_supported(self) -> bool:
+        """Each version of a view is stored under a name of its own."""
+        return True
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],  # noqa: ARG002 - their rows go with their views
+        entities_to_keep: Sequence[Entity],  # noqa: ARG002
+        partial: bool,  # noqa: ARG002, FBT001 - Feast's signature
+    ) -> None:
+        """Refuse definitions that cannot be stored; delete the watermarks and rows of views that are gone.
+
+        Of a view that is kept in another version, the one that is gone goes. The catalog learns a definition when rows
+        are written by it, not here: it says what the store holds.
+        Raises: Unsupported, InvalidPlan, UnsupportedType, StateUnreachable, RedisUnreachable.
+        """
+        for table in tables_to_keep:
+            _view(config, table)
+        _remove(config, tables_to_delete, {table.name for table in tables_to_keep})
+
+    def teardown(
+        self,
+        config: RepoConfig,
+        tables: Sequence[FeatureView],
+        entities: Sequence[Entity],  # noqa: ARG002 - their rows go with their views
+    ) -> None:
+        """Delete the watermarks and rows of all views. Raises: StateUnreachable, RedisUnreachable."""
+        _remove(config, tables, set())
+
+    def write_precomputed_vector(self, *_: object, **__: object) -> NoReturn:
+        _no_vectors()
+
+    def read_precomputed_vectors(self, *_: object, **__: object) -> NoReturn:
+        _no_vectors()
+
+    async def read_precomputed_vectors_async(self, *_: object, **__: object) -> NoReturn:
+        _no_vectors()
+
+    def retrieve_online_documents(self, *_: object, **__: object) -> NoReturn:
+        _no_search()
+
+    def retrieve_online_documents_v2(self, *_: object, **__: object) -> NoReturn:
+        _no_search()
+
+
+@lru_cache(maxsize=8)
+def _connection(url: str) -> Redis | RedisCluster:
+    return connect(url)
+
+
+@lru_cache(maxsize=8)
+def _default_url(settings: Settings) -> str:
+    return embedded_valkey.ensure(settings)
+
+
+def _now() -> int:
+    return to_micros(datetime.now(UTC))
+
+
+def _no_vectors() -> NoReturn:
+    raise Unsupported(
+        "precomputed feature vectors", "leave precompute_online out: one trip reads all views of a service anyway"
+    )
+
+
+def _no_search() -> NoReturn:
+    raise Unsupported("search by vector or text", "keep embeddings in one of Feast's vector stores")
+
+
+def _view(config: RepoConfig, table: FeatureView) -> View:
+    if not isinstance(table, FeatureView):
+        raise Unsupported(f"a {type(table).__name__} in the online store", "write a feature view instead")
+    return view_of(config, table, table.projection)
+
+
+def _remove(config: RepoConfig, tables: Sequence[FeatureView], kept: set[str]) -> None:
+    tables = [table for table in tables if isinstance(table, FeatureView)]
+    if not tables:
+        return
+    client = client_of(config)
+    views = []
+    for table in tables:
+        view = view_of(config, table, table.projection)
+        views += [view] if table.name in kept else view_removal.versions(client, config.project, view, table.name)
+    with closing(State(Settings.read().state_url)) as state:
+        # First, so that a kill in between leaves too little remembered rather than too much.
+        state.forget(config.project, [view.stored_as for view in views])
+        turn = partial(state.turn, config.project, verb="apply")
+        with step("remove rows") as shown:
+            removed = view_removal.remove(client, config.project, views, turn=turn, report=shown.at)
+            shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())

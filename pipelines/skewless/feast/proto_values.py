@@ -1,0 +1,62 @@
+"""Feast's protobuf values as columns that rows take, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE
+from skewless.contract.columns import Values
+from skewless.contract.errors import InvalidInput
+from skewless.contract.storage.entity_key import KeyValue
+from skewless.contract.value_types import ValueType
+from skewless.offline.values.feast_messages import FIELDS, REFUSALS, normalized
+
+_SECOND = 1_000_000
+_ALIASES = {"map_val": "struct_val", "map_list_val": "struct_list_val"}
+"""Feast takes a map for a struct where it does not know the type."""
+NULL = Value()
+
+
+def to_arrow(name: str, kind: ValueType, values: Iterable[Value]) -> pa.Array:
+    """A column of the type, null where unset. Raises: InvalidInput where a value is of another type."""
+    return pa.array(plain_values(name, kind, values), kind.arrow)
+
+
+def plain_values(name: str, kind: ValueType, values: Iterable[Value]) -> list[KeyValue | float | bool | None]:
+    """Python values, times in microseconds. Feast's times are whole seconds. Raises: InvalidInput."""
+    return [_plain(name, kind, value) for value in values]
+
+
+def to_protos(kind: ValueType, values: Values) -> list[Value]:
+    """Feast's values; its times are whole seconds, so microseconds are cut. Raises: DecodeError (protobuf's own)."""
+    if kind.encoding == "value":
+        pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)
+        return [Value.FromString(datum) if there else NULL for datum, there in pairs]
+    field = FIELDS[kind.number]
+    data: Sequence[object] = values.data.tolist()
+    if kind.name == "UnixTimestamp":
+        data = (values.data // _SECOND).tolist()
+    return [
+        Value(**{field: datum}) if there else NULL  # type: ignore[arg-type]
+        for datum, there in zip(data, values.valid.tolist(), strict=True)
+    ]
+
+
+def _plain(name: str, kind: ValueType, value: Value) -> KeyValue | float | bool | None:
+    held = value.WhichOneof("val")
+    if held is None or held == "null_val":
+        return None
+    if held != FIELDS[kind.number] and _ALIASES.get(held) != FIELDS[kind.number]:
+        raise InvalidInput(name, f"it holds a {held.removesuffix('_val')} and its type is {kind.name}")
+    if kind.encoding == "value":
+        try:
+            return normalized(kind, value)
+        except REFUSALS as error:
+            raise InvalidInput(name, f"it holds a value that is no {kind.name} ({error})") from error
+    plain: KeyValue | float | bool = getattr(value, held)
+    if kind.name != "UnixTimestamp":
+        return plain
+    return None if plain == NULL_TIMESTAMP_INT_VALUE else int(plain) * _SECOND

@@ -1,0 +1,194 @@
+"""The answer of the offline store to Feast: a join or a scan that runs when its result is asked for."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from feast import OnDemandFeatureView
+from feast.errors import SavedDatasetLocationAlreadyExists
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
+from feast.saved_dataset import SavedDatasetStorage
+from skewless.feast.errors import Unsupported
+from skewless.offline.files import parquet_writer
+from skewless.offline.files.atomic import replace_folder
+from skewless.offline.join.explain import waiting_told
+
+if TYPE_CHECKING:
+    from feast.saved_dataset import ValidationReference
+
+_LOG = logging.getLogger(__name__)
+_NULLABLE = {
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of an answer, and by feature view how many of them have no value only because none was known yet."""
+
+    table: pa.Table
+    waiting: Mapping[str, int]
+
+
+def whole(table: Callable[[], pa.Table]) -> Callable[[], Iterator[Part]]:
+    """An answer that is one part, of which nothing waits."""
+
+    def parts() -> Iterator[Part]:
+        yield Part(table(), {})
+
+    return parts
+
+
+class SkewlessRetrievalJob(RetrievalJob):
+    """Runs `parts` (one at least) each time it is asked. Relative saved datasets start at `data`, like sources.
+
+    `given` are the caller's own rows, which `to_df` hands back as they were; the features stand behind them.
+    """
+
+    def __init__(
+        self,
+        parts: Callable[[], Iterator[Part]],
+        data: Path,
+        *,
+        full_feature_names: bool = False,
+        on_demand_feature_views: list[OnDemandFeatureView] | None = None,
+        metadata: RetrievalMetadata | None = None,
+        given: pd.DataFrame | None = None,
+    ) -> None:
+        self._parts = parts
+        self._waiting: Counter[str] | None = None
+        self._rows = 0
+        self._data = data
+        self._full_feature_names = full_feature_names
+        self._on_demand_feature_views = on_demand_feature_views or []
+        self._metadata = metadata
+        self._given = given
+
+    @property
+    def full_feature_names(self) -> bool:
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        return self._on_demand_feature_views
+
+    @property
+    def metadata(self) -> RetrievalMetadata | None:
+        return self._metadata
+
+    def to_df(
+        self, validation_reference: ValidationReference | None = None, timeout: int | None = None
+    ) -> pd.DataFrame:
+        """The result in pandas: integers and booleans of which some are missing get pandas' nullable types."""
+        return self._pandas(self.to_arrow(validation_reference=validation_reference, timeout=timeout))
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        return self._pandas(self._to_arrow_internal(timeout))
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
+        return pa.concat_tables(self._tables())
+
+    def to_arrow_batches(self) -> Iterator[pa.RecordBatch]:
+        """The answer as it is made, in the memory that a join is given. On-demand views see all rows at once in Feast,
+        so with them it is made whole first.
+        """
+        for table in self._finished():
+            yield from table.to_batches()
+
+    @property
+    def waiting(self) -> dict[str, int] | None:
+        """By feature view, of how many rows its features are null only because none was known yet: its
+        event_timestamp is before the row's, its created_timestamp after it. None before the job has run.
+        """
+        return None if self._waiting is None else dict(self._waiting)
+
+    def warnings(self) -> list[str]:
+        """A line for each view of which rows wait for values, and the mend; they are logged when the job runs."""
+        told = (self._waiting or Counter()).items()
+        return [waiting_told(view, count, self._rows) for view, count in told if count]
+
+    def _finished(self) -> Iterator[pa.Table]:
+        return iter([self.to_arrow()]) if self._on_demand_feature_views else self._tables()
+
+    def _tables(self) -> Iterator[pa.Table]:
+        waiting: Counter[str] = Counter()
+        rows = 0
+        for part in self._parts():
+            waiting.update(part.waiting)
+            rows += part.table.num_rows
+            yield part.table
+        self._waiting, self._rows = waiting, rows
+        for line in self.warnings():
+            _LOG.warning(line)
+
+    def _pandas(self, table: pa.Table) -> pd.DataFrame:
+        own = self._given.reset_index(drop=True) if self._given is not None else None
+        features = to_pandas(table.select(list(range(0 if own is None else len(own.columns), table.num_columns))))
+        return features if own is None else pd.concat([own, features], axis=1)
+
+    def persist(
+        self,
+        storage: SavedDatasetStorage,
+        allow_overwrite: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        timeout: int | None = None,  # noqa: ARG002
+    ) -> None:
+        """Write the result to a Parquet file (`*.parquet`), else to a folder, whole or not at all; part by part, as
+        `to_arrow_batches` makes it.
+
+        Raises: Unsupported, SavedDatasetLocationAlreadyExists (Feast's own).
+        """
+        if not isinstance(storage, SavedDatasetFileStorage) or "://" in storage.file_options.uri:
+            raise Unsupported("saved datasets elsewhere than in local files", "use SavedDatasetFileStorage(path=...)")
+        path = self._data / storage.file_options.uri
+        if path.exists() and not allow_overwrite:
+            raise SavedDatasetLocationAlreadyExists(location=str(path))
+        if path.suffix != ".parquet":
+            with replace_folder(path) as building:
+                parquet_writer.write(building / "part-0.parquet", self._finished())
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        building = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+        try:
+            parquet_writer.write(building, self._finished())
+            building.replace(path)
+        finally:
+            building.unlink(missing_ok=True)
+
+    def to_remote_storage(self) -> list[str]:
+        raise Unsupported(
+            "export to remote storage", "write the result of to_arrow() yourself, or persist() it locally"
+        )
+
+    def to_sql(self) -> str:
+        raise Unsupported("SQL of a retrieval", "the join is not made in SQL; use to_arrow() or to_df()")
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """A table in pandas: integers and booleans of which some are missing get pandas' nullable types."""
+    columns = {name: _series(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+
+
+def _series(column: pa.ChunkedArray) -> pd.Series:
+    if _keyed(column.type):  # through NumPy the integers of a map or struct become floats where one is missing
+        return pd.Series(column.to_pylist(maps_as_pydicts="strict"), dtype=object)
+    series: pd.Series = column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
+    return series
+
+
+def _keyed(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _keyed(kind.value_type)
+    return bool(pa.types.is_map(kind) or pa.types.is_struct(kind))

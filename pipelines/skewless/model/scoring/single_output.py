@@ -1,0 +1,91 @@
+"""The one score a row of a model, whatever its form: what AUC, logloss and a contest are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skewless.contract.columns import Values
+from skewless.contract.errors import SkewlessError
+from skewless.contract.model.bundle import Bundle
+from skewless.contract.model.signature import MatrixForm
+from skewless.contract.plan import Source
+
+Scored = Callable[[Mapping[Source, Values]], NDArray[np.floating]]
+"""From the values that a plan names to a score a row."""
+
+
+@dataclass(eq=False)
+class NoSingleScore(SkewlessError):
+    """A model tells of a row what labels of 0 and 1 cannot be held against."""
+
+    model: str
+    version: str
+    told: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} {self.version} tells {self.told} of each row, and AUC and logloss are of one score, or the "
+            "probabilities of two classes; publish it with `--output` naming that"
+        )
+
+
+@dataclass(eq=False)
+class NoNumbers(SkewlessError):
+    """A model scores some rows as NaN."""
+
+    model: str
+    version: str
+    rows: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} {self.version} scores {self.rows:,} of these rows as NaN, which AUC and logloss cannot take: "
+            "give the features that it may not miss a `default` tag, or fill nulls inside the graph"
+        )
+
+
+@dataclass(eq=False)
+class TrainedElsewhere(SkewlessError):
+    """A verb that trains LightGBM met a model that was published from a graph with named inputs."""
+
+    model: str
+    version: str
+    verb: str
+
+    def __str__(self) -> str:
+        return (
+            f"`skewless {self.verb}` trains LightGBM on one matrix of numbers, and {self.model} {self.version} is a "
+            "graph with named inputs: train it where it was trained, bring it by `skewless publish --onnx "
+            "--no-promote`, and try it by `skewless models shadow` or `canary`"
+        )
+
+
+def one_score(bundle: Bundle) -> Scored:
+    """How to score rows, which then raises NoNumbers. Raises: NoSingleScore where not one output alone is a score, of
+    one number or two.
+    """
+    form = bundle.form
+    places = [place for place, group in enumerate(form.told) if group.kind in ("float32", "float64")]
+    if len(places) != 1 or len(form.told[places[0]].names) > 2:
+        told = ", ".join(f"{group.column} ({len(group.names)} x {group.kind})" for group in form.told)
+        raise NoSingleScore(bundle.manifest.name, bundle.manifest.version, told)
+    place = places[0]
+
+    def scored(values: Mapping[Source, Values]) -> NDArray[np.floating]:
+        told: NDArray[np.floating] = form.told_arrays(bundle.score(bundle.inputs(values)))[place]
+        scores = told[:, -1]  # of two classes the second
+        if unknown := int(np.isnan(scores).sum()):
+            raise NoNumbers(bundle.manifest.name, bundle.manifest.version, unknown)
+        return scores
+
+    return scored
+
+
+def of_one_matrix(bundle: Bundle, verb: str) -> None:
+    """Raises: TrainedElsewhere."""
+    if not isinstance(bundle.form, MatrixForm):
+        raise TrainedElsewhere(bundle.manifest.name, bundle.manifest.version, verb)

@@ -1,0 +1,243 @@
+"""A training set: a spine joined to a feature service as of each row's time, as a folder.
+
+    data.parquet       the spine's columns, then the plan's given values and transform outputs under Feast's full
+                       feature names (`view__feature`), typed, null where not PRESENT
+    absences.json      by day and view, for how many rows the view had nothing to say
+    plan.json          the contract that the values were made by
+    transforms.onnx    the traced transforms, where the plan has any
+    as-served          the schedule of the online store that was joined as if, where one was
+
+A training set is replaced whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from skewless.contract.admission import Micros
+from skewless.contract.columns import Values, column_values
+from skewless.contract.model.assembler import Assembler, Matrix, column_types, wanted_features
+from skewless.contract.model.bundle import given_values
+from skewless.contract.model.signature import MatrixForm
+from skewless.contract.model.transforms import reference
+from skewless.contract.plan import Plan, Request, Source, plan_from_json
+from skewless.contract.storage.served_row import TIMESTAMP as SERVED_TIME
+from skewless.contract.storage.served_row import to_arrow
+from skewless.contract.timestamps import to_micros
+from skewless.contract.value_types import value_type
+from skewless.definitions.compiler import Definitions
+from skewless.model.distributions import coverage as absences
+from skewless.model.distributions.coverage import Absences, Absent
+from skewless.offline.files import parquet_writer
+from skewless.offline.files.atomic import replace_folder
+from skewless.offline.join import explain as join_plan
+from skewless.offline.join.explain import JoinPlan, waiting_told
+from skewless.offline.join.memory_budget import bounds
+from skewless.offline.join.point_in_time import TIMESTAMP, Join, join, request_values, spine_times
+from skewless.offline.join.refresh_schedule import Refresh
+from skewless.offline.join.spine import SpineFiles, within
+from skewless.offline.join.threads import worker_count
+from skewless.runtime.errors import NotTrained, SpineMismatch
+from skewless.runtime.progress import Report, quiet
+from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
+
+Labels = NDArray[np.float64]
+DATA, PLAN, TRANSFORMS = "data.parquet", "plan.json", "transforms.onnx"
+AS_SERVED = "as-served"
+BUILD = "skewless training-set"
+
+
+def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
+    """The spine's rows with start <= event_timestamp < end, ordered by time. Raises: SourceMissing, SpineMismatch."""
+    return SpineFiles(path, start, end).table()
+
+
+def values_for(
+    definitions: Definitions, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
+) -> dict[Source, Values]:
+    """Every value that the plan names for each spine row; see `history.join` for `read_at` and errors."""
+    assembler = Assembler(definitions.plan, definitions.transforms)
+    views = join(definitions.plan, definitions.sources, spine, read_at=read_at, report=report)
+    return assembler.values(views, request_values(definitions.plan, spine))
+
+
+def matrix_for(
+    definitions: Definitions, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
+) -> Matrix:
+    """The model input for each spine row."""
+    assembler = Assembler(definitions.plan, definitions.transforms)
+    return assembler.matrix(values_for(definitions, spine, read_at=read_at, report=report))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A training set that was written: its rows and columns, and for each view how many rows have no value of it only
+    because none was known yet (`created_timestamp` after the row's time) though it had happened.
+    """
+
+    rows: int
+    columns: int
+    waiting: dict[str, int]
+
+    def warnings(self) -> list[str]:
+        """A line for each view of which rows wait for values, and the mend."""
+        return [waiting_told(view, count, self.rows) for view, count in self.waiting.items() if count]
+
+
+def run(
+    definitions: Definitions,
+    spine: pa.Table | SpineFiles,
+    folder: Path,
+    *,
+    as_served: Refresh | None = None,
+    report: Report = quiet,
+    memory: int = DEFAULT_JOIN_MEMORY,
+) -> Made:
+    """Join the spine and write the training set to `folder`, replacing it whole. A folder that holds the same training
+    set stays as it is, with the model that was trained on it.
+
+    With `as_served` each row is joined as an online store on that schedule would have answered at its time.
+
+    Rows out are rows in, in the spine's order. They are written as they are joined, so that neither the result nor a
+    spine on disk need fit into memory: see `skewless.offline.join.memory_budget`.
+    Raises: SpineMismatch, SourceMissing, SourceMismatch.
+    """
+    waiting, absent = {view.name: 0 for view in definitions.plan.views}, Absences()
+    with replace_folder(folder) as building:
+        frames = _frames(definitions, spine, (waiting, absent), as_served, report, memory)
+        written = parquet_writer.write(building / DATA, frames)
+        (building / absences.FILE).write_bytes(absent.to_json())
+        (building / PLAN).write_bytes(definitions.plan.to_json())
+        if definitions.transforms:
+            (building / TRANSFORMS).write_bytes(definitions.transforms)
+        if as_served:
+            (building / AS_SERVED).write_text(str(as_served))
+    return Made(*written, waiting)
+
+
+def explain(definitions: Definitions, spine: pa.Table | SpineFiles, *, memory: int = DEFAULT_JOIN_MEMORY) -> JoinPlan:
+    """What `run` would read and hold. Raises: SpineMismatch, SourceMissing, SourceMismatch."""
+    parts = spine_parts(definitions.plan, spine, memory)
+    return join_plan.explain(_join(definitions, part, None, memory) for part in parts)
+
+
+def _join(definitions: Definitions, part: pa.Table, as_served: Refresh | None, memory: int) -> Join:
+    read_at = None if as_served is None else as_served.filled(spine_times(part))
+    return Join(definitions.plan, definitions.sources, part, read_at=read_at, statuses=False, memory=memory)
+
+
+def _frames(
+    definitions: Definitions,
+    spine: pa.Table | SpineFiles,
+    counts: tuple[dict[str, int], Absences],
+    as_served: Refresh | None,
+    report: Report,
+    memory: int,
+) -> Iterator[pa.Table]:
+    """The joined rows block by block, one block at least; adds to the counts of what waits and what is absent."""
+    waiting, absent = counts
+    plan, assembler = definitions.plan, Assembler(definitions.plan, definitions.transforms)
+    for part in spine_parts(plan, spine, memory):
+        for block in _join(definitions, part, as_served, memory).blocks(report):
+            rows = part.slice(block.start, block.rows)
+            admitted = {name: found.admitted() for name, found in block.views.items()}
+            for name, found in block.views.items():
+                waiting[name] += found.waiting
+            absent.add(spine_times(rows), admitted)
+            yield frame(plan, rows, assembler.values(admitted, request_values(plan, rows)))
+
+
+def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_JOIN_MEMORY) -> Iterator[pa.Table]:
+    """The spine in parts that are joined one after the other: a table is one, a spine on disk as many as it takes;
+    one at least, so that an empty spine has its columns.
+    """
+    if isinstance(spine, pa.Table):
+        yield spine
+        return
+    rows = bounds(memory, list(wanted_features(plan).values()), worker_count()).rows_a_block
+    yield from spine.one_part_at_least(rows)
+
+
+def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Table:
+    """The spine's columns, then each value as a column named by `reference`; request inputs are the spine's own.
+
+    Raises: SpineMismatch where the spine has a column of a feature's name, which would be taken for the feature.
+    """
+    types = column_types(plan)
+    table = spine
+    for source, column in values.items():
+        if isinstance(source, Request):
+            continue
+        if reference(source) in spine.column_names:
+            raise SpineMismatch(reference(source), "has the name of a feature that is joined to it; rename it")
+        table = table.append_column(reference(source), to_arrow(value_type(types[source]), column))
+    return table
+
+
+class TrainingSet:
+    """A training set on disk, opened. Raises: NotTrained where the folder does not hold one."""
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / DATA).exists():
+            raise NotTrained(f"training set {folder}", BUILD)
+        self.folder = folder
+        self.plan = plan_from_json((folder / PLAN).read_bytes(), name=folder.name)
+        traced = folder / TRANSFORMS
+        self.transforms = traced.read_bytes() if traced.exists() else None
+        self.assembler = Assembler(self.plan, self.transforms)
+
+    def between(self, start: datetime, end: datetime) -> pa.Table:
+        """The rows with start <= event_timestamp < end."""
+        data = self.folder / DATA
+        return pq.read_table(data, filters=within(pq.read_schema(data), to_micros(start), to_micros(end)))
+
+    def absences(self, start: datetime, end: datetime) -> dict[str, Absent]:
+        """By view for how many rows of the days that begin in [start, end) it had nothing to say."""
+        return absences.read(self.folder, start, end)
+
+    def times(self) -> pa.ChunkedArray:
+        """The event_timestamp of all rows, as UTC."""
+        return pq.read_table(self.folder / DATA, columns=[TIMESTAMP]).column(TIMESTAMP).cast(SERVED_TIME)
+
+    def matrix(self, table: pa.Table) -> Matrix:
+        """The model input of rows of this training set: by the same function as online.
+
+        Raises: InvalidPlan where a column is a text.
+        """
+        return MatrixForm(self.plan).inputs(self.assembler, self.values(table))
+
+    def values(self, table: pa.Table) -> dict[Source, Values]:
+        """The values of the plan's columns for rows of this training set."""
+        types = column_types(self.plan)
+        return {
+            column.source: column_values(
+                value_type(types[column.source]), table.column(reference(column.source)).combine_chunks()
+            )
+            for column in self.plan.columns
+        }
+
+    def given(self, table: pa.Table) -> pa.Table:
+        """The given values of rows of this training set, as golden rows keep them."""
+        return table.select([reference(source) for source in self.assembler.given])
+
+    def given_values(self, table: pa.Table) -> dict[Source, Values]:
+        """The given values of rows of this training set."""
+        return given_values(self.plan, self.assembler.given, table)
+
+
+def labelled(table: pa.Table, label: str) -> tuple[pa.Table, Labels]:
+    """The rows whose label is known, and their labels as numbers. Raises: SpineMismatch."""
+    if label not in table.column_names:
+        raise SpineMismatch(label, f"is absent; the spine has {table.column_names}")
+    known = table.filter(pc.is_valid(table.column(label)))
+    labels: Labels = known.column(label).combine_chunks().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return known, labels

@@ -1,0 +1,56 @@
+"""Rows by time, in even steps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from skewless.contract.admission import Flags
+from skewless.contract.timestamps import from_micros
+
+_SECOND = 1_000_000
+_STEPS = {
+    "second": _SECOND,
+    "minute": 60 * _SECOND,
+    "5 minutes": 300 * _SECOND,
+    "hour": 3_600 * _SECOND,
+    "6 hours": 6 * 3_600 * _SECOND,
+    "day": 86_400 * _SECOND,
+    "week": timedelta(days=7) // timedelta(microseconds=1),
+}
+_MOST = 100
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """Rows, and how many of them differ in anything, by step of time: from the first row's to the last row's."""
+
+    step: str = ""
+    starts: tuple[str, ...] = ()
+    end: str = ""
+    rows: tuple[int, ...] = ()
+    differing: tuple[int, ...] = ()
+
+
+def timeline(served_at: NDArray[np.int64], differs: Flags) -> Timeline:
+    """Rows by the finest step that needs at most a hundred of them (weeks may be more); times are microseconds."""
+    if not len(served_at):
+        return Timeline()
+    first, last = int(served_at.min()), int(served_at.max())
+    step = next((name for name, size in _STEPS.items() if last // size - first // size < _MOST), "week")
+    size = _STEPS[step]
+    places = served_at // size - first // size
+    count = int(places.max()) + 1
+    return Timeline(
+        step=step,
+        starts=tuple(_told((first // size + place) * size) for place in range(count)),
+        end=_told((first // size + count) * size),
+        rows=tuple(np.bincount(places, minlength=count).tolist()),
+        differing=tuple(np.bincount(places[differs], minlength=count).tolist()),
+    )
+
+
+def _told(micros: int) -> str:
+    return f"{from_micros(micros):%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC").replace(" 00:00 UTC", " UTC")

@@ -1,0 +1,24 @@
+"""Drift of a served log: a window of it beside the baseline of the bundle that served it."""
+
+from __future__ import annotations
+
+from skewless.contract.model.bundle import open_bundle
+from skewless.contract.model.cpu_features import processor_features
+from skewless.model.distributions import baseline
+from skewless.monitoring.audit.audit import ServedLog
+from skewless.monitoring.drift import drift, thresholds
+from skewless.monitoring.drift.drift import Drifted, Window
+from skewless.runtime.settings import Settings
+
+
+def run(settings: Settings, window: Window) -> Drifted:
+    """Compare what a model version was served with what it was trained on.
+
+    Raises: NotTrained where it has no served log, InvalidBundle, BadThresholds.
+    """
+    folders, model, version = settings.folders, window.model, window.version
+    folder = settings.registry.bundle(model, version)
+    bundle = open_bundle(folder, processor_features())
+    limits = thresholds.read(settings.feature_repo / thresholds.FILE, model, drift.names_of(bundle.plan))
+    served = ServedLog(folders.served).read(model, version, window.start, window.end)
+    return drift.run(window, bundle.plan, baseline.read(folder, model, version), served, limits, bundle.form)

@@ -1,0 +1,156 @@
+"""Expectations of a feature view, as tags of its definition: they reach the gates through Feast's registry.
+
+Field(..., tags={"expect_range": "0..100"})              every value within, ends included; either may be left out
+Field(..., tags={"expect_range": "0..120, 98%"})         at least 98% of the values within
+Field(..., tags={"expect_null_share": "5%"})             at most so many nulls (NaN is one)
+Field(..., tags={"expect_values": "A, B"})               nothing else; also on an Entity, for its join key
+FeatureView(..., tags={"expect_unique": "true"})         one row for each key, event and created time
+FeatureView(..., tags={"expect_rows_per_day": "10.."})   volume, in rows for each day of event time
+FeatureView(..., tags={"expect_fresh_within": "6h"})     the newest event is at most this old at the batch's end
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from skewless.contract.errors import SkewlessError
+from skewless.contract.plan import DUMMY_ENTITY
+
+if TYPE_CHECKING:  # a task that was told the expectations needs no Feast
+    from feast import FeatureStore, FeatureView
+
+_PREFIX = "expect_"
+_OF_COLUMN = {"expect_range", "expect_null_share", "expect_values"}
+_OF_VIEW = {"expect_unique", "expect_rows_per_day", "expect_fresh_within"}
+_NUMBERS = {"Int32", "Int64", "Float32", "Float64", "Double", "Float"}
+_RANGE = re.compile(r"(?P<low>[^,]*?)\.\.(?P<high>[^,]*?)(?:,\s*(?P<share>[\d.]+)\s*%)?")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGE = re.compile(r"(?P<count>\d+)\s*(?P<unit>[smhd])")
+
+
+@dataclass(eq=False)
+class BadExpectation(SkewlessError):
+    """A tag of a definition begins with `expect_` and says nothing that can be checked."""
+
+    view: str
+    tag: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"feature view {self.view!r}: tag {self.tag!r} {self.reason}; mend the definition in feature_repo/"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """From `low` to `high`, both included; None is no bound. At least `share` of the values lie within."""
+
+    low: float | None
+    high: float | None
+    share: float = 1.0
+
+    def __str__(self) -> str:
+        low, high = ("" if end is None else f"{end:.15g}" for end in (self.low, self.high))
+        return f"{low}..{high}" + (f" for {self.share:.4%} of them" if self.share < 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What is expected of one feature or join key."""
+
+    name: str
+    bounds: Bounds | None = None
+    null_share: float | None = None
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What is expected of a view's rows: of a batch that is ingested or materialized, or of all."""
+
+    view: str
+    columns: tuple[Column, ...] = ()
+    unique: bool = False
+    rows_per_day: Bounds | None = None
+    fresh_within: timedelta | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.columns or self.unique or self.rows_per_day or self.fresh_within)
+
+
+def expectations(store: FeatureStore, view: FeatureView) -> Expectations:
+    """The expectations of a registered view, its join keys' from their entities. Raises: BadExpectation."""
+    name, tags = view.name, _tags(view.name, view.tags, _OF_VIEW)
+    columns = [_column(name, field.name, field.tags, str(field.dtype)) for field in view.features]
+    for entity_name in view.entities:
+        if entity_name != DUMMY_ENTITY[0]:
+            entity = store.get_entity(entity_name)
+            columns.append(_column(name, entity.join_key, entity.tags, entity.value_type.name.title()))
+    unique, rows, fresh = (tags.get(f"expect_{what}") for what in ("unique", "rows_per_day", "fresh_within"))
+    if unique not in (None, "true", "false"):
+        raise BadExpectation(name, "expect_unique", f"is {unique!r}, not true or false")
+    return Expectations(
+        view=name,
+        columns=tuple(column for column in columns if column is not None),
+        unique=unique == "true",
+        rows_per_day=None if rows is None else _bounds(name, "expect_rows_per_day", rows),
+        fresh_within=None if fresh is None else _age(name, fresh),
+    )
+
+
+def _tags(view: str, tags: Mapping[str, str] | None, known: set[str]) -> dict[str, str]:
+    ours = {tag: value for tag, value in (tags or {}).items() if tag.startswith(_PREFIX)}
+    for tag in ours:
+        if tag not in known:
+            raise BadExpectation(view, tag, f"is unknown there; there are {sorted(known)}")
+    return ours
+
+
+def _column(view: str, name: str, tags: Mapping[str, str] | None, dtype: str) -> Column | None:
+    ours = _tags(view, tags, _OF_COLUMN)
+    if not ours:
+        return None
+    bounds, nulls, values = (ours.get(f"expect_{what}") for what in ("range", "null_share", "values"))
+    if bounds is not None and dtype not in _NUMBERS:
+        raise BadExpectation(view, "expect_range", f"is on {name!r}, a {dtype}; only numbers have a range")
+    return Column(
+        name,
+        None if bounds is None else _bounds(view, f"expect_range of {name}", bounds),
+        None if nulls is None else _share(view, f"expect_null_share of {name}", nulls),
+        tuple(value.strip() for value in values.split(",")) if values else (),
+    )
+
+
+def _bounds(view: str, tag: str, text: str) -> Bounds:
+    found = _RANGE.fullmatch(text.strip())
+    if found is None:
+        raise BadExpectation(view, tag, f"is {text!r}, not a range such as 0..100, 0.. or '0..120, 98%'")
+    low, high = (_number(view, tag, found[end]) for end in ("low", "high"))
+    share = 1.0 if found["share"] is None else _share(view, tag, found["share"])
+    if low is not None and high is not None and low > high:
+        raise BadExpectation(view, tag, f"is {text!r}, whose lower end is above the upper")
+    return Bounds(low, high, share)
+
+
+def _number(view: str, tag: str, text: str) -> float | None:
+    try:
+        return float(text) if text.strip() else None
+    except ValueError as error:
+        raise BadExpectation(view, tag, f"has the end {text!r}, which is no number") from error
+
+
+def _share(view: str, tag: str, text: str) -> float:
+    percent = _number(view, tag, text.strip().removesuffix("%"))
+    if percent is None or not 0 <= percent <= 100:
+        raise BadExpectation(view, tag, f"is {text!r}, not a share such as 5%")
+    return percent / 100
+
+
+def _age(view: str, text: str) -> timedelta:
+    found = _AGE.fullmatch(text.strip())
+    if found is None:
+        raise BadExpectation(view, "expect_fresh_within", f"is {text!r}, not an age such as 90m, 6h or 2d")
+    return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})

@@ -1,0 +1,236 @@
+"""Data-quality gates: a batch of a feature view's rows against the expectations beside the view's definition.
+
+DuckDB counts, in one bounded memory: batches may be larger than that. Tombstones have no values, so only their keys and
+times are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import duckdb
+import msgspec
+import numpy as np
+import pyarrow as pa
+from scipy import stats
+
+from skewless.contract.plan import View
+from skewless.contract.timestamps import from_micros, to_micros
+from skewless.contract.value_types import value_type
+from skewless.monitoring.quality.expectations import Column, Expectations
+from skewless.offline.tables.view_rows import History, Source, feature, micros
+from skewless.offline.values.column_types import natural
+from skewless.runtime.errors import SourceMismatch
+
+_EXAMPLES = 3
+_CHANCE = 0.001
+_DAY = timedelta(days=1)
+_MEMORY = "512MB"
+_EVENT, _CREATED, _DELETED = "__event", "__created", "__deleted"
+
+
+class Breach(msgspec.Struct, frozen=True):
+    """One expectation that a batch does not meet: `count` of `rows` rows are at fault, `examples` some of what they
+    hold. `missing` says that rows are wanting (too few, or too old); the ones that are there are no worse for it.
+    """
+
+    gate: str
+    column: str
+    expected: str
+    found: str
+    count: int
+    rows: int
+    examples: tuple[str, ...] = ()
+    missing: bool = False
+
+    def __str__(self) -> str:
+        such = f" (such as {', '.join(self.examples)})" if self.examples else ""
+        return f"{self.gate}{' of ' + self.column if self.column else ''}: {self.found}{such}; expected {self.expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The times that a batch is to cover, [start, end): `start` None is since the first of its rows."""
+
+    start: datetime | None
+    end: datetime
+
+
+def rows_of(view: View, history: History) -> pa.Table:
+    """A view's rows as the gates take them."""
+    columns = {key.key: column for key, column in zip(view.join_keys, history.keys, strict=True)}
+    columns |= {field.name: column for field, column in zip(view.fields, history.columns, strict=True)}
+    times = {_EVENT: history.event, _CREATED: history.created, _DELETED: history.deleted}
+    return pa.table(columns | {name: pa.array(values) for name, values in times.items()})
+
+
+def rows_in(view: View, source: Source, table: pa.Table) -> pa.Table:
+    """Rows of a view's source, before they are in it, as the gates take them. Raises: SourceMismatch."""
+    kinds = {key.key: key.dtype for key in view.join_keys} | {field.name: field.dtype for field in view.fields}
+    columns = {}
+    for name, dtype in kinds.items():
+        stored = source.column(name)
+        if stored not in table.column_names:
+            raise SourceMismatch(source.view, stored, f"is absent; the new rows have {table.column_names}")
+        columns[name] = feature(source.view, stored, table.column(stored), value_type(dtype))
+    event = micros(source.view, source.timestamp_field, table.column(source.timestamp_field))
+    known = source.created_timestamp_column
+    created = micros(source.view, known, table.column(known)) if known else event
+    deleted = np.zeros(len(table), bool)
+    if view.deleted_field:
+        marks = table.column(source.column(view.deleted_field)).combine_chunks().fill_null(fill_value=False)
+        deleted = marks.to_numpy(zero_copy_only=False)
+    return pa.table(columns | {_EVENT: event, _CREATED: created, _DELETED: deleted})
+
+
+def check(expected: Expectations, view: View, batch: Iterable[pa.Table], span: Span) -> list[Breach]:
+    """What of the expectations a batch does not meet; it comes in parts of any size from `rows_of` or `rows_in`."""
+    if not expected:
+        return []
+    keys = [key.key for key in view.join_keys]
+    judged = [column.name for column in expected.columns]
+    schema = _schema(view, [*keys, *(name for name in judged if name not in keys)])
+    rules = [_rule(column, schema.field(column.name).type) for column in expected.columns]
+    with _database().cursor() as counted:
+        reader = pa.RecordBatchReader.from_batches(schema, _batches(batch, schema))
+        counted.register("arriving", reader)
+        counted.execute("CREATE TEMP TABLE batch AS SELECT * FROM arriving")
+        try:
+            asked = {"rows": "count(*)", "begin": f"min({_EVENT})", "newest": f"max({_EVENT})"}
+            asked |= {"alive": f"count(*) FILTER (NOT {_DELETED})"}
+            for place, rule in enumerate(rules):
+                conditions = {"known": rule.known, "outside": rule.outside, "strange": rule.strange}
+                asked |= {f"{what} {place}": f"count(*) FILTER ({sql})" for what, sql in conditions.items() if sql}
+            found = dict(zip(asked, _row(counted, f"SELECT {', '.join(asked.values())} FROM batch"), strict=True))
+            breaches = list(_of_batch(expected, found, span))
+            for place, rule in enumerate(rules):
+                own = {what.partition(" ")[0]: n for what, n in found.items() if what.endswith(f" {place}")}
+                breaches += _of_column(counted, rule, own, found["alive"])
+            return breaches + (list(_duplicates(counted, keys, found["rows"])) if expected.unique else [])
+        finally:
+            counted.execute("DROP TABLE batch")
+
+
+@lru_cache(maxsize=1)
+def _database() -> duckdb.DuckDBPyConnection:
+    """One for the process, since opening costs more than a day's check; each check has a cursor and a table of its own."""
+    return duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})
+
+
+def _schema(view: View, names: Sequence[str]) -> pa.Schema:
+    types = {key.key: key.dtype for key in view.join_keys} | {field.name: field.dtype for field in view.fields}
+    fields = [pa.field(name, natural(value_type(types[name])) or pa.binary()) for name in names]
+    times = [pa.field(_EVENT, pa.int64()), pa.field(_CREATED, pa.int64()), pa.field(_DELETED, pa.bool_())]
+    return pa.schema([*fields, *times])
+
+
+def _batches(batch: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for part in batch:
+        yield from part.select(schema.names).cast(schema).to_batches()
+
+
+def _row(counted: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    """The numbers of a query's only row; no number is 0."""
+    return tuple(int(value or 0) for value in counted.execute(query).fetchall()[0])
+
+
+def _of_batch(expected: Expectations, found: Mapping[str, int], span: Span) -> Iterator[Breach]:
+    """Volume and freshness."""
+    rows, newest = found["rows"], found["newest"]
+    begin = to_micros(span.start) if span.start else found["begin"]
+    days = (to_micros(span.end) - begin) / (_DAY / timedelta(microseconds=1)) if rows or span.start else 0.0
+    limits = expected.rows_per_day
+    if limits is not None:
+        few = limits.low is not None and days >= 1 and rows < limits.low * days
+        many = limits.high is not None and rows > limits.high * max(days, 1.0)
+        if few or many:
+            yield Breach("rows per day", "", str(limits), f"{rows:,} rows in {days:.1f} days", rows, rows, missing=few)
+    age = expected.fresh_within
+    # A span shorter than the age may well be quiet.
+    if age is not None and days * _DAY >= age and (not rows or from_micros(newest) < span.end - age):
+        told = f"the newest event is of {from_micros(newest):%Y-%m-%d %H:%M} UTC" if rows else "there is no row"
+        wanted = f"one within {age} before {span.end:%Y-%m-%d %H:%M} UTC"
+        yield Breach("freshness", "", wanted, told, 0, rows, missing=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A column's expectations as SQL: which rows have a value, one out of bounds, one that is not in the set."""
+
+    column: Column
+    known: str
+    outside: str
+    strange: str
+
+
+def _rule(column: Column, kind: pa.DataType) -> _Rule:
+    name, bounds = _quoted(column.name), column.bounds
+    known = f"NOT {_DELETED} AND {name} IS NOT NULL" + (f" AND NOT isnan({name})" if pa.types.is_floating(kind) else "")
+    ends = [f"{name} < {_literal(bounds.low, kind)}"] if bounds and bounds.low is not None else []
+    ends += [f"{name} > {_literal(bounds.high, kind)}"] if bounds and bounds.high is not None else []
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
+    return _Rule(
+        column,
+        known,
+        f"{known} AND ({' OR '.join(ends)})" if ends else "",
+        f"{known} AND CAST({name} AS VARCHAR) NOT IN ({listed})" if listed else "",
+    )
+
+
+def _literal(bound: float, kind: pa.DataType) -> str:
+    """A bound in the column's own precision: the float32 nearest to 0.1 is within ..0.1, and no int64 is rounded."""
+    if pa.types.is_floating(kind):
+        return f"CAST({bound!r} AS {'FLOAT' if kind == pa.float32() else 'DOUBLE'})"
+    return f"{bound:.0f}" if bound.is_integer() else repr(bound)
+
+
+def _of_column(
+    counted: duckdb.DuckDBPyConnection, rule: _Rule, found: Mapping[str, int], alive: int
+) -> Iterator[Breach]:
+    column, known = rule.column, found["known"]
+    nulls = alive - known
+    if column.null_share is not None and _too_many(nulls, alive, column.null_share):
+        told = f"{nulls / alive:.2%} are null ({nulls:,} of {alive:,})"
+        yield Breach("null share", column.name, f"at most {column.null_share:.2%}", told, nulls, alive)
+    allowed = 1 - column.bounds.share if column.bounds else 0.0
+    for gate, count, share, condition, wanted in (
+        ("range", found.get("outside", 0), allowed, rule.outside, str(column.bounds)),
+        ("values", found.get("strange", 0), 0.0, rule.strange, ", ".join(column.values)),
+    ):
+        if _too_many(count, known, share):
+            some = (
+                f"SELECT DISTINCT {_quoted(column.name)} FROM batch WHERE {condition} ORDER BY 1 DESC LIMIT {_EXAMPLES}"
+            )
+            examples = tuple(str(value) for (value,) in counted.execute(some).fetchall())
+            told = f"{count:,} of {known:,} values are outside"
+            yield Breach(gate, column.name, wanted, told, count, known, examples)
+
+
+def _too_many(count: int, rows: int, share: float) -> bool:
+    """Whether `count` of `rows` is more than a share allows, and more than chance would make of that share: of three
+    rows one may well be of the two in a hundred.
+    """
+    return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _CHANCE
+
+
+def _duplicates(counted: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: int) -> Iterator[Breach]:
+    columns = ", ".join([*map(_quoted, keys), _EVENT, _CREATED])
+    (distinct,) = _row(counted, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM batch)")
+    if distinct < rows:
+        groups = f"SELECT {columns} FROM batch GROUP BY ALL HAVING count(*) > 1"
+        some = counted.execute(f"{groups} ORDER BY ALL LIMIT {_EXAMPLES}").fetchall()
+        examples = tuple(
+            f"{', '.join(map(str, row[:-2]))} at {from_micros(row[-2]):%Y-%m-%d %H:%M:%S} UTC".removeprefix(" at ")
+            for row in some
+        )
+        again = rows - distinct
+        told = f"{again:,} of {rows:,} rows have the key and times of another"
+        wanted = "one row for each key, event and created time"
+        yield Breach("uniqueness", ", ".join(keys), wanted, told, again, rows, examples)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,1 @@
+"""A challenger trained, compared with the champion, and tried. It imports `model` and `monitoring.drift`."""

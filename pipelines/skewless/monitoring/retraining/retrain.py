@@ -1,0 +1,233 @@
+"""Trains a model anew on a later window, and tries it on requests only if it is better than the champion.
+
+The training set is rebuilt, the model trained and published as a candidate, which no server answers with. Champion and
+candidate then score the same held-out rows, each through its own plan, and the served rows whose outcome is known. The
+candidate is better where its gain in logloss is more than the margin with confidence on the held-out rows, and the
+outcomes do not say with confidence that it is worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+import pyarrow as pa
+
+from skewless.contract.errors import RolloutRefused
+from skewless.contract.model.bundle import Bundle
+from skewless.contract.model.signature import SCORE, MatrixForm
+from skewless.contract.plan import Plan
+from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.rollout import Rollout, same_request, trial_of
+from skewless.contract.state_folder import Folders
+from skewless.definitions.compiler import Definitions
+from skewless.model.publishing import publish
+from skewless.model.publishing.registry_upload import publishing
+from skewless.model.publishing.rollout_steps import Signature, champion_version, proven, try_canary
+from skewless.model.scoring.single_output import of_one_matrix, one_score
+from skewless.model.training import train, training_set
+from skewless.model.training.train import Parameters, Split
+from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.monitoring.audit.audit import ServedLog
+from skewless.monitoring.audit.replay import Scores, spine_of
+from skewless.monitoring.retraining.champion_challenger import Contest, contest
+from skewless.monitoring.served_log.ground_truth import Outcomes
+from skewless.offline.join.point_in_time import join, request_values, spine_times
+from skewless.offline.join.refresh_schedule import Refresh
+from skewless.offline.join.spine import SpineFiles
+from skewless.offline.tables.view_rows import Source
+from skewless.runtime.errors import NotTrained
+from skewless.runtime.progress import Report, quiet
+from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
+
+if TYPE_CHECKING:
+    from skewless.project.project import Workspace
+
+_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is trained, on which rows, and when it counts as better: by more than `margin` of logloss with `confidence`.
+
+    With `as_served` training and comparison join as a store on that schedule would have answered.
+    """
+
+    model: str
+    spine: Path
+    label: str
+    split: Split
+    parameters: Parameters
+    margin: float = 0.0
+    confidence: float = 0.95
+    as_served: Refresh | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where things are: the folders, the models, the service's definitions of today, and where any plan's views have
+    their tables.
+    """
+
+    folders: Folders
+    registry: Registry
+    definitions: Definitions
+    sources: Callable[[Plan], Mapping[str, Source]]
+    memory: int = DEFAULT_JOIN_MEMORY
+
+    @classmethod
+    def of(cls, work: Workspace, service: str) -> Self:
+        """Raises: NoDefinitions, RegistryUnreadable, InvalidPlan, UnsupportedType, Untraceable."""
+        settings = work.settings
+        return cls(work.folders, settings.registry, work.service(service), work.sources, settings.join_memory)
+
+
+class Retrained(msgspec.Struct, frozen=True):
+    """The verdict: `better` with the `reason`; `live` is None without outcomes, `on_trial` where some are answered with
+    it, as a canary.
+    """
+
+    model: str
+    champion: str
+    candidate: str
+    start: str
+    end: str
+    margin: float
+    held_out: Contest | None
+    live: Contest | None
+    better: bool
+    reason: str
+    on_trial: bool = False
+
+    def __str__(self) -> str:
+        state = "is a canary" if self.on_trial else "is better" if self.better else "stays a candidate"
+        return f"{self.model} {self.candidate} {state} (champion {self.champion}): {self.reason}"
+
+    def lines(self) -> list[str]:
+        """The comparison for a terminal."""
+        return [str(one) for one in (self.held_out, self.live) if one is not None]
+
+
+def run(
+    project: Project, asked: Asked, *, created_at: datetime, canary: float | None, report: Report = quiet
+) -> Retrained:
+    """Train, publish a candidate, compare; a better one becomes a canary for the share `canary` of entities (None: no).
+
+    What can be refused beforehand is, and then nothing is written. Raises: NotTrained where there is no champion to
+    compare with, TrainedElsewhere, InvalidPlan, RolloutRefused, SpineMismatch, SourceMissing, SourceMismatch.
+    """
+    split, definitions = asked.split, project.definitions
+    champion = _challenged(project, asked, canary)
+    before = champion.manifest.version
+    folder = project.folders.training / f"{definitions.plan.name}.candidate"
+    report("training set", 0, _STEPS)
+    rows = SpineFiles(asked.spine, split.start, split.end)
+    training_set.run(definitions, rows, folder, as_served=asked.as_served, memory=project.memory)
+    report("training", 1, _STEPS)
+    opened = TrainingSet(folder)
+    train.run(opened, asked.label, split, asked.parameters)
+    report("publishing", 2, _STEPS)
+    with publishing(project.registry, project.folders.models, asked.model) as models:
+        done = publish.run(opened, models, asked.model, created_at=created_at, promote=False)
+    version = done.manifest.version
+    report("comparing", 3, _STEPS)
+    sides = champion, proven(project.registry, asked.model, version)
+    held_out, live = (
+        (None, None) if before == version else (_held_out(project, asked, *sides), _live(project, asked, *sides))
+    )
+    better, reason = verdict(held_out, live, asked.margin)
+    found = Retrained(
+        model=asked.model,
+        champion=before,
+        candidate=version,
+        start=split.start.isoformat(),
+        end=split.end.isoformat(),
+        margin=asked.margin,
+        held_out=held_out,
+        live=live,
+        better=better,
+        reason=reason,
+    )
+    if better and canary is not None:
+        try_out(project.registry, found, canary, created_at)
+        return msgspec.structs.replace(found, on_trial=True)
+    return found
+
+
+def _challenged(project: Project, asked: Asked, canary: float | None) -> Bundle:
+    """The champion, where a candidate can be trained and compared, and where one may become a canary."""
+    champion = proven(project.registry, asked.model, champion_version(project.registry, asked.model))
+    of_one_matrix(champion, "retrain")
+    plan = project.definitions.plan
+    MatrixForm(plan)
+    if canary is not None:
+        trial_of(None, asked.model, canary, (), None)
+        if not same_request(plan, champion.plan):
+            told = f"the service {plan.name} takes other requests than the champion {champion.manifest.version}"
+            raise RolloutRefused(
+                asked.model, f"{told}; retrain without --canary, or on the service that it was trained on"
+            )
+    return champion
+
+
+def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tuple[bool, str]:
+    """Whether a candidate may be tried, and why."""
+    if held_out is None:
+        return False, "it is the champion itself, or there are too few held-out rows to tell"
+    if not held_out.low > margin:
+        return False, f"its gain on the held-out rows is not more than {margin:g} with confidence"
+    if live is not None and live.high < 0:
+        return False, "it would have been worse on the outcomes of what was served, with confidence"
+    return True, f"its gain on the held-out rows is more than {margin:g} with confidence"
+
+
+def try_out(
+    registry: Registry, found: Retrained, weight: float, at: datetime, *, by: str = "skewless retrain"
+) -> Rollout:
+    """The one place where a better candidate gets requests: a share of the entities, within bounds; the rollout then.
+
+    Raises: RolloutRefused where it takes other requests than the champion or that is another one by now, InvalidBundle.
+    """
+    trial = trial_of(registry.rollout(found.model), found.candidate, weight, (), None)
+    return try_canary(registry, found.model, trial, Signature(by, at, found.reason), found.champion)
+
+
+def _held_out(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:
+    spine = training_set.read_spine(asked.spine, asked.split.test, asked.split.end)
+    rows, labels = labelled(spine, asked.label)
+    then, now = (_scores(project, one, rows, asked.as_served) for one in (champion, candidate))
+    return contest("held-out rows", labels, then, now, spine_times(rows), confidence=asked.confidence)
+
+
+def _live(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:
+    """On what the champion served since the candidate's training and validation ended, as far as outcomes are known.
+
+    The candidate is scored on the rows of the store's own history at that time. None where the log lacks an input of it.
+    """
+    log, version = ServedLog(project.folders.served), champion.manifest.version
+    try:
+        served = log.read(asked.model, version, asked.split.test, datetime.max.replace(tzinfo=asked.split.test.tzinfo))
+    except NotTrained:
+        return None
+    labels = Outcomes(log.folder, asked.model).of(served)
+    known = labels == labels  # noqa: PLR0124 - not NaN
+    served, labels = served.filter(pa.array(known)), labels[known]
+    wanted = {f"entity:{key.name}" for key in candidate.plan.join_keys}
+    wanted |= {f"request:{one.name}" for one in candidate.plan.request}
+    if not len(served) or wanted - set(served.column_names):
+        return None
+    rows = spine_of(candidate.plan, served)
+    now = _scores(project, candidate, rows, asked.as_served)
+    then: Scores = served.column(SCORE).to_numpy()
+    return contest("live outcomes", labels, then, now, spine_times(rows), confidence=asked.confidence)
+
+
+def _scores(project: Project, bundle: Bundle, rows: pa.Table, as_served: Refresh | None) -> Scores:
+    """What a model would have answered at each row's time."""
+    plan, read_at = bundle.plan, None if as_served is None else as_served.filled(spine_times(rows))
+    views = join(plan, project.sources(plan), rows, read_at=read_at)
+    return one_score(bundle)(bundle.assembler.values(views, request_values(plan, rows)))

@@ -1,0 +1,183 @@
+"""Outcomes: what came to pass of served predictions, by request id and row, beside the served log.
+
+    <served>/_outcomes/model=NAME/<recorded at>-<random>.parquet
+
+Files are only ever added, until they are old (`forget`). Of several labels of one row the one that was recorded last counts, and a label that counts
+already is not written again: the same outcomes may be brought twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.dataset as ds
+import pyarrow.json
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from skewless.contract.errors import SkewlessError
+from skewless.offline.files.atomic import write_file
+from skewless.offline.tables.view_rows import parquet_files
+
+FOLDER = "_outcomes"
+KEYS = ["request_id", "row"]
+"""Which row of which request an outcome is of."""
+_TIMESTAMP = pa.timestamp("us", tz="UTC")
+_SCHEMA = pa.schema(
+    [("request_id", pa.string()), ("row", pa.int32()), ("label", pa.float64()), ("recorded_at", _TIMESTAMP)]
+)
+
+
+@dataclass(eq=False)
+class BadOutcomes(SkewlessError):
+    """Outcomes that cannot be understood; nothing of them was stored."""
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the outcomes in {self.source} {self.reason}; nothing was stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Of a batch of outcomes: how many are new, how many change an earlier label, and how many were known; and how many
+    of all these are of rows that the served log does not have (not yet, by its sampling, or since they were trimmed).
+    """
+
+    new: int
+    changed: int
+    known: int
+    unserved: int
+
+    def __str__(self) -> str:
+        told = f"{self.new:,} new outcomes, {self.changed:,} changed, {self.known:,} known already"
+        return f"{told}; {self.unserved:,} are of rows that the served log does not have" if self.unserved else told
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The outcomes of one model. `folder` is the served log's."""
+
+    folder: Path
+    model: str
+
+    @property
+    def place(self) -> Path:
+        return self.folder / FOLDER / f"model={self.model}"
+
+    def add(self, batch: pa.Table, recorded_at: datetime) -> Added:
+        """Store what `read` gave, in one file or not at all."""
+        joined = batch.join(self.labels(), keys=KEYS, join_type="left outer", right_suffix="_before")
+        known = pc.fill_null(pc.equal(joined.column("label"), joined.column("label_before")), fill_value=False)
+        fresh = joined.filter(pc.invert(known))
+        changed = pc.sum(pc.is_valid(fresh.column("label_before"))).as_py() or 0
+        if len(fresh):
+            stamped = fresh.select([*KEYS, "label"]).append_column(
+                "recorded_at", pa.array([recorded_at] * len(fresh), _TIMESTAMP)
+            )
+            self._write(stamped.cast(_SCHEMA).sort_by([(key, "ascending") for key in KEYS]), recorded_at)
+        return Added(len(fresh) - changed, changed, len(batch) - len(fresh), self._unserved(batch))
+
+    def _write(self, table: pa.Table, recorded_at: datetime) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        name = f"{recorded_at:%Y%m%dT%H%M%S%f}-{uuid4().hex[:12]}.parquet"
+        write_file(self.place / name, sink.getvalue().to_pybytes())
+
+    def _unserved(self, batch: pa.Table) -> int:
+        """How many of a batch are of no row on disk; only their ids are looked for, in two columns of the log."""
+        served = self.folder / f"model={self.model}"
+        files = [str(file) for file in parquet_files(served)] if served.is_dir() else []
+        if not files:
+            return len(batch)
+        asked = pc.field("request_id").isin(batch.column("request_id").combine_chunks())
+        found = ds.dataset(files, format="parquet", partitioning=None).to_table(columns=KEYS, filter=asked)
+        return len(batch.join(found, keys=KEYS, join_type="left anti"))
+
+    def labels(self) -> pa.Table:
+        """`request_id`, `row` and the `label` that counts."""
+        files = [str(file) for file in parquet_files(self.place)] if self.place.is_dir() else []
+        if not files:
+            return _SCHEMA.empty_table().select([*KEYS, "label"])
+        ordered = ds.dataset(files, format="parquet", partitioning=None).to_table().sort_by("recorded_at")
+        last = ordered.group_by(KEYS, use_threads=False).aggregate([("label", "last")])
+        return last.rename_columns({"label_last": "label"}).select([*KEYS, "label"])
+
+    def of(self, served: pa.Table) -> NDArray[np.float64]:
+        """The label of each served row, in its order; NaN where the outcome is not known."""
+        found = np.full(len(served), np.nan)
+        asked = served.select(KEYS).append_column("place", pa.array(np.arange(len(served))))
+        joined = asked.join(self.labels(), keys=KEYS, join_type="inner")
+        found[joined.column("place").to_numpy()] = joined.column("label").to_numpy()
+        return found
+
+
+def forget(served: Path, before: date, models: Sequence[str] = ()) -> int:
+    """Remove outcomes that were recorded before a day (UTC), of all models or of those named; how many files went.
+
+    What they are of was served before that, and goes with the days of the served log.
+    """
+    old = [
+        file
+        for place in sorted((served / FOLDER).glob("model=*"))
+        if not models or place.name.removeprefix("model=") in models
+        for file in parquet_files(place)
+        if file.name < f"{before:%Y%m%d}"
+    ]
+    for file in old:
+        file.unlink(missing_ok=True)
+    return len(old)
+
+
+def read(path: Path) -> pa.Table:
+    """Outcomes in a JSON Lines, CSV or Parquet file: `request_id`, `label` (0 or 1, or a boolean), and `row` where a
+    request had several. Raises: BadOutcomes, before anything is stored.
+    """
+    try:
+        table = _READERS[path.suffix](path)
+    except KeyError:
+        raise BadOutcomes(str(path), f"must end in {', '.join(_READERS)}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise BadOutcomes(str(path), f"cannot be read ({error})") from error
+    missing = {"request_id", "label"} - set(table.column_names)
+    if missing:
+        raise BadOutcomes(str(path), f"lack the column {min(missing)!r}; they have {table.column_names}")
+    if "row" not in table.column_names:
+        table = table.append_column("row", pa.array(np.zeros(len(table), np.int32)))
+    try:
+        plain = pa.table({name: _plain(table.column(name)).cast(_SCHEMA.field(name).type) for name in (*KEYS, "label")})
+    except pa.ArrowException as error:
+        raise BadOutcomes(str(path), f"have another type ({error})") from error
+    return _checked(plain, path)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+
+
+def _checked(table: pa.Table, path: Path) -> pa.Table:
+    for name in table.column_names:
+        if table.column(name).null_count:
+            raise BadOutcomes(str(path), f"have no {name} in {table.column(name).null_count} rows")
+    if not pc.all(pc.is_in(table.column("label"), pa.array([0.0, 1.0])), min_count=0).as_py():
+        raise BadOutcomes(str(path), "have labels other than 0 and 1")
+    distinct = table.group_by([*KEYS, "label"], use_threads=False).aggregate([])
+    if len(distinct.group_by(KEYS).aggregate([])) < len(distinct):
+        raise BadOutcomes(str(path), "give one row of one request both labels")
+    return distinct
+
+
+_READERS = {
+    ".parquet": lambda path: pq.read_table(path, partitioning=None),
+    ".csv": pyarrow.csv.read_csv,
+    ".jsonl": pyarrow.json.read_json,
+}

@@ -1,0 +1,155 @@
+"""A table of Parquet files by its row groups: which there are, what their statistics say, and their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skewless.runtime.errors import TableRewritten
+
+_Identity = tuple[int, int, int]
+_BUFFER_BYTES = 1 << 18
+_FOOTERS_HELD = 1_000
+"""Of tables with more files the footers are read again with each file, so that they do not fill the memory."""
+_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The least and the greatest instant of a row group's column, in microseconds."""
+
+    least: int
+    greatest: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """A row group: its file and number, the table's number of its first row, its rows, and its event times as far as
+    its statistics tell them. `sizes` are the bytes on disk of each column asked for at opening, 0 where it has none.
+    """
+
+    file: int
+    number: int
+    first: int
+    rows: int
+    event: Range | None
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows as their file stores them; `first` is the table's number of the first one."""
+
+    first: int
+    columns: pa.RecordBatch
+
+
+class ParquetTable:
+    """The files in order, their footers read. Rows are numbered through all files, so none may change meanwhile.
+
+    `columns` are those that will be asked for, `event` the one whose statistics are kept.
+    """
+
+    def __init__(self, files: Sequence[Path], columns: Sequence[str], event: str) -> None:
+        self.files = tuple(files)
+        self.columns = tuple(columns)
+        self.schemas: list[pa.Schema] = []
+        self.row_groups: list[RowGroup] = []
+        self._footers: list[pq.FileMetaData | None] = []
+        self._seen: list[_Identity] = []
+        first = 0
+        for place, file in enumerate(files):
+            self._seen.append(_identity(file))
+            footer = _footer(file)
+            self.schemas.append(footer.schema.to_arrow_schema())
+            self._footers.append(footer if len(files) <= _FOOTERS_HELD else None)
+            for group in _row_groups(footer, self.schemas[-1], place, first, self.columns, event):
+                self.row_groups.append(group)
+                first += group.rows
+        self.rows = first
+
+    def batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[Batch]:
+        """A row group's columns, at most `rows` rows at a time; columns that its file lacks are not in it.
+
+        Raises: TableRewritten.
+        """
+        held = [name for name in columns if name in self.schemas[group.file].names]
+        with self._opened(group) as file:
+            first = group.first
+            for batch in file.iter_batches(rows, row_groups=[group.number], columns=held, use_threads=False):
+                yield Batch(first, batch)
+                first += len(batch)
+
+    def _opened(self, group: RowGroup) -> pq.ParquetFile:
+        path, footer = self.files[group.file], self._footers[group.file]
+        try:
+            file = pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        except FileNotFoundError:
+            raise TableRewritten(str(path)) from None
+        # Files are replaced by renaming: while the path has its identity, that file is the one which was opened.
+        if _identity(path) != self._seen[group.file]:
+            file.close()
+            raise TableRewritten(str(path))
+        return file
+
+
+def _footer(file: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(file)
+    except FileNotFoundError:
+        raise TableRewritten(str(file)) from None
+
+
+def _identity(file: Path) -> _Identity:
+    """What a file is known by again. Raises: TableRewritten where it is gone."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        raise TableRewritten(str(file)) from None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def runs(groups: Iterable[RowGroup], rows: int) -> list[list[RowGroup]]:
+    """Row groups in their order, put together as long as they have at most `rows` rows: what is worked on at once."""
+    found: list[list[RowGroup]] = []
+    held = 0
+    for group in groups:
+        if found and held + group.rows <= rows:
+            found[-1].append(group)
+            held += group.rows
+        else:
+            found.append([group])
+            held = group.rows
+    return found
+
+
+def _row_groups(
+    footer: pq.FileMetaData, schema: pa.Schema, file: int, first: int, columns: Sequence[str], event: str
+) -> Iterator[RowGroup]:
+    leaves: dict[str, list[int]] = {}
+    for place in range(footer.num_columns):
+        path = footer.schema.column(place).path
+        leaves.setdefault(path if path in schema.names else path.split(".")[0], []).append(place)
+    kind = schema.field(event).type if event in schema.names else None
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        sizes = tuple(sum(group.column(leaf).total_compressed_size for leaf in leaves.get(c, ())) for c in columns)
+        known = _range(group.column(leaves[event][0]).statistics, kind) if event in leaves else None
+        yield RowGroup(file, number, first, group.num_rows, known, sizes)
+        first += group.num_rows
+
+
+def _range(statistics: pq.Statistics | None, kind: pa.DataType | None) -> Range | None:
+    """A time column's range where its statistics tell it; with a null in it the row group is to be read and refused."""
+    if kind is None or not pa.types.is_timestamp(kind) or statistics is None or not statistics.has_min_max:
+        return None
+    if statistics.null_count or statistics.physical_type != "INT64":
+        return None
+    if kind.unit == "ns":
+        return Range(statistics.min_raw // 1_000, statistics.max_raw // 1_000)
+    unit = _UNITS[kind.unit]
+    return Range(statistics.min_raw * unit, statistics.max_raw * unit)

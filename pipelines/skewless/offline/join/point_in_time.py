@@ -1,0 +1,220 @@
+"""The point-in-time join: for each spine row, each view's newest row that was known by then.
+
+Keys first (`skewless.offline.join.view_join`), views one after the other with all workers on each, in bounded memory
+(`skewless.offline.join.memory_budget`), block by block where the spine is long. `Join` is compiled from plan, sources and spine, and
+has checked them; `blocks` runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skewless.contract.admission import Micros
+from skewless.contract.columns import Values, column_values
+from skewless.contract.model.assembler import Admitted, wanted_features
+from skewless.contract.plan import Feature, Field, JoinKey, Plan, View
+from skewless.contract.value_types import value_type
+from skewless.offline.join.memory_budget import bounds
+from skewless.offline.join.threads import worker_count
+from skewless.offline.join.view_join import Asked, Found, Shown, ViewJoin, answered, put_together
+from skewless.offline.join.view_table import ViewTable
+from skewless.offline.tables.view_rows import History, Source, cast, join_key, micros
+from skewless.runtime.errors import SourceMismatch, SpineMismatch
+from skewless.runtime.progress import Report, quiet
+from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
+
+Places = NDArray[np.int64]
+TIMESTAMP = "event_timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The spine rows from `start` on, and what each view of the plan says for them, in their order."""
+
+    start: int
+    rows: int
+    views: dict[str, Found]
+
+
+class Join:
+    """Compiled from a plan, its sources and a spine with `event_timestamp` and the plan's join keys.
+
+    With `read_at` (n instants, at most the spine's times) the answer is what an online store holds that was last
+    filled then: rows known by `read_at`, judged stale at the spine's time. Without `statuses` only values are wanted,
+    and rows that are too old to give one need not be read. `memory` is the budget in bytes: see `join_memory`.
+    Raises: SpineMismatch, SourceMissing, SourceMismatch.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        sources: Mapping[str, Source],
+        spine: pa.Table,
+        *,
+        read_at: Micros | None = None,
+        statuses: bool = True,
+        memory: int = DEFAULT_JOIN_MEMORY,
+    ) -> None:
+        self.plan = plan
+        self._statuses = statuses
+        self._at = spine_times(spine)
+        self._known = self._at if read_at is None else read_at
+        wanted = wanted_features(plan)
+        self.bounds = bounds(memory, list(wanted.values()), worker_count())
+        self.views = [
+            ViewJoin(view, self._table(view, sources[view.name], wanted[view.name]), self.bounds) for view in plan.views
+        ]
+        keys = [(key, one.table.numbered(key)) for one in self.views for key in one.view.join_keys]
+        texts = {key.name for key, numbered in keys if not numbered}
+        self._keys = {
+            key.name: spine_column(spine, key.name, key.dtype, numbers=key.name not in texts) for key in plan.join_keys
+        }
+
+    def _table(self, view: View, source: Source, wanted: Sequence[Field]) -> ViewTable:
+        files = source.files(until=int(self._known.max())) if len(self._known) else []
+        return ViewTable(view, source, files, wanted)
+
+    def blocks(self, report: Report = quiet) -> Iterator[Block]:
+        """The answers, a block of the spine at a time (an empty one for an empty spine) of as many rows as memory
+        allows. Calls `report` with the view's name before each view and as its row groups are read; they
+        count twice, for keys and for features. Raises: SourceMismatch.
+        """
+        starts = self.starts()
+        rows = starts.step
+        total = sum(2 * len(view.row_groups(self.asked(view, at, rows))) for at in starts for view in self.views)
+        done = 0
+        for start in starts:
+            found = {}
+            for view in self.views:
+                name = view.view.name
+                report(name, done, total)
+
+                def tick(more: int, name: str = name) -> None:
+                    nonlocal done
+                    done += more
+                    report(name, done, total)
+
+                found[name] = view.run(self.asked(view, start, rows), tick)
+            yield Block(start, min(rows, self.rows - start), found)
+
+    @property
+    def rows(self) -> int:
+        return len(self._at)
+
+    def starts(self) -> range:
+        """Where the blocks begin."""
+        return range(0, max(self.rows, 1), self.bounds.rows_a_block)
+
+    def whole(self, report: Report = quiet) -> dict[str, Found]:
+        """All blocks as one. Raises: SourceMismatch."""
+        blocks = [block.views for block in self.blocks(report)]
+        return {name: put_together([block[name] for block in blocks]) for name in blocks[0]}
+
+    def asked(self, view: ViewJoin, start: int, rows: int) -> Asked:
+        """What the spine rows from `start` on ask of a view."""
+        keys = tuple(self._keys[key.name].slice(start, rows) for key in view.view.join_keys)
+        some = slice(start, start + rows)
+        return Asked(keys, self._known[some], self._at[some], self._statuses)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Every feature that a plan wants as an Arrow column in the spine's order, null unless its view is PRESENT; and for
+    each view how many rows have no value only because none was known yet (`join_plan.waiting_told` says it in words).
+    """
+
+    columns: dict[Feature, pa.ChunkedArray]
+    waiting: dict[str, int]
+
+
+def answers(blocks: Iterable[Block]) -> Answers:
+    """What blocks that follow each other say, as values alone."""
+    parts: dict[Feature, list[Shown]] = {}
+    waiting: dict[str, int] = {}
+    for block in blocks:
+        for name, found in block.views.items():
+            waiting[name] = waiting.get(name, 0) + found.waiting
+            for field, shown in zip(found.fields, found.shown(), strict=True):
+                parts.setdefault(Feature(name, field.name), []).append(shown)
+    return Answers({feature: answered(shown) for feature, shown in parts.items()}, waiting)
+
+
+def join(
+    plan: Plan,
+    sources: Mapping[str, Source],
+    spine: pa.Table,
+    *,
+    read_at: Micros | None = None,
+    report: Report = quiet,
+    memory: int = DEFAULT_JOIN_MEMORY,
+) -> dict[str, Admitted]:
+    """The admitted rows of every view of the plan for each of the n spine rows, in spine order: see `Join`.
+
+    Raises: SpineMismatch, SourceMissing, SourceMismatch.
+    """
+    found = Join(plan, sources, spine, read_at=read_at, memory=memory).whole(report)
+    return {name: one.admitted() for name, one in found.items()}
+
+
+def request_values(plan: Plan, spine: pa.Table) -> dict[str, Values]:
+    """The request inputs that a spine carries. Raises: SpineMismatch."""
+    return {
+        field.name: column_values(value_type(field.dtype), spine_column(spine, field.name, field.dtype))
+        for field in plan.request
+    }
+
+
+def spine_times(spine: pa.Table) -> Micros:
+    """The spine's times in microseconds. Raises: SpineMismatch."""
+    if TIMESTAMP not in spine.column_names:
+        raise SpineMismatch(TIMESTAMP, f"is absent; the spine has {spine.column_names}")
+    try:
+        return micros("", TIMESTAMP, spine.column(TIMESTAMP))
+    except SourceMismatch as error:
+        raise SpineMismatch(TIMESTAMP, error.reason) from error
+
+
+def spine_column(spine: pa.Table, name: str, dtype: str, *, numbers: bool = False) -> pa.Array:
+    """A column of the spine in its declared type; with `numbers` it may be whole numbers where that is text.
+
+    Raises: SpineMismatch.
+    """
+    if name not in spine.column_names:
+        raise SpineMismatch(name, f"is absent; the spine has {spine.column_names}")
+    column, kind = spine.column(name), value_type(dtype)
+    try:
+        return join_key("", name, column, kind) if numbers else cast("", name, column, kind.arrow)
+    except SourceMismatch as error:
+        raise SpineMismatch(name, error.reason) from error
+
+
+def entity_codes(view: View, history: History) -> Places:
+    """Small integers that name the entities of a history; the greatest int64 for rows with a null key."""
+    return _codes(view.join_keys, history.keys, [key.slice(0, 0) for key in history.keys], len(history), 0)[0]
+
+
+def _codes(
+    join_keys: Sequence[JoinKey],
+    stored: Sequence[pa.Array],
+    asked: Sequence[pa.Array],
+    rows: int,
+    spine_rows: int,
+) -> tuple[Places, Places]:
+    """Small integers that name the entities of history and spine alike; -1 for a spine's null key."""
+    codes = np.zeros(rows + spine_rows, np.int64)
+    null = np.zeros(rows + spine_rows, bool)
+    for _, mine, theirs in zip(join_keys, stored, asked, strict=True):
+        both = pa.chunked_array([mine, theirs]).combine_chunks().dictionary_encode()
+        indices = both.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+        null |= both.is_null().to_numpy(zero_copy_only=False)
+        combined = codes * max(len(both.dictionary), 1) + indices
+        codes = np.unique(combined, return_inverse=True)[1] if len(join_keys) > 1 else combined
+    codes = codes.astype(np.int64)
+    spine_codes = np.where(null[rows:], -1, codes[rows:])
+    # A stored row with a null key is nobody's: it sorts behind every entity.
+    return np.where(null[:rows], np.iinfo(np.int64).max, codes[:rows]), spine_codes

@@ -1,0 +1,235 @@
+"""One feature view joined to a spine, keys first: decide the rows by their keys and times, then fetch just those.
+
+The first pass reads join keys and times of the row groups that can matter and decides the row numbers
+(`skewless.offline.join.as_of_match`); the second reads the features of the row groups that hold an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skewless.contract.admission import MISSING, Flags, Micros, Status
+from skewless.contract.columns import Rows, column_values
+from skewless.contract.model.assembler import Admitted
+from skewless.contract.plan import Field, View
+from skewless.contract.storage.packed_row import Layout
+from skewless.contract.value_types import ValueType, value_type
+from skewless.offline.files.parquet_reader import RowGroup, runs
+from skewless.offline.join.as_of_match import Chosen, Newest
+from skewless.offline.join.entity_codes import Entities
+from skewless.offline.join.memory_budget import Bounds
+from skewless.offline.join.threads import each
+from skewless.offline.join.view_table import Numbers, ViewRows, ViewTable, joined
+
+Tick = Callable[[int], None]
+"""Told how many more row groups were read."""
+_AFTER_SCHEMA = 20
+_TIES_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a block of n spine rows asks of a view: its join keys, the instants up to which rows are known, and those
+    at which they are judged stale. Without `statuses` the caller only wants values, and stale may be told as not found.
+    """
+
+    keys: tuple[pa.Array, ...]
+    known: Micros
+    at: Micros
+    statuses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a view says for n spine rows: the rows used (MISSING times where there is none), their `Status`, and the
+    wanted features as packed rows take them, null unless the view is PRESENT.
+
+    `waiting` counts the rows that have no value only because none was known yet: it had happened within the ttl.
+    """
+
+    fields: tuple[Field, ...]
+    event: Micros
+    created: Micros
+    deleted: Flags
+    status: NDArray[np.uint8]
+    columns: tuple[pa.Array, ...]
+    waiting: int
+
+    def admitted(self) -> Admitted:
+        """The same for the assembler."""
+        kinds = [value_type(field.dtype) for field in self.fields]
+        values = tuple(column_values(kind, column) for kind, column in zip(kinds, self.columns, strict=True))
+        return Admitted(Rows(self.event, self.created, self.deleted, values), self.status)
+
+    def shown(self) -> list[Shown]:
+        """The wanted features with their types."""
+        pairs = zip(self.fields, self.columns, strict=True)
+        return [Shown(value_type(field.dtype), column) for field, column in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A feature's type, and its values as packed rows take them."""
+
+    kind: ValueType
+    column: pa.Array
+
+
+def answered(parts: Sequence[Shown]) -> pa.ChunkedArray:
+    """Parts of one feature as a column of its answer: for lists, maps and structs that is made of all parts at once,
+    since what a map's type is depends on its values.
+    """
+    kind = parts[0].kind
+    whole = pa.chunked_array([part.column for part in parts])
+    if kind.encoding != "value":
+        return whole
+    # Feast takes seconds to import, and few views hold values of these types.
+    from skewless.offline.values.arrow_answers import answer  # noqa: PLC0415
+
+    return pa.chunked_array([answer(kind, column_values(kind, pa.concat_arrays(whole.chunks)))])
+
+
+class ViewJoin:
+    """Compiled from a view's opened table and the bounds of memory."""
+
+    def __init__(self, view: View, table: ViewTable, bounds: Bounds) -> None:
+        self.view, self.table, self._bounds = view, table, bounds
+
+    def row_groups(self, asked: Asked) -> list[RowGroup]:
+        """Those that may hold an answer, as far as the statistics of their event times tell: not those that begin
+        after the last instant, nor, where nobody asks for statuses, those that are stale for the first.
+
+        Those that hold only rows that became known too late stay: they tell what is waiting.
+        """
+        if not len(asked.known):
+            return []
+        last, ttl = int(asked.known.max()), self.view.ttl_us
+        first = int(asked.at.min()) - ttl if ttl and not asked.statuses else None
+        return [group for group in self.table.parquet.row_groups if _may_answer(group, first, last)]
+
+    def run(self, asked: Asked, tick: Tick) -> Found:
+        """Raises: SourceMismatch."""
+        groups = self.row_groups(asked)
+        chosen = self._decided(asked, groups, tick)
+        rows = self._settled(chosen, groups)
+        order = np.argsort(rows)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        fetched = self._fetched(groups, rows[order], self.table.wanted, tick)
+        found = chosen.answer >= 0
+        picks = rank[chosen.answer] if len(rank) else np.zeros(len(found), np.int64)
+        event = _placed(chosen.event, chosen.answer, MISSING)
+        created = _placed(chosen.created, chosen.answer, MISSING)
+        deleted = np.zeros(len(found), bool)
+        deleted[found] = fetched.deleted[picks[found]]
+        status = self.view.rule.status(event, created, deleted, asked.at)
+        taken = pa.array(picks, mask=status != Status.PRESENT)
+        return Found(
+            self.table.wanted,
+            event,
+            created,
+            deleted,
+            status,
+            tuple(column.take(taken) for column in fetched.columns),
+            self._waiting(status, event, chosen.hidden, asked.at),
+        )
+
+    def _decided(self, asked: Asked, groups: Sequence[RowGroup], tick: Tick) -> Chosen:
+        entities = Entities(asked.keys, len(asked.known))
+        newest = Newest(entities.codes, entities.count, asked.known, self.view.rule)
+
+        def offer(run: list[RowGroup]) -> int:
+            for part in self.table.keys_and_times(run, self._bounds.rows_a_batch):
+                codes = entities.of(part.keys, len(part.rows))
+                newest.offer(codes, part.event, part.created, part.rows)
+            return len(run)
+
+        for done in each(offer, runs(groups, self._bounds.rows_a_batch), self._bounds.workers):
+            tick(done)
+        return newest.chosen()
+
+    def _settled(self, chosen: Chosen, groups: Sequence[RowGroup]) -> Numbers:
+        """The answers' row numbers, where rows tie the one with the greatest packed bytes, some at a time."""
+        rows = chosen.rows.copy()
+        order = np.argsort(chosen.ties.answers, kind="stable")
+        answers, others = chosen.ties.answers[order], chosen.ties.rows[order]
+        begin = 0
+        while begin < len(answers):
+            end = int(np.searchsorted(answers, answers[min(begin + _TIES_AT_ONCE, len(answers)) - 1], side="right"))
+            some = np.unique(answers[begin:end])
+            of = np.concatenate((some, answers[begin:end]))
+            for place, row in self._greatest(of, np.concatenate((rows[some], others[begin:end])), chosen, groups):
+                rows[place] = row
+            begin = end
+        return rows
+
+    def _greatest(
+        self, answers: Numbers, rows: Numbers, chosen: Chosen, groups: Sequence[RowGroup]
+    ) -> list[tuple[int, int]]:
+        """Of the rows of each answer the greatest by its packed bytes, behind those that name the schema."""
+        order = np.argsort(rows)
+        answers, rows = answers[order], rows[order]
+        fetched = self._fetched(groups, rows, self.view.fields, lambda _: None)
+        packed = Layout(self.view.fields).encode(
+            chosen.event[answers], chosen.created[answers], fetched.deleted, fetched.columns
+        )
+        best: dict[int, tuple[bytes, int]] = {}
+        for place, row, content in zip(answers.tolist(), rows.tolist(), packed, strict=True):
+            one = (content[_AFTER_SCHEMA:], row)
+            best[place] = max(best.get(place, one), one)
+        return [(place, row) for place, (_, row) in best.items()]
+
+    def _fetched(self, groups: Sequence[RowGroup], numbers: Numbers, fields: Sequence[Field], tick: Tick) -> ViewRows:
+        """The rows of these numbers (ascending) out of the row groups that hold any of them."""
+        begin, end = (np.searchsorted(numbers, [one.first + past * one.rows for one in groups]) for past in (0, 1))
+        held = [group for group, low, high in zip(groups, begin, end, strict=True) if low < high]
+        tick(len(groups) - len(held))
+        parts = []
+
+        def fetch(run: list[RowGroup]) -> tuple[int, ViewRows]:
+            return len(run), self.table.fetch(run, numbers, fields, self._bounds.rows_a_fetch)
+
+        for done, part in each(fetch, runs(held, self._bounds.rows_a_fetch), self._bounds.workers):
+            parts.append(part)
+            tick(done)
+        return joined(parts, fields)
+
+    def _waiting(self, status: NDArray[np.uint8], event: Micros, hidden: Micros, at: Micros) -> int:
+        """How many rows have no value but would have a fresh one if rows were known by their event time."""
+        without = (status == Status.NOT_FOUND) | (status == Status.STALE)
+        newer = (hidden != MISSING) & ((event == MISSING) | (hidden > event))
+        fresh = newer if not self.view.ttl_us else newer & (at - np.where(newer, hidden, at) <= self.view.ttl_us)
+        return int(np.count_nonzero(without & fresh))
+
+
+def put_together(parts: Sequence[Found]) -> Found:
+    """What a view says for blocks that follow each other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Found(
+        parts[0].fields,
+        np.concatenate([part.event for part in parts]),
+        np.concatenate([part.created for part in parts]),
+        np.concatenate([part.deleted for part in parts]),
+        np.concatenate([part.status for part in parts]),
+        tuple(pa.concat_arrays(columns) for columns in zip(*(part.columns for part in parts), strict=True)),
+        sum(part.waiting for part in parts),
+    )
+
+
+def _may_answer(group: RowGroup, first: int | None, last: int) -> bool:
+    if group.event is None:
+        return True
+    return group.event.least <= last and (first is None or group.event.greatest >= first)
+
+
+def _placed(times: Micros, answers: Numbers, missing: int) -> Micros:
+    found = answers >= 0
+    placed = np.full(len(answers), missing, np.int64)
+    placed[found] = times[answers[found]]
+    return placed

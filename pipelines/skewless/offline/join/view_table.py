@@ -1,0 +1,214 @@
+"""A feature view's table as the join reads it: keys and times of all rows that matter, then the features of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from skewless.contract.admission import Flags, Micros
+from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.value_types import ValueType, value_type
+from skewless.offline.files.parquet_reader import Batch, ParquetTable, RowGroup
+from skewless.offline.tables.view_rows import (
+    Source,
+    cast,
+    check_columns,
+    common_type,
+    feature,
+    join_key,
+    micros,
+    stored_types,
+)
+from skewless.offline.values.column_types import numbers_as_text
+from skewless.offline.values.packing import packable
+from skewless.runtime.errors import SourceMismatch
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRows:
+    """Join keys, times in microseconds and numbers of some rows."""
+
+    keys: tuple[pa.Array, ...]
+    event: Micros
+    created: Micros
+    rows: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRows:
+    """Tombstone flags and features of some rows, in the order of their numbers; columns as packed rows take them."""
+
+    deleted: Flags
+    columns: tuple[pa.Array, ...]
+
+
+class ViewTable:
+    """Opened on the files of a view: footers are read and types checked. `wanted` are the features to fetch.
+
+    Raises: SourceMismatch naming the column that is absent or of a wrong type.
+    """
+
+    def __init__(self, view: View, source: Source, files: Sequence[Path], wanted: Sequence[Field]) -> None:
+        self.view, self.wanted = view, tuple(wanted)
+        self.source = source
+        self._keys = {source.column(key.key): value_type(key.dtype) for key in view.join_keys}
+        self._fields = {field: source.column(field.name) for field in view.fields}
+        self._deleted = source.column(view.deleted_field) if view.deleted_field else None
+        self._times = list(dict.fromkeys(filter(None, (source.timestamp_field, source.created_timestamp_column))))
+        self.key_columns = [*self._keys, *self._times]
+        self.value_columns = [self._fields[field] for field in wanted] + ([self._deleted] if self._deleted else [])
+        columns = list(dict.fromkeys([*self.key_columns, *self.value_columns]))
+        self.parquet = ParquetTable(files, columns, source.timestamp_field)
+        self._common = self._checked() if files else {}
+
+    def _checked(self) -> dict[str, pa.DataType]:
+        """Of each list, map or struct the one type that all files can be read in. Raises: SourceMismatch."""
+        kinds: dict[str, ValueType | None] = dict(self._keys)
+        kinds |= {self._fields[f]: value_type(f.dtype, feature=f.name) for f in self.view.fields}
+        kinds |= {self._deleted: value_type("Bool")} if self._deleted else {}
+        kinds |= dict.fromkeys(self._times)
+        self._check_columns(kinds)
+        named = zip(map(str, self.parquet.files), self.parquet.schemas, strict=True)
+        stored = stored_types(self.source.view, named, kinds, self._keys)
+        return {
+            name: common_type(self.source.view, name, stored[name], kind)
+            for name, kind in kinds.items()
+            if kind is not None and kind.encoding == "value" and stored[name]
+        }
+
+    def _check_columns(self, columns: Iterable[str]) -> None:
+        """The table's newest file must have them all; where it is later than what may be read, it is asked all the
+        same, since a feature that came later is null until then. Raises: SourceMismatch.
+        """
+        held = self.parquet.schemas[-1]
+        if not set(columns) <= set(held.names):
+            held = pq.read_schema(self.source.files()[-1])
+        check_columns(self.source.view, held, columns)
+
+    def stored(self, name: str) -> list[pa.DataType]:
+        """The types in which the opened files hold a key or feature."""
+        column = self.source.column(name)
+        return [schema.field(column).type for schema in self.parquet.schemas if column in schema.names]
+
+    def numbered(self, key: JoinKey) -> bool:
+        """Whether a join key that is declared as text is whole numbers here."""
+        stored = self.stored(key.key)
+        return bool(stored) and all(numbers_as_text(value_type(key.dtype), one) for one in stored)
+
+    def keys_and_times(self, run: Iterable[RowGroup], rows: int) -> Iterator[KeyRows]:
+        """The rows of some row groups, put together to about `rows` at a time. Raises: SourceMismatch."""
+        parts: list[KeyRows] = []
+        held = 0
+        for group in run:
+            for batch in self.parquet.batches(group, self.key_columns, rows):
+                parts.append(self._key_rows(batch))
+                held += len(batch.columns)
+                if held >= rows:
+                    yield _joined(parts)
+                    parts, held = [], 0
+        if parts:
+            yield _joined(parts)
+
+    def _key_rows(self, batch: Batch) -> KeyRows:
+        keys = (self._key(batch, name, kind) for name, kind in self._keys.items())
+        event, *created = [self._micros(batch, name) for name in self._times]
+        return KeyRows(
+            tuple(keys),
+            event,
+            created[0] if created else event,
+            np.arange(batch.first, batch.first + len(batch.columns)),
+        )
+
+    def fetch(self, run: Iterable[RowGroup], numbers: Numbers, fields: Sequence[Field], rows: int) -> ViewRows:
+        """The rows of these numbers (ascending, all of them in the row groups). Raises: SourceMismatch."""
+        columns = list(dict.fromkeys([*(self._fields[field] for field in fields), *filter(None, [self._deleted])]))
+        flags: list[Flags] = [np.zeros(0, bool)]
+        parts: list[list[pa.Array]] = [[] for _ in fields]
+        for group in run:
+            for batch in self._batches(group, columns, rows):
+                low, high = np.searchsorted(numbers, (batch.first, batch.first + len(batch.columns)))
+                if low == high:
+                    continue
+                picked = Batch(batch.first, batch.columns.take(pa.array(numbers[low:high] - batch.first)))
+                flags.append(self._flags(picked))
+                for part, field in zip(parts, fields, strict=True):
+                    part.append(self._feature(picked, field))
+        return ViewRows(np.concatenate(flags), tuple(_concat(part, f) for part, f in zip(parts, fields, strict=True)))
+
+    def _batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[Batch]:
+        """As the table reads them; where there is nothing to read, what a batch without columns says."""
+        held = set(columns) & set(self.parquet.schemas[group.file].names)
+        if held:
+            yield from self.parquet.batches(group, columns, rows)
+            return
+        nothing = pa.RecordBatch.from_struct_array(pa.array([{}] * group.rows, pa.struct([])))
+        yield Batch(group.first, nothing)
+
+    def _feature(self, batch: Batch, field: Field) -> pa.Array:
+        name, kind = self._fields[field], value_type(field.dtype)
+        if name not in batch.columns.schema.names:
+            return pa.nulls(len(batch.columns), kind.arrow)
+        column = batch.columns.column(name)
+        common = self._common.get(name)
+        if common is not None and column.type != common:
+            try:
+                column = column.cast(common)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+                raise SourceMismatch(
+                    self.source.view, name, f"does not have one type in all files ({error})"
+                ) from error
+        return packable(self.view.stored_as, field.name, kind, feature(self.source.view, name, column, kind))
+
+    def _key(self, batch: Batch, name: str, kind: ValueType) -> pa.Array:
+        if name not in batch.columns.schema.names:
+            return pa.nulls(len(batch.columns), kind.arrow)
+        return join_key(self.source.view, name, batch.columns.column(name), kind)
+
+    def _cast(self, batch: Batch, name: str, kind: ValueType) -> pa.Array:
+        if name not in batch.columns.schema.names:
+            return pa.nulls(len(batch.columns), kind.arrow)
+        return cast(self.source.view, name, batch.columns.column(name), kind.arrow)
+
+    def _flags(self, batch: Batch) -> Flags:
+        if self._deleted is None:
+            return np.zeros(len(batch.columns), bool)
+        found = self._cast(batch, self._deleted, value_type("Bool")).fill_null(fill_value=False)
+        flags: Flags = found.to_numpy(zero_copy_only=False)
+        return flags
+
+    def _micros(self, batch: Batch, name: str) -> Micros:
+        if name not in batch.columns.schema.names:
+            raise SourceMismatch(self.source.view, name, "is absent in some of its files; each row needs a time")
+        return micros(self.source.view, name, batch.columns.column(name))
+
+
+def joined(parts: Sequence[ViewRows], fields: Sequence[Field]) -> ViewRows:
+    """The parts one after the other."""
+    columns = zip(*(part.columns for part in parts), strict=True) if parts else [()] * len(fields)
+    return ViewRows(
+        np.concatenate([np.zeros(0, bool), *(part.deleted for part in parts)]),
+        tuple(_concat(column, field) for column, field in zip(columns, fields, strict=True)),
+    )
+
+
+def _concat(parts: Sequence[pa.Array], field: Field) -> pa.Array:
+    return pa.concat_arrays(parts) if parts else pa.array([], value_type(field.dtype).arrow)
+
+
+def _joined(parts: Sequence[KeyRows]) -> KeyRows:
+    if len(parts) == 1:
+        return parts[0]
+    return KeyRows(
+        tuple(pa.concat_arrays(keys) for keys in zip(*(part.keys for part in parts), strict=True)),
+        np.concatenate([part.event for part in parts]),
+        np.concatenate([part.created for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+    )

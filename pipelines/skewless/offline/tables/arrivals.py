@@ -1,0 +1,171 @@
+"""What arrived in a window, read in batches: of a table only the row groups that can hold it, chosen by statistics.
+
+A late row lies in an old day's partition, so the partition says nothing about arrival; the row groups' maxima do.
+Memory goes with the size of a batch and of a row group's pages, never with the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skewless.contract.admission import Flags
+from skewless.contract.plan import View
+from skewless.offline.tables import view_rows
+from skewless.offline.tables.view_rows import History, Source, micros
+from skewless.runtime.errors import SourceMismatch, SourceMissing
+
+_UNKNOWN = 2**63 - 1
+_FILES_REMEMBERED = 200_000
+ROWS_A_BATCH = 65_536
+_BUFFER_BYTES = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """One row group: its rows, and the greatest event time and time of any kind in it (microseconds)."""
+
+    rows: int
+    event: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Row groups of one file that may hold news; `event` is their greatest event time, `stamp` tells the file from another
+    one of its name.
+    """
+
+    file: Path
+    groups: tuple[int, ...]
+    rows: int
+    event: int
+    stamp: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The arrivals of one view with start < arrival <= end (microseconds), and the pieces of its table to look at.
+
+    The newest events come first, so that what an older piece holds is mostly known to be older.
+    """
+
+    view: View
+    source: Source
+    start: int
+    end: int
+    pieces: tuple[Piece, ...]
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} rows in {len(self.pieces):,} files to look at"
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns of event and created time."""
+        known = self.source.created_timestamp_column
+        return (self.source.timestamp_field, known) if known else (self.source.timestamp_field,)
+
+    @property
+    def rows(self) -> int:
+        """How many rows must be looked at."""
+        return sum(piece.rows for piece in self.pieces)
+
+    def besides(self, others: Arrivals) -> Arrivals:
+        """What lies in files that the others did not know, or knew with another content."""
+        known = {(piece.file, piece.stamp) for piece in others.pieces}
+        return replace(self, pieces=tuple(one for one in self.pieces if (one.file, one.stamp) not in known))
+
+    def take(self, history: History) -> Flags:
+        """Which rows the window takes: those that the rule admits by `end` and that it did not admit by `start`, or
+        that were created since (a late row of a view that is known by its event time).
+        """
+        available = self.view.rule.available_at(history.event, history.created)
+        late = (history.created > self.start) & (history.created <= self.end)
+        return (available <= self.end) & ((available > self.start) | late)
+
+    def waiting(self, history: History) -> int:
+        """How many rows were known in the window and are true only after it."""
+        known = (history.created > self.start) & (history.created <= self.end)
+        return int(np.count_nonzero(known & (history.event > self.end)))
+
+    def batches(self) -> Iterator[History]:
+        """All rows of the pieces, arrived or not. Raises: SourceMismatch, at once where a column is not as declared."""
+        if not self.pieces:
+            return iter(())
+        return self._read(view_rows.table_schema(self.view, self.source, sorted(piece.file for piece in self.pieces)))
+
+    def _read(self, schema: pa.Schema) -> Iterator[History]:
+        for piece in self.pieces:
+            try:
+                # A dataset would decode whole row groups; this holds a batch, and a buffer for each column.
+                with pq.ParquetFile(piece.file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+                    yield from self._read_file(file, schema)
+            except FileNotFoundError as error:
+                raise SourceMissing(self.source.view, str(piece.file)) from error
+            except view_rows.UNREADABLE as error:
+                raise view_rows.unreadable(self.source, error) from error
+
+    def _read_file(self, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[History]:
+        """By the footer of the open file: it may have been rewritten since it was chosen."""
+        bounds = _bounds_of(file.metadata, self.times)
+        groups = [place for place, group in enumerate(bounds) if group.latest > self.start]
+        wanted = [name for name in schema.names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(ROWS_A_BATCH, groups, wanted, use_threads=False):
+            yield view_rows.history_of(self.view, self.source, _as(schema, batch))
+
+
+def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
+    """A file's rows as the table's: its types, and nulls for columns that came later."""
+    columns = [
+        batch.column(field.name).cast(field.type)
+        if field.name in batch.schema.names
+        else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def arrivals(view: View, source: Source, start: int, end: int) -> Arrivals:
+    """What to read for the window (start, end], without partitions of days after `end`. Raises: SourceMissing."""
+    pieces, found = [], Arrivals(view, source, start, end, ())
+    for file in source.files(until=end):
+        stat = file.stat()
+        bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, found.times)
+        groups = tuple(place for place, group in enumerate(bounds) if group.latest > start)
+        if groups:
+            rows, event = sum(bounds[g].rows for g in groups), max(bounds[g].event for g in groups)
+            pieces.append(Piece(file, groups, rows, event, (stat.st_mtime_ns, stat.st_size)))
+    pieces.sort(key=lambda piece: piece.event, reverse=True)
+    return replace(found, pieces=tuple(pieces))
+
+
+@lru_cache(maxsize=_FILES_REMEMBERED)
+def _bounds(file: Path, _modified: int, _size: int, times: tuple[str, ...]) -> tuple[Bounds, ...]:
+    return _bounds_of(pq.read_metadata(file), times)
+
+
+def _bounds_of(metadata: pq.FileMetaData, times: tuple[str, ...]) -> tuple[Bounds, ...]:
+    """By row group; where the file does not say, the end of time."""
+    places = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
+    found = []
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        maxima = [_greatest(group.column(places[time])) if time in places else _UNKNOWN for time in times]
+        found.append(Bounds(group.num_rows, maxima[0], max(maxima)))
+    return tuple(found)
+
+
+def _greatest(chunk: pq.ColumnChunkMetaData) -> int:
+    statistics = chunk.statistics
+    if statistics is None or not statistics.has_min_max:
+        return _UNKNOWN
+    try:
+        return int(micros("", "", pa.array([statistics.max]))[0])
+    except (SourceMismatch, ValueError, OverflowError):  # no timestamps, or beyond Python's years
+        return _UNKNOWN

@@ -1,0 +1,204 @@
+"""Folds the parts that were pushed to a table into its days, where few large files are quicker to read than many.
+
+    <table>/pushed-*.parquet, <table>/day=*/pushed-*.parquet   ->   <table>/day=YYYY-MM-DD/parts.parquet
+
+Exactly once, whenever it is killed: a day's file lists in its metadata the parts that it holds, and appears with them
+in one rename, so a part that is listed is not folded again. Parts stay beside the folded rows until readers that
+listed the files before have had time to read them (`keep`); who lists files later leaves them out. Rows that are read
+from both are identical, and of those the newest wins with the same values. `ingest` writes other files of a day and never touches these.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, folded_parts, part_time, sync_folder
+from skewless.offline.files.atomic import write_file
+from skewless.offline.tables.view_rows import Source, micros, parquet_files, parts_folder
+from skewless.runtime.errors import SourceMismatch
+from skewless.runtime.progress import Report, quiet
+from skewless.state.locks import WAIT, file_turn
+
+KEEP = timedelta(hours=1)
+"""How long parts stay after they were folded: longer than any reader takes between listing files and reading them."""
+
+_LOCK = ".table.lock"
+_METADATA = b"skewless.folded"
+_BYTES_AT_ONCE = 64 << 20
+_PARTS_AT_ONCE = 5_000
+_ROWS_A_GROUP = 100_000
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What one run did: parts and rows folded, files of days written, folded parts removed."""
+
+    parts: int
+    rows: int
+    files: int
+    removed: int
+
+
+def parts_of(source: Source) -> Path:
+    """The folder that a table's parts lie in."""
+    return parts_folder(source.path) if source.path.is_file() else source.path
+
+
+def waiting_parts(source: Source, before: int) -> list[Path]:
+    """The parts that were written before `before` (microseconds) and are not folded yet, oldest first."""
+    base = parts_of(source)
+    folded = _record(base)
+    found = [file for file in parquet_files(base) if file.name.startswith(PREFIX)]
+    waiting = [file for file in found if str(file.relative_to(base)) not in folded and _written(file) < before]
+    return sorted(waiting, key=lambda file: file.name)
+
+
+def run(
+    source: Source,
+    *,
+    before: int,
+    now: int,
+    keep: timedelta = KEEP,
+    wait: timedelta = WAIT,
+    report: Report = quiet,
+) -> Compacted:
+    """Fold the parts written before `before`, and remove those that were folded `keep` ago; times in microseconds.
+
+    Raises: Busy, SourceMismatch (parts whose columns do not go together; what was folded before stays folded).
+    """
+    base = parts_of(source)
+    if source.foreign is not None or not base.is_dir():
+        return Compacted(0, 0, 0, 0)
+    with locked(base, "compact", wait):
+        parts = waiting_parts(source, before)
+        rows = files = done = 0
+        for some in _chunks(parts):
+            report(source.view, done, len(parts))
+            more_rows, more_files = _fold(source, base, some)
+            _note(base, _record(base) | {str(part.relative_to(base)): now for part in some})
+            rows, files, done = rows + more_rows, files + more_files, done + len(some)
+        removed = _remove(base, now - keep // _MICROSECOND)
+    return Compacted(len(parts), rows, files, removed)
+
+
+def locked(base: Path, verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
+    """Alone among those who rewrite files of a table. Raises: Busy."""
+    return file_turn(base / _LOCK, str(base), verb, wait)
+
+
+def _written(part: Path) -> int:
+    time = part_time(part.name)
+    return part.stat().st_mtime_ns // 1_000 if time is None else time
+
+
+def _chunks(parts: Sequence[Path]) -> Iterator[list[Path]]:
+    """As many parts as fit into memory."""
+    some: list[Path] = []
+    size = 0
+    for part in parts:
+        length = part.stat().st_size
+        if some and (size + length > _BYTES_AT_ONCE or len(some) >= _PARTS_AT_ONCE):
+            yield some
+            some, size = [], 0
+        some.append(part)
+        size += length
+    if some:
+        yield some
+
+
+def _fold(source: Source, base: Path, parts: Sequence[Path]) -> tuple[int, int]:
+    """Rows folded and files written."""
+    by_day: dict[date, dict[str, pa.Table]] = {}
+    for part in parts:
+        table = pq.ParquetFile(part).read().replace_schema_metadata(None)
+        for day, rows in _days(source, table):
+            by_day.setdefault(day, {})[str(part.relative_to(base))] = rows
+    rows = files = 0
+    for day in sorted(by_day):
+        more = _append(source, base / f"day={day.isoformat()}" / FOLDED, base, by_day[day])
+        rows, files = rows + more, files + (more > 0)
+    return rows, files
+
+
+def _days(source: Source, table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    event = pa.array(micros(source.view, source.timestamp_field, table.column(source.timestamp_field)))
+    days = event.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
+    for day in days.unique().to_pylist():
+        yield day, table.filter(pc.equal(days, pa.scalar(day)))
+
+
+def _append(source: Source, path: Path, base: Path, parts: Mapping[str, pa.Table]) -> int:
+    """Rewrite a day's file with the rows of the parts that it does not list; how many rows those are."""
+    there = path.is_file()
+    held = _listed(path) if there else []
+    new = {name: rows for name, rows in parts.items() if name not in held}
+    if not new:
+        return 0
+    try:
+        added = pa.concat_tables(new.values(), promote_options="permissive")
+        schemas = [added.schema, *([pq.read_schema(path).remove_metadata()] if there else [])]
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise SourceMismatch(
+            source.view, "*", f"does not go together in the parts of {path.parent.name} ({error})"
+        ) from error
+    # A part that is gone cannot be folded again, so its name need not be remembered.
+    names = [name for name in held if (base / name).exists()] + list(new)
+    listed = {_METADATA: json.dumps(names).encode()}
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name(f".{path.name}")
+    with unfinished.open("wb") as file:
+        with pq.ParquetWriter(file, schema.with_metadata(listed), compression="zstd") as writer:
+            for table in (*(_groups(path) if there else ()), added):
+                whole = pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
+                writer.write_table(whole.select(schema.names), row_group_size=_ROWS_A_GROUP)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    sync_folder(path.parent)
+    sync_folder(base)
+    return int(added.num_rows)
+
+
+def _groups(path: Path) -> Iterator[pa.Table]:
+    file = pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        yield file.read_row_group(group).replace_schema_metadata(None)
+
+
+def _listed(path: Path) -> list[str]:
+    """The parts whose rows a day's file holds."""
+    metadata = pq.read_metadata(path).metadata or {}
+    return list(json.loads(metadata.get(_METADATA, b"[]")))
+
+
+def _record(base: Path) -> dict[str, int]:
+    """When parts that are still there were folded, by their path."""
+    return {name: at for name, at in folded_parts(base).items() if (base / name).exists()}
+
+
+def _note(base: Path, record: Mapping[str, int]) -> None:
+    write_file(base / RECORD, msgspec.json.encode(record, order="sorted"))
+
+
+def _remove(base: Path, until: int) -> int:
+    """Remove the parts that were folded at or before `until`; how many."""
+    record = _record(base)
+    gone = [name for name, at in record.items() if at <= until]
+    for name in gone:
+        (base / name).unlink()
+    if gone:
+        _note(base, _record(base))
+    return len(gone)

@@ -1,0 +1,163 @@
+"""Parquet tables in one file per event day, which a reader finds whole or not at all."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from skewless.contract.errors import SkewlessError
+
+_FILE = "part-0.parquet"
+# Readers of hive tables skip names that start with a dot; the next run removes what a kill left.
+_UNFINISHED = ".part-0.parquet"
+
+
+Check = Callable[[date, pa.Table], None]
+"""Called with a day and its rows; raises to keep them out."""
+
+
+def unchecked(day: date, rows: pa.Table) -> None:
+    """Let everything pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write did: rows and files of the range, which files it changed, and the days without a row."""
+
+    table: str
+    rows: int
+    files_written: int
+    files_unchanged: int
+    files_removed: int
+    absent: tuple[date, ...] = ()
+
+
+@dataclass(eq=False)
+class DisorderedDays(SkewlessError):
+    """A day came back after a later one: its file would have been cut in two."""
+
+    table: str
+    day: date
+    after: date
+
+    def __str__(self) -> str:
+        return (
+            f"table {self.table!r} came with rows of {self.day} after rows of {self.after};"
+            " order the rows by day before writing them"
+        )
+
+
+def day_file(folder: Path, day: date) -> Path:
+    """Where the rows of `day` (UTC, by `event_timestamp`) lie."""
+    return folder / f"day={day.isoformat()}" / _FILE
+
+
+def write(
+    folder: Path,
+    batches: Iterable[pa.RecordBatch],
+    keys: tuple[str, ...],
+    start: date,
+    end: date,
+    check: Check = unchecked,
+) -> Written:
+    """Make the days start <= day < end of the table in `folder` hold exactly the rows of `batches`.
+
+    `batches` come in order of the UTC day of `event_timestamp`; days outside the range may appear
+    and are written too. A file whose bytes would be the same is not touched, a day of the range
+    without rows loses its file, and a killed run can simply be run again. Rows of a file are in
+    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns. `check` sees a changed day's rows
+    before any reader does; if it raises, this day and later ones stay as they were. So it does before a day loses its
+    file: it is given no rows then.
+    Raises: DisorderedDays, and what `check` raises.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.glob(f"day=*/{_UNFINISHED}"):
+        left_over.unlink()
+    days: set[date] = set()
+    rows = written = 0
+    for day, table in _by_day(folder.name, batches):
+        days.add(day)
+        rows += table.num_rows
+        path, content = day_file(folder, day), _encoded(_ordered(table, keys))
+        if not _holds(path, content):
+            check(day, table)
+            _replace(path, content)
+            written += 1
+    absent = [day for day in map(date.fromordinal, range(start.toordinal(), end.toordinal())) if day not in days]
+    removed = sorted(set(absent) & set(_stored_days(folder)))
+    for day in removed:
+        check(day, parquet.read_schema(day_file(folder, day)).empty_table())
+        _remove(day_file(folder, day))
+    return Written(folder.name, rows, written, len(days) - written, len(removed), tuple(absent))
+
+
+def _by_day(table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[date, pa.Table]]:
+    """Gather the batches into one Arrow table per day, holding one day at a time."""
+    current: date | None = None
+    parts: list[pa.RecordBatch] = []
+    for batch in batches:
+        for day, part in _day_runs(batch):
+            if current is not None and day < current:
+                raise DisorderedDays(table, day, current)
+            if current is not None and day > current:
+                yield current, pa.Table.from_batches(parts)
+                parts = []
+            current = day
+            parts.append(part)
+    if current is not None:
+        yield current, pa.Table.from_batches(parts)
+
+
+def _day_runs(batch: pa.RecordBatch) -> Iterator[tuple[date, pa.RecordBatch]]:
+    if batch.num_rows == 0:
+        return
+    runs = pc.run_end_encode(batch["event_timestamp"].cast(pa.date32()), run_end_type=pa.int32())
+    begin = 0
+    for day, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield day, batch.slice(begin, stop - begin)
+        begin = stop
+
+
+def _ordered(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
+    """All columns take part, so that equal input in another order gives equal bytes."""
+    first = [*keys, "event_timestamp", "created_timestamp"]
+    rest = [name for name in table.schema.names if name not in first]
+    names = [name for name in first if name in table.schema.names] + rest
+    return table.sort_by([(name, "ascending") for name in names])
+
+
+def _encoded(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd", write_statistics=True)
+    return sink.getvalue()
+
+
+def _holds(path: Path, content: pa.Buffer) -> bool:
+    """Whether exactly `content` is at `path`."""
+    return path.is_file() and path.stat().st_size == content.size and bool(path.read_bytes() == content)
+
+
+def _replace(path: Path, content: pa.Buffer) -> None:
+    """Put `content` at `path` at once and for good."""
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name(_UNFINISHED)
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _stored_days(folder: Path) -> list[date]:
+    return sorted(date.fromisoformat(path.parent.name.removeprefix("day=")) for path in folder.glob(f"day=*/{_FILE}"))
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()

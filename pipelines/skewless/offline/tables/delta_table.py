@@ -1,0 +1,65 @@
+"""A Delta table in a local folder: the Parquet files of its current version, as its log tells them.
+
+The folder itself also holds files of older versions, whose rows were overwritten or deleted: only the log knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from skewless.contract.errors import SkewlessError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+LOG = "_delta_log"
+_HARMLESS = {"timestampNtz", "vacuumProtocolCheck", "v2Checkpoint", "deletionVectors"}
+"""What a table may ask of its readers that leaves the rows of its Parquet files as they are; but for deletion vectors,
+which are looked for.
+"""
+
+
+@dataclass(eq=False)
+class DeltaUnreadable(SkewlessError):
+    """A Delta table whose current rows cannot be told."""
+
+    table: str
+    reason: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"the Delta table {self.table} cannot be read: {self.reason}; {self.mend}"
+
+
+def is_delta(folder: Path) -> bool:
+    return (folder / LOG).is_dir()
+
+
+def current_files(folder: Path) -> list[Path]:
+    """The files of the current version, by path. Raises: DeltaUnreadable."""
+    try:
+        from deltalake import DeltaTable  # noqa: PLC0415 - an extra
+        from deltalake.exceptions import DeltaError  # noqa: PLC0415
+    except ImportError as error:
+        mend = 'install the extra `delta`: pip install "skewless[pipelines,delta]"'
+        raise DeltaUnreadable(str(folder), "reading its log needs the package deltalake", mend) from error
+    try:
+        table = DeltaTable(folder)
+        _check(folder, table)
+        return sorted(Path(unquote(urlparse(uri).path)) if "://" in uri else Path(uri) for uri in table.file_uris())
+    except DeltaError as error:
+        raise DeltaUnreadable(str(folder), str(error), "mend its log, or restore the table") from error
+
+
+def _check(folder: Path, table: DeltaTable) -> None:
+    """Refuse what would make its Parquet files say something else than the table. Raises: DeltaUnreadable."""
+    asked = set(table.protocol().reader_features or ())
+    if asked - _HARMLESS or table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+        named = ", ".join(sorted(asked - _HARMLESS)) or "columnMapping"
+        raise DeltaUnreadable(str(folder), f"it uses {named}", "rewrite it without, as a table of plain columns")
+    if "deletionVectors" in asked and table.deletion_vectors().read_all().num_rows:
+        mend = "run REORG TABLE ... APPLY (PURGE) on it, or write it with delta.enableDeletionVectors=false"
+        raise DeltaUnreadable(str(folder), "rows of its files are deleted by deletion vectors", mend)

@@ -1,0 +1,122 @@
+"""Which Arrow types hold the values of a feature's type, in a table and in an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from skewless.contract.value_types import ValueType
+
+_WORDS = {"Uuid", "TimeUuid", "Decimal"}
+
+
+def holds(declared: pa.DataType, stored: pa.DataType) -> bool:
+    """Whether values of the type `stored` are values of `declared`: of a float64 the nearest float32 is one. Arrow would
+    cast far more: a text to the number that it spells, a number to its text.
+    """
+    if pa.types.is_dictionary(stored):
+        return holds(declared, stored.value_type)
+    if pa.types.is_null(stored):
+        return True
+    if pa.types.is_floating(declared):
+        return bool(pa.types.is_floating(stored))
+    if pa.types.is_timestamp(declared):
+        return bool(pa.types.is_timestamp(stored) or pa.types.is_date(stored))
+    return any(family(declared) and family(stored) for family in _FAMILIES)
+
+
+def holds_value(declared: ValueType, stored: pa.DataType) -> bool:
+    """Whether a column of the type `stored` holds values of the feature type `declared`.
+
+    A struct may lack fields, which are null then, and have more, which are left out; a map may be a struct, and both
+    may be JSON, as Feast reads them.
+    """
+    if pa.types.is_null(stored):
+        return True
+    if declared.shape in ("array", "set"):
+        return _is_list(stored) and holds_value(declared.inner[0], stored.value_type)
+    if declared.shape == "struct":
+        return _is_text(stored) or pa.types.is_map(stored) or _holds_fields(declared, stored)
+    special = _SPECIAL.get(declared.name)
+    return special(stored) if special else holds(declared.arrow, stored)
+
+
+def numbers_as_text(declared: ValueType, stored: pa.DataType) -> bool:
+    """Whether a join key that is declared as text is whole numbers in a table. Feast goes by their decimal texts then."""
+    return declared.name == "String" and bool(pa.types.is_integer(stored))
+
+
+def natural(kind: ValueType) -> pa.DataType | None:
+    """The Arrow type of a feature type; None where its values decide (a map's). Feast's times are UTC in Arrow."""
+    if kind.encoding != "value":
+        return kind.arrow
+    if kind.name == "ZonedTimestamp":
+        return pa.timestamp("us", tz="UTC")
+    inner = [natural(one) for one in kind.inner]
+    if not inner or None in inner:
+        return None
+    if kind.shape == "struct":
+        return pa.struct(list(zip(kind.names, inner, strict=True)))
+    return pa.list_(inner[0])
+
+
+def as_texts(kind: ValueType, column: pa.Array) -> pa.Array:
+    """UUIDs and decimals as Feast writes them, whatever Arrow holds them in."""
+    if kind.name not in _WORDS or _is_text(column.type) or pa.types.is_dictionary(column.type):
+        return column
+    return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+
+
+def _holds_fields(declared: ValueType, stored: pa.DataType) -> bool:
+    if not pa.types.is_struct(stored):
+        return False
+    held = {stored.field(place).name: stored.field(place).type for place in range(stored.num_fields)}
+    pairs = zip(declared.names, declared.inner, strict=True)
+    known = [holds_value(kind, held[name]) for name, kind in pairs if name in held]
+    return bool(known) and all(known)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    views = types.is_list_view(kind) or types.is_large_list_view(kind)
+    return bool(views or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    large = pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return bool(large or pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _is_map(kind: pa.DataType) -> bool:
+    named = pa.types.is_map(kind) and _is_text(kind.key_type)
+    return bool(named or pa.types.is_struct(kind) or _is_text(kind))
+
+
+def _is_scalar_map(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_map(kind) and not _is_text(kind.key_type))
+
+
+def _is_uuid(kind: pa.DataType) -> bool:
+    return _is_text(kind) or getattr(kind, "extension_name", "") == "arrow.uuid"
+
+
+def _is_decimal(kind: pa.DataType) -> bool:
+    return _is_text(kind) or bool(pa.types.is_decimal(kind))
+
+
+_FAMILIES = (pa.types.is_integer, pa.types.is_boolean, _is_text, _is_bytes)
+_SPECIAL: dict[str, Callable[[pa.DataType], bool]] = {
+    "Map": _is_map,
+    "ScalarMap": _is_scalar_map,
+    "ZonedTimestamp": pa.types.is_timestamp,
+    "Uuid": _is_uuid,
+    "TimeUuid": _is_uuid,
+    "Decimal": _is_decimal,
+}

@@ -1,0 +1,90 @@
+"""JSON values of every type that Feast knows, for rows that are pushed from here: lists, sets, maps and structs too.
+
+They become what a table holds (lists and structs of Arrow, maps and JSON as text); `value_messages` packs them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from skewless.contract.errors import NotPushable
+from skewless.contract.json_values import STORED, Parse, Refused
+from skewless.contract.plan import View
+from skewless.contract.value_types import ValueType, value_type
+from skewless.offline.values.column_types import natural
+
+One = Callable[[Any], Any]
+
+
+def parsers(view: View) -> Mapping[str, Parse]:
+    """A parser for each type that the view's keys and features have. Raises: UnsupportedType, NotPushable."""
+    for field in view.fields:
+        if "ScalarMap" in field.dtype:
+            told = f"feature {field.name!r} has type {field.dtype}, whose keys JSON cannot say; push with Feast"
+            raise NotPushable(view.stored_as, told)
+    names = {key.dtype for key in view.join_keys} | {field.dtype for field in view.fields}
+    return {name: STORED[name] if name in STORED else _columns(_one(value_type(name))) for name in names} | STORED
+
+
+def to_arrow(kind: ValueType, values: Sequence[Any]) -> pa.Array:
+    """Parsed values as a column of a table. Raises: pa.ArrowException."""
+    if kind.encoding != "value":
+        return (
+            pa.array(values, pa.int64()).cast(kind.arrow)
+            if kind.name == "UnixTimestamp"
+            else pa.array(values, kind.arrow)
+        )
+    if kind.name == "ZonedTimestamp":
+        return pa.array(values, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    return pa.array(values, natural(kind) or (pa.list_(pa.string()) if kind.shape != "scalar" else pa.string()))
+
+
+def _columns(one: One) -> Parse:
+    return lambda column: [None if value is None else one(value) for value in column]
+
+
+def _one(kind: ValueType) -> One:
+    """The parser of one value, which is not null. Raises: UnsupportedType."""
+    if kind.shape in ("array", "set"):
+        return _listed(kind)
+    if kind.shape == "struct":
+        return _struct(kind)
+    if kind.name == "Map":
+        return _map
+    name = "UnixTimestamp" if kind.name == "ZonedTimestamp" else kind.name
+    return lambda value: STORED[name]([value])[0]
+
+
+def _listed(kind: ValueType) -> One:
+    inner = _one(kind.inner[0])
+    nullable = kind.inner[0].shape in ("array", "set") or kind.inner[0].name == "UnixTimestamp"
+
+    def parse(value: Any) -> list[Any]:  # noqa: ANN401 - a JSON value
+        if type(value) is not list:
+            raise Refused("must be an array or null")
+        if None in value and not nullable:
+            raise Refused("must hold no null")
+        return [None if one is None else inner(one) for one in value]
+
+    return parse
+
+
+def _struct(kind: ValueType) -> One:
+    fields = {name: _one(inner) for name, inner in zip(kind.names, kind.inner, strict=True)}
+
+    def parse(value: Any) -> dict[str, Any]:  # noqa: ANN401
+        if type(value) is not dict or not value.keys() <= fields.keys():
+            raise Refused(f"must be an object of {', '.join(fields)}, or null")
+        return {name: None if value.get(name) is None else one(value[name]) for name, one in fields.items()}
+
+    return parse
+
+
+def _map(value: Any) -> str:  # noqa: ANN401
+    if type(value) is not dict:
+        raise Refused("must be an object or null")
+    return json.dumps(value)

@@ -1,0 +1,24 @@
+"""A column of a history as rows take it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from skewless.contract.value_types import ValueType
+from skewless.runtime.errors import SourceMismatch
+
+
+def packable(view: str, name: str, kind: ValueType, column: pa.Array) -> pa.Array:
+    """The column `name`; lists, sets, maps, structs and zoned times as the bytes of Feast's Value messages.
+
+    Raises: SourceMismatch for a value that is not of the type.
+    """
+    if kind.encoding != "value":
+        return column
+    # Feast takes seconds to import, and few views hold values of these types.
+    from skewless.offline.values.feast_messages import REFUSALS, messages  # noqa: PLC0415
+
+    try:
+        return messages(kind, column)
+    except REFUSALS as error:
+        raise SourceMismatch(view, name, f"holds a value that is no {kind.name} ({error})") from error

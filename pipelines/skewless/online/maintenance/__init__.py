@@ -1,0 +1,1 @@
+"""Verify, expiry and removal of what the online store holds. It imports `store` and `materialization`."""

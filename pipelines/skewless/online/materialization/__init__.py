@@ -1,0 +1,1 @@
+"""Windows of arrivals into the online store, with watermarks. It imports `store`."""

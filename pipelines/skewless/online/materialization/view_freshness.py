@@ -1,0 +1,91 @@
+"""How fresh the online store is: by view the age of its watermark and of the newest row behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow.parquet as pq
+
+from skewless.contract.plan import View
+from skewless.contract.timestamps import from_micros, to_micros
+from skewless.offline.tables.arrivals import Piece, arrivals
+from skewless.offline.tables.view_rows import Source, micros
+from skewless.runtime.errors import SourceMismatch, SourceMissing
+from skewless.state.database import State
+
+_UNKNOWN = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """One view at `at`: its watermark, and the newest event time of its table up to there.
+
+    None: it was never materialized, or its table is empty or tells no times in its statistics.
+    """
+
+    view: str
+    at: datetime
+    watermark: datetime | None
+    newest: datetime | None
+    last_run: str
+
+    @property
+    def watermark_age(self) -> timedelta | None:
+        return None if self.watermark is None else self.at - self.watermark
+
+    @property
+    def newest_age(self) -> timedelta | None:
+        return None if self.newest is None else self.at - self.newest
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "view": self.view,
+            "watermark": self.watermark and self.watermark.isoformat(),
+            "watermark_age_s": self.watermark_age and self.watermark_age.total_seconds(),
+            "newest": self.newest and self.newest.isoformat(),
+            "newest_age_s": self.newest_age and self.newest_age.total_seconds(),
+            "last_run": self.last_run,
+        }
+
+
+def run(views: Sequence[tuple[View, Source]], state: State, project: str, at: datetime) -> list[Freshness]:
+    """How fresh each view is at `at`. Reads footers, and event times where these reach beyond the watermark.
+
+    Raises: StateUnreachable.
+    """
+    found = []
+    for view, source in views:
+        watermark = state.watermark(project, view.stored_as)
+        last = state.runs(project, view.stored_as, limit=1)
+        told = f"{last[0].status}: {last[0].error}" if last and last[0].error else last[0].status if last else "none"
+        newest = _newest(view, source, watermark) if watermark else None
+        found.append(Freshness(view.stored_as, at, watermark, newest, str(told)))
+    return found
+
+
+def _newest(view: View, source: Source, until: datetime) -> datetime | None:
+    end = to_micros(until)
+    try:
+        pieces = [piece for piece in arrivals(view, source, -_UNKNOWN, end).pieces if piece.event != _UNKNOWN]
+    except SourceMissing:
+        return None
+    found = [piece.event for piece in pieces if piece.event <= end]
+    # One row of the future is enough for statistics that say nothing of the others.
+    for piece in pieces:
+        if piece.event > end:
+            found += _newest_of(source, piece, end)
+    return from_micros(max(found)) if found else None
+
+
+def _newest_of(source: Source, piece: Piece, end: int) -> list[int]:
+    """The newest event time of a piece up to `end`, if it has one."""
+    try:
+        with pq.ParquetFile(piece.file) as file:
+            times = file.read_row_groups(list(piece.groups), columns=[source.timestamp_field])
+        events = micros(source.view, source.timestamp_field, times.column(0))
+    except (FileNotFoundError, SourceMismatch):
+        return []  # rewritten meanwhile, or a table that no run will take
+    behind = events[events <= end]
+    return [int(behind.max())] if len(behind) else []

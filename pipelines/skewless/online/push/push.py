@@ -1,0 +1,156 @@
+"""Pushes rows of one feature view: into its table, durably, and then into the online store.
+
+The table is first, so that what is served can always be trained on. Where the online store takes nothing, the push
+says so: it may be repeated, which is harmless, and else the next materialization brings the rows. A row whose time
+(or created time, where the view is known by it) is yet to come lies in the table and waits for a materialization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
+from skewless.contract.plan import View
+from skewless.contract.storage.entity_key import EntityKeys, KeyValue
+from skewless.contract.storage.part_files import write_part
+from skewless.contract.storage.push_batch import Batch, Parsed, RowsReader, online_rows, part_table
+from skewless.contract.storage.push_target import Target, check_target
+from skewless.offline.tables.view_rows import Source, parts_folder
+from skewless.offline.values import json_input
+from skewless.offline.values.packing import packable
+from skewless.online.store.connection import RedisUnreachable
+from skewless.online.store.redis_errors import RemovalUnfinished, StoreFull, StoreReadOnly, UnwritableKeys
+from skewless.online.store.store import OnlineWriter
+
+Check = Callable[[pa.Table], None]
+"""Called with rows as their table would hold them; raises to keep them out."""
+REFUSALS = (StoreFull, StoreReadOnly, UnwritableKeys, RemovalUnfinished)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a push: rows in the table, those of them that won online, and those that wait for their time.
+
+    `refusal` is why the online store did not take all that it should have, None where it did.
+    """
+
+    rows: int
+    won: int
+    waiting: int
+    refusal: SkewlessError | None = None
+
+    def __str__(self) -> str:
+        told = f"{self.rows:,} rows stored"
+        if self.refusal is not None:
+            return f"{told}, not online: {self.refusal}"
+        return f"{told}, {self.won:,} won online, {self.waiting:,} wait for their time"
+
+
+@dataclass(eq=False)
+class TableRefused(SkewlessError):
+    """The table takes no rows; nothing was pushed."""
+
+    view: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the table of feature view {self.view!r} takes no rows ({self.reason}); mend that, then push again"
+
+
+def unchecked(rows: pa.Table) -> None:
+    """Let everything pass."""
+
+
+def targets(views: Sequence[tuple[View, Source]], data: Path) -> dict[str, Target]:
+    """The push targets of a project's views, by name. `data` is where relative folders start."""
+    return {view.stored_as: _target(view, source, data, views) for view, source in views}
+
+
+def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, Source]]) -> Target:
+    folder = parts_folder(source.path) if source.path.is_file() else source.path
+    others = sorted(v.stored_as for v, s in views if s.path == source.path and v.stored_as != view.stored_as)
+    return Target(
+        view,
+        str(folder.relative_to(data) if folder.is_relative_to(data) else folder.absolute()),
+        source.timestamp_field,
+        source.created_timestamp_column,
+        source.renamed,
+        tuple(others),
+        source.foreign,
+    )
+
+
+class Rows:
+    """Reads rows for a target, from JSON values or an Arrow table. Raises: NotPushable, UnsupportedType."""
+
+    def __init__(self, project: str, target: Target) -> None:
+        self.target, self.view = check_target(target), target.view
+        self._reader = RowsReader(project, target, json_input.parsers(self.view))
+
+    def parse(self, rows: Sequence[object], at: str = "") -> Parsed:
+        """Raises: InvalidRows, which points at each culprit."""
+        return self._reader.read(rows, at)
+
+    def batch(self, parsed: Sequence[Parsed], now: int) -> Batch:
+        """Parsed rows as a batch that is received at `now` (microseconds). Raises: InvalidRows."""
+        try:
+            return self._reader.batch(parsed, now, json_input.to_arrow)
+        except pa.ArrowException as error:
+            raise InvalidRows(self.view.stored_as, (InvalidInput("", str(error)),)) from error
+
+
+def run(
+    project: str,
+    target: Target,
+    batch: Batch,
+    data: Path,
+    store: OnlineWriter,
+    now: int,
+    check: Check = unchecked,
+) -> Pushed:
+    """Push a batch that was received at `now` (microseconds).
+
+    Raises: InvalidInput, SourceMismatch or what `check` raises before anything is stored, TableRefused.
+    """
+    view = batch.view
+    due = batch.due(now)
+    rows = online_rows(batch, packable)
+    keys = entity_keys(project, batch)
+    table = part_table(target, batch)
+    check(table)
+    _append(view, data / target.folder, table, now)
+    pairs = [(key, row) for key, row, ready in zip(keys, rows, due.tolist(), strict=True) if ready]
+    try:
+        horizon = store.prepare(view).horizon(now)
+        won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs], horizon)
+        store.introduce(view)
+    except (*REFUSALS, RedisUnreachable) as error:
+        return Pushed(len(batch), 0, int(np.count_nonzero(~due)), error)
+    return Pushed(len(batch), won, int(np.count_nonzero(~due)))
+
+
+def entity_keys(project: str, batch: Batch) -> list[bytes]:
+    """The keys of a batch. Raises: InvalidInput for a key that is null or cannot be stored."""
+    view = batch.view
+    columns: list[list[KeyValue | None]] = [
+        (key.cast(pa.int64()) if pa.types.is_timestamp(key.type) else key).to_pylist() for key in batch.keys
+    ]
+    encoder = EntityKeys(project, [key.key for key in view.join_keys], [key.dtype for key in view.join_keys])
+    keys = []
+    for place, key in enumerate(encoder.encode_rows(columns, len(batch))):
+        if key is None:
+            raise InvalidRows(view.stored_as, (InvalidInput(f"/{place}", "a join key is null"),))
+        keys.append(key)
+    return keys
+
+
+def _append(view: View, folder: Path, table: pa.Table, now: int) -> None:
+    try:
+        write_part(folder, table, now)
+    except OSError as error:
+        raise TableRefused(view.stored_as, error.strerror or type(error).__name__) from error

@@ -1,0 +1,134 @@
+"""Rows to push, out of a file: JSON, JSON Lines, CSV or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
+from skewless.contract.storage.push_batch import CREATED, EVENT, Batch
+from skewless.contract.storage.push_target import TIME, Target
+from skewless.contract.value_types import value_type
+from skewless.offline.tables.view_rows import feature, micros
+from skewless.online.push.push import Rows
+from skewless.runtime.errors import SourceMismatch
+
+Format = Literal["json", "csv", "parquet"]
+SUFFIXES: dict[str, Format] = {
+    ".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv", ".parquet": "parquet",
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class UnreadableRows(SkewlessError):
+    """A file of rows is not of its format."""
+
+    format: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the rows are no {self.format.upper()}: {self.reason}; nothing was pushed"
+
+
+def format_of(said: str | None, file: Path | None) -> Format | None:
+    """The format that somebody said, else that of the file's suffix, else (stdin) JSON; None for another one."""
+    if said is None:
+        return SUFFIXES.get(file.suffix) if file else "json"
+    return SUFFIXES.get(f".{said}")
+
+
+def read(rows: Rows, content: bytes, kind: Format, now: int) -> Batch:
+    """All rows of a file, checked. Raises: UnreadableRows, InvalidRows, SourceMismatch."""
+    if kind == "json":
+        return rows.batch([rows.parse(json_rows(content))], now)
+    try:
+        table = _csv(rows.target, content) if kind == "csv" else pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise UnreadableRows(kind, str(error)) from error
+    return _batch(rows.target, table, now)
+
+
+def json_rows(content: bytes) -> list[object]:
+    """An array of rows, an object with `rows`, or a row a line. Raises: UnreadableRows."""
+    try:
+        whole = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _json_lines(content)
+    if isinstance(whole, dict) and isinstance(whole.get("rows"), list):
+        return list(whole["rows"])
+    return whole if isinstance(whole, list) else [whole]
+
+
+def _json_lines(content: bytes) -> list[object]:
+    found = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                raise UnreadableRows("json", f"line {number}: {error.msg}") from None
+    return found
+
+
+def _csv(target: Target, content: bytes) -> pa.Table:
+    types = {EVENT: TIME, CREATED: TIME}
+    types |= {key.key: value_type(key.dtype).arrow for key in target.view.join_keys}
+    types |= {field.name: value_type(field.dtype).arrow for field in target.view.fields}
+    if target.view.deleted_field:
+        types[target.view.deleted_field] = pa.bool_()
+    # An empty cell is a null, a quoted one an empty text.
+    options = pa.csv.ConvertOptions(
+        column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+    )
+    return pa.csv.read_csv(pa.BufferReader(content), convert_options=options)
+
+
+def _batch(target: Target, table: pa.Table, now: int) -> Batch:
+    view, name = target.view, target.view.stored_as
+    _check_names(target, table.column_names)
+    event = _times(name, EVENT, table)
+    created = np.full(len(event), now, np.int64)
+    if target.created_timestamp_column is None:
+        created = event
+    elif CREATED in table.column_names:
+        created = _times(name, CREATED, table)
+    deleted = np.zeros(len(event), bool)
+    if view.deleted_field and view.deleted_field in table.column_names:
+        mark = feature(name, view.deleted_field, table.column(view.deleted_field), value_type("Bool"))
+        deleted = mark.fill_null(fill_value=False).to_numpy(zero_copy_only=False)
+    return Batch(
+        view,
+        tuple(feature(name, key.key, table.column(key.key), value_type(key.dtype)) for key in view.join_keys),
+        event,
+        created,
+        deleted,
+        tuple(feature(name, field.name, table.column(field.name), value_type(field.dtype)) for field in view.fields),
+    )
+
+
+def _times(view: str, name: str, table: pa.Table) -> np.ndarray:
+    column = table.column(name)
+    if pa.types.is_string(column.type):
+        try:
+            column = column.cast(TIME)
+        except pa.ArrowInvalid as error:
+            raise SourceMismatch(view, name, f"is text that is no time ({error})") from error
+    return micros(view, name, column)
+
+
+def _check_names(target: Target, names: Sequence[str]) -> None:
+    view = target.view
+    needed = [*(key.key for key in view.join_keys), *(field.name for field in view.fields), EVENT]
+    known = {*needed, CREATED} | ({view.deleted_field} if view.deleted_field else set())
+    found = [InvalidInput(name, "is missing") for name in needed if name not in names]
+    found += [InvalidInput(name, f"is unknown; a row has {', '.join(needed)}") for name in names if name not in known]
+    if found:
+        raise InvalidRows(view.stored_as, tuple(found))

@@ -1,0 +1,131 @@
+"""What the online store refuses: Redis's errors as ours. The one file of the offline steps that maps them.
+
+SkewlessError
+├── RedisUnreachable     nobody answers, or not as a Redis that lets us in (see `skewless.online.store.connection`)
+├── StoreFull            it holds as much as it may
+├── StoreReadOnly        it is a replica, or was made one
+├── UnwritableKeys       keys of some entities hold something else than their rows
+├── RowsLost             it lost rows behind the start of a window that was being written
+├── RemovalUnfinished    the view is being removed
+└── NoFieldExpiry        it cannot remove rows by itself
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from redis import Redis, RedisCluster
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisClusterException, RedisError
+
+from skewless.contract.errors import SkewlessError
+from skewless.online.store.connection import RedisUnreachable, address
+
+_TOLD = 3
+
+
+@dataclass(eq=False)
+class StoreFull(SkewlessError):
+    """The online store at `url` has no memory left for rows of `view`."""
+
+    transient = True
+
+    url: str
+    view: str
+
+    def __str__(self) -> str:
+        return (
+            f"the online store at {self.url} is full: not all rows of feature view {self.view!r} were written; raise its "
+            "maxmemory, or remove views, and run this again"
+        )
+
+
+@dataclass(eq=False)
+class StoreReadOnly(SkewlessError):
+    """The online store at `url` takes no writes."""
+
+    transient = True
+
+    url: str
+    view: str
+
+    def __str__(self) -> str:
+        return (
+            f"the online store at {self.url} takes no writes, so feature view {self.view!r} was not written: it is a "
+            "replica; name the primary in SKEWLESS_REDIS_URL, or the sentinels (redis+sentinel://)"
+        )
+
+
+@dataclass(eq=False)
+class UnwritableKeys(SkewlessError):
+    """Keys that belong to these entities hold something else; all other rows of the batch were written."""
+
+    view: str
+    entities: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.entities) - _TOLD} more" if len(self.entities) > _TOLD else ""
+        return (
+            f"rows of feature view {self.view!r} were not written for {'; '.join(self.entities[:_TOLD])}{more}: their "
+            "keys hold something else than a hash, which is not ours; delete those keys, and run this again"
+        )
+
+
+@dataclass(eq=False)
+class RowsLost(SkewlessError):
+    """The store went back behind the start of a window while the window was written."""
+
+    transient = True
+
+    view: str
+    since: str
+    reached: str | None
+
+    def __str__(self) -> str:
+        held = f"has all rows of arrivals up to {self.reached} only" if self.reached else "does not say what it has"
+        return (
+            f"the online store {held} of feature view {self.view!r}, and the run began after {self.since}: it was "
+            "emptied, or came back from an older copy, or another definition was materialized meanwhile; run it again, it "
+            "begins where the store is"
+        )
+
+
+@dataclass(eq=False)
+class RemovalUnfinished(SkewlessError):
+    """Rows of a view may not be written while its old ones are being removed."""
+
+    view: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature view {self.view!r} is being removed from the online store, or its removal was cut short; "
+            "`skewless sweep` finishes it"
+        )
+
+
+@dataclass(eq=False)
+class NoFieldExpiry(SkewlessError):
+    """The online store at `url` has no deadlines for single fields of a hash; `lacking` are the commands for that."""
+
+    url: str
+    lacking: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"the online store at {self.url} cannot remove rows by itself: it has no {', '.join(self.lacking)}, which come "
+            "with Valkey 9 and Redis 7.4; let `skewless expire --by sweep` do it"
+        )
+
+
+@contextmanager
+def mapped(client: Redis | RedisCluster, view: str = "") -> Iterator[None]:
+    """Maps the client's errors to ours; `view` is the one that is worked on."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise StoreFull(address(client), view) from error
+    except ReadOnlyError as error:
+        raise StoreReadOnly(address(client), view) from error
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise RedisUnreachable(address(client), str(error)) from error

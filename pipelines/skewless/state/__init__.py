@@ -1,0 +1,1 @@
+"""The state database: runs, watermarks, locks. It imports runtime and the contract."""

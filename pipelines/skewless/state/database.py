@@ -1,0 +1,268 @@
+"""What has been done: arrival watermarks and runs, in the state database.
+
+Times are aware UTC going in and coming out, whatever the database keeps. Nothing here reads the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import Connection, Executable, Row, create_engine, delete, insert, make_url, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from skewless.contract.errors import SkewlessError
+from skewless.contract.redis_urls import masked
+from skewless.state import schema
+from skewless.state import sqlite as shared_sqlite
+from skewless.state.locks import WAIT, database_turn
+from skewless.state.schema import runs, watermarks
+
+
+class Status(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of one run. `skipped_older`: the store held a newer one; `held_back`: known by the window's end, and true only
+    later, as far as the files of the window hold such rows.
+    """
+
+    read: int = 0
+    written: int = 0
+    skipped_older: int = 0
+    held_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of `verb` over the arrivals of `view` with window_start < created_timestamp <= window_end."""
+
+    id: int
+    project: str
+    view: str
+    verb: str
+    window_start: datetime | None
+    window_end: datetime
+    started_at: datetime
+    status: Status
+    finished_at: datetime | None
+    counts: Counts
+    error: str | None
+
+
+@dataclass(eq=False)
+class StateUnreachable(SkewlessError):
+    """The state database at `url` (its password masked) does not open, or went away."""
+
+    transient = True
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the state database {self.url} does not open: {self.reason}; mend SKEWLESS_STATE_URL"
+
+
+@dataclass(eq=False)
+class RunNotRunning(SkewlessError):
+    """A run was finished that does not run: unknown, or finished before."""
+
+    run: int
+
+    def __str__(self) -> str:
+        return f"run {self.run} is not running: it is unknown or was finished before; start a new one"
+
+
+class State:
+    """Watermarks and runs. One instance per process; threads may share it."""
+
+    def __init__(self, url: str) -> None:
+        """Open the database and create its tables where they are missing.
+
+        Raises:
+            StateUnreachable: no such server, wrong password.
+            StateSchemaDiffers: another version of Skewless made the tables.
+        """
+        self._url = masked(url)
+        place = make_url(url)
+        if place.get_backend_name() == "sqlite" and place.database:
+            Path(place.database).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = shared_sqlite.share(create_engine(place))
+        try:
+            schema.create(self._engine)
+        except OperationalError as error:
+            raise StateUnreachable(self._url, str(error.orig)) from error
+        finally:
+            # The next use opens connections anew; an engine that nobody gets to see keeps none.
+            self._engine.dispose()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _connected(self, *, write: bool = False) -> Iterator[Connection]:
+        """A connection, in a transaction where it writes. Raises: StateUnreachable."""
+        try:
+            with self._engine.begin() if write else self._engine.connect() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise StateUnreachable(self._url, str(error.orig)) from error
+
+    @contextmanager
+    def turn(self, project: str, views: Sequence[str], verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+        """Alone among those who take a turn at these views. Raises: Busy, StateUnreachable."""
+        with ExitStack() as turns:
+            for view in sorted(set(views)):  # in one order, so that nobody waits for somebody who waits for them
+                what = f"feature view {view!r} of project {project!r}"
+                try:
+                    turns.enter_context(database_turn(self._engine, what, verb, wait))
+                except (OperationalError, InterfaceError) as error:
+                    raise StateUnreachable(self._url, str(error.orig)) from error
+            yield
+
+    def watermark(self, project: str, view: str) -> datetime | None:
+        """Up to and including which arrival the rows of `view` are in the online store; None before the first run."""
+        asked = select(watermarks.c.watermark).where(watermarks.c.project == project, watermarks.c.view == view)
+        with self._connected() as connection:
+            return connection.execute(asked).scalar_one_or_none()
+
+    def run_started(
+        self,
+        project: str,
+        view: str,
+        verb: str,
+        *,
+        window_start: datetime | None,
+        window_end: datetime,
+        started_at: datetime,
+    ) -> int:
+        """Note a run, and return its id."""
+        noted = insert(runs).values(
+            project=project,
+            view=view,
+            verb=verb,
+            window_start=window_start,
+            window_end=window_end,
+            started_at=started_at,
+            status=Status.RUNNING,
+        )
+        with self._connected(write=True) as connection:
+            return int(connection.execute(noted.returning(runs.c.id)).scalar_one())
+
+    def run_finished(
+        self, run: int, counts: Counts, *, finished_at: datetime, watermark: datetime | None, anew: bool = False
+    ) -> datetime | None:
+        """Note the end of a run and move its view's watermark, in one transaction.
+
+        Args:
+            run: the id from `run_started`.
+            counts: its rows.
+            finished_at: when it ended.
+            watermark: all rows that arrived up to and including it are in the online store; None leaves it alone.
+                It never moves backwards, except
+            anew: where the store had to be filled from the beginning, and what was said of it before means nothing.
+
+        Returns:
+            The watermark as it stands afterwards.
+
+        Raises:
+            RunNotRunning: nothing was written then.
+        """
+        with self._closing(run, Status.DONE, finished_at, counts, error=None) as (connection, project, view):
+            if watermark is not None:
+                connection.execute(_moved(connection, project, view, watermark, finished_at, anew=anew))
+            where = (watermarks.c.project == project, watermarks.c.view == view)
+            return connection.execute(select(watermarks.c.watermark).where(*where)).scalar_one_or_none()
+
+    def run_failed(self, run: int, error: str, *, finished_at: datetime, counts: Counts | None = None) -> None:
+        """Note that a run failed; no watermark moves.
+
+        Raises:
+            RunNotRunning: nothing was written then.
+        """
+        with self._closing(run, Status.FAILED, finished_at, counts or Counts(), error=error):
+            pass
+
+    def forget(self, project: str, views: Sequence[str]) -> None:
+        """A view whose rows are gone has no watermark: should it come back, all of its rows are new."""
+        gone = delete(watermarks).where(watermarks.c.project == project, watermarks.c.view.in_(views))
+        with self._connected(write=True) as connection:
+            connection.execute(gone)
+
+    def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[Run]:
+        """The latest runs, newest first."""
+        asked = select(runs).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)
+        if view is not None:
+            asked = asked.where(runs.c.view == view)
+        with self._connected() as connection:
+            return [_run(row) for row in connection.execute(asked)]
+
+    def done(self, project: str, view: str, verb: str) -> list[Run]:
+        """All runs of a verb over a view that ended well, in the order of their ends."""
+        asked = select(runs).where(runs.c.project == project, runs.c.view == view, runs.c.verb == verb)
+        asked = asked.where(runs.c.status == Status.DONE).order_by(runs.c.finished_at, runs.c.id)
+        with self._connected() as connection:
+            return [_run(row) for row in connection.execute(asked)]
+
+    @contextmanager
+    def _closing(
+        self, run: int, status: Status, finished_at: datetime, counts: Counts, *, error: str | None
+    ) -> Iterator[tuple[Connection, str, str]]:
+        """A transaction that ends a running run; gives its project and view."""
+        ended = (
+            update(runs)
+            .where(runs.c.id == run, runs.c.status == Status.RUNNING)
+            .values(
+                status=status,
+                finished_at=finished_at,
+                rows_read=counts.read,
+                rows_written=counts.written,
+                rows_skipped_older=counts.skipped_older,
+                rows_held_back=counts.held_back,
+                error=error,
+            )
+            .returning(runs.c.project, runs.c.view)
+        )
+        with self._connected(write=True) as connection:
+            found = connection.execute(ended).one_or_none()
+            if found is None:
+                raise RunNotRunning(run)
+            yield connection, found.project, found.view
+
+
+def _moved(
+    connection: Connection, project: str, view: str, watermark: datetime, at: datetime, *, anew: bool
+) -> Executable:
+    """One statement, so that of two runs that finish at once the later watermark stays."""
+    insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    put = insert_into(watermarks).values(project=project, view=view, watermark=watermark, updated_at=at)
+    return put.on_conflict_do_update(
+        index_elements=[watermarks.c.project, watermarks.c.view],
+        set_={"watermark": put.excluded.watermark, "updated_at": put.excluded.updated_at},
+        where=None if anew else put.excluded.watermark > watermarks.c.watermark,
+    )
+
+
+def _run(row: Row[tuple[object, ...]]) -> Run:
+    return Run(
+        id=row.id,
+        project=row.project,
+        view=row.view,
+        verb=row.verb,
+        window_start=row.window_start,
+        window_end=row.window_end,
+        started_at=row.started_at,
+        status=Status(row.status),
+        finished_at=row.finished_at,
+        counts=Counts(row.rows_read, row.rows_written, row.rows_skipped_older, row.rows_held_back),
+        error=row.error,
+    )

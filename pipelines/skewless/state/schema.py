@@ -1,0 +1,127 @@
+"""The tables of the state database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from skewless.contract.errors import SkewlessError
+
+VERSION = 1
+# Any number: PostgreSQL's lock among those who create the tables at the same time.
+_CREATION_LOCK = 5_318_008_061
+
+
+@dataclass(eq=False)
+class StateSchemaDiffers(SkewlessError):
+    """Another version of Skewless made the state database."""
+
+    found: int
+
+    def __str__(self) -> str:
+        return (
+            f"the state database has schema version {self.found} and this Skewless knows version {VERSION}; use the "
+            "Skewless that made it, or name a new database in SKEWLESS_STATE_URL"
+        )
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """Aware UTC in and out; SQLite keeps it naive, in text that sorts as the times do."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no time zone; give an aware time")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+schema_version = Table("skewless_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("project", String(255), primary_key=True),
+    Column("view", String(255), primary_key=True),
+    Column("watermark", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("project", String(255), nullable=False),
+    Column("view", String(255), nullable=False),
+    Column("verb", String(64), nullable=False),
+    Column("window_start", UtcTime),
+    Column("window_end", UtcTime, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("status", String(16), nullable=False),
+    Column("rows_read", BigInteger, nullable=False, default=0),
+    Column("rows_written", BigInteger, nullable=False, default=0),
+    Column("rows_skipped_older", BigInteger, nullable=False, default=0),
+    Column("rows_held_back", BigInteger, nullable=False, default=0),
+    Column("error", Text),
+    Index("runs_by_view", "project", "view", "id"),
+)
+
+
+def create(engine: Engine) -> None:
+    """Create what is missing, safely against others who do the same.
+
+    Raises:
+        StateSchemaDiffers: the tables are of another version.
+    """
+    with engine.connect() as connection:
+        _begin_alone(connection)
+        for table in metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
+        found = connection.execute(select(schema_version.c.version)).scalar_one_or_none()
+        if found is None:
+            connection.execute(insert(schema_version).values(version=VERSION))
+        connection.commit()
+    if found not in (None, VERSION):
+        raise StateSchemaDiffers(found)
+
+
+def _begin_alone(connection: Connection) -> None:
+    """`IF NOT EXISTS` alone does not settle a race: PostgreSQL answers the loser with a duplicate key."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

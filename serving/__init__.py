@@ -1,1 +1,0 @@
-"""HOW a prediction is made, now."""

@@ -1,1 +1,0 @@
-"""The server's edge: routes by protocol, and the one table from errors to HTTP."""

@@ -1,0 +1,66 @@
+"""Columns of values, as everything between the stores and the model holds them: a NumPy array and which of it is valid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skewless.contract.admission import Flags, Micros
+from skewless.contract.plan import Field
+from skewless.contract.value_types import ValueType
+
+Schema = tuple[Field, ...]
+"""The features of a view with their types, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A feature's values for n entities: `data` of the type's NumPy dtype, and which of them are there.
+
+    Where `valid` is false the datum means nothing: zero (None for texts) for a null, anything where a rule hides it.
+    """
+
+    data: NDArray[np.generic]
+    valid: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The newest rows of one view for n entities. Times are int64 microseconds, MISSING where there is no row."""
+
+    event: Micros
+    created: Micros
+    deleted: Flags
+    columns: tuple[Values, ...]
+
+
+def absent(kind: ValueType, rows: int) -> Values:
+    """`rows` nulls of a type."""
+    return Values(np.full(rows, None) if kind.text else np.zeros(rows, kind.numpy), np.zeros(rows, bool))
+
+
+def numbers(kind: ValueType, column: pa.Array) -> NDArray[np.generic]:
+    """The values of a fixed-width Arrow column in the type's NumPy dtype, zero where null, every bit kept."""
+    column = column.cast(kind.arrow)
+    if kind.name == "UnixTimestamp":
+        column = column.cast(pa.int64())
+    elif kind.name == "Bool":
+        column = column.cast(pa.uint8())
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(0, column.type))
+    filled: NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
+    return filled.astype(kind.numpy, copy=False)
+
+
+def column_values(kind: ValueType, column: pa.Array) -> Values:
+    """An Arrow column as Values, equal to what packing and unpacking it gives."""
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    if not kind.text:
+        return Values(numbers(kind, column), valid)
+    data = np.empty(len(column), object)
+    data[:] = column.cast(kind.arrow).to_pylist()
+    return Values(data, valid)

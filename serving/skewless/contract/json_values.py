@@ -1,0 +1,158 @@
+"""The JSON form of each feature type: text for texts and times, numbers for numbers, base64 for bytes.
+
+A JSON column is a list of n values, None where null. Reading is strict: what would be rounded, cut or guessed at is
+refused (a bool for an int, a number in quotes, 1.5 for an Int64, 1e39 for a Float32).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from skewless.contract.columns import Values
+from skewless.contract.rfc3339 import instant_texts, parse_instant
+from skewless.contract.value_types import ValueType
+
+Json = str | int | float | bool | None
+Scalar = str | bytes | int | float | bool | None
+Parse = Callable[[Sequence[Any]], list[Any]]
+_NULL = type(None)
+FLOAT64_MAX, FLOAT32_MAX = float(np.finfo("<f8").max), float(np.finfo("<f4").max)
+
+
+class Refused(ValueError):
+    """A JSON value is not of the type; the text says what it must be."""
+
+
+def _only(column: Sequence[Any], allowed: set[type], needed: str) -> set[type]:
+    kinds = set(map(type, column))
+    if not kinds <= allowed:
+        raise Refused(f"must be {needed} or null")
+    return kinds
+
+
+def _strings(column: Sequence[Any]) -> list[Any]:
+    _only(column, {str, _NULL}, "a string")
+    return list(column)
+
+
+def _bools(column: Sequence[Any]) -> list[Any]:
+    _only(column, {bool, _NULL}, "true, false")
+    return list(column)
+
+
+def _integers(bits: int) -> Parse:
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def parse(column: Sequence[Any]) -> list[Any]:
+        kinds = _only(column, {int, _NULL}, f"an integer of {bits} bits, without a fraction or exponent,")
+        known = [value for value in column if value is not None] if _NULL in kinds else column
+        if known and not low <= min(known) <= max(known) <= high:
+            raise Refused(f"must be from {low} to {high}")
+        return list(column)
+
+    return parse
+
+
+def _floats(greatest: float) -> Parse:
+    def parse(column: Sequence[Any]) -> list[Any]:
+        _only(column, {float, int, _NULL}, "a number")
+        parsed = [None if value is None else float(value) for value in column]
+        if any(value is not None and not -greatest <= value <= greatest for value in parsed):
+            raise Refused(f"must be from {-greatest:.8g} to {greatest:.8g}")
+        return parsed
+
+    return parse
+
+
+def _bytes(column: Sequence[Any]) -> list[Any]:
+    _only(column, {str, _NULL}, "base64 in a string")
+    try:
+        return [None if text is None else base64.b64decode(text, validate=True) for text in column]
+    except (binascii.Error, ValueError):
+        raise Refused("must be base64 (RFC 4648, section 4) or null") from None
+
+
+def _times(column: Sequence[Any]) -> list[Any]:
+    _only(column, {str, _NULL}, "a time in a string, such as 2013-10-01T12:00:00Z,")
+    try:
+        return [None if text is None else parse_instant(text) for text in column]
+    except ValueError as error:
+        raise Refused(f"{error}, or null") from None
+
+
+def _whole_seconds(column: Sequence[Any]) -> list[Any]:
+    times = _times(column)
+    if any(time is not None and time % 1_000_000 for time in times):
+        raise Refused("must be a time in whole seconds (it is a join key) or null")
+    return times
+
+
+PARSE: dict[str, Parse] = {
+    "Bytes": _bytes,
+    "String": _strings,
+    "Int32": _integers(32),
+    "Int64": _integers(64),
+    "Float64": _floats(FLOAT64_MAX),
+    "Float32": _floats(FLOAT32_MAX),
+    "Bool": _bools,
+    "UnixTimestamp": _times,
+}
+"""By type name: a JSON column as Python values (times in microseconds), or Refused. All types are here."""
+
+PARSE_KEY: dict[str, Parse] = PARSE | {"UnixTimestamp": _whole_seconds}
+"""`PARSE` for join keys, as Feast keeps them."""
+
+STORED: dict[str, Parse] = PARSE | {
+    "Json": _strings,
+    "Uuid": _strings,
+    "TimeUuid": _strings,
+    "Decimal": _strings,
+    "PdfBytes": _bytes,
+    "ImageBytes": _bytes,
+}
+"""The same for stored features, whose types are more."""
+
+SAMPLES: dict[str, Json] = {
+    "Bytes": "AAE=",
+    "String": "text",
+    "Int32": 1,
+    "Int64": 1,
+    "Float64": 0.5,
+    "Float32": 0.5,
+    "Bool": True,
+    "UnixTimestamp": "2013-10-01T12:00:00Z",
+}
+"""By type name: what a value looks like."""
+
+
+def as_values(kind: ValueType, parsed: Sequence[Scalar]) -> Values:
+    """A parsed column as the contract's Values: zero (None for texts) where null."""
+    valid = np.fromiter((value is not None for value in parsed), bool, len(parsed))
+    if kind.text:
+        data = np.empty(len(parsed), object)
+        data[:] = parsed
+        return Values(data, valid)
+    if valid.all():
+        return Values(np.array(parsed, kind.numpy), valid)
+    return Values(np.array([0 if value is None else value for value in parsed], kind.numpy), valid)
+
+
+def to_json(kind: ValueType, values: Values) -> list[Json]:
+    """Values as a JSON column. What JSON cannot say (NaN, infinities) is null."""
+    there = values.valid
+    if kind.name == "UnixTimestamp":
+        found: list[Json] = list(instant_texts(values.data.astype(np.int64)))
+    elif kind.name == "Bytes":
+        found = [None if value is None else base64.b64encode(value).decode() for value in values.data]
+    else:
+        if kind.numpy.kind == "f":
+            there = there & np.isfinite(values.data)
+        found = values.data.tolist()
+    if there.all():
+        return found
+    return [value if known else None for value, known in zip(found, there.tolist(), strict=True)]

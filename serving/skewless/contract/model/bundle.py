@@ -1,0 +1,251 @@
+"""A bundle: a model version as a folder that proves itself when it is opened.
+
+    manifest.json      name, version, digests of the other files, contract fingerprint, output, training window,
+                       metrics, tool versions, the processor that scored the golden rows
+    plan.json          the contract's data
+    model.onnx         the model; transforms.onnx, where the plan has transforms
+    golden.parquet     given values, model input and score of some training rows
+    baseline.json      distribution of each model input in training
+    leaves.parquet     of a tree model: what contributions are computed from (see `skewless.contract.model.tree_leaves`)
+    card.html          the model's card, for people (bundles of older versions have none)
+
+A bundle holds no pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skewless.contract.columns import Values, column_values
+from skewless.contract.errors import InvalidBundle, SkewlessError
+from skewless.contract.model.assembler import Assembler, column_types
+from skewless.contract.model.manifest import MANIFEST, Manifest, read_manifest
+from skewless.contract.model.matrix_scorer import Output, Scorer
+from skewless.contract.model.shapley import Contributions, beyond_rounding, contributions_of
+from skewless.contract.model.signature import (
+    Array,
+    Form,
+    Group,
+    MatrixForm,
+    ModelInput,
+    NullValues,
+    Scores,
+    Signature,
+    TypedForm,
+    differing,
+    from_columns,
+    to_columns,
+)
+from skewless.contract.model.tensor_scorer import TypedScorer
+from skewless.contract.model.transforms import reference
+from skewless.contract.model.tree_leaves import LEAVES
+from skewless.contract.plan import Plan, Source, plan_from_json
+from skewless.contract.value_types import value_type
+
+PLAN = "plan.json"
+MODEL = "model.onnx"
+TRANSFORMS = "transforms.onnx"
+GOLDEN = "golden.parquet"
+BASELINE = "baseline.json"
+CARD = "card.html"
+_TREES = b"TreeEnsemble"
+"""Part of the name of ONNX's operators of trees, which stands in a graph as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened, proven bundle. `exact` is false where the golden rows matched only within the tolerance.
+
+    `contributions` are of tree models; `of_trees`: whether this is one, though its leaves may not be kept.
+    """
+
+    manifest: Manifest
+    plan: Plan
+    assembler: Assembler
+    model: Model
+    exact: bool
+    contributions: Contributions | None = None
+    of_trees: bool = False
+
+    @property
+    def form(self) -> Form:
+        """What the model takes and tells."""
+        return self.model.form
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer of a model of one matrix. Raises: InvalidBundle for any other."""
+        if not isinstance(self.model.scorer, Scorer):
+            raise InvalidBundle(self.manifest.name, "its model takes named inputs, where one of one matrix is needed")
+        return self.model.scorer
+
+    def inputs(self, values: Mapping[Source, Values]) -> ModelInput:
+        """The model's input from the values that the plan names."""
+        return self.model.form.inputs(self.assembler, values)  # type: ignore[no-any-return]
+
+    def score(self, inputs: ModelInput) -> Scores:
+        """What the model tells of n rows."""
+        return self.model.score(inputs)  # type: ignore[no-any-return]
+
+
+class Model:
+    """A model's graph in its form: a scorer of one matrix, or of named inputs."""
+
+    def __init__(self, form: Form, scorer: Scorer | TypedScorer) -> None:
+        self.form, self.scorer = form, scorer
+        self.score: Callable[[Any], Any] = scorer.score
+        """What the model tells of n rows of its form's input."""
+
+
+def open_model(plan: Plan, graph: bytes, output: Output, signature: Signature | None) -> Model:
+    """A plan's model. Raises: InvalidPlan where graph and plan do not fit; ONNX Runtime's own kinds."""
+    if signature is None:
+        return Model(MatrixForm(plan), Scorer(graph, output, columns=len(plan.columns)))
+    return Model(TypedForm(plan, signature), TypedScorer(graph, signature))
+
+
+def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
+    """Open a bundle after checking its digests, its fingerprint and its golden rows. Raises: InvalidBundle.
+
+    `processor` are the SIMD features of this machine.
+    """
+    manifest = read_manifest(folder)
+    files = {name: _proven(folder, name, digest) for name, digest in manifest.digests.items()}
+    missing = {PLAN, MODEL, GOLDEN, BASELINE} - set(files)
+    if missing:
+        raise InvalidBundle(str(folder), f"its manifest does not list {min(missing)}")
+    try:
+        plan = plan_from_json(files[PLAN], name=manifest.name)
+        column_types(plan)
+        assembler = Assembler(plan, files.get(TRANSFORMS))
+        model = open_model(plan, files[MODEL], manifest.output, manifest.signature)
+        contributions = contributions_of(model.form, files[LEAVES]) if LEAVES in files else None
+    except SkewlessError as error:
+        raise InvalidBundle(str(folder), str(error)) from error
+    except Exception as error:  # ONNX Runtime raises its own kinds on a broken graph
+        raise InvalidBundle(str(folder), f"its graphs do not load ({type(error).__name__})") from error
+    if plan.fingerprint != manifest.contract:
+        raise InvalidBundle(str(folder), "plan.json is not the contract that its manifest names")
+    trees = _TREES in files[MODEL]
+    bundle = Bundle(manifest, plan, assembler, model, exact=True, contributions=contributions, of_trees=trees)
+    same = tuple(processor) == manifest.processor
+    exact = _prove(folder, bundle, files[GOLDEN], None if same else manifest.tolerance)
+    return replace(bundle, exact=exact)
+
+
+def told_outputs(output: Output, signature: Signature | None) -> list[str]:
+    """The outputs of the graph that are told, as the groups of the form's `told` follow each other."""
+    return [one.name for one in signature.outputs] if signature is not None else [output.name]
+
+
+def _proven(folder: Path, name: str, digest: str) -> bytes:
+    if Path(name).name != name or name in {"", "..", MANIFEST} or "\0" in name:
+        raise InvalidBundle(str(folder), f"its manifest names {name!r}, which is not a file of the bundle")
+    try:
+        content = (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidBundle(str(folder), f"{name} is missing") from error
+    except OSError as error:
+        raise InvalidBundle(str(folder), f"{name} cannot be read ({error.strerror})") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise InvalidBundle(str(folder), f"{name} is not the file that was published")
+    return content
+
+
+def given_types(plan: Plan, given: Sequence[Source]) -> dict[Source, pa.DataType]:
+    """The Arrow types of the given values, as golden rows and training sets keep them."""
+    types = column_types(plan)
+    return {source: value_type(types[source]).arrow for source in given}
+
+
+def given_values(plan: Plan, given: Sequence[Source], table: pa.Table) -> dict[Source, Values]:
+    """The given values out of a table whose columns are named by `reference`."""
+    types = column_types(plan)
+    return {
+        source: column_values(value_type(types[source]), table.column(reference(source)).combine_chunks())
+        for source in given
+    }
+
+
+def golden_table(given_rows: pa.Table, form: Form, inputs: ModelInput, scores: Scores) -> pa.Table:
+    """Golden rows: the given values of some rows, with the model input and scores that they gave."""
+    for groups, arrays in ((form.taken, form.taken_arrays(inputs)), (form.told, form.told_arrays(scores))):
+        for group, column in zip(groups, to_columns(groups, arrays), strict=True):
+            given_rows = given_rows.append_column(group.field, column)
+    return given_rows
+
+
+def _prove(folder: Path, bundle: Bundle, golden: bytes, tolerance: float | None) -> bool:
+    """Re-score the golden rows; whether they matched to the bit, which a tolerance of None demands.
+
+    Raises: InvalidBundle naming the row and the gap.
+    """
+    given, inputs, scores = _golden(folder, bundle, golden)
+    form = bundle.form
+    try:
+        now = bundle.inputs(bundle.assembler.complete(given))
+        again = form.told_arrays(bundle.score(now))
+        now_arrays = form.taken_arrays(now)
+    except Exception as error:  # ONNX Runtime's own kinds, and NumPy's where a graph gives another shape
+        raise InvalidBundle(str(folder), f"its golden rows do not score ({type(error).__name__})") from error
+    if bundle.contributions is not None:
+        output, names = bundle.manifest.output, told_outputs(bundle.manifest.output, bundle.manifest.signature)
+        told = again[names.index(bundle.contributions.head.output)]
+        gap = beyond_rounding(bundle.contributions, now_arrays[0], told, output.column)
+        if gap > 0:
+            raise InvalidBundle(str(folder), f"{LEAVES} adds up to other scores than its golden rows' (gap {gap:.3g})")
+    same_input = _same(folder, "model input", form.taken, now_arrays, inputs, tolerance)
+    return _same(folder, "score", form.told, again, scores, tolerance) and same_input
+
+
+def _golden(folder: Path, bundle: Bundle, golden: bytes) -> tuple[dict[Source, Values], list[Array], list[Array]]:
+    """The given values, model input and scores of the golden rows. Raises: InvalidBundle."""
+    try:
+        table = pq.read_table(io.BytesIO(golden))
+        given = given_values(bundle.plan, bundle.assembler.given, table)
+        inputs, scores = (from_columns(groups, table) for groups in (bundle.form.taken, bundle.form.told))
+    except NullValues as error:
+        raise InvalidBundle(str(folder), f"{GOLDEN} lacks the model input or the score of a row") from error
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise InvalidBundle(str(folder), f"{GOLDEN} does not hold the plan's values") from error
+    if not table.num_rows:
+        raise InvalidBundle(str(folder), f"{GOLDEN} holds no rows, so it proves nothing")
+    return given, inputs, scores
+
+
+def _same(
+    folder: Path,
+    what: str,
+    groups: Sequence[Group],
+    now: Sequence[Array],
+    then: Sequence[Array],
+    tolerance: float | None,
+) -> bool:
+    """Whether all bits are equal. NaNs of two processors may differ in bits: within a tolerance their gap is 0."""
+    exact = True
+    for group, mine, theirs in zip(groups, now, then, strict=True):
+        wrong = differing(theirs, mine)
+        gaps = np.where(wrong, np.inf, 0.0)
+        if mine.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                gaps = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
+            gaps[np.isnan(mine) & np.isnan(theirs)] = 0.0
+        beyond = wrong if tolerance is None else wrong & ~(gaps <= tolerance)
+        if beyond.any():
+            row, gap = np.argwhere(beyond)[0][0], np.nanmax(np.append(gaps[beyond], 0.0))
+            told = what if len(groups) == 1 else f"{what} ({group.column})"
+            raise InvalidBundle(
+                str(folder),
+                f"golden row {row}: its {told} differs (greatest gap {gap:.3g}, allowed {tolerance or 0.0:.3g})",
+            )
+        exact = exact and not wrong.any()
+    return exact

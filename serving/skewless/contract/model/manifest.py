@@ -1,0 +1,75 @@
+"""The manifest: what a bundle says of itself and of its files, sealed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from skewless.contract.errors import InvalidBundle
+from skewless.contract.model.matrix_scorer import Output
+from skewless.contract.model.optimisation import Optimised
+from skewless.contract.model.signature import Signature
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a bundle says of itself. Times are ISO 8601, UTC; `digests` are SHA-256 by file name.
+
+    `processor` are the SIMD features of the machine that scored the golden rows: where they match, opening demands
+    equal bits; elsewhere a score may be off by `tolerance` at most. A model with a `signature` has named inputs and
+    outputs of several types; else it takes one float32 matrix, and its score is the `output`.
+    """
+
+    name: str
+    version: str
+    created_at: str
+    contract: str
+    output: Output
+    digests: dict[str, str]
+    training_start: str
+    training_end: str
+    training_rows: int
+    metrics: dict[str, float]
+    tools: dict[str, str]
+    processor: tuple[str, ...]
+    tolerance: float
+    format: Literal[1] = 1
+    signature: Signature | None = None
+    seal: str = ""
+    """SHA-256 of the manifest without its seal; none in bundles of older versions."""
+    optimised: Optimised | None = None
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its seal."""
+        return msgspec.structs.replace(self, seal=_seal(msgspec.json.decode(msgspec.json.encode(self))))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """A bundle's manifest. Raises: InvalidBundle where it is none, or not the one that was sealed."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(content, type=Manifest)
+        told = msgspec.json.decode(content)
+    except FileNotFoundError as error:
+        raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
+    except OSError as error:
+        raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
+    if not (manifest.seal == _seal(told) if manifest.seal else _is_of_old(told)):
+        raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
+    return manifest
+
+
+def _is_of_old(told: dict[str, Any]) -> bool:
+    """Whether a version that made no seals can have written it: none knew more members, a seal by another name, say."""
+    return set(told) <= set(Manifest.__struct_fields__)
+
+
+def _seal(told: dict[str, Any]) -> str:
+    """Of the members that a manifest was written with, of which older ones have fewer."""
+    return hashlib.sha256(msgspec.json.encode(told | {"seal": ""}, order="sorted")).hexdigest()

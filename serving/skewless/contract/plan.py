@@ -1,0 +1,262 @@
+"""A plan: one feature service compiled to the ordered columns of a model, with all that decides their values.
+
+A plan is a value. It is made from Feast's registry by `skewless.definitions.compiler`, travels inside a bundle as
+`plan.json`, and its fingerprint names the contract: two plans with one fingerprint give the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+
+from skewless.contract.admission import KnownBy, Rule
+from skewless.contract.errors import InvalidPlan
+from skewless.contract.value_types import plain_type, value_type
+
+STORE = "the store"
+_GREATEST_FLOAT32 = 3.4028234663852886e38
+DUMMY_ENTITY = ("__dummy_id", "")
+"""Join key and value that Feast gives the one entity of an entityless view."""
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A named value of a Feast type (`Float32`, `String`, `Array(Int64)`, ...: see `types`)."""
+
+    name: str
+    dtype: str
+
+
+class JoinKey(msgspec.Struct, frozen=True):
+    """A join key: `name` in the spine and in requests, `key` in the store (they differ for an aliased entity)."""
+
+    name: str
+    key: str
+    dtype: str
+
+
+class View(msgspec.Struct, frozen=True):
+    """A feature view: what it stores, for which entity, and its admission rule.
+
+    `name` is the view's name in this plan, `stored_as` its name in the stores (they differ for an aliased view).
+    `fields` are all features of the view in definition order: the schema of its rows. `ttl_us` is in microseconds,
+    0 where rows never age. `deleted_field` names the boolean source column that marks tombstones.
+    """
+
+    name: str
+    stored_as: str
+    join_keys: tuple[JoinKey, ...]
+    fields: tuple[Field, ...]
+    ttl_us: int
+    known_by: KnownBy
+    deleted_field: str | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """The view's admission rule."""
+        return Rule(self.ttl_us, self.known_by)
+
+
+class Feature(msgspec.Struct, frozen=True, tag="feature"):
+    """A stored feature, as `view` (the plan's name for it) and `name`."""
+
+    view: str
+    name: str
+
+
+class Request(msgspec.Struct, frozen=True, tag="request"):
+    """A value that the caller sends with the request."""
+
+    name: str
+
+
+class Computed(msgspec.Struct, frozen=True, tag="computed"):
+    """An output of a transform."""
+
+    transform: str
+    name: str
+
+
+Source = Feature | Request | Computed
+
+
+class Transform(msgspec.Struct, frozen=True):
+    """An on-demand view: a pure function of stored features and request inputs, traced to an ONNX graph.
+
+    `inputs` are the function's parameters by name and where each comes from; `digest` is the SHA-256 of its traced
+    graph, so that a changed function is a changed plan.
+    """
+
+    name: str
+    inputs: tuple[tuple[str, Feature | Request], ...]
+    outputs: tuple[Field, ...]
+    digest: str
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of the model's input: its name, where it comes from, and the value that stands for a null."""
+
+    name: str
+    source: Source
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        """An int is taken for the float that it reads back as, so that the fingerprint survives a round trip."""
+        if self.default is not None:
+            msgspec.structs.force_setattr(self, "default", float(self.default))
+
+
+class Plan(msgspec.Struct, frozen=True, dict=True):
+    """A feature service compiled: ordered `columns`, and the views, request inputs and transforms behind them."""
+
+    name: str
+    project: str
+    views: tuple[View, ...]
+    request: tuple[Field, ...]
+    transforms: tuple[Transform, ...]
+    columns: tuple[Column, ...]
+    format: Literal[1] = 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the plan's canonical JSON, in hexadecimal."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    @cached_property
+    def join_keys(self) -> tuple[Field, ...]:
+        """The distinct join keys that a spine or a request carries, in order of first use."""
+        named = {key.name: Field(key.name, key.dtype) for view in self.views for key in view.join_keys}
+        return tuple(named.values())
+
+    def view(self, name: str) -> View:
+        """The view called `name` in this plan. Raises: InvalidPlan."""
+        for view in self.views:
+            if view.name == name:
+                return view
+        raise InvalidPlan(self.name, f"it has no feature view {name!r}")
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, so that equal plans are equal bytes."""
+        return msgspec.json.encode(self, order="sorted")
+
+
+def plan_from_json(data: bytes, *, name: str = "?") -> Plan:
+    """Parse and check a plan. Raises: InvalidPlan, UnsupportedType."""
+    try:
+        plan = msgspec.json.decode(data, type=Plan)
+    except msgspec.ValidationError as error:
+        raise InvalidPlan(name, f"plan.json does not fit its format ({error})") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidPlan(name, "plan.json is not JSON") from error
+    return check(plan)
+
+
+def check(plan: Plan) -> Plan:
+    """Refuse a plan that names what it does not hold, one name twice, or a number that cannot be.
+
+    Raises: InvalidPlan, UnsupportedType.
+    """
+    for kind, names in _named(plan):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InvalidPlan(plan.name, f"{kind} {twice[0]!r} appears twice")
+    _check_numbers(plan)
+    known = _sources(plan)
+    used = [column.source for column in plan.columns]
+    used += [source for transform in plan.transforms for _, source in transform.inputs]
+    for source in used:
+        if source not in known:
+            raise InvalidPlan(plan.name, f"it uses {source}, which it does not define")
+    return plan
+
+
+def _named(plan: Plan) -> Iterator[tuple[str, list[str]]]:
+    """The lists of names in which none may appear twice, with what they name."""
+    yield "feature view or transform", [v.name for v in plan.views] + [t.name for t in plan.transforms]
+    yield "request input", [field.name for field in plan.request]
+    yield "column", [column.name for column in plan.columns]
+    keys = {(key.name, key.dtype) for view in plan.views for key in view.join_keys}
+    yield (
+        "join key (with another type) or request input",
+        [n for n, _ in keys] + [f.name for f in plan.request],
+    )
+    for view in plan.views:
+        yield f"in feature view {view.name!r}, feature", [field.name for field in view.fields]
+        yield f"in feature view {view.name!r}, join key", [key.key for key in view.join_keys]
+    for transform in plan.transforms:
+        yield f"in transform {transform.name!r}, parameter", [name for name, _ in transform.inputs]
+        yield f"in transform {transform.name!r}, output", [field.name for field in transform.outputs]
+
+
+def _check_numbers(plan: Plan) -> None:
+    if not plan.columns:
+        raise InvalidPlan(plan.name, "it has no columns")
+    for view in plan.views:
+        if view.ttl_us < 0:
+            raise InvalidPlan(plan.name, f"the ttl of feature view {view.name!r} is negative")
+    for column in plan.columns:
+        if column.default is not None and not abs(column.default) <= _GREATEST_FLOAT32:
+            raise InvalidPlan(plan.name, f"the default of column {column.name!r} is not a finite float32")
+
+
+def _sources(plan: Plan) -> set[Source]:
+    """What columns and transforms may use."""
+    found: set[Source] = set()
+    for view in plan.views:
+        for key in view.join_keys:
+            plain_type(key.dtype, feature=key.name)
+        for field in view.fields:
+            value_type(field.dtype, feature=f"{view.name}:{field.name}")
+            found.add(Feature(view.name, field.name))
+    for field in plan.request:
+        plain_type(field.dtype, feature=field.name)
+        found.add(Request(field.name))
+    for transform in plan.transforms:
+        for field in transform.outputs:
+            plain_type(field.dtype, feature=f"{transform.name}:{field.name}")
+            found.add(Computed(transform.name, field.name))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that two definitions of a view do not agree on."""
+
+    view: str
+    what: str
+    trained: str
+    stored: str
+    where: str = STORE
+
+    def __str__(self) -> str:
+        return f"{self.view}: {self.what} was {self.trained} in training and is {self.stored} in {self.where}"
+
+
+def differences(trained: View, stored: View | None, used: tuple[Field, ...], *, where: str = STORE) -> list[Difference]:
+    """What would make one of the `used` features of `trained` (from a bundle) mean something else `where` it is read.
+
+    Other features do not matter: they may have been added or removed since.
+    """
+    name = trained.stored_as
+    if stored is None:
+        absent = "absent (nothing was materialized)" if where == STORE else "absent"
+        return [Difference(name, "the view", "defined", absent, where)]
+    found = []
+    for what in ("ttl_us", "known_by", "deleted_field"):
+        mine, theirs = getattr(trained, what), getattr(stored, what)
+        if mine != theirs:
+            found.append(Difference(name, what, str(mine), str(theirs), where))
+    mine_keys = sorted((key.key, key.dtype) for key in trained.join_keys)
+    their_keys = sorted((key.key, key.dtype) for key in stored.join_keys)
+    if mine_keys != their_keys:
+        found.append(Difference(name, "the join keys", str(mine_keys), str(their_keys), where))
+    types = {field.name: field.dtype for field in stored.fields}
+    return found + [
+        Difference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"), where)
+        for field in used
+        if types.get(field.name) != field.dtype
+    ]

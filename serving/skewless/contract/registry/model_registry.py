@@ -1,0 +1,278 @@
+"""The registry of models: bundles and rollouts, in a folder or an object store. The one reader and the one writer.
+
+    <registry>/<model>/<version>/                        a bundle; immutable
+    <registry>/<model>/rollout/<revision>.json           a revision of the model's rollout; immutable
+
+In a folder a revision is linked into place, so that of two who make one number the second fails and begins anew. An
+object store gives us no such condition (pyarrow's does not): there each first claims the number by an empty
+`<revision>-<nonce>.claim`, looks again, and writes `<revision>-<nonce>.json` only where nobody else has claimed or made
+that number or a later one; of two who claim it the lesser nonce waits and the other begins anew. Listings are
+consistent, and both claim before they look, so at most one goes on; what is read as a revision is never taken back. A
+claim that stays for seconds is a dead writer's and is removed. A writer that stopped for so long between its look and
+its revision could still make the number a second time: such a number counts for neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pyarrow as pa
+from msgspec.structs import replace
+from pyarrow import fs
+
+from skewless.contract.errors import RegistryUnreadable, RolloutRefused, SkewlessError
+from skewless.contract.registry.bundle_cache import Copies
+from skewless.contract.registry.rollout import SANE_NAME, Change, Rollout, Step, rollout_from_json
+
+ROLLOUT = "rollout"
+_REVISION = re.compile(r"(\d{8})(?:-([0-9a-f]{8}))?\.(json|claim)")
+_TRIES, _LOOKS = 40, 100
+_LONGEST_PAUSE_S = 0.05
+Seen = tuple[tuple[str, int, int], ...]
+"""What tells whether a bundle's files changed: names, times of change in nanoseconds, sizes."""
+
+
+class Entry(NamedTuple):
+    """A revision of this number, or a claim to make it."""
+
+    number: int
+    nonce: str
+    path: str
+    made: bool
+
+
+class Registry:
+    """`address` is a folder or a URL (`s3://bucket/models`); bundles from a URL are mirrored below `mirror`.
+
+    Raises: RegistryUnreadable where the URL is none, and by each method where the storage does not answer.
+    """
+
+    def __init__(self, address: str | Path, mirror: Path) -> None:
+        self.address = str(address)
+        self.is_folder = "://" not in self.address
+        self._copies = Copies(mirror)
+        with self._told():
+            if self.is_folder:
+                self._files, self._root = fs.LocalFileSystem(), self.address
+            else:
+                self._files, self._root = fs.FileSystem.from_uri(self.address)
+
+    def models(self) -> list[str]:
+        """The models that have a rollout, sorted."""
+        return [name for name in self._folders(self._root) if _undisputed(self._entries(name))]
+
+    def versions(self, model: str) -> list[str]:
+        """The versions of a model that have files, sorted as texts."""
+        return [name for name in self._folders(f"{self._root}/{model}") if name != ROLLOUT]
+
+    def rollout(self, model: str, known: Rollout | None = None) -> Rollout | None:
+        """The newest revision; None where there is none. Not read again where `known` is it. Raises: InvalidRollout."""
+        return self._newest(self._entries(model), known)
+
+    def history(self, model: str) -> list[Rollout]:
+        """All revisions, oldest first. Raises: InvalidRollout."""
+        return [self._read(entry) for _, entry in sorted(_undisputed(self._entries(model)).items())]
+
+    def change(self, model: str, step: Step, *, by: str, at: datetime, reason: str) -> Rollout:
+        """Take a step from the newest revision, whatever that is by now; the revision that holds afterwards.
+
+        A step that changes nothing makes no revision. Raises: RolloutRefused, InvalidRollout.
+        """
+        told = Change(by=by, at=at.isoformat(timespec="seconds"), what=step.what, reason=reason)
+        for _ in range(_TRIES):
+            base = self._settled(model)
+            now = self._newest(base)
+            then = step.taken(now)
+            if now is not None and then == now:
+                return now
+            number = max((entry.number for entry in base), default=0) + 1
+            nonce = "" if self.is_folder else uuid4().hex[:8]
+            made = replace(then, revision=number, change=told, nonce=nonce)
+            if self._added(model, made):
+                return made
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - to miss each other
+        raise RolloutRefused(model, "others kept changing it meanwhile; try again")
+
+    def seen(self, model: str, version: str) -> Seen:
+        """The files of a bundle as they are now."""
+        with self._told():
+            selector = fs.FileSelector(f"{self._root}/{model}/{version}", allow_not_found=True)
+            infos = [info for info in self._files.get_file_info(selector) if info.type == fs.FileType.File]
+        return tuple(sorted((info.base_name, info.mtime_ns or 0, info.size) for info in infos))
+
+    def bundle(self, model: str, version: str) -> Path:
+        """The folder of a bundle on this machine, fetched where it is not; then copies that nobody needs are removed."""
+        if self.is_folder:
+            return Path(self._root) / model / version
+        seen = self.seen(model, version)
+        copy = self._copies.place(_digest(seen), model, version)
+        if copy.is_dir():
+            self._copies.used(copy)
+        elif seen:
+            with self._told():
+                self._copies.fetch(
+                    copy, [name for name, _, _ in seen], lambda name: self._content(model, version, name)
+                )
+            self._prune(model, copy)
+        return copy
+
+    def file(self, model: str, version: str, name: str) -> bytes | None:
+        """A file of a bundle, read where it lies; None where it is not."""
+        with self._told():
+            info = self._files.get_file_info(f"{self._root}/{model}/{version}/{name}")
+            return self._content(model, version, name) if info.type == fs.FileType.File else None
+
+    def every(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """The file of that name of every bundle there is, of models without a rollout too, and the bundle's model."""
+        for model in self._folders(self._root):
+            for version in self.versions(model):
+                content = self.file(model, version, name)
+                if content is not None:
+                    yield model, content
+
+    def add(self, model: str, version: str, bundle: Path) -> None:
+        """Put a bundle's files there, its manifest last; nothing where the registry is that folder."""
+        if self.is_folder:
+            return
+        names = sorted((file.name for file in bundle.iterdir()), key=lambda name: (name == "manifest.json", name))
+        with self._told():
+            for name in names:
+                self._write(f"{self._root}/{model}/{version}/{name}", (bundle / name).read_bytes())
+
+    def _folders(self, path: str) -> list[str]:
+        with self._told():
+            infos = self._files.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        found = (info.base_name for info in infos if info.type == fs.FileType.Directory)
+        return sorted(name for name in found if SANE_NAME.fullmatch(name))
+
+    def _entries(self, model: str) -> list[Entry]:
+        with self._told():
+            selector = fs.FileSelector(f"{self._root}/{model}/{ROLLOUT}", allow_not_found=True)
+            infos = self._files.get_file_info(selector)
+        matched = ((info.path, _REVISION.fullmatch(info.base_name)) for info in infos)
+        return [Entry(int(match[1]), match[2] or "", path, match[3] == "json") for path, match in matched if match]
+
+    def _settled(self, model: str) -> list[Entry]:
+        """The revisions when nobody claims to make another; claims that stay are removed."""
+        for _ in range(_LOOKS):
+            found = self._entries(model)
+            claims = [entry for entry in found if not entry.made]
+            if not claims:
+                return found
+            time.sleep(_LONGEST_PAUSE_S)
+        for claim in claims:
+            self._remove(claim)
+        return [entry for entry in found if entry.made]
+
+    def _newest(self, entries: Sequence[Entry], known: Rollout | None = None) -> Rollout | None:
+        found = _undisputed(entries)
+        if not found:
+            return None
+        newest = found[max(found)]
+        if known is not None and (known.revision, known.nonce) == newest[:2]:
+            return known
+        return self._read(newest)
+
+    def _read(self, entry: Entry) -> Rollout:
+        with self._told(), self._files.open_input_stream(entry.path) as stream:
+            content = stream.read()
+        return replace(rollout_from_json(content, entry.path), revision=entry.number, nonce=entry.nonce)
+
+    def _added(self, model: str, made: Rollout) -> bool:
+        """Whether a revision is there now, the only one of its number."""
+        folder = f"{self._root}/{model}/{ROLLOUT}"
+        if self.is_folder:
+            with self._told():
+                return _linked(Path(folder) / f"{made.revision:08d}.json", made.to_json())
+        stem = f"{folder}/{made.revision:08d}-{made.nonce}"
+        claim = Entry(made.revision, made.nonce, f"{stem}.claim", made=False)
+        with self._told():
+            self._write(claim.path, b"")
+            try:
+                alone = self._alone(model, claim)
+                if alone:
+                    self._write(f"{stem}.json", made.to_json())
+            finally:
+                self._remove(claim)
+        return alone
+
+    def _alone(self, model: str, claim: Entry) -> bool:
+        """Whether nobody else makes the number or a later one; those with a greater nonce are waited for."""
+        for _ in range(_LOOKS):
+            later = {entry for entry in self._entries(model) if entry.number >= claim.number}
+            others = later - {claim}
+            if claim not in later or any(entry.made or entry.nonce < claim.nonce for entry in others):
+                return False
+            if not others:
+                return True
+            time.sleep(_LONGEST_PAUSE_S)
+        return False
+
+    def _remove(self, claim: Entry) -> None:
+        with suppress(OSError):  # it is gone, or whoever comes next removes it
+            self._files.delete_file(claim.path)
+
+    def _write(self, path: str, content: bytes) -> None:
+        """An object appears when it is closed, whole."""
+        with self._files.open_output_stream(path) as stream:
+            stream.write(content)
+
+    def _content(self, model: str, version: str, name: str) -> bytes:
+        with self._files.open_input_stream(f"{self._root}/{model}/{version}/{name}") as stream:
+            content: bytes = stream.read()
+        return content
+
+    def _prune(self, model: str, fetched: Path) -> None:
+        with suppress(SkewlessError, OSError):  # the next fetch does it
+            rollout = self.rollout(model)
+            if rollout is not None:
+                named = {*rollout.roles, fetched.name} | ({rollout.previous} if rollout.previous else set())
+                self._copies.prune(model, named, fetched.stat().st_mtime)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise RegistryUnreadable(
+                self.address, str(error).partition("\n")[0][:200] or type(error).__name__
+            ) from error
+
+
+def _undisputed(entries: Sequence[Entry]) -> dict[int, Entry]:
+    """The revisions by number, but for numbers that are there twice."""
+    made = [entry for entry in entries if entry.made]
+    times = Counter(entry.number for entry in made)
+    return {entry.number: entry for entry in made if times[entry.number] == 1}
+
+
+def _digest(seen: Seen) -> str:
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+def _linked(path: Path, content: bytes) -> bool:
+    """Make a file, whole; False where it is there already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unfinished, path)
+    except FileExistsError:
+        return False
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True

@@ -1,0 +1,37 @@
+"""Which rows of a batch cannot be read. The slow path behind an error: rows are looked at one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from skewless.contract.errors import CorruptRow, UnknownSchema
+
+Row = bytes | None
+_SCHEMA = slice(16, 20)
+
+
+def corrupt(
+    read: Callable[[Sequence[Row]], object], rows: Sequence[Row], entities: Sequence[str]
+) -> dict[int, CorruptRow]:
+    """By place, why `read` refuses a row, naming its entity. Rows of an unknown schema are left for later."""
+    found = {}
+    for place, row in enumerate(rows):
+        try:
+            with suppress(UnknownSchema):
+                read([row])
+        except CorruptRow as error:
+            found[place] = replace(error, entity=entities[place])
+    return found
+
+
+def unlisted(unknown: UnknownSchema, rows: Sequence[Row], entities: Sequence[str]) -> dict[int, CorruptRow]:
+    """By place, the rows whose schema is this one, which the store does not list either."""
+    schema = bytes.fromhex(unknown.fingerprint)
+    reason = f"its schema {unknown.fingerprint} is listed nowhere"
+    return {
+        place: CorruptRow(unknown.view, reason, entities[place])
+        for place, row in enumerate(rows)
+        if row is not None and row[_SCHEMA] == schema
+    }

@@ -1,0 +1,133 @@
+"""The online read of a plan as data: which hashes and fields to ask Redis for, and what the replies mean.
+
+Pure: the asynchronous server, the Feast plug-in and the verifier send the same lookups and decode with the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skewless.contract.columns import Rows, Schema, Values
+from skewless.contract.model.assembler import Admitted, admit
+from skewless.contract.plan import Plan
+from skewless.contract.storage.entity_key import EntityKeys, KeyValue
+from skewless.contract.storage.packed_row import RowReader
+
+Reply = Sequence[bytes | None]
+Places = list[list[int]]
+
+
+class Lookup(NamedTuple):
+    """One HMGET: the fields are the views to read, in order."""
+
+    key: bytes
+    fields: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The views that share an entity key, and hence a hash."""
+
+    keys: EntityKeys
+    names: tuple[str, ...]
+    views: tuple[str, ...]
+    fields: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The lookups of n rows; each group of views asks once for each of its entities.
+
+    `places` say, per group of views and row, which lookup answers it; -1 is nobody's (a null key).
+    """
+
+    lookups: tuple[Lookup, ...]
+    places: tuple[NDArray[np.intp], ...]
+
+
+class OnlineRead:
+    """Compiled from a plan: `batch` says what to ask, `decode` what the answers mean."""
+
+    def __init__(self, plan: Plan, wanted: Mapping[str, Schema]) -> None:
+        self._plan = plan
+        self.readers = {view.name: RowReader(view.name, wanted[view.name], [view.fields]) for view in plan.views}
+        self._groups = _groups(plan)
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The views that share each entity key, in the order of `places`."""
+        return tuple(group.views for group in self._groups)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """All views in the order of `rows`."""
+        return tuple(view for group in self._groups for view in group.views)
+
+    def batch(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> Batch:
+        """The lookups for `rows` rows, whose join keys are given by name, column by column."""
+        lookups, places = self.ask(entities, rows)
+        return Batch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
+
+    def ask(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> tuple[list[Lookup], Places]:
+        """`batch` in plain lists: the lookups, and the places per group of views and row."""
+        lookups: list[Lookup] = []
+        places = []
+        for group in self._groups:
+            keys = group.keys.encode_rows([entities[name] for name in group.names], rows)
+            distinct = dict.fromkeys(keys)
+            distinct.pop(None, None)
+            begin, end = len(lookups), len(lookups) + len(distinct)
+            lookups += map(Lookup, distinct, repeat(group.fields))  # type: ignore[arg-type]
+            if len(distinct) == rows:
+                places.append(list(range(begin, end)))
+            else:
+                found = dict(zip(distinct, range(begin, end), strict=True))
+                places.append([found.get(key, -1) for key in keys])
+        return lookups, places
+
+    def rows(self, places: Places, replies: Sequence[Reply], n: int) -> Sequence[Reply]:
+        """Row by row of n, what the store holds for all `views`; None where there is nothing."""
+        parts = []
+        for group, place in zip(self._groups, places, strict=True):
+            nothing = [None] * len(group.views)
+            parts.append([replies[one] if one >= 0 else nothing for one in place])
+        if len(parts) < 2:
+            return parts[0] if parts else [()] * n
+        return [[data for part in row for data in part] for row in zip(*parts, strict=True)]
+
+    def decode(self, batch: Batch, replies: Sequence[Reply], at: int) -> dict[str, Admitted]:
+        """The admitted rows of each view at `at` (microseconds). Raises: CorruptRow, UnknownSchema."""
+        found: dict[str, Admitted] = {}
+        moment = np.int64(at)
+        for group, places in zip(self._groups, batch.places, strict=True):
+            asked, back = np.unique(places, return_inverse=True)
+            answers = [replies[place] if place >= 0 else None for place in asked.tolist()]
+            for position, name in enumerate(group.views):
+                rows = self.readers[name].read([answer[position] if answer else None for answer in answers])
+                found[name] = admit(self._plan, name, take(rows, back), moment)
+        return found
+
+
+def _groups(plan: Plan) -> tuple[_Group, ...]:
+    shared: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
+    for view in plan.views:
+        ranked = tuple(sorted((key.key, key.name, key.dtype) for key in view.join_keys))
+        shared.setdefault(ranked, []).append(view.name)
+    groups = []
+    for join_keys, views in shared.items():
+        keys = EntityKeys(plan.project, [k for k, _, _ in join_keys], [dtype for _, _, dtype in join_keys])
+        fields = tuple(plan.view(view).stored_as.encode() for view in views)
+        groups.append(_Group(keys, tuple(name for _, name, _ in join_keys), tuple(views), fields))
+    return tuple(groups)
+
+
+def take(rows: Rows, places: NDArray[np.intp]) -> Rows:
+    """The rows at `places`, in that order."""
+    columns = tuple(Values(column.data[places], column.valid[places]) for column in rows.columns)
+    return Rows(rows.event[places], rows.created[places], rows.deleted[places], columns)

@@ -1,0 +1,215 @@
+"""Pushed rows: read strictly from JSON, made into a part of the table and into rows of the online store.
+
+The HTTP route, the command line and the stream read JSON rows with `RowsReader`; all of them and Feast's push go on
+from the `Batch` that comes of it, so that what lies offline and what is served are one value.
+
+A row names every join key and feature of the view (a feature may be null), `event_timestamp`, and may name
+`created_timestamp` (else it is known since its receipt) and the view's mark of tombstones; a tombstone may leave its
+features out. Nothing else: a row is used whole, so a feature that was forgotten would read as null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.contract.admission import Flags, Micros
+from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable
+from skewless.contract.json_constants import escaped
+from skewless.contract.json_values import PARSE, STORED, Parse, Refused
+from skewless.contract.plan import View
+from skewless.contract.storage.entity_key import EntityKeys, KeyValue
+from skewless.contract.storage.packed_row import Layout
+from skewless.contract.storage.push_target import TIME, Target
+from skewless.contract.value_types import ValueType, value_type
+
+EVENT, CREATED = "event_timestamp", "created_timestamp"
+MAX_ERRORS = 20
+_ABSENT = object()
+_layout = lru_cache(maxsize=256)(Layout)
+Pack = Callable[[str, str, ValueType, pa.Array], pa.Array]
+
+
+class Parsed(NamedTuple):
+    """Validated rows, not yet columns: their entity keys, and row after row the values of `RowsReader.names`."""
+
+    keys: list[bytes]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Validated rows of a view, column by column, in the order of its keys and features. Times are in microseconds."""
+
+    view: View
+    keys: tuple[pa.Array, ...]
+    event: Micros
+    created: Micros
+    deleted: Flags
+    columns: tuple[pa.Array, ...]
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    def due(self, now: int) -> Flags:
+        """Which rows may be used at `now`; the others wait for their time."""
+        return np.asarray(self.view.rule.available_at(self.event, self.created) <= now)
+
+
+class RowsReader:
+    """Reads JSON rows for one target; compiled once. `parsers` are by type name.
+
+    Raises: NotPushable where a type of the view has no parser.
+    """
+
+    def __init__(self, project: str, target: Target, parsers: Mapping[str, Parse] = STORED) -> None:
+        view = self.view = target.view
+        self.target = target
+        self._keys = [(key.key, parsers[key.dtype]) for key in view.join_keys]
+        self._features = []
+        for field in view.fields:
+            if field.dtype not in parsers:
+                raise NotPushable(
+                    view.stored_as,
+                    f"feature {field.name!r} has type {field.dtype}, which is not read from JSON here; "
+                    "push with `skewless push` or Feast",
+                )
+            self._features.append((field.name, parsers[field.dtype]))
+        self._deleted = view.deleted_field
+        self.names = tuple(name for name, _ in (*self._keys, *self._features))
+        self._whole = {*self.names, EVENT}
+        self._known = self._whole | {CREATED} | ({self._deleted} if self._deleted else set())
+        self._times, self._flags = PARSE["UnixTimestamp"], PARSE["Bool"]
+        self._encode = EntityKeys(project, [k.key for k in view.join_keys], [k.dtype for k in view.join_keys]).encode
+
+    def read(self, rows: Sequence[object], at: str = "") -> Parsed:
+        """Check and parse rows; `at` is the JSON pointer of their array. Raises: InvalidRows, all culprits in order."""
+        keys, parsed, errors = [], [], []
+        for place, row in enumerate(rows):
+            try:
+                key, values = self._row(row)
+            except (Refused, InvalidInput, KeyError):
+                errors += self._errors(f"{at}/{place}", row)
+                if len(errors) >= MAX_ERRORS:
+                    break
+            else:
+                keys.append(key)
+                parsed.append(values)
+        if errors:
+            raise InvalidRows(self.view.stored_as, tuple(errors[:MAX_ERRORS]))
+        return Parsed(keys, parsed)
+
+    def batch(self, parsed: Sequence[Parsed], now: int, arrow: Arrow | None = None) -> Batch:
+        """Parsed rows as one batch; those that do not say since when they are known are known since `now`."""
+        rows = [row for one in parsed for row in one.rows]
+        columns = [[row[place] for row in rows] for place in range(len(self.names))]
+        deleted, event, created = ([row[place] for row in rows] for place in (-3, -2, -1))
+        if self.target.created_timestamp_column is None:
+            created = event
+        keys, fields = len(self._keys), self.view.fields
+        make = arrow or _arrow
+        return Batch(
+            self.view,
+            tuple(_arrow(value_type(k.dtype), c) for k, c in zip(self.view.join_keys, columns, strict=False)),
+            np.array(event, np.int64),
+            np.array([now if time is None else time for time in created], np.int64),
+            np.array(deleted, bool),
+            tuple(make(value_type(f.dtype), c) for f, c in zip(fields, columns[keys:], strict=True)),
+        )
+
+    def _row(self, row: Any) -> tuple[bytes, list[Any]]:  # noqa: ANN401 - a JSON value
+        """Raises: Refused, InvalidInput or KeyError, whereupon `_errors` says what is wrong."""
+        if type(row) is not dict or not row.keys() <= self._known:
+            raise Refused
+        deleted = self._flags([row[self._deleted]])[0] if self._deleted in row else False
+        keys = [parse([row[name]])[0] for name, parse in self._keys]
+        if deleted:
+            features = [parse([row.get(name)])[0] for name, parse in self._features]
+        else:
+            features = [parse([row[name]])[0] for name, parse in self._features]
+        (event,) = self._times([row[EVENT]])
+        (created,) = self._times([row.get(CREATED)])
+        key = self._key(keys)
+        if key is None or event is None:
+            raise Refused
+        return key, [*keys, *features, bool(deleted), event, created]
+
+    def _key(self, values: list[KeyValue | None]) -> bytes | None:
+        return self._encode(values) if self._keys else self._encode(("",))
+
+    def _errors(self, at: str, row: Any) -> list[InvalidInput]:  # noqa: ANN401
+        """What is wrong with a row, value by value, with the same parsers."""
+        if type(row) is not dict:
+            return [InvalidInput(at, "must be an object of join keys, features and event_timestamp")]
+        found = []
+        gone = self._deleted in row and row[self._deleted] is True
+        times = [(EVENT, self._times), (CREATED, self._times)]
+        marks = [(self._deleted, self._flags)] if self._deleted else []
+        optional = {CREATED, self._deleted} | ({name for name, _ in self._features} if gone else set())
+        required = {EVENT, *(name for name, _ in self._keys)}
+        for name, parse in (*self._keys, *self._features, *marks, *times):
+            value, pointer = row.get(name, _ABSENT), f"{at}/{escaped(name)}"
+            if value is _ABSENT:
+                if name not in optional:
+                    mend = "each row needs it" if name in required else "send null where the value is unknown"
+                    found.append(InvalidInput(pointer, f"is missing; {mend}"))
+            elif value is None and name in required:
+                found.append(InvalidInput(pointer, "must not be null"))
+            else:
+                found += self._refusals(pointer, parse, value)
+        known = ", ".join([*self.names, EVENT, CREATED, *([self._deleted] if self._deleted else [])])
+        strangers = [name for name in row if name not in self._known]
+        found += [InvalidInput(f"{at}/{escaped(n)}", f"is unknown; a row has {known}") for n in strangers]
+        return found or self._key_errors(at, row)
+
+    @staticmethod
+    def _refusals(pointer: str, parse: Parse, value: object) -> list[InvalidInput]:
+        try:
+            parse([value])
+        except Refused as refused:
+            return [InvalidInput(pointer, str(refused))]
+        return []
+
+    def _key_errors(self, at: str, row: dict[str, Any]) -> list[InvalidInput]:
+        """Keys of the right type that cannot be stored, such as a time with a fraction of a second."""
+        try:
+            self._key([parse([row[name]])[0] for name, parse in self._keys])
+        except InvalidInput as error:
+            return [InvalidInput(f"{at}/{escaped(error.pointer)}", error.reason)]
+        return []
+
+
+Arrow = Callable[[ValueType, Sequence[Any]], pa.Array]
+
+
+def _arrow(kind: ValueType, values: Sequence[Any]) -> pa.Array:
+    if pa.types.is_timestamp(kind.arrow):
+        return pa.array(values, pa.int64()).cast(kind.arrow)
+    return pa.array(values, kind.arrow)
+
+
+def part_table(target: Target, batch: Batch) -> pa.Table:
+    """The batch as rows of the target's table."""
+    view = target.view
+    columns = {target.column(k.key): column for k, column in zip(view.join_keys, batch.keys, strict=True)}
+    columns |= {target.column(f.name): column for f, column in zip(view.fields, batch.columns, strict=True)}
+    if view.deleted_field:
+        columns[target.column(view.deleted_field)] = pa.array(batch.deleted)
+    columns[target.timestamp_field] = pa.array(batch.event).cast(TIME)
+    if target.created_timestamp_column:
+        columns[target.created_timestamp_column] = pa.array(batch.created).cast(TIME)
+    return pa.table(columns)
+
+
+def online_rows(batch: Batch, pack: Pack | None = None) -> list[bytes]:
+    """The batch as packed rows. `pack` makes the bytes of a column that is a list, map or struct in Arrow."""
+    columns: Sequence[pa.Array] = batch.columns
+    if pack is not None:
+        fields = zip(batch.view.fields, columns, strict=True)
+        columns = [pack(batch.view.stored_as, field.name, value_type(field.dtype), column) for field, column in fields]
+    return _layout(batch.view.fields).encode(batch.event, batch.created, batch.deleted, columns)

@@ -1,0 +1,66 @@
+"""A push target: what a receiver of pushed rows must know of a view, kept in the catalog beside its definition."""
+
+from __future__ import annotations
+
+import msgspec
+import pyarrow as pa
+
+from skewless.contract.errors import NotPushable
+from skewless.contract.plan import View
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a view's pushed rows go offline: a folder that its table is read from, and the table's column names.
+
+    `folder` starts at the data folder unless it is absolute. `renamed` gives the table's column of a key or feature
+    where the names differ. `shared_with` are other views that read the same table. `remote` is where a table lies
+    that is read from elsewhere, and not written.
+    """
+
+    view: View
+    folder: str
+    timestamp_field: str
+    created_timestamp_column: str | None
+    renamed: tuple[tuple[str, str], ...] = ()
+    shared_with: tuple[str, ...] = ()
+    remote: str | None = None
+
+    @property
+    def pushable(self) -> bool:
+        return not (self.shared_with or self.remote)
+
+    def column(self, name: str) -> str:
+        """The table's column of a key, a feature or the mark of tombstones."""
+        return dict(self.renamed).get(name, name)
+
+
+def check_target(target: Target) -> Target:
+    """Refuse a target that rows cannot be pushed to. Raises: NotPushable."""
+    if target.remote:
+        raise NotPushable(target.view.stored_as, f"its table is {target.remote}, which is read only; add rows there")
+    if target.shared_with:
+        others = ", ".join(target.shared_with)
+        raise NotPushable(target.view.stored_as, f"its table is read by {others} too; give each view a table")
+    return target
+
+
+def target_field(stored_as: str) -> bytes:
+    """The catalog field of a view's target."""
+    return b"target:" + stored_as.encode()
+
+
+def target_entry(target: Target) -> dict[bytes, bytes]:
+    """What the catalog holds of a target."""
+    return {target_field(target.view.stored_as): msgspec.json.encode(target, order="sorted")}
+
+
+def parse_target(data: bytes) -> Target | None:
+    """A target out of the catalog; None where it does not parse."""
+    try:
+        return msgspec.json.decode(data, type=Target)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+TIME = pa.timestamp("us", tz="UTC")
+"""The type of both times in a part."""

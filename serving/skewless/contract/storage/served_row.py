@@ -1,0 +1,183 @@
+"""What was used for each prediction: the served log's rows, from the server to the audit.
+
+One table per model version. Columns: `request_id`, `row` (position in the request), `served_at`, `model`, `version`,
+`role` (champion, canary, shadow or pinned: as what that version answered, a shadow nobody);
+`entity:NAME` and `request:NAME` as sent; per view `VIEW:status`, `VIEW:event_timestamp`, `VIEW:created_timestamp`
+(null where nothing was found); `model_input` (float32 list, the exact input); `score`. Of a model with named inputs and
+outputs `model_input:NAME` each, in their own types, and `score`, or `score:NAME` where there are several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skewless.contract.admission import MISSING, Micros
+from skewless.contract.columns import Values
+from skewless.contract.model.assembler import Admitted
+from skewless.contract.model.signature import Form, MatrixForm, ModelInput, Scores, to_columns
+from skewless.contract.plan import Plan
+from skewless.contract.storage.entity_key import KeyValue
+from skewless.contract.value_types import ValueType, value_type
+
+Role = Literal["champion", "canary", "shadow", "pinned"]
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+_SIGN = np.uint64(1 << 63)
+
+
+class Used(NamedTuple):
+    """Requests of one model version that were answered together, n rows in all, as they wait to be logged: raw, since
+    this is made on the request path.
+
+    `counts` are the rows of each request. `statuses` is a `Status` for each row and view, `orders` the 16 order bytes
+    of each row and view (see `skewless.contract.storage.packed_row`; 0xff where there is no row); both row after row. `places`: where the
+    rows of each request are in it; None where they are all of it.
+    """
+
+    request_ids: Sequence[str]
+    counts: Sequence[int]
+    served_at: int
+    entities: Mapping[str, Sequence[KeyValue | None]]
+    request: Mapping[str, Values]
+    statuses: bytes
+    orders: bytes
+    matrix: ModelInput
+    scores: Scores
+    places: Sequence[Sequence[int] | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One answered request of n rows. `served_at` is in microseconds; `entities` are columns by join key."""
+
+    request_id: str
+    served_at: int
+    entities: Mapping[str, Sequence[KeyValue | None]]
+    request: Mapping[str, Values]
+    views: Mapping[str, Admitted]
+    matrix: ModelInput
+    scores: Scores
+
+
+def served_schema(plan: Plan, form: Form | None = None) -> pa.Schema:
+    """The columns of the served log of a plan and its model's form (one matrix, unless it is named)."""
+    shape: Form = form or MatrixForm(plan)
+    fields = [
+        pa.field("request_id", pa.string()),
+        pa.field("row", pa.int32()),
+        pa.field("served_at", TIMESTAMP),
+        pa.field("model", pa.string()),
+        pa.field("version", pa.string()),
+        pa.field("role", pa.string()),
+    ]
+    fields += [pa.field(f"entity:{key.name}", value_type(key.dtype).arrow) for key in plan.join_keys]
+    fields += [pa.field(f"request:{field.name}", value_type(field.dtype).arrow) for field in plan.request]
+    for view in plan.views:
+        fields.append(pa.field(f"{view.name}:status", pa.uint8()))
+        fields.append(pa.field(f"{view.name}:event_timestamp", TIMESTAMP))
+        fields.append(pa.field(f"{view.name}:created_timestamp", TIMESTAMP))
+    return pa.schema([*fields, *(group.field for group in (*shape.taken, *shape.told))])
+
+
+def used(views: Sequence[str], served: Served) -> Used:
+    """An answered request as it is queued; `views` is the order of its statuses and times."""
+    admitted = [served.views[view] for view in views]
+    rows = len(served.scores)
+    statuses, orders = np.zeros((rows, len(views)), np.uint8), np.zeros((rows, len(views), 2), ">u8")
+    for place, one in enumerate(admitted):
+        statuses[:, place] = one.status
+        orders[:, place, 0] = one.rows.event.view(np.uint64) ^ _SIGN
+        orders[:, place, 1] = one.rows.created.view(np.uint64) ^ _SIGN
+    return Used(
+        (served.request_id,),
+        (rows,),
+        served.served_at,
+        served.entities,
+        served.request,
+        statuses.tobytes(),
+        orders.tobytes(),
+        served.matrix,
+        served.scores,
+    )
+
+
+def served_batch(plan: Plan, model: str, version: str, served: Served, form: Form | None = None) -> pa.RecordBatch:
+    """One answered request as rows of the served log."""
+    views = [view.name for view in plan.views]
+    return used_batch(plan, model, version, views, [used(views, served)], form)
+
+
+def used_batch(
+    plan: Plan,
+    model: str,
+    version: str,
+    views: Sequence[str],
+    requests: Sequence[Used],
+    form: Form | None = None,
+    *,
+    role: str = "champion",
+) -> pa.RecordBatch:
+    """Answered requests (at least one `Used`) as rows of the served log, all at once."""
+    shape: Form = form or MatrixForm(plan)
+    counts = np.array([count for one in requests for count in one.counts], np.intp)
+    of = np.repeat(np.arange(len(counts)), counts)
+    served_at = np.array([one.served_at for one in requests], np.int64)
+    columns: list[pa.Array] = [
+        pa.array([name for one in requests for name in one.request_ids], pa.string()).take(pa.array(of)),
+        pa.array(_places(requests, counts, of)),
+        pa.array(np.repeat(served_at, [len(one.scores) for one in requests])).cast(TIMESTAMP),
+        pa.repeat(model, len(of)),
+        pa.repeat(version, len(of)),
+        pa.repeat(role, len(of)),
+    ]
+    columns += [
+        pa.array([v for one in requests for v in one.entities[k.name]], value_type(k.dtype).arrow)
+        for k in plan.join_keys
+    ]
+    columns += [to_arrow(value_type(f.dtype), _joined([one.request[f.name] for one in requests])) for f in plan.request]
+    statuses = np.frombuffer(b"".join([one.statuses for one in requests]), np.uint8).reshape(len(of), len(views))
+    orders = np.frombuffer(b"".join([one.orders for one in requests]), ">u8").astype("<u8") ^ _SIGN
+    times = orders.view(np.int64).reshape(len(of), len(views), 2)
+    for place in [views.index(view.name) for view in plan.views]:
+        columns.append(pa.array(np.ascontiguousarray(statuses[:, place])))
+        columns += [_instants(np.ascontiguousarray(times[:, place, kind])) for kind in (0, 1)]
+    for groups, parts in (
+        (shape.taken, [shape.taken_arrays(one.matrix) for one in requests]),
+        (shape.told, [shape.told_arrays(one.scores) for one in requests]),
+    ):
+        columns += to_columns(groups, [np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
+    return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan, shape))
+
+
+def _places(requests: Sequence[Used], counts: NDArray[np.intp], of: NDArray[np.intp]) -> NDArray[np.int32]:
+    """The position of each row in its request."""
+    starts = np.cumsum(counts) - counts
+    places: NDArray[np.int32] = (np.arange(len(of)) - starts[of]).astype(np.int32)
+    if not any(one.places for one in requests):
+        return places
+    told = [some for one in requests for some in one.places or [None] * len(one.counts)]
+    for start, count, some in zip(starts.tolist(), counts.tolist(), told, strict=True):
+        if some is not None:
+            places[start : start + count] = some
+    return places
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+    return Values(np.concatenate([one.data for one in parts]), np.concatenate([one.valid for one in parts]))
+
+
+def _instants(times: Micros) -> pa.Array:
+    return pa.array(times, mask=times == MISSING).cast(TIMESTAMP)
+
+
+def to_arrow(kind: ValueType, values: Values) -> pa.Array:
+    """Values as an Arrow array of the type, null where not valid; every bit of a number is kept."""
+    if kind.text:
+        return pa.array(values.data, kind.arrow, mask=~values.valid)
+    plain = pa.array(values.data, mask=~values.valid)
+    return plain.cast(kind.arrow)

@@ -1,0 +1,81 @@
+"""`/healthz`: the process lives. `/readyz`: it can answer. `/metrics`: for Prometheus."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from skewless.server.errors import StoreUnavailable
+from skewless.server.metrics.counters import CONTENT_TYPE
+from skewless.server.service import Service
+
+
+class Health(BaseModel):
+    """The process lives."""
+
+    status: str = "ok"
+
+
+class Part(BaseModel):
+    """Whether one part can do its work, and why not. `refused`: why the rollout is not in force as it stands."""
+
+    ready: bool
+    reason: str | None = None
+    version: str | None = None
+    refused: str | None = None
+
+
+class Readiness(BaseModel):
+    """Ready where the store answers and every model does. A server without any model is not ready."""
+
+    ready: bool
+    reason: str | None
+    store: Part
+    models: dict[str, Part]
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes, bound to a service."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz", summary="Whether the process lives")
+    async def healthz() -> Health:
+        return Health()
+
+    @router.get(
+        "/readyz",
+        summary="Whether requests can be answered, and why not",
+        responses={503: {"model": Readiness, "description": "Not ready; `reason` says why."}},
+    )
+    async def readyz(response: Response) -> Readiness:
+        found = await _readiness(service)
+        if not found.ready:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return found
+
+    @router.get("/metrics", response_class=Response, summary="Metrics in the text format of Prometheus")
+    def metrics() -> Response:
+        return Response(service.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    return router
+
+
+async def _readiness(service: Service) -> Readiness:
+    store = Part(ready=True)
+    try:
+        await service.store.ping()
+    except StoreUnavailable as error:
+        store = Part(ready=False, reason=str(error))
+    models = {
+        name: Part(ready=slot.reason is None, reason=slot.reason, version=slot.version, refused=slot.refused)
+        for name, slot in service.models.slots.items()
+    }
+    reasons = [store.reason] if store.reason else []
+    reasons += [f"model {name!r}: {part.reason}" for name, part in models.items() if part.reason]
+    if not models:
+        why = f"{service.settings.models} holds no champion; run `skewless publish`"
+        reasons.append(service.models.unreadable or why)
+    return Readiness(ready=not reasons, reason="; ".join(reasons) or None, store=store, models=models)

@@ -1,0 +1,135 @@
+"""`GET /v1/models` and `GET /v1/models/{name}`: what is served, what it takes and what it was trained on."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from skewless.contract.columns import Schema
+from skewless.contract.plan import Plan
+from skewless.server.errors import ModelNotReady, UnknownModel
+from skewless.server.predict.request import sample_row
+from skewless.server.rollout.role_assignment import Slot
+from skewless.server.service import Service
+
+_SECOND_US = 1_000_000
+
+
+class Listed(BaseModel):
+    """One model; `version` is the one that answers (or would, were it ready)."""
+
+    name: str
+    version: str | None
+    ready: bool
+    reason: str | None
+
+
+class Listing(BaseModel):
+    models: list[Listed]
+
+
+class Input(BaseModel):
+    """What a row of a request names; `type` is Feast's."""
+
+    name: str
+    type: str
+
+
+class Inputs(BaseModel):
+    join_keys: list[Input]
+    request: list[Input]
+
+
+class ViewFeatures(BaseModel):
+    """A feature view and what the model reads of it. `ttl_seconds` 0: values do not age."""
+
+    name: str
+    ttl_seconds: float
+    known_by: str
+    features: list[Input]
+
+
+class Training(BaseModel):
+    """Times are ISO 8601."""
+
+    start: str
+    end: str
+    rows: int
+    metrics: dict[str, float]
+
+
+class Description(Listed):
+    """A model version; `contract` is the fingerprint of its plan.
+
+    `exact` is false where its golden rows matched only within the bundle's tolerance, on another processor than the
+    one that published it.
+    """
+
+    created_at: str
+    contract: str
+    exact: bool
+    inputs: Inputs
+    columns: list[str]
+    views: list[ViewFeatures]
+    training: Training
+    example: dict[str, str | int | float | bool | None] = Field(description="A row that fits, to fill in.")
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes, bound to a service."""
+    router = APIRouter(prefix="/v1/models", tags=["models"])
+
+    @router.get("", summary="All models")
+    async def listing() -> Listing:
+        return Listing(models=[_listed(name, slot) for name, slot in service.models.slots.items()])
+
+    @router.get("/{name}", summary="One model: its inputs, columns and contract")
+    async def description(name: str) -> Description:
+        slot = service.models.slots.get(name)
+        if slot is None:
+            raise UnknownModel(name)
+        return _described(name, slot)
+
+    return router
+
+
+def _listed(name: str, slot: Slot) -> Listed:
+    return Listed(name=name, version=slot.version, ready=slot.reason is None, reason=slot.reason)
+
+
+def _described(name: str, slot: Slot) -> Description:
+    if slot.champion is None:
+        raise ModelNotReady(name, slot.reason or "it has no champion")
+    bundle = slot.champion.predictor.bundle
+    plan, manifest = bundle.plan, bundle.manifest
+    return Description(
+        **_listed(name, slot).model_dump(),
+        created_at=manifest.created_at,
+        contract=manifest.contract,
+        exact=bundle.exact,
+        inputs=Inputs(
+            join_keys=[Input(name=key.name, type=key.dtype) for key in plan.join_keys],
+            request=[Input(name=field.name, type=field.dtype) for field in plan.request],
+        ),
+        columns=list(bundle.assembler.names),
+        views=_views(plan, bundle.assembler.wanted),
+        training=Training(
+            start=manifest.training_start,
+            end=manifest.training_end,
+            rows=manifest.training_rows,
+            metrics=manifest.metrics,
+        ),
+        example=sample_row(plan),
+    )
+
+
+def _views(plan: Plan, wanted: dict[str, Schema]) -> list[ViewFeatures]:
+    return [
+        ViewFeatures(
+            name=view.name,
+            ttl_seconds=view.ttl_us / _SECOND_US,
+            known_by=view.known_by,
+            features=[Input(name=field.name, type=field.dtype) for field in wanted[view.name]],
+        )
+        for view in plan.views
+    ]

@@ -1,0 +1,187 @@
+"""`POST /v1/feature-views/{view}/push`: answered in front of FastAPI, which only documents it, and where it is usual
+below ASGI.
+
+200: every row is in the table and in the online store. 202: every row is in the table for good, and some are not in
+the online store yet; the answer says which and when.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from skewless.contract.errors import NotPushable
+from skewless.server.api import problems
+from skewless.server.api.body import read_body
+from skewless.server.api.hot_exchange import Exchange, Speaker
+from skewless.server.api.hot_route import HotRoute, first_headers
+from skewless.server.api.request_ids import HEADER, request_id
+from skewless.server.errors import PushNotAllowed, UnknownView
+from skewless.server.push.group_commit import MAX_ROWS, Lane, Pushed
+from skewless.server.service import Service
+
+_ROUTE = HotRoute("/v1/feature-views/", "/push")
+_UNKNOWN = ""
+_UNTIL_THEN = "rows of the future are served from their time on, once `skewless materialize` has run"
+_TRY_AGAIN = "push them again, which is harmless, or wait for the next `skewless materialize`"
+
+
+class Received(Exchange):
+    """A push that is answered below ASGI."""
+
+    __slots__ = ("endpoint", "lane")
+
+    def __init__(self, speaker: Speaker, endpoint: PushEndpoint, lane: Lane, asked_by: str) -> None:
+        super().__init__(speaker, asked_by)
+        self.endpoint, self.lane = endpoint, lane
+
+    def begin(self) -> bool:
+        self.lane.push(self.body, self)
+        return True
+
+    def set_result(self, pushed: Pushed) -> None:
+        self.speaker.tell(self, *self.endpoint.told(self.lane.view, self.request_id, pushed))
+
+    def failure(self, error: BaseException) -> Response:
+        return self.endpoint.failure(self.lane.view, self.request_id, error)
+
+
+class PushEndpoint:
+    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._pusher = service.pusher
+
+    matches = staticmethod(_ROUTE.matches)
+
+    def at(self, path: bytes) -> Lane | None:
+        view = _ROUTE.name_sent(path)
+        return None if view is None or self._pusher is None else self._pusher.at_hand(view)
+
+    def exchange(self, speaker: Speaker, who: Lane, request_id: str) -> Received:
+        return Received(speaker, self, who, request_id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, view = first_headers(scope), _ROUTE.name(scope["path"])
+        scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
+        try:
+            status, body = self.told(view, asked_by, await self._pushed(view, headers, receive))
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bare 500, and logged
+            await self.failure(view, asked_by, error)(scope, receive, send)
+            return
+        told = Response(body, status, media_type="application/json")
+        told.raw_headers.append((HEADER, asked_by.encode()))
+        await told(scope, receive, send)
+
+    async def _pushed(self, view: str, headers: dict[bytes, bytes], receive: Receive) -> Pushed:
+        if self._pusher is None:
+            raise PushNotAllowed
+        body = await read_body(headers, receive, self._service.settings.max_body_bytes)
+        return await self._pusher.push(view, body)
+
+    def told(self, view: str, asked_by: str, pushed: Pushed) -> tuple[int, bytes]:
+        """Status and body of an answer, which is counted."""
+        whole = not (pushed.waiting or pushed.unreached)
+        status = int(HTTPStatus.OK if whole else HTTPStatus.ACCEPTED)
+        self._service.metrics.pushed_rows.labels(view).inc(pushed.rows)
+        self._service.metrics.pushes.labels(view, str(status)).inc()
+        return status, orjson.dumps(_body(view, pushed, asked_by))
+
+    def failure(self, view: str, asked_by: str, error: BaseException) -> Response:
+        """What to answer, which is counted, where a push to this view failed."""
+        response = _ROUTE.failure(view, asked_by, error)
+        # A label for each name that a caller makes up would never end.
+        known = _UNKNOWN if isinstance(error, UnknownView | PushNotAllowed | NotPushable) else view
+        self._service.metrics.pushes.labels(known, str(response.status_code)).inc()
+        return response
+
+
+def _body(view: str, pushed: Pushed, asked_by: str) -> dict[str, object]:
+    online = 0 if pushed.unreached else pushed.rows - pushed.waiting
+    body: dict[str, object] = {
+        "request_id": asked_by,
+        "view": view,
+        "stored": pushed.rows,
+        "online": online,
+        "waiting": pushed.waiting,
+    }
+    told = [_UNTIL_THEN] if pushed.waiting else []
+    told += [f"{pushed.unreached}; {_TRY_AGAIN}"] if pushed.unreached else []
+    if told:
+        body["detail"] = "; ".join(told)
+    return body
+
+
+_REQUEST = {
+    "type": "object",
+    "required": ["rows"],
+    "additionalProperties": False,
+    "properties": {
+        "rows": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_ROWS,
+            "items": {"type": "object"},
+            "description": "Each row names every join key and feature of the view (a feature may be null), "
+            "`event_timestamp`, and may name `created_timestamp` and the view's mark of tombstones.",
+        }
+    },
+}
+_ANSWER = {
+    "type": "object",
+    "required": ["request_id", "view", "stored", "online", "waiting"],
+    "properties": {
+        "request_id": {"type": "string"},
+        "view": {"type": "string"},
+        "stored": {"type": "integer", "description": "Rows that are in the table, on its disk."},
+        "online": {"type": "integer", "description": "Rows that the online store took, or holds newer ones of."},
+        "waiting": {"type": "integer", "description": "Rows that become true or known only later."},
+        "detail": {"type": "string", "description": "Of 202: why rows are not online yet, and what brings them."},
+    },
+}
+_MEANINGS = {
+    400: "The body is not JSON.",
+    403: "This server takes no pushes.",
+    404: "No such feature view in the online store's catalog.",
+    409: "Rows cannot be pushed to this view.",
+    413: "The body is too long.",
+    415: "The body is not announced as plain JSON.",
+    422: "A row does not fit the view; `errors` say where. Nothing was stored.",
+    503: "The table or the catalog cannot be used now. Nothing is known to be stored; push again.",
+}
+_PROBLEM: dict[str, Any] = {problems.MEDIA_TYPE: {"schema": problems.SCHEMA}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Every row is on both sides.", "content": {"application/json": {"schema": _ANSWER}}},
+    202: {
+        "description": "Every row is in the table; some are not in the online store yet.",
+        "content": {"application/json": {"schema": _ANSWER}},
+    },
+}
+_RESPONSES.update({status: {"description": meaning, "content": _PROBLEM} for status, meaning in _MEANINGS.items()})
+
+
+def routes() -> APIRouter:
+    """What the document says of the route, and 405 for other methods."""
+    router = APIRouter(tags=["push"])
+
+    @router.post(
+        "/v1/feature-views/{view}/push",
+        operation_id="push",
+        summary="Rows into the table and the online store",
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _REQUEST}}}},
+        responses=_RESPONSES,
+        response_class=Response,
+    )
+    async def push(view: str) -> Response:
+        raise UnknownView(view)  # only a name with a slash in it comes here
+
+    return router

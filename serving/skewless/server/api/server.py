@@ -1,0 +1,102 @@
+"""The server's processes: uvicorn, one or several workers on one listening socket."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import typer
+import uvicorn
+from uvicorn._types import ASGIApplication
+from uvicorn.supervisors import Multiprocess
+
+from skewless.contract.errors import BadSetting, SkewlessError
+from skewless.contract.json_values import Json
+from skewless.contract.model.bundle import PLAN
+from skewless.contract.plan import plan_from_json
+from skewless.contract.registry.model_registry import Registry
+from skewless.server import logs
+from skewless.server.api.hot_protocol import HotProtocol
+from skewless.server.predict.request import sample_row
+from skewless.server.settings import PREFIX, Settings, share_metrics
+
+_BACKLOG = 2048
+_GRACE_S = 30
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; requests in flight are finished and the served log is written.
+
+    Raises:
+        BadSetting: the address cannot be listened on.
+    """
+    logs.configure(settings.log_level)
+    config = uvicorn_config("skewless.server.app:from_environment", factory=True, workers=settings.workers)
+    with _listening(settings.host, settings.port) as listener:
+        if sys.stdout.isatty():
+            _greet(settings, listener)
+        server = uvicorn.Server(config)
+        if settings.workers == 1:
+            server.run(sockets=[listener])
+            return
+        with tempfile.TemporaryDirectory(prefix="skewless-metrics-") as folder:
+            share_metrics(Path(folder))
+            Multiprocess(config, sockets=[listener]).run()
+
+
+def uvicorn_config(app: ASGIApplication | str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+    """How uvicorn serves us: plain predictions and pushes by our own protocol, logs by ours, no access log."""
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        http=HotProtocol,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # A wrapper around the application would hide its hot routes.
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+        raise BadSetting(f"{PREFIX}HOST or {PREFIX}PORT", f"{host}:{port} cannot be used ({what})") from error
+    with listener:
+        listener.set_inheritable(True)
+        yield listener
+
+
+def _greet(settings: Settings, listener: socket.socket) -> None:
+    """Tell where it listens, and a line to try for each model."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    typer.echo(f"Skewless serves {settings.models} at {url} (what it understands: {url}/docs); Ctrl-C stops it.")
+    try:
+        rows = list(_rows(Registry(settings.models, settings.folders.models_mirror)))
+    except (SkewlessError, OSError):
+        return  # /readyz tells what is wrong
+    for name, row in rows:
+        body = shlex.quote(orjson.dumps({"rows": [row], "explain": "features"}).decode())
+        typer.echo(f"  curl -s {url}/v1/models/{name}/predict -H 'Content-Type: application/json' -d {body}")
+
+
+def _rows(registry: Registry) -> Iterator[tuple[str, dict[str, Json]]]:
+    """The models, and a row that fits each."""
+    for name in registry.models():
+        rollout = registry.rollout(name)
+        if rollout is not None:
+            plan = registry.bundle(name, rollout.champion) / PLAN
+            yield name, sample_row(plan_from_json(plan.read_bytes(), name=name))

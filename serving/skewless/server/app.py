@@ -1,0 +1,142 @@
+"""The server as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.registry.model_registry import Registry
+from skewless.server import logs
+from skewless.server.api import health, models, predict, problems, push
+from skewless.server.api.predict import PredictEndpoint
+from skewless.server.api.push import PushEndpoint
+from skewless.server.api.request_ids import RequestIds
+from skewless.server.metrics.counters import Metrics
+from skewless.server.online_store.reader import Store
+from skewless.server.online_store.writer import PushStore
+from skewless.server.predict.predictor import Clock
+from skewless.server.push.receiver import Pusher
+from skewless.server.rollout.live_models import Models
+from skewless.server.rollout.model_version import Parts
+from skewless.server.served_log import ServedLog
+from skewless.server.service import Service
+from skewless.server.settings import Settings
+
+_COLLECT_AFTER = 50_000
+_SWITCH_S = 0.0005
+
+
+def now() -> int:
+    """Microseconds since 1970-01-01 UTC, by the system's clock."""
+    return time.time_ns() // 1_000
+
+
+class App(FastAPI):
+    """FastAPI with the hot routes in front of it. `longest_body`: of a request to one of them, in bytes."""
+
+    def __init__(self, service: Service, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        super().__init__(**given)
+        self.hot = (PredictEndpoint(service), PushEndpoint(service))
+        self.longest_body = service.settings.max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for endpoint in self.hot:
+            if endpoint.matches(scope):
+                await endpoint(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
+    """The application; it opens its store, models and log when it starts. Raises: StoreUnavailable for a wrong URL."""
+    service = _service(settings, clock)
+    app = App(
+        service,
+        title="Skewless",
+        summary="Predictions from features that are provably the training values.",
+        version=version("skewless"),
+        lifespan=_lifespan(service),
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_middleware(RequestIds)
+    app.include_router(predict.routes())
+    app.include_router(push.routes())
+    for routes in (models.routes, health.routes):
+        app.include_router(routes(service))
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The application of this process, as uvicorn's workers make it."""
+    settings = Settings.read()
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+def _service(settings: Settings, clock: Clock) -> Service:
+    metrics = Metrics(settings.metrics_folder)
+    store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    served_log = ServedLog(
+        settings.served_log,
+        metrics,
+        capacity=settings.served_log_rows,
+        flush_s=settings.served_log_flush_s,
+        share=settings.served_log_share,
+    )
+    threads = max(1, (os.cpu_count() or 1) // settings.workers)
+    parts = Parts(store, clock, metrics, served_log, processor_features(), threads)
+    return Service(
+        settings=settings,
+        metrics=metrics,
+        store=store,
+        models=Models(Registry(settings.models, settings.folders.models_mirror), parts),
+        served_log=served_log,
+        pusher=_pusher(settings, store, metrics, clock),
+    )
+
+
+def _pusher(settings: Settings, store: Store, metrics: Metrics, clock: Clock) -> Pusher | None:
+    project = settings.push_project
+    if project is None:
+        return None
+    writer = PushStore(settings.redis_url, project, timeout_s=settings.push_timeout_s)
+    return Pusher(project, settings.folders.data, store, writer, metrics, clock, refresh_s=settings.models_refresh_s)
+
+
+def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.models.refresh()
+        service.served_log.start()
+        refreshing = asyncio.create_task(service.models.keep_fresh(service.settings.models_refresh_s))
+        # What lives now lives on: the collector need not walk it in the middle of a request.
+        gc.collect()
+        gc.freeze()
+        # Entries that wait to be logged would set it off all the time, and hold nothing that it could free.
+        gc.set_threshold(_COLLECT_AFTER, 20, 50)
+        # Else a request would wait up to 5 ms for the thread that writes the served log to let go of the interpreter.
+        sys.setswitchinterval(_SWITCH_S)
+        try:
+            yield
+        finally:
+            refreshing.cancel()
+            with suppress(asyncio.CancelledError):
+                await refreshing
+            await asyncio.to_thread(service.served_log.close)
+            if service.pusher is not None:
+                await service.pusher.close()
+            await service.store.close()
+
+    return lifespan

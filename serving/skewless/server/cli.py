@@ -1,0 +1,124 @@
+"""The command line: `skewless`, with the verbs of the base install and those of each installed extra.
+
+An extra brings its verbs as a Typer app under the entry-point group `skewless.verbs`, named like the extra; serving
+imports nothing of it. A verb imports its module when it runs, so that `skewless --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated
+
+import typer
+
+from skewless.contract.errors import SkewlessError
+
+GROUP = "skewless.verbs"
+TROUBLE = 2
+"""The exit status of a verb that could not do its work, as of one whose words are not understood."""
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What a disk that is full, or not ours, says."""
+
+# The verbs of the base install: `@verbs.command()` above a function adds one.
+verbs = typer.Typer()
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What the options before the verb say."""
+
+    debug: bool = False
+
+
+@verbs.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: SKEWLESS_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. Default: SKEWLESS_PORT.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. Default: SKEWLESS_WORKERS.")] = None,
+) -> None:
+    """Answer predictions over HTTP until Ctrl-C."""
+    from skewless.server.settings import Settings, share_metrics
+
+    share_metrics(None)
+    # Only now, since it imports prometheus-client.
+    from skewless.server.api.server import run
+
+    options = {"host": host, "port": port, "workers": workers}
+    run(Settings.read(**{name: value for name, value in options.items() if value is not None}))
+
+
+def main() -> None:
+    """Run the command line. Exit status 1 says that a verb did its work and has something to tell (a difference, drift,
+    no better model); 2 that it could not: an error of ours, or of the disk, is one line on stderr.
+    """
+    app, absent = assemble(entry_points(group=GROUP))
+    invocation = Invocation()
+    try:
+        app(obj=invocation)
+    except SystemExit as ended:
+        if ended.code == TROUBLE and absent:
+            typer.echo(absent, err=True)
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, a scheduler must not take it for a verdict
+        told = _told(error)
+        if told and not invocation.debug:
+            typer.secho(f"error: {'; '.join(told.splitlines())}", fg=typer.colors.RED, err=True)
+        else:
+            traceback.print_exc()
+        sys.exit(TROUBLE)
+
+
+def _told(error: Exception) -> str:
+    """What to say of an error that somebody can mend; nothing of others."""
+    if isinstance(error, SkewlessError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"{error.filename or 'the disk'}: {error.strerror}; mend that, and run this again"
+    return ""
+
+
+def assemble(found: Iterable[EntryPoint]) -> tuple[typer.Typer, str]:
+    """The application, and a hint about the extras whose verbs are missing (empty where none are)."""
+    parts, missing = [verbs], []
+    for point in found:
+        try:
+            parts.append(point.load())
+        except ModuleNotFoundError:
+            missing.append(point.name)
+    absent = f"Not installed, with its verbs: pip install 'skewless[{','.join(missing)}]'" if missing else ""
+    app = typer.Typer(
+        name="skewless",
+        help="A feature store whose online values are provably the training values.",
+        # Typer would take the brackets for markup.
+        epilog=absent.replace("[", r"\["),
+        no_args_is_help=True,
+        add_completion=False,
+        # Its tracebacks show local variables, and those may hold passwords.
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for part in parts:
+        app.add_typer(part)
+    return app, absent
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"skewless {version('skewless')}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    context.obj.debug = debug

@@ -1,0 +1,1 @@
+"""Packed rows to model inputs, compiled once per model. It imports the contract only."""

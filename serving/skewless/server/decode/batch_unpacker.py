@@ -1,0 +1,164 @@
+"""Records: many rows of one shape (a section for each view), laid end to end and read as one NumPy array."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, starmap
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skewless.contract.admission import Flags, Micros
+from skewless.contract.storage.packed_row import FLAGS
+from skewless.server.decode.row_layout import FORM_WIDTH, HEADER_WIDTH, NO_TEXTS, ORDER_WIDTH, Section
+
+_SIGN = np.uint64(1 << 63)
+_LIVING = np.array([FLAGS.get(flags, 0xFF) for flags in range(256)], np.uint8)
+"""By a row's flags those of a living row of its width."""
+Row = Sequence[bytes | None]
+Bytes = NDArray[np.uint8]
+Part = tuple[str, str, int, int]
+"""A name, a dtype in a row, the byte where it begins there, and the byte where it goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Where decoded values go: for each a dtype (f4 or f8) and a byte among the `width` bytes of a row's values."""
+
+    dtypes: tuple[np.dtype, ...]
+    offsets: tuple[int, ...]
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What n rows say, before the admission rule.
+
+    `orders`: n x views x 16 bytes; `deleted`: n x views; `blank`: n x slots, what is null (None: nothing is);
+    `values`: n x the slots' width in bytes, meaningless where blank.
+    """
+
+    orders: Bytes
+    deleted: Flags
+    blank: Flags | None
+    values: Bytes
+
+    def times(self) -> tuple[Micros, Micros]:
+        """Event and created times, n x views."""
+        n, views = self.deleted.shape
+        times = (self.orders.view(">u8").astype("<u8") ^ _SIGN).view(np.int64).reshape(n, views, 2)
+        return times[:, :, 0], times[:, :, 1]
+
+    def put(self, places: Sequence[int], view: int, slots: Sequence[int], part: Raw, where: Slots) -> None:
+        """Replace what some rows say in one view, whose slots these are, by a part that was read by itself."""
+        at = np.array(places, np.intp)
+        self.orders[at, view * ORDER_WIDTH : (view + 1) * ORDER_WIDTH] = part.orders
+        self.deleted[at, view] = part.deleted[:, 0]
+        for slot in slots:
+            begin, size = where.offsets[slot], where.dtypes[slot].itemsize
+            self.values[at, begin : begin + size] = part.values[:, begin : begin + size]
+            if self.blank is not None:
+                self.blank[at, slot] = part.blank[:, slot] if part.blank is not None else False
+
+
+class Records:
+    """A shape compiled; `read` tells what rows say. They are copied out of their bytes in one sweep, like to like."""
+
+    def __init__(self, sections: Sequence[Section], slots: Slots) -> None:
+        starts = np.cumsum([0, *(section.width for section in sections)]).tolist()
+        # A row that is longer is cut, one that is shorter is filled up: which it was its length tells.
+        self._pack = struct.Struct("".join(f"{section.width}s" for section in sections)).pack
+        self._absent = tuple(section.absent for section in sections)
+        self._size, self._views = starts[-1], len(sections)
+        self._widths = np.array([section.width for section in sections], np.int64)
+        self._forms = np.frombuffer(b"".join(section.form for section in sections), np.uint8)
+        self._slots = len(slots.dtypes)
+        parts = self._heads(sections, starts)
+        held = [(one, start) for section, start in zip(sections, starts, strict=False) for one in section.held]
+        target = {one.slot: self._values + slots.offsets[one.slot] for one, _ in held}
+        parts += [(f"s{one.slot}", one.dtype, start + one.offset, target[one.slot]) for one, start in held]
+        kinds = {f"s{one.slot}": slots.dtypes[one.slot].str for one, _ in held}
+        names = [name for name, _, _, _ in parts]
+        source = {"names": names, "formats": [p[1] for p in parts], "offsets": [p[2] for p in parts]}
+        whole = {"names": names, "formats": [kinds.get(p[0], p[1]) for p in parts], "offsets": [p[3] for p in parts]}
+        self._source = np.dtype({**source, "itemsize": self._size})  # type: ignore[call-overload]
+        self._target = np.dtype({**whole, "itemsize": self._values + slots.width})  # type: ignore[call-overload]
+        self._nulls_of(sections)
+
+    def _heads(self, sections: Sequence[Section], starts: Sequence[int]) -> list[Part]:
+        """Orders, forms, nulls and ends of texts, each kind side by side; then come the values."""
+        parts: list[Part] = []
+        at = 0
+        for name, begin, widths in (
+            ("order", 0, [ORDER_WIDTH] * len(sections)),
+            ("form", ORDER_WIDTH, [FORM_WIDTH] * len(sections)),
+            ("nulls", HEADER_WIDTH, [section.null_bytes for section in sections]),
+        ):
+            for place, (start, width) in enumerate(zip(starts, widths, strict=False)):
+                parts.append((f"{name}{place}", f"V{width}", start + begin, at))
+                at += width
+        self._nulls_end = at
+        self._texts = [place for place, section in enumerate(sections) if section.end_offset != NO_TEXTS]
+        self._ends = at = -(-at // 8) * 8
+        for place in self._texts:
+            parts.append((f"end{place}", "V4", starts[place] + sections[place].end_offset, at))
+            at += 4
+        self._values = -(-at // 8) * 8
+        return parts
+
+    def _nulls_of(self, sections: Sequence[Section]) -> None:
+        bits = np.cumsum([0, *(8 * section.null_bytes for section in sections)]).tolist()
+        held = [(one.slot, bit + one.bit) for s, bit in zip(sections, bits, strict=False) for one in s.held]
+        self._held = np.array([slot for slot, _ in held], np.intp)
+        self._bits = np.array([bit for _, bit in held], np.intp)
+        self._lacking = np.array([slot for section in sections for slot in section.lacking], np.intp)
+
+    def read(self, rows: Sequence[Row]) -> Raw | None:
+        """What n >= 1 rows say; None where one is of another shape, or of a length that cannot be."""
+        n = len(rows)
+        try:
+            joined = b"".join(starmap(self._pack, rows))
+        except struct.error:  # a row that is not there
+            rows = [[a if d is None else d for d, a in zip(row, self._absent, strict=True)] for row in rows]
+            joined = b"".join(starmap(self._pack, rows))
+        with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is its infinity
+            read = np.frombuffer(joined, self._source).astype(self._target).view(np.uint8).reshape(n, -1)
+        begin = self._views * ORDER_WIDTH
+        end = begin + self._views * FORM_WIDTH
+        forms = read[:, begin:end]
+        deleted = self._deleted(forms)
+        if deleted is None or not self._are_whole(rows, read):
+            return None
+        return Raw(
+            orders=np.ascontiguousarray(read[:, :begin]),
+            deleted=deleted,
+            blank=self._blank(read[:, end : self._nulls_end]),
+            values=read[:, self._values :],
+        )
+
+    def _deleted(self, forms: Bytes) -> Flags | None:
+        """Which rows are tombstones; None where a form is another than that of its section."""
+        if (forms == self._forms).all():
+            return np.zeros((len(forms), self._views), bool)
+        flags = forms[:, FORM_WIDTH - 1 :: FORM_WIDTH]
+        living = forms.copy()
+        living[:, FORM_WIDTH - 1 :: FORM_WIDTH] = _LIVING[flags]
+        return (flags & 1).astype(bool) if (living == self._forms).all() else None
+
+    def _are_whole(self, rows: Sequence[Row], read: Bytes) -> bool:
+        """Whether each row ends where its texts do."""
+        lengths = np.fromiter(map(len, chain.from_iterable(rows)), np.int64, len(rows) * self._views)  # type: ignore[arg-type]
+        beyond = lengths.reshape(len(rows), -1) - self._widths
+        if self._texts:
+            beyond[:, self._texts] -= read[:, self._ends : self._ends + 4 * len(self._texts)].view("<u4")
+        return not beyond.any()
+
+    def _blank(self, nulls: Bytes) -> Flags | None:
+        if not nulls.any() and not len(self._lacking):
+            return None
+        blank = np.zeros((len(nulls), self._slots), bool)
+        blank[:, self._held] = np.unpackbits(nulls, axis=1, bitorder="little")[:, self._bits]
+        blank[:, self._lacking] = True
+        return blank

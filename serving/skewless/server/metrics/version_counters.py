@@ -1,0 +1,65 @@
+"""The tally of one model version: its counters with their labels bound once, since finding them costs more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import Counter
+
+from skewless.contract.admission import Status
+from skewless.contract.storage.served_row import Used
+from skewless.server.metrics.counters import Metrics
+
+_NAMES = {int(status): status.name for status in Status}
+
+
+class Tally:
+    """Counts a version's answers in one role, a burst at a time. `views` is the order of the statuses.
+
+    A request that two versions answer counts for both; what a shadow answers is none.
+    """
+
+    def __init__(
+        self, metrics: Metrics, model: str, version: str, views: tuple[str, ...], *, role: str = "champion"
+    ) -> None:
+        self._metrics, self._model, self._views = metrics, model, views
+        self._answered = metrics.requests.labels(model, "200")
+        self._seconds = metrics.request_seconds.labels(model, version, role)
+        self._failed = metrics.failures.labels(model, version, role)
+        self._rows = metrics.rows.labels(model, version, role)
+        self._unheard = role == "shadow"
+        # A status is labelled when it first occurs; those that never do are not told.
+        self._statuses: dict[tuple[int, int], Counter] = {}
+
+    def answered(self, used: Used, seconds: Sequence[float], *, unread: bool) -> None:
+        """Count requests that took some seconds each; `unread`: the store failed them, and the defaults were used."""
+        self._rows.inc(len(used.scores))
+        if self._unheard:
+            return
+        self._answered.inc(len(seconds))
+        for took in seconds:
+            self._seconds.observe(took)
+        if unread:
+            self._metrics.store_failures.inc(len(seconds))
+        for place, code, count in _counted(used.statuses, len(self._views)):
+            self._status((place, code)).inc(count)
+
+    def failed(self, requests: int) -> None:
+        """Count requests that this version failed."""
+        self._failed.inc(requests)
+
+    def _status(self, key: tuple[int, int]) -> Counter:
+        counter = self._statuses.get(key)
+        if counter is None:
+            place, status = key
+            counter = self._metrics.statuses.labels(self._model, self._views[place], _NAMES[status])
+            self._statuses[key] = counter
+        return counter
+
+
+def _counted(statuses: bytes, views: int) -> Iterator[tuple[int, int, int]]:
+    """How often each view (by place) has each status."""
+    for place in range(views):
+        of_view = statuses[place::views]
+        for code in set(of_view):
+            yield place, code, of_view.count(code)

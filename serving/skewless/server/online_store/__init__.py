@@ -1,0 +1,3 @@
+"""The server's own connections to Redis: single, sentinel, cluster; reads and pushed writes. It imports the contract
+only.
+"""

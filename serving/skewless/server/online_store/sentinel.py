@@ -1,0 +1,47 @@
+"""The shared connection where sentinels say who the primary is: they are asked whenever it is opened."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from skewless.contract.redis_urls import Sentinels
+from skewless.server.online_store.connection import Address, Link, Multiplexer
+
+
+class SentinelMultiplexer(Multiplexer):
+    """A primary that fails or is demoted closes its connections, and the next one goes to its successor."""
+
+    def __init__(self, sentinels: Sentinels, timeout_s: float) -> None:
+        super().__init__(Address.parse(sentinels.url), timeout_s)
+        self._service, self._hosts = sentinels.service, sentinels.hosts
+        given: dict[str, Any] = dict(parse_url(sentinels.url))
+        secure = {name: value for name, value in given.items() if name.startswith("ssl_")}
+        # A silent sentinel may not use up the time in which another one would answer.
+        each_s = timeout_s / (len(sentinels.hosts) + 1)
+        self._asked: dict[str, Any] = secure | {
+            "ssl": given.get("connection_class") is SSLConnection,
+            "password": sentinels.password,
+            "socket_timeout": each_s,
+            "socket_connect_timeout": each_s,
+            "retry": Retry(NoBackoff(), 0),
+        }
+
+    async def _open(self) -> Link:
+        """Raises: OSError, Refusal."""
+        sentinel = Sentinel(self._hosts, sentinel_kwargs=self._asked)  # type: ignore[no-untyped-call]
+        try:
+            host, port = await sentinel.discover_master(self._service)
+        except RedisError as error:
+            raise ConnectionRefusedError(f"no sentinel knows a primary of {self._service!r}") from error
+        finally:
+            await asyncio.gather(*[one.aclose() for one in sentinel.sentinels])
+        self._address = replace(self._address, host=str(host), port=int(port))
+        return await super()._open()

@@ -1,0 +1,106 @@
+"""Explanations of predictions, compiled once per model: what was used for each row, or what it contributed to the score.
+
+A stored feature is told as `{"value", "status", "event_timestamp", "age_seconds"}`; a request input and a transform's
+output have no time of their own, so they are `{"value", "status"}`. Contributions are `{"base", "raw", "features"}`:
+numbers of a model with one raw score, else lists of as many.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skewless.contract.admission import Micros, Status
+from skewless.contract.json_values import Json, to_json
+from skewless.contract.model.assembler import Admitted, column_types, wanted_features
+from skewless.contract.model.shapley import Contributed
+from skewless.contract.model.signature import Form
+from skewless.contract.model.transforms import reference
+from skewless.contract.plan import Feature, Plan, Source
+from skewless.contract.rfc3339 import instant_texts
+from skewless.contract.value_types import ValueType, value_type
+from skewless.server.predict.predictor import Prediction
+
+Entry = dict[str, Json]
+_NAMES = {int(status): status.name for status in Status}
+_SECOND = 1_000_000
+
+
+class Told(NamedTuple):
+    """What the answer says of each row, and the name that it has there."""
+
+    member: str
+    rows: list[Any]
+
+
+class Explanation:
+    """The features of a plan: stored ones by view, request inputs, transform outputs; and the inputs of its model."""
+
+    def __init__(self, plan: Plan, form: Form) -> None:
+        self._inputs = form.taken[0].names
+        types = {source: value_type(dtype) for source, dtype in column_types(plan).items()}
+        self._views = tuple(
+            (
+                view,
+                tuple((i, Feature(view, f.name), types[Feature(view, f.name)]) for i, f in enumerate(fields)),
+            )
+            for view, fields in wanted_features(plan).items()
+        )
+        self._others = tuple((source, kind) for source, kind in types.items() if not isinstance(source, Feature))
+        stored = [reference(source) for _, features in self._views for _, source, _ in features]
+        self._names = (*stored, *(reference(source) for source, _ in self._others))
+
+    def told(self, prediction: Prediction) -> Told:
+        """The contributions where these were asked for, else the features."""
+        if prediction.contributed is not None:
+            return Told("contributions", self._contributions(prediction.contributed))
+        return Told("features", self.rows(prediction))
+
+    def _contributions(self, of: Contributed) -> list[dict[str, Any]]:
+        """Per row, by the names of the model's columns. Base and contributions sum up to the raw score."""
+        base, raw, values = of.base, of.raw, of.values.transpose(0, 2, 1)
+        if len(base) == 1:
+            base, raw, values = base[0], raw[:, 0], values[:, :, 0]
+        every = base.tolist()
+        return [
+            {"base": every, "raw": one, "features": dict(zip(self._inputs, each, strict=True))}
+            for one, each in zip(raw.tolist(), values.tolist(), strict=True)
+        ]
+
+    def rows(self, prediction: Prediction) -> list[dict[str, Entry]]:
+        """Per row, each feature by its full name (`reference`)."""
+        columns = []
+        for view, features in self._views:
+            admitted = prediction.served.views[view]
+            events, ages = _times(admitted, prediction.served.served_at)
+            for index, source, kind in features:
+                told = _told(prediction, source, kind, admitted.feature_status(index))
+                for entry, event, age in zip(told, events, ages, strict=True):
+                    entry["event_timestamp"], entry["age_seconds"] = event, age
+                columns.append(told)
+        for other, kind in self._others:
+            valid = prediction.values[other].valid
+            columns.append(_told(prediction, other, kind, np.where(valid, Status.PRESENT, Status.NULL)))
+        return [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _told(prediction: Prediction, source: Source, kind: ValueType, status: np.ndarray) -> list[Entry]:
+    """Value and status of one feature. A NaN or infinity, which JSON cannot say, is told as NULL."""
+    told = []
+    for value, code in zip(to_json(kind, prediction.values[source]), status.tolist(), strict=True):
+        name = _NAMES[code]
+        told.append({"value": value, "status": "NULL" if value is None and name == "PRESENT" else name})
+    return told
+
+
+def _times(admitted: Admitted, at: int) -> tuple[list[str | None], list[float | None]]:
+    """Event times and ages of a view's rows; None where the entity is not found."""
+    found = ~np.isin(admitted.status, (Status.NOT_FOUND, Status.NOT_READ))
+    events: Micros = np.where(found, admitted.rows.event, 0)
+    ages = ((at - events) / _SECOND).tolist()
+    known = found.tolist()
+    return (
+        [text if there else None for text, there in zip(instant_texts(events), known, strict=True)],
+        [age if there else None for age, there in zip(ages, known, strict=True)],
+    )

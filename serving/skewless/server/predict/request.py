@@ -1,0 +1,183 @@
+"""The body of a prediction request, parsed by a reader that is compiled once per plan."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, NoReturn
+
+import orjson
+
+from skewless.contract.columns import Values
+from skewless.contract.errors import InvalidInput
+from skewless.contract.json_constants import constants, escaped
+from skewless.contract.json_values import PARSE, PARSE_KEY, SAMPLES, Json, Refused, as_values
+from skewless.contract.model.assembler import fields_of
+from skewless.contract.plan import Plan
+from skewless.contract.rfc3339 import parse_instant
+from skewless.contract.storage.entity_key import KeyValue
+from skewless.contract.value_types import value_type
+from skewless.server.errors import InvalidRequest, MalformedBody
+from skewless.server.predict.json_decoder import TypedBody
+
+MAX_ROWS = 1_000
+MAX_ERRORS = 20
+_MEMBERS = ("rows", "explain", "as_of")
+Explain = Literal["", "features", "contributions"]
+EXPLANATIONS: tuple[Explain, ...] = ("features", "contributions")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+class Ask(NamedTuple):
+    """A parsed request of `rows` rows: join keys and request inputs by name, column by column.
+
+    `as_of` is in microseconds, None for now. `explain` asks for the features that were used, or for their
+    contributions to the scores. `places` are the rows' places in the request where they are only some of it.
+    """
+
+    rows: int
+    columns: Mapping[str, Sequence[Any]]
+    explain: Explain = ""
+    as_of: int | None = None
+    places: Sequence[int] | None = None
+
+
+class Given(NamedTuple):
+    """What several requests give together, row after row: join keys and request inputs, by name."""
+
+    rows: int
+    entities: Mapping[str, Sequence[KeyValue | None]]
+    request: Mapping[str, Values]
+
+
+class RequestReader:
+    """Reads `{"rows": [{name: value, ...}, ...], "explain": "features", "as_of": time}` for one plan.
+
+    A row names each join key and request input of the plan, and nothing else; any of them may be null.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        keys = tuple((field, PARSE_KEY[field.dtype]) for field in plan.join_keys)
+        fields = (*keys, *((field, PARSE[field.dtype]) for field in plan.request))
+        self._fields = tuple((field.name, parse) for field, parse in fields)
+        self._names = frozenset(name for name, _ in self._fields)
+        self._typed = TypedBody(fields, MAX_ROWS)
+        self._keys = tuple(field.name for field in plan.join_keys)
+        self._inputs = tuple((field.name, value_type(field.dtype)) for field in plan.request)
+
+    def read(self, body: bytes) -> Ask:
+        """Parse a body. Raises: MalformedBody, InvalidRequest with up to MAX_ERRORS errors, in the order of the rows."""
+        found = self._typed.columns(body)
+        if found is None:
+            return self.read_slowly(body)
+        rows, columns = found
+        _refuse_twins(body, 1 + rows * len(self._names))
+        return Ask(rows, columns)
+
+    def given(self, asks: Sequence[Ask]) -> Given:
+        """The requests' rows, one request after the other."""
+        if len(asks) == 1:
+            columns = asks[0].columns
+        else:
+            columns = {name: [value for ask in asks for value in ask.columns[name]] for name, _ in self._fields}
+        return Given(
+            rows=sum(ask.rows for ask in asks),
+            entities={name: columns[name] for name in self._keys},
+            request={name: as_values(kind, columns[name]) for name, kind in self._inputs},
+        )
+
+    def read_slowly(self, body: bytes) -> Ask:
+        """`read` value by value: the definition that the typed decoder is held equal to."""
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            if named := constants(body):
+                raise InvalidRequest(named[:MAX_ERRORS]) from None
+            raise MalformedBody(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+        if not isinstance(parsed, dict):
+            _refuse("", "must be an object with `rows`")
+        as_of, rows = self._head(parsed), parsed["rows"]
+        columns = self._columns(rows)
+        _refuse_twins(body, len(parsed) + len(rows) * len(self._names))
+        return Ask(len(rows), columns, parsed.get("explain", ""), as_of)
+
+    def _head(self, parsed: dict[str, Any]) -> int | None:
+        """Check everything around the rows; the answer is `as_of`."""
+        for name in parsed:
+            if name not in _MEMBERS:
+                _refuse(f"/{escaped(name)}", f"is unknown; known are {', '.join(_MEMBERS)}")
+        rows = parsed.get("rows")
+        if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_ROWS:
+            got = f"not {len(rows)}" if isinstance(rows, list) else "and is missing or something else"
+            _refuse("/rows", f"must be an array of 1 to {MAX_ROWS} rows, {got}")
+        if "explain" in parsed and parsed["explain"] not in EXPLANATIONS:
+            _refuse("/explain", 'must be "features" or "contributions", or left out')
+        if "as_of" not in parsed:
+            return None
+        try:
+            return parse_instant(parsed["as_of"] if isinstance(parsed["as_of"], str) else "")
+        except ValueError as error:
+            _refuse("/as_of", str(error))
+
+    def _columns(self, rows: list[Any]) -> dict[str, list[Any]]:
+        width = len(self._names)
+        if any(type(row) is not dict or len(row) != width for row in rows):
+            raise InvalidRequest(self._errors(rows))
+        try:
+            return {name: parse([row[name] for row in rows]) for name, parse in self._fields}
+        except (KeyError, Refused):
+            raise InvalidRequest(self._errors(rows)) from None
+
+    def _errors(self, rows: list[Any]) -> tuple[InvalidInput, ...]:
+        """What is wrong, value by value, with the same parsers: a column is refused iff one of its values is."""
+        found: list[InvalidInput] = []
+        for index, row in enumerate(rows):
+            if isinstance(row, dict):
+                found += self._row_errors(f"/rows/{index}", row)
+            else:
+                found.append(InvalidInput(f"/rows/{index}", "must be an object of join keys and request inputs"))
+            if len(found) >= MAX_ERRORS:
+                break
+        return tuple(found[:MAX_ERRORS])
+
+    def _row_errors(self, at: str, row: dict[str, Any]) -> list[InvalidInput]:
+        found = []
+        for name, parse in self._fields:
+            pointer = f"{at}/{escaped(name)}"
+            if name not in row:
+                found.append(InvalidInput(pointer, "is missing; send null where the value is unknown"))
+                continue
+            try:
+                parse([row[name]])
+            except Refused as refused:
+                found.append(InvalidInput(pointer, str(refused)))
+        strangers = [name for name in row if name not in self._names]
+        known = ", ".join(name for name, _ in self._fields)
+        found += [InvalidInput(f"{at}/{escaped(n)}", f"is unknown; a row has {known}") for n in strangers]
+        return found
+
+
+def sample_row(plan: Plan) -> dict[str, Json]:
+    """A row that fits the plan, of an entity that hardly exists: to show how a request looks."""
+    return {field.name: SAMPLES[field.dtype] for field in fields_of(plan)}
+
+
+def _refuse(pointer: str, reason: str) -> NoReturn:
+    raise InvalidRequest((InvalidInput(pointer, reason),))
+
+
+def _refuse_twins(body: bytes, members: int) -> None:
+    """Refuse an object that has a name twice: outside of strings, valid JSON has one colon for each member."""
+    if body.count(b":") == members or _STRING.sub(b"", body).count(b":") == members:
+        return
+    json.loads(body, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    known: dict[str, object] = {}
+    for name, value in pairs:
+        if name in known:
+            _refuse("", f"an object has the name {name!r} twice")
+        known[name] = value
+    return known

@@ -1,0 +1,101 @@
+"""Scores of one model version, kept by the exact bits of their model input: the same row is not scored twice.
+
+A row's score does not depend on the rows around it (a bundle proves that), so some may be kept and the others scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from threading import Lock
+from time import monotonic
+from typing import Any, Protocol
+
+import numpy as np
+from cachetools import TTLCache
+from prometheus_client import Counter
+
+from skewless.contract.model.matrix_scorer import Scorer
+from skewless.contract.model.signature import Array, Outputs, Typed
+from skewless.contract.model.tensor_scorer import TypedScorer
+from skewless.contract.registry.rollout import Cache
+
+
+class ScoreCache:
+    """At most `cache.rows` rows' scores, each for `cache.ttl_s` seconds, those that were not used for longest dropped
+    first. Threads share it.
+    """
+
+    def __init__(self, scorer: Scorer | TypedScorer, cache: Cache, hits: Counter, misses: Counter) -> None:
+        self._score: Callable[[Any], Any] = scorer.score
+        self._rows: Rows = TypedRows() if isinstance(scorer, TypedScorer) else MatrixRows()
+        self._hits, self._misses = hits, misses
+        self._kept: TTLCache[Hashable, Any] = TTLCache(cache.rows, cache.ttl_s, timer=monotonic)
+        self._lock = Lock()
+
+    def score(self, inputs: Any) -> Any:  # noqa: ANN401 - by form
+        """As the scorer's."""
+        keys = self._rows.keys(inputs)
+        with self._lock:
+            known = [self._kept.get(key) for key in keys]
+        missing = [place for place, score in enumerate(known) if score is None]
+        self._hits.inc(len(keys) - len(missing))
+        if missing or not keys:
+            self._misses.inc(len(missing))
+            scored = self._score(inputs if len(missing) == len(keys) else self._rows.taken(inputs, missing))
+            self._keep(keys, missing, scored, known)
+            if len(missing) == len(keys):
+                return scored
+        return self._rows.joined(known)
+
+    def _keep(self, keys: Sequence[Hashable], missing: Sequence[int], scored: Any, known: list[Any]) -> None:  # noqa: ANN401
+        with self._lock:
+            for place, score in zip(missing, self._rows.told(scored), strict=True):
+                self._kept[keys[place]] = known[place] = score
+
+
+class Rows(Protocol):
+    """How a form's inputs and scores come apart into rows, and how scores are put together again."""
+
+    def keys(self, inputs: Any, /) -> list[Hashable]: ...  # noqa: ANN401 - by form
+    def taken(self, inputs: Any, places: Sequence[int], /) -> Any: ...  # noqa: ANN401
+    def told(self, scores: Any, /) -> Iterable[Any]: ...  # noqa: ANN401
+    def joined(self, rows: Sequence[Any], /) -> Any: ...  # noqa: ANN401
+
+
+class MatrixRows:
+    """The rows of one float32 matrix and of its scores."""
+
+    def keys(self, matrix: Array) -> list[Hashable]:
+        return [row.tobytes() for row in matrix]
+
+    def taken(self, matrix: Array, places: Sequence[int]) -> Array:
+        return matrix[places]
+
+    def told(self, scores: Array) -> Iterable[np.float32]:
+        return scores
+
+    def joined(self, rows: Sequence[np.float32]) -> Array:
+        return np.array(rows, np.float32)
+
+
+class TypedRows:
+    """The rows of named inputs, and of several outputs."""
+
+    def keys(self, inputs: Typed) -> list[Hashable]:
+        return list(zip(*(_row_keys(array) for array in inputs.values()), strict=True))
+
+    def taken(self, inputs: Typed, places: Sequence[int]) -> Typed:
+        return {name: array[places] for name, array in inputs.items()}
+
+    def told(self, scores: Outputs) -> Iterable[dict[str, Array]]:
+        """A row each, n x 1 or n x width no more; copied, so that it does not keep its neighbours in memory."""
+        return [{n: array[row : row + 1].copy() for n, array in scores.arrays.items()} for row in range(len(scores))]
+
+    def joined(self, rows: Sequence[dict[str, Array]]) -> Outputs:
+        return Outputs({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+
+
+def _row_keys(array: Array) -> Iterable[Hashable]:
+    if array.dtype.kind == "O":
+        return array.tolist() if array.ndim == 1 else map(tuple, array.tolist())
+    return (row.tobytes() for row in array)

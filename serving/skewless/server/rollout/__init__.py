@@ -1,0 +1,1 @@
+"""Which loaded version answers a request: live models, roles, router, shadow. It imports predict."""

@@ -1,0 +1,169 @@
+"""The served log: what was used for each prediction, as Parquet, written beside the request path.
+
+    <served>/model=NAME/version=VERSION/day=YYYY-MM-DD/<random>.parquet
+
+A file appears whole or not at all; the ones that are being written begin with a dot. Rows that wait are bounded: a
+full queue drops whole bursts of requests and counts their rows, and never makes a request wait.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from uuid import uuid4
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+
+from skewless.contract.model.signature import Form
+from skewless.contract.plan import Plan
+from skewless.contract.storage.served_row import Used, served_schema, used_batch
+from skewless.server.metrics.counters import Metrics
+
+_DAY = 86_400_000_000
+_HASHES = 1 << 32
+_PART = 512
+"""Rows that are made into Arrow at a time: so that no request waits long for the interpreter."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """The model version that answered, in which role: what all its entries share. `views` is the order of their
+    statuses.
+    """
+
+    model: str
+    version: str
+    plan: Plan
+    views: tuple[str, ...]
+    form: Form
+    role: str = "champion"
+
+
+Entry = tuple[Logged, Used]
+
+
+class ServedLog:
+    """A queue of at most `capacity` rows and the thread that empties it every `flush_s`, or as soon as it is half full.
+
+    Not started, it only fills.
+    """
+
+    def __init__(self, folder: Path, metrics: Metrics, *, capacity: int, flush_s: float, share: float = 1.0) -> None:
+        self._folder, self._metrics, self._share = folder, metrics, share
+        self._capacity, self._flush_s = capacity, flush_s
+        self._queue: SimpleQueue[Entry] = SimpleQueue()
+        self._waiting = 0
+        self._count = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="served-log", daemon=True)
+
+    def start(self) -> None:
+        """Start the writer."""
+        self._thread.start()
+
+    def offer(self, entry: Entry) -> bool:
+        """Queue what was answered without waiting; False where they were dropped. No log is kept with capacity 0."""
+        if not self._capacity:
+            return False
+        rows = len(entry[1].scores)
+        with self._count:
+            fits = self._waiting + rows <= self._capacity
+            if fits:
+                self._waiting += rows
+        if not fits:
+            self._metrics.dropped.inc(rows)
+            return False
+        self._queue.put(entry)
+        self._metrics.waiting.inc(rows)
+        if self._waiting * 2 > self._capacity:
+            self._wake.set()
+        return True
+
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Write what waits and end the writer."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def flush(self) -> None:
+        """Write what waits, one file for each model version, role and UTC day. A failure loses rows and is counted."""
+        groups: dict[tuple[str, str, str, int], tuple[Logged, list[Used]]] = {}
+        with suppress(Empty):
+            while True:
+                by, entry = self._queue.get_nowait()
+                groups.setdefault((by.model, by.version, by.role, entry.served_at // _DAY), (by, []))[1].append(entry)
+        for (model, version, _, day), (by, entries) in groups.items():
+            folder = self._folder / f"model={model}" / f"version={version}" / f"day={np.datetime64(day, 'D')}"
+            rows = sum(len(entry.scores) for entry in entries)
+            try:
+                written = _write(folder, by, entries, self._share)
+                self._metrics.logged.inc(written)
+                self._metrics.unsampled.inc(rows - written)
+            except Exception as error:  # noqa: BLE001 - whatever the disk or Arrow raise, the log must go on
+                self._metrics.lost.inc(rows)
+                _log.error("served_log_failed", folder=str(folder), rows=rows, error=repr(error))
+            self._metrics.waiting.dec(rows)
+            with self._count:
+                self._waiting -= rows
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._flush_s)
+            self._wake.clear()
+            self.flush()
+        self.flush()
+
+
+def sampled(request_ids: pa.Array, share: float) -> pa.Array:
+    """Which rows are kept: all of a request or none, by its id alone."""
+    return pa.array([crc32(name.encode()) < share * _HASHES for name in request_ids.to_pylist()], pa.bool_())
+
+
+def _write(folder: Path, by: Logged, entries: list[Used], share: float) -> int:
+    """How many rows were written: a share of the requests."""
+    batches = [
+        used_batch(by.plan, by.model, by.version, by.views, part, by.form, role=by.role) for part in _parts(entries)
+    ]
+    if share < 1.0:
+        batches = [batch.filter(sampled(batch.column("request_id"), share)) for batch in batches]
+    rows = sum(len(batch) for batch in batches)
+    if not rows:
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{uuid4().hex}.parquet"
+    unfinished = folder / f".{name}.tmp"
+    try:
+        table = pa.Table.from_batches(batches, served_schema(by.plan, by.form))
+        # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
+        texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        pq.write_table(table, unfinished, compression="zstd", use_dictionary=texts)
+        with unfinished.open("rb+") as file:  # what has its name outlives a power cut, too
+            os.fsync(file.fileno())
+        unfinished.replace(folder / name)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return rows
+
+
+def _parts(entries: list[Used]) -> Iterator[list[Used]]:
+    part, rows = [], 0
+    for entry in entries:
+        part.append(entry)
+        rows += len(entry.scores)
+        if rows >= _PART:
+            yield part
+            part, rows = [], 0
+    if part:
+        yield part

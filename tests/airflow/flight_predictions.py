@@ -1,0 +1,86 @@
+"""A small model of the real flights of one day, what a real server predicted with it on that day, and what the verbs say
+of both when they are run by hand.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from skewless.contract.model.bundle import Bundle, open_bundle
+from skewless.contract.model.cpu_features import processor_features
+from skewless.demo import task
+from skewless.demo.http_replay import Player, joined_rows, moments
+from skewless.demo.predict_server import server
+from skewless.model.publishing import publish
+from skewless.model.scoring import batch_score
+from skewless.model.training import train, training_set
+from skewless.model.training.train import Split
+from skewless.model.training.training_set import TrainingSet
+from skewless.monitoring.audit import audit
+from skewless.monitoring.audit.audit import Audited, ServedLog
+from skewless.monitoring.audit.evidence import Clues
+from skewless.offline.join.spine import SpineFiles
+from skewless.online.store.connection import connect
+from skewless.online.store.store import OnlineWriter
+from skewless.online.store.valkey_process import free_port
+from skewless.project.project import Workspace
+from skewless.state.database import State
+from tests.models.learnable_project import PARAMETERS
+
+DAY = datetime(2013, 2, 5, tzinfo=UTC)
+SPLIT = Split(DAY, DAY + timedelta(hours=17), DAY + timedelta(hours=20), DAY + timedelta(days=1))
+ASKED = 60
+"""Flights at least, at several instants of the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The day's scores, by file, and the audit of what was served."""
+
+    scores: dict[str, bytes]
+    audited: Audited
+
+
+def by_hand(work: Workspace, redis_url: str) -> Predicted:
+    """Train and publish into the project's models, serve into its log from an online store of the replay's own."""
+    bundle = _champion(work)
+    served = _serve(work, bundle, redis_url)
+    sources = work.sources(bundle.plan)
+    found = audit.run(bundle, Clues(sources), ServedLog(work.folders.served), SPLIT.start, SPLIT.end)
+    assert (found.clean, found.rows) == (True, served)
+    folder = work.folders.scores / "by hand"
+    spine = batch_score.Spine(work.folders.data / task.SPINE, SPLIT.start, SPLIT.end)
+    place = work.settings.registry.bundle(task.MODEL, bundle.manifest.version)
+    batch_score.run(bundle, place, sources, spine, folder, scored_at=DAY)
+    return Predicted(scored(folder), found)
+
+
+def scored(folder: Path) -> dict[str, bytes]:
+    """Every file of scores."""
+    return {file.name: file.read_bytes() for file in sorted(folder.glob("*.parquet"))}
+
+
+def _champion(work: Workspace) -> Bundle:
+    folder = work.folders.training / "small"
+    spine = SpineFiles(work.folders.data / task.SPINE, SPLIT.start, SPLIT.end)
+    training_set.run(work.service("small"), spine, folder)
+    made = TrainingSet(folder)
+    train.run(made, task.LABEL, SPLIT, PARAMETERS, rounds=5)
+    return open_bundle(publish.run(made, work.folders.models, task.MODEL, created_at=DAY).folder, processor_features())
+
+
+def _serve(work: Workspace, bundle: Bundle, redis_url: str) -> int:
+    """Predictions over HTTP, each as of an instant up to which the online store was materialized; how many."""
+    root = work.folders.root
+    played = moments(TrainingSet(work.folders.training / "small").between(SPLIT.start, SPLIT.end), ASKED, least=4)
+    settings = {"SKEWLESS_REDIS_URL": redis_url, "SKEWLESS_ALLOW_AS_OF": "true"}
+    with closing(State(f"sqlite:///{root / 'replay.db'}")) as state, connect(redis_url) as client:
+        player = Player(work.stored(), OnlineWriter(client, work.project), state, work.project)
+        player.materialize(played[0].at)
+        with server(settings, free_port(), root / "server.log") as running:
+            told = player.play(running.url, task.MODEL, bundle.plan, played)
+    assert len(told) == len(joined_rows(played)) >= ASKED
+    return len(told)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skewless.contract.errors import InvalidRollout, RolloutRefused
+from skewless.contract.registry.rollout import (
+    MOST_PINNED,
+    Bounds,
+    Cache,
+    Canary,
+    Change,
+    Rollout,
+    Step,
+    bounds_from_json,
+    end_canary,
+    pin,
+    promote,
+    roll_back,
+    rollout_from_json,
+    set_policy,
+    set_shadow,
+    start_canary,
+    trial_of,
+    unpin,
+)
+
+CHANGE = Change("ada", "2013-10-01T12:00:00+00:00", "promote 1.0.0", "to see")
+FIRST = Rollout(1, CHANGE, "1.0.0")
+VERSIONS = st.sampled_from(["1.0.0", "2.0.0", "3.0.0"])
+STEPS = st.one_of(
+    VERSIONS.map(promote),
+    VERSIONS.map(lambda version: start_canary("m", Canary(version, 0.5))),
+    VERSIONS.map(lambda version: end_canary("m", version)),
+    st.one_of(VERSIONS, st.none()).map(lambda version: set_shadow("m", version)),
+    VERSIONS.map(lambda version: pin("m", version)),
+    VERSIONS.map(lambda version: unpin("m", version)),
+    st.builds(roll_back, st.just("m")),
+    st.just(set_policy("m", on_store_failure="defaults", cache=Cache(10, 1.0))),
+)
+
+
+@given(st.lists(STEPS, max_size=12))
+def test_whatever_is_done_the_rollout_stays_sound(steps: list[Step]):
+    now = FIRST
+    for step in steps:
+        try:
+            now = step.taken(now)
+        except RolloutRefused:
+            continue
+        assert rollout_from_json(now.to_json(), "here") == now
+        assert now.roles[now.champion] == "champion"
+        assert now.canary is None or now.roles[now.canary.version] == "canary"
+
+
+def test_a_promotion_is_taken_back_once():
+    second = promote("2.0.0").taken(FIRST)
+    back = roll_back("m").taken(second)
+    assert (back.champion, back.previous) == ("1.0.0", None)
+    with pytest.raises(RolloutRefused, match="no promotion to take back"):
+        roll_back("m").taken(back)
+
+
+def test_a_canary_goes_before_the_champion_does():
+    trying = start_canary("m", Canary("3.0.0", 0.5)).taken(promote("2.0.0").taken(FIRST))
+    back = roll_back("m").taken(trying)
+    assert (back.champion, back.canary) == ("2.0.0", None)
+
+
+def test_a_promoted_canary_is_no_canary_any_more():
+    assert promote("2.0.0").taken(start_canary("m", Canary("2.0.0", 0.5)).taken(FIRST)).canary is None
+
+
+def test_a_canary_may_be_meant_for_one_champion():
+    canary = Canary("3.0.0", 0.5)
+    assert start_canary("m", canary, FIRST.champion).taken(FIRST).canary == canary
+    with pytest.raises(RolloutRefused, match=r"3\.0\.0 was held against 2\.0\.0"):
+        start_canary("m", canary, "2.0.0").taken(FIRST)
+
+
+def test_a_withdrawal_is_of_one_version():
+    trying = start_canary("m", Canary("3.0.0", 0.5)).taken(FIRST)
+    with pytest.raises(RolloutRefused, match="is not its canary"):
+        end_canary("m", "2.0.0").taken(trying)
+
+
+def test_pins_are_bounded():
+    now = FIRST
+    for number in range(MOST_PINNED):
+        now = pin("m", f"{number}.1.0").taken(now)
+    with pytest.raises(RolloutRefused, match="unpin one"):
+        pin("m", "99.0.0").taken(now)
+
+
+def test_a_trial_keeps_its_bounds_when_its_weight_grows():
+    strict = Bounds(most_errors=0.001)
+    now = start_canary("m", Canary("2.0.0", 0.1, ("origin",), strict)).taken(FIRST)
+    assert trial_of(now, "2.0.0", 0.5, (), None) == Canary("2.0.0", 0.5, ("origin",), strict)
+    assert trial_of(now, "3.0.0", 0.5, (), None) == Canary("3.0.0", 0.5)
+    with pytest.raises(RolloutRefused, match="weight"):
+        trial_of(now, "3.0.0", 1.5, (), None)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"champion": "../1.0.0"},
+        {"champion": ""},
+        {"canary": {"version": "1.0.0", "weight": 0.5}},
+        {"canary": {"version": "2.0.0", "weight": 0.0}},
+        {"canary": {"version": "2.0.0", "weight": 1.5}},
+        {"canary": {"version": "2.0.0", "weight": 0.5, "bounds": {"most_errors": 2}}},
+        {"shadow": "a/b"},
+        {"pinned": ["."]},
+        {"cache": {"rows": 0, "ttl_s": 1}},
+        {"on_store_failure": "perhaps"},
+        {"revision": 0},
+        {"chamption": "1.0.0"},
+        {"format": 2},
+    ],
+)
+def test_what_makes_no_sense_is_refused(members: dict[str, Any]):
+    content = msgspec.json.decode(FIRST.to_json()) | members
+    with pytest.raises(InvalidRollout, match="rollout here is refused"):
+        rollout_from_json(msgspec.json.encode(content), "here")
+
+
+def test_bounds_come_from_a_file():
+    assert bounds_from_json(b'{"most_drift": 0.2, "window_s": 60}', "b.json") == Bounds(60.0, most_drift=0.2)
+    with pytest.raises(InvalidRollout, match=r"b\.json"):
+        bounds_from_json(b'{"most_drfit": 0.2}', "b.json")

@@ -1,0 +1,365 @@
+"""One subject erased everywhere, the others untouched to the bit, whenever it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from skewless.contract.plan import Column, Field, JoinKey, Plan, Request, View
+from skewless.contract.registry.model_registry import Registry
+from skewless.contract.state_folder import Folders
+from skewless.contract.storage.push_batch import part_table
+from skewless.contract.storage.push_target import Target
+from skewless.contract.timestamps import to_micros
+from skewless.erasure import erase
+from skewless.erasure.erase import ErasureUnfinished, Places
+from skewless.erasure.parquet_rows import Table, find, remove
+from skewless.erasure.receipt import Receipt
+from skewless.erasure.subject import Subject
+from skewless.monitoring.served_log.ground_truth import Outcomes
+from skewless.offline.tables import compaction, day_partitions
+from skewless.offline.tables.compaction import locked
+from skewless.offline.tables.object_storage import Remote
+from skewless.online.materialization import materialize
+from skewless.online.push import push
+from skewless.online.push.push import Rows
+from skewless.online.push.stream_entries import StreamEntries
+from skewless.online.store.connection import connect
+from skewless.online.store.store import OnlineWriter
+from skewless.state.database import State
+from skewless.state.locks import Busy
+from tests.faults.killed_calls import killer
+from tests.oracles import entity_key
+from tests.services.s3 import BUCKET, S3, s3, s3_server
+from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, row, source, stored
+
+__all__ = ["s3", "s3_server"]
+
+NOW = to_micros(at(10))
+PEOPLE = View(
+    "people", "people", (JoinKey("who", "customer", "Int64"),), (Field("age", "Int64"),), 0, "event_timestamp"
+)
+SHOPS = View(
+    "shops", "shops", (JoinKey("shop", "shop", "String"),), (Field("customer", "Int64"),), 0, "event_timestamp"
+)
+TARGETS = {
+    "cards": TARGET,
+    "people": Target(PEOPLE, "people", "event_timestamp", "created_timestamp"),
+    "shops": Target(SHOPS, "shops", "event_timestamp", "created_timestamp"),
+}
+SUBJECT = Subject.parse(["customer=42"])
+
+
+LABEL = 42.0
+"""Of the subject's row."""
+
+
+def _asked(*rows: tuple[str, int]) -> dict[str, pa.Array]:
+    return {"request_id": pa.array([name for name, _ in rows]), "row": pa.array([row for _, row in rows], pa.int32())}
+
+
+ASKED = _asked(("r1", 0), ("r1", 1), ("r2", 0))
+
+
+def clock() -> datetime:
+    return at(60)
+
+
+def places(root: str | Path, redis_url: str) -> Places:
+    folders = Folders(Path(root))
+    views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
+    registry, state = Registry(folders.models, folders.models), State(f"sqlite:///{folders.state_db}")
+    return Places(folders, folders.data, PROJECT, views, connect(redis_url), registry, state)
+
+
+def run(subject: Subject, where: Places, **given: Any) -> tuple[Receipt, Path]:
+    """Erase where nothing is on its way."""
+    return erase.run(subject, where, clock, settle=timedelta(0), **given)
+
+
+def erased(root: str, redis_url: str) -> None:
+    run(SUBJECT, places(root, redis_url))
+
+
+def put(where: Places, name: str, *rows: dict) -> None:
+    reader = Rows(PROJECT, TARGETS[name])
+    batch = reader.batch([reader.parse(rows)], NOW)
+    push.run(PROJECT, TARGETS[name], batch, where.data, OnlineWriter(where.client, PROJECT), NOW)
+
+
+def fill(where: Places) -> None:
+    """Customers 41 to 44 everywhere."""
+    reader = Rows(PROJECT, TARGET)
+    base = [row(number, minutes=minutes, amount=number / 7) for minutes in (-3000, -5, 0) for number in range(41, 45)]
+    table = part_table(TARGET, reader.batch([reader.parse(base)], NOW - 1))
+    days = table.sort_by("event_timestamp").to_batches()
+    day_partitions.write(where.data / "cards", days, ("customer",), date(2013, 9, 1), date(2013, 11, 1))
+    put(where, "cards", row(42, minutes=1, shop="B"), row(43, minutes=1, shop="B"))
+    compaction.run(source(where.data), before=2**62, now=NOW, keep=timedelta(0))
+    put(where, "cards", *[row(number, minutes=2) for number in range(41, 45)])
+    put(where, "cards", row(42, minutes=3))
+    plain = {"event_timestamp": at(0).isoformat()}
+    put(where, "people", *[{"customer": number, "age": number, **plain} for number in range(41, 45)])
+    put(where, "shops", *[{"shop": f"S{number}", "customer": number, **plain} for number in range(41, 45)])
+    folders = where.folders
+    for folder, columns in (
+        (folders.data / "spine", {"customer": [41, 42, 43], "y": [1, 0, 1]}),
+        (folders.training / "service", {"who": ["41", "42", "43"], "x": [0.5, 1.5, 2.5]}),
+        (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3], **ASKED}),
+        (folders.served / "model=m" / "version=2", {"entity:shop": ["42", "42"], "score": [0.1, 0.2]}),
+    ):
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table(columns), folder / "data.parquet", compression="gzip")
+    ours, others = pa.table({**ASKED, "label": [1.0, LABEL, 0.0]}), pa.table({**ASKED, "label": [1.0, 1.0, 0.0]})
+    Outcomes(folders.served, "m").add(ours, at(1))
+    Outcomes(folders.served, "m").add(pa.table({**_asked(("r1", 0), ("r9", 1)), "label": [0.0, 1.0]}), at(2))
+    Outcomes(folders.served, "another").add(others, at(1))
+    events = where.entries
+    events.open()
+    events.add("cards", json.dumps([row(42), row(43)]).encode())
+    events.add("cards", json.dumps(row(42)).encode())
+    events.add("people", json.dumps([{"customer": 41}]).encode())
+    where.client.xadd(events.dead, {"view": "cards", "rows": '{"customer": "42"', "reason": "not JSON"})
+    where.client.xadd(events.dead, {"view": "cards", "rows": json.dumps([row(42), row(44)]), "reason": "for 42"})
+
+
+def everything(where: Places) -> dict[str, list[dict]]:
+    """All rows of all files, in their order."""
+    found = {}
+    for file in sorted(where.folders.root.rglob("*.parquet")):
+        found[str(file.relative_to(where.folders.root))] = pq.ParquetFile(file).read().to_pylist()
+    return found
+
+
+def is_subject(one: dict) -> bool:
+    return (
+        one.get("label") == LABEL
+        or ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who")))
+        or (one.get("who") == "42" or ("amount" in one and one["customer"] == 42))
+    )
+
+
+@pytest.fixture
+def where(tmp_path: Path, redis_url: str) -> Places:
+    made = places(tmp_path, redis_url)
+    fill(made)
+    return made
+
+
+def test_the_subject_is_gone_and_all_others_are_as_they_were(where: Places, redis_url: str):
+    before, hashes = everything(where), _hashes(where.folders.root)
+    keys = set(where.client.keys())
+    receipt, path = run(SUBJECT, where)
+    after = everything(where)
+    assert after == {name: [one for one in rows if not is_subject(one)] for name, rows in before.items()}
+    untouched = {name for name, rows in before.items() if not any(map(is_subject, rows))}
+    assert "data/shops" in {name.rpartition("/")[0] for name in untouched}
+    assert {name: hashes[name] for name in untouched} == {
+        n: h for n, h in _hashes(where.folders.root).items() if n in untouched
+    }
+    gone = keys - set(where.client.keys())
+    expected = {
+        entity_key(PROJECT, {"customer": ("Int64", 42), "shop": ("String", "A")}),
+        entity_key(PROJECT, {"customer": ("Int64", 42), "shop": ("String", "B")}),
+        entity_key(PROJECT, {"customer": ("Int64", 42)}),
+    }
+    assert gone == expected
+    assert differences(redis_url, where.data, NOW) == []
+    rows = sum(len(before[name]) - len(after[name]) for name in before)
+    assert sum(one.rows for one in receipt.files) == rows
+    assert (receipt.online_entities, receipt.stream_rows, receipt.status) == (3, 4, "done")
+    assert all(one.before == hashes[one.path] and one.after != one.before for one in receipt.files)
+    assert erase.plan(SUBJECT, where).empty
+    assert msgspec.json.decode(path.read_bytes(), type=Receipt) == receipt
+    assert not [told for told in ("customer=42", '"42"', " 42,") if told in path.read_text()], "nobody is named"
+    assert (
+        receipt.digest
+        == SUBJECT.digest(bytes.fromhex(receipt.salt))
+        != Subject.parse(["customer=43"]).digest(bytes.fromhex(receipt.salt))
+    )
+
+
+def test_streams_keep_what_is_about_others(where: Places):
+    run(SUBJECT, where)
+    entries = where.entries
+    left = [json.loads(fields[b"rows"]) for _, fields in where.client.xrange(entries.key)]
+    assert left == [[{"customer": 41}], [row(43)]]
+    ((_, letter),) = where.client.xrange(entries.dead)
+    assert json.loads(letter[b"rows"]) == [row(44)]
+    assert b"42" not in letter[b"reason"]
+
+
+def test_materializing_does_not_bring_it_back(where: Places, tmp_path: Path, redis_url: str):
+    run(SUBJECT, where)
+    state = State(f"sqlite:///{tmp_path / 'state.db'}")
+    store = OnlineWriter(where.client, PROJECT)
+    views = [(view, one) for view, one in where.views]
+    for full in (False, True):
+        windows = materialize.plan_windows(state, PROJECT, views, end=at(100), full=full)
+        materialize.run(windows, store, state, PROJECT, clock=clock)
+    state.close()
+    assert erase.plan(SUBJECT, where).empty
+    assert differences(redis_url, where.data, to_micros(at(100))) == []
+
+
+def test_a_dry_run_changes_nothing(where: Places):
+    hashes, size = _hashes(where.folders.root), where.client.dbsize()
+    lines = erase.plan(SUBJECT, where).lines()
+    assert any("online store: 3 entities" in line for line in lines)
+    assert any(line.startswith("served log: 1 rows") for line in lines)
+    assert any(line.startswith("outcomes: 1 rows") for line in lines)
+    assert (_hashes(where.folders.root), where.client.dbsize()) == (hashes, size)
+    assert erase.plan(Subject.parse(["customer=99"]), where).lines() == ["nothing is about this subject"]
+
+
+def test_a_composite_subject_is_only_who_has_all_keys(where: Places):
+    subject = Subject.parse(["customer=42", "shop=B"])
+    receipt, _ = run(subject, where)
+    assert (receipt.online_entities, sum(one.rows for one in receipt.files)) == (1, 1)
+    assert {one.key for one in stored(where.data) if one.key[0] == 42} == {(42, "A")}
+
+
+@pytest.mark.timeout(240)
+def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_url: str):
+    where = places(tmp_path / "first", redis_url)
+    fill(where)
+    before, client = everything(where), where.client
+    rows = sum(is_subject(one) for some in before.values() for one in some)
+    dumped = {key: client.dump(key) for key in client.scan_iter()}
+    shutil.copytree(where.folders.root, tmp_path / "kept")
+    done = False
+    with killer(__name__, "erased") as killed:
+        for step in range(1, 200):
+            root = tmp_path / f"{step}"
+            shutil.copytree(tmp_path / "kept", root)
+            client.flushall()
+            for key, content in dumped.items():
+                client.restore(key, 0, content)
+            one = places(root, redis_url)
+            done = not killed(step, str(root), redis_url)
+            now = everything(one)
+            for name, some in before.items():
+                assert now[name] in (some, [row for row in some if not is_subject(row)]), "a file is old or new"
+            if not done:
+                run(SUBJECT, one)
+            receipts = [msgspec.json.decode(path.read_bytes(), type=Receipt) for path in one.receipts.glob("*.json")]
+            assert {receipt.status for receipt in receipts} == {"done"}
+            # Two where it was killed between the receipt's last word and its end.
+            assert sum(file.rows for receipt in receipts for file in receipt.files) == rows
+            assert sum(receipt.online_entities for receipt in receipts) == 3
+            assert sum(receipt.stream_rows for receipt in receipts) == 4
+            assert erase.plan(SUBJECT, one).empty
+            one.client.close()
+            shutil.rmtree(root)
+            if done:
+                break
+    assert done
+    assert step > 10
+
+
+def test_who_comes_back_as_fast_is_told(where: Places, monkeypatch):
+    monkeypatch.setattr(erase, "_remove", lambda *_: None)
+    with pytest.raises(ErasureUnfinished, match="run this again"):
+        run(SUBJECT, where)
+    monkeypatch.undo()
+    receipt, _ = run(SUBJECT, where)
+    assert receipt.status == "done"
+    assert len(list(where.receipts.iterdir())) == 1
+
+
+def test_a_table_that_is_being_compacted_is_left_for_later(where: Places):
+    told = r"`skewless compact` \(process \d+ on .*\) works on .*cards.*run this again"
+    with locked(where.data / "cards", "compact"), pytest.raises(Busy, match=told):
+        run(SUBJECT, where, wait=timedelta(0))
+    assert run(SUBJECT, where)[0].status == "done"
+
+
+def test_a_rewritten_file_keeps_its_schema_groups_and_codecs(tmp_path: Path):
+    kinds = pa.schema(
+        [
+            pa.field("k", pa.dictionary(pa.int32(), pa.string()), metadata={b"unit": b"x"}),
+            ("at", pa.timestamp("ns", tz="UTC")),
+            ("list", pa.list_(pa.struct([("a", pa.int8())]))),
+            ("f", pa.float32()),
+        ],
+        metadata={b"made": b"here"},
+    )
+    rows = [{"k": "xyz"[n % 3], "at": n, "list": [{"a": n}] if n else None, "f": n / 3} for n in range(9)]
+    table = pa.Table.from_pylist(rows, kinds)
+    path = tmp_path / "t.parquet"
+    codecs = {"k": "SNAPPY", "at": "ZSTD", "list.list.element.a": "GZIP", "f": "NONE"}
+    pq.write_table(table, path, row_group_size=3, compression=codecs)
+    path.chmod(0o640)
+    held = pq.ParquetFile(path).schema_arrow
+    subject, place = Subject.parse(["k=y"]), Table("t", path, {"k": ["k"]})
+    (found,) = find(subject, place)
+    remove(subject, found)
+    new = pq.ParquetFile(path)
+    assert new.schema_arrow.equals(held, check_metadata=True)
+    assert new.schema_arrow.metadata[b"made"] == b"here"
+    expected = table.filter(pa.array([one["k"] != "y" for one in rows]))
+    assert new.read().to_pylist() == expected.to_pylist()
+    assert new.read().schema.equals(kinds)
+    group = new.metadata.row_group(0)
+    assert new.metadata.num_row_groups == 3
+    found_codecs = {group.column(n).path_in_schema: group.column(n).compression for n in range(4)}
+    assert found_codecs == codecs | {"f": "UNCOMPRESSED"}
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(find(subject, place)) == []
+
+
+def _hashes(root: Path) -> dict[str, str]:
+    files = sorted(root.rglob("*.parquet"))
+    return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_a_stream_that_is_not_there_has_nothing(tmp_path: Path, redis_url: str):
+    where = places(tmp_path, redis_url)
+    assert erase.plan(SUBJECT, where).empty
+    assert isinstance(where.entries, StreamEntries)
+    assert CARDS in [view for view, _ in where.views]
+
+
+def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: Places):
+    remote = Remote("s3://bucket/cards", fs.LocalFileSystem(), str(where.data / "cards"))
+    views = tuple((view, replace(one, remote=remote) if view is CARDS else one) for view, one in where.views)
+    there, hashes = replace(where, views=views), _hashes(where.data / "cards")
+    assert compaction.run(views[0][1], before=2**62, now=NOW) == compaction.Compacted(0, 0, 0, 0)
+    receipt, _ = run(SUBJECT, there)
+    assert "s3://bucket/cards" in receipt.not_reached[0]
+    assert _hashes(where.data / "cards") == hashes
+    assert push.targets(views, where.data)["cards"].remote == "s3://bucket/cards"
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_the_names_of_keys_in_published_plans_count_wherever_the_models_are(
+    tmp_path: Path, redis_url: str, kind: str, request: pytest.FixtureRequest
+):
+    where = places(tmp_path, redis_url)
+    address = str(tmp_path / "other-models")
+    if kind == "s3":
+        server: S3 = request.getfixturevalue("s3")
+        address = f"s3://{BUCKET}/models?endpoint_override={server.endpoint}"
+    where = replace(where, registry=Registry(address, tmp_path / "mirror"))
+    view = msgspec.structs.replace(PEOPLE, join_keys=(JoinKey("buyer", "customer", "Int64"),))
+    plan = Plan("m", PROJECT, (view,), (Field("n", "Int64"),), (), (Column("n", Request("n")),))
+    bundle = (tmp_path / "other-models" if kind == "folder" else tmp_path / "here") / "m" / "1.0.0"
+    bundle.mkdir(parents=True)
+    (bundle / "plan.json").write_bytes(plan.to_json())
+    where.registry.add("m", "1.0.0", bundle)
+    logged = where.folders.served / "model=m" / "version=1.0.0" / "data.parquet"
+    logged.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"entity:buyer": [41, 42], "score": [0.1, 0.2]}), logged)
+    run(SUBJECT, where)
+    assert pq.read_table(logged, partitioning=None).column("entity:buyer").to_pylist() == [41]

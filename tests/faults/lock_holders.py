@@ -1,0 +1,67 @@
+"""What other processes do while a test looks on: take a turn, materialize slowly, erase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from skewless.contract.registry.model_registry import Registry
+from skewless.contract.state_folder import Folders
+from skewless.erasure import erase
+from skewless.erasure.receipt import Receipt
+from skewless.erasure.subject import Subject
+from skewless.online.materialization import materialize
+from skewless.online.store import store as online
+from skewless.online.store.lua_pipeline import ScriptPipe
+from skewless.online.store.store import OnlineWriter
+from skewless.state.database import State
+from tests.online.materialization.test_materialize import SEEN, at
+from tests.tables.histories import source
+
+SLOW_SECONDS = 0.02
+
+
+def hold(url: str, told: str, seconds: float) -> None:
+    """Have the turn at the view `seen`, say so by a file, and keep it."""
+    with State(url).turn("tests", ["seen"], "materialize"):
+        Path(told).touch()
+        time.sleep(seconds)
+
+
+def slowly(url: str, redis_url: str, data: str, end: float) -> None:
+    """Materialize two rows a call, some time apart."""
+    calls = ScriptPipe._calls
+
+    def paced(self: ScriptPipe, *some: Any) -> Iterator[Any]:
+        for call in calls(self, *some):
+            time.sleep(SLOW_SECONDS)
+            yield call
+
+    ScriptPipe._calls = paced
+    online._ROWS_A_CALL = 2
+    state, store, views = (
+        State(url),
+        OnlineWriter(Redis.from_url(redis_url), "tests"),
+        [(SEEN, source(Path(data), SEEN))],
+    )
+    windows = materialize.plan_windows(state, "tests", views, end=at(end), stored=store.holdings([SEEN]))
+    materialize.run(windows, store, state, "tests", clock=lambda: at(end + 1))
+
+
+def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> Receipt:
+    root, client = Path(data).parent, Redis.from_url(redis_url)
+    views = ((SEEN, source(Path(data), SEEN)),)
+    registry = Registry(root / "models", root / "models")
+    places = erase.Places(Folders(root), Path(data), "tests", views, client, registry, State(url))
+    receipt, _ = erase.run(Subject.parse([f"tail={tail}"]), places, lambda: at(99), wait=wait, settle=timedelta(0))
+    return receipt
+
+
+def act(what: str, *given: Any) -> None:
+    """`hold` or `slowly`, by name: one process that has imported everything forks both."""
+    {"hold": hold, "slowly": slowly}[what](*given)

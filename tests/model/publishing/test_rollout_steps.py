@@ -1,0 +1,103 @@
+"""`skewless models`: what people change, and what is refused before it is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from skewless.cli import app
+from skewless.contract.errors import InvalidBundle, RolloutRefused, SkewlessError
+from skewless.contract.plan import Field
+from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.rollout import Bounds, Cache, Canary
+from tests.models import tiny
+from tests.services.s3 import BUCKET, S3, s3, s3_server
+
+__all__ = ["s3", "s3_server"]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Versions 1.0.0 and 2.0.0, and 3.0.0, which takes other requests; no rollout."""
+    monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path))
+    address = str(tmp_path / "models")
+    if request.param == "s3":
+        server: S3 = request.getfixturevalue("s3")
+        address = f"s3://{BUCKET}/models?endpoint_override={server.endpoint}"
+        monkeypatch.setenv("SKEWLESS_MODELS", address)
+    found = Registry(address, tmp_path / "mirrored-models")
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        contract = tiny.with_request(tiny.plan(), Field("extra", "Int64")) if version == "3.0.0" else None
+        found.add("tiny", version, tiny.write_bundle(tmp_path / "models", version, contract=contract))
+    return found
+
+
+def does(*words: str) -> str:
+    told = CliRunner().invoke(app, ["models", *words], catch_exceptions=False)
+    assert told.exit_code == 0, told.output
+    return " ".join(told.output.split())
+
+
+def test_a_rollout_from_the_first_promotion_to_the_way_back(registry: Registry, tmp_path: Path):
+    assert (
+        does("promote", "tiny", "1.0.0", "--reason", "first", "--by", "ada")
+        == "revision 1, promote 1.0.0: 1.0.0 champion"
+    )
+    bounds = tmp_path / "bounds.json"
+    bounds.write_text(json.dumps({"most_drift": 0.2}))
+    canary = ("canary", "tiny", "2.0.0", "--key", "tailnum", "--reason", "try")
+    does(*canary, "--weight", "0.1", "--bounds", str(bounds))
+    assert registry.rollout("tiny").canary == Canary("2.0.0", 0.1, ("tailnum",), Bounds(most_drift=0.2))
+    does(*canary, "--weight", "0.5")
+    assert registry.rollout("tiny").canary == Canary("2.0.0", 0.5, ("tailnum",), Bounds(most_drift=0.2))
+    does("shadow", "tiny", "2.0.0", "--reason", "compare")
+    assert "withdraw the canary" in does("canary", "tiny", "--reason", "enough")
+    does("promote", "tiny", "2.0.0", "--reason", "better")
+    does("pin", "tiny", "1.0.0", "--reason", "for the old client")
+    assert does("list") == "tiny: 1.0.0 pinned, 2.0.0 champion, 3.0.0"
+    does("policy", "tiny", "--on-store-failure", "defaults", "--cache-rows", "100", "--reason", "night")
+    now = registry.rollout("tiny")
+    assert (now.on_store_failure, now.cache) == ("defaults", Cache(100, 60.0))
+    does("policy", "tiny", "--cache-rows", "0", "--reason", "day")
+    does("unpin", "tiny", "1.0.0", "--reason", "it is gone")
+    assert "1.0.0 champion" in does("rollback", "tiny", "--reason", "worse", "--by", "grace")
+    now = registry.rollout("tiny")
+    assert (now.champion, now.pinned, now.cache, now.on_store_failure) == ("1.0.0", (), None, "defaults")
+    told = does("show", "tiny")
+    assert "ada: promote 1.0.0 (first)" in told
+    assert "grace: roll back (worse)" in told
+    assert len(registry.history("tiny")) == now.revision == 11
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "told"),
+    [
+        (("promote", "tiny", "4.0.0"), InvalidBundle, "it has no manifest.json"),
+        (("promote", "tiny", "2.0.0"), InvalidBundle, "model.onnx"),
+        (("canary", "tiny", "2.0.0"), InvalidBundle, "model.onnx"),
+        (("pin", "tiny", "2.0.0"), InvalidBundle, "model.onnx"),
+        (("canary", "tiny", "3.0.0"), RolloutRefused, "other requests than the champion 1.0.0"),
+        (("shadow", "tiny", "3.0.0"), RolloutRefused, "other requests than the champion 1.0.0"),
+        (("canary", "tiny", "1.0.0"), RolloutRefused, "is the champion already"),
+        (("canary", "tiny", "1.0.0", "--key", "hour"), RolloutRefused, "no join key"),
+        (("canary", "tiny"), RolloutRefused, "no canary"),
+        (("rollback", "tiny"), RolloutRefused, "no promotion to take back"),
+        (("unpin", "tiny", "1.0.0"), RolloutRefused, "not pinned"),
+        (("show", "nobody"), SkewlessError, "a published version of nobody"),
+    ],
+)
+def test_what_is_refused_changes_nothing(
+    registry: Registry, tmp_path: Path, words: tuple[str, ...], error: type[SkewlessError], told: str
+):
+    does("promote", "tiny", "1.0.0", "--reason", "first")
+    if registry.is_folder:
+        (tmp_path / "models" / "tiny" / "2.0.0" / "model.onnx").write_bytes(b"")
+    elif "model.onnx" in told:
+        registry._files.copy_file(f"{BUCKET}/models/tiny/2.0.0/plan.json", f"{BUCKET}/models/tiny/2.0.0/model.onnx")
+    reason = () if words[0] == "show" else ("--reason", "to see")
+    with pytest.raises(error, match=told):
+        CliRunner().invoke(app, ["models", *words, *reason], catch_exceptions=False)
+    assert registry.rollout("tiny").revision == 1

@@ -1,0 +1,157 @@
+"""A training set: rows out are rows in, values are the join's, and the folder is replaced whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skewless.contract.model.assembler import Assembler
+from skewless.model.training import training_set
+from skewless.model.training.training_set import TrainingSet, labelled, matrix_for, read_spine
+from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
+from skewless.runtime.errors import NotTrained, SourceMissing, SpineMismatch
+from tests.models import learnable_project
+from tests.tables.histories import instants
+
+NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    learnable_project.write_tables(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compiled(data: Path):
+    return learnable_project.definitions(data)
+
+
+def test_rows_out_are_rows_in(compiled, tmp_path: Path):
+    spine = (
+        learnable_project.spine().take(pa.array([5, 3, 3, 900])).append_column("note", pa.array(["a", "b", "b", None]))
+    )
+    made = training_set.run(compiled, spine, tmp_path / "set")
+    written = pq.read_table(tmp_path / "set" / "data.parquet")
+    assert (made.rows, made.columns) == (4, written.num_columns)
+    assert written.select(spine.column_names).equals(spine)
+    features = ["delays__mean", "delays__departures", "planes__age", "rush__swell"]
+    assert written.column_names == [*spine.column_names, *features]
+    assert written.schema.field("delays__mean").type == pa.float32()
+    assert written.slice(1, 1).select(features).equals(written.slice(2, 1).select(features))
+
+
+def test_an_empty_spine_is_an_empty_set(compiled, tmp_path: Path):
+    training_set.run(compiled, learnable_project.spine().slice(0, 0), tmp_path / "set")
+    opened = TrainingSet(tmp_path / "set")
+    table = pq.read_table(tmp_path / "set" / "data.parquet")
+    assert opened.matrix(table).shape == (0, 5)
+
+
+def test_the_matrix_on_disk_is_that_of_the_join_and_of_one_row_alone(compiled, tmp_path: Path):
+    spine = learnable_project.spine().slice(0, 300)
+    training_set.run(compiled, spine, tmp_path / "set")
+    opened = TrainingSet(tmp_path / "set")
+    assert (opened.plan, opened.transforms) == (compiled.plan, compiled.transforms)
+    matrix = opened.matrix(pq.read_table(tmp_path / "set" / "data.parquet"))
+    assert matrix.tobytes() == matrix_for(compiled, spine).tobytes()
+    assembler = Assembler(compiled.plan, compiled.transforms)
+    for number in range(0, 300, 37):
+        alone = spine.slice(number, 1)
+        views = join(compiled.plan, compiled.sources, alone)
+        row = assembler.assemble(views, request_values(compiled.plan, alone))
+        assert row.tobytes() == matrix[number : number + 1].tobytes()
+    assert np.isnan(matrix).any(), "some values were null"
+
+
+def test_values_as_of_an_earlier_refresh(compiled):
+    spine = learnable_project.spine().slice(0, 50)
+    read_at = np.array(spine.column(TIMESTAMP).cast(pa.int64()).to_pylist(), np.int64)
+    same = matrix_for(compiled, spine, read_at=read_at)
+    assert same.tobytes() == matrix_for(compiled, spine).tobytes()
+    stale = matrix_for(compiled, spine, read_at=read_at - 4 * learnable_project.HOUR_US)
+    assert np.isnan(stale[:, 0]).all(), "delays live for three hours"
+
+
+def test_a_set_is_replaced_whole(compiled, tmp_path: Path):
+    folder = tmp_path / "set"
+    training_set.run(compiled, learnable_project.spine().slice(0, 10), folder)
+    (folder / "model.lightgbm.txt").write_text("of the old set")
+    training_set.run(compiled, learnable_project.spine().slice(0, 5), folder)
+    files = ["absences.json", "data.parquet", "plan.json", "transforms.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == files
+    assert pq.read_metadata(folder / "data.parquet").num_rows == 5
+
+
+def test_a_spine_that_does_not_fit_leaves_the_old_set(compiled, tmp_path: Path):
+    folder = tmp_path / "set"
+    training_set.run(compiled, learnable_project.spine().slice(0, 10), folder)
+    with pytest.raises(SpineMismatch, match="'hour' is absent"):
+        training_set.run(compiled, learnable_project.spine().drop_columns("hour"), folder)
+    assert pq.read_metadata(folder / "data.parquet").num_rows == 10
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("name", ["delays__mean", "rush__swell"])
+def test_a_column_of_the_spine_is_never_taken_for_a_feature(compiled, tmp_path: Path, name: str):
+    spine = learnable_project.spine().slice(0, 3).append_column(name, pa.array([9.0, 9.0, 9.0], pa.float32()))
+    with pytest.raises(SpineMismatch, match=f"'{name}' has the name of a feature"):
+        training_set.run(compiled, spine, tmp_path / "set")
+
+
+def test_a_folder_without_a_set_is_refused(tmp_path: Path):
+    with pytest.raises(NotTrained, match="run `skewless training-set` first"):
+        TrainingSet(tmp_path)
+
+
+def put(file: Path, times: pa.Array) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({TIMESTAMP: times, "id": range(len(times))}), file)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("us", tz="UTC"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("s")]
+)
+def test_a_spine_is_read_by_time_and_in_its_order(tmp_path: Path, kind: pa.DataType):
+    put(tmp_path / "b.parquet", pa.array([NOON + HOUR, NOON], pa.timestamp("us", tz="UTC")).cast(kind))
+    put(tmp_path / "a.parquet", pa.array([NOON + 2 * HOUR, NOON], pa.timestamp("us", tz="UTC")).cast(kind))
+    put(tmp_path / ".unfinished.parquet", pa.array([NOON]))
+    found = read_spine(tmp_path, NOON, NOON + 2 * HOUR)
+    assert found.column("id").to_pylist() == [1, 1, 0]
+    assert len(read_spine(tmp_path / "a.parquet", NOON, NOON + 3 * HOUR)) == 2
+    assert len(read_spine(tmp_path, NOON + 3 * HOUR, NOON + 4 * HOUR)) == 0
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("ns", tz="UTC")])
+def test_a_set_is_read_between_two_times(compiled, tmp_path: Path, kind: pa.DataType):
+    spine = learnable_project.spine().slice(0, 20)
+    times = spine.column(TIMESTAMP).to_pylist()
+    retyped = spine.set_column(0, TIMESTAMP, spine.column(TIMESTAMP).cast(kind))
+    training_set.run(compiled, retyped, tmp_path / "set")
+    found = TrainingSet(tmp_path / "set").between(times[3], times[9])
+    assert len(found) == sum(times[3] <= one < times[9] for one in times)
+
+
+def test_a_spine_that_cannot_be_read_is_told_why(tmp_path: Path):
+    with pytest.raises(SourceMissing, match="spine"):
+        read_spine(tmp_path, NOON, NOON)
+    pq.write_table(pa.table({"at": instants([0])}), tmp_path / "a.parquet")
+    with pytest.raises(SpineMismatch, match=r"'event_timestamp' is absent; the spine has \['at'\]"):
+        read_spine(tmp_path, NOON, NOON)
+    pq.write_table(pa.table({TIMESTAMP: [date(2013, 10, 1)]}), tmp_path / "a.parquet")
+    with pytest.raises(SpineMismatch, match=r"is date32.*must be a timestamp"):
+        read_spine(tmp_path, NOON, NOON)
+
+
+def test_rows_without_a_label_are_left_out():
+    table, labels = labelled(pa.table({"late": [True, None, False], "id": [1, 2, 3]}), "late")
+    assert (table.column("id").to_pylist(), labels.tolist()) == ([1, 3], [1.0, 0.0])
+    with pytest.raises(SpineMismatch, match=r"'late' is absent; the spine has \['id'\]"):
+        labelled(pa.table({"id": [1]}), "late")

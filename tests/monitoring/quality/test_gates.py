@@ -1,0 +1,204 @@
+"""The two doors: a refused batch reaches neither the table nor Redis, is kept aside, and says why."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from redis import Redis
+
+from skewless.contract.errors import InvalidRows
+from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.storage.push_target import Target
+from skewless.contract.timestamps import to_micros
+from skewless.monitoring.quality.expectations import Bounds, Column, Expectations
+from skewless.monitoring.quality.gates import Gate, Gates, QualityRefused, Reason
+from skewless.offline.tables import day_partitions
+from skewless.online.materialization import materialize
+from skewless.online.materialization.materialize import plan_windows
+from skewless.online.push import push
+from skewless.online.store.store import OnlineWriter
+from skewless.state.database import State
+from tests.oracles import Row, entity_key
+from tests.tables.histories import source, table, write
+
+NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+VIEW = View("seen", "seen", (JoinKey("tail", "tail", "String"),), (Field("miles", "Int64"),), 0, "created_timestamp")
+DAY = date(2013, 10, 1)
+EXPECTED = Expectations(
+    "seen", (Column("miles", Bounds(0.0, 100.0)),), rows_per_day=Bounds(2.0, 50.0), fresh_within=2 * HOUR
+)
+
+
+def row(tail: str, hours: float, miles: int | None) -> Row:
+    at = to_micros(NOON + hours * HOUR)
+    return Row((tail,), at, at, False, (miles,), VIEW.fields)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(VIEW, source(tmp_path / "data", VIEW), EXPECTED, tmp_path / "quarantine")
+
+
+def ingest(gate: Gate, *rows: Row) -> None:
+    batches = table(VIEW, rows).to_batches()
+    day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
+
+
+def kept(gate: Gate) -> list[Path]:
+    return sorted((gate.quarantine / "seen").iterdir()) if gate.quarantine.exists() else []
+
+
+def test_a_refused_day_leaves_the_table_as_it_was(gate: Gate):
+    good, bad = [row("N1", 1, 7), row("N2", 11, 8)], [row("N1", 1, 7), row("N2", 11, -8)]
+    ingest(gate, *good)
+    before = day_partitions.day_file(gate.source.path, DAY).read_bytes()
+    for _ in range(2):
+        with pytest.raises(
+            QualityRefused, match=r"rows of 2013-10-01 are refused: range of miles: 1 of 2 .*-8.*--view seen"
+        ):
+            ingest(gate, *bad)
+    assert day_partitions.day_file(gate.source.path, DAY).read_bytes() == before
+    assert len(kept(gate)) == 1, "the same batch is kept once"
+    (place,) = kept(gate)
+    assert pq.read_table(place / "rows.parquet").column("miles").to_pylist() == [7, -8]
+    reason = msgspec.json.decode((place / "reason.json").read_bytes(), type=Reason)
+    assert (reason.view, reason.door, reason.batch) == ("seen", "ingest", "2013-10-01")
+    assert (reason.breaches[0].gate, reason.breaches[0].column, reason.breaches[0].count) == ("range", "miles", 1)
+    ingest(gate, *good)
+
+
+def test_rows_that_are_wanting_are_refused_at_the_first_door(gate: Gate):
+    with pytest.raises(
+        QualityRefused, match=r"rows per day: 1 rows in 1.0 days; expected 2..50; freshness: the newest"
+    ):
+        ingest(gate, row("N1", 1, 7))
+    assert not day_partitions.day_file(gate.source.path, DAY).exists()
+
+
+def test_a_day_that_came_empty_does_not_lose_its_rows(gate: Gate):
+    ingest(gate, row("N1", 1, 7), row("N2", 11, 8))
+    before = day_partitions.day_file(gate.source.path, DAY).read_bytes()
+    with pytest.raises(QualityRefused, match=r"rows of 2013-10-01 are refused: rows per day: 0 rows in 1.0 days"):
+        ingest(gate)
+    assert day_partitions.day_file(gate.source.path, DAY).read_bytes() == before
+
+
+def test_days_for_which_nothing_came_are_told(gate: Gate):
+    batches = table(VIEW, [row("N1", 1, 7), row("N2", 11, 8)]).to_batches()
+    written = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 4), gate.day)
+    assert Gates([gate]).absences([written]) == [
+        "feature view 'seen': no row of 2 days (2013-10-02 the first); expected 2..50 a day"
+    ]
+    assert Gates([Gate(VIEW, gate.source, Expectations("seen"), gate.quarantine)]).absences([written]) == []
+    whole = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
+    assert Gates([gate]).absences([whole]) == []
+
+
+def test_pushed_rows_are_judged_by_their_values_alone(gate: Gate, tmp_path: Path, redis_url: str):
+    target = Target(VIEW, "seen", "event_timestamp", "created_timestamp")
+    rows = push.Rows("tests", target)
+    told = {"tail": "N1", "event_timestamp": NOON.isoformat()}
+    now = to_micros(NOON + HOUR)
+
+    def put(*miles: int | None) -> int:
+        batch = rows.batch([rows.parse([told | {"miles": one} for one in miles])], now)
+        return push.run("tests", target, batch, tmp_path / "data", store, now, Gates([gate]).pushed("seen")).rows
+
+    with Redis.from_url(redis_url) as redis:
+        store = OnlineWriter(redis, "tests")
+        with pytest.raises(
+            InvalidRows, match=r"no row was pushed .*range of miles: 1 of 2 .*such as 101.*expected 0..100"
+        ):
+            put(7, 101)
+        assert redis.dbsize() == 0
+        assert not gate.source.path.exists()
+        assert put(7) + put(7, 7) + put(None) == 4, "few, and again"
+    assert Gates([]).pushed("seen") is push.unchecked
+    assert kept(gate) == []
+
+
+class Store:
+    """Materializes the view into a Redis."""
+
+    def __init__(self, gate: Gate, redis: Redis, state: State) -> None:
+        self.gate, self.redis, self.state = gate, redis, state
+        self.told: list[str] = []
+
+    def run(self, hours: float) -> int:
+        online = OnlineWriter(self.redis, "tests")
+        windows = plan_windows(self.state, "tests", [(VIEW, self.gate.source)], end=NOON + hours * HOUR)
+        check = Gates([self.gate]).window(self.told.append)
+        done = materialize.run(windows, online, self.state, "tests", clock=lambda: NOON + 99 * HOUR, check=check)
+        return done["seen"].written
+
+    def holds(self, tail: str) -> bool:
+        return self.redis.hexists(entity_key("tests", {"tail": ("String", tail)}), "seen")
+
+
+@pytest.fixture
+def store(gate: Gate, redis_url: str, tmp_path: Path):
+    with Redis.from_url(redis_url) as redis, closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+        yield Store(gate, redis, state)
+
+
+def test_a_refused_window_does_not_reach_redis_and_is_read_again(gate: Gate, store: Store):
+    data = gate.source.path.parent
+    write(data, VIEW, [row("N1", -1, 7), row("N2", -1, 8)])
+    assert store.run(0) == 2
+    write(data, VIEW, [row("N3", 1, 7), row("N4", 1, 101), row("N5", 1, None)])
+    with pytest.raises(QualityRefused, match=r"range of miles: 1 of 2 values are outside \(such as 101\)"):
+        store.run(2)
+    assert [store.holds(tail) for tail in ("N1", "N3", "N4")] == [True, False, False]
+    assert store.state.watermark("tests", "seen") == NOON
+    (place,) = kept(gate)
+    assert place.name.startswith("20131001T120000-20131001T140000-")
+    assert pq.read_table(place / "rows.parquet").num_rows == 3
+    relaxed = Gate(VIEW, gate.source, Expectations("seen"), gate.quarantine)
+    store.gate = relaxed
+    assert store.run(2) == 3
+
+
+def test_rows_that_are_wanting_are_only_told_at_the_second_door(gate: Gate, store: Store):
+    write(gate.source.path.parent, VIEW, [row("N1", -30, 7)])
+    assert store.run(0) == 1
+    assert [told.partition(";")[0] for told in store.told] == [
+        "feature view 'seen': rows per day: 1 rows in 1.2 days",
+        "feature view 'seen': freshness: the newest event is of 2013-09-30 06:00 UTC",
+    ]
+    assert kept(gate) == []
+
+
+def test_what_is_stored_is_judged_by_hand(gate: Gate):
+    write(gate.source.path.parent, VIEW, [row("N1", -1, 7), row("N2", -1, 8), row("N3", -2, 101)], files=3)
+    found = gate.stored(NOON)
+    assert [(one.gate, one.count, one.rows) for one in found] == [("range", 1, 3)]
+    assert [one.gate for one in gate.stored(NOON + 24 * HOUR)] == ["freshness", "range"]
+
+
+def test_a_gate_crosses_to_another_process(gate: Gate, store: Store):
+    write(gate.source.path.parent, VIEW, [row("N1", -1, 7), row("N2", -1, 101)])
+    (window,) = plan_windows(store.state, "tests", [(VIEW, gate.source)], end=NOON)
+    told = msgspec.json.decode(msgspec.json.encode(Gates([gate]).plain("seen")))
+    again = Gates.parse(window, told, gate.quarantine)
+    assert again.by_view["seen"] == gate
+    assert Gates([]).plain("seen") is None
+    assert Gates.parse(window, None, gate.quarantine).by_view == {}
+
+
+def test_doors_are_those_of_the_tables_below_the_folder(gate: Gate, tmp_path: Path):
+    gates = Gates([gate])
+    assert list(gates.doors(tmp_path / "data")) == ["seen"]
+    assert gates.doors(tmp_path / "elsewhere") == {}
+
+
+def test_the_error_survives_a_process(gate: Gate):
+    import pickle
+
+    error = QualityRefused("seen", "2013-10-01", ("range of miles: 1",), "/q")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

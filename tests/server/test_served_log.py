@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from zlib import crc32
+
+import httpx
+import numpy as np
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from skewless.contract.model.bundle import open_bundle
+from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.storage.served_row import served_schema
+from skewless.demo.predict_server import server
+from skewless.online.store.valkey_process import free_port
+from tests.models import tiny
+from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of, until
+
+WRITTEN = "skewless_served_log_written_rows_total"
+DROPPED = "skewless_served_log_dropped_rows_total"
+UNSAMPLED = "skewless_served_log_unsampled_rows_total"
+LOST = "skewless_served_log_lost_rows_total"
+
+
+def logged(folder: Path) -> list[dict[str, object]]:
+    files = sorted(folder.rglob("*.parquet"))
+    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def test_what_is_logged_is_what_was_used(live: Live):
+    rows = [ROW, {"origin": "nobody", "tailnum": None, "hour": None}]
+    body = live.score(*rows, explain="features")
+    until(lambda: live.metric(WRITTEN) == 2)
+    first, second = logged(live.settings.served_log)
+    assert [first["row"], second["row"]] == [0, 1]
+    assert first["request_id"] == body["request_id"]
+    assert first["served_at"].isoformat() == "2013-10-01T12:00:00+00:00"
+    assert (first["entity:origin"], first["entity:tailnum"], first["request:hour"]) == ("JFK", "N1", 8)
+    assert (second["entity:origin"], second["entity:tailnum"], second["request:hour"]) == (
+        "nobody",
+        None,
+        None,
+    )
+    assert (first["delays:status"], second["delays:status"]) == (0, 2)
+    assert first["delays:event_timestamp"].isoformat() == "2013-10-01T11:30:00+00:00"
+    assert first["delays:created_timestamp"].isoformat() == "2013-10-01T11:31:00+00:00"
+    assert second["delays:event_timestamp"] is None
+    matrix = np.array([row["model_input"] for row in (first, second)], np.float32)
+    bundle = open_bundle(live.settings.models / tiny.NAME / "1.0.0", processor_features())
+    scores = np.array([row["score"] for row in (first, second)], np.float32)
+    assert bundle.scorer.score(matrix).tobytes() == scores.tobytes()
+    assert np.array(body["scores"], np.float32).tobytes() == scores.tobytes()
+    values = [None if np.isnan(value) else float(value) for value in matrix[0]]
+    names = ("delays__mean", "delays__departures", "planes__age", "hour", "rush__swell")
+    told = [body["features"][0][name]["value"] for name in names]
+    assert values == [float(np.float32(value)) for value in told]
+
+
+def test_files_lie_by_model_version_and_day(live: Live):
+    live.score(ROW)
+    live.score(ROW, as_of="2013-10-02T00:00:00Z")
+    tiny.promote(live.settings.models, "2.0.0")
+    until(lambda: live.score(ROW)["version"] == "2.0.0")
+    until(lambda: live.metric("skewless_served_log_waiting_rows") == 0)
+    folders = {str(f.parent.relative_to(live.settings.served_log)) for f in live.settings.served_log.rglob("*.parquet")}
+    assert folders == {
+        "model=tiny/version=1.0.0/day=2013-10-01",
+        "model=tiny/version=1.0.0/day=2013-10-02",
+        "model=tiny/version=2.0.0/day=2013-10-01",
+    }
+    (some, *_) = live.settings.served_log.rglob("*.parquet")
+    assert pq.read_schema(some).remove_metadata() == served_schema(tiny.plan())
+
+
+def test_readers_do_not_see_unfinished_files(live: Live):
+    live.score(ROW)
+    until(lambda: live.metric(WRITTEN) == 1)
+    (file,) = live.settings.served_log.rglob("*.parquet")
+    (file.parent / ".half.parquet.tmp").write_bytes(b"PAR1")
+    found = ds.dataset(live.settings.served_log, format="parquet", partitioning="hive")
+    assert found.count_rows() == 1
+
+
+def test_a_stop_writes_what_waits(state: Path, stored: str):
+    with serving(settings_of(state, stored, served_log_flush_s=600)) as live:
+        live.score(*[ROW] * 10)
+        assert logged(live.settings.served_log) == []
+    assert len(logged(live.settings.served_log)) == 10
+
+
+def test_a_full_queue_drops_and_counts(state: Path, stored: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("skewless.server.served_log.ServedLog.start", lambda log: None)
+    with serving(settings_of(state, stored, served_log_rows=10)) as live:
+        for rows in (6, 6, 4, 1):
+            live.score(*[ROW] * rows)
+        assert live.metric(DROPPED) == 7
+        assert live.metric("skewless_served_log_waiting_rows") == 10
+
+
+def test_a_half_full_queue_is_written_at_once(state: Path, stored: str):
+    with serving(settings_of(state, stored, served_log_rows=10, served_log_flush_s=600)) as live:
+        live.score(*[ROW] * 6)
+        until(lambda: live.metric(WRITTEN) == 6)
+
+
+def test_no_log_where_none_is_wanted(state: Path, stored: str):
+    with serving(settings_of(state, stored, served_log_rows=0)) as live:
+        live.score(ROW)
+        assert live.metric(DROPPED) == 0
+    assert not live.settings.served_log.exists()
+
+
+def test_a_disk_error_is_counted_and_requests_go_on(state: Path, stored: str):
+    (state / "served").write_text("a file where the folder should be")
+    with serving(settings_of(state, stored)) as live:
+        live.score(ROW)
+        until(lambda: live.metric(LOST) == 1)
+        (state / "served").unlink()
+        live.score(ROW)
+        until(lambda: live.metric(WRITTEN) == 1)
+        assert live.metric("skewless_served_log_waiting_rows") == 0
+
+
+def test_a_share_of_the_requests_is_logged_whole_and_chosen_by_id(state: Path, stored: str):
+    with serving(settings_of(state, stored, served_log_share=0.5)) as live:
+        asked = [live.score(*[ROW] * 3)["request_id"] for _ in range(60)]
+        until(lambda: live.metric(WRITTEN) + live.metric(UNSAMPLED) == 180)
+    rows = [row["request_id"] for row in logged(live.settings.served_log)]
+    assert set(rows) == {name for name in asked if crc32(name.encode()) < 2**31}
+    assert all(rows.count(name) == 3 for name in set(rows))
+    assert 10 < len(set(rows)) < 50
+
+
+def test_a_share_of_nothing_writes_no_file(state: Path, stored: str):
+    with serving(settings_of(state, stored, served_log_share=0.0)) as live:
+        live.score(ROW)
+        until(lambda: live.metric(UNSAMPLED) == 1)
+    assert logged(live.settings.served_log) == []
+
+
+def test_a_killed_server_loses_the_configured_seconds_at_most(state: Path, stored: str):
+    flush_s = 0.5
+    settings = {
+        "SKEWLESS_STATE": str(state),
+        "SKEWLESS_REDIS_URL": stored,
+        "SKEWLESS_SERVED_LOG_FLUSH_S": str(flush_s),
+    }
+    answered: list[tuple[float, str]] = []
+    with server(settings, free_port(), state / "server.log") as running, httpx.Client(base_url=running.url) as client:
+        began = time.monotonic()
+        while time.monotonic() < began + 4 * flush_s:
+            answer = client.post(PREDICT, json={"rows": [ROW]})
+            assert answer.status_code == 200
+            answered.append((time.monotonic(), answer.json()["request_id"]))
+            time.sleep(0.01)
+        running.process.kill()
+        killed = time.monotonic()
+        running.process.wait(10)
+    kept = {row["request_id"] for row in logged(state / "served")}
+    assert kept <= {name for _, name in answered}
+    # The writing itself takes time, the more so where others run; what was answered before is on the disk.
+    lost = [killed - at for at, name in answered if name not in kept]
+    assert kept
+    assert max(lost, default=0.0) < 2 * flush_s + 0.5
+    assert lost, "it was killed in between, with rows that waited"

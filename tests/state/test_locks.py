@@ -1,0 +1,152 @@
+"""Turns between real processes: one at a time, bounded waiting, the holder named, and a killed one's turn is free."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from skewless.online.materialization import materialize
+from skewless.online.materialization.materialize import plan_windows
+from skewless.online.store.store import OnlineWriter
+from skewless.state.database import State, Status
+from skewless.state.locks import Busy, file_turn
+from tests.faults import lock_holders
+from tests.faults.killed_calls import lives, spawner
+from tests.online.materialization.test_law_four import differences
+from tests.online.materialization.test_materialize import SEEN, Project, at, row
+from tests.tables.histories import source
+
+SOON, AT_ONCE = timedelta(seconds=0.2), timedelta(0)
+LONG = timedelta(seconds=60)
+ROWS = 200
+LAST = f"N{ROWS - 1:03d}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'state.db'}"
+
+
+@pytest.fixture(scope="module")
+def spawn() -> Iterator[Callable[..., int]]:
+    with spawner("tests.faults.lock_holders", "act") as spawn:
+        yield spawn
+
+
+def until(there: Callable[[], object]) -> None:
+    last = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < last
+        time.sleep(0.01)
+
+
+def killed(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+    until(lambda: not lives(process))
+
+
+def test_who_waits_in_vain_is_told_for_whom_and_a_killed_one_holds_nobody_up(url: str, tmp_path: Path, spawn):
+    told = tmp_path / "told"
+    process = spawn("hold", url, str(told), 600)
+    until(told.exists)
+    with closing(State(url)) as state:
+        begun = time.monotonic()
+        found = rf"`skewless materialize` \(process {process} on .* works on feature view 'seen' of project 'tests' and"
+        with pytest.raises(Busy, match=found) as refused, state.turn("tests", ["other", "seen"], "erase", SOON):
+            raise AssertionError("two have the turn")
+        assert 0.2 <= time.monotonic() - begun < 20
+        assert refused.value.transient
+        with state.turn("tests", ["other"], "erase", AT_ONCE), state.turn("others", ["seen"], "erase", AT_ONCE):
+            assert lives(process)
+        killed(process)
+        with state.turn("tests", ["seen"], "erase", LONG):
+            pass
+
+
+def test_who_waits_long_enough_has_the_next_turn(url: str, tmp_path: Path, spawn):
+    told = tmp_path / "told"
+    process = spawn("hold", url, str(told), 0.5)
+    until(told.exists)
+    with closing(State(url)) as state, state.turn("tests", ["seen"], "erase", LONG):
+        until(lambda: not lives(process))
+
+
+def test_a_turn_ends_with_its_block_whatever_happens(url: str):
+    with closing(State(url)) as state:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError), state.turn("tests", ["b", "a", "b"], "erase", AT_ONCE):
+                raise ZeroDivisionError
+            with state.turn("tests", ["a", "b"], "materialize", AT_ONCE):
+                pass
+
+
+def test_a_file_turn_names_the_last_holder_only(tmp_path: Path):
+    lock = tmp_path / "lock"
+    with file_turn(lock, "it", "a verb with a long name"):
+        pass
+    told = r"^`skewless v` \(process \d+ on \S+\) works on it and"
+    with file_turn(lock, "it", "v"), pytest.raises(Busy, match=told), file_turn(lock, "it", "w", AT_ONCE):
+        raise AssertionError("two have the turn")
+
+
+@pytest.fixture
+def project(tmp_path: Path, redis_url: str) -> Iterator[Project]:
+    """Entities whose rows are written slowly by another process."""
+    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as client:
+        made = Project(tmp_path / "data", state, client)
+        made.write(*[row(f"N{number:03d}", 1, 1) for number in range(ROWS)])
+        yield made
+
+
+@pytest.fixture
+def begun(project: Project, tmp_path: Path, redis_url: str, spawn) -> int:
+    """A materialization that is under way."""
+    process = int(spawn("slowly", f"sqlite:///{tmp_path / 'state.db'}", redis_url, str(project.data), 2))
+    until(lambda: project.redis.dbsize() > 5)
+    assert project.redis.dbsize() < ROWS
+    return process
+
+
+def test_two_materializations_in_two_processes_come_one_after_the_other(project: Project, begun: int):
+    windows = plan_windows(project.state, "tests", [(SEEN, source(project.data, SEEN))], end=at(3))
+    run = (windows, OnlineWriter(project.redis, "tests"), project.state, "tests")
+    with pytest.raises(Busy, match=rf"process {begun} on"):
+        materialize.run(*run, clock=lambda: at(4), wait=AT_ONCE)
+    assert lives(begun)
+    materialize.run(*run, clock=lambda: at(4), wait=LONG)
+    assert [one.status for one in project.state.runs("tests")] == [Status.DONE] * 2
+    assert project.watermark == at(3)
+    assert differences(project) == 0
+
+
+def test_a_killed_materialization_is_taken_up_at_once(project: Project, begun: int):
+    killed(begun)
+    project.run(3)
+    assert differences(project) == 0
+
+
+def test_an_erasure_waits_for_a_materialization_that_has_read_the_subject(
+    project: Project, begun: int, tmp_path, redis_url
+):
+    """Else its rows would come online after the receipt said that they are gone."""
+    given = (f"sqlite:///{tmp_path / 'state.db'}", redis_url, str(project.data), LAST)
+    with pytest.raises(Busy, match=rf"process {begun} on"):
+        lock_holders.erased(*given, AT_ONCE)
+    assert not list(tmp_path.glob("erasures/*")), "nothing was begun"
+    receipt = lock_holders.erased(*given, LONG)
+    assert not lives(begun)
+    assert (receipt.status, receipt.online_entities, len(receipt.files)) == ("done", 1, 1)
+    assert project.held(LAST) is None
+    assert differences(project) == 0
+    project.run(3, full=True)
+    assert project.held(LAST) is None
