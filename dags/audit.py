@@ -28,7 +28,7 @@ def audit(served: dict[str, str]) -> str:
     work, window = workspace(), window_of(get_current_context())
     bundle = open_bundle(work.settings.registry.bundle(served["model"], served["version"]), processor_features())
     read_views(work.project, bundle.plan.views)
-    log = verb.ServedLog(work.folders.served)
+    log = verb.ServedLogReader(work.folders.served)
     found = verb.run(bundle, clues(work, bundle.plan), log, window.start, window.end)
     report = write_audit(work.folders.reports, found, now())
     if not found.clean:

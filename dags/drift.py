@@ -20,11 +20,11 @@ def drift(served: dict[str, str]) -> dict[str, Any]:
     from skewless.airflow.connections import now, settings
     from skewless.airflow.window import window_of
     from skewless.monitoring.drift import served_window
-    from skewless.monitoring.drift.drift import Window
+    from skewless.monitoring.drift.drift import ServedWindow
     from skewless.monitoring.reports.drift_files import write_report
 
     known, window = settings(), window_of(get_current_context())
-    found = served_window.run(known, Window(**served, start=window.start, end=window.end))
+    found = served_window.run(known, ServedWindow(**served, start=window.start, end=window.end))
     page = write_report(known.folders.reports, found, now())
     return {"model": found.model, "clean": found.clean, "told": f"{found}; report: {page}"}
 

@@ -16,12 +16,12 @@ def erase() -> list[str]:
     """Erase the subject; what was (or, in a dry run, would be) erased, and the receipt."""
     from skewless.airflow.connections import now, workspace
     from skewless.erasure import erase as verb
-    from skewless.erasure.subject import Subject
+    from skewless.erasure.subject import ErasureSubject
 
     work, asked = workspace(), get_current_context()["params"]
-    subject = Subject.parse(asked["entity"])
+    subject = ErasureSubject.parse(asked["entity"])
     stored, registry = tuple(work.stored()), work.settings.registry
-    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry, work.state)
+    places = verb.ErasurePlaces(work.folders, work.data, work.project, stored, work.client, registry, work.state)
     if asked["dry_run"]:
         return verb.plan(subject, places).lines()
     receipt, path = verb.run(subject, places, now)

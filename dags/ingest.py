@@ -20,11 +20,11 @@ def ingest() -> dict[str, int]:
     from skewless.airflow.lineage import wrote_tables
     from skewless.airflow.window import window_of
     from skewless.demo import ingest as verb
-    from skewless.monitoring.quality.gates import Gates
+    from skewless.monitoring.quality.gates import QualityGates
 
     work, (first, last) = workspace(), window_of(get_current_context()).days
     data = work.folders.data
-    done = verb.run(data, first, last, checks=Gates.of(work).doors(data))
+    done = verb.run(data, first, last, checks=QualityGates.of(work).doors(data))
     wrote_tables(done.data / table.table for table in done.tables)
     return {table.table: table.rows for table in done.tables}
 

@@ -32,7 +32,7 @@ def materialize(planned: dict[str, Any]) -> dict[str, int]:
     from skewless.airflow.lineage import materialized
     from skewless.online.materialization import materialize as verb
 
-    project, window = planned["project"], verb.Window.parse(planned["window"])
+    project, window = planned["project"], verb.ArrivalWindow.parse(planned["window"])
     materialized(project, window.view, window.source.path)
     done = verb.run([window], *online_store(project), project, clock=now, check=gate(planned))
     return asdict(done[window.view.stored_as])

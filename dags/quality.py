@@ -17,11 +17,11 @@ def quality() -> dict[str, int]:
     """Check the tables of all views that expect anything; how many expectations are not met, by view."""
     from skewless.airflow.connections import workspace
     from skewless.airflow.window import window_of
-    from skewless.monitoring.quality.gates import Gates
+    from skewless.monitoring.quality.gates import QualityGates
     from skewless.runtime.errors import SourceMissing
 
     work, at = workspace(), window_of(get_current_context()).end
-    gates = Gates.of(work).by_view
+    gates = QualityGates.of(work).by_view
     try:
         found = {view: gate.stored(at) for view, gate in gates.items()}
     except SourceMissing as error:

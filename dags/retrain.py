@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, PartitionedAssetTimetable, dag, get_current_context, task
 
-from skewless.airflow.approval import Approval
+from skewless.airflow.approval import TimedApproval
 from skewless.airflow.assets import DRIFT
 from skewless.airflow.dag_defaults import TRAINING_POOL, windowed
 from skewless.airflow.retrain_tasks import CHOICES
@@ -48,7 +48,7 @@ def _timetable(dag_id: str, schedule: CronTriggerTimetable | PartitionedAssetTim
     @dag(**windowed(60, dag_id, waits=WITHIN, **CHOICES), schedule=schedule, tags=["skewless", "model"], doc_md=__doc__,
          description="A model trained anew, held against the champion.")  # fmt: skip
     def timetable() -> None:
-        approve = Approval(task_id="approve", subject=SUBJECT, body=TOLD, within=WITHIN)
+        approve = TimedApproval(task_id="approve", subject=SUBJECT, body=TOLD, within=WITHIN)
         trial = canary(found := retrain())
         decide(found) >> [approve, trial]
         approve >> trial

@@ -32,7 +32,7 @@ def score() -> dict[str, Any]:
     bundle, place = proven(registry, model, version), registry.bundle(model, version)
     work.confirm(f"{model} {version}", bundle.plan)
     read_views(work.project, bundle.plan.views)
-    spine = verb.Spine(work.folders.data / asked.get("spine", example.SPINE), window.start, window.end)
+    spine = verb.ScoringSpine(work.folders.data / asked.get("spine", example.SPINE), window.start, window.end)
     folder = work.folders.scores / model / window.folder
     sources, memory = work.sources(bundle.plan), work.settings.join_memory
     done = verb.run(bundle, place, sources, spine, folder, scored_at=now(), memory=memory)

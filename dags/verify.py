@@ -31,7 +31,7 @@ def verify(view: str) -> dict[str, Any]:
     work, asked = workspace(), get_current_context()["params"]
     stored = work.stored([view])
     read_views(work.project, [known for known, _ in stored])
-    sample = verb.Sample(asked["sample"], asked["seed"])
+    sample = verb.EntitySample(asked["sample"], asked["seed"])
     (found,) = verb.run(stored, work.online, work.state, work.project, sample=sample, repair=asked["repair"])
     if found.differences > found.repaired:
         mend = "trigger this DAG with the param repair, or run `skewless verify --repair`"

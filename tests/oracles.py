@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skewless.contract.admission import KnownBy
-from skewless.contract.plan import Field, Plan, Source, View
+from skewless.contract.plan import ColumnSource, Field, Plan, PlanView
 
 Value = int | float | bool | str | bytes | np.float32 | np.float64 | None
 Key = tuple[str | bytes | int | None, ...]
@@ -90,7 +90,7 @@ def feature_status(status: str, value: Value) -> str:
     return "NULL" if status == "PRESENT" and value is None else status
 
 
-def rule_of(view: View) -> Rule:
+def rule_of(view: PlanView) -> Rule:
     return Rule(view.ttl_us, view.known_by)
 
 
@@ -191,7 +191,7 @@ def entity_key(project: str, values: Mapping[str, tuple[str, str | bytes | int]]
     return key + project.encode()
 
 
-def model_input(plan: Plan, values: Mapping[Source, Value]) -> list[np.float32]:
+def model_input(plan: Plan, values: Mapping[ColumnSource, Value]) -> list[np.float32]:
     """A model's input row, one value at a time: the value cast to float32, else the default, else NaN."""
     return [model_value(values[column.source], column.default) for column in plan.columns]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, Request, View
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, RequestInput, StoredFeature
 from skewless.contract.value_types import NAMES, value_type
 from tests.oracles import Row, Spine, Value, number_bytes
 
@@ -126,9 +126,9 @@ def key_values(dtype: str, number: int) -> str | bytes | int:
 
 
 @st.composite
-def views(draw: st.DrawFn, stored_as: str, join_keys: tuple[JoinKey, ...], unit: int) -> View:
+def views(draw: st.DrawFn, stored_as: str, join_keys: tuple[JoinKey, ...], unit: int) -> PlanView:
     """A view whose ttl is some units of time."""
-    return View(
+    return PlanView(
         name=stored_as,
         stored_as=stored_as,
         join_keys=join_keys,
@@ -157,18 +157,22 @@ def plans(draw: st.DrawFn) -> Plan:
     if found[0].join_keys and draw(st.booleans()):
         found.append(_aliased(found[0]))
     request = draw(schemas(max_size=2, types=NAMES))
-    numbers = [Feature(view.name, field.name) for view in found for field in view.fields if field.dtype in NUMBERS]
-    sources = [*numbers, *(Request(field.name) for field in request if field.dtype in NUMBERS)]
+    numbers = [
+        StoredFeature(view.name, field.name) for view in found for field in view.fields if field.dtype in NUMBERS
+    ]
+    sources = [*numbers, *(RequestInput(field.name) for field in request if field.dtype in NUMBERS)]
     chosen = draw(st.permutations(sources))
     defaults = st.sampled_from([None, 0, -1.5, 0.1])
-    columns = tuple(Column(f"c{place}", source, draw(defaults)) for place, source in enumerate(chosen))
+    columns = tuple(ModelColumn(f"c{place}", source, draw(defaults)) for place, source in enumerate(chosen))
     return Plan("service", "project", tuple(found), request, (), columns)
 
 
-def _aliased(view: View) -> View:
+def _aliased(view: PlanView) -> PlanView:
     """The same view again, for another entity of the spine: `other_k0` stands for `k0`."""
     keys = tuple(JoinKey(f"other_{key.name}", key.key, key.dtype) for key in view.join_keys)
-    return View(f"{view.name}_too", view.stored_as, keys, view.fields, view.ttl_us, view.known_by, view.deleted_field)
+    return PlanView(
+        f"{view.name}_too", view.stored_as, keys, view.fields, view.ttl_us, view.known_by, view.deleted_field
+    )
 
 
 @st.composite

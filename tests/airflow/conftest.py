@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from skewless.local_airflow import process_guard
-from skewless.local_airflow.stack import Stack
+from skewless.local_airflow.stack import AirflowStack
 from tests.checkout import DAGS
 
 
@@ -16,7 +16,7 @@ from tests.checkout import DAGS
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Airflow's folder with its database migrated, once; copy it before writing to it."""
     home = tmp_path_factory.mktemp("airflow")
-    Stack(home, DAGS).prepare()
+    AirflowStack(home, DAGS).prepare()
     return home
 
 
@@ -24,7 +24,7 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(airflow_home: Path) -> dict[str, Any]:
     """What Airflow makes of the DAG files, in a process of its own: Airflow takes over logging and more."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.airflow.dag_facts", str(DAGS)]
-    done = process_guard.run(command, Stack(airflow_home, DAGS).environment, DAGS.parent)
+    done = process_guard.run(command, AirflowStack(airflow_home, DAGS).environment, DAGS.parent)
     told = [line for line in done.stdout.splitlines() if line.startswith("facts:")]
     assert told, done.stderr
     return json.loads(told[0].removeprefix("facts:"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.local_airflow import process_guard
-from skewless.local_airflow.stack import Stack
+from skewless.local_airflow.stack import AirflowStack
 from tests.checkout import DAGS
 
 
@@ -28,7 +28,7 @@ def run(airflow_home: Path, home: Path, settings: Mapping[str, str], asked: Mapp
         json.dumps(asked),
         str(told),
     ]
-    environment = Stack(home, DAGS, settings=settings).environment
+    environment = AirflowStack(home, DAGS, settings=settings).environment
     done = process_guard.run(command, environment, DAGS.parent)
     assert told.exists(), done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads(told.read_text()) | {"log": done.stdout + done.stderr}

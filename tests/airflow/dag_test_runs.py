@@ -20,7 +20,7 @@ from airflow.sdk import Connection
 from airflow.sdk.execution_time.callback_supervisor import execute_callback
 
 from skewless.airflow.connections import redis_url
-from skewless.airflow.dag_defaults import RefusalsFail
+from skewless.airflow.dag_defaults import FailOnRefusal
 from skewless.online.store.connection import RedisUnreachable
 from skewless.runtime.errors import SourceMismatch
 from skewless.runtime.settings import adopt
@@ -58,7 +58,7 @@ def own_params(dag: Any) -> Iterator[None]:
 
 
 def verdict(error: BaseException) -> str:
-    return RefusalsFail().evaluate(error, 1, 4).action.value
+    return FailOnRefusal().evaluate(error, 1, 4).action.value
 
 
 def url(spelled: dict[str, Any]) -> str:

@@ -12,26 +12,26 @@ from pathlib import Path
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.demo import task
-from skewless.demo.http_replay import Player, joined_rows, moments
+from skewless.demo.http_replay import HttpReplay, joined_rows, moments
 from skewless.demo.predict_server import server
 from skewless.model.publishing import publish
 from skewless.model.scoring import batch_score
 from skewless.model.training import train, training_set
-from skewless.model.training.train import Split
+from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import Audited, ServedLog
-from skewless.monitoring.audit.evidence import Clues
+from skewless.monitoring.audit.audit import AuditResult, ServedLogReader
+from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.offline.join.spine import SpineFiles
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.online.store.valkey_process import free_port
-from skewless.project.project import Workspace
-from skewless.state.database import State
+from skewless.project.project import Project
+from skewless.state.database import StateDatabase
 from tests.models.learnable_project import PARAMETERS
 
 DAY = datetime(2013, 2, 5, tzinfo=UTC)
-SPLIT = Split(DAY, DAY + timedelta(hours=17), DAY + timedelta(hours=20), DAY + timedelta(days=1))
+SPLIT = TimeSplit(DAY, DAY + timedelta(hours=17), DAY + timedelta(hours=20), DAY + timedelta(days=1))
 ASKED = 60
 """Flights at least, at several instants of the day."""
 
@@ -41,18 +41,18 @@ class Predicted:
     """The day's scores, by file, and the audit of what was served."""
 
     scores: dict[str, bytes]
-    audited: Audited
+    audited: AuditResult
 
 
-def by_hand(work: Workspace, redis_url: str) -> Predicted:
+def by_hand(work: Project, redis_url: str) -> Predicted:
     """Train and publish into the project's models, serve into its log from an online store of the replay's own."""
     bundle = _champion(work)
     served = _serve(work, bundle, redis_url)
     sources = work.sources(bundle.plan)
-    found = audit.run(bundle, Clues(sources), ServedLog(work.folders.served), SPLIT.start, SPLIT.end)
+    found = audit.run(bundle, AuditEvidence(sources), ServedLogReader(work.folders.served), SPLIT.start, SPLIT.end)
     assert (found.clean, found.rows) == (True, served)
     folder = work.folders.scores / "by hand"
-    spine = batch_score.Spine(work.folders.data / task.SPINE, SPLIT.start, SPLIT.end)
+    spine = batch_score.ScoringSpine(work.folders.data / task.SPINE, SPLIT.start, SPLIT.end)
     place = work.settings.registry.bundle(task.MODEL, bundle.manifest.version)
     batch_score.run(bundle, place, sources, spine, folder, scored_at=DAY)
     return Predicted(scored(folder), found)
@@ -63,7 +63,7 @@ def scored(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.glob("*.parquet"))}
 
 
-def _champion(work: Workspace) -> Bundle:
+def _champion(work: Project) -> Bundle:
     folder = work.folders.training / "small"
     spine = SpineFiles(work.folders.data / task.SPINE, SPLIT.start, SPLIT.end)
     training_set.run(work.service("small"), spine, folder)
@@ -72,13 +72,13 @@ def _champion(work: Workspace) -> Bundle:
     return open_bundle(publish.run(made, work.folders.models, task.MODEL, created_at=DAY).folder, processor_features())
 
 
-def _serve(work: Workspace, bundle: Bundle, redis_url: str) -> int:
+def _serve(work: Project, bundle: Bundle, redis_url: str) -> int:
     """Predictions over HTTP, each as of an instant up to which the online store was materialized; how many."""
     root = work.folders.root
     played = moments(TrainingSet(work.folders.training / "small").between(SPLIT.start, SPLIT.end), ASKED, least=4)
     settings = {"SKEWLESS_REDIS_URL": redis_url, "SKEWLESS_ALLOW_AS_OF": "true"}
-    with closing(State(f"sqlite:///{root / 'replay.db'}")) as state, connect(redis_url) as client:
-        player = Player(work.stored(), OnlineWriter(client, work.project), state, work.project)
+    with closing(StateDatabase(f"sqlite:///{root / 'replay.db'}")) as state, connect(redis_url) as client:
+        player = HttpReplay(work.stored(), OnlineWriter(client, work.project), state, work.project)
         player.materialize(played[0].at)
         with server(settings, free_port(), root / "server.log") as running:
             told = player.play(running.url, task.MODEL, bundle.plan, played)

@@ -14,8 +14,8 @@ from skewless.contract.storage.catalog import catalog_key, reached_field
 from skewless.demo import ingest
 from skewless.online.materialization import materialize
 from skewless.project import apply
-from skewless.project.project import Workspace
-from skewless.runtime.settings import Settings
+from skewless.project.project import Project
+from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
 
 VIEWS = ("aircraft_static", "origin_departures", "origin_weather", "route")
@@ -44,16 +44,14 @@ def registered(folder: Path) -> Path:
     return folder
 
 
-def by_hand(
-    monkeypatch: pytest.MonkeyPatch, applied: Path, folder: Path, redis_url: str, last: date = LAST
-) -> Workspace:
+def by_hand(monkeypatch: pytest.MonkeyPatch, applied: Path, folder: Path, redis_url: str, last: date = LAST) -> Project:
     """The verbs, over all days before `last` at once."""
     monkeypatch.setenv("SKEWLESS_STATE", str(folder))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(applied / "feature_repo"))
     folder.mkdir()
     shutil.copy(applied / "registry.db", folder)
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     ingest.run(work.folders.data, FIRST, last)
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
     materialize.run(windows, work.online, work.state, work.project, clock=lambda: END + timedelta(hours=1))

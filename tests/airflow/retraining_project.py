@@ -11,8 +11,8 @@ from feast import FeatureService, FeatureStore
 from skewless.model.publishing import publish
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet
-from skewless.project.project import Workspace
-from skewless.runtime.settings import Settings
+from skewless.project.project import Project
+from skewless.runtime.settings import ProjectSettings
 from tests.airflow import served_projects
 from tests.models import learnable_project
 from tests.monitoring.retraining.test_retrain import EARLY
@@ -40,7 +40,7 @@ def project(state: Path, repo: Path) -> None:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(state))
         environment.setenv("SKEWLESS_FEATURE_REPO", str(repo))
-        definitions = Workspace(Settings.read()).service("both")
+        definitions = Project(ProjectSettings.read()).service("both")
     folder = state / "training" / "first"
     training_set.run(definitions, learnable_project.spine(), folder)
     train.run(TrainingSet(folder), learnable_project.LABEL, EARLY, learnable_project.PARAMETERS, rounds=60)

@@ -16,10 +16,10 @@ from redis import Redis
 
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.model.signature import MatrixForm
-from skewless.contract.plan import View
+from skewless.contract.model.signature import MatrixSignature
+from skewless.contract.plan import PlanView
 from skewless.model.distributions.baseline import describe
-from skewless.model.distributions.coverage import Absent
+from skewless.model.distributions.coverage import AbsentRows
 from tests.models import tiny
 from tests.monitoring.audit.test_audit import STORE
 from tests.monitoring.served_project import NOON, World, history
@@ -40,7 +40,7 @@ def answered(folder: Path, redis_url: str) -> Path:
     return define(folder / "feature_repo")
 
 
-def define(repo: Path, views: Sequence[View] = (tiny.DELAYS, tiny.PLANES)) -> Path:
+def define(repo: Path, views: Sequence[PlanView] = (tiny.DELAYS, tiny.PLANES)) -> Path:
     """The tiny model's views, registered with Feast; again, where they are others now."""
     repo.mkdir(exist_ok=True)
     (repo / "feature_store.yaml").write_text(STORE.format(folder=repo))
@@ -67,7 +67,7 @@ def define(repo: Path, views: Sequence[View] = (tiny.DELAYS, tiny.PLANES)) -> Pa
     return repo
 
 
-def _deletion(view: View) -> dict[str, str]:
+def _deletion(view: PlanView) -> dict[str, str]:
     return {"deleted_field": view.deleted_field} if view.deleted_field else {}
 
 
@@ -76,8 +76,8 @@ def drifting(folder: Path) -> None:
     rng, plan = np.random.default_rng(4), tiny.plan()
     matrix = rng.normal(size=(5_000, len(plan.columns))).astype(np.float32)
     keys = pa.table({"origin": rng.choice(["JFK", "LGA"], 5_000), "tailnum": ["N1"] * 5_000})
-    shares = {view.name: Absent(5_000, 0) for view in plan.views}
-    then = describe(plan, MatrixForm(plan), matrix, keys, shares, rng.random(5_000).astype(np.float32))
+    shares = {view.name: AbsentRows(5_000, 0) for view in plan.views}
+    then = describe(plan, MatrixSignature(plan), matrix, keys, shares, rng.random(5_000).astype(np.float32))
     tiny.write_bundle(folder / "models", "1.0.0", baseline=msgspec.json.encode(then))
     inputs = pa.array(rng.normal(size=ROWS * len(plan.columns)).astype(np.float32))
     served = {

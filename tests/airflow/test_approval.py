@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from skewless.contract.registry.model_registry import Registry
-from skewless.local_airflow.stack import Stack, running
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.local_airflow.stack import AirflowStack, running
 from skewless.online.store.valkey_process import free_port
 from tests.airflow import retraining_project
 from tests.checkout import DAGS
@@ -37,7 +37,10 @@ def test_after_an_alarm_a_person_approves_and_the_canary_stands_in_the_rollout(
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(repo))
     monkeypatch.setenv("AIRFLOW_VAR_SKEWLESS_RETRAIN", json.dumps(retraining_project.CHOICES))
     shutil.copytree(airflow_home, tmp_path / "airflow")
-    with running(Stack(tmp_path / "airflow", DAGS, free_port(), QUICK)) as stack, closing(Airflow.of(stack)) as airflow:
+    with (
+        running(AirflowStack(tmp_path / "airflow", DAGS, free_port(), QUICK)) as stack,
+        closing(Airflow.of(stack)) as airflow,
+    ):
         airflow.await_dags([DAG], 120)
         airflow.unpause(DAG)
         _alarm(airflow, "2013-03-31", "another")
@@ -74,4 +77,4 @@ def _approved(airflow: Airflow, where: str) -> bool:
 
 
 def _history(state: Path) -> list[Any]:
-    return Registry(state / "models", state / "models").history(retraining_project.MODEL)
+    return ModelRegistry(state / "models", state / "models").history(retraining_project.MODEL)

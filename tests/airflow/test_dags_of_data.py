@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.online.store.embedded_valkey import RunningServer
+from skewless.online.store.embedded_valkey import RunningValkey
 from skewless.project import apply
 from tests.airflow import dag_test_process, flights_project
 
@@ -60,7 +60,7 @@ def on_call() -> Iterator[tuple[str, list[str]]]:
 def told(
     airflow_home: Path,
     tmp_path_factory: pytest.TempPathFactory,
-    redis_server: RunningServer,
+    redis_server: RunningValkey,
     on_call: tuple[str, list[str]],
 ) -> dict[str, Any]:
     """What one process with all the runs told: first with a table of a wrong type, then without."""

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from tests.airflow import dag_test_process, retraining_project
 from tests.airflow.approver import NAME, NOBODY
 from tests.models import learnable_project
@@ -95,7 +95,7 @@ def test_where_nobody_answers_in_time_the_run_fails_at_once_and_changes_nothing(
 def test_an_approved_candidate_is_a_canary_in_the_name_of_who_approved(told: dict[str, Any]):
     assert set(states(told["approved"]).values()) == {"success"}
     models = told["state"] / "models"
-    published, approved, alone = Registry(models, models).history(retraining_project.MODEL)
+    published, approved, alone = ModelRegistry(models, models).history(retraining_project.MODEL)
     assert (published.champion, published.canary) == ("1.0.0", None)
     assert approved.canary
     assert (approved.champion, approved.canary.version, approved.canary.weight) == ("1.0.0", "1.1.0", 0.05)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from skewless.online.store.embedded_valkey import RunningServer
+from skewless.online.store.embedded_valkey import RunningValkey
 from tests.airflow import dag_test_process, served_projects
 
 pytestmark = [
@@ -45,7 +45,7 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def told(
-    airflow_home: Path, tmp_path_factory: pytest.TempPathFactory, redis_server: RunningServer
+    airflow_home: Path, tmp_path_factory: pytest.TempPathFactory, redis_server: RunningValkey
 ) -> dict[str, dict[str, Any]]:
     """What became of each run, in this order, of one project after the other."""
     folder = tmp_path_factory.mktemp("proofs")

@@ -20,10 +20,10 @@ import pytest
 
 from skewless.demo import task
 from skewless.local_airflow.process_guard import GRACE_SECONDS
-from skewless.local_airflow.stack import FIRST, REST, Stack, running
-from skewless.online.maintenance.verify import Difference
+from skewless.local_airflow.stack import FIRST, REST, AirflowStack, running
+from skewless.online.maintenance.verify import StoreDifference
 from skewless.online.store.valkey_process import free_port
-from skewless.project.project import Workspace
+from skewless.project.project import Project
 from tests.airflow import flight_predictions, flights_project
 from tests.checkout import DAGS
 from tests.services.airflow import QUICK, Airflow, made
@@ -60,7 +60,7 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
     home = scheduled / "stack"
     shutil.copytree(airflow_home, home)
     with (
-        running(Stack(home, DAGS, free_port(), QUICK, rest=("scheduler",))) as stack,
+        running(AirflowStack(home, DAGS, free_port(), QUICK, rest=("scheduler",))) as stack,
         closing(Airflow.of(stack)) as airflow,
     ):
         airflow.await_dags(CHAIN_OF_DATA, 120)
@@ -120,7 +120,7 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
     assert _verified() == dict.fromkeys(flights_project.FEW, 0)
 
 
-def _same(scheduled: Path, redis_url: str, expected: Workspace, partitions: Iterable[str]) -> None:
+def _same(scheduled: Path, redis_url: str, expected: Project, partitions: Iterable[str]) -> None:
     """Both stores are what the verbs leave when they are run by hand, but for up to where they are known to be whole."""
     assert flights_project.parquet(scheduled / "data") == flights_project.parquet(expected.folders.data)
     (rows, reached), (by_hand, _) = flights_project.online(redis_url), flights_project.online(redis_url + "?db=1")
@@ -148,4 +148,4 @@ def _verified() -> dict[str, int]:
     done = subprocess.run([skewless, "verify", "--json"], capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     views = json.loads(done.stdout)["views"]
-    return {one["view"]: sum(one[kind] for kind in Difference) for one in views if one["compared"]}
+    return {one["view"]: sum(one[kind] for kind in StoreDifference) for one in views if one["compared"]}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.airflow.window import NoWindow, Window, window_of
+from skewless.airflow.window import RunWindow, WindowMissing, window_of
 
 DAY = datetime(2013, 2, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -20,13 +20,13 @@ def run(**context: object) -> dict[str, object]:
 
 
 def test_a_partition_run_names_its_day_or_its_hour():
-    assert window_of(run(partition_key="2013-02-05")) == Window(DAY, DAY + 24 * HOUR)
-    assert window_of(run(partition_key="2013-02-05T07")) == Window(DAY + 7 * HOUR, DAY + 8 * HOUR)
+    assert window_of(run(partition_key="2013-02-05")) == RunWindow(DAY, DAY + 24 * HOUR)
+    assert window_of(run(partition_key="2013-02-05T07")) == RunWindow(DAY + 7 * HOUR, DAY + 8 * HOUR)
 
 
 def test_an_asset_triggered_run_has_its_upstreams_partition_and_nothing_else():
     context = run(partition_key="2013-02-05", triggering_asset_events={"asset": ["event"]})
-    assert window_of(context) == Window(DAY, DAY + 24 * HOUR)
+    assert window_of(context) == RunWindow(DAY, DAY + 24 * HOUR)
 
 
 def test_a_backfill_run_is_a_partition_run():
@@ -35,13 +35,13 @@ def test_a_backfill_run_is_a_partition_run():
 
 def test_a_cron_run_with_a_data_interval_takes_it():
     context = run(data_interval_start=DAY, data_interval_end=DAY + HOUR)
-    assert window_of(context) == Window(DAY, DAY + HOUR)
+    assert window_of(context) == RunWindow(DAY, DAY + HOUR)
 
 
 def test_a_manual_run_says_it_by_params_in_any_zone():
-    assert window_of(run(params={"start": "2013-02-05", "end": "2013-02-05T01:00:00Z"})) == Window(DAY, DAY + HOUR)
+    assert window_of(run(params={"start": "2013-02-05", "end": "2013-02-05T01:00:00Z"})) == RunWindow(DAY, DAY + HOUR)
     zoned = run(params={"start": "2013-02-05T01:00:00+01:00", "end": "2013-02-05T02:00:00+01:00"})
-    assert window_of(zoned) == Window(DAY, DAY + HOUR)
+    assert window_of(zoned) == RunWindow(DAY, DAY + HOUR)
 
 
 def test_params_go_before_the_partition_and_that_before_the_interval():
@@ -69,7 +69,7 @@ def test_params_go_before_the_partition_and_that_before_the_interval():
     ],
 )
 def test_a_run_that_names_no_window_is_told_what_to_do(context: dict[str, object], why: str):
-    with pytest.raises(NoWindow, match=why) as refused:
+    with pytest.raises(WindowMissing, match=why) as refused:
         window_of(context)
     assert "'a run'" in str(refused.value)
     assert "trigger it with the params start and end" in str(refused.value)
@@ -91,8 +91,8 @@ def test_the_hours_of_a_day_are_the_day(at: datetime):
 
 
 def test_the_days_that_a_window_touches():
-    assert Window(DAY, DAY + 48 * HOUR).days == (date(2013, 2, 5), date(2013, 2, 7))
-    assert Window(DAY + HOUR, DAY + 25 * HOUR).days == (date(2013, 2, 5), date(2013, 2, 7))
+    assert RunWindow(DAY, DAY + 48 * HOUR).days == (date(2013, 2, 5), date(2013, 2, 7))
+    assert RunWindow(DAY + HOUR, DAY + 25 * HOUR).days == (date(2013, 2, 5), date(2013, 2, 7))
 
 
 def test_an_interval_of_another_zone_is_told_in_utc():

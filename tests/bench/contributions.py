@@ -12,7 +12,7 @@ from time import process_time
 import lightgbm as lgb
 import numpy as np
 
-from skewless.contract.model.shapley import Contributions
+from skewless.contract.model.shapley import ShapleyExplainer
 from skewless.contract.model.tree_leaves import parse_leaves
 from skewless.model.publishing.lightgbm_export import convert, rows_at_leaves
 from skewless.model.publishing.tree_ensemble import read
@@ -33,7 +33,7 @@ def main() -> None:
     content = leaves_of(
         read(convert(booster, COLUMNS), ["probabilities"]), rows_at_leaves(booster), "lightgbm"
     ).to_parquet()
-    ours = Contributions(parse_leaves(content, COLUMNS), COLUMNS)
+    ours = ShapleyExplainer(parse_leaves(content, COLUMNS), COLUMNS)
     print(f"{TREES} trees of {LEAVES} leaves, {COLUMNS} columns; the leaves take {len(content):,} bytes of the bundle")
     for rows in (1, 100, 1_000):
         mine = seconds(ours.of, matrix, rows)

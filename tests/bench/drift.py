@@ -15,26 +15,26 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from skewless.contract.model.signature import MatrixForm
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from skewless.contract.model.signature import MatrixSignature
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.value_types import value_type
 from skewless.model.distributions.baseline import Baseline, describe
-from skewless.model.distributions.coverage import Absent
-from skewless.monitoring.drift.drift import Drifted, Window, run
-from skewless.monitoring.drift.thresholds import Thresholds
+from skewless.model.distributions.coverage import AbsentRows
+from skewless.monitoring.drift.drift import DriftResult, ServedWindow, run
+from skewless.monitoring.drift.thresholds import DriftThresholds
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
-WINDOW = Window("synthetic", "1.0.0", NOON, NOON)
+WINDOW = ServedWindow("synthetic", "1.0.0", NOON, NOON)
 NAMES = (
     *(f"mean_{place}" for place in range(8)), *(f"delay_{place}" for place in range(8)),
     *(f"rain_{place}" for place in range(4)), *(f"count_{place}" for place in range(6)),
     "hour", "weekday", "sparse", "age",
 )  # fmt: skip
-VIEW = View(
+VIEW = PlanView(
     "v", "v", (JoinKey("place", "place", "String"), JoinKey("tail", "tail", "String")),
     tuple(Field(name, "Float32") for name in NAMES), 0, "created_timestamp",
 )  # fmt: skip
-PLAN = Plan("synthetic", "bench", (VIEW,), (), (), tuple(Column(name, Feature("v", name)) for name in NAMES))
+PLAN = Plan("synthetic", "bench", (VIEW,), (), (), tuple(ModelColumn(name, StoredFeature("v", name)) for name in NAMES))
 TRAINING_ROWS = 100_000
 
 
@@ -133,11 +133,13 @@ SHIFTS: dict[str, tuple[str, Callable[[np.random.Generator, Rows], None]]] = {
 
 def baseline(rows: int = TRAINING_ROWS) -> Baseline:
     seen = population(np.random.default_rng(1), rows)
-    shares = Absent(rows, int(np.count_nonzero(seen.status)))
-    return describe(PLAN, MatrixForm(PLAN), seen.matrix, seen.keys, {"v": shares}, seen.score)
+    shares = AbsentRows(rows, int(np.count_nonzero(seen.status)))
+    return describe(PLAN, MatrixSignature(PLAN), seen.matrix, seen.keys, {"v": shares}, seen.score)
 
 
-def false_alarms(then: Baseline, rows: int, runs: int, *, seed: int = 2, thresholds: Thresholds | None = None) -> int:
+def false_alarms(
+    then: Baseline, rows: int, runs: int, *, seed: int = 2, thresholds: DriftThresholds | None = None
+) -> int:
     """In how many of `runs` windows of the same population anything drifted."""
     rng = np.random.default_rng(seed)
     return sum(not _run(then, population(rng, rows), thresholds).clean for _ in range(runs))
@@ -155,8 +157,8 @@ def seen(then: Baseline, shift: str, rows: int, runs: int, *, seed: int = 3) -> 
     return found
 
 
-def _run(then: Baseline, window: Rows, thresholds: Thresholds | None = None) -> Drifted:
-    return run(WINDOW, PLAN, then, window.served(), thresholds or Thresholds())
+def _run(then: Baseline, window: Rows, thresholds: DriftThresholds | None = None) -> DriftResult:
+    return run(WINDOW, PLAN, then, window.served(), thresholds or DriftThresholds())
 
 
 def interval(hits: int, runs: int) -> tuple[float, float]:
@@ -168,7 +170,7 @@ def interval(hits: int, runs: int) -> tuple[float, float]:
 def main() -> None:
     """Print the tables of infra/decisions/drift.md."""
     started, then = time.process_time(), baseline()
-    ungated = Thresholds(ks=0.0, psi=0.0, share=0.0)
+    ungated = DriftThresholds(ks=0.0, psi=0.0, share=0.0)
     print(
         "| rows in the window | runs | false alarms | 95% interval | without the effect gate |\n|---|---|---|---|---|"
     )

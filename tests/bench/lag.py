@@ -14,18 +14,18 @@ import lightgbm as lgb
 from skewless.demo import task
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet, labelled
-from skewless.offline.join.refresh_schedule import Refresh, short
+from skewless.offline.join.refresh_schedule import RefreshSchedule, short
 from skewless.offline.join.spine import SpineFiles
-from skewless.project.project import Workspace
-from skewless.runtime.settings import Settings
+from skewless.project.project import Project
+from skewless.runtime.settings import ProjectSettings
 
 SCHEDULES = ("1h", "6h", "24h")
-SPLIT = train.Split(task.TRAIN, task.VALIDATE, task.TEST, task.END)
+SPLIT = train.TimeSplit(task.TRAIN, task.VALIDATE, task.TEST, task.END)
 
 
 def main() -> None:
     """Join and train once for each schedule, and once fresh."""
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     with tempfile.TemporaryDirectory(dir=work.folders.root) as scratch:
         places = Path(scratch)
         fresh, _ = prepared(work, places / "fresh", None)
@@ -34,7 +34,7 @@ def main() -> None:
         print(f"| kept fresh | {told(best)} | |", flush=True)
         for text in SCHEDULES:
             # Days begin at midnight where it is predicted, as in the price of skew.
-            schedule = Refresh(Refresh.parse(text).every, offset=task.MIDNIGHT)
+            schedule = RefreshSchedule(RefreshSchedule.parse(text).every, offset=task.MIDNIGHT)
             lagged, folder = prepared(work, places / text, schedule)
             lost, won = evaluated(fresh, folder), evaluated(lagged, folder)
             back = {name: (won[name] - lost[name]) / (best[name] - lost[name]) for name in ("auc", "logloss")}
@@ -42,7 +42,7 @@ def main() -> None:
             print(f"| {short(schedule.every)} | {told(lost)} | {told(won)}: {share} |", flush=True)
 
 
-def prepared(work: Workspace, folder: Path, schedule: Refresh | None) -> tuple[lgb.Booster, Path]:
+def prepared(work: Project, folder: Path, schedule: RefreshSchedule | None) -> tuple[lgb.Booster, Path]:
     """A model that was trained on the months before the test, joined as a store on the schedule."""
     spine = SpineFiles(work.folders.data / task.SPINE, task.TRAIN, task.END)
     training_set.run(work.service(task.SERVICE), spine, folder, as_served=schedule, memory=work.settings.join_memory)

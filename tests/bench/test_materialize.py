@@ -9,7 +9,7 @@ from shutil import which
 import pytest
 from redis import Redis
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.store import embedded_valkey
 from tests.bench.materialize import contenders, table
 from tests.bench.materialize.__main__ import README, RESULTS
@@ -26,7 +26,7 @@ def test_contenders_leave_the_same_rows(tmp_path: Path, name: str):
     table.write(tmp_path / "table", ENTITIES, 2)
     found = {}
     for one in (name, contenders.OURS):
-        with embedded_valkey.running(Folders(tmp_path / one), port=embedded_valkey.FREE_PORT) as server:
+        with embedded_valkey.running(StateFolders(tmp_path / one), port=embedded_valkey.FREE_PORT) as server:
             assert getattr(contenders, one)(server.url, tmp_path / "table")() == 2 * ENTITIES
             with Redis.from_url(server.url) as client:
                 keys = [key for key in client.scan_iter(count=1_000) if not key.startswith(b"skewless:")]

@@ -19,7 +19,7 @@ from redis import Redis
 
 from skewless.contract.model.assembler import Assembler, wanted_features
 from skewless.contract.model.transforms import reference
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.lookup import OnlineRead
 from skewless.contract.timestamps import from_micros
 from skewless.online.store import embedded_valkey
@@ -58,7 +58,7 @@ def work() -> Workload:
 
 @pytest.fixture
 def tcp_redis(tmp_path: Path) -> Iterator[str]:
-    with embedded_valkey.running(Folders(tmp_path / "redis"), port=embedded_valkey.FREE_PORT) as server:
+    with embedded_valkey.running(StateFolders(tmp_path / "redis"), port=embedded_valkey.FREE_PORT) as server:
         yield server.url
 
 

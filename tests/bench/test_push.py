@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from skewless.contract.storage.push_batch import RowsReader
+from skewless.contract.storage.push_batch import PushRowsReader
 from tests.bench.push import servers as s
 from tests.bench.push.__main__ import README, RESULTS, markdown, paste
 
@@ -13,7 +13,7 @@ NOW = 1_795_000_000_000_000
 
 def test_every_row_that_is_sent_can_be_pushed(tmp_path):
     s.write_bodies(tmp_path, NOW)
-    reader = RowsReader(s.PROJECT, s.TARGET)
+    reader = PushRowsReader(s.PROJECT, s.TARGET)
     ours, theirs = ((tmp_path / f"{name}-1.txt").read_text().splitlines() for name in (s.OURS, s.FEAST))
     assert len(ours) == len(theirs) == s.BODIES
     for mine, other in list(zip(ours, theirs, strict=True))[::997]:

@@ -18,8 +18,8 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueTyp
 from feast.types import Float32, Int64, String
 from redis import Redis
 
-from skewless.project.project import Workspace
-from skewless.runtime.settings import Settings
+from skewless.project.project import Project
+from skewless.runtime.settings import ProjectSettings
 from skewless.server.cli import main
 
 STORE = """
@@ -82,11 +82,11 @@ class Shop:
 
     @property
     def data(self) -> Path:
-        return Settings.read().folders.data
+        return ProjectSettings.read().folders.data
 
     @property
-    def work(self) -> Workspace:
-        return Workspace(Settings.read())
+    def work(self) -> Project:
+        return Project(ProjectSettings.read())
 
     def write(self, name: str, *rows: dict, part: str = "part-0") -> None:
         """A file of a table: rows whose times are datetimes."""

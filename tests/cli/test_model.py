@@ -16,12 +16,12 @@ from typer.testing import CliRunner, Result
 from skewless.cli import app
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.definitions.compatibility import Redefined
+from skewless.definitions.compatibility import DefinitionsChanged
 from skewless.model.publishing.graph_optimisation import NothingToQuantise
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet
-from skewless.project.project import Workspace
-from skewless.runtime.settings import Settings
+from skewless.project.project import Project
+from skewless.runtime.settings import ProjectSettings
 from tests.models import learnable_project, networks
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
@@ -86,9 +86,9 @@ def learnt(tmp_path_factory) -> Path:
         repo = begin(root, environment)
         store = FeatureStore(repo_path=str(repo))
         store.apply(OBJECTS)
-        folders = Settings.read().folders
+        folders = ProjectSettings.read().folders
         learnable_project.write_tables(folders.data)
-        compiled = Workspace(Settings.read()).service("late")
+        compiled = Project(ProjectSettings.read()).service("late")
         training_set.run(compiled, learnable_project.spine(), folders.training / "late")
         made = TrainingSet(folders.training / "late")
         train.run(made, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=20)
@@ -155,13 +155,13 @@ def test_a_model_on_other_definitions_is_not_published(project: Path, change: Fe
         (project / "transforms.py").write_text(change)
     else:
         FeatureStore(repo_path=str(project)).apply([origin, dest, change])
-    with pytest.raises(Redefined, match=rf"^the model of training set late was trained on .*{told}"):
+    with pytest.raises(DefinitionsChanged, match=rf"^the model of training set late was trained on .*{told}"):
         publish("--model", "other")
     graph = project / "ready.onnx"
     graph.write_bytes(networks.network())
-    with pytest.raises(Redefined, match=told):
+    with pytest.raises(DefinitionsChanged, match=told):
         publish("--model", "other", "--onnx", str(graph))
-    assert not (Settings.read().folders.models / "other").exists()
+    assert not (ProjectSettings.read().folders.models / "other").exists()
 
 
 def test_a_graph_is_optimised_and_quantised_on_request(project: Path):
@@ -170,7 +170,7 @@ def test_a_graph_is_optimised_and_quantised_on_request(project: Path):
     told = publish("--model", "net", "--onnx", str(graph), "--quantise", "--optimise", "--max-score-difference", "0.4")
     assert "int8 quantisation and graph optimisation: " in told.output
     assert "(allowed 0.4)" in told.output
-    place = Settings.read().folders.models / "net" / "1.0.0"
+    place = ProjectSettings.read().folders.models / "net" / "1.0.0"
     said = open_bundle(place, processor_features()).manifest.optimised
     assert said.steps == ("int8 quantisation", "graph optimisation")
     with pytest.raises(NothingToQuantise, match="TreeEnsembleClassifier"):

@@ -6,9 +6,9 @@ import pytest
 from feast import FeatureStore
 from sqlalchemy import create_engine, make_url, text
 
-from skewless.project.project import Workspace
-from skewless.runtime.errors import DefinitionsAway
-from skewless.runtime.settings import Settings
+from skewless.project.project import Project
+from skewless.runtime.errors import FeastRegistryUnavailable
+from skewless.runtime.settings import ProjectSettings
 from tests.cli.conftest import VIEWS, Shop, Skewless, customer, shop
 
 ENGINES = ("read_engine", "write_engine")
@@ -31,9 +31,9 @@ def test_a_registry_that_is_away_is_told_in_one_line(
 def test_a_registry_that_goes_away_later_is_told_too(market: Shop, postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     """As a consumer of a stream finds it, which asks again from time to time."""
     monkeypatch.setenv("SKEWLESS_REGISTRY_URL", postgres_url)
-    store = FeatureStore(repo_path=str(Settings.read().feature_repo))
+    store = FeatureStore(repo_path=str(ProjectSettings.read().feature_repo))
     store.apply([customer, shop, *VIEWS])
-    work, url = Workspace(Settings.read()), make_url(postgres_url)
+    work, url = Project(ProjectSettings.read()), make_url(postgres_url)
     assert set(work.fresh_targets()) == {"cards", "people", "city"}
     server = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
 
@@ -45,7 +45,7 @@ def test_a_registry_that_goes_away_later_is_told_too(market: Shop, postgres_url:
 
     allow(connections=False)
     try:
-        with pytest.raises(DefinitionsAway):
+        with pytest.raises(FeastRegistryUnavailable):
             work.fresh_targets()
     finally:
         allow(connections=True)

@@ -8,22 +8,22 @@ from hypothesis import given
 
 from skewless.contract.errors import InvalidPlan, UnsupportedType
 from skewless.contract.plan import (
-    Column,
-    Computed,
-    Feature,
     Field,
     JoinKey,
+    ModelColumn,
     Plan,
-    Request,
+    PlanView,
+    RequestInput,
+    StoredFeature,
     Transform,
-    View,
+    TransformOutput,
     check,
     differences,
     plan_from_json,
 )
 from tests.strategies import plans
 
-AIRCRAFT = View(
+AIRCRAFT = PlanView(
     "aircraft",
     "aircraft",
     (JoinKey("tail", "tail_number", "String"),),
@@ -32,10 +32,10 @@ AIRCRAFT = View(
     known_by="created_timestamp",
     deleted_field="scrapped",
 )
-CITY = View("city", "city", (), (Field("delay", "Float64"),), 0, "event_timestamp")
+CITY = PlanView("city", "city", (), (Field("delay", "Float64"),), 0, "event_timestamp")
 CLOCK = Transform(
     "clock",
-    (("hour", Request("hour")), ("delay", Feature("aircraft", "delay"))),
+    (("hour", RequestInput("hour")), ("delay", StoredFeature("aircraft", "delay"))),
     (Field("sine", "Float32"), Field("late", "Float32")),
     "ab" * 32,
 )
@@ -46,9 +46,9 @@ PLAN = Plan(
     (Field("hour", "Int32"), Field("distance", "Float32")),
     (CLOCK,),
     (
-        Column("aircraft__delay", Feature("aircraft", "delay"), 0.0),
-        Column("distance", Request("distance")),
-        Column("clock__sine", Computed("clock", "sine"), -1.5),
+        ModelColumn("aircraft__delay", StoredFeature("aircraft", "delay"), 0.0),
+        ModelColumn("distance", RequestInput("distance")),
+        ModelColumn("clock__sine", TransformOutput("clock", "sine"), -1.5),
     ),
 )
 
@@ -138,12 +138,12 @@ def with_column(**changes):
         (with_aircraft(ttl_us=-1), "ttl of feature view 'aircraft' is negative"),
         (with_clock(outputs=(*CLOCK.outputs, CLOCK.outputs[0])), "output 'sine' appears twice"),
         (with_clock(inputs=(*CLOCK.inputs, CLOCK.inputs[0])), "parameter 'hour' appears twice"),
-        (with_clock(inputs=(("hour", Request("minute")),)), "minute"),
-        (with_clock(inputs=(("hour", Feature("aircraft", "speed")),)), "speed"),
-        (with_column(source=Feature("aircraft", "speed")), "speed"),
-        (with_column(source=Feature("airport", "delay")), "airport"),
-        (with_column(source=Request("minute")), "minute"),
-        (with_column(source=Computed("clock", "cosine")), "cosine"),
+        (with_clock(inputs=(("hour", RequestInput("minute")),)), "minute"),
+        (with_clock(inputs=(("hour", StoredFeature("aircraft", "speed")),)), "speed"),
+        (with_column(source=StoredFeature("aircraft", "speed")), "speed"),
+        (with_column(source=StoredFeature("airport", "delay")), "airport"),
+        (with_column(source=RequestInput("minute")), "minute"),
+        (with_column(source=TransformOutput("clock", "cosine")), "cosine"),
         (with_column(default=float("nan")), "default of column 'aircraft__delay'"),
         (with_column(default=float("inf")), "default of column 'aircraft__delay'"),
         (with_column(default=1e39), "default of column 'aircraft__delay'"),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from skewless.contract.redis_urls import Sentinels, embedded_redis_url, known_redis_url, masked
-from skewless.contract.state_folder import Folders
+from skewless.contract.redis_urls import SentinelAddress, embedded_redis_url, known_redis_url, masked
+from skewless.contract.state_folder import StateFolders
 
 
 @pytest.mark.parametrize(
@@ -48,20 +48,22 @@ def test_others_are_refused_with_what_is_known(url: str):
 
 
 def test_the_embedded_server_has_one_address_per_state_folder():
-    folders = Folders(Path("/a b"))
+    folders = StateFolders(Path("/a b"))
     assert embedded_redis_url(folders) == "unix:///a%20b/redis/valkey.sock"
 
 
 def test_sentinels_are_told_from_the_primary():
     url = "rediss+sentinel://me:p%40ss@a,b:1/features/3?sentinel_password=other&ssl_cert_reqs=none"
-    known = Sentinels.parse(url)
-    assert known == Sentinels(
+    known = SentinelAddress.parse(url)
+    assert known == SentinelAddress(
         (("a", 26379), ("b", 1)), "features", "rediss://me:p%40ss@features/3?ssl_cert_reqs=none", "other"
     )
     assert "other" not in masked(url)
     assert "p%40ss" not in masked(url)
-    assert Sentinels.parse("redis+sentinel://[::1]:1/s") == Sentinels((("::1", 1),), "s", "redis://s/0", None)
-    assert Sentinels.parse("redis://h") is None
+    assert SentinelAddress.parse("redis+sentinel://[::1]:1/s") == SentinelAddress(
+        (("::1", 1),), "s", "redis://s/0", None
+    )
+    assert SentinelAddress.parse("redis://h") is None
     for nameless in ("redis+sentinel://h:1", "redis+sentinel:///s"):
         with pytest.raises(ValueError, match="names no service"):
             known_redis_url(nameless)

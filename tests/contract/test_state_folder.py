@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skewless.contract.state_folder import LONGEST_SOCKET_PATH, Folders, find_root
+from skewless.contract.state_folder import LONGEST_SOCKET_PATH, StateFolders, find_root
 
 
 def project(top: Path) -> Path:
@@ -15,7 +15,7 @@ def project(top: Path) -> Path:
 
 
 def test_everything_lies_under_the_root():
-    folders = Folders(Path("/srv/state"))
+    folders = StateFolders(Path("/srv/state"))
     for name in (
         "data",
         "registry_db",
@@ -32,21 +32,21 @@ def test_everything_lies_under_the_root():
 
 def test_a_relative_root_is_refused():
     with pytest.raises(ValueError, match="not an absolute path"):
-        Folders(Path(".skewless"))
+        StateFolders(Path(".skewless"))
 
 
 @pytest.mark.parametrize("length", [40, 99, 100, 101, 200])
 def test_the_socket_path_always_fits(length: int):
     tail = len("/redis/valkey.sock")
     root = Path("/" + "r" * (length - tail - 1))
-    socket = Folders(root, temporary=Path("/tmp")).redis_socket
+    socket = StateFolders(root, temporary=Path("/tmp")).redis_socket
     assert len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH
     assert socket.is_relative_to(root) == (length <= LONGEST_SOCKET_PATH)
-    assert socket == Folders(root, temporary=Path("/tmp")).redis_socket
+    assert socket == StateFolders(root, temporary=Path("/tmp")).redis_socket
 
 
 def test_long_roots_have_sockets_of_their_own():
-    one, two = (Folders(Path("/") / ("r" * 200) / name).redis_socket for name in "ab")
+    one, two = (StateFolders(Path("/") / ("r" * 200) / name).redis_socket for name in "ab")
     assert one != two
     assert one.parent == Path("/tmp")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from skewless.contract.plan import Field, JoinKey, Plan, View
-from skewless.definitions.compatibility import Redefined, confirm
+from skewless.contract.plan import Field, JoinKey, Plan, PlanView
+from skewless.definitions.compatibility import DefinitionsChanged, confirm
 from skewless.definitions.onnx_tracing import digest, load_functions
 from tests.definitions.test_onnx_tracing import DELAYS, GOOD, RUSH, functions
 from tests.definitions.test_onnx_tracing import plan as plan_of
 
 
-def change(view: View, **changes) -> View:
+def change(view: PlanView, **changes) -> PlanView:
     return msgspec.structs.replace(view, **changes)
 
 
@@ -24,8 +24,8 @@ def plan(tmp_path) -> Plan:
     return plan_of(traced)
 
 
-def refused(tmp_path, plan: Plan, stored: View | None) -> str:
-    with pytest.raises(Redefined) as error:
+def refused(tmp_path, plan: Plan, stored: PlanView | None) -> str:
+    with pytest.raises(DefinitionsChanged) as error:
         confirm("m 1.0.0", plan, lambda _: stored, load_functions(tmp_path))
     return str(error.value)
 

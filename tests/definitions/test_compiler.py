@@ -14,11 +14,11 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Bool, Float32, Float64, Int64, String, UnixTimestamp
 
 from skewless.contract.errors import InvalidPlan
-from skewless.contract.model.signature import MatrixForm
-from skewless.contract.plan import Column, Computed, Feature, Field, JoinKey, Request
+from skewless.contract.model.signature import MatrixSignature
+from skewless.contract.plan import Field, JoinKey, ModelColumn, RequestInput, StoredFeature, TransformOutput
 from skewless.definitions.compiler import compile_service, compile_view, source_of, stored_views, view_of
-from skewless.offline.tables.view_rows import Source
-from skewless.runtime.errors import NoSuchView, Untraceable
+from skewless.offline.tables.view_rows import TableSource
+from skewless.runtime.errors import UnknownFeatureView, Untraceable
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 STORE = """
@@ -115,12 +115,12 @@ def test_a_service_is_a_plan(store: FeatureStore):
     assert (plan.name, plan.project) == ("full", "scratch")
     assert plan.request == (Field("hour", "Int64"),)
     assert plan.columns == (
-        Column("rush__swell", Computed("rush", "swell")),
-        Column("delays__mean", Feature("delays", "mean"), -1.5),
-        Column("delays__last", Feature("delays", "last"), 0.0),
-        Column("destination_delays__mean", Feature("destination_delays", "mean"), -1.5),
-        Column("legs__miles", Feature("legs", "miles")),
-        Column("city__open", Feature("city", "open")),
+        ModelColumn("rush__swell", TransformOutput("rush", "swell")),
+        ModelColumn("delays__mean", StoredFeature("delays", "mean"), -1.5),
+        ModelColumn("delays__last", StoredFeature("delays", "last"), 0.0),
+        ModelColumn("destination_delays__mean", StoredFeature("destination_delays", "mean"), -1.5),
+        ModelColumn("legs__miles", StoredFeature("legs", "miles")),
+        ModelColumn("city__open", StoredFeature("city", "open")),
     )
     assert sorted(view.name for view in plan.views) == ["city", "delays", "destination_delays", "legs", "origin_age"]
 
@@ -147,9 +147,9 @@ def test_transforms_take_features_by_short_or_full_name(store: FeatureStore):
     compiled = compile_service(store, "full", DATA)
     (transform,) = compiled.plan.transforms
     assert transform.inputs == (
-        ("mean", Feature("delays", "mean")),
-        ("origin_age__count", Feature("origin_age", "count")),
-        ("hour", Request("hour")),
+        ("mean", StoredFeature("delays", "mean")),
+        ("origin_age__count", StoredFeature("origin_age", "count")),
+        ("hour", RequestInput("hour")),
     )
     assert transform.outputs == (Field("swell", "Float32"),)
     assert len(transform.digest) == 64
@@ -159,9 +159,9 @@ def test_transforms_take_features_by_short_or_full_name(store: FeatureStore):
 def test_sources_by_the_names_of_the_plan(store: FeatureStore):
     sources = compile_service(store, "full", DATA).sources
     renamed = (("mean", "avg"), ("origin", "airport"))
-    mine = Source("delays", DATA / "delays", "event_timestamp", "created_timestamp", renamed)
+    mine = TableSource("delays", DATA / "delays", "event_timestamp", "created_timestamp", renamed)
     assert sources["delays"] == sources["destination_delays"] == mine
-    assert sources["origin_age"] == Source("ages", DATA / "ages", "event_timestamp", None)
+    assert sources["origin_age"] == TableSource("ages", DATA / "ages", "event_timestamp", None)
     assert sources["legs"].path == DATA / "legs", "a push source is read through its batch source"
 
 
@@ -185,7 +185,7 @@ def test_online_views_by_name(store: FeatureStore):
     assert [view.name for view in stored_views(store)] == ["ages", "city", "delays", "legs"]
     assert [view.name for view in stored_views(store, ["legs", "ages"])] == ["legs", "ages"]
     for name in ("hidden", "nothing"):
-        with pytest.raises(NoSuchView, match=f"'{name}'; there are ages, city, delays, legs$"):
+        with pytest.raises(UnknownFeatureView, match=f"'{name}'; there are ages, city, delays, legs$"):
             stored_views(store, [name])
 
 
@@ -197,7 +197,7 @@ def test_an_unknown_service_is_refused(store: FeatureStore):
 def test_a_model_of_one_matrix_takes_no_texts(store: FeatureStore):
     plan = compile_service(store, "texts", DATA).plan
     with pytest.raises(InvalidPlan, match="'delays__gate' is a String; models of one matrix take numbers"):
-        MatrixForm(plan)
+        MatrixSignature(plan)
 
 
 def test_the_store_says_what_makes_a_row_known(tmp_path: Path):

@@ -11,15 +11,25 @@ import msgspec
 import numpy as np
 import pytest
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.model.transforms import TransformGraph
-from skewless.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
+from skewless.contract.plan import (
+    Field,
+    JoinKey,
+    ModelColumn,
+    Plan,
+    PlanView,
+    RequestInput,
+    StoredFeature,
+    Transform,
+    TransformOutput,
+)
 from skewless.definitions.onnx_tracing import digest, load_functions, trace
 from skewless.runtime.errors import Untraceable
 from tests.checkout import ROOT
 
-MEAN, COUNT, HOUR = Feature("delays", "mean"), Feature("delays", "count"), Request("hour")
-DELAYS = View(
+MEAN, COUNT, HOUR = StoredFeature("delays", "mean"), StoredFeature("delays", "count"), RequestInput("hour")
+DELAYS = PlanView(
     "delays",
     "delays",
     (JoinKey("origin", "origin", "String"),),
@@ -36,7 +46,9 @@ def rush(mean, hour):
 
 
 def plan(*transforms: Transform) -> Plan:
-    columns = tuple(Column(f"{t.name}_{f.name}", Computed(t.name, f.name)) for t in transforms for f in t.outputs)
+    columns = tuple(
+        ModelColumn(f"{t.name}_{f.name}", TransformOutput(t.name, f.name)) for t in transforms for f in t.outputs
+    )
     return Plan("s", "p", (DELAYS,), (Field("hour", "Int64"),), transforms, columns)
 
 
@@ -51,9 +63,9 @@ def traced(repo: Path, source: str, *transforms: Transform) -> bytes:
 
 def test_the_graph_gives_what_the_function_says(tmp_path: Path):
     graph = TransformGraph(plan(RUSH), traced(tmp_path, GOOD))
-    mean = Values(np.array([1.5, 0.0, 2.0], np.float32), np.array([True, False, True]))
-    hour = Values(np.array([8, 9, 10]), np.ones(3, bool))
-    swell = graph.run({MEAN: mean, HOUR: hour})[Computed("rush", "swell")]
+    mean = ColumnValues(np.array([1.5, 0.0, 2.0], np.float32), np.array([True, False, True]))
+    hour = ColumnValues(np.array([8, 9, 10]), np.ones(3, bool))
+    swell = graph.run({MEAN: mean, HOUR: hour})[TransformOutput("rush", "swell")]
     expected = np.array([1.5, np.nan, 2.0], np.float32) * np.sin(np.array([8.0, 9.0, 10.0])).astype(np.float32)
     np.testing.assert_allclose(swell.data, expected, rtol=1e-6)
 
@@ -73,8 +85,8 @@ def _narrow(xp, x):
     assert sorted(functions(tmp_path, source)) == ["calm", "rush"]
     graph = TransformGraph(plan(RUSH, calm), traced(tmp_path, source, RUSH, calm))
     ones = np.ones(1, bool)
-    given = {MEAN: Values(np.ones(1, np.float32), ones), HOUR: Values(np.array([2]), ones)}
-    found = graph.run(given | {COUNT: Values(np.array([7]), ones)})
+    given = {MEAN: ColumnValues(np.ones(1, np.float32), ones), HOUR: ColumnValues(np.array([2]), ones)}
+    found = graph.run(given | {COUNT: ColumnValues(np.array([7]), ones)})
     assert {(s.transform, s.name): v.data.tolist() for s, v in found.items() if s.transform == "calm"} == {
         ("calm", "swell"): [5.0],
         ("calm", "one"): [1.0],

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from skewless.definitions.registry_url import NoProject
-from skewless.runtime.settings import Settings
+from skewless.definitions.registry_url import ProjectMissing
+from skewless.runtime.settings import ProjectSettings
 
 FEAST = Path(sys.executable).parent / "feast"
 STORE = """
@@ -101,7 +101,7 @@ def _comparable(value: object) -> object:
 def test_feast_finds_one_registry_from_every_folder(project: Path, environment: dict[str, str]):
     feast("-c", "feature_repo", "apply", cwd=project, environment=environment)
     named = environment.get("SKEWLESS_REGISTRY_URL")
-    url = Settings(state=project / ".skewless", **({"registry_url": named} if named else {})).registry_url
+    url = ProjectSettings(state=project / ".skewless", **({"registry_url": named} if named else {})).registry_url
     first = applied(url)
     assert [row[0] for row in first["feature_views"]] == ["flown"]
 
@@ -127,7 +127,7 @@ def test_a_notebook_in_the_project_finds_it_too(project: Path, monkeypatch: pyte
 
 def test_outside_of_a_project_no_new_registry_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NoProject, match="SKEWLESS_STATE or SKEWLESS_REGISTRY_URL"):
+    with pytest.raises(ProjectMissing, match="SKEWLESS_STATE or SKEWLESS_REGISTRY_URL"):
         create_engine("sqlite:///registry.db?plugin=skewless")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path / "said"))

@@ -11,32 +11,32 @@ from pathlib import Path
 import pytest
 
 from skewless.demo import demo, task
-from skewless.model.training.train import Split
-from skewless.project.project import Workspace
-from skewless.runtime.settings import Settings
+from skewless.model.training.train import TimeSplit
+from skewless.project.project import Project
+from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 
 __all__ = ["s3", "s3_server"]
 
-FEBRUARY = demo.Story(
+FEBRUARY = demo.DemoStory(
     first=date(2013, 1, 25),
     last=date(2013, 2, 24),
-    split=Split(*(datetime(2013, 2, day, tzinfo=UTC) for day in (1, 15, 19, 23))),
+    split=TimeSplit(*(datetime(2013, 2, day, tzinfo=UTC) for day in (1, 15, 19, 23))),
     replayed=60,
 )
 
 
 @pytest.fixture
-def work(tmp_path: Path, s3: S3) -> Workspace:
+def work(tmp_path: Path, s3: S3) -> Project:
     models = f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}"
     repo = FEATURE_REPO
-    return Workspace(Settings(state=tmp_path / "state", feature_repo=repo, models=models))
+    return Project(ProjectSettings(state=tmp_path / "state", feature_repo=repo, models=models))
 
 
 @pytest.mark.timeout(240)
 def test_every_check_holds_twice(
-    work: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SKEWLESS_STATE", str(work.settings.state))
     assert demo.run(work, FEBRUARY, stay=False)

@@ -11,7 +11,7 @@ START, END = date(2013, 4, 30), date(2013, 5, 2)
 
 
 @pytest.fixture(scope="module")
-def ingested(tmp_path_factory) -> ingest.Ingested:
+def ingested(tmp_path_factory) -> ingest.IngestResult:
     return ingest.run(tmp_path_factory.mktemp("data"), START, END)
 
 

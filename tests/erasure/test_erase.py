@@ -16,29 +16,29 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from skewless.contract.plan import Column, Field, JoinKey, Plan, Request, View
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.state_folder import Folders
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, RequestInput
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.push_batch import part_table
-from skewless.contract.storage.push_target import Target
+from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import to_micros
 from skewless.erasure import erase
-from skewless.erasure.erase import ErasureUnfinished, Places
-from skewless.erasure.parquet_rows import Table, find, remove
-from skewless.erasure.receipt import Receipt
-from skewless.erasure.subject import Subject
-from skewless.monitoring.served_log.ground_truth import Outcomes
+from skewless.erasure.erase import ErasurePlaces, ErasureUnfinished
+from skewless.erasure.parquet_rows import ErasableTable, find, remove
+from skewless.erasure.receipt import ErasureReceipt
+from skewless.erasure.subject import ErasureSubject
+from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.tables import compaction, day_partitions
 from skewless.offline.tables.compaction import locked
-from skewless.offline.tables.object_storage import Remote
+from skewless.offline.tables.object_storage import RemoteTable
 from skewless.online.materialization import materialize
 from skewless.online.push import push
-from skewless.online.push.push import Rows
+from skewless.online.push.push import PushedRows
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
-from skewless.state.locks import Busy
+from skewless.state.database import StateDatabase
+from skewless.state.locks import LockBusy
 from tests.faults.killed_calls import killer
 from tests.oracles import entity_key
 from tests.services.s3 import BUCKET, S3, s3, s3_server
@@ -47,18 +47,18 @@ from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, ro
 __all__ = ["s3", "s3_server"]
 
 NOW = to_micros(at(10))
-PEOPLE = View(
+PEOPLE = PlanView(
     "people", "people", (JoinKey("who", "customer", "Int64"),), (Field("age", "Int64"),), 0, "event_timestamp"
 )
-SHOPS = View(
+SHOPS = PlanView(
     "shops", "shops", (JoinKey("shop", "shop", "String"),), (Field("customer", "Int64"),), 0, "event_timestamp"
 )
 TARGETS = {
     "cards": TARGET,
-    "people": Target(PEOPLE, "people", "event_timestamp", "created_timestamp"),
-    "shops": Target(SHOPS, "shops", "event_timestamp", "created_timestamp"),
+    "people": PushTarget(PEOPLE, "people", "event_timestamp", "created_timestamp"),
+    "shops": PushTarget(SHOPS, "shops", "event_timestamp", "created_timestamp"),
 }
-SUBJECT = Subject.parse(["customer=42"])
+SUBJECT = ErasureSubject.parse(["customer=42"])
 
 
 LABEL = 42.0
@@ -76,14 +76,14 @@ def clock() -> datetime:
     return at(60)
 
 
-def places(root: str | Path, redis_url: str) -> Places:
-    folders = Folders(Path(root))
+def places(root: str | Path, redis_url: str) -> ErasurePlaces:
+    folders = StateFolders(Path(root))
     views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
-    registry, state = Registry(folders.models, folders.models), State(f"sqlite:///{folders.state_db}")
-    return Places(folders, folders.data, PROJECT, views, connect(redis_url), registry, state)
+    registry, state = ModelRegistry(folders.models, folders.models), StateDatabase(f"sqlite:///{folders.state_db}")
+    return ErasurePlaces(folders, folders.data, PROJECT, views, connect(redis_url), registry, state)
 
 
-def run(subject: Subject, where: Places, **given: Any) -> tuple[Receipt, Path]:
+def run(subject: ErasureSubject, where: ErasurePlaces, **given: Any) -> tuple[ErasureReceipt, Path]:
     """Erase where nothing is on its way."""
     return erase.run(subject, where, clock, settle=timedelta(0), **given)
 
@@ -92,15 +92,15 @@ def erased(root: str, redis_url: str) -> None:
     run(SUBJECT, places(root, redis_url))
 
 
-def put(where: Places, name: str, *rows: dict) -> None:
-    reader = Rows(PROJECT, TARGETS[name])
+def put(where: ErasurePlaces, name: str, *rows: dict) -> None:
+    reader = PushedRows(PROJECT, TARGETS[name])
     batch = reader.batch([reader.parse(rows)], NOW)
     push.run(PROJECT, TARGETS[name], batch, where.data, OnlineWriter(where.client, PROJECT), NOW)
 
 
-def fill(where: Places) -> None:
+def fill(where: ErasurePlaces) -> None:
     """Customers 41 to 44 everywhere."""
-    reader = Rows(PROJECT, TARGET)
+    reader = PushedRows(PROJECT, TARGET)
     base = [row(number, minutes=minutes, amount=number / 7) for minutes in (-3000, -5, 0) for number in range(41, 45)]
     table = part_table(TARGET, reader.batch([reader.parse(base)], NOW - 1))
     days = table.sort_by("event_timestamp").to_batches()
@@ -122,9 +122,9 @@ def fill(where: Places) -> None:
         folder.mkdir(parents=True)
         pq.write_table(pa.table(columns), folder / "data.parquet", compression="gzip")
     ours, others = pa.table({**ASKED, "label": [1.0, LABEL, 0.0]}), pa.table({**ASKED, "label": [1.0, 1.0, 0.0]})
-    Outcomes(folders.served, "m").add(ours, at(1))
-    Outcomes(folders.served, "m").add(pa.table({**_asked(("r1", 0), ("r9", 1)), "label": [0.0, 1.0]}), at(2))
-    Outcomes(folders.served, "another").add(others, at(1))
+    GroundTruth(folders.served, "m").add(ours, at(1))
+    GroundTruth(folders.served, "m").add(pa.table({**_asked(("r1", 0), ("r9", 1)), "label": [0.0, 1.0]}), at(2))
+    GroundTruth(folders.served, "another").add(others, at(1))
     events = where.entries
     events.open()
     events.add("cards", json.dumps([row(42), row(43)]).encode())
@@ -134,7 +134,7 @@ def fill(where: Places) -> None:
     where.client.xadd(events.dead, {"view": "cards", "rows": json.dumps([row(42), row(44)]), "reason": "for 42"})
 
 
-def everything(where: Places) -> dict[str, list[dict]]:
+def everything(where: ErasurePlaces) -> dict[str, list[dict]]:
     """All rows of all files, in their order."""
     found = {}
     for file in sorted(where.folders.root.rglob("*.parquet")):
@@ -151,13 +151,13 @@ def is_subject(one: dict) -> bool:
 
 
 @pytest.fixture
-def where(tmp_path: Path, redis_url: str) -> Places:
+def where(tmp_path: Path, redis_url: str) -> ErasurePlaces:
     made = places(tmp_path, redis_url)
     fill(made)
     return made
 
 
-def test_the_subject_is_gone_and_all_others_are_as_they_were(where: Places, redis_url: str):
+def test_the_subject_is_gone_and_all_others_are_as_they_were(where: ErasurePlaces, redis_url: str):
     before, hashes = everything(where), _hashes(where.folders.root)
     keys = set(where.client.keys())
     receipt, path = run(SUBJECT, where)
@@ -181,16 +181,16 @@ def test_the_subject_is_gone_and_all_others_are_as_they_were(where: Places, redi
     assert (receipt.online_entities, receipt.stream_rows, receipt.status) == (3, 4, "done")
     assert all(one.before == hashes[one.path] and one.after != one.before for one in receipt.files)
     assert erase.plan(SUBJECT, where).empty
-    assert msgspec.json.decode(path.read_bytes(), type=Receipt) == receipt
+    assert msgspec.json.decode(path.read_bytes(), type=ErasureReceipt) == receipt
     assert not [told for told in ("customer=42", '"42"', " 42,") if told in path.read_text()], "nobody is named"
     assert (
         receipt.digest
         == SUBJECT.digest(bytes.fromhex(receipt.salt))
-        != Subject.parse(["customer=43"]).digest(bytes.fromhex(receipt.salt))
+        != ErasureSubject.parse(["customer=43"]).digest(bytes.fromhex(receipt.salt))
     )
 
 
-def test_streams_keep_what_is_about_others(where: Places):
+def test_streams_keep_what_is_about_others(where: ErasurePlaces):
     run(SUBJECT, where)
     entries = where.entries
     left = [json.loads(fields[b"rows"]) for _, fields in where.client.xrange(entries.key)]
@@ -200,9 +200,9 @@ def test_streams_keep_what_is_about_others(where: Places):
     assert b"42" not in letter[b"reason"]
 
 
-def test_materializing_does_not_bring_it_back(where: Places, tmp_path: Path, redis_url: str):
+def test_materializing_does_not_bring_it_back(where: ErasurePlaces, tmp_path: Path, redis_url: str):
     run(SUBJECT, where)
-    state = State(f"sqlite:///{tmp_path / 'state.db'}")
+    state = StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")
     store = OnlineWriter(where.client, PROJECT)
     views = [(view, one) for view, one in where.views]
     for full in (False, True):
@@ -213,18 +213,18 @@ def test_materializing_does_not_bring_it_back(where: Places, tmp_path: Path, red
     assert differences(redis_url, where.data, to_micros(at(100))) == []
 
 
-def test_a_dry_run_changes_nothing(where: Places):
+def test_a_dry_run_changes_nothing(where: ErasurePlaces):
     hashes, size = _hashes(where.folders.root), where.client.dbsize()
     lines = erase.plan(SUBJECT, where).lines()
     assert any("online store: 3 entities" in line for line in lines)
     assert any(line.startswith("served log: 1 rows") for line in lines)
     assert any(line.startswith("outcomes: 1 rows") for line in lines)
     assert (_hashes(where.folders.root), where.client.dbsize()) == (hashes, size)
-    assert erase.plan(Subject.parse(["customer=99"]), where).lines() == ["nothing is about this subject"]
+    assert erase.plan(ErasureSubject.parse(["customer=99"]), where).lines() == ["nothing is about this subject"]
 
 
-def test_a_composite_subject_is_only_who_has_all_keys(where: Places):
-    subject = Subject.parse(["customer=42", "shop=B"])
+def test_a_composite_subject_is_only_who_has_all_keys(where: ErasurePlaces):
+    subject = ErasureSubject.parse(["customer=42", "shop=B"])
     receipt, _ = run(subject, where)
     assert (receipt.online_entities, sum(one.rows for one in receipt.files)) == (1, 1)
     assert {one.key for one in stored(where.data) if one.key[0] == 42} == {(42, "A")}
@@ -253,7 +253,9 @@ def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_ur
                 assert now[name] in (some, [row for row in some if not is_subject(row)]), "a file is old or new"
             if not done:
                 run(SUBJECT, one)
-            receipts = [msgspec.json.decode(path.read_bytes(), type=Receipt) for path in one.receipts.glob("*.json")]
+            receipts = [
+                msgspec.json.decode(path.read_bytes(), type=ErasureReceipt) for path in one.receipts.glob("*.json")
+            ]
             assert {receipt.status for receipt in receipts} == {"done"}
             # Two where it was killed between the receipt's last word and its end.
             assert sum(file.rows for receipt in receipts for file in receipt.files) == rows
@@ -268,7 +270,7 @@ def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_ur
     assert step > 10
 
 
-def test_who_comes_back_as_fast_is_told(where: Places, monkeypatch):
+def test_who_comes_back_as_fast_is_told(where: ErasurePlaces, monkeypatch):
     monkeypatch.setattr(erase, "_remove", lambda *_: None)
     with pytest.raises(ErasureUnfinished, match="run this again"):
         run(SUBJECT, where)
@@ -278,9 +280,9 @@ def test_who_comes_back_as_fast_is_told(where: Places, monkeypatch):
     assert len(list(where.receipts.iterdir())) == 1
 
 
-def test_a_table_that_is_being_compacted_is_left_for_later(where: Places):
+def test_a_table_that_is_being_compacted_is_left_for_later(where: ErasurePlaces):
     told = r"`skewless compact` \(process \d+ on .*\) works on .*cards.*run this again"
-    with locked(where.data / "cards", "compact"), pytest.raises(Busy, match=told):
+    with locked(where.data / "cards", "compact"), pytest.raises(LockBusy, match=told):
         run(SUBJECT, where, wait=timedelta(0))
     assert run(SUBJECT, where)[0].status == "done"
 
@@ -302,7 +304,7 @@ def test_a_rewritten_file_keeps_its_schema_groups_and_codecs(tmp_path: Path):
     pq.write_table(table, path, row_group_size=3, compression=codecs)
     path.chmod(0o640)
     held = pq.ParquetFile(path).schema_arrow
-    subject, place = Subject.parse(["k=y"]), Table("t", path, {"k": ["k"]})
+    subject, place = ErasureSubject.parse(["k=y"]), ErasableTable("t", path, {"k": ["k"]})
     (found,) = find(subject, place)
     remove(subject, found)
     new = pq.ParquetFile(path)
@@ -331,11 +333,11 @@ def test_a_stream_that_is_not_there_has_nothing(tmp_path: Path, redis_url: str):
     assert CARDS in [view for view, _ in where.views]
 
 
-def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: Places):
-    remote = Remote("s3://bucket/cards", fs.LocalFileSystem(), str(where.data / "cards"))
+def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: ErasurePlaces):
+    remote = RemoteTable("s3://bucket/cards", fs.LocalFileSystem(), str(where.data / "cards"))
     views = tuple((view, replace(one, remote=remote) if view is CARDS else one) for view, one in where.views)
     there, hashes = replace(where, views=views), _hashes(where.data / "cards")
-    assert compaction.run(views[0][1], before=2**62, now=NOW) == compaction.Compacted(0, 0, 0, 0)
+    assert compaction.run(views[0][1], before=2**62, now=NOW) == compaction.CompactionResult(0, 0, 0, 0)
     receipt, _ = run(SUBJECT, there)
     assert "s3://bucket/cards" in receipt.not_reached[0]
     assert _hashes(where.data / "cards") == hashes
@@ -351,9 +353,9 @@ def test_the_names_of_keys_in_published_plans_count_wherever_the_models_are(
     if kind == "s3":
         server: S3 = request.getfixturevalue("s3")
         address = f"s3://{BUCKET}/models?endpoint_override={server.endpoint}"
-    where = replace(where, registry=Registry(address, tmp_path / "mirror"))
+    where = replace(where, registry=ModelRegistry(address, tmp_path / "mirror"))
     view = msgspec.structs.replace(PEOPLE, join_keys=(JoinKey("buyer", "customer", "Int64"),))
-    plan = Plan("m", PROJECT, (view,), (Field("n", "Int64"),), (), (Column("n", Request("n")),))
+    plan = Plan("m", PROJECT, (view,), (Field("n", "Int64"),), (), (ModelColumn("n", RequestInput("n")),))
     bundle = (tmp_path / "other-models" if kind == "folder" else tmp_path / "here") / "m" / "1.0.0"
     bundle.mkdir(parents=True)
     (bundle / "plan.json").write_bytes(plan.to_json())

@@ -18,13 +18,13 @@ from redis import Redis
 
 from skewless.contract.storage.part_files import PREFIX
 from skewless.erasure import erase
-from skewless.erasure.erase import ErasureUnfinished, Places
-from skewless.online.push.stream import Consumer, Limits
-from skewless.online.push.stream_entries import Entry, StreamEntries
+from skewless.erasure.erase import ErasurePlaces, ErasureUnfinished
+from skewless.online.push.stream import StreamConsumer, StreamLimits
+from skewless.online.push.stream_entries import StreamEntries, StreamEntry
 from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import StoreFull
 from skewless.online.store.store import OnlineWriter
-from skewless.server.online_store.writer import PushStore
+from skewless.server.online_store.writer import OnlineStoreWriter
 from tests.erasure.test_erase import NOW, SUBJECT, TARGETS, clock, places, put, run
 from tests.oracles import entity_key
 from tests.services.predict_server import Live, serving, settings_of, until
@@ -35,14 +35,14 @@ KEY = entity_key(PROJECT, {"customer": ("Int64", 42), "shop": ("String", "A")})
 
 
 @pytest.fixture
-def where(tmp_path: Path, redis_url: str) -> Places:
+def where(tmp_path: Path, redis_url: str) -> ErasurePlaces:
     made = places(tmp_path, redis_url)
     put(made, "cards", row(41), row(42), row(43))
     return made
 
 
 @pytest.fixture
-def live(where: Places, redis_url: str) -> Iterator[Live]:
+def live(where: ErasurePlaces, redis_url: str) -> Iterator[Live]:
     offer(redis_url)
     with serving(settings_of(where.folders.root, redis_url, push_project=PROJECT)) as server:
         server.clock.now = NOW
@@ -52,13 +52,13 @@ def live(where: Places, redis_url: str) -> Iterator[Live]:
 @contextmanager
 def held_up(live: Live, monkeypatch: pytest.MonkeyPatch, *rows: dict) -> Iterator[threading.Event]:
     """A push whose rows are in the table; the event lets them go on to the online store."""
-    go, write = threading.Event(), PushStore.write
+    go, write = threading.Event(), OnlineStoreWriter.write
 
-    async def waits(self: PushStore, *given: object) -> None:
+    async def waits(self: OnlineStoreWriter, *given: object) -> None:
         await asyncio.to_thread(go.wait, 30)
         await write(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(PushStore, "write", waits)
+    monkeypatch.setattr(OnlineStoreWriter, "write", waits)
     answers: list[httpx.Response] = []
     pusher = threading.Thread(
         target=lambda: answers.append(live.client.post(PUSH, json={"rows": list(rows)}, timeout=40))
@@ -75,12 +75,12 @@ def held_up(live: Live, monkeypatch: pytest.MonkeyPatch, *rows: dict) -> Iterato
     assert [answer.status_code for answer in answers] == [200]
 
 
-def run_settling(where: Places, sleep, report=lambda *_: None) -> None:
+def run_settling(where: ErasurePlaces, sleep, report=lambda *_: None) -> None:
     receipt, _ = erase.run(SUBJECT, where, clock, settle=timedelta(seconds=1), sleep=sleep, report=report)
     assert receipt.status == "done"
 
 
-def test_a_push_between_table_and_store_is_erased_from_both(where: Places, live: Live, monkeypatch):
+def test_a_push_between_table_and_store_is_erased_from_both(where: ErasurePlaces, live: Live, monkeypatch):
     """Its part is found and removed; its row comes online only then. What is told says for what it waits."""
     told: list[tuple[str, int, int]] = []
     with held_up(live, monkeypatch, row(42, minutes=1), row(44, minutes=1)) as go:
@@ -101,7 +101,7 @@ def test_a_push_between_table_and_store_is_erased_from_both(where: Places, live:
     assert erase.plan(SUBJECT, where).empty
 
 
-def test_a_push_that_takes_a_while_has_the_time_to_land(where: Places, live: Live, monkeypatch):
+def test_a_push_that_takes_a_while_has_the_time_to_land(where: ErasurePlaces, live: Live, monkeypatch):
     """By the clocks of this world."""
     with held_up(live, monkeypatch, row(42, minutes=1)) as go:
         threading.Timer(0.4, go.set).start()
@@ -110,7 +110,7 @@ def test_a_push_that_takes_a_while_has_the_time_to_land(where: Places, live: Liv
     assert differences(live.settings.redis_url, where.data, NOW) == []
 
 
-def test_a_served_log_that_is_written_meanwhile_is_erased_too(where: Places):
+def test_a_served_log_that_is_written_meanwhile_is_erased_too(where: ErasurePlaces):
     logged = where.folders.served / "model=m" / "version=1" / "late.parquet"
 
     def sleep(_: float) -> None:
@@ -131,7 +131,7 @@ def test_nothing_to_remove_is_nothing_to_wait_for(tmp_path: Path, redis_url: str
     run_settling(nobody, sleep)
 
 
-def test_a_run_that_takes_up_a_killed_one_waits_for_what_that_left_on_its_way(where: Places, monkeypatch):
+def test_a_run_that_takes_up_a_killed_one_waits_for_what_that_left_on_its_way(where: ErasurePlaces, monkeypatch):
     """It finds nothing at first: the killed one removed all, just now."""
     with monkeypatch.context() as dying:
         dying.setattr(erase, "_settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -144,7 +144,7 @@ def test_a_run_that_takes_up_a_killed_one_waits_for_what_that_left_on_its_way(wh
     assert len(list(where.receipts.iterdir())) == 1
 
 
-def test_who_never_stops_is_told_after_a_few_rounds(where: Places):
+def test_who_never_stops_is_told_after_a_few_rounds(where: ErasurePlaces):
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -156,18 +156,18 @@ def test_who_never_stops_is_told_after_a_few_rounds(where: Places):
     assert slept == [1.0, 0.5] * 5
 
 
-def consumer(where: Places, redis_url: str) -> Consumer:
+def consumer(where: ErasurePlaces, redis_url: str) -> StreamConsumer:
     client = connect(redis_url)
-    limits = Limits(idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50))
+    limits = StreamLimits(idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50))
     store, entries = OnlineWriter(client, PROJECT), StreamEntries(client, PROJECT, "holds")
-    return Consumer(PROJECT, where.data, store, entries, lambda: TARGETS, lambda: datetime.now(UTC), limits)
+    return StreamConsumer(PROJECT, where.data, store, entries, lambda: TARGETS, lambda: datetime.now(UTC), limits)
 
 
-def add(where: Places, *rows: dict, view: str = "cards") -> None:
+def add(where: ErasurePlaces, *rows: dict, view: str = "cards") -> None:
     where.entries.add(view, json.dumps(list(rows)).encode())
 
 
-def test_entries_that_a_consumer_holds_are_not_pushed_once_they_are_erased(where: Places, redis_url: str):
+def test_entries_that_a_consumer_holds_are_not_pushed_once_they_are_erased(where: ErasurePlaces, redis_url: str):
     one = consumer(where, redis_url)
     one.entries.open()
     add(where, row(42, minutes=1))
@@ -185,11 +185,11 @@ def test_entries_that_a_consumer_holds_are_not_pushed_once_they_are_erased(where
     assert (status.length, status.pending, status.dead) == (0, 0, 0)
 
 
-def full(client: Redis, one: Consumer) -> None:
+def full(client: Redis, one: StreamConsumer) -> None:
     """The consumer has read its entries, and before it pushes them the store is full."""
     read = one.entries.read
 
-    def last(count: int, block_ms: int | None) -> list[Entry]:
+    def last(count: int, block_ms: int | None) -> list[StreamEntry]:
         held = read(count, block_ms)
         client.config_set("maxmemory", 1)
         return held
@@ -205,7 +205,7 @@ def now() -> int:
     return int(datetime.now(UTC).timestamp() * 1e6)
 
 
-def test_what_another_consumer_claimed_is_left_to_that_one(where: Places, redis_url: str):
+def test_what_another_consumer_claimed_is_left_to_that_one(where: ErasurePlaces, redis_url: str):
     one = consumer(where, redis_url)
     one.entries.open()
     add(where, row(44))
@@ -217,7 +217,7 @@ def test_what_another_consumer_claimed_is_left_to_that_one(where: Places, redis_
     assert one.entries.status().pending == 1, "the other one's"
 
 
-def test_what_is_in_hand_when_the_stream_itself_is_lost_is_pushed(where: Places, redis_url: str):
+def test_what_is_in_hand_when_the_stream_itself_is_lost_is_pushed(where: ErasurePlaces, redis_url: str):
     one = consumer(where, redis_url)
     one.entries.open()
     add(where, row(44))
@@ -227,7 +227,7 @@ def test_what_is_in_hand_when_the_stream_itself_is_lost_is_pushed(where: Places,
     assert 44 in {held.key[0] for held in stored(where.data)}
 
 
-def test_a_consumer_knows_its_own_among_many(where: Places, monkeypatch):
+def test_a_consumer_knows_its_own_among_many(where: ErasurePlaces, monkeypatch):
     monkeypatch.setattr("skewless.online.push.stream_entries._PENDING_A_TRIP", 3)
     mine, other = StreamEntries(where.client, PROJECT, "mine"), StreamEntries(where.client, PROJECT, "other")
     mine.open()

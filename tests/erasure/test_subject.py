@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from skewless.erasure.subject import NoSubject, Subject, same
+from skewless.erasure.subject import ErasureSubject, SubjectMissing, same
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_columns_of_every_type_of_key():
     )
 
     def rows(text: str, column: str) -> list[bool]:
-        return Subject.parse([f"k={text}"]).rows(table, {"k": [column]}).tolist()
+        return ErasureSubject.parse([f"k={text}"]).rows(table, {"k": [column]}).tolist()
 
     assert (
         rows("1", "i")
@@ -57,5 +57,5 @@ def test_columns_of_every_type_of_key():
 
 @pytest.mark.parametrize("given", [[], ["x"], ["=1"], ["a="], ["a=1", "a=2"]])
 def test_nobody_is_refused(given):
-    with pytest.raises(NoSubject, match="--entity"):
-        Subject.parse(given)
+    with pytest.raises(SubjectMissing, match="--entity"):
+        ErasureSubject.parse(given)

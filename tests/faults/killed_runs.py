@@ -16,7 +16,7 @@ from redis import Redis
 
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.materialization import test_materialize as here
 from tests.tables.histories import source
 
@@ -24,7 +24,7 @@ from tests.tables.histories import source
 def run(end: float) -> None:
     online._ROWS_A_CALL = 2
     url, redis, data = sys.argv[1:]
-    state, store = State(url), online.OnlineWriter(Redis.from_url(redis), "tests")
+    state, store = StateDatabase(url), online.OnlineWriter(Redis.from_url(redis), "tests")
     views = [(here.SEEN, source(Path(data), here.SEEN))]
     stored = store.holdings([here.SEEN])
     windows = materialize.plan_windows(state, "tests", views, end=here.at(end), stored=stored)

@@ -10,16 +10,16 @@ from typing import Any
 
 from redis import Redis
 
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.state_folder import Folders
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.state_folder import StateFolders
 from skewless.erasure import erase
-from skewless.erasure.receipt import Receipt
-from skewless.erasure.subject import Subject
+from skewless.erasure.receipt import ErasureReceipt
+from skewless.erasure.subject import ErasureSubject
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
-from skewless.online.store.lua_pipeline import ScriptPipe
+from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.materialization.test_materialize import SEEN, at
 from tests.tables.histories import source
 
@@ -28,24 +28,24 @@ SLOW_SECONDS = 0.02
 
 def hold(url: str, told: str, seconds: float) -> None:
     """Have the turn at the view `seen`, say so by a file, and keep it."""
-    with State(url).turn("tests", ["seen"], "materialize"):
+    with StateDatabase(url).turn("tests", ["seen"], "materialize"):
         Path(told).touch()
         time.sleep(seconds)
 
 
 def slowly(url: str, redis_url: str, data: str, end: float) -> None:
     """Materialize two rows a call, some time apart."""
-    calls = ScriptPipe._calls
+    calls = LuaPipeline._calls
 
-    def paced(self: ScriptPipe, *some: Any) -> Iterator[Any]:
+    def paced(self: LuaPipeline, *some: Any) -> Iterator[Any]:
         for call in calls(self, *some):
             time.sleep(SLOW_SECONDS)
             yield call
 
-    ScriptPipe._calls = paced
+    LuaPipeline._calls = paced
     online._ROWS_A_CALL = 2
     state, store, views = (
-        State(url),
+        StateDatabase(url),
         OnlineWriter(Redis.from_url(redis_url), "tests"),
         [(SEEN, source(Path(data), SEEN))],
     )
@@ -53,12 +53,14 @@ def slowly(url: str, redis_url: str, data: str, end: float) -> None:
     materialize.run(windows, store, state, "tests", clock=lambda: at(end + 1))
 
 
-def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> Receipt:
+def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> ErasureReceipt:
     root, client = Path(data).parent, Redis.from_url(redis_url)
     views = ((SEEN, source(Path(data), SEEN)),)
-    registry = Registry(root / "models", root / "models")
-    places = erase.Places(Folders(root), Path(data), "tests", views, client, registry, State(url))
-    receipt, _ = erase.run(Subject.parse([f"tail={tail}"]), places, lambda: at(99), wait=wait, settle=timedelta(0))
+    registry = ModelRegistry(root / "models", root / "models")
+    places = erase.ErasurePlaces(StateFolders(root), Path(data), "tests", views, client, registry, StateDatabase(url))
+    receipt, _ = erase.run(
+        ErasureSubject.parse([f"tail={tail}"]), places, lambda: at(99), wait=wait, settle=timedelta(0)
+    )
     return receipt
 
 

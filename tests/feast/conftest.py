@@ -16,8 +16,8 @@ import pytest
 from feast import FeatureStore
 from redis import Redis
 
-from skewless.contract.state_folder import Folders
-from skewless.online.store.embedded_valkey import RunningServer
+from skewless.contract.state_folder import StateFolders
+from skewless.online.store.embedded_valkey import RunningValkey
 from tests.services.spark import spark
 
 __all__ = ["spark"]
@@ -132,7 +132,7 @@ class Project:
 
     @property
     def data(self) -> Path:
-        return Folders(self.state).data
+        return StateFolders(self.state).data
 
     @property
     def environment(self) -> dict[str, str]:
@@ -167,7 +167,7 @@ def times(*offsets: timedelta) -> pa.Array:
 
 
 @pytest.fixture(scope="session")
-def applied(tmp_path_factory: pytest.TempPathFactory, redis_server: RunningServer) -> Project:
+def applied(tmp_path_factory: pytest.TempPathFactory, redis_server: RunningValkey) -> Project:
     """Applied by Feast's CLI, without tables."""
     folder = tmp_path_factory.mktemp("scratch")
     project = Project(folder / "feature_repo", folder / ".skewless", redis_server.url)

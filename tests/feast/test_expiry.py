@@ -10,7 +10,7 @@ from feast.data_source import PushMode
 from redis import Redis
 
 from skewless.contract.storage.catalog import catalog_key
-from skewless.contract.storage.expiry_mode import EXPIRY, Expiry
+from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode
 from tests.feast.conftest import Project
 from tests.oracles import entity_key
 from tests.services.predict_server import until
@@ -21,7 +21,7 @@ KEPT = timedelta(days=3)
 
 
 def test_written_and_pushed_rows_vanish_by_themselves(project: Project, redis: Redis):
-    redis.hset(catalog_key("scratch"), EXPIRY, Expiry.SERVER.encode())
+    redis.hset(catalog_key("scratch"), EXPIRY, ExpiryMode.SERVER.encode())
     store, now = project.store(), datetime.now(UTC)
     ages = {"N1": KEPT - timedelta(seconds=3), "N2": timedelta(0), "N3": KEPT + timedelta(hours=1)}
     rows = pd.DataFrame({"tailnum": list(ages), "fuel": [1.0, 2.0, 3.0], "gate": [1, 2, 3]})

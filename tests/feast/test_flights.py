@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from feast import FeatureStore
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import compile_service
 from skewless.demo import ingest
 from skewless.feast import online_store
 from skewless.model.training.training_set import frame, read_spine, values_for
-from skewless.online.store.embedded_valkey import RunningServer
+from skewless.online.store.embedded_valkey import RunningValkey
 from skewless.project import apply
 from tests.checkout import FEATURE_REPO
 
@@ -27,9 +27,9 @@ ODFV = ("flight_plan__", "turnaround__")
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, redis_server: RunningServer) -> Folders:
+def folders(tmp_path_factory: pytest.TempPathFactory, redis_server: RunningValkey) -> StateFolders:
     """Three days of tables, and the repository as it is, applied by Feast's CLI."""
-    folders = Folders(tmp_path_factory.mktemp("flights") / ".skewless")
+    folders = StateFolders(tmp_path_factory.mktemp("flights") / ".skewless")
     ingest.run(folders.data, FIRST, LAST)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(folders.root))
@@ -39,7 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, redis_server: RunningServe
 
 
 @pytest.fixture
-def store(folders: Folders, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
+def store(folders: StateFolders, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
     monkeypatch.setenv("SKEWLESS_STATE", str(folders.root))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     return FeatureStore(repo_path=str(FEATURE_REPO))

@@ -15,7 +15,7 @@ from feast.errors import (
 )
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
 from tests.feast.conftest import DAY, HOUR, NOW, Project, times
 
@@ -189,7 +189,7 @@ def test_integer_keys_survive_pandas(project):
 @pytest.mark.parametrize(
     ("frame", "error", "said"),
     [
-        ([], Unsupported, "a list as entity frame"),
+        ([], FeastUnsupported, "a list as entity frame"),
         (pd.DataFrame({"tail": ["N1"], "event_timestamp": [NOW]}), SpineMismatch, "'tailnum' is absent"),
         (pd.DataFrame({"tailnum": [1], "event_timestamp": [NOW]}), SpineMismatch, "int64"),
         (pd.DataFrame({"tailnum": ["N1"], "event_timestamp": ["today"]}), SpineMismatch, "timestamp"),
@@ -221,7 +221,7 @@ def test_a_saved_dataset_comes_back(project):
         with pytest.raises(SavedDatasetLocationAlreadyExists):
             job.persist(storage)
         job.persist(storage, allow_overwrite=True)
-    with pytest.raises(Unsupported, match="remote storage"):
+    with pytest.raises(FeastUnsupported, match="remote storage"):
         job.to_remote_storage()
 
 

@@ -14,7 +14,7 @@ from feast.data_source import PushMode
 from feast.feature_logging import FeatureServiceLoggingSource, LoggingConfig, LoggingDestination
 from feast.infra.offline_stores.file_source import FileLoggingDestination
 
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.runtime.errors import SourceMismatch
 from tests.feast.conftest import DAY, HOUR, NOW, Project, times
 
@@ -169,5 +169,5 @@ def test_logs_for_elsewhere_are_refused(project):
     store = project.store()
     service = store.get_feature_service("stored")
     service.logging_config = LoggingConfig(Elsewhere())
-    with pytest.raises(Unsupported, match="FileLoggingDestination"):
+    with pytest.raises(FeastUnsupported, match="FileLoggingDestination"):
         store.write_logged_features(logs(project, service, 0, 1), service)

@@ -21,15 +21,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.model.transforms import TransformGraph
-from skewless.contract.plan import Computed, Feature, Request
-from skewless.definitions.compiler import Definitions, compile_service
+from skewless.contract.plan import RequestInput, StoredFeature, TransformOutput
+from skewless.definitions.compiler import CompiledService, compile_service
 from skewless.definitions.on_demand import computed
 from skewless.definitions.onnx_tracing import load_functions
 from skewless.model.training.training_set import frame, values_for
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.runtime.settings import Settings
+from skewless.runtime.settings import ProjectSettings
 from tests.strategies import FLOAT32_BITS, FLOAT64_BITS
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -99,12 +99,12 @@ sent = RequestSource(
 )
 def exact(inputs: pd.DataFrame) -> pd.DataFrame:
     from skewless.definitions.onnx_tracing import load_functions
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
     columns = {name: pd.to_numeric(inputs[name]).to_numpy("float64", na_value=np.nan) for name in (
         "ratio", "level", "clock", "steps", "asked", "weight")}  # fmt: skip
     columns["ratio"] = columns["ratio"].astype("float32")
-    return pd.DataFrame(load_functions(Settings.read().feature_repo)["exact"](**columns))
+    return pd.DataFrame(load_functions(ProjectSettings.read().feature_repo)["exact"](**columns))
 
 
 @on_demand_feature_view(
@@ -115,9 +115,9 @@ def exact(inputs: pd.DataFrame) -> pd.DataFrame:
 def curved(inputs: pd.DataFrame) -> pd.DataFrame:
     from skewless.definitions.on_demand import computed
     from skewless.definitions.onnx_tracing import load_functions
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    return computed(load_functions(Settings.read().feature_repo)["curved"], inputs, singles=("ratio",))
+    return computed(load_functions(ProjectSettings.read().feature_repo)["curved"], inputs, singles=("ratio",))
 
 
 both = FeatureService(name="both", features=[exact, curved])
@@ -163,11 +163,11 @@ def world(tmp_path_factory, redis_server):
         table = {"thing": np.arange(ROWS), "ratio": floats(rng, ROWS, "f4"), "level": floats(rng, ROWS, "f8")}
         table |= {"clock": wholes(rng, ROWS, "i8"), "steps": wholes(rng, ROWS, "i4")}
         table |= {"event_timestamp": when, "created_timestamp": when}
-        data = Settings.read().folders.data / "measured"
+        data = ProjectSettings.read().folders.data / "measured"
         data.mkdir(parents=True)
         pq.write_table(pa.table(table), data / "part-0.parquet")
         store.materialize(NOW - timedelta(days=1), NOW - timedelta(hours=1))
-        compiled = compile_service(store, "both", Settings.read().folders.data)
+        compiled = compile_service(store, "both", ProjectSettings.read().folders.data)
         yield store, compiled, repo
 
 
@@ -198,7 +198,7 @@ def bits(column: object) -> np.ndarray:
     return np.where(np.isnan(values), np.uint32(0x7FC00000), values.view("u4"))
 
 
-def learned(compiled: Definitions, rows: pa.Table) -> dict[str, np.ndarray]:
+def learned(compiled: CompiledService, rows: pa.Table) -> dict[str, np.ndarray]:
     """What a training set would hold."""
     table = frame(compiled.plan, rows, values_for(compiled, rows))
     return {name: bits(table.column(name).to_numpy(zero_copy_only=False)) for name in OUTPUTS}
@@ -225,19 +225,23 @@ def test_sdk_training_set_and_graph_agree_to_the_bit(world, seed: int, size: int
             assert not wrong.any(), (who, name, np.flatnonzero(wrong)[:5])
 
 
-def alone(compiled: Definitions, rows: pa.Table) -> dict[str, np.ndarray]:
+def alone(compiled: CompiledService, rows: pa.Table) -> dict[str, np.ndarray]:
     """The graph for each row by itself, on what the join gives."""
     given = values_for(compiled, rows)
-    inputs = {source: values for source, values in given.items() if isinstance(source, Feature | Request)}
+    inputs = {source: values for source, values in given.items() if isinstance(source, StoredFeature | RequestInput)}
     graph = TransformGraph(compiled.plan, compiled.transforms)
     places = np.linspace(0, len(rows) - 1, min(len(rows), 40)).astype(int)
     found = {source: values.data.copy() for source, values in graph.run(inputs).items()}
     for place in places:
-        cut = {source: Values(v.data[place : place + 1], v.valid[place : place + 1]) for source, v in inputs.items()}
+        cut = {
+            source: ColumnValues(v.data[place : place + 1], v.valid[place : place + 1]) for source, v in inputs.items()
+        }
         for source, values in graph.run(cut).items():
             assert bits(values.data) == bits(found[source][place : place + 1]), source
     return {
-        f"{source.transform}__{source.name}": data for source, data in found.items() if isinstance(source, Computed)
+        f"{source.transform}__{source.name}": data
+        for source, data in found.items()
+        if isinstance(source, TransformOutput)
     }
 
 
@@ -271,8 +275,8 @@ def test_numpy_alone_would_not_give_the_graphs_bits(world):
         assert not (bits(ran[name]) != expected[f"curved__{name}"]).any()
 
 
-def given(values, name: str) -> Values:
-    return values[Feature("measured", name)]
+def given(values, name: str) -> ColumnValues:
+    return values[StoredFeature("measured", name)]
 
 
 def test_times_and_flags_come_as_numbers(tmp_path: Path):

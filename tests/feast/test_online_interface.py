@@ -17,7 +17,7 @@ from feast.types import Float32, Int64
 
 from skewless.contract.errors import CorruptRow
 from skewless.contract.storage.catalog import catalog_key, removal_field
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import UnwritableKeys
 from tests.feast.conftest import HOUR, NOW, STORE, Project
@@ -136,12 +136,12 @@ def test_what_does_not_suit_is_refused(project):
         lambda: online.read_precomputed_vectors(store.config, "stored", "scratch", [entity("N1")]),
         lambda: asyncio.run(online.read_precomputed_vectors_async(store.config, "stored", "scratch", [])),
     ):
-        with pytest.raises(Unsupported, match="precomputed feature vectors yet; leave precompute_online out"):
+        with pytest.raises(FeastUnsupported, match="precomputed feature vectors yet; leave precompute_online out"):
             refused()
     for search in (online.retrieve_online_documents, online.retrieve_online_documents_v2):
-        with pytest.raises(Unsupported, match="search by vector"):
+        with pytest.raises(FeastUnsupported, match="search by vector"):
             search(store.config, None, ["fuel"], [1.0], 1)
-    with pytest.raises(Unsupported, match="OnDemandFeatureView in the online store"):
+    with pytest.raises(FeastUnsupported, match="OnDemandFeatureView in the online store"):
         online.online_write_batch(store.config, store.get_on_demand_feature_view("rush"), [], None)
     assert online.plan(store.config, None) == []
 

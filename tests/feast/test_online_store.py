@@ -19,13 +19,13 @@ from redis import Redis
 
 from skewless.contract.errors import InvalidInput
 from skewless.contract.storage.catalog import catalog_key, view_field
-from skewless.contract.storage.entity_key import EntityKeys
+from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.timestamps import to_micros
 from skewless.feast import online_store
-from skewless.feast.errors import RowsOfTheFuture
+from skewless.feast.errors import FutureRows
 from skewless.online.store import embedded_valkey
-from skewless.runtime.settings import Settings
-from skewless.state.database import Counts, State
+from skewless.runtime.settings import ProjectSettings
+from skewless.state.database import RunCounts, StateDatabase
 from tests.feast.conftest import DAY, HOUR, NOW, Project, times
 from tests.oracles import entity_key
 
@@ -90,7 +90,7 @@ def fuel(store: FeatureStore, tail: str) -> tuple[object, str]:
 
 
 def watermark(project: Project, view: str) -> datetime | None:
-    state = State(Settings.read().state_url)
+    state = StateDatabase(ProjectSettings.read().state_url)
     found = state.watermark("scratch", view)
     state.close()
     return found
@@ -181,15 +181,13 @@ def test_a_row_of_the_future_does_not_take_the_place_of_the_one_that_counts(proj
     """Newest-wins alone would: the entity would have no row until then."""
     store, times = project.store(), (NOW + DAY, NOW)
     push(store, "N1", 1.5, NOW - HOUR, NOW - HOUR)
-    with pytest.raises(
-        RowsOfTheFuture, match=r"'told' count only later \(that of tailnum='N1' from .*PushMode.OFFLINE"
-    ):
+    with pytest.raises(FutureRows, match=r"'told' count only later \(that of tailnum='N1' from .*PushMode.OFFLINE"):
         push(store, "N1", 3.0, *times)
     assert fuel(store, "N1") == (1.5, "PRESENT")
     write_tables(project)
     row = {"tailnum": "N1", "fuel": 3.0, "gate": BIG, "event_timestamp": times[0], "created_timestamp": times[1]}
     frame = pd.DataFrame([row])
-    with pytest.raises(RowsOfTheFuture):
+    with pytest.raises(FutureRows):
         store.push("tell", frame, to=PushMode.ONLINE_AND_OFFLINE)
     files = set(project.data.rglob("*.parquet"))
     store.push("tell", frame, to=PushMode.OFFLINE)
@@ -223,7 +221,7 @@ def test_applying_again_changes_nothing_and_a_view_that_is_gone_leaves_nothing(p
     store.materialize(NOW - 30 * DAY, NOW)
     first = _definitions(project.store())
     before = dump(redis)
-    other = EntityKeys("other_scratch", ["tailnum"], ["String"]).encode(["N1"])
+    other = EntityKeyEncoder("other_scratch", ["tailnum"], ["String"]).encode(["N1"])
     redis.hset(other, "flown", b"not ours")
 
     definitions = project.repo / "definitions.py"
@@ -259,9 +257,9 @@ def _definitions(store: FeatureStore) -> dict[str, FeatureView]:
 def test_a_view_that_is_gone_has_no_watermark(project):
     write_tables(project)
     store = project.store()
-    state = State(Settings.read().state_url)
+    state = StateDatabase(ProjectSettings.read().state_url)
     run = state.run_started("scratch", "told", "materialize", window_start=None, window_end=NOW, started_at=NOW)
-    state.run_finished(run, Counts(), finished_at=NOW, watermark=NOW)
+    state.run_finished(run, RunCounts(), finished_at=NOW, watermark=NOW)
     state.close()
     assert watermark(project, "told") == NOW
     told = store.get_feature_view("told")
@@ -275,6 +273,6 @@ def test_without_an_address_the_embedded_server_is_used(project, monkeypatch):
     try:
         push(store, "N1", 1.5, NOW - HOUR, NOW)
         assert fuel(store, "N1") == (1.5, "PRESENT")
-        assert embedded_valkey.status(Settings.read().folders) is not None
+        assert embedded_valkey.status(ProjectSettings.read().folders) is not None
     finally:
-        embedded_valkey.stop(Settings.read().folders)
+        embedded_valkey.stop(ProjectSettings.read().folders)

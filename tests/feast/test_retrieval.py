@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from feast import FeatureStore
 
-from skewless.contract.plan import Computed, Feature, Field, Plan, View
+from skewless.contract.plan import Field, Plan, PlanView, StoredFeature, TransformOutput
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import view_of
 from skewless.feast.retrieval import output_names
@@ -26,7 +26,7 @@ TAILS = ["N1", "N2", "N3", "Ñ4"]
 BIG = 2**53 + 1
 
 
-def history(view: View, lot: random.Random, *, created: bool) -> list[Row]:
+def history(view: PlanView, lot: random.Random, *, created: bool) -> list[Row]:
     """A few entities at a few instants, so that ties, corrections, late and future rows are common."""
     values = {
         "Float32": lambda: np.float32(lot.choice([0.1, -0.0, 3.5])),
@@ -49,7 +49,7 @@ def history(view: View, lot: random.Random, *, created: bool) -> list[Row]:
     return rows
 
 
-def columns_of(view: View, rows: list[Row]) -> dict[str, pa.Array]:
+def columns_of(view: PlanView, rows: list[Row]) -> dict[str, pa.Array]:
     found = {
         key.key: arrow_column(key.dtype, [row.key[place] for row in rows]) for place, key in enumerate(view.join_keys)
     }
@@ -138,12 +138,15 @@ def test_history_equals_the_oracle(project, service):
 
 def test_columns_stand_as_they_were_referenced():
     """Whatever order Feast's hash seed gives to the inputs of an on-demand view."""
-    view = View("v", "v", (), tuple(Field(name, "Float32") for name in "abcd"), 0, "event_timestamp")
+    view = PlanView("v", "v", (), tuple(Field(name, "Float32") for name in "abcd"), 0, "event_timestamp")
 
     projection = SimpleNamespace(features=view.fields, name_to_use=lambda: "v")
     on_demand = SimpleNamespace(source_feature_view_projections={"v": projection})
     for tail in (["v:b", "v:a", "v:d"], ["v:d", "v:a", "v:b"]):
         names = output_names(["v:c", "o:x", *tail], [view], [on_demand], full=False)
         assert list(names.values()) == ["c", "x", "a", "b", "d"]
-    assert list(names)[1] == Computed("o", "x")
-    assert list(output_names(["v:c", "v:a"], [view], [], full=True)) == [Feature("v", "c"), Feature("v", "a")]
+    assert list(names)[1] == TransformOutput("o", "x")
+    assert list(output_names(["v:c", "v:a"], [view], [], full=True)) == [
+        StoredFeature("v", "c"),
+        StoredFeature("v", "a"),
+    ]

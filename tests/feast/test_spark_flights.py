@@ -15,8 +15,8 @@ from feast import FeatureStore
 
 from skewless.demo import ingest
 from skewless.project import apply
-from skewless.project.project import Workspace
-from skewless.runtime.settings import Settings
+from skewless.project.project import Project
+from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
 
 pytestmark = [
@@ -43,7 +43,7 @@ def test_the_flights_are_joined_alike(tmp_path, monkeypatch):
     repo = tmp_path / "feature_repo"
     shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("__pycache__"))
     apply.run(repo)
-    data = Workspace(Settings.read()).folders.data
+    data = Project(ProjectSettings.read()).folders.data
     ingest.run(data, FIRST, LAST)
     spine = pq.read_table(data / "flight_spine").to_pandas()
     frame = spine.sample(ASKED, random_state=7).reset_index(drop=True)

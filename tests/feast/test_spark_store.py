@@ -14,7 +14,7 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConf
 from feast.types import Float32, Int64, String
 from feast.value_type import ValueType
 
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from tests.feast.conftest import DAY, HOUR, NOW, times
 
 pytestmark = [
@@ -167,14 +167,14 @@ def test_the_rest_of_the_store_is_ours(tmp_path):
 def test_what_spark_cannot_answer_alike_is_refused(tmp_path):
     flown(tmp_path, times(-HOUR), times(-HOUR))
     store = opened(tmp_path, SPARK)
-    with pytest.raises(Unsupported, match="pandas entity frame"):
+    with pytest.raises(FeastUnsupported, match="pandas entity frame"):
         store.get_historical_features(None, REFS, start_date=NOW - DAY, end_date=NOW)
     nanos = times(-HOUR).cast(pa.timestamp("ns", "UTC"))
     flown(tmp_path, nanos, nanos)
-    with pytest.raises(Unsupported, match=r"event_timestamp.*nanoseconds"):
+    with pytest.raises(FeastUnsupported, match=r"event_timestamp.*nanoseconds"):
         store.get_historical_features(at(timedelta(0)), REFS)
     view = store.get_feature_view("flown")
     view.ttl = timedelta(milliseconds=1500)
     store.apply([view])
-    with pytest.raises(Unsupported, match="whole seconds"):
+    with pytest.raises(FeastUnsupported, match="whole seconds"):
         store.get_historical_features(at(timedelta(0)), REFS)

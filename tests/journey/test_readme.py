@@ -15,13 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.contract.state_folder import Folders
-from skewless.demo.predict_server import RunningServer, server
+from skewless.contract.state_folder import StateFolders
+from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.online.store import embedded_valkey
 from skewless.online.store.valkey_process import free_port
-from skewless.runtime.settings import Settings as OfflineSettings
-from skewless.server.settings import PREFIX
-from skewless.server.settings import Settings as ServerSettings
+from skewless.runtime.settings import ProjectSettings as OfflineSettings
+from skewless.server.settings import PREFIX, ServerSettings
 from tests.checkout import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -34,9 +33,9 @@ INTERNAL = {"metrics_folder"}
 class Reader:
     """Somebody who types what the README says."""
 
-    folders: Folders
+    folders: StateFolders
     processes: ExitStack
-    running: RunningServer | None = None
+    running: RunningPredictServer | None = None
     names: dict[str, object] = field(default_factory=dict)
 
     def does(self, kind: str, text: str) -> None:
@@ -74,8 +73,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path))
     monkeypatch.setattr(sys, "path", [str(ROOT / "feature_repo"), *sys.path])
     with ExitStack() as processes:
-        yield Reader(Folders(tmp_path), processes)
-    embedded_valkey.stop(Folders(tmp_path))
+        yield Reader(StateFolders(tmp_path), processes)
+    embedded_valkey.stop(StateFolders(tmp_path))
 
 
 @pytest.mark.timeout(240)

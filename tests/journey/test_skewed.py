@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 from skewless.cli import app
 from skewless.contract.timestamps import to_micros
 from skewless.demo.predict_server import server
-from skewless.monitoring.audit.audit import Audited
-from skewless.monitoring.audit.causes import Cause
+from skewless.monitoring.audit.audit import AuditResult
+from skewless.monitoring.audit.causes import SkewCause
 from skewless.online.store.valkey_process import free_port
 from tests.airflow.served_projects import define
 from tests.models import tiny
@@ -139,23 +139,23 @@ def change(file: Path, column: str, value: Callable[[dict[str, Any]], object]) -
 
 
 SHOULD = {
-    (Cause.DEFAULT_USED, "delays"): "UNREAD",
-    (Cause.DEFAULT_USED, "planes"): "UNREAD",
-    (Cause.DEFINITION_CHANGED, "planes"): "REDEFINED",
-    (Cause.NOT_MATERIALIZED, "delays"): "WAITS",
-    (Cause.DELETION, "delays"): "GONE",
-    (Cause.CORRECTION, "delays"): "FIXED",
-    (Cause.LATE_DATA, "delays"): "LATE",
-    (Cause.STORE_AHEAD, "delays"): "AHEAD",
-    (Cause.CORRUPTION, "delays"): "BENT",
-    (Cause.TRANSFORM, "rush"): "TURNED",
-    (Cause.SCORE, "(score)"): "SCORED",
+    (SkewCause.DEFAULT_USED, "delays"): "UNREAD",
+    (SkewCause.DEFAULT_USED, "planes"): "UNREAD",
+    (SkewCause.DEFINITION_CHANGED, "planes"): "REDEFINED",
+    (SkewCause.NOT_MATERIALIZED, "delays"): "WAITS",
+    (SkewCause.DELETION, "delays"): "GONE",
+    (SkewCause.CORRECTION, "delays"): "FIXED",
+    (SkewCause.LATE_DATA, "delays"): "LATE",
+    (SkewCause.STORE_AHEAD, "delays"): "AHEAD",
+    (SkewCause.CORRUPTION, "delays"): "BENT",
+    (SkewCause.TRANSFORM, "rush"): "TURNED",
+    (SkewCause.SCORE, "(score)"): "SCORED",
 }
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 def test_the_audit_names_what_befell_each_prediction(life: Life):
-    assert {cause for cause, _ in SHOULD} == set(Cause)
+    assert {cause for cause, _ in SHOULD} == set(SkewCause)
     settings = {
         "SKEWLESS_STATE": str(life.root),
         "SKEWLESS_REDIS_URL": life.redis_url,
@@ -176,7 +176,7 @@ def test_the_audit_names_what_befell_each_prediction(life: Life):
     status, output = life.skewless("audit", "--model", "tiny")
     assert status == 1
     stem = life.root / "reports" / "audit-tiny-1.0.0"
-    found = msgspec.json.decode(stem.with_name(f"{stem.name}.json").read_bytes(), type=Audited)
+    found = msgspec.json.decode(stem.with_name(f"{stem.name}.json").read_bytes(), type=AuditResult)
     judge(life, found)
     page, metrics = (stem.with_name(f"{stem.name}.{kind}").read_text() for kind in ("html", "prom"))
     for cause, view in SHOULD:
@@ -187,14 +187,14 @@ def test_the_audit_names_what_befell_each_prediction(life: Life):
     assert f'skewless_live{{measure="rows",model="tiny",version="1.0.0"}} {len(labels):.1f}' in metrics
 
 
-def judge(life: Life, found: Audited) -> None:
+def judge(life: Life, found: AuditResult) -> None:
     """Each cause has one row, that of the prediction that it befell; together they are all differences."""
     assert found.rows == len(life.asked)
-    assert {(Cause(one.cause), one.view): one.rows for one in found.causes} == dict.fromkeys(SHOULD, 1)
+    assert {(SkewCause(one.cause), one.view): one.rows for one in found.causes} == dict.fromkeys(SHOULD, 1)
     for one in found.causes:
         (example,) = one.examples
-        assert life.asked[example.split()[1]] == SHOULD[Cause(one.cause), one.view], example
-    real = [one for one in found.causes if one.cause != Cause.DEFAULT_USED]
+        assert life.asked[example.split()[1]] == SHOULD[SkewCause(one.cause), one.view], example
+    real = [one for one in found.causes if one.cause != SkewCause.DEFAULT_USED]
     assert sum(one.values for one in real) == found.differing_values
     assert sum(one.statuses for one in real) == found.differing_statuses
     assert found.differing_scores == 1

@@ -18,16 +18,16 @@ from typer.testing import CliRunner, Result
 from skewless.cli import app
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.demo import task
-from skewless.demo.http_replay import Moment, moments
-from skewless.demo.predict_server import RunningServer, server
+from skewless.demo.http_replay import ReplayInstant, moments
+from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.model.publishing.versions import versions
 from skewless.model.training.train import trained
 from skewless.model.training.training_set import TrainingSet
 from skewless.online.store import embedded_valkey
 from skewless.online.store.valkey_process import free_port
-from skewless.runtime.settings import Settings
+from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
 
 REPO = FEATURE_REPO
@@ -40,7 +40,7 @@ VERSION = "1.0.0"
 class Project:
     """A project in a folder of its own, and the command line in it."""
 
-    folders: Folders
+    folders: StateFolders
 
     def skewless(self, *words: str) -> Result:
         done = CliRunner().invoke(app, list(words), catch_exceptions=False)
@@ -53,7 +53,7 @@ class Project:
     def training_set(self) -> TrainingSet:
         return TrainingSet(self.folders.training / task.SERVICE)
 
-    def moments(self) -> list[Moment]:
+    def moments(self) -> list[ReplayInstant]:
         """Instants of the test days at which several flights are decided."""
         table = self.training_set().between(datetime.fromisoformat(TEST + "T00:00Z"), datetime(2013, 3, 1, tzinfo=UTC))
         return moments(table, 100, least=5)
@@ -65,7 +65,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(tmp_path_factory.mktemp("state")))
         environment.setenv("SKEWLESS_FEATURE_REPO", str(REPO))
-        project = Project(Settings.read().folders)
+        project = Project(ProjectSettings.read().folders)
         project.skewless("apply")
         project.skewless("ingest", "--start", "2013-01-25", "--end", "2013-03-02")
         project.skewless("training-set", "--start", TRAIN, "--end", END)
@@ -76,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="module")
-def running(project: Project) -> Iterator[RunningServer]:
+def running(project: Project) -> Iterator[RunningPredictServer]:
     """Somebody who runs Airflow materializes up to the first instant, and the server starts."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(project.folders.root))
@@ -97,7 +97,7 @@ def _in_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(REPO))
 
 
-def ask(project: Project, running: RunningServer, moment: Moment, **more: object) -> httpx.Response:
+def ask(project: Project, running: RunningPredictServer, moment: ReplayInstant, **more: object) -> httpx.Response:
     """Ask for the flights of one instant, as of it."""
     names = [field.name for field in (*project.bundle().plan.join_keys, *project.bundle().plan.request)]
     body = {"rows": moment.rows.select(names).to_pylist(), "as_of": moment.at.isoformat(), **more}
@@ -131,7 +131,7 @@ def test_publishing_the_same_again_makes_nothing_new(project: Project) -> None:
     assert versions(project.folders.models / task.MODEL) == [VERSION]
 
 
-def test_served_scores_are_the_offline_scores_at_every_instant(project: Project, running: RunningServer) -> None:
+def test_served_scores_are_the_offline_scores_at_every_instant(project: Project, running: RunningPredictServer) -> None:
     bundle, training_set = project.bundle(), project.training_set()
     asked = 0
     for moment in project.moments():
@@ -143,7 +143,7 @@ def test_served_scores_are_the_offline_scores_at_every_instant(project: Project,
     assert asked >= 100
 
 
-def test_an_answer_explains_itself(project: Project, running: RunningServer) -> None:
+def test_an_answer_explains_itself(project: Project, running: RunningPredictServer) -> None:
     moment = project.moments()[-1]
     project.skewless("materialize", "--end", moment.at.isoformat())
     answer = ask(project, running, moment, explain="features").raise_for_status().json()
@@ -154,7 +154,7 @@ def test_an_answer_explains_itself(project: Project, running: RunningServer) -> 
     assert datetime.fromisoformat(delay["event_timestamp"]) <= moment.at
 
 
-def test_an_answer_tells_what_moved_the_score(project: Project, running: RunningServer) -> None:
+def test_an_answer_tells_what_moved_the_score(project: Project, running: RunningPredictServer) -> None:
     moment = project.moments()[-1]
     project.skewless("materialize", "--end", moment.at.isoformat())
     answer = ask(project, running, moment, explain="contributions").raise_for_status().json()
@@ -166,7 +166,7 @@ def test_an_answer_tells_what_moved_the_score(project: Project, running: Running
         assert told["base"] + sum(told["features"].values()) == pytest.approx(told["raw"], abs=1e-12)
 
 
-def test_an_unknown_aircraft_is_no_error(project: Project, running: RunningServer) -> None:
+def test_an_unknown_aircraft_is_no_error(project: Project, running: RunningPredictServer) -> None:
     moment = project.moments()[-1]
     names = [field.name for field in (*project.bundle().plan.join_keys, *project.bundle().plan.request)]
     row = moment.rows.select(names).slice(0, 1).to_pylist()[0] | {"tailnum": "N0BODY"}
@@ -177,14 +177,14 @@ def test_an_unknown_aircraft_is_no_error(project: Project, running: RunningServe
     assert seats["value"] is None
 
 
-def test_bad_input_is_told_what_is_wrong(running: RunningServer) -> None:
+def test_bad_input_is_told_what_is_wrong(running: RunningPredictServer) -> None:
     answer = httpx.post(f"{running.url}/v1/models/{task.MODEL}/predict", json={"rows": [{"origin": 7}]})
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert answer.headers["content-type"] == "application/problem+json"
     assert "/rows/0/origin" in {error["pointer"] for error in answer.json()["errors"]}
 
 
-def test_the_audit_finds_nothing_to_say(project: Project, running: RunningServer) -> None:
+def test_the_audit_finds_nothing_to_say(project: Project, running: RunningPredictServer) -> None:
     ask(project, running, project.moments()[-1]).raise_for_status()
     told = project.skewless("audit", "--from", TEST, "--to", END).output
     assert "0 of" in told

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from skewless.local_airflow.stack import UNPAUSED, Stack, StackFailed, main, running
+from skewless.local_airflow.stack import UNPAUSED, AirflowStack, StackFailed, main, running
 from skewless.online.store.valkey_process import free_port
 from tests.airflow import flights_project
 from tests.checkout import DAGS
@@ -52,7 +52,7 @@ def _sockets(processes: Iterable[psutil.Process]) -> Iterator[Any]:
 
 def test_a_port_that_somebody_has_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as somebody:
-        stack = Stack(tmp_path, DAGS, somebody.getsockname()[1])
+        stack = AirflowStack(tmp_path, DAGS, somebody.getsockname()[1])
         with pytest.raises(StackFailed, match="somebody listens there"), running(stack):
             pass
 
@@ -64,13 +64,15 @@ def test_a_setting_is_spelled_as_airflow_does(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_part_that_ends_is_named_with_its_log(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, DAGS, free_port(), {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nowhere/airflow.db"})
+    stack = AirflowStack(
+        tmp_path, DAGS, free_port(), {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nowhere/airflow.db"}
+    )
     with pytest.raises(StackFailed, match="Airflow's db migrate failed"):
         stack.prepare()
 
 
 def test_the_keys_of_an_installation_are_its_own_and_stay(tmp_path: Path) -> None:
-    here, there = Stack(tmp_path / "here", DAGS), Stack(tmp_path / "there", DAGS)
+    here, there = AirflowStack(tmp_path / "here", DAGS), AirflowStack(tmp_path / "there", DAGS)
     key = "AIRFLOW__API_AUTH__JWT_SECRET"
-    assert here.environment[key] == Stack(tmp_path / "here", DAGS).environment[key] != there.environment[key]
+    assert here.environment[key] == AirflowStack(tmp_path / "here", DAGS).environment[key] != there.environment[key]
     assert (tmp_path / "here" / "secrets.json").stat().st_mode & 0o077 == 0

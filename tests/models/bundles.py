@@ -15,8 +15,8 @@ import pytest
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model import bundle as b
 from skewless.contract.model.assembler import Assembler
-from skewless.contract.model.matrix_scorer import Output, Scorer
-from skewless.contract.model.signature import MatrixForm
+from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
+from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
 from tests.contract.model.test_assembler import clock
 from tests.contract.test_plan import PLAN, but
@@ -41,8 +41,8 @@ def golden(plan, transforms: bytes, graph: bytes) -> pa.Table:
     )
     given = b.given_values(plan, assembler.given, table)
     matrix = assembler.matrix(assembler.complete(given))
-    scores = Scorer(graph, Output("probabilities", 1), columns=3).score(matrix)
-    return b.golden_table(table, MatrixForm(plan), matrix, scores)
+    scores = MatrixScorer(graph, ScoreOutput("probabilities", 1), columns=3).score(matrix)
+    return b.golden_table(table, MatrixSignature(plan), matrix, scores)
 
 
 def parquet(table: pa.Table) -> bytes:
@@ -63,7 +63,7 @@ def publish(folder: Path) -> None:
         version="1.0.0",
         created_at="2026-11-01T00:00:00Z",
         contract=PLAN.fingerprint,
-        output=Output("probabilities", 1),
+        output=ScoreOutput("probabilities", 1),
         digests=digests,
         training_start="2013-02-01T00:00:00Z",
         training_end="2013-09-01T00:00:00Z",

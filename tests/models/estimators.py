@@ -10,19 +10,19 @@ import onnxruntime as ort
 import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
 
-from skewless.contract.plan import Column, Feature, Field, Plan, Request
-from skewless.definitions.compiler import Definitions
+from skewless.contract.plan import Field, ModelColumn, Plan, RequestInput, StoredFeature
+from skewless.definitions.compiler import CompiledService
 from skewless.model.training import training_set
 from skewless.model.training.training_set import TrainingSet
 from tests.models import learnable_project, tiny
 from tests.tables.histories import sources
 
 COLUMNS = (
-    Column("delays__mean", Feature("delays", "mean")),
-    Column("delays__departures", Feature("delays", "departures"), default=0.0),
-    Column("delays__gate", Feature("delays", "gate")),
-    Column("planes__age", Feature("planes", "age"), default=-1.0),
-    Column("hour", Request("hour")),
+    ModelColumn("delays__mean", StoredFeature("delays", "mean")),
+    ModelColumn("delays__departures", StoredFeature("delays", "departures"), default=0.0),
+    ModelColumn("delays__gate", StoredFeature("delays", "gate")),
+    ModelColumn("planes__age", StoredFeature("planes", "age"), default=-1.0),
+    ModelColumn("hour", RequestInput("hour")),
 )
 
 
@@ -31,9 +31,9 @@ def plan(*, texts: bool = True) -> Plan:
     return Plan("typed", "tests", (tiny.DELAYS, tiny.PLANES), (Field("hour", "Int64"),), (), columns)
 
 
-def definitions(data: Path, *, texts: bool = True) -> Definitions:
+def definitions(data: Path, *, texts: bool = True) -> CompiledService:
     contract = plan(texts=texts)
-    return Definitions(contract, None, sources(data, contract))
+    return CompiledService(contract, None, sources(data, contract))
 
 
 def joined(folder: Path, data: Path, *, texts: bool = True) -> TrainingSet:
@@ -206,5 +206,5 @@ def undefaulted(folder: Path, data: Path) -> TrainingSet:
     contract = plan()
     bare = tuple(msgspec.structs.replace(column, default=None) for column in contract.columns)
     changed = msgspec.structs.replace(contract, columns=bare)
-    training_set.run(Definitions(changed, None, sources(data, changed)), learnable_project.spine(), folder)
+    training_set.run(CompiledService(changed, None, sources(data, changed)), learnable_project.spine(), folder)
     return TrainingSet(folder)

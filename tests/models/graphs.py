@@ -10,14 +10,14 @@ import ndonnx as ndx
 import numpy as np
 
 from skewless.contract.model.transforms import input_dtype, inputs_of, reference
-from skewless.contract.plan import Plan, Source
+from skewless.contract.plan import ColumnSource, Plan
 
 Function = Callable[..., Mapping[str, Any]]
 
 
 def traced(plan: Plan, functions: Mapping[str, Function]) -> bytes:
     """The graph of a plan's transforms; each function is called with its inputs by name."""
-    arguments: dict[Source, Any] = {
+    arguments: dict[ColumnSource, Any] = {
         source: ndx.argument(shape=("N",), dtype=getattr(ndx, input_dtype(dtype, name=reference(source)).name))
         for source, dtype in inputs_of(plan)
     }

@@ -12,25 +12,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skewless.contract.timestamps import to_micros
-from skewless.definitions.compiler import Definitions
+from skewless.definitions.compiler import CompiledService
 from skewless.model.training import train, training_set
-from skewless.model.training.train import Split
+from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
 from skewless.offline.join.point_in_time import TIMESTAMP
 from tests.models import tiny
 from tests.tables.histories import instants, sources
 
 START = datetime(2013, 2, 1, tzinfo=UTC)
-SPLIT = Split(START, START + timedelta(days=40), START + timedelta(days=50), START + timedelta(days=60))
+SPLIT = TimeSplit(START, START + timedelta(days=40), START + timedelta(days=50), START + timedelta(days=60))
 PARAMETERS = {"objective": "binary", "learning_rate": 0.3, "num_leaves": 15, "num_threads": 2}
 LABEL = "late"
 ROWS = 4_000
 HOUR_US = 3_600_000_000
 
 
-def definitions(data: Path) -> Definitions:
+def definitions(data: Path) -> CompiledService:
     plan = tiny.plan()
-    return Definitions(plan, tiny.trace(), sources(data, plan))
+    return CompiledService(plan, tiny.trace(), sources(data, plan))
 
 
 def write_tables(data: Path) -> None:
@@ -90,5 +90,5 @@ def digest_of(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def renamed(compiled: Definitions, name: str) -> Definitions:
-    return Definitions(msgspec.structs.replace(compiled.plan, name=name), compiled.transforms, compiled.sources)
+def renamed(compiled: CompiledService, name: str) -> CompiledService:
+    return CompiledService(msgspec.structs.replace(compiled.plan, name=name), compiled.transforms, compiled.sources)

@@ -23,16 +23,26 @@ from skewless.contract.model.assembler import Assembler
 from skewless.contract.model.bundle import given_types, given_values, golden_table
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.manifest import Manifest
-from skewless.contract.model.matrix_scorer import Output, Scorer
-from skewless.contract.model.signature import MatrixForm
+from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
+from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
 from skewless.contract.model.tree_leaves import LEAVES
-from skewless.contract.plan import Column, Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
+from skewless.contract.plan import (
+    Field,
+    JoinKey,
+    ModelColumn,
+    Plan,
+    PlanView,
+    RequestInput,
+    StoredFeature,
+    Transform,
+    TransformOutput,
+)
 from skewless.contract.registry.model_registry import ROLLOUT
 from skewless.contract.storage.catalog import catalog_key, schema_entry, view_entry
-from skewless.contract.storage.entity_key import EntityKeys
+from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.storage.newest_wins import SCRIPT
-from skewless.contract.storage.packed_row import Layout
+from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.value_types import value_type
 from skewless.online.store.connection import connect
 
@@ -41,7 +51,7 @@ HOUR_US = 3_600_000_000
 NOON = 1_380_628_800_000_000
 """2013-10-01T12:00:00Z in microseconds."""
 
-DELAYS = View(
+DELAYS = PlanView(
     name="delays",
     stored_as="delays",
     join_keys=(JoinKey("origin", "origin", "String"),),
@@ -49,7 +59,7 @@ DELAYS = View(
     ttl_us=3 * HOUR_US,
     known_by="created_timestamp",
 )
-PLANES = View(
+PLANES = PlanView(
     name="planes",
     stored_as="planes",
     join_keys=(JoinKey("tailnum", "tailnum", "String"),),
@@ -57,8 +67,8 @@ PLANES = View(
     ttl_us=0,
     known_by="event_timestamp",
 )
-_MEAN = Feature("delays", "mean")
-RUSH = Transform("rush", (("mean", _MEAN), ("hour", Request("hour"))), (Field("swell", "Float32"),), "")
+_MEAN = StoredFeature("delays", "mean")
+RUSH = Transform("rush", (("mean", _MEAN), ("hour", RequestInput("hour"))), (Field("swell", "Float32"),), "")
 
 
 def trace(odd: int = -1) -> bytes:
@@ -67,19 +77,19 @@ def trace(odd: int = -1) -> bytes:
     hour = ndx.argument(shape=("N",), dtype=ndx.float64)
     taken = ndx.where(hour == odd, hour + 0.5, hour) if odd >= 0 else hour
     swell = ndx.astype(mean * ndx.astype(ndx.sin(taken), ndx.float32), ndx.float32)
-    outputs = {reference(Computed("rush", "swell")): swell}
+    outputs = {reference(TransformOutput("rush", "swell")): swell}
     graph: bytes = ndx.build({reference(_MEAN): mean, "hour": hour}, outputs).SerializeToString()
     return graph
 
 
-def plan(*, delays: View = DELAYS, odd: int = -1) -> Plan:
+def plan(*, delays: PlanView = DELAYS, odd: int = -1) -> Plan:
     digest = hashlib.sha256(trace(odd)).hexdigest()
     columns = (
-        Column("mean", _MEAN),
-        Column("departures", Feature("delays", "departures"), default=0.0),
-        Column("age", Feature("planes", "age"), default=-1.0),
-        Column("hour", Request("hour")),
-        Column("swell", Computed("rush", "swell")),
+        ModelColumn("mean", _MEAN),
+        ModelColumn("departures", StoredFeature("delays", "departures"), default=0.0),
+        ModelColumn("age", StoredFeature("planes", "age"), default=-1.0),
+        ModelColumn("hour", RequestInput("hour")),
+        ModelColumn("swell", TransformOutput("rush", "swell")),
     )
     rush = msgspec.structs.replace(RUSH, digest=digest)
     return Plan(NAME, "tests", (delays, PLANES), (Field("hour", "Int64"),), (rush,), columns)
@@ -132,13 +142,13 @@ def write_bundle(
     """Publish `models/tiny/<version>`; it proves itself. The champion stays who it is."""
     contract = contract or plan(odd=odd)
     graph, transforms = graph or (model(weights) if weights else model()), trace(odd)
-    assembler, output = Assembler(contract, transforms), Output("probabilities", 1)
+    assembler, output = Assembler(contract, transforms), ScoreOutput("probabilities", 1)
     contents = {
         files.PLAN: contract.to_json(),
         files.MODEL: graph,
         files.TRANSFORMS: transforms,
         files.BASELINE: baseline,
-        files.GOLDEN: _golden(contract, assembler, Scorer(graph, output, columns=len(contract.columns))),
+        files.GOLDEN: _golden(contract, assembler, MatrixScorer(graph, output, columns=len(contract.columns))),
     }
     if leaves is not None:
         contents[LEAVES] = leaves
@@ -193,7 +203,7 @@ def write_catalog(redis_url: str, contract: Plan | None = None) -> None:
 
 def write_row(
     redis_url: str,
-    view: View,
+    view: PlanView,
     key: str,
     values: Mapping[str, object],
     *,
@@ -204,24 +214,24 @@ def write_row(
     """Write one row as the pipelines do; times are in microseconds, values by feature, missing ones null."""
     columns = [pa.array([values.get(f.name)], value_type(f.dtype).arrow) for f in view.fields]
     times = [np.array([time], np.int64) for time in (event, event if created is None else created)]
-    (row,) = Layout(view.fields).encode(times[0], times[1], np.array([deleted]), columns)
+    (row,) = RowLayout(view.fields).encode(times[0], times[1], np.array([deleted]), columns)
     join_key = view.join_keys[0]
-    entity = EntityKeys("tests", [join_key.key], [join_key.dtype]).encode([key])
+    entity = EntityKeyEncoder("tests", [join_key.key], [join_key.dtype]).encode([key])
     with connect(redis_url) as client:
         client.eval(SCRIPT, 1, entity, view.stored_as, row)
 
 
-def _golden(contract: Plan, assembler: Assembler, scorer: Scorer) -> bytes:
+def _golden(contract: Plan, assembler: Assembler, scorer: MatrixScorer) -> bytes:
     rows = {
         _MEAN: [1.5, None, -0.0],
-        Feature("delays", "departures"): [12, 0, None],
-        Feature("planes", "age"): [3.0, None, 20.5],
-        Request("hour"): [8, 23, 0],
+        StoredFeature("delays", "departures"): [12, 0, None],
+        StoredFeature("planes", "age"): [3.0, None, 20.5],
+        RequestInput("hour"): [8, 23, 0],
     }
     types = given_types(contract, assembler.given)
     table = pa.table({reference(s): pa.array(rows.get(s, [1, 2, 3]), types[s]) for s in assembler.given})
     matrix = assembler.matrix(assembler.complete(given_values(contract, assembler.given, table)))
     sink = pa.BufferOutputStream()
-    pq.write_table(golden_table(table, MatrixForm(contract), matrix, scorer.score(matrix)), sink)
+    pq.write_table(golden_table(table, MatrixSignature(contract), matrix, scorer.score(matrix)), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content

@@ -12,21 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from redis import Redis
 
-from skewless.contract.admission import Status
-from skewless.contract.columns import Values
-from skewless.contract.model.assembler import Admitted, Assembler
+from skewless.contract.admission import FeatureStatus
+from skewless.contract.columns import ColumnValues
+from skewless.contract.model.assembler import AdmittedRows, Assembler
 from skewless.contract.model.bundle import Bundle
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.lookup import OnlineRead
-from skewless.contract.storage.served_row import Served, served_batch
+from skewless.contract.storage.served_row import ServedRequest, served_batch
 from skewless.contract.timestamps import to_micros
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import Audited, ServedLog
-from skewless.monitoring.audit.evidence import Clues, known
+from skewless.monitoring.audit.audit import AuditResult, ServedLogReader
+from skewless.monitoring.audit.evidence import AuditEvidence, known
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.models import tiny
 from tests.oracles import Row
 from tests.tables.histories import source, sources, write
@@ -47,7 +47,7 @@ def plane(tail: str, age: float) -> Row:
     return Row((tail,), known, known, False, (np.float64(age), known), PLANES.fields)
 
 
-def history(data: Path, view: View = DELAYS) -> None:
+def history(data: Path, view: PlanView = DELAYS) -> None:
     rows = [
         delays("JFK", NOON - HOUR, NOON - HOUR, 5.5),
         delays("JFK", NOON + HOUR, NOON + HOUR, 7.25, None),
@@ -63,7 +63,7 @@ class World:
 
     def __init__(self, root: Path, bundle: Bundle) -> None:
         self.root, self.bundle = root, bundle
-        self.data, self.log = root / "data", ServedLog(root / "served")
+        self.data, self.log = root / "data", ServedLogReader(root / "served")
         self.file = root / "served" / "model=tiny" / "version=1.0.0" / "day=2013-10-01" / "part-0.parquet"
 
         self.today = {view.name: view for view in bundle.plan.views}
@@ -87,8 +87,8 @@ class World:
             store = OnlineWriter(redis, plan.project)
             materialize.run(windows, store, state, plan.project, clock=lambda: finished or end)
 
-    def state(self) -> State:
-        return State(f"sqlite:///{self.root / 'state.db'}")
+    def state(self) -> StateDatabase:
+        return StateDatabase(f"sqlite:///{self.root / 'state.db'}")
 
     def log_another(self, redis: Redis, at: datetime, *, unread: str = "", assembler: Assembler | None = None) -> None:
         """Answer at `at` from what the store holds, and log it beside the others as r9."""
@@ -100,24 +100,24 @@ class World:
 
     def answer(
         self, store: OnlineWriter, name: str, at: datetime, *, unread: str = "", assembler: Assembler | None = None
-    ) -> Served:
+    ) -> ServedRequest:
         """`unread`: a view that the store does not give; its defaults are used."""
         assembler = assembler or self.bundle.assembler
         entities = {"origin": [o for o, _, _ in ASKED], "tailnum": [t for _, t, _ in ASKED]}
-        request = {"hour": Values(np.array([hour for *_, hour in ASKED]), np.ones(3, bool))}
+        request = {"hour": ColumnValues(np.array([hour for *_, hour in ASKED]), np.ones(3, bool))}
         reader = OnlineRead(self.bundle.plan, assembler.wanted)
         batch = reader.batch(entities, 3)
         views = reader.decode(batch, store.read(batch.lookups), to_micros(at))
         if unread:
-            views[unread] = Admitted(views[unread].rows, np.full(3, Status.NOT_READ, np.uint8))
+            views[unread] = AdmittedRows(views[unread].rows, np.full(3, FeatureStatus.NOT_READ, np.uint8))
         matrix = assembler.assemble(views, request)
-        return Served(name, to_micros(at), entities, request, views, matrix, self.bundle.scorer.score(matrix))
+        return ServedRequest(name, to_micros(at), entities, request, views, matrix, self.bundle.scorer.score(matrix))
 
-    def audit(self, start: datetime = NOON, end: datetime = NOON + 9 * HOUR) -> Audited:
+    def audit(self, start: datetime = NOON, end: datetime = NOON + 9 * HOUR) -> AuditResult:
         return audit.run(self.bundle, self.clues, self.log, start, end)
 
     @property
-    def clues(self) -> Clues:
+    def clues(self) -> AuditEvidence:
         plan = self.bundle.plan
         with closing(self.state()) as state:
             return known(plan, state, sources(self.data, plan), self.today)

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from skewless.contract.model.assembler import Admitted
+from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import Plan
 from skewless.contract.storage.lookup import OnlineRead
 from skewless.contract.timestamps import from_micros
@@ -28,7 +28,7 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store import store as online
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests import oracles
 from tests.oracles import Row, Spine, merged, packed_row, rule_of
 from tests.strategies import MOMENTS, OLD_MOMENTS, histories, plans, spines
@@ -39,8 +39,8 @@ History = dict[str, list[Row]]
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory) -> Iterator[State]:
-    state = State(f"sqlite:///{tmp_path_factory.mktemp('state') / 'state.db'}")
+def state(tmp_path_factory) -> Iterator[StateDatabase]:
+    state = StateDatabase(f"sqlite:///{tmp_path_factory.mktemp('state') / 'state.db'}")
     yield state
     state.close()
 
@@ -59,13 +59,13 @@ def known_on_disk(past: History, until: int) -> History:
     return {name: [row for row in rows if row.created <= until] for name, rows in past.items()}
 
 
-def run(state: State, store: OnlineWriter, data: Path, plan: Plan, end: int, **options) -> None:
+def run(state: StateDatabase, store: OnlineWriter, data: Path, plan: Plan, end: int, **options) -> None:
     views = [(view, source(data, view)) for view in stored(plan)]
     windows = plan_windows(state, plan.project, views, end=from_micros(end), **options)
     materialize.run(windows, store, state, plan.project, clock=lambda: from_micros(end))
 
 
-def read(store: OnlineWriter, plan: Plan, spine: Sequence[Spine], at: int) -> dict[str, Admitted]:
+def read(store: OnlineWriter, plan: Plan, spine: Sequence[Spine], at: int) -> dict[str, AdmittedRows]:
     reader = OnlineRead(plan, {view.name: view.fields for view in plan.views})
     columns = {key.name: [row.keys[key.name] for row in spine] for key in plan.join_keys}
     batch = reader.batch(columns, len(spine))
@@ -126,7 +126,7 @@ def test_writers_in_any_order_leave_the_newest_row(redis_server, state, world, o
         for view in stored(plan):
             write(Path(folder), view, past[view.name])
             for start, end in itertools.pairwise(bounds):
-                windows.append(materialize.Window(view, source(Path(folder), view), start, end, advance=False))
+                windows.append(materialize.ArrivalWindow(view, source(Path(folder), view), start, end, advance=False))
         order.shuffle(windows)
         materialize.run(windows, store, state, plan.project, clock=lambda: from_micros(at))
         hashes = client.scan_iter(match=f"*{plan.project}", count=10_000)

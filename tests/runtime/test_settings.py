@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from skewless.contract.errors import BadSetting
-from skewless.runtime.settings import Settings
+from skewless.runtime.settings import ProjectSettings
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_defaults_lie_in_the_state_folder(project: Path):
-    settings = Settings.read()
+    settings = ProjectSettings.read()
     assert settings.state == settings.folders.root == project / ".skewless"
     assert settings.redis_url == f"unix://{settings.folders.redis_socket}"
     assert settings.registry_url == f"sqlite:///{project}/.skewless/registry.db"
@@ -30,7 +30,7 @@ def test_the_defaults_lie_in_the_state_folder(project: Path):
 
 def test_a_moved_state_folder_moves_the_rest_but_not_the_definitions(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_STATE", "elsewhere")
-    settings = Settings.read()
+    settings = ProjectSettings.read()
     assert settings.state == project / "elsewhere"
     assert settings.registry_url == f"sqlite:///{project}/elsewhere/registry.db"
     assert settings.feature_repo == project / "feature_repo"
@@ -38,8 +38,8 @@ def test_a_moved_state_folder_moves_the_rest_but_not_the_definitions(project: Pa
 
 def test_outside_of_a_project_nothing_is_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    assert not Settings.read().placed
-    assert Settings(state=tmp_path).placed
+    assert not ProjectSettings.read().placed
+    assert ProjectSettings(state=tmp_path).placed
 
 
 def test_everything_can_be_set(project: Path, monkeypatch: pytest.MonkeyPatch):
@@ -48,7 +48,7 @@ def test_everything_can_be_set(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_STATE_URL", "postgres://u:p@host/db")
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", "../defs")
     monkeypatch.setenv("SKEWLESS_JOIN_MEMORY", "2GiB")
-    settings = Settings.read()
+    settings = ProjectSettings.read()
     assert settings.join_memory == 2 << 30
     assert settings.redis_url == "rediss://u:p@host:6380/1"
     assert not settings.embedded
@@ -59,8 +59,8 @@ def test_everything_can_be_set(project: Path, monkeypatch: pytest.MonkeyPatch):
 def test_an_empty_variable_is_an_unset_one(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_STATE", "")
     monkeypatch.setenv("SKEWLESS_REDIS_URL", "")
-    assert Settings.read() == Settings(state=project / ".skewless")
-    assert Settings.read().embedded
+    assert ProjectSettings.read() == ProjectSettings(state=project / ".skewless")
+    assert ProjectSettings.read().embedded
 
 
 @pytest.mark.parametrize(
@@ -79,25 +79,25 @@ def test_a_bad_value_names_its_variable_and_shows_no_password(
 ):
     monkeypatch.setenv(variable, value)
     with pytest.raises(BadSetting) as refused:
-        Settings.read()
+        ProjectSettings.read()
     assert refused.value.variable == variable
     assert "hidden" not in str(refused.value)
     assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
 
 
 def test_the_settings_shown_hide_passwords(tmp_path: Path):
-    settings = Settings(state=tmp_path, redis_url="redis://:hidden@h", state_url="postgresql://u:hidden@h/d")
+    settings = ProjectSettings(state=tmp_path, redis_url="redis://:hidden@h", state_url="postgresql://u:hidden@h/d")
     assert "hidden" not in f"{settings!r} {settings}"
     assert "***" in repr(settings)
 
 
 def test_settings_are_frozen(tmp_path: Path):
     with pytest.raises(ValueError, match="frozen"):
-        Settings(state=tmp_path).state = tmp_path  # type: ignore[misc]
+        ProjectSettings(state=tmp_path).state = tmp_path  # type: ignore[misc]
 
 
 def test_every_setting_says_what_it_is():
-    for name, field in Settings.model_fields.items():
+    for name, field in ProjectSettings.model_fields.items():
         assert field.description, name
 
 
@@ -105,6 +105,6 @@ def test_paths_with_strange_characters_survive_the_urls(tmp_path: Path):
     from redis.connection import parse_url
     from sqlalchemy import make_url
 
-    settings = Settings(state=tmp_path / "a b?c#d%20e")
+    settings = ProjectSettings(state=tmp_path / "a b?c#d%20e")
     assert make_url(settings.state_url).database == str(settings.folders.state_db)
     assert parse_url(settings.redis_url)["path"] == str(settings.folders.redis_socket)

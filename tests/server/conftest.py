@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from skewless.server.api.hot_exchange import Exchange
+from skewless.server.api.hot_exchange import HotExchange
 from tests.models import tiny
 from tests.services.predict_server import Live, serving, settings_of
 
@@ -61,11 +61,11 @@ def fill(redis_url: str) -> None:
 def shortcuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the requests that are answered below ASGI."""
     found: list[str] = []
-    begin = Exchange.__init__
+    begin = HotExchange.__init__
 
-    def watched(exchange: Exchange, *given: Any) -> None:
+    def watched(exchange: HotExchange, *given: Any) -> None:
         begin(exchange, *given)
         found.append(exchange.request_id)
 
-    monkeypatch.setattr(Exchange, "__init__", watched)
+    monkeypatch.setattr(HotExchange, "__init__", watched)
     return found

@@ -67,7 +67,7 @@ def test_debug_shows_the_traceback(tmp_path: Path):
 def test_an_extra_that_is_not_installed_leaves_a_hint():
     app, absent = cli.assemble([EntryPoint("moon", "no_such_module:app", cli.GROUP)])
     assert absent == "Not installed, with its verbs: pip install 'skewless[moon]'"
-    shown = CliRunner().invoke(app, ["--help"], obj=cli.Invocation())
+    shown = CliRunner().invoke(app, ["--help"], obj=cli.CliInvocation())
     assert "skewless[moon]" in shown.output
 
 

@@ -91,7 +91,7 @@ def test_a_stop_writes_what_waits(state: Path, stored: str):
 
 
 def test_a_full_queue_drops_and_counts(state: Path, stored: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("skewless.server.served_log.ServedLog.start", lambda log: None)
+    monkeypatch.setattr("skewless.server.served_log.ServedLogWriter.start", lambda log: None)
     with serving(settings_of(state, stored, served_log_rows=10)) as live:
         for rows in (6, 6, 4, 1):
             live.score(*[ROW] * rows)

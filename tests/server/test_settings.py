@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from skewless.contract.errors import BadSetting
-from skewless.runtime.settings import Settings as OfflineSettings
-from skewless.server.settings import Settings
+from skewless.runtime.settings import ProjectSettings as OfflineSettings
+from skewless.server.settings import ServerSettings
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_defaults_agree_with_the_pipelines(project: Path):
-    settings, offline = Settings.read(), OfflineSettings.read()
+    settings, offline = ServerSettings.read(), OfflineSettings.read()
     assert settings.state == offline.state == project / ".skewless"
     assert settings.redis_url == offline.redis_url
     assert settings.models == offline.folders.models
@@ -36,7 +36,7 @@ def test_the_environment_is_read_and_an_argument_goes_before_it(project: Path, m
         "HOST": "",
     }.items():
         monkeypatch.setenv(f"SKEWLESS_{name}", value)
-    settings = Settings.read(port=100)
+    settings = ServerSettings.read(port=100)
     assert (settings.state, settings.models) == (project / "deep" / "s", project / "deep" / "s" / "models")
     assert (settings.port, settings.workers, settings.allow_as_of) == (100, 3, True)
     assert settings.host == "127.0.0.1"
@@ -55,21 +55,21 @@ def test_the_environment_is_read_and_an_argument_goes_before_it(project: Path, m
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
     monkeypatch.setenv(f"SKEWLESS_{name}", value)
     with pytest.raises(BadSetting, match=f"^SKEWLESS_{name} is set wrongly: ") as raised:
-        Settings.read()
+        ServerSettings.read()
     assert "hidden" not in str(raised.value)
 
 
 def test_settings_do_not_change():
     with pytest.raises(ValidationError):
-        Settings(state=Path("/s")).port = 1
+        ServerSettings(state=Path("/s")).port = 1
 
 
 def test_passwords_are_not_shown():
     url = "rediss://user:hidden@host:1/0?password=hidden"
-    shown = repr(Settings(state=Path("/s"), redis_url=url))
+    shown = repr(ServerSettings(state=Path("/s"), redis_url=url))
     assert "hidden" not in shown
     assert "rediss://user:***@host:1/0" in shown
 
 
 def test_every_setting_is_described():
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(field.description for field in ServerSettings.model_fields.values())

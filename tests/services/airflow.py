@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from skewless.local_airflow.stack import Stack
+from skewless.local_airflow.stack import AirflowStack
 from skewless.online.store.valkey_process import free_port
 from tests.checkout import ROOT
 
@@ -40,7 +40,7 @@ class Airflow:
         self.api = httpx.Client(base_url=f"{url}/api/v2", timeout=60)
 
     @classmethod
-    def of(cls, stack: Stack) -> Airflow:
+    def of(cls, stack: AirflowStack) -> Airflow:
         return cls(stack.url, lambda: (part := stack.ended()) and f"{part}: {stack.log(part).read_text()[-4000:]}")
 
     def close(self) -> None:

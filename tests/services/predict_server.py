@@ -16,7 +16,7 @@ import uvicorn
 
 from skewless.server.api.server import uvicorn_config
 from skewless.server.app import create_app
-from skewless.server.settings import Settings
+from skewless.server.settings import ServerSettings
 from tests.models import tiny
 
 PREDICT = f"/v1/models/{tiny.NAME}/predict"
@@ -37,7 +37,7 @@ class Clock:
 class Live:
     """A running server and a client of it."""
 
-    settings: Settings
+    settings: ServerSettings
     client: httpx.Client
     server: uvicorn.Server
     clock: Clock = field(default_factory=Clock)
@@ -75,13 +75,13 @@ def until(holds: Callable[[], object], *, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def settings_of(folder: Path, redis_url: str, **given: Any) -> Settings:
+def settings_of(folder: Path, redis_url: str, **given: Any) -> ServerSettings:
     quick = {"models_refresh_s": 0.05, "served_log_flush_s": 0.05, "log_level": "error"}
-    return Settings(state=folder, redis_url=redis_url, **{**quick, **given})
+    return ServerSettings(state=folder, redis_url=redis_url, **{**quick, **given})
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Live]:
+def serving(settings: ServerSettings) -> Iterator[Live]:
     """A server for the length of a block; it stops gracefully."""
     clock = Clock()
     app = create_app(settings, clock)

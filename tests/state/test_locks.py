@@ -16,8 +16,8 @@ from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State, Status
-from skewless.state.locks import Busy, file_turn
+from skewless.state.database import RunStatus, StateDatabase
+from skewless.state.locks import LockBusy, file_turn
 from tests.faults import lock_holders
 from tests.faults.killed_calls import lives, spawner
 from tests.online.materialization.test_law_four import differences
@@ -59,10 +59,10 @@ def test_who_waits_in_vain_is_told_for_whom_and_a_killed_one_holds_nobody_up(url
     told = tmp_path / "told"
     process = spawn("hold", url, str(told), 600)
     until(told.exists)
-    with closing(State(url)) as state:
+    with closing(StateDatabase(url)) as state:
         begun = time.monotonic()
         found = rf"`skewless materialize` \(process {process} on .* works on feature view 'seen' of project 'tests' and"
-        with pytest.raises(Busy, match=found) as refused, state.turn("tests", ["other", "seen"], "erase", SOON):
+        with pytest.raises(LockBusy, match=found) as refused, state.turn("tests", ["other", "seen"], "erase", SOON):
             raise AssertionError("two have the turn")
         assert 0.2 <= time.monotonic() - begun < 20
         assert refused.value.transient
@@ -77,12 +77,12 @@ def test_who_waits_long_enough_has_the_next_turn(url: str, tmp_path: Path, spawn
     told = tmp_path / "told"
     process = spawn("hold", url, str(told), 0.5)
     until(told.exists)
-    with closing(State(url)) as state, state.turn("tests", ["seen"], "erase", LONG):
+    with closing(StateDatabase(url)) as state, state.turn("tests", ["seen"], "erase", LONG):
         until(lambda: not lives(process))
 
 
 def test_a_turn_ends_with_its_block_whatever_happens(url: str):
-    with closing(State(url)) as state:
+    with closing(StateDatabase(url)) as state:
         for _ in range(3):
             with pytest.raises(ZeroDivisionError), state.turn("tests", ["b", "a", "b"], "erase", AT_ONCE):
                 raise ZeroDivisionError
@@ -95,14 +95,14 @@ def test_a_file_turn_names_the_last_holder_only(tmp_path: Path):
     with file_turn(lock, "it", "a verb with a long name"):
         pass
     told = r"^`skewless v` \(process \d+ on \S+\) works on it and"
-    with file_turn(lock, "it", "v"), pytest.raises(Busy, match=told), file_turn(lock, "it", "w", AT_ONCE):
+    with file_turn(lock, "it", "v"), pytest.raises(LockBusy, match=told), file_turn(lock, "it", "w", AT_ONCE):
         raise AssertionError("two have the turn")
 
 
 @pytest.fixture
 def project(tmp_path: Path, redis_url: str) -> Iterator[Project]:
     """Entities whose rows are written slowly by another process."""
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as client:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as client:
         made = Project(tmp_path / "data", state, client)
         made.write(*[row(f"N{number:03d}", 1, 1) for number in range(ROWS)])
         yield made
@@ -120,11 +120,11 @@ def begun(project: Project, tmp_path: Path, redis_url: str, spawn) -> int:
 def test_two_materializations_in_two_processes_come_one_after_the_other(project: Project, begun: int):
     windows = plan_windows(project.state, "tests", [(SEEN, source(project.data, SEEN))], end=at(3))
     run = (windows, OnlineWriter(project.redis, "tests"), project.state, "tests")
-    with pytest.raises(Busy, match=rf"process {begun} on"):
+    with pytest.raises(LockBusy, match=rf"process {begun} on"):
         materialize.run(*run, clock=lambda: at(4), wait=AT_ONCE)
     assert lives(begun)
     materialize.run(*run, clock=lambda: at(4), wait=LONG)
-    assert [one.status for one in project.state.runs("tests")] == [Status.DONE] * 2
+    assert [one.status for one in project.state.runs("tests")] == [RunStatus.DONE] * 2
     assert project.watermark == at(3)
     assert differences(project) == 0
 
@@ -140,7 +140,7 @@ def test_an_erasure_waits_for_a_materialization_that_has_read_the_subject(
 ):
     """Else its rows would come online after the receipt said that they are gone."""
     given = (f"sqlite:///{tmp_path / 'state.db'}", redis_url, str(project.data), LAST)
-    with pytest.raises(Busy, match=rf"process {begun} on"):
+    with pytest.raises(LockBusy, match=rf"process {begun} on"):
         lock_holders.erased(*given, AT_ONCE)
     assert not list(tmp_path.glob("erasures/*")), "nothing was begun"
     receipt = lock_holders.erased(*given, LONG)

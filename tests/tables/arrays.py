@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skewless.contract.columns import Rows, Values, column_values
-from skewless.contract.storage.packed_row import Layout
+from skewless.contract.columns import ColumnValues, EntityRows, column_values
+from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.value_types import value_type
 from tests.oracles import Row, Value, bits
 from tests.strategies import arrow_column
@@ -16,7 +16,7 @@ from tests.strategies import arrow_column
 def packed(schema, rows: Sequence[Row]) -> list[bytes]:
     """The rows as the contract packs them."""
     columns = [arrow_column(field.dtype, [row.values[place] for row in rows]) for place, field in enumerate(schema)]
-    return Layout(schema).encode(
+    return RowLayout(schema).encode(
         np.array([row.event for row in rows], np.int64),
         np.array([row.created for row in rows], np.int64),
         np.array([row.deleted for row in rows], bool),
@@ -24,13 +24,13 @@ def packed(schema, rows: Sequence[Row]) -> list[bytes]:
     )
 
 
-def as_values(dtype: str, column: Sequence[Value]) -> Values:
+def as_values(dtype: str, column: Sequence[Value]) -> ColumnValues:
     """A column of values as the contract has it."""
     return column_values(value_type(dtype), arrow_column(dtype, column))
 
 
-def values_bits(dtype: str, values: Values) -> list[bytes | None]:
-    """The bits of the contract's values, None where null. Nulls are held to what `Values` promises."""
+def values_bits(dtype: str, values: ColumnValues) -> list[bytes | None]:
+    """The bits of the contract's values, None where null. Nulls are held to what `ColumnValues` promises."""
     kind = value_type(dtype)
     assert values.data.dtype == kind.numpy
     found: list[bytes | None] = []
@@ -46,7 +46,7 @@ def values_bits(dtype: str, values: Values) -> list[bytes | None]:
     return found
 
 
-def rows_bits(schema, rows: Rows) -> list[tuple[object, ...]]:
+def rows_bits(schema, rows: EntityRows) -> list[tuple[object, ...]]:
     """Each row of the contract as a tuple: times, tombstone, the bits of its values."""
     columns = [values_bits(f.dtype, values) for f, values in zip(schema, rows.columns, strict=True)]
     return list(zip(rows.event.tolist(), rows.created.tolist(), rows.deleted.tolist(), *columns, strict=True))

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.contract.admission import MISSING, Status
-from skewless.contract.columns import Values, column_values
-from skewless.contract.model.assembler import Admitted
-from skewless.contract.plan import Field, JoinKey, Plan, View
+from skewless.contract.admission import MISSING, FeatureStatus
+from skewless.contract.columns import ColumnValues, column_values
+from skewless.contract.model.assembler import AdmittedRows
+from skewless.contract.plan import Field, JoinKey, Plan, PlanView
 from skewless.contract.timestamps import from_micros
 from skewless.contract.value_types import value_type
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.offline.values.arrow_answers import answer
 from tests.oracles import Joined, Row, Spine, Value, bits
 from tests.strategies import arrow_column
@@ -30,15 +30,15 @@ _part = itertools.count()
 Told = tuple[str, tuple[int, int] | None, tuple[bytes | None, ...]]
 
 
-def source(data: Path, view: View) -> Source:
-    return Source(view.stored_as, data / view.stored_as, "event_timestamp", "created_timestamp")
+def source(data: Path, view: PlanView) -> TableSource:
+    return TableSource(view.stored_as, data / view.stored_as, "event_timestamp", "created_timestamp")
 
 
-def sources(data: Path, plan: Plan) -> dict[str, Source]:
+def sources(data: Path, plan: Plan) -> dict[str, TableSource]:
     return {view.name: source(data, view) for view in plan.views}
 
 
-def table(view: View, rows: Sequence[Row]) -> pa.Table:
+def table(view: PlanView, rows: Sequence[Row]) -> pa.Table:
     """Rows of a view as its source holds them."""
     columns = {
         key.key: arrow_column(key.dtype, [row.key[place] for row in rows]) for place, key in enumerate(view.join_keys)
@@ -62,7 +62,13 @@ def instants(micros: Sequence[int]) -> pa.Array:
 
 
 def write(
-    data: Path, view: View, rows: Sequence[Row], *, by_day: bool = True, files: int = 1, row_group: int | None = None
+    data: Path,
+    view: PlanView,
+    rows: Sequence[Row],
+    *,
+    by_day: bool = True,
+    files: int = 1,
+    row_group: int | None = None,
 ) -> None:
     """Add rows to a view's table, dealt out to some files a day and there to row groups of `row_group` rows; where
     there are none, a file without rows.
@@ -79,7 +85,7 @@ def write(
         pq.write_table(table(view, some), place.with_name(f"part-{next(_part)}.parquet"), row_group_size=row_group)
 
 
-def forget_empty_columns(data: Path, view: View) -> None:
+def forget_empty_columns(data: Path, view: PlanView) -> None:
     """Make all files but the newest those of an older definition: features of which they hold nothing are not there."""
     for file in source(data, view).files()[:-1]:
         held = pq.read_table(file)
@@ -93,7 +99,7 @@ def spine_table(plan: Plan, spine: Sequence[Spine]) -> pa.Table:
     return pa.table(columns)
 
 
-def stored(plan: Plan) -> list[View]:
+def stored(plan: Plan) -> list[PlanView]:
     """The views as materialization knows them: each once, under its own name and keys."""
     found = {}
     for view in plan.views:
@@ -102,18 +108,18 @@ def stored(plan: Plan) -> list[View]:
     return list(found.values())
 
 
-def told(admitted: Admitted, fields: Sequence[Field]) -> list[Told]:
+def told(admitted: AdmittedRows, fields: Sequence[Field]) -> list[Told]:
     """For each row: the status, the times of the row that was used, the bits of the values that may be seen."""
     assert len(fields) == len(admitted.rows.columns)
     columns = [_bits(field.dtype, admitted.values(place)) for place, field in enumerate(fields)]
     times = zip(admitted.rows.event.tolist(), admitted.rows.created.tolist(), strict=True)
     return [
-        (Status(status).name, None if time[0] == MISSING else time, tuple(column[row] for column in columns))
+        (FeatureStatus(status).name, None if time[0] == MISSING else time, tuple(column[row] for column in columns))
         for row, (status, time) in enumerate(zip(admitted.status.tolist(), times, strict=True))
     ]
 
 
-def expected(joined: Sequence[Mapping[str, Joined]], view: View, fields: Sequence[Field]) -> list[Told]:
+def expected(joined: Sequence[Mapping[str, Joined]], view: PlanView, fields: Sequence[Field]) -> list[Told]:
     """The same of the oracle."""
     places = [view.fields.index(field) for field in fields]
     return [
@@ -126,8 +132,8 @@ def expected(joined: Sequence[Mapping[str, Joined]], view: View, fields: Sequenc
     ]
 
 
-def _bits(dtype: str, values: Values) -> list[bytes | None]:
+def _bits(dtype: str, values: ColumnValues) -> list[bytes | None]:
     if values.data.dtype == object:
         return [bits(dtype, v) if valid else None for v, valid in zip(values.data, values.valid, strict=True)]
-    raw = values_bits(dtype, Values(values.data, np.ones(len(values.valid), bool)))
+    raw = values_bits(dtype, ColumnValues(values.data, np.ones(len(values.valid), bool)))
     return [one if valid else None for one, valid in zip(raw, values.valid, strict=True)]

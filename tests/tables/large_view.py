@@ -8,22 +8,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
-from skewless.definitions.compiler import Definitions
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
+from skewless.definitions.compiler import CompiledService
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from tests.tables.histories import instants
 
 START = 1_356_998_400_000_000
 ENTITIES = 1_000
 STEP = 1_000_000
 FIELDS = tuple(Field(f"f{place}", "Float64") for place in range(10))
-VIEW = View("large", "large", (JoinKey("id", "id", "Int64"),), FIELDS, 0, "event_timestamp")
-PLAN = Plan("large", "p", (VIEW,), (), (), tuple(Column(f.name, Feature("large", f.name)) for f in FIELDS))
+VIEW = PlanView("large", "large", (JoinKey("id", "id", "Int64"),), FIELDS, 0, "event_timestamp")
+PLAN = Plan("large", "p", (VIEW,), (), (), tuple(ModelColumn(f.name, StoredFeature("large", f.name)) for f in FIELDS))
 
 
-def definitions(data: Path) -> Definitions:
-    return Definitions(PLAN, None, {"large": Source("large", data / "large", TIMESTAMP, None)})
+def definitions(data: Path) -> CompiledService:
+    return CompiledService(PLAN, None, {"large": TableSource("large", data / "large", TIMESTAMP, None)})
 
 
 def write_table(data: Path, rows: int, *, files: int, seed: int = 1) -> int:

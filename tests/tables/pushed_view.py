@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 from redis import Redis
 
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key
-from skewless.contract.storage.push_target import Target, target_entry
-from skewless.offline.tables.view_rows import Source, read_history
+from skewless.contract.storage.push_target import PushTarget, target_entry
+from skewless.offline.tables.view_rows import TableSource, read_history
 from tests.oracles import Row, Rule, as_of, entity_key, packed_row
 
 PROJECT = "tests"
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
-CARDS = View(
+CARDS = PlanView(
     "cards",
     "cards",
     (JoinKey("customer", "customer", "Int64"), JoinKey("shop", "shop", "String")),
@@ -27,15 +27,15 @@ CARDS = View(
     "created_timestamp",
     "gone",
 )
-TARGET = Target(CARDS, "cards", "event_timestamp", "created_timestamp", (("count", "n"),))
+TARGET = PushTarget(CARDS, "cards", "event_timestamp", "created_timestamp", (("count", "n"),))
 
 
 def at(minutes: float) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def source(data: Path, target: Target = TARGET) -> Source:
-    return Source(
+def source(data: Path, target: PushTarget = TARGET) -> TableSource:
+    return TableSource(
         target.view.stored_as,
         data / target.folder,
         target.timestamp_field,
@@ -50,13 +50,13 @@ def row(customer: int = 1, *, shop: str = "A", minutes: float = 0, **values: Any
     return {"customer": customer, "shop": shop, **features, "event_timestamp": at(minutes).isoformat(), **values}
 
 
-def offer(redis_url: str, target: Target = TARGET) -> None:
+def offer(redis_url: str, target: PushTarget = TARGET) -> None:
     """What `skewless materialize` tells the store of a target."""
     with Redis.from_url(redis_url) as client:
         client.hset(catalog_key(PROJECT), mapping=target_entry(target))  # type: ignore[arg-type]
 
 
-def stored(data: Path, target: Target = TARGET) -> list[Row]:
+def stored(data: Path, target: PushTarget = TARGET) -> list[Row]:
     """The rows of the table, as the oracle takes them, ordered."""
     where, view = source(data, target), target.view
     history = read_history(view, where, where.files())
@@ -79,7 +79,7 @@ def _plain(dtype: str, column: pa.Array) -> list[Any]:
     return values
 
 
-def differences(redis_url: str, data: Path, now: int, target: Target = TARGET) -> list[str]:
+def differences(redis_url: str, data: Path, now: int, target: PushTarget = TARGET) -> list[str]:
     """Where the online store does not hold the newest row of the table as of `now`, entity by entity."""
     view = target.view
     rule = Rule(view.ttl_us, view.known_by)

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from skewless.airflow.dag_defaults import say
 
 
-class Approval(ApprovalOperator):
+class TimedApproval(ApprovalOperator):
     """Waits for "Approve" or "Reject" under Required Actions in the UI, or by the REST API, for `within` at most. It
     occupies no worker meanwhile. After a rejection what follows is skipped.
     """

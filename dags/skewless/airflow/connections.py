@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from skewless.online.materialization.materialize import Check
     from skewless.online.store.store import OnlineWriter
-    from skewless.project.project import Workspace
-    from skewless.runtime.settings import Settings
-    from skewless.state.database import State
+    from skewless.project.project import Project
+    from skewless.runtime.settings import ProjectSettings
+    from skewless.state.database import StateDatabase
 
 
 def redis_url(connection: Connection) -> str:
@@ -54,7 +54,7 @@ _URLS: dict[str, Callable[[Connection], str]] = {
 }
 
 
-def settings() -> Settings:
+def settings() -> ProjectSettings:
     """The settings of this task. Connections `skewless_redis`, `skewless_registry` and `skewless_state` go before the
     environment. They become this process's environment, where Feast's plug-ins read them: a task is a process.
 
@@ -62,48 +62,48 @@ def settings() -> Settings:
     """
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
-    from skewless.runtime.settings import Settings, adopt
+    from skewless.runtime.settings import ProjectSettings, adopt
 
     for name, url in _URLS.items():
         try:
             adopt(f"{name}_url", url(Connection.get(f"skewless_{name}")))
         except AirflowNotFoundException:
             continue
-    return Settings.read()
+    return ProjectSettings.read()
 
 
-def workspace() -> Workspace:
+def workspace() -> Project:
     """The project of this task."""
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
 
-    return Workspace(settings())
+    return Project(settings())
 
 
-def online_store(project: str) -> tuple[OnlineWriter, State]:
+def online_store(project: str) -> tuple[OnlineWriter, StateDatabase]:
     """The online store and the state database alone: without Feast, a task starts seconds earlier."""
     from skewless.online.store import embedded_valkey
     from skewless.online.store.connection import connect
     from skewless.online.store.store import OnlineWriter
-    from skewless.state.database import State
+    from skewless.state.database import StateDatabase
 
     known = settings()
-    return OnlineWriter(connect(embedded_valkey.ensure(known)), project), State(known.state_url)
+    return OnlineWriter(connect(embedded_valkey.ensure(known)), project), StateDatabase(known.state_url)
 
 
-def expectations(work: Workspace) -> Callable[[str], dict[str, Any] | None]:
+def expectations(work: Project) -> Callable[[str], dict[str, Any] | None]:
     """What is expected of the rows of each view, for `gate`."""
-    from skewless.monitoring.quality.gates import Gates
+    from skewless.monitoring.quality.gates import QualityGates
 
-    return Gates.of(work).plain
+    return QualityGates.of(work).plain
 
 
 def gate(planned: dict[str, Any]) -> Check:
     """The data-quality gate of a planned window; what is wanting goes to the task's log."""
-    from skewless.monitoring.quality.gates import Gates
-    from skewless.online.materialization.materialize import Window
+    from skewless.monitoring.quality.gates import QualityGates
+    from skewless.online.materialization.materialize import ArrivalWindow
 
-    log, window = logging.getLogger(__name__), Window.parse(planned["window"])
-    return Gates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)
+    log, window = logging.getLogger(__name__), ArrivalWindow.parse(planned["window"])
+    return QualityGates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)
 
 
 def now() -> datetime:
@@ -116,13 +116,13 @@ def write_freshness(planned: list[dict[str, Any]]) -> str:
     from skewless.monitoring.reports.freshness_metrics import freshness_metrics
     from skewless.offline.files.atomic import write_file
     from skewless.online.materialization import view_freshness
-    from skewless.online.materialization.materialize import Window
-    from skewless.state.database import State
+    from skewless.online.materialization.materialize import ArrivalWindow
+    from skewless.state.database import StateDatabase
 
-    known, windows = settings(), [Window.parse(one["window"]) for one in planned]
+    known, windows = settings(), [ArrivalWindow.parse(one["window"]) for one in planned]
     project = planned[0]["project"] if planned else ""
     views = [(window.view, window.source) for window in windows]
-    found = view_freshness.run(views, State(known.state_url), project, now())
+    found = view_freshness.run(views, StateDatabase(known.state_url), project, now())
     file = known.folders.reports / "freshness.prom"
     write_file(file, freshness_metrics(project, found))
     return str(file)

@@ -28,7 +28,7 @@ TRAINING_POOL = "skewless_training"
 _ALERT_SECONDS = 10.0
 
 
-class RefusalsFail(RetryPolicy):
+class FailOnRefusal(RetryPolicy):
     """What was refused will be refused again, so it fails at once and says why; all else (a store that does not answer,
     a lost connection, a killed process) is tried again.
     """
@@ -80,7 +80,7 @@ def terms(minutes: int, dag: str, waits: timedelta = timedelta(0)) -> dict[str, 
             "retries": 4,
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": timedelta(minutes=30),
-            "retry_policy": RefusalsFail(),
+            "retry_policy": FailOnRefusal(),
             "execution_timeout": timedelta(minutes=minutes),
             "on_failure_callback": tell,
         },
@@ -131,12 +131,12 @@ def say(text: str) -> None:
 
 
 def _failure(context: Mapping[str, Any]) -> str:
-    from skewless.airflow.window import NoWindow, window_of
+    from skewless.airflow.window import WindowMissing, window_of
 
     instance = context["task_instance"]
     try:
         window = f" for {window_of(context)}"
-    except NoWindow:
+    except WindowMissing:
         window = ""
     view = f" of view {instance.rendered_map_index}" if getattr(instance, "rendered_map_index", None) else ""
     why = context.get("exception") or "its process ended"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airflow.providers.common.compat.lineage.entities import Column, File, Table
 from airflow.sdk import get_current_context
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 
 NAMESPACE = "feast"
 
@@ -22,14 +22,14 @@ def wrote_tables(folders: Iterable[Path]) -> None:
     task.outlets = [*task.outlets, *(_file(folder) for folder in folders)]
 
 
-def materialized(project: str, view: View, table: Path) -> None:
+def materialized(project: str, view: PlanView, table: Path) -> None:
     """The task brought rows of the table into the feature view."""
     task = get_current_context()["task"]
     task.inlets = [*task.inlets, _file(table)]
     task.outlets = [*task.outlets, _dataset(project, view)]
 
 
-def read_views(project: str, views: Iterable[View]) -> None:
+def read_views(project: str, views: Iterable[PlanView]) -> None:
     """The task read these feature views."""
     task = get_current_context()["task"]
     task.inlets = [*task.inlets, *(_dataset(project, view) for view in views)]
@@ -39,6 +39,6 @@ def _file(path: Path) -> File:
     return File(url=f"file://{path}")
 
 
-def _dataset(project: str, view: View) -> Table:
+def _dataset(project: str, view: PlanView) -> Table:
     columns = [Column(name=field.name, data_type=field.dtype) for field in view.fields]
     return Table(cluster=NAMESPACE, database=project, name=view.stored_as, columns=columns)

@@ -38,27 +38,27 @@ def retrain(context: Mapping[str, Any]) -> dict[str, Any]:
     from skewless.airflow.run_options import choices
     from skewless.airflow.window import window_of
     from skewless.demo import task as example
-    from skewless.model.training.train import Split
+    from skewless.model.training.train import TimeSplit
     from skewless.monitoring.reports.retraining_page import write_report
     from skewless.monitoring.retraining import retrain as verb
-    from skewless.offline.join.refresh_schedule import Refresh
+    from skewless.offline.join.refresh_schedule import RefreshSchedule
 
     asked, drifted = choices(context), _drifted(context)
     model = asked.get("model", example.MODEL)
     if drifted and model not in drifted:
         raise AirflowSkipException(f"{', '.join(sorted(drifted))} drifted, not {model}")
     work, at = workspace(), now()
-    split = Split.until(window_of(context).end, asked.get("window", example.WINDOW))
-    wanted = verb.Asked(
+    split = TimeSplit.until(window_of(context).end, asked.get("window", example.WINDOW))
+    wanted = verb.RetrainOptions(
         model,
         work.folders.data / asked.get("spine", example.SPINE),
         asked.get("label", example.LABEL),
         split,
         example.PARAMETERS,
         margin=asked.get("margin", 0.0),
-        as_served=Refresh.parse(asked["as_served"]) if "as_served" in asked else None,
+        as_served=RefreshSchedule.parse(asked["as_served"]) if "as_served" in asked else None,
     )
-    project = verb.Project.of(work, asked.get("service", example.SERVICE))
+    project = verb.RetrainProject.of(work, asked.get("service", example.SERVICE))
     read_views(work.project, project.definitions.plan.views)
     found = verb.run(project, wanted, created_at=at, canary=None)
     page = write_report(work.folders.reports, found, at)
@@ -81,7 +81,7 @@ def canary(context: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     share = choices(context).get("canary", SHARE)
     answer = context["ti"].xcom_pull(task_ids="approve")
     by = f"{answer['responded_by_user']['name']}, asked by {context['dag'].dag_id}" if answer else context["dag"].dag_id
-    verdict = msgspec.convert({name: found[name] for name in verb.Retrained.__struct_fields__}, verb.Retrained)
+    verdict = msgspec.convert({name: found[name] for name in verb.RetrainResult.__struct_fields__}, verb.RetrainResult)
     rollout = verb.try_out(settings().registry, verdict, share, now(), by=by)
     return f"revision {rollout.revision}, {rollout.change.what}"
 

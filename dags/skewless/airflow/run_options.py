@@ -13,7 +13,7 @@ from skewless.contract.errors import SkewlessError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.param import ParamsDict
-    from skewless.contract.registry.model_registry import Registry
+    from skewless.contract.registry.model_registry import ModelRegistry
 
 _OF_THE_WINDOW = ("start", "end")
 
@@ -44,20 +44,20 @@ def choices(context: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(params, name, kept) | given
 
 
-def champion(asked: Mapping[str, Any], registry: Registry) -> tuple[str, str]:
+def champion(asked: Mapping[str, Any], registry: ModelRegistry) -> tuple[str, str]:
     """The model that a run is told, else the example's, and the version that servers answer with.
 
-    Raises: NotTrained where it has none; AirflowSkipException where no model was told either: nobody waits for one.
+    Raises: StepInputMissing where it has none; AirflowSkipException where no model was told either: nobody waits for one.
     """
     from airflow.sdk.exceptions import AirflowSkipException
     from skewless.demo import task as example
     from skewless.model.publishing.rollout_steps import champion_version
-    from skewless.runtime.errors import NotTrained
+    from skewless.runtime.errors import StepInputMissing
 
     model = asked.get("model", example.MODEL)
     try:
         return model, champion_version(registry, model)
-    except NotTrained as error:
+    except StepInputMissing as error:
         if "model" in asked:
             raise
         raise AirflowSkipException(str(error)) from None

@@ -15,7 +15,7 @@ _NAMED = ("start", "end")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RunWindow:
     """start <= t < end (UTC)."""
 
     start: datetime
@@ -36,7 +36,7 @@ class Window:
 
 
 @dataclass(eq=False)
-class NoWindow(SkewlessError):
+class WindowMissing(SkewlessError):
     """A run does not say which window it is for."""
 
     run: str
@@ -49,8 +49,8 @@ class NoWindow(SkewlessError):
         )
 
 
-def window_of(context: Mapping[str, Any]) -> Window:
-    """The window of the run whose task context this is. Raises: NoWindow."""
+def window_of(context: Mapping[str, Any]) -> RunWindow:
+    """The window of the run whose task context this is. Raises: WindowMissing."""
     run = str(context.get("run_id"))
     named = {name: text for name in _NAMED if (text := (context.get("params") or {}).get(name))}
     if named:
@@ -59,34 +59,36 @@ def window_of(context: Mapping[str, Any]) -> Window:
         return _partition(run, str(key))
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     if start is None or end is None:
-        raise NoWindow(run, "it has neither params nor a partition key nor a data interval")
+        raise WindowMissing(run, "it has neither params nor a partition key nor a data interval")
     if start >= end:
-        raise NoWindow(run, f"its data interval is empty, {start.isoformat()} to {end.isoformat()}, as cron gives it")
-    return Window(start.astimezone(UTC), end.astimezone(UTC))
+        raise WindowMissing(
+            run, f"its data interval is empty, {start.isoformat()} to {end.isoformat()}, as cron gives it"
+        )
+    return RunWindow(start.astimezone(UTC), end.astimezone(UTC))
 
 
-def _named(run: str, named: Mapping[str, str]) -> Window:
+def _named(run: str, named: Mapping[str, str]) -> RunWindow:
     if missing := [name for name in _NAMED if name not in named]:
-        raise NoWindow(run, f"of the params start and end it lacks {missing[0]}")
+        raise WindowMissing(run, f"of the params start and end it lacks {missing[0]}")
     try:
         start, end = (datetime.fromisoformat(str(named[name])) for name in _NAMED)
     except ValueError as error:
-        raise NoWindow(run, f"a param is no ISO 8601 time ({error})") from None
-    window = Window(*(at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC) for at in (start, end)))
+        raise WindowMissing(run, f"a param is no ISO 8601 time ({error})") from None
+    window = RunWindow(*(at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC) for at in (start, end)))
     if window.start >= window.end:
-        raise NoWindow(run, f"its params name an empty window, {window}")
+        raise WindowMissing(run, f"its params name an empty window, {window}")
     return window
 
 
-def _partition(run: str, key: str) -> Window:
+def _partition(run: str, key: str) -> RunWindow:
     for spelling, width in _WIDTHS.items():
         try:
             start = datetime.strptime(key, spelling).replace(tzinfo=UTC)
         except ValueError:
             continue
         if start.strftime(spelling) == key:
-            return Window(start, start + width)
-    raise NoWindow(run, f"its partition key {key!r} names neither a UTC day nor an hour")
+            return RunWindow(start, start + width)
+    raise WindowMissing(run, f"its partition key {key!r} names neither a UTC day nor an hour")
 
 
 def _compact(at: datetime) -> str:

@@ -28,7 +28,7 @@ from skewless.local_airflow import process_guard
 from skewless.online.store import embedded_valkey
 from skewless.project import apply
 from skewless.runtime.console import console, step
-from skewless.runtime.settings import Settings, environment_with
+from skewless.runtime.settings import ProjectSettings, environment_with
 
 HOST = "127.0.0.1"
 PORT = 8791
@@ -84,7 +84,7 @@ class DagsMissing(SkewlessError):
 
 
 @dataclass
-class Stack:
+class AirflowStack:
     """A local Airflow whose state is in `home`, on the DAG files of `dags`. `settings` are Airflow's, as environment variables,
     beside ours; `rest` starts when the api-server answers.
     """
@@ -238,7 +238,7 @@ class Stack:
 
 
 @contextmanager
-def running(stack: Stack) -> Iterator[Stack]:
+def running(stack: AirflowStack) -> Iterator[AirflowStack]:
     """A stack for the length of a block; its database is prepared. Raises: StackFailed."""
     try:
         stack.start()
@@ -258,11 +258,13 @@ def main(words: list[str] | None = None) -> int:
     told = "one of Airflow's settings, as core.parallelism=8"
     parser.add_argument("--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=told)
     asked = parser.parse_args(words)
-    settings = Settings.read()
+    settings = ProjectSettings.read()
     for asking in (signal.SIGTERM, signal.SIGINT):  # a shell starts what it puts in the background deaf to INT
         signal.signal(asking, _interrupt)
     try:
-        local = Stack(settings.folders.root / "airflow", _dags(asked.dags, settings), asked.port, dict(asked.set))
+        local = AirflowStack(
+            settings.folders.root / "airflow", _dags(asked.dags, settings), asked.port, dict(asked.set)
+        )
         with step("definitions"):
             apply.run(settings.feature_repo)
             embedded_valkey.ensure(settings)
@@ -283,7 +285,7 @@ def main(words: list[str] | None = None) -> int:
         return 1
 
 
-def _dags(given: Path | None, settings: Settings) -> Path:
+def _dags(given: Path | None, settings: ProjectSettings) -> Path:
     """The folder of the project's DAG files. Raises: DagsMissing."""
     folder = (given or settings.feature_repo.parent / "dags").absolute()
     if not folder.is_dir():

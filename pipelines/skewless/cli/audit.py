@@ -13,7 +13,7 @@ from skewless.demo import task
 
 if TYPE_CHECKING:
     from skewless.contract.model.bundle import Bundle
-    from skewless.contract.registry.model_registry import Registry
+    from skewless.contract.registry.model_registry import ModelRegistry
 
 verbs = typer.Typer()
 group = typer.Typer()
@@ -42,15 +42,15 @@ def audit(
     from skewless.monitoring.audit.evidence import clues
     from skewless.monitoring.reports.audit_files import write_audit
     from skewless.monitoring.reports.cause_table import told
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work, made_at = Workspace(Settings.read()), now()
+    work, made_at = Project(ProjectSettings.read()), now()
     bundle = opened(work.settings.registry, model, version)
     end = instant(until) if until else made_at
     with step("audit") as shown:
-        log = verb.ServedLog(work.folders.served)
+        log = verb.ServedLogReader(work.folders.served)
         found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, role=role, report=shown.at)
         shown.result = str(found)
     for line in [*found.examples, *told(found)]:
@@ -76,13 +76,13 @@ def what_if(
     from skewless.monitoring.audit import what_if as verb
     from skewless.monitoring.reports.files import write
     from skewless.monitoring.reports.what_if_page import page
-    from skewless.offline.join.refresh_schedule import Refresh
-    from skewless.project.project import Workspace
+    from skewless.offline.join.refresh_schedule import RefreshSchedule
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    schedules = [Refresh.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
-    work, made_at, window = Workspace(Settings.read()), now(), (instant(since), instant(until))
+    schedules = [RefreshSchedule.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
+    work, made_at, window = Project(ProjectSettings.read()), now(), (instant(since), instant(until))
     bundle = opened(work.settings.registry, model, None)
     with step("what-if") as shown:
         rows = read_spine(spine or work.folders.data / task.SPINE, *window)
@@ -95,7 +95,7 @@ def what_if(
     console.print(f"report: {write(stem, found, page(found, made_at), None, html=html, json=None, prom=None)}")
 
 
-def opened(registry: Registry, model: str, version: str | None) -> Bundle:
+def opened(registry: ModelRegistry, model: str, version: str | None) -> Bundle:
     """A published version, or the champion. Raises: NotTrained, InvalidBundle."""
     from skewless.model.publishing.rollout_steps import champion_version, proven
 
@@ -110,10 +110,10 @@ def outcomes(
     """Store what came to pass of served predictions, for the audit to hold the scores against."""
     from skewless.monitoring.served_log import ground_truth as verb
     from skewless.runtime.console import step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
     with step("outcomes") as shown:
-        log = verb.Outcomes(Settings.read().folders.served, model)
+        log = verb.GroundTruth(ProjectSettings.read().folders.served, model)
         shown.result = str(log.add(verb.read(file), now()))
 
 
@@ -127,11 +127,11 @@ def trim(
     from skewless.monitoring.served_log import ground_truth as outcomes
     from skewless.offline.join.refresh_schedule import duration
     from skewless.runtime.console import step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
     age, today = duration(keep) if keep else None, now().date()
     with step("trim") as shown:
-        served, models = Settings.read().folders.served, model or ()
+        served, models = ProjectSettings.read().folders.served, model or ()
         shown.result = str(verb.trim(verb.days(served, models), today, age, shown.at))
         if age is not None:
             shown.result += f"; {outcomes.forget(served, today - age, models):,} files of outcomes removed"

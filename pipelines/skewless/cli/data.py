@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skewless.cli.time_options import instant, now, span
-from skewless.contract.storage.expiry_mode import Expiry
+from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.demo import task
 
 if TYPE_CHECKING:
-    from skewless.state.database import Counts
+    from skewless.state.database import RunCounts
 
 verbs = typer.Typer()
 Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that do not meet expectations.")]
@@ -23,15 +23,15 @@ Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that
 def apply() -> None:
     """Register the definitions of feature_repo/ with Feast, and tell servers where pushed rows of their views go."""
     from skewless.project import apply as verb
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    settings = Settings.read()
+    settings = ProjectSettings.read()
     repo = settings.feature_repo
     with step("apply") as shown:
         verb.run(repo)
-        untold = verb.tell(Workspace(settings))
+        untold = verb.tell(Project(settings))
         shown.result = f"the registry holds the definitions of {repo.name}/"
     if untold is not None:
         console.print(f"warning: servers take no pushed rows of new views before a next verb tells them: {untold}")
@@ -45,15 +45,15 @@ def ingest(
 ) -> None:
     """Write the flights' feature tables and spine as Parquet, a file per table and day."""
     from skewless.demo import ingest as verb
-    from skewless.monitoring.quality.gates import Gates
-    from skewless.project.project import Workspace
+    from skewless.monitoring.quality.gates import QualityGates
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     data = work.folders.data
     with step("ingest") as shown:
-        gates = Gates([]) if unchecked else Gates.of(work)
+        gates = QualityGates([]) if unchecked else QualityGates.of(work)
         done = verb.run(data, instant(start).date(), instant(end).date(), shown.at, checks=gates.doors(data))
         rows = sum(table.rows for table in done.tables)
         changed = sum(table.files_written + table.files_removed for table in done.tables)
@@ -73,13 +73,13 @@ def training_set(
 ) -> None:
     """Join a spine to a feature service as of each row's time."""
     from skewless.model.training import training_set as verb
-    from skewless.offline.join.refresh_schedule import Refresh
+    from skewless.offline.join.refresh_schedule import RefreshSchedule
     from skewless.offline.join.spine import SpineFiles
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     rows = SpineFiles(spine or work.folders.data / task.SPINE, instant(start), instant(end))
     memory = work.settings.join_memory
     if explain:
@@ -87,7 +87,7 @@ def training_set(
         return
     with step("training-set") as shown:
         folder = work.folders.training / service
-        schedule = Refresh.parse(as_served) if as_served else None
+        schedule = RefreshSchedule.parse(as_served) if as_served else None
         made = verb.run(work.service(service), rows, folder, as_served=schedule, report=shown.at, memory=memory)
         shown.result = f"{made.rows:,} rows, {made.columns} columns in {folder}"
     for warning in made.warnings():
@@ -107,14 +107,14 @@ def materialize(
 
     Windows are half-open: after `start`, up to and including `end`, by the time at which rows arrived.
     """
-    from skewless.monitoring.quality.gates import Gates
+    from skewless.monitoring.quality.gates import QualityGates
     from skewless.online.materialization import materialize as verb
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
     since, until = span(start, end, full=full)
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     views = work.stored(view or ())
     if not dry_run:
         work.targets()
@@ -133,14 +133,14 @@ def materialize(
             console.print(f"{window}: {news.rows:,} rows in {len(news.pieces):,} files to look at")
         return
     with step("materialize") as shown:
-        check = verb.unchecked if unchecked else Gates.of(work).window(console.print)
+        check = verb.unchecked if unchecked else QualityGates.of(work).window(console.print)
         done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
         shown.result = _result(done.values(), len(views) - len(done))
     if not views:
         console.print("warning: there are no online feature views; run `skewless apply`")
 
 
-def _result(done: Collection[Counts], idle: int) -> str:
+def _result(done: Collection[RunCounts], idle: int) -> str:
     written, waiting = (sum(getattr(one, what) for one in done) for what in ("written", "held_back"))
     told = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
     return told + (f"; {idle} views are materialized up to then, or later" if idle else "")
@@ -152,12 +152,12 @@ def quality(
     at: Annotated[str | None, typer.Option(help="Judge freshness as of this time. Default: now.")] = None,
 ) -> None:
     """Check what the feature tables hold against the expectations; exit status 1 where they are not met."""
-    from skewless.monitoring.quality.gates import Gates
-    from skewless.project.project import Workspace
+    from skewless.monitoring.quality.gates import QualityGates
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    gates = Gates.of(Workspace(Settings.read()), view or ())
+    gates = QualityGates.of(Project(ProjectSettings.read()), view or ())
     with step("quality") as shown:
         found = {name: gate.stored(instant(at) if at else now()) for name, gate in gates.by_view.items()}
         wrong = sum(map(len, found.values()))
@@ -181,13 +181,13 @@ def verify(
 
     from skewless.online.maintenance import verify as verb
     from skewless.online.maintenance.redis_config import warnings
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     views, told = work.stored(view or ()), warnings(work.online.client)
-    options = {"sample": verb.Sample(sample, seed), "repair": repair}
+    options = {"sample": verb.EntitySample(sample, seed), "repair": repair}
     if as_json:
         found = verb.run(views, work.online, work.state, work.project, **options)  # type: ignore[arg-type]
         typer.echo(json.dumps({"views": [one.as_json() for one in found], "warnings": told}, indent=2))
@@ -205,18 +205,18 @@ def expire(
     view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
     end: Annotated[str | None, typer.Option(help="As of this instant. Default: each view's watermark.")] = None,
     by: Annotated[
-        Expiry | None, typer.Option(help="From now on rows go by this verb (sweep) or by the server's own expiry.")
+        ExpiryMode | None, typer.Option(help="From now on rows go by this verb (sweep) or by the server's own expiry.")
     ] = None,
 ) -> None:
     """Remove rows from Redis that have long been out of their view's ttl."""
     from skewless.online.maintenance import expiry
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
     if by and (view or end):
         raise typer.BadParameter("--by is for the whole project, as of now; leave out --view and --end")
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     views = [known for known, _ in work.stored(view or ())]
     places = (views, work.online, work.state, work.project)
     warning = None

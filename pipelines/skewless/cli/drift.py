@@ -38,11 +38,11 @@ def drift(
     from skewless.monitoring.drift import served_window
     from skewless.monitoring.reports.drift_files import write_report
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    settings, made_at = Settings.read(), now()
+    settings, made_at = ProjectSettings.read(), now()
     chosen = version or champion_version(settings.registry, model)
-    window = verb.Window(model, chosen, instant(since), instant(until) if until else made_at)
+    window = verb.ServedWindow(model, chosen, instant(since), instant(until) if until else made_at)
     with step("drift") as shown:
         found = served_window.run(settings, window)
         shown.result = str(found)
@@ -64,11 +64,11 @@ def skew_price(
     from skewless.demo.demo import YEAR, measured
     from skewless.demo.skew_picture import draw
     from skewless.model.publishing.rollout_steps import champion_version
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     version = champion_version(work.settings.registry, task.MODEL)
     bundle = open_bundle(work.settings.registry.bundle(task.MODEL, version), processor_features())
     with step("skew-price") as shown:
@@ -83,9 +83,9 @@ def demo(
 ) -> None:
     """From raw flights to proven predictions over HTTP; exit status 1 where a check did not hold."""
     from skewless.demo import demo as verb
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
     stay = console.is_terminal and not leave
-    raise typer.Exit(0 if verb.run(Workspace(Settings.read()), stay=stay) else 1)
+    raise typer.Exit(0 if verb.run(Project(ProjectSettings.read()), stay=stay) else 1)

@@ -11,11 +11,11 @@ from skewless.cli.time_options import instant, now
 from skewless.demo import task
 
 if TYPE_CHECKING:
-    from skewless.contract.plan import View
-    from skewless.model.publishing.graph_optimisation import Changes
-    from skewless.model.publishing.onnx_import import Asked
-    from skewless.model.scoring.batch_score import Scored
-    from skewless.offline.tables.view_rows import Source
+    from skewless.contract.plan import PlanView
+    from skewless.model.publishing.graph_optimisation import GraphChanges
+    from skewless.model.publishing.onnx_import import ImportOptions
+    from skewless.model.scoring.batch_score import ScoringRun
+    from skewless.offline.tables.view_rows import TableSource
 
 verbs = typer.Typer()
 Service = Annotated[str, typer.Option(help="The training set, by its feature service.")]
@@ -34,11 +34,11 @@ def train(
     from skewless.model.training import train as verb
     from skewless.model.training.training_set import TrainingSet
     from skewless.runtime.console import step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    split = verb.Split(instant(start), instant(validate), instant(test), instant(end))
+    split = verb.TimeSplit(instant(start), instant(validate), instant(test), instant(end))
     with step("train") as shown:
-        training_set = TrainingSet(Settings.read().folders.training / service)
+        training_set = TrainingSet(ProjectSettings.read().folders.training / service)
         done = verb.run(training_set, label, split, task.PARAMETERS)
         shown.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.told(done.metrics)}"
 
@@ -65,41 +65,41 @@ def publish(
 
     Refused where the definitions are no longer those of the training set.
     """
-    from skewless.model.publishing.graph_optimisation import Changes
-    from skewless.model.publishing.onnx_import import Asked
+    from skewless.model.publishing.graph_optimisation import GraphChanges
+    from skewless.model.publishing.onnx_import import ImportOptions
 
     if most is not None and not (optimise or quantise):
         raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
-    asked = Asked(dict(map(_columns, given or ())), output or ())
-    _publish(service, (model, version, promote), Changes(optimise, quantise, most), onnx, asked)
+    asked = ImportOptions(dict(map(_columns, given or ())), output or ())
+    _publish(service, (model, version, promote), GraphChanges(optimise, quantise, most), onnx, asked)
 
 
 def _publish(
-    service: str, place: tuple[str, str | None, bool], changes: Changes, onnx: Path | None, asked: Asked
+    service: str, place: tuple[str, str | None, bool], changes: GraphChanges, onnx: Path | None, asked: ImportOptions
 ) -> None:
     from skewless.model.publishing import publish as verb
     from skewless.model.publishing.registry_upload import publishing
-    from skewless.model.publishing.rollout_steps import Signature, make_champion
+    from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion
     from skewless.model.training.train import told
     from skewless.model.training.training_set import TrainingSet
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    (model, version, promote), settings, when = place, Settings.read(), now()
+    (model, version, promote), settings, when = place, ProjectSettings.read(), now()
     with step("publish") as shown:
         training_set = TrainingSet(settings.folders.training / service)
-        Workspace(settings).confirm(f"the model of training set {service}", training_set.plan)
+        Project(settings).confirm(f"the model of training set {service}", training_set.plan)
         with publishing(settings.registry, settings.folders.models, model) as built:
             if onnx is None:
                 done = verb.run(
                     training_set, built, model, created_at=when, version=version, promote=False, changes=changes
                 )
             else:
-                at, graph = verb.Place(built, model, version, promote=False), onnx.read_bytes()
+                at, graph = verb.VersionPlace(built, model, version, promote=False), onnx.read_bytes()
                 done = verb.run_onnx(graph, training_set, at, created_at=when, asked=asked, changes=changes)
         if promote:
-            signed = Signature("skewless publish", when, "published")
+            signed = ChangeAuthor("skewless publish", when, "published")
             make_champion(settings.registry, model, done.manifest.version, signed)
         state = "proven and published" if done.made else "published before, unchanged"
         test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
@@ -136,16 +136,16 @@ def score(
     from skewless.contract.model.cpu_features import processor_features
     from skewless.model.publishing.rollout_steps import champion_version
     from skewless.model.scoring import batch_score as verb
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     registry = work.settings.registry
     place = registry.bundle(model, version or champion_version(registry, model))
     target = work.stored([write_to])[0] if write_to else None
     taken = dict(_pair(one) for one in take or ())
-    rows = verb.Spine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
+    rows = verb.ScoringSpine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
     folder = out or work.folders.scores / model / place.name
     with step("score") as shown:
         bundle = open_bundle(place, processor_features())
@@ -169,20 +169,22 @@ def retrain(
     canary: Annotated[float | None, typer.Option(help="Try a better candidate on this share of entities.")] = None,
 ) -> None:
     """Train anew and compare with the champion; exit status 1 where the candidate is not better."""
-    from skewless.model.training.train import Split
+    from skewless.model.training.train import TimeSplit
     from skewless.monitoring.reports.retraining_page import write_report
     from skewless.monitoring.retraining import retrain as verb
-    from skewless.offline.join.refresh_schedule import Refresh
-    from skewless.project.project import Workspace
+    from skewless.offline.join.refresh_schedule import RefreshSchedule
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work, made_at, split = Workspace(Settings.read()), now(), Split.until(instant(until), window)
-    schedule = Refresh.parse(as_served) if as_served else None
+    work, made_at, split = Project(ProjectSettings.read()), now(), TimeSplit.until(instant(until), window)
+    schedule = RefreshSchedule.parse(as_served) if as_served else None
     spine = work.folders.data / task.SPINE
-    asked = verb.Asked(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
+    asked = verb.RetrainOptions(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
     with step("retrain") as shown:
-        found = verb.run(verb.Project.of(work, service), asked, created_at=made_at, canary=canary, report=shown.at)
+        found = verb.run(
+            verb.RetrainProject.of(work, service), asked, created_at=made_at, canary=canary, report=shown.at
+        )
         shown.result = str(found)
     for line in found.lines():
         console.print(line, markup=False)
@@ -198,7 +200,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _write_back(
-    done: Scored, folder: Path, target: tuple[View, Source], created: str | None, take: dict[str, str]
+    done: ScoringRun, folder: Path, target: tuple[PlanView, TableSource], created: str | None, take: dict[str, str]
 ) -> None:
     from skewless.model.scoring import score_write_back
     from skewless.runtime.console import step

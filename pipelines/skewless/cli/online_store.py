@@ -13,9 +13,9 @@ from skewless.cli.time_options import now
 from skewless.contract.state_folder import STORE_FILE
 
 if TYPE_CHECKING:
-    from skewless.online.materialization.view_freshness import Freshness
-    from skewless.runtime.settings import Settings
-    from skewless.state.database import Run
+    from skewless.online.materialization.view_freshness import ViewFreshness
+    from skewless.runtime.settings import ProjectSettings
+    from skewless.state.database import VerbRun
 
 verbs = typer.Typer()
 
@@ -31,9 +31,9 @@ def up(
     """Start the embedded Redis, unless it runs."""
     from skewless.contract.redis_urls import masked
     from skewless.online.store import embedded_valkey
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    settings = Settings.read()
+    settings = ProjectSettings.read()
     if not settings.embedded:
         typer.echo(f"nothing to start: SKEWLESS_REDIS_URL names {masked(settings.redis_url)}")
         return
@@ -45,9 +45,9 @@ def up(
 def down() -> None:
     """Stop the embedded Redis, if it runs."""
     from skewless.online.store import embedded_valkey
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    typer.echo("stopped" if embedded_valkey.stop(Settings.read().folders) else "was not running")
+    typer.echo("stopped" if embedded_valkey.stop(ProjectSettings.read().folders) else "was not running")
 
 
 @verbs.command()
@@ -58,9 +58,9 @@ def status(
     """Say where everything is, whether the embedded Redis runs, and how fresh each feature view is."""
     import json
 
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    settings = Settings.read()
+    settings = ProjectSettings.read()
     project, views = _freshness(settings)
     if prom:
         from skewless.monitoring.reports.freshness_metrics import freshness_metrics
@@ -85,11 +85,11 @@ def runs(
     """Say what was materialized when: windows, rows read, written, skipped and held back, and how each run ended."""
     import msgspec
 
-    from skewless.project.project import Workspace
-    from skewless.runtime.settings import Settings
-    from skewless.state.database import Status
+    from skewless.project.project import Project
+    from skewless.runtime.settings import ProjectSettings
+    from skewless.state.database import RunStatus
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     if view is not None:
         work.stored([view])
     found = work.state.runs(work.project, view, limit=limit)
@@ -99,13 +99,13 @@ def runs(
     later: set[str] = set()
     for run in found:
         # Runs of a view take turns: what still seems to run while another one began was killed.
-        typer.echo(_run(run, cut_short=run.status is Status.RUNNING and run.view in later))
+        typer.echo(_run(run, cut_short=run.status is RunStatus.RUNNING and run.view in later))
         later.add(run.view)
     if not found:
         typer.echo("nothing was materialized yet")
 
 
-def _run(run: Run, *, cut_short: bool) -> str:
+def _run(run: VerbRun, *, cut_short: bool) -> str:
     start = run.window_start.isoformat() if run.window_start else "the beginning"
     counts = run.counts
     rows = f"{counts.read:,} read, {counts.written:,} written, {counts.skipped_older:,} older"
@@ -116,14 +116,14 @@ def _run(run: Run, *, cut_short: bool) -> str:
     return f"{told}{ended}{took}; {rows}, {counts.held_back:,} held back"
 
 
-def _freshness(settings: Settings) -> tuple[str, list[Freshness]]:
+def _freshness(settings: ProjectSettings) -> tuple[str, list[ViewFreshness]]:
     """Of which project; no view where nobody applied definitions yet."""
     from skewless.online.materialization import view_freshness
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
 
     if not (settings.feature_repo / STORE_FILE).is_file():
         return "", []
-    work = Workspace(settings)
+    work = Project(settings)
     return work.project, view_freshness.run(work.stored(), work.state, work.project, now())
 
 
@@ -131,7 +131,7 @@ def _ago(age: timedelta | None) -> str:
     return "never" if age is None else f"{timedelta(seconds=round(age.total_seconds()))} ago"
 
 
-def _places(settings: Settings) -> None:
+def _places(settings: ProjectSettings) -> None:
     from skewless.contract.redis_urls import masked
     from skewless.online.store import embedded_valkey
 
@@ -161,11 +161,11 @@ def _answers(url: str) -> str:
 def sweep() -> None:
     """Finish removing feature views whose removal from the online store was cut short."""
     from skewless.online.maintenance import view_removal
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     turn = partial(work.state.turn, work.project, verb="sweep")
     with step("sweep") as shown:
         removed = view_removal.remove(work.client, work.project, (), turn=turn, report=shown.at)

@@ -13,9 +13,9 @@ from skewless.cli.time_options import instant, now
 from skewless.contract.errors import SkewlessError
 
 if TYPE_CHECKING:
-    from skewless.online.push.stream import Limits, Streamed
+    from skewless.online.push.stream import StreamLimits, StreamResult
     from skewless.online.push.stream_entries import StreamEntries
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
 
 verbs = typer.Typer()
 
@@ -32,23 +32,23 @@ def push(
 ) -> None:
     """Push rows into a view's table and the online store; exit status 1 where they are not on both sides."""
     from skewless.contract.timestamps import to_micros
-    from skewless.monitoring.quality.gates import Gates
+    from skewless.monitoring.quality.gates import QualityGates
     from skewless.online.push import push as verb
     from skewless.online.push import row_files
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
     chosen = row_files.format_of(kind, file)
     if chosen is None:
         raise typer.BadParameter("say --format json, csv or parquet: the file's suffix does not")
-    work = Workspace(Settings.read())
-    rows = verb.Rows(work.project, work.target(view))
+    work = Project(ProjectSettings.read())
+    rows = verb.PushedRows(work.project, work.target(view))
     content = file.read_bytes() if file else sys.stdin.buffer.read()
     with step("push") as shown:
         received = to_micros(now())
         batch = row_files.read(rows, content, chosen, received)
-        check = verb.unchecked if unchecked else Gates.of(work, [view]).pushed(view)
+        check = verb.unchecked if unchecked else QualityGates.of(work, [view]).pushed(view)
         done = verb.run(work.project, rows.target, batch, work.data, work.online, received, check)
         shown.result = str(done)
     raise typer.Exit(1 if done.refusal else 0)
@@ -65,11 +65,11 @@ def compact(
 
     from skewless.contract.timestamps import to_micros
     from skewless.offline.tables import compaction as verb
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     at = to_micros(now())
     until = to_micros(instant(before)) if before else at
     tables = {source.path: source for _, source in work.stored(view or ())}
@@ -95,19 +95,19 @@ def stream(
     from datetime import timedelta
     from uuid import uuid4
 
-    from skewless.online.push.stream import Limits
+    from skewless.online.push.stream import StreamLimits
     from skewless.online.push.stream_entries import StreamEntries
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
     from skewless.runtime.console import console
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
+    work = Project(ProjectSettings.read())
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     entries = StreamEntries(work.client, work.project, name, keep=keep)
     if status:
         console.print(f"{entries.key}: {entries.status()}")
         return
-    limits = Limits(batch=batch, idle=timedelta(seconds=idle))
+    limits = StreamLimits(batch=batch, idle=timedelta(seconds=idle))
     done = _consume(work, entries, limits, f"{name} reads {entries.key}", once, unchecked)
     entries.leave()
     gone = f", {done.gone:,} gone before they were pushed" if done.gone else ""
@@ -115,26 +115,26 @@ def stream(
 
 
 def _consume(
-    work: Workspace, entries: StreamEntries, limits: Limits, begun: str, once: bool, unchecked: bool
-) -> Streamed:
+    work: Project, entries: StreamEntries, limits: StreamLimits, begun: str, once: bool, unchecked: bool
+) -> StreamResult:
     import stamina.instrumentation
 
-    from skewless.monitoring.quality.gates import Gates
+    from skewless.monitoring.quality.gates import QualityGates
     from skewless.online.push import push
-    from skewless.online.push.stop_signal import Stopping
-    from skewless.online.push.stream import Consumer
+    from skewless.online.push.stop_signal import StopSignal
+    from skewless.online.push.stream import StreamConsumer
     from skewless.runtime.console import console
 
     def door(view: str) -> push.Check:
-        return push.unchecked if unchecked else Gates.of(work, [view]).pushed(view)
+        return push.unchecked if unchecked else QualityGates.of(work, [view]).pushed(view)
 
     def waits(error: SkewlessError) -> None:
         console.print(f"waiting: {error}", markup=False)
 
     stamina.instrumentation.set_on_retry_hooks([])  # it would log each of the tries
     find = work.fresh_targets
-    consumer = Consumer(work.project, work.data, work.online, entries, find, now, limits, door, waits)
-    with Stopping() as stopping:
+    consumer = StreamConsumer(work.project, work.data, work.online, entries, find, now, limits, door, waits)
+    with StopSignal() as stopping:
         console.print(begun)
         return consumer.run(stopping, once=once)
 
@@ -149,15 +149,15 @@ def erase(
     from datetime import timedelta
 
     from skewless.erasure import erase as verb
-    from skewless.erasure.subject import Subject
-    from skewless.project.project import Workspace
+    from skewless.erasure.subject import ErasureSubject
+    from skewless.project.project import Project
     from skewless.runtime.console import console, step
-    from skewless.runtime.settings import Settings
+    from skewless.runtime.settings import ProjectSettings
 
-    work = Workspace(Settings.read())
-    subject = Subject.parse(entity)
+    work = Project(ProjectSettings.read())
+    subject = ErasureSubject.parse(entity)
     stored, registry = tuple(work.stored()), work.settings.registry
-    places = verb.Places(work.folders, work.data, work.project, stored, work.client, registry, work.state)
+    places = verb.ErasurePlaces(work.folders, work.data, work.project, stored, work.client, registry, work.state)
     if dry_run:
         for line in verb.plan(subject, places).lines():
             console.print(line)

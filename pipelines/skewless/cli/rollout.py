@@ -12,9 +12,9 @@ import typer
 from skewless.cli.time_options import now
 
 if TYPE_CHECKING:
-    from skewless.contract.registry.model_registry import Registry
+    from skewless.contract.registry.model_registry import ModelRegistry
     from skewless.contract.registry.rollout import Rollout
-    from skewless.model.publishing.rollout_steps import Signature
+    from skewless.model.publishing.rollout_steps import ChangeAuthor
 
 models = typer.Typer(help="Which versions of which models answer.", no_args_is_help=True)
 verbs = typer.Typer()
@@ -140,26 +140,26 @@ def policy(
     by: By = None,
 ) -> None:
     """Say how a model's versions answer."""
-    from skewless.contract.registry.rollout import Cache, set_policy
+    from skewless.contract.registry.rollout import CachePolicy, set_policy
     from skewless.model.publishing.rollout_steps import change
 
-    cache: Cache | Literal["off"] | None = "off" if cache_rows == 0 else None
+    cache: CachePolicy | Literal["off"] | None = "off" if cache_rows == 0 else None
     if cache_rows:
-        cache = Cache(cache_rows, cache_ttl_s)
+        cache = CachePolicy(cache_rows, cache_ttl_s)
     step = set_policy(model, on_store_failure=on_store_failure, cache=cache)
     _tell(change(_registry(), model, step, _signed(by, reason)))
 
 
-def _registry() -> Registry:
-    from skewless.runtime.settings import Settings
+def _registry() -> ModelRegistry:
+    from skewless.runtime.settings import ProjectSettings
 
-    return Settings.read().registry
+    return ProjectSettings.read().registry
 
 
-def _signed(by: str | None, reason: str) -> Signature:
-    from skewless.model.publishing.rollout_steps import Signature
+def _signed(by: str | None, reason: str) -> ChangeAuthor:
+    from skewless.model.publishing.rollout_steps import ChangeAuthor
 
-    return Signature(by or f"{getpass.getuser()}@{platform.node()}", now(), reason)
+    return ChangeAuthor(by or f"{getpass.getuser()}@{platform.node()}", now(), reason)
 
 
 def _tell(rollout: Rollout) -> None:

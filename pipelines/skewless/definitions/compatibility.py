@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.assembler import wanted_features
-from skewless.contract.plan import Plan, Transform, View, differences
+from skewless.contract.plan import Plan, PlanView, Transform, differences
 from skewless.definitions.onnx_tracing import Function, digest
 from skewless.runtime.errors import Untraceable
 
 
 @dataclass(eq=False)
-class Redefined(SkewlessError):
+class DefinitionsChanged(SkewlessError):
     """The definitions are no longer those that a model was trained on."""
 
     model: str
@@ -26,11 +26,13 @@ class Redefined(SkewlessError):
         )
 
 
-def confirm(model: str, plan: Plan, stored: Callable[[str], View | None], functions: Mapping[str, Function]) -> None:
+def confirm(
+    model: str, plan: Plan, stored: Callable[[str], PlanView | None], functions: Mapping[str, Function]
+) -> None:
     """Refuse a plan whose features mean something else by now.
 
     `stored` gives the registry's view of a name, or None; `functions` are the transforms of the feature repository.
-    Raises: Redefined, naming each difference.
+    Raises: DefinitionsChanged, naming each difference.
     """
     found = []
     for view in plan.views:
@@ -39,7 +41,7 @@ def confirm(model: str, plan: Plan, stored: Callable[[str], View | None], functi
     for transform in plan.transforms:
         found += _transform_differs(transform, plan, functions)
     if found:
-        raise Redefined(model, tuple(found))
+        raise DefinitionsChanged(model, tuple(found))
 
 
 def _transform_differs(transform: Transform, plan: Plan, functions: Mapping[str, Function]) -> list[str]:

@@ -22,36 +22,36 @@ from skewless.contract.model.assembler import column_types
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import (
     DUMMY_ENTITY,
-    Column,
-    Computed,
-    Feature,
     Field,
     JoinKey,
+    ModelColumn,
     Plan,
-    Request,
+    PlanView,
+    RequestInput,
+    StoredFeature,
     Transform,
-    View,
+    TransformOutput,
     check,
 )
 from skewless.contract.value_types import value_type
 from skewless.definitions.file_source import table_of
-from skewless.offline.tables.view_rows import Source
-from skewless.runtime.errors import NoSuchView
+from skewless.offline.tables.view_rows import TableSource
+from skewless.runtime.errors import UnknownFeatureView
 
 if TYPE_CHECKING:
     from skewless.definitions.onnx_tracing import Function
 
 
 @dataclass(frozen=True, slots=True)
-class Definitions:
+class CompiledService:
     """A compiled feature service. `sources` are by the plan's view names; `transforms` is the traced ONNX graph."""
 
     plan: Plan
     transforms: bytes | None
-    sources: dict[str, Source]
+    sources: dict[str, TableSource]
 
 
-def compile_service(store: FeatureStore, service: str, data: Path) -> Definitions:
+def compile_service(store: FeatureStore, service: str, data: Path) -> CompiledService:
     """Compile a feature service. `data` is the folder that relative source paths start from.
 
     Raises: InvalidPlan, UnsupportedType, Untraceable.
@@ -60,20 +60,20 @@ def compile_service(store: FeatureStore, service: str, data: Path) -> Definition
         projections = store.get_feature_service(service).feature_view_projections
     except FeatureServiceNotFoundException as error:
         raise InvalidPlan(service, "the registry does not have it; run `skewless apply`") from error
-    views: dict[str, View] = {}
-    sources: dict[str, Source] = {}
-    columns: list[Column] = []
+    views: dict[str, PlanView] = {}
+    sources: dict[str, TableSource] = {}
+    columns: list[ModelColumn] = []
     on_demand: list[OnDemandFeatureView] = []
     for projection in projections:
         definition = _definition(store, projection)
         if isinstance(definition, OnDemandFeatureView):
             on_demand.append(definition)
-            columns += [_column(Computed(definition.name, f.name), f) for f in projection.features]
+            columns += [_column(TransformOutput(definition.name, f.name), f) for f in projection.features]
             for inner in definition.source_feature_view_projections.values():
                 _add_view(store, inner, views, sources, data)
         else:
             name = _add_view(store, projection, views, sources, data)
-            columns += [_column(Feature(name, f.name), f) for f in projection.features]
+            columns += [_column(StoredFeature(name, f.name), f) for f in projection.features]
     plan = Plan(service, store.project, tuple(views.values()), _requests(on_demand), (), tuple(columns))
     # The tools of tracing take 45 MB: a retrieval through Feast's SDK, which traces nothing, goes without.
     from skewless.definitions import onnx_tracing  # noqa: PLC0415
@@ -81,20 +81,20 @@ def compile_service(store: FeatureStore, service: str, data: Path) -> Definition
     functions = onnx_tracing.load_functions(Path(store.repo_path))
     plan = _with_transforms(plan, on_demand, functions)
     column_types(plan)
-    return Definitions(plan, onnx_tracing.trace(plan, functions), sources)
+    return CompiledService(plan, onnx_tracing.trace(plan, functions), sources)
 
 
-def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tuple[View, Source]:
+def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tuple[PlanView, TableSource]:
     """One feature view as materialization knows it: under its own name and with its own join keys."""
     return view_of(store.config, definition, definition.projection), source_of(definition, data)
 
 
 def stored_views(store: FeatureStore, only: Sequence[str] = ()) -> list[FeatureView]:
-    """The registry's online feature views by name, or those named. Raises: NoSuchView."""
+    """The registry's online feature views by name, or those named. Raises: UnknownFeatureView."""
     known = {view.name: view for view in store.list_feature_views() if view.online}
     for name in only:
         if name not in known:
-            raise NoSuchView(name, tuple(sorted(known)))
+            raise UnknownFeatureView(name, tuple(sorted(known)))
     return [known[name] for name in (dict.fromkeys(only) or sorted(known))]
 
 
@@ -112,8 +112,8 @@ def _definition(store: FeatureStore, projection: FeatureViewProjection) -> Featu
 def _add_view(
     store: FeatureStore,
     projection: FeatureViewProjection,
-    views: dict[str, View],
-    sources: dict[str, Source],
+    views: dict[str, PlanView],
+    sources: dict[str, TableSource],
     data: Path,
 ) -> str:
     name: str = projection.name_to_use()
@@ -124,7 +124,7 @@ def _add_view(
     return name
 
 
-def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> View:
+def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> PlanView:
     """A feature view under the name and with the join keys that the projection gives it.
 
     Raises: InvalidPlan, UnsupportedType.
@@ -137,7 +137,7 @@ def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureView
             definition.name, f"its tag known_by is {known_by!r}, not created_timestamp or event_timestamp"
         )
     aliases = projection.join_key_map or {}
-    return View(
+    return PlanView(
         name=projection.name_to_use(),
         stored_as=stored_name(config, definition, projection),
         join_keys=tuple(
@@ -164,7 +164,7 @@ def stored_name(config: RepoConfig, definition: FeatureView, projection: Feature
     return f"{name}@v{version}" if version else name
 
 
-def source_of(definition: FeatureView, data: Path) -> Source:
+def source_of(definition: FeatureView, data: Path) -> TableSource:
     """Where a view's history lies. Raises: InvalidPlan for a source that is not Parquet files, or is transformed."""
     if getattr(definition, "feature_transformation", None) or getattr(definition, "aggregations", None):
         raise InvalidPlan(definition.name, "it transforms its source; write the transformed rows to a table instead")
@@ -184,10 +184,10 @@ def _spelling(kind: FeastType) -> str:
     return str(kind)
 
 
-def _column(source: Feature | Computed, field: FeastField) -> Column:
+def _column(source: StoredFeature | TransformOutput, field: FeastField) -> ModelColumn:
     default = (field.tags or {}).get("default")
     try:
-        return Column(reference(source), source, None if default is None else float(default))
+        return ModelColumn(reference(source), source, None if default is None else float(default))
     except ValueError as error:
         raise InvalidPlan(field.name, f"its tag default is {default!r}, which is not a number") from error
 
@@ -223,16 +223,16 @@ def _transform(plan: Plan, view: OnDemandFeatureView, functions: Mapping[str, Fu
     return Transform(name, tuple(inputs), outputs, "")
 
 
-def _input(plan: Plan, view: OnDemandFeatureView, parameter: str) -> Feature | Request:
+def _input(plan: Plan, view: OnDemandFeatureView, parameter: str) -> StoredFeature | RequestInput:
     """Where a parameter's value comes from: a request input, a feature, or a feature by its full name."""
-    candidates: list[Any] = [Request(field.name) for field in plan.request if field.name == parameter]
+    candidates: list[Any] = [RequestInput(field.name) for field in plan.request if field.name == parameter]
     for projection in view.source_feature_view_projections.values():
         for field in projection.features:
-            feature = Feature(projection.name_to_use(), field.name)
+            feature = StoredFeature(projection.name_to_use(), field.name)
             if parameter in (field.name, reference(feature)):
                 candidates.append(feature)
     if len(candidates) != 1:
         raise InvalidPlan(
             view.name, f"its function's parameter {parameter!r} names {len(candidates)} of its inputs, not 1"
         )
-    return cast("Feature | Request", candidates[0])
+    return cast("StoredFeature | RequestInput", candidates[0])

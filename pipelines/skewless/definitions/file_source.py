@@ -13,13 +13,15 @@ from feast.data_source import DataSource
 from pyarrow import fs
 
 from skewless.contract.errors import InvalidPlan
-from skewless.offline.tables.object_storage import Remote
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.object_storage import RemoteTable
+from skewless.offline.tables.view_rows import TableSource
 
 MIRRORS = ".mirrors"
 
 
-def table_of(name: str, source: DataSource | None, data: Path, *, timestamp: str = "", created: str = "") -> Source:
+def table_of(
+    name: str, source: DataSource | None, data: Path, *, timestamp: str = "", created: str = ""
+) -> TableSource:
     """The table of a FileSource; `name` is for errors, and `timestamp` and `created` go before the source's own, which
     its field mapping may have named: a view knows times, keys and features by their mapped names alone.
 
@@ -34,7 +36,7 @@ def table_of(name: str, source: DataSource | None, data: Path, *, timestamp: str
         path = data / MIRRORS / digest / PurePosixPath(remote.root).name
     renamed = {new: old for old, new in (files.field_mapping or {}).items()}
     event, known = files.timestamp_field or "event_timestamp", files.created_timestamp_column
-    return Source(
+    return TableSource(
         view=name,
         path=path,
         timestamp_field=timestamp or renamed.get(event, event),
@@ -55,7 +57,7 @@ def parquet(name: str, source: DataSource | None) -> FileSource:
     return source
 
 
-def _remote(name: str, files: FileSource) -> Remote | None:
+def _remote(name: str, files: FileSource) -> RemoteTable | None:
     """None for `file://`. Arrow's own filesystems go first, then fsspec's, as far as they are installed."""
     url = files.path
     credentials = files.resolve_credentials()
@@ -66,7 +68,7 @@ def _remote(name: str, files: FileSource) -> Remote | None:
             filesystem, root = _opened(url)
     except (pa.ArrowException, ImportError, ValueError, OSError) as error:
         raise InvalidPlan(name, f"its source is {url}, which cannot be opened: {error}") from error
-    return Remote(url, filesystem, root.rstrip("/"))
+    return RemoteTable(url, filesystem, root.rstrip("/"))
 
 
 def _opened(url: str) -> tuple[fs.FileSystem, str]:

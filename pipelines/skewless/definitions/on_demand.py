@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.model.transforms import TransformGraph
-from skewless.contract.plan import Computed, Field, Plan, Request, Source, Transform
+from skewless.contract.plan import ColumnSource, Field, Plan, RequestInput, Transform, TransformOutput
 from skewless.definitions import onnx_tracing
 from skewless.definitions.onnx_tracing import Function
 from skewless.runtime.errors import TransformsMissing
-from skewless.runtime.settings import Settings
+from skewless.runtime.settings import ProjectSettings
 
 Numbers = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def project_transforms() -> SimpleNamespace:
 
     Raises: TransformsMissing, Untraceable.
     """
-    repo = Settings.read().feature_repo
+    repo = ProjectSettings.read().feature_repo
     file = repo / "transforms.py"
     if not file.is_file():
         raise TransformsMissing(str(file))
@@ -52,11 +52,13 @@ def computed(function: Function, inputs: pd.DataFrame, *, singles: Collection[st
     """
     graph, outputs = _graph(function, frozenset(singles))
     there = np.ones(len(inputs), bool)
-    values: dict[Source, Values] = {}
+    values: dict[ColumnSource, ColumnValues] = {}
     for name in inspect.signature(function).parameters:
-        values[Request(name)] = Values(_numbers(inputs[name]), there)
+        values[RequestInput(name)] = ColumnValues(_numbers(inputs[name]), there)
     found = graph.run(values)
-    return pd.DataFrame({name: found[Computed(function.__name__, name)].data for name in outputs}, index=inputs.index)
+    return pd.DataFrame(
+        {name: found[TransformOutput(function.__name__, name)].data for name in outputs}, index=inputs.index
+    )
 
 
 @lru_cache(maxsize=64)
@@ -67,7 +69,7 @@ def _graph(function: Function, singles: frozenset[str]) -> tuple[TransformGraph,
     outputs = tuple(function(**{name: np.zeros(0, "f4" if name in singles else "f8") for name in names}))
     transform = Transform(
         function.__name__,
-        tuple((name, Request(name)) for name in names),
+        tuple((name, RequestInput(name)) for name in names),
         tuple(Field(output, "Float32") for output in outputs),
         "",
     )

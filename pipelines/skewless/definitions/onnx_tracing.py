@@ -13,7 +13,7 @@ from typing import Any
 import ndonnx as ndx
 
 from skewless.contract.model.transforms import input_dtype, inputs_of, reference
-from skewless.contract.plan import Plan, Source, Transform
+from skewless.contract.plan import ColumnSource, Plan, Transform
 from skewless.runtime.errors import Untraceable
 
 Function = Callable[..., Mapping[str, Any]]
@@ -46,7 +46,7 @@ def trace(plan: Plan, functions: Mapping[str, Function]) -> bytes | None:
     """
     if not plan.transforms:
         return None
-    arguments: dict[Source, Any] = {}
+    arguments: dict[ColumnSource, Any] = {}
     for source, dtype in inputs_of(plan):
         numpy = input_dtype(dtype, name=reference(source))
         arguments[source] = ndx.argument(shape=("N",), dtype=getattr(ndx, numpy.name))
@@ -63,7 +63,7 @@ def digest(transform: Transform, plan: Plan, functions: Mapping[str, Function]) 
     return hashlib.sha256(trace(alone, functions) or b"").hexdigest()
 
 
-def _call(transform: Transform, function: Function, arguments: Mapping[Source, Any]) -> dict[str, Any]:
+def _call(transform: Transform, function: Function, arguments: Mapping[ColumnSource, Any]) -> dict[str, Any]:
     try:
         made = function(**{name: arguments[source] for name, source in transform.inputs})
     except Exception as error:  # whatever the user's function, NumPy or ndonnx raise

@@ -14,12 +14,12 @@ from pathlib import Path
 from sqlalchemy import URL, CreateEnginePlugin, Engine, make_url
 
 from skewless.contract.errors import SkewlessError
-from skewless.runtime.settings import Settings
+from skewless.runtime.settings import ProjectSettings
 from skewless.state import sqlite
 
 
 @dataclass(eq=False)
-class NoProject(SkewlessError):
+class ProjectMissing(SkewlessError):
     """Nothing says where the registry is."""
 
     cwd: str
@@ -31,7 +31,7 @@ class NoProject(SkewlessError):
         )
 
 
-class RegistryAddress(CreateEnginePlugin):
+class RegistryUrlPlugin(CreateEnginePlugin):
     """Replaces the URL by the settings' `registry_url`; whatever else the URL says is only a placeholder."""
 
     def update_url(self, url: URL) -> URL:  # noqa: ARG002 - the placeholder
@@ -39,11 +39,11 @@ class RegistryAddress(CreateEnginePlugin):
 
         Raises:
             BadSetting: an environment variable is wrong.
-            NoProject: a new, empty registry in a chance folder would look like lost definitions.
+            ProjectMissing: a new, empty registry in a chance folder would look like lost definitions.
         """
-        settings = Settings.read()
+        settings = ProjectSettings.read()
         if not settings.placed and "registry_url" not in settings.model_fields_set:
-            raise NoProject(str(Path.cwd()))
+            raise ProjectMissing(str(Path.cwd()))
         found = make_url(settings.registry_url)
         if found.get_backend_name() == "sqlite" and found.database:
             Path(found.database).parent.mkdir(parents=True, exist_ok=True)

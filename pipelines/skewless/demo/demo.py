@@ -20,22 +20,22 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.contract.model.bundle import Bundle
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.demo import ingest, skew_price, task
-from skewless.demo.http_replay import Moment, Player, joined_rows, moments
-from skewless.demo.predict_server import RunningServer, server
+from skewless.demo.http_replay import HttpReplay, ReplayInstant, joined_rows, moments
+from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.demo.skew_picture import draw
-from skewless.demo.skew_price import Priced
+from skewless.demo.skew_price import SkewPrice
 from skewless.model.publishing import publish
 from skewless.model.publishing.registry_upload import publishing
-from skewless.model.publishing.rollout_steps import Signature, make_champion, proven
+from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, proven
 from skewless.model.scoring.single_output import of_one_matrix
 from skewless.model.training import train, training_set
-from skewless.model.training.train import Split, evaluate, told
+from skewless.model.training.train import TimeSplit, evaluate, told
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.evidence import Clues
-from skewless.monitoring.quality.gates import Gates
+from skewless.monitoring.audit.evidence import AuditEvidence
+from skewless.monitoring.quality.gates import QualityGates
 from skewless.monitoring.reports.audit_files import write_audit
 from skewless.offline.join.spine import SpineFiles
 from skewless.online.store import embedded_valkey
@@ -43,27 +43,27 @@ from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.online.store.valkey_process import free_port
 from skewless.project import apply
-from skewless.project.project import Workspace
+from skewless.project.project import Project
 from skewless.runtime.console import console, step
 from skewless.runtime.progress import Report
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class DemoStory:
     """What is told: the UTC days that are ingested, how they are split, and how many predictions are replayed."""
 
     first: date
     last: date
-    split: Split
+    split: TimeSplit
     replayed: int
 
 
-YEAR = Story(ingest.FIRST_DAY, ingest.LAST_DAY, Split(task.TRAIN, task.VALIDATE, task.TEST, task.END), 2_000)
+YEAR = DemoStory(ingest.FIRST_DAY, ingest.LAST_DAY, TimeSplit(task.TRAIN, task.VALIDATE, task.TEST, task.END), 2_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Checks:
+class DemoChecks:
     """What the replay showed: each is a promise, and whether it held."""
 
     promises: tuple[tuple[str, bool], ...]
@@ -80,16 +80,16 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class PreparedDemo:
     """What the preparation leaves: the training set, the opened bundle and the open project."""
 
-    story: Story
-    work: Workspace
+    story: DemoStory
+    work: Project
     training_set: TrainingSet
     bundle: Bundle
 
 
-def run(work: Workspace, story: Story = YEAR, *, stay: bool) -> bool:
+def run(work: Project, story: DemoStory = YEAR, *, stay: bool) -> bool:
     """Walk the story; with `stay` the server is left running until Ctrl-C. Whether every check held."""
     trained = _prepare(work, story)
     with _replay_store(work) as (url, player):
@@ -117,16 +117,16 @@ def run(work: Workspace, story: Story = YEAR, *, stay: bool) -> bool:
     return checks.held
 
 
-def _scratch(work: Workspace) -> Path:
+def _scratch(work: Project) -> Path:
     return work.folders.root / "demo"
 
 
-def _prepare(work: Workspace, story: Story) -> Trained:
+def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
     with step("apply") as shown:
         apply.run(work.settings.feature_repo)
         shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
     with step("ingest") as shown:
-        gates = Gates.of(work)
+        gates = QualityGates.of(work)
         done = ingest.run(work.folders.data, story.first, story.last, shown.at, checks=gates.doors(work.folders.data))
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         rows = sum(table.rows for table in done.tables)
@@ -148,31 +148,33 @@ def _prepare(work: Workspace, story: Story) -> Trained:
         with publishing(registry, work.folders.models, task.MODEL) as models:
             published = publish.run(opened, models, task.MODEL, created_at=at, promote=False)
         version = published.manifest.version
-        make_champion(registry, task.MODEL, version, Signature("skewless demo", at, "published"))
+        make_champion(registry, task.MODEL, version, ChangeAuthor("skewless demo", at, "published"))
         bundle = proven(registry, task.MODEL, version)
         what = "proven and published" if published.made else "published before, proven again"
         shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {told(bundle.manifest.metrics)}"
-    return Trained(story, work, opened, bundle)
+    return PreparedDemo(story, work, opened, bundle)
 
 
 @contextmanager
-def _replay_store(work: Workspace) -> Iterator[tuple[str, Player]]:
+def _replay_store(work: Project) -> Iterator[tuple[str, HttpReplay]]:
     """An empty online store and state database of the replay's own, and the player that moves them through time."""
     folder = _scratch(work)
-    folders = Folders(folder)
+    folders = StateFolders(folder)
     embedded_valkey.stop(folders)
     shutil.rmtree(folder, ignore_errors=True)
     with embedded_valkey.running(folders) as store:
-        state = State(f"sqlite:///{folders.state_db}")
+        state = StateDatabase(f"sqlite:///{folders.state_db}")
         try:
             writer = OnlineWriter(connect(store.url), work.project)
-            check = Gates.of(work).window(console.print)
-            yield store.url, Player(work.stored(), writer, state, work.project, check)
+            check = QualityGates.of(work).window(console.print)
+            yield store.url, HttpReplay(work.stored(), writer, state, work.project, check)
         finally:
             state.close()
 
 
-def _replay(trained: Trained, player: Player, running: RunningServer, played: list[Moment]) -> Checks:
+def _replay(
+    trained: PreparedDemo, player: HttpReplay, running: RunningPredictServer, played: list[ReplayInstant]
+) -> DemoChecks:
     """Ask the server at every moment and hold its answers against the training set's."""
     story, bundle, offline_set = trained.story, trained.bundle, trained.training_set
     rows = joined_rows(played)
@@ -186,7 +188,7 @@ def _replay(trained: Trained, player: Player, running: RunningServer, played: li
         shown.result = str(found)
     console.print(f"  page: {write_audit(trained.work.folders.reports, found, datetime.now(UTC))}")
     _tell_metrics(rows, served, offline)
-    return Checks(
+    return DemoChecks(
         (
             (
                 f"{found.differing_values:,} of {found.values:,} feature values differ between served and join",
@@ -206,19 +208,19 @@ def _tell_metrics(rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> No
     console.print(f"  served over HTTP:       {told(evaluate(labels, served[known]))}")
 
 
-def _audit(trained: Trained, rows: int) -> audit.Audited:
+def _audit(trained: PreparedDemo, rows: int) -> audit.AuditResult:
     """Audit the replay once its served log is on disk: the server writes it twice a second."""
     work, plan, split = trained.work, trained.bundle.plan, trained.story.split
-    log = audit.ServedLog(_scratch(work) / "served")
+    log = audit.ServedLogReader(_scratch(work) / "served")
     last = time.monotonic() + 30.0
     while (held := log.rows(task.MODEL)) < rows and time.monotonic() < last:
         time.sleep(0.1)
     if held < rows:
         console.print(f"  only {held:,} of {rows:,} predictions reached the served log")
-    return audit.run(trained.bundle, Clues(work.sources(plan)), log, split.test, split.end)
+    return audit.run(trained.bundle, AuditEvidence(work.sources(plan)), log, split.test, split.end)
 
 
-def _price(trained: Trained) -> None:
+def _price(trained: PreparedDemo) -> None:
     """Measure the price of skew, or tell what was measured for this very model before."""
     work, bundle = trained.work, trained.bundle
     kept = work.folders.reports / f"{task.MODEL}-{bundle.manifest.version}"
@@ -237,15 +239,15 @@ def _price(trained: Trained) -> None:
     console.print(f"  picture: {picture}")
 
 
-def measured(work: Workspace, bundle: Bundle, split: Split, report: Report) -> Priced:
+def measured(work: Project, bundle: Bundle, split: TimeSplit, report: Report) -> SkewPrice:
     """The price of skew for the example's model over the windows of `split`."""
     of_one_matrix(bundle, "skew-price")
-    asked = skew_price.Task(task.LABEL, split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
+    asked = skew_price.PredictionTask(task.LABEL, split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
     definitions, scratch = work.service(task.SERVICE), work.folders.root / "skewed"
     return skew_price.run(definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=report)
 
 
-def _invite(trained: Trained, running: RunningServer, moment: Moment) -> None:
+def _invite(trained: PreparedDemo, running: RunningPredictServer, moment: ReplayInstant) -> None:
     """A line to try: the features and the score of one flight as of the last instant."""
     plan = trained.bundle.plan
     names = [field.name for field in (*plan.join_keys, *plan.request)]
@@ -259,7 +261,7 @@ def _invite(trained: Trained, running: RunningServer, moment: Moment) -> None:
     )
 
 
-def _wait(running: RunningServer) -> None:
+def _wait(running: RunningPredictServer) -> None:
     console.print(f"\nThe server runs at {running.url} (its API: {running.url}/docs). Ctrl-C stops it.")
     try:
         running.process.wait()

@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.plan import Plan, View
+from skewless.contract.plan import Plan, PlanView
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import Check, unchecked
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 
 _TIMEOUT_SECONDS = 30.0
 # The instants that are picked may be less busy than the mean; then more are picked.
@@ -43,14 +43,14 @@ class PredictionRefused(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ReplayInstant:
     """The spine rows whose decision falls on one instant."""
 
     at: datetime
     rows: pa.Table
 
 
-def moments(spine: pa.Table, rows: int, *, least: int = 8) -> list[Moment]:
+def moments(spine: pa.Table, rows: int, *, least: int = 8) -> list[ReplayInstant]:
     """Instants spread evenly over a spine, in order, at which at least `least` rows decide: as many instants as make
     `rows` rows or more, or all there are.
     """
@@ -65,7 +65,9 @@ def moments(spine: pa.Table, rows: int, *, least: int = 8) -> list[Moment]:
     found = []
     for micros in values[order][picked].tolist():
         instant = pa.scalar(micros, pa.int64()).cast(times.type)
-        found.append(Moment(instant.as_py().astimezone(UTC), spine.filter(pc.equal(spine.column(TIMESTAMP), instant))))
+        found.append(
+            ReplayInstant(instant.as_py().astimezone(UTC), spine.filter(pc.equal(spine.column(TIMESTAMP), instant)))
+        )
     return found
 
 
@@ -79,14 +81,14 @@ def _spread(counts: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
         wanted = min(len(counts), math.ceil(wanted * _GROWTH))
 
 
-class Player:
+class HttpReplay:
     """Moves an online store through time and asks a server for predictions on the way."""
 
     def __init__(
         self,
-        views: Sequence[tuple[View, Source]],
+        views: Sequence[tuple[PlanView, TableSource]],
         store: OnlineWriter,
-        state: State,
+        state: StateDatabase,
         project: str,
         check: Check = unchecked,
     ) -> None:
@@ -103,7 +105,7 @@ class Player:
         return sum(counts.written for counts in done.values())
 
     def play(
-        self, url: str, model: str, plan: Plan, played: Sequence[Moment], report: Report = quiet
+        self, url: str, model: str, plan: Plan, played: Sequence[ReplayInstant], report: Report = quiet
     ) -> NDArray[np.float32]:
         """The scores served for every row of every moment, in order. Raises: PredictionRefused, RedisUnreachable."""
         names = [field.name for field in (*plan.join_keys, *plan.request)]
@@ -126,6 +128,6 @@ def predict(client: httpx.Client, model: str, body: dict[str, object]) -> list[f
     return scores
 
 
-def joined_rows(played: Sequence[Moment]) -> pa.Table:
-    """The rows of all moments, in the order of `Player.play`'s scores."""
+def joined_rows(played: Sequence[ReplayInstant]) -> pa.Table:
+    """The rows of all moments, in the order of `HttpReplay.play`'s scores."""
     return pa.concat_tables([moment.rows for moment in played])

@@ -19,13 +19,13 @@ Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
+class IngestResult:
     """What lies under `data` now for start <= day < end, table by table."""
 
     data: Path
     start: date
     end: date
-    tables: tuple[day_partitions.Written, ...]
+    tables: tuple[day_partitions.DayWriteResult, ...]
 
 
 def _silent(table: str, done: int, total: int) -> None: ...
@@ -40,7 +40,7 @@ def run(
     stamping: events.Stamping = "actual",
     lead: timedelta = spine.LEAD,
     checks: Mapping[str, day_partitions.Check] = MappingProxyType({}),
-) -> Ingested:
+) -> IngestResult:
     """Write every table's rows with start <= UTC day of event_timestamp < end under `data`.
 
     Running it again, or after a kill, changes only what differs. A range gives the same files as a
@@ -61,7 +61,7 @@ def run(
             )
         )
     facts.close()
-    return Ingested(data, start, end, tuple(done))
+    return IngestResult(data, start, end, tuple(done))
 
 
 def _midnight(day: date) -> datetime:

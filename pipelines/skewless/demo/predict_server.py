@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(eq=False)
-class ServerFailed(SkewlessError):
+class PredictServerFailed(SkewlessError):
     """The server did not come up, or says that it is not ready."""
 
     reason: str
@@ -33,7 +33,7 @@ class ServerFailed(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class RunningServer:
+class RunningPredictServer:
     """A server that said it is ready."""
 
     url: str
@@ -41,11 +41,11 @@ class RunningServer:
 
 
 @contextmanager
-def server(settings: Mapping[str, str], port: int, log: Path) -> Iterator[RunningServer]:
+def server(settings: Mapping[str, str], port: int, log: Path) -> Iterator[RunningPredictServer]:
     """A ready server on `port` of the loopback, for the length of the block; afterwards it has ended and its served
     log is on disk.
 
-    `settings` are SKEWLESS_ variables beside those of this process. Raises: ServerFailed.
+    `settings` are SKEWLESS_ variables beside those of this process. Raises: PredictServerFailed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-c", "from skewless.server.cli import main; main()", "serve", "--port", str(port)]
@@ -55,7 +55,7 @@ def server(settings: Mapping[str, str], port: int, log: Path) -> Iterator[Runnin
     try:
         url = f"http://127.0.0.1:{port}"
         _await_ready(process, url, log)
-        yield RunningServer(url, process)
+        yield RunningPredictServer(url, process)
     finally:
         _end(process)
 
@@ -65,7 +65,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     told = "said nothing"
     while time.monotonic() < last:
         if process.poll() is not None:
-            raise ServerFailed(f"ended with status {process.returncode}", str(log))
+            raise PredictServerFailed(f"ended with status {process.returncode}", str(log))
         try:
             answer = httpx.get(f"{url}/readyz", timeout=2.0)
         except httpx.TransportError:
@@ -75,7 +75,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
             return
         told = f"is not ready: {answer.text}"
         time.sleep(_POLL_SECONDS)
-    raise ServerFailed(told, str(log))
+    raise PredictServerFailed(told, str(log))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -8,13 +8,13 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skewless.demo.skew_price import Priced
+from skewless.demo.skew_price import SkewPrice
 
 mpl.use("Agg")
 _PROMISED, _SERVED, _GOOD = "#b8c4d6", "#c2452d", "#2f6f4f"
 
 
-def draw(priced: Priced, path: Path) -> Path:
+def draw(priced: SkewPrice, path: Path) -> Path:
     """Draw the numbers as a PNG at `path`; the path."""
     figure = Figure(figsize=(11, 4.2), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -25,7 +25,7 @@ def draw(priced: Priced, path: Path) -> Path:
     return path
 
 
-def _mistakes(axes: Axes, priced: Priced) -> None:
+def _mistakes(axes: Axes, priced: SkewPrice) -> None:
     cases = (
         ("Skewless:\nserved = offline", priced.honest, priced.honest, _GOOD),
         ("events stamped at\ntheir scheduled time", priced.scheduled_offline, priced.scheduled_served, _SERVED),
@@ -46,7 +46,7 @@ def _mistakes(axes: Axes, priced: Priced) -> None:
     _open(axes)
 
 
-def _freshness(axes: Axes, priced: Priced) -> None:
+def _freshness(axes: Axes, priced: SkewPrice) -> None:
     hours = sorted(priced.refreshed, key=int)
     axes.plot(
         [0, *(int(h) for h in hours)],

@@ -18,14 +18,14 @@ import numpy as np
 
 from skewless.contract.model.assembler import Matrix
 from skewless.contract.timestamps import to_micros
-from skewless.definitions.compiler import Definitions
+from skewless.definitions.compiler import CompiledService
 from skewless.demo import ingest
-from skewless.model.training.train import Parameters, Split, evaluate, fit
+from skewless.model.training.train import Parameters, TimeSplit, evaluate, fit
 from skewless.model.training.training_set import labelled, matrix_for, read_spine
 from skewless.offline.files.atomic import write_file
 from skewless.offline.join.point_in_time import spine_times
-from skewless.offline.join.refresh_schedule import Refresh
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.join.refresh_schedule import RefreshSchedule
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.progress import Report, quiet
 
 _ROUNDS = 2000
@@ -33,7 +33,7 @@ _REFRESHED_EVERY = (1, 3, 6, 12, 24)
 RESULT = "skew-price.json"
 
 
-class Priced(msgspec.Struct, frozen=True):
+class SkewPrice(msgspec.Struct, frozen=True):
     """AUC, logloss, the constant's logloss and rows of each case: `honest`, `scheduled_offline`, `scheduled_served`,
     `daily_refresh`, and `refreshed`: the honest model by hours between refreshes.
     """
@@ -46,27 +46,27 @@ class Priced(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PredictionTask:
     """What is predicted: the label, the split, the spine's table and how models are trained; `midnight` is how far
     after 00:00 UTC the day begins where it is predicted.
     """
 
     label: str
-    split: Split
+    split: TimeSplit
     spine: str
     parameters: Parameters
     midnight: timedelta
 
 
 def run(
-    definitions: Definitions,
+    definitions: CompiledService,
     data: Path,
     scratch: Path,
-    task: Task,
+    task: PredictionTask,
     honest: Callable[[Matrix], np.ndarray],
     *,
     report: Report = quiet,
-) -> Priced:
+) -> SkewPrice:
     """Measure. `honest` scores a model input with the published model; `data` holds the honest tables, and the tables
     with scheduled stamps are made in `scratch`. Raises: SourceMissing, FlightsMissing.
     """
@@ -74,7 +74,7 @@ def run(
     days = (split.start.date() - timedelta(days=31), split.end.date() + timedelta(days=1))
     report("tables with scheduled stamps", 0, 4)
     ingest.run(scratch, *_days(*days), stamping="scheduled", lead=timedelta(0))
-    mistaken = Definitions(definitions.plan, definitions.transforms, moved(definitions.sources, data, scratch))
+    mistaken = CompiledService(definitions.plan, definitions.transforms, moved(definitions.sources, data, scratch))
     report("training on scheduled stamps", 1, 4)
     booster, offline = _mistaken_model(mistaken, scratch, task)
     report("serving both", 2, 4)
@@ -83,10 +83,10 @@ def run(
     report("refreshing seldom", 3, 4)
     refreshed = {}
     for hours in _REFRESHED_EVERY:
-        schedule = Refresh(timedelta(hours=hours), offset=task.midnight)
+        schedule = RefreshSchedule(timedelta(hours=hours), offset=task.midnight)
         stale = matrix_for(definitions, spine, read_at=schedule.filled(spine_times(spine)))
         refreshed[str(hours)] = evaluate(labels, honest(stale))
-    return Priced(
+    return SkewPrice(
         honest=evaluate(labels, honest(matrix)),
         scheduled_offline=offline,
         scheduled_served=evaluate(labels, np.asarray(booster.predict(matrix))),
@@ -99,10 +99,10 @@ def _days(start: date, end: date) -> tuple[date, date]:
     return max(start, ingest.FIRST_DAY), min(end, ingest.LAST_DAY)
 
 
-def moved(sources: Mapping[str, Source], data: Path, scratch: Path) -> dict[str, Source]:
+def moved(sources: Mapping[str, TableSource], data: Path, scratch: Path) -> dict[str, TableSource]:
     """The same sources in another data folder."""
     return {
-        view: Source(
+        view: TableSource(
             source.view,
             scratch / source.path.relative_to(data),
             source.timestamp_field,
@@ -113,7 +113,9 @@ def moved(sources: Mapping[str, Source], data: Path, scratch: Path) -> dict[str,
     }
 
 
-def _mistaken_model(mistaken: Definitions, scratch: Path, task: Task) -> tuple[lgb.Booster, dict[str, float]]:
+def _mistaken_model(
+    mistaken: CompiledService, scratch: Path, task: PredictionTask
+) -> tuple[lgb.Booster, dict[str, float]]:
     """The model trained on scheduled stamps, and what it promises offline."""
     split = task.split
     spine = read_spine(scratch / task.spine, split.start, split.end)
@@ -127,14 +129,14 @@ def _mistaken_model(mistaken: Definitions, scratch: Path, task: Task) -> tuple[l
     return booster, evaluate(labels[test], np.asarray(booster.predict(matrix[test])))
 
 
-def save(priced: Priced, folder: Path) -> Path:
+def save(priced: SkewPrice, folder: Path) -> Path:
     """Keep the numbers; the file's path."""
     path = folder / RESULT
     write_file(path, msgspec.json.format(msgspec.json.encode(priced)))
     return path
 
 
-def load(folder: Path) -> Priced | None:
+def load(folder: Path) -> SkewPrice | None:
     """The numbers that were kept, if any."""
     path = folder / RESULT
-    return msgspec.json.decode(path.read_bytes(), type=Priced) if path.exists() else None
+    return msgspec.json.decode(path.read_bytes(), type=SkewPrice) if path.exists() else None

@@ -7,14 +7,14 @@ import duckdb
 import pyarrow as pa
 
 from skewless.demo import aircraft, spine, weather
-from skewless.demo.windows import Windowed, steps
+from skewless.demo.windows import WindowFeature, steps
 
 _UTC = pa.timestamp("us", tz="UTC")
 _ROWS_PER_BATCH = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FlightTable:
     """A table by name. `select` is SQL for its rows with range_start <= event time < range_end (variables).
 
     `schema` is keys, `event_timestamp`, `created_timestamp` (not in the spine), then the values. In
@@ -28,7 +28,9 @@ class Table:
     known: str = "instant"
 
 
-def compute(facts: duckdb.DuckDBPyConnection, table: Table, start: datetime, end: datetime) -> pa.RecordBatchReader:
+def compute(
+    facts: duckdb.DuckDBPyConnection, table: FlightTable, start: datetime, end: datetime
+) -> pa.RecordBatchReader:
     """Rows of `table` with start <= event_timestamp < end (aware UTC), in order of event day.
 
     The rows of a range do not depend on where the range starts or ends. `facts` comes from
@@ -48,9 +50,9 @@ def _schema(keys: dict[str, pa.DataType], values: dict[str, pa.DataType]) -> pa.
     return pa.schema(list((keys | times | values).items()))
 
 
-def _windowed(name: str, keys: dict[str, pa.DataType], *features: Windowed) -> Table:
+def _windowed(name: str, keys: dict[str, pa.DataType], *features: WindowFeature) -> FlightTable:
     values = {feature.name: pa.int64() if feature.statistic == "count" else pa.float32() for feature in features}
-    return Table(name, tuple(keys), _schema(keys, values), steps(tuple(keys), features))
+    return FlightTable(name, tuple(keys), _schema(keys, values), steps(tuple(keys), features))
 
 
 def _hours(count: int) -> timedelta:
@@ -63,51 +65,51 @@ def _days(count: int) -> timedelta:
 
 _TEXT = pa.string()
 
-FEATURE_TABLES: tuple[Table, ...] = (
+FEATURE_TABLES: tuple[FlightTable, ...] = (
     _windowed(
         "origin_departures",
         {"origin": _TEXT},
-        Windowed("dep_delay_mean_1h", "mean_delay", "departures", _hours(1)),
-        Windowed("dep_delay_mean_3h", "mean_delay", "departures", _hours(3)),
-        Windowed("late_share_3h", "late_share", "departures", _hours(3)),
-        Windowed("overdue_count_3h", "count", "overdue", _hours(3)),
-        Windowed("scheduled_count_3h", "count", "scheduled", _hours(3)),
+        WindowFeature("dep_delay_mean_1h", "mean_delay", "departures", _hours(1)),
+        WindowFeature("dep_delay_mean_3h", "mean_delay", "departures", _hours(3)),
+        WindowFeature("late_share_3h", "late_share", "departures", _hours(3)),
+        WindowFeature("overdue_count_3h", "count", "overdue", _hours(3)),
+        WindowFeature("scheduled_count_3h", "count", "scheduled", _hours(3)),
     ),
     _windowed(
         "city_departures",
         {},
-        Windowed("dep_delay_mean_2h", "mean_delay", "departures", _hours(2)),
+        WindowFeature("dep_delay_mean_2h", "mean_delay", "departures", _hours(2)),
     ),
     _windowed(
         "carrier_arrivals",
         {"carrier": _TEXT},
-        Windowed("arr_delay_mean_6h", "mean_delay", "arrivals", _hours(6)),
-        Windowed("late_share_24h", "late_share", "arrivals", _hours(24)),
+        WindowFeature("arr_delay_mean_6h", "mean_delay", "arrivals", _hours(6)),
+        WindowFeature("late_share_24h", "late_share", "arrivals", _hours(24)),
     ),
     _windowed(
         "carrier_origin",
         {"carrier": _TEXT, "origin": _TEXT},
-        Windowed("dep_delay_mean_6h", "mean_delay", "departures", _hours(6)),
-        Windowed("late_share_7d", "late_share", "departures", _days(7)),
+        WindowFeature("dep_delay_mean_6h", "mean_delay", "departures", _hours(6)),
+        WindowFeature("late_share_7d", "late_share", "departures", _days(7)),
     ),
     _windowed(
         "dest_arrivals",
         {"dest": _TEXT},
-        Windowed("inbound_delay_mean_6h", "mean_delay", "arrivals", _hours(6)),
-        Windowed("inbound_delay_mean_24h", "mean_delay", "arrivals", _hours(24)),
+        WindowFeature("inbound_delay_mean_6h", "mean_delay", "arrivals", _hours(6)),
+        WindowFeature("inbound_delay_mean_24h", "mean_delay", "arrivals", _hours(24)),
     ),
     _windowed(
         "route",
         {"origin": _TEXT, "dest": _TEXT},
-        Windowed("route_late_share_30d", "late_share", "arrivals", _days(30)),
+        WindowFeature("route_late_share_30d", "late_share", "arrivals", _days(30)),
     ),
     _windowed(
         "flight_number",
         {"carrier": _TEXT, "flight": pa.int64()},
-        Windowed("late_share_30d", "late_share", "arrivals", _days(30)),
-        Windowed("arr_delay_mean_30d", "mean_delay", "arrivals", _days(30)),
+        WindowFeature("late_share_30d", "late_share", "arrivals", _days(30)),
+        WindowFeature("arr_delay_mean_30d", "mean_delay", "arrivals", _days(30)),
     ),
-    Table(
+    FlightTable(
         "aircraft_movements",
         ("tailnum",),
         _schema(
@@ -121,13 +123,13 @@ FEATURE_TABLES: tuple[Table, ...] = (
         ),
         aircraft.MOVEMENTS,
     ),
-    Table(
+    FlightTable(
         "aircraft_static",
         ("tailnum",),
         _schema({"tailnum": _TEXT}, {"plane_age": pa.int64(), "seats": pa.int64()}),
         aircraft.BUILDS,
     ),
-    Table(
+    FlightTable(
         "origin_weather",
         ("origin",),
         _schema(
@@ -154,11 +156,11 @@ FEATURE_TABLES: tuple[Table, ...] = (
 )
 
 
-def flight_spine(lead: timedelta = spine.LEAD) -> Table:
+def flight_spine(lead: timedelta = spine.LEAD) -> FlightTable:
     """The spine with its decision times `lead` before the scheduled departures."""
     keys = dict.fromkeys(("origin", "dest", "carrier"), _TEXT)
     keys |= {"flight": pa.int64(), "tailnum": _TEXT}
     inputs = ("hour", "weekday", "distance", "block_minutes", "scheduled_departure_unix")
     values = dict.fromkeys(inputs, pa.int64()) | {"late": pa.int8(), "label_known_at": _UTC}
     schema = pa.schema(list((keys | {"event_timestamp": _UTC} | values).items()))
-    return Table("flight_spine", tuple(keys), schema, spine.decisions(lead))
+    return FlightTable("flight_spine", tuple(keys), schema, spine.decisions(lead))

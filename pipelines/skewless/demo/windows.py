@@ -20,7 +20,7 @@ Statistic = Literal["mean_delay", "late_share", "count"]
 
 
 @dataclass(frozen=True, slots=True)
-class Windowed:
+class WindowFeature:
     """A feature: a statistic of the events within the `length` before each instant.
 
     `mean_delay` (minutes) and `late_share` are null over an empty window; `count` is 0.
@@ -53,7 +53,7 @@ _EVENTS: dict[Events, str] = {
 _SUMS = ("events", "delay", "late")
 
 
-def steps(keys: Sequence[str], features: Sequence[Windowed]) -> str:
+def steps(keys: Sequence[str], features: Sequence[WindowFeature]) -> str:
     """SQL for `keys`, `instant` and `features` at each instant in [range_start, range_end) when one may change.
 
     Reads `flights`; of it only what is still in a window at `range_start`, or leaves one then.
@@ -96,7 +96,7 @@ def _deltas(keys: Sequence[str], number: int, events: Events, length: timedelta)
     SELECT {by}least(starts_at + {interval}, ends_at) AS instant, {leaving} FROM {known}"""
 
 
-def _value(feature: Windowed, number: int) -> str:
+def _value(feature: WindowFeature, number: int) -> str:
     """SQL: the feature from its window's sums."""
     match feature.statistic:
         case "count":

@@ -20,17 +20,17 @@ from redis import Redis, RedisCluster
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import PLAN
-from skewless.contract.plan import View, plan_from_json
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.state_folder import Folders
+from skewless.contract.plan import PlanView, plan_from_json
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.state_folder import StateFolders
 from skewless.erasure import ground_truth_rows, parquet_rows, redis_rows
-from skewless.erasure.parquet_rows import Found, Table
-from skewless.erasure.receipt import Receipt, new_receipt, open_receipt
-from skewless.erasure.subject import Subject
-from skewless.offline.tables.view_rows import Source
+from skewless.erasure.parquet_rows import ErasableTable, FileWithSubject
+from skewless.erasure.receipt import ErasureReceipt, new_receipt, open_receipt
+from skewless.erasure.subject import ErasureSubject
+from skewless.offline.tables.view_rows import TableSource
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT
 
 _ROUNDS = 5
@@ -61,10 +61,10 @@ class ErasureUnfinished(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ErasurePlan:
     """What there is about a subject now."""
 
-    files: tuple[Found, ...]
+    files: tuple[FileWithSubject, ...]
     online_entities: int
     stream_rows: int
 
@@ -81,16 +81,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ErasurePlaces:
     """Where a project keeps what is about its subjects."""
 
-    folders: Folders
+    folders: StateFolders
     data: Path
     project: str
-    views: tuple[tuple[View, Source], ...]
+    views: tuple[tuple[PlanView, TableSource], ...]
     client: Redis | RedisCluster = field(repr=False)
-    registry: Registry = field(repr=False)
-    state: State = field(repr=False)
+    registry: ModelRegistry = field(repr=False)
+    state: StateDatabase = field(repr=False)
 
     @property
     def receipts(self) -> Path:
@@ -100,11 +100,11 @@ class Places:
     def entries(self) -> StreamEntries:
         return StreamEntries(self.client, self.project, "erase")
 
-    def views_of(self, subject: Subject) -> list[str]:
+    def views_of(self, subject: ErasureSubject) -> list[str]:
         """The views that may hold the subject."""
         return [view.stored_as for view, _ in self.views if subject.names <= {key.key for key in view.join_keys}]
 
-    def tables(self, subject: Subject) -> Iterator[Table]:
+    def tables(self, subject: ErasureSubject) -> Iterator[ErasableTable]:
         """Everything in Parquet that may hold the subject; what is found by way of another table comes before that.
 
         Raises: RegistryUnreadable.
@@ -114,22 +114,24 @@ class Places:
         sources = {source.path for _, source in self.views}
         for view, source in self.views:
             if source.foreign is None and subject.names <= {key.key for key in view.join_keys}:
-                yield Table("table", source.path, {name: [source.column(name)] for name in subject.names}, shared=True)
+                yield ErasableTable(
+                    "table", source.path, {name: [source.column(name)] for name in subject.names}, shared=True
+                )
         for place in _others(self.data, sources):
-            yield Table("other table", place, named)
-        yield Table("training set", self.folders.training, named)
+            yield ErasableTable("other table", place, named)
+        yield ErasableTable("training set", self.folders.training, named)
         logged = {name: [f"entity:{one}" for one in columns] for name, columns in named.items()}
         yield from ground_truth_rows.tables(subject, self.folders.served, logged)
-        yield Table("served log", self.folders.served, logged)
+        yield ErasableTable("served log", self.folders.served, logged)
 
-    def unreached(self, subject: Subject) -> list[str]:
+    def unreached(self, subject: ErasureSubject) -> list[str]:
         """Where the subject may be that nothing here can write to."""
         meant = [source for view, source in self.views if subject.names <= {key.key for key in view.join_keys}]
         remote = sorted({source.foreign for source in meant if source.foreign is not None})
         return [f"the table {url}: erase the rows there (a mirror here follows)" for url in remote] + _UNREACHED
 
 
-def plan(subject: Subject, places: Places, *, report: Report = quiet) -> Plan:
+def plan(subject: ErasureSubject, places: ErasurePlaces, *, report: Report = quiet) -> ErasurePlan:
     """What there is; changes nothing. Raises: NoSubject where that is nothing and nobody is known by such keys,
     RedisUnreachable.
     """
@@ -139,8 +141,8 @@ def plan(subject: Subject, places: Places, *, report: Report = quiet) -> Plan:
     return found
 
 
-def _look(subject: Subject, places: Places, report: Report) -> Plan:
-    found: dict[Path, Found] = {}
+def _look(subject: ErasureSubject, places: ErasurePlaces, report: Report) -> ErasurePlan:
+    found: dict[Path, FileWithSubject] = {}
     tables = list(places.tables(subject))
     for number, table in enumerate(tables):
         report(table.path.name, number, len(tables))
@@ -148,19 +150,19 @@ def _look(subject: Subject, places: Places, report: Report) -> Plan:
             found.setdefault(one.path, one)
     online = redis_rows.entities(places.client, places.project, subject, report=report)
     streamed = redis_rows.events(places.entries, places.client, subject)
-    return Plan(tuple(found.values()), online, streamed)
+    return ErasurePlan(tuple(found.values()), online, streamed)
 
 
 def run(
-    subject: Subject,
-    places: Places,
+    subject: ErasureSubject,
+    places: ErasurePlaces,
     clock: Callable[[], datetime],
     *,
     wait: timedelta = WAIT,
     settle: timedelta = SETTLE,
     sleep: Sleep = time.sleep,
     report: Report = quiet,
-) -> tuple[Receipt, Path]:
+) -> tuple[ErasureReceipt, Path]:
     """Erase the subject; the receipt and where it lies. It waits for materializations of its views, and they for it:
     one that has read the subject's rows would write them afterwards. What is on its way elsewhere has `settle` to land.
 
@@ -172,13 +174,13 @@ def run(
 
 
 def _erased(
-    subject: Subject,
-    places: Places,
+    subject: ErasureSubject,
+    places: ErasurePlaces,
     clock: Callable[[], datetime],
     settle: Callable[[], None],
     wait: timedelta,
     report: Report,
-) -> tuple[Receipt, Path]:
+) -> tuple[ErasureReceipt, Path]:
     receipt = open_receipt(subject, places.receipts) or new_receipt(subject, places.unreached(subject), clock())
     path = places.receipts / f"{receipt.id}.json"
     settled = not receipt.noted  # else a run that was cut short removed something just now, perhaps
@@ -210,7 +212,9 @@ def _settle(seconds: float, sleep: Sleep, report: Report) -> None:
         passed += 1.0
 
 
-def _remove(subject: Subject, places: Places, found: Plan, wait: timedelta, report: Report) -> None:
+def _remove(
+    subject: ErasureSubject, places: ErasurePlaces, found: ErasurePlan, wait: timedelta, report: Report
+) -> None:
     """Sources of rows first, so that what follows does not come back."""
     redis_rows.events(places.entries, places.client, subject, delete=True)
     for number, one in enumerate(found.files):
@@ -229,7 +233,7 @@ def _others(data: Path, sources: Iterable[Path]) -> list[Path]:
     return [path for path in nested if path.is_dir() or path.suffix == ".parquet"]
 
 
-def _aliases(registry: Registry, views: Iterable[tuple[View, Source]]) -> dict[str, set[str]]:
+def _aliases(registry: ModelRegistry, views: Iterable[tuple[PlanView, TableSource]]) -> dict[str, set[str]]:
     """Other names of join keys, by which spines and served logs call them: as published plans say."""
     found: dict[str, set[str]] = {}
     kept = [view for view, _ in views]

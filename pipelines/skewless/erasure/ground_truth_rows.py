@@ -11,23 +11,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.erasure.parquet_rows import Requests, Table
-from skewless.erasure.subject import Subject
-from skewless.monitoring.served_log.ground_truth import KEYS, Outcomes
+from skewless.erasure.parquet_rows import ErasableTable, RequestRows
+from skewless.erasure.subject import ErasureSubject
+from skewless.monitoring.served_log.ground_truth import KEYS, GroundTruth
 from skewless.offline.tables.view_rows import parquet_files
 
 _MODEL = "model="
 
 
-def tables(subject: Subject, served: Path, logged: Mapping[str, Sequence[str]]) -> Iterator[Table]:
+def tables(subject: ErasureSubject, served: Path, logged: Mapping[str, Sequence[str]]) -> Iterator[ErasableTable]:
     """The outcomes of each model whose served log has rows about the subject; `logged` are its columns of keys."""
     for folder in sorted(served.glob(f"{_MODEL}*")):
-        place = Outcomes(served, folder.name.removeprefix(_MODEL)).place
+        place = GroundTruth(served, folder.name.removeprefix(_MODEL)).place
         if place.is_dir() and len(asked := _requests(subject, folder, logged)):
-            yield Table("outcomes", place, {key: [key] for key in KEYS}, requests=Requests(asked))
+            yield ErasableTable("outcomes", place, {key: [key] for key in KEYS}, requests=RequestRows(asked))
 
 
-def _requests(subject: Subject, folder: Path, logged: Mapping[str, Sequence[str]]) -> pa.Table:
+def _requests(subject: ErasureSubject, folder: Path, logged: Mapping[str, Sequence[str]]) -> pa.Table:
     """Id and row of all that was asked about the subject."""
     found = []
     for path in parquet_files(folder):

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from skewless.contract.admission import Flags
 from skewless.contract.errors import SkewlessError
 from skewless.contract.storage.part_files import sync_folder
-from skewless.erasure.subject import Subject
+from skewless.erasure.subject import ErasureSubject
 from skewless.offline.tables.compaction import locked
 from skewless.offline.tables.view_rows import parquet_files, parts_folder
 from skewless.state.locks import WAIT
@@ -31,7 +31,7 @@ _CODECS = {"UNCOMPRESSED": "NONE"}
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
+class RequestRows:
     """Rows of requests, by id and place."""
 
     asked: pa.Table
@@ -47,7 +47,7 @@ class Requests:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ErasableTable:
     """A file or folder of Parquet, and the columns in which it may hold each of the subject's keys.
 
     `shared`: others may rewrite it too (a compaction), so that it is to be locked. `requests`: it knows the subject by
@@ -58,7 +58,7 @@ class Table:
     path: Path
     columns: Mapping[str, Sequence[str]]
     shared: bool = False
-    requests: Requests | None = None
+    requests: RequestRows | None = None
 
     def files(self) -> list[Path]:
         """All files, the parts beside a table that is one file included."""
@@ -68,16 +68,16 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileWithSubject:
     """A file that holds rows about the subject."""
 
-    table: Table
+    table: ErasableTable
     path: Path
     rows: int
 
 
 @dataclass(eq=False)
-class Unwritten(SkewlessError):
+class FileNotRewritten(SkewlessError):
     """A file could not be written anew; the one that is there is as it was."""
 
     path: str
@@ -90,7 +90,7 @@ class Unwritten(SkewlessError):
         )
 
 
-def find(subject: Subject, table: Table) -> Iterator[Found]:
+def find(subject: ErasureSubject, table: ErasableTable) -> Iterator[FileWithSubject]:
     """The files of a table that hold the subject. Raises: pa.ArrowException for a file that is no Parquet."""
     for path in table.files():
         try:
@@ -103,11 +103,11 @@ def find(subject: Subject, table: Table) -> Iterator[Found]:
             for group in range(file.num_row_groups):
                 rows += int(who.rows(file.read_row_group(group, columns=sorted(wanted)), table.columns).sum())
         if rows:
-            yield Found(table, path, rows)
+            yield FileWithSubject(table, path, rows)
 
 
-def remove(subject: Subject, found: Found, wait: timedelta = WAIT) -> None:
-    """Write the file anew without the subject; one that is gone meanwhile needs none. Raises: Busy, Unwritten."""
+def remove(subject: ErasureSubject, found: FileWithSubject, wait: timedelta = WAIT) -> None:
+    """Write the file anew without the subject; one that is gone meanwhile needs none. Raises: Busy, FileNotRewritten."""
     table = found.table
     with ExitStack() as alone:
         if table.shared:
@@ -120,7 +120,7 @@ def remove(subject: Subject, found: Found, wait: timedelta = WAIT) -> None:
             if not found.path.exists():
                 return
             unfinished.unlink(missing_ok=True)
-            raise Unwritten(str(found.path), error.strerror or str(error)) from error
+            raise FileNotRewritten(str(found.path), error.strerror or str(error)) from error
 
 
 def digest(path: Path) -> str | None:
@@ -131,7 +131,9 @@ def digest(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rewrite(who: Subject | Requests, path: Path, columns: Mapping[str, Sequence[str]], unfinished: Path) -> None:
+def _rewrite(
+    who: ErasureSubject | RequestRows, path: Path, columns: Mapping[str, Sequence[str]], unfinished: Path
+) -> None:
     old = pq.ParquetFile(path)
     with unfinished.open("wb") as file:
         with pq.ParquetWriter(file, old.schema_arrow, **_like(old)) as writer:

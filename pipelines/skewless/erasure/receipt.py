@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from skewless.erasure.parquet_rows import Found, digest
-from skewless.erasure.subject import ALGORITHM, Subject
+from skewless.erasure.parquet_rows import FileWithSubject, digest
+from skewless.erasure.subject import ALGORITHM, ErasureSubject
 from skewless.offline.files.atomic import write_file
 
 
-class Rewritten(msgspec.Struct):
+class RewrittenFile(msgspec.Struct):
     """A file that held rows about the subject; digests are SHA-256, `after` null where the file is gone by now."""
 
     kind: str
@@ -28,7 +28,7 @@ class Rewritten(msgspec.Struct):
     after: str | None = None
 
 
-class Receipt(msgspec.Struct):
+class ErasureReceipt(msgspec.Struct):
     """What an erasure found and removed. `done` only after nothing was left."""
 
     id: str
@@ -39,7 +39,7 @@ class Receipt(msgspec.Struct):
     algorithm: str = ALGORITHM
     status: str = "running"
     finished_at: str | None = None
-    files: list[Rewritten] = []
+    files: list[RewrittenFile] = []
     online_entities: int = 0
     stream_rows: int = 0
     not_reached: list[str] = []
@@ -49,7 +49,7 @@ class Receipt(msgspec.Struct):
         """Whether anything was found yet."""
         return bool(self.files or self.online_entities or self.stream_rows)
 
-    def note(self, files: Iterable[Found], online_entities: int, stream_rows: int, root: Path) -> None:
+    def note(self, files: Iterable[FileWithSubject], online_entities: int, stream_rows: int, root: Path) -> None:
         """What is found joins what was found before, perhaps by a run that was killed. Paths start at `root`."""
         known = {one.path: one for one in self.files}
         for one in files:
@@ -57,7 +57,7 @@ class Receipt(msgspec.Struct):
             if path in known:
                 known[path].rows = max(known[path].rows, one.rows)
             else:
-                self.files.append(Rewritten(one.table.kind, path, one.rows, digest(one.path)))
+                self.files.append(RewrittenFile(one.table.kind, path, one.rows, digest(one.path)))
         self.online_entities = max(self.online_entities, online_entities)
         self.stream_rows = max(self.stream_rows, stream_rows)
 
@@ -78,10 +78,10 @@ class Receipt(msgspec.Struct):
         )
 
 
-def new_receipt(subject: Subject, not_reached: Sequence[str], now: datetime) -> Receipt:
+def new_receipt(subject: ErasureSubject, not_reached: Sequence[str], now: datetime) -> ErasureReceipt:
     """An empty one, of an erasure that begins `now`."""
     salt = secrets.token_bytes(16)
-    return Receipt(
+    return ErasureReceipt(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         started_at=now.isoformat(),
         keys=sorted(subject.names),
@@ -91,10 +91,10 @@ def new_receipt(subject: Subject, not_reached: Sequence[str], now: datetime) -> 
     )
 
 
-def open_receipt(subject: Subject, folder: Path) -> Receipt | None:
+def open_receipt(subject: ErasureSubject, folder: Path) -> ErasureReceipt | None:
     """The receipt in `folder` of a run for this subject that was cut short."""
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
+        receipt = msgspec.json.decode(path.read_bytes(), type=ErasureReceipt)
         if receipt.status != "done" and receipt.digest == subject.digest(bytes.fromhex(receipt.salt)):
             return receipt
     return None

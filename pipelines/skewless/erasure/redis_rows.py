@@ -10,7 +10,7 @@ import orjson
 from redis import Redis, RedisCluster
 
 from skewless.contract.storage.entity_key import parse_key
-from skewless.erasure.subject import Subject
+from skewless.erasure.subject import ErasureSubject
 from skewless.online.push.stream_entries import GROUP, StreamEntries
 from skewless.online.store.redis_errors import mapped
 from skewless.runtime.progress import Report, quiet
@@ -21,7 +21,7 @@ _ERASED = b"the reason named an erased subject"
 
 
 def entities(
-    client: Redis | RedisCluster, project: str, subject: Subject, *, delete: bool = False, report: Report = quiet
+    client: Redis | RedisCluster, project: str, subject: ErasureSubject, *, delete: bool = False, report: Report = quiet
 ) -> int:
     """How many entities with the subject's keys the store has; `delete` removes them, with all their views.
 
@@ -45,7 +45,9 @@ def entities(
     return count
 
 
-def events(entries: StreamEntries, client: Redis | RedisCluster, subject: Subject, *, delete: bool = False) -> int:
+def events(
+    entries: StreamEntries, client: Redis | RedisCluster, subject: ErasureSubject, *, delete: bool = False
+) -> int:
     """How many rows of the stream and of its dead letters are about the subject; `delete` removes them.
 
     An entry with rows of others too is replaced by one with those, at the end of its stream.
@@ -67,7 +69,7 @@ def _plain(project: str) -> bytes:
     return b"".join(b"\\" + bytes([one]) if one in b"*?[]^\\" else bytes([one]) for one in project.encode())
 
 
-def _is_of(key: bytes, project: str, subject: Subject) -> bool:
+def _is_of(key: bytes, project: str, subject: ErasureSubject) -> bool:
     parsed = parse_key(key)
     return (
         parsed is not None
@@ -85,7 +87,7 @@ def _entries(client: Any, key: str) -> Iterator[tuple[bytes, Mapping[bytes, byte
         start = b"(" + some[-1][0]
 
 
-def _without(subject: Subject, fields: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes] | None, int]:
+def _without(subject: ErasureSubject, fields: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes] | None, int]:
     """An entry's fields without the subject (None: nothing is left), and how many rows were about it."""
     try:
         parsed = orjson.loads(fields.get(b"rows", b""))

@@ -23,7 +23,7 @@ ALGORITHM = "scrypt n=16384 r=8 p=1"
 
 
 @dataclass(eq=False)
-class NoSubject(SkewlessError):
+class SubjectMissing(SkewlessError):
     """An erasure does not say whom to erase."""
 
     given: str
@@ -34,30 +34,30 @@ class NoSubject(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ErasureSubject:
     """Join keys and their values as somebody typed them: texts, whole numbers, RFC 3339 times, bytes in base64."""
 
     keys: tuple[tuple[str, str], ...]
 
     @classmethod
-    def parse(cls, given: Sequence[str]) -> Subject:
-        """Of `name=value` pairs; the subject is who has all of them. Raises: NoSubject."""
+    def parse(cls, given: Sequence[str]) -> ErasureSubject:
+        """Of `name=value` pairs; the subject is who has all of them. Raises: SubjectMissing."""
         keys: dict[str, str] = {}
         for pair in given:
             name, equals, value = pair.partition("=")
             if not (name and equals and value):
-                raise NoSubject(pair, "it is no name=value")
+                raise SubjectMissing(pair, "it is no name=value")
             if keys.setdefault(name, value) != value:
-                raise NoSubject(pair, "that name is given twice")
+                raise SubjectMissing(pair, "that name is given twice")
         if not keys:
-            raise NoSubject("", "no --entity is given")
+            raise SubjectMissing("", "no --entity is given")
         return cls(tuple(sorted(keys.items())))
 
     def check(self, known: Collection[str]) -> None:
-        """Refuse names that are none of the join keys that there are. Raises: NoSubject."""
+        """Refuse names that are none of the join keys that there are. Raises: SubjectMissing."""
         for name in sorted(self.names.difference(known)):
             there = f"there are {', '.join(sorted(known))}" if known else "there are none (`skewless apply`)"
-            raise NoSubject(name, f"no feature view has that join key; {meant(name, known, '{}')}{there}")
+            raise SubjectMissing(name, f"no feature view has that join key; {meant(name, known, '{}')}{there}")
 
     @property
     def names(self) -> frozenset[str]:

@@ -19,12 +19,12 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from skewless.definitions.compiler import source_of, view_of
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.feast.offline_store import data_folder
 from skewless.feast.online_store import online_writer
 from skewless.online.materialization.materialize import plan_windows, run
-from skewless.runtime.settings import Settings
-from skewless.state.database import Counts, State
+from skewless.runtime.settings import ProjectSettings
+from skewless.state.database import RunCounts, StateDatabase
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -53,11 +53,11 @@ class SkewlessEngine(ComputeEngine):
         task: MaterializationTask,
         **_options: object,
     ) -> LocalMaterializationJob:
-        """Raises: Unsupported, InvalidPlan, SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable."""
+        """Raises: FeastUnsupported, InvalidPlan, SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable."""
         if task.disable_event_timestamp:
-            raise Unsupported("--disable-event-timestamp", "give the window: newest wins goes by event time")
+            raise FeastUnsupported("--disable-event-timestamp", "give the window: newest wins goes by event time")
         if not task.feature_view.online:
-            raise Unsupported("materializing to the offline store", "set online=True, or leave the view out")
+            raise FeastUnsupported("materializing to the offline store", "set online=True, or leave the view out")
         counts = self._run(task)
         if task.tqdm_builder is not None:
             with task.tqdm_builder(counts.read) as bar:
@@ -65,12 +65,12 @@ class SkewlessEngine(ComputeEngine):
         name = task.feature_view.name
         return LocalMaterializationJob(f"{name}-{task.start_time}-{task.end_time}", MaterializationJobStatus.SUCCEEDED)
 
-    def _run(self, task: MaterializationTask) -> Counts:
+    def _run(self, task: MaterializationTask) -> RunCounts:
         config, definition = self.repo_config, task.feature_view
         view = view_of(config, definition, definition.projection)
         source = source_of(definition, data_folder(config))
         start, end = _aware(task.start_time) - _INSTANT, _aware(task.end_time)
-        state = State(Settings.read().state_url)
+        state = StateDatabase(ProjectSettings.read().state_url)
         try:
             writer = online_writer(config)
             stored = writer.holdings([view])
@@ -78,7 +78,7 @@ class SkewlessEngine(ComputeEngine):
             done = run(windows, writer, state, task.project, clock=lambda: datetime.now(UTC))
         finally:
             state.close()
-        return done.get(view.stored_as, Counts())
+        return done.get(view.stored_as, RunCounts())
 
 
 def _aware(time: datetime) -> datetime:

@@ -7,15 +7,17 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.contract.value_types import value_type
 from skewless.feast.source_rows import rows_between
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import Source, feature
+from skewless.offline.tables.view_rows import TableSource, feature
 
 
-def entities_between(views: Sequence[View], sources: Mapping[str, Source], start: datetime, end: datetime) -> pa.Table:
+def entities_between(
+    views: Sequence[PlanView], sources: Mapping[str, TableSource], start: datetime, end: datetime
+) -> pa.Table:
     """Each combination of join keys that a row of a view has with start <= event time <= end, once, by key, and `end`.
 
     A key that a view does not have is null in its rows, as in Feast's Spark store. Views of no entity alone are one row.
@@ -31,7 +33,7 @@ def entities_between(views: Sequence[View], sources: Mapping[str, Source], start
     return table.append_column(TIMESTAMP, at) if found else pa.table({TIMESTAMP: at})
 
 
-def _keys(view: View, source: Source, start: datetime, end: datetime) -> pa.Table:
+def _keys(view: PlanView, source: TableSource, start: datetime, end: datetime) -> pa.Table:
     held = [source.column(key.key) for key in view.join_keys]
     rows = rows_between(source, held, start, end).table
     columns = {

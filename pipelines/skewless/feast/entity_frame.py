@@ -15,7 +15,7 @@ from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from skewless.contract.admission import Micros
 from skewless.contract.plan import Field
 from skewless.contract.timestamps import from_micros
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
 from skewless.runtime.errors import SpineMismatch
 
@@ -63,12 +63,12 @@ class EntityFrame:
 def entity_frame(given: object) -> EntityFrame:
     """Parse what the caller brought. The time column is `event_timestamp`, else the only column of a time type.
 
-    Raises: Unsupported, SpineMismatch, EntityTimestampInferenceException (Feast's own).
+    Raises: FeastUnsupported, SpineMismatch, EntityTimestampInferenceException (Feast's own).
     """
     if isinstance(given, pa.Table):
         return EntityFrame(given, _timestamp(given), None)
     if not isinstance(given, pd.DataFrame):
-        raise Unsupported(f"a {type(given).__name__} as entity frame", "pass a pandas frame or an Arrow table")
+        raise FeastUnsupported(f"a {type(given).__name__} as entity frame", "pass a pandas frame or an Arrow table")
     try:
         table = pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 
 from skewless.feast.errors import EntityQueryRefused
 from skewless.feast.source_rows import schema_of
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,7 +23,7 @@ _ALONE = {
 }
 
 
-def rows_of(query: str, tables: Mapping[str, Source]) -> pa.Table:
+def rows_of(query: str, tables: Mapping[str, TableSource]) -> pa.Table:
     """The rows of `query`, whose tables are those of `tables` by name, with the columns that their files have.
 
     Times without a zone are UTC; nanoseconds are cut to microseconds, in which DuckDB can count.
@@ -47,7 +47,7 @@ def rows_of(query: str, tables: Mapping[str, Source]) -> pa.Table:
             raise EntityQueryRefused(str(error), tuple(sorted(tables))) from error
 
 
-def _offer(database: duckdb.DuckDBPyConnection, alias: str, name: str, source: Source) -> None:
+def _offer(database: duckdb.DuckDBPyConnection, alias: str, name: str, source: TableSource) -> None:
     schema = schema_of(source)
     database.register(alias, ds.dataset([str(file) for file in source.files()], format="parquet", schema=schema))
     fine = [one.name for one in schema if pa.types.is_timestamp(one.type) and one.type.unit == "ns"]

@@ -2,7 +2,7 @@
 
 SkewlessError
 ├── Unsupported          a part of Feast's interface that these plug-ins do not have
-├── RowsOfTheFuture      rows for the online store that become true, or known, only later
+├── FutureRows      rows for the online store that become true, or known, only later
 └── EntityQueryRefused   an entity frame in SQL that is not one SELECT over the project's tables
 """
 
@@ -14,7 +14,7 @@ from skewless.contract.errors import SkewlessError
 
 
 @dataclass(eq=False)
-class Unsupported(SkewlessError, NotImplementedError):
+class FeastUnsupported(SkewlessError, NotImplementedError):
     """A part of Feast's interface that is missing here; Feast itself looks for `NotImplementedError`."""
 
     what: str
@@ -25,7 +25,7 @@ class Unsupported(SkewlessError, NotImplementedError):
 
 
 @dataclass(eq=False)
-class RowsOfTheFuture(SkewlessError, ValueError):
+class FutureRows(SkewlessError, ValueError):
     """Rows that may not be used yet would take the place of those that may: the store has one row an entity."""
 
     view: str

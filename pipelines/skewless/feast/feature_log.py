@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feast.infra.offline_stores.file_source import FileLoggingDestination
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.offline.tables.append import write
 
 
@@ -19,10 +19,10 @@ def keep(logs: pa.Table | Path, destination: object, schema: pa.Schema, data: Pa
 
     A relative destination starts at `data`. `partition_by` makes a folder `column=value` of each value, and the
     column stays in the files too. Rows that are handed over twice are there once.
-    Raises: Unsupported; SourceMismatch for columns that are none of the log's.
+    Raises: FeastUnsupported; SourceMismatch for columns that are none of the log's.
     """
     if not isinstance(destination, FileLoggingDestination) or "://" in destination.path:
-        raise Unsupported("feature logs elsewhere than in local files", "use FileLoggingDestination(path=...)")
+        raise FeastUnsupported("feature logs elsewhere than in local files", "use FileLoggingDestination(path=...)")
     table = pq.read_table(logs, partitioning=None) if isinstance(logs, Path) else logs
     table = table.select(schema.names).cast(schema)
     folders = _folders(data / destination.path, table, destination.partition_by or ())

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 _TIME = pa.timestamp("us", tz="UTC")
 
 
-def timed(source: Source, table: pa.Table) -> pa.Table:
+def timed(source: TableSource, table: pa.Table) -> pa.Table:
     """The rows with texts in their time columns as ISO 8601 times, UTC where they name no zone. Raises: SourceMismatch."""
     for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
         place = table.schema.get_field_index(name)
@@ -22,7 +22,7 @@ def timed(source: Source, table: pa.Table) -> pa.Table:
     return table
 
 
-def _time(source: Source, name: str, text: str) -> datetime:
+def _time(source: TableSource, name: str, text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:

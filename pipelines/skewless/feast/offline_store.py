@@ -27,19 +27,19 @@ from skewless.feast.entity_query import rows_of
 from skewless.feast.feature_log import keep
 from skewless.feast.json_times import timed
 from skewless.feast.project_tables import project_tables
-from skewless.feast.retrieval import Retrieval, check_request_data, output_names, plan_of
+from skewless.feast.retrieval import PlannedRetrieval, check_request_data, output_names, plan_of
 from skewless.feast.retrieval_job import SkewlessRetrievalJob, whole
 from skewless.feast.source_rows import keyed, newest_of_each, rows_between, schema_of
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.append import append
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.errors import SourceMismatch, SourceMissing
-from skewless.runtime.settings import Settings
+from skewless.runtime.settings import ProjectSettings
 
 _PANDAS_INDEX = "__index_level_"
 
 
-class DataFolder(FeastConfigBaseModel):
+class DataFolderConfig(FeastConfigBaseModel):
     """What each offline store of ours is told: where the tables are, and what makes their rows known."""
 
     known_by: Literal["event_timestamp", "created_timestamp"] = "event_timestamp"
@@ -48,7 +48,7 @@ class DataFolder(FeastConfigBaseModel):
     """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
 
 
-class SkewlessOfflineStoreConfig(DataFolder):
+class SkewlessOfflineStoreConfig(DataFolderConfig):
     """`offline_store:` in feature_store.yaml."""
 
     type: StrictStr = "skewless.feast.SkewlessOfflineStore"
@@ -59,16 +59,16 @@ class SkewlessOfflineStoreConfig(DataFolder):
 def _join_memory(config: RepoConfig) -> int:
     store = config.offline_store
     said = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
-    return int(said or Settings.read().join_memory)
+    return int(said or ProjectSettings.read().join_memory)
 
 
 def data_folder(config: RepoConfig) -> Path:
     """Where relative source paths start. With an offline store that is not ours it is the repository, as in Feast."""
     store = config.offline_store
     repo = Path(config.repo_path or Path.cwd())
-    if not isinstance(store, DataFolder):
+    if not isinstance(store, DataFolderConfig):
         return repo
-    return Settings.read().folders.data if store.data is None else repo / store.data
+    return ProjectSettings.read().folders.data if store.data is None else repo / store.data
 
 
 class SkewlessOfflineStore(OfflineStore):
@@ -111,7 +111,7 @@ class SkewlessOfflineStore(OfflineStore):
         else:
             frame = entity_frame(entity_df)
         check_request_data(frame, on_demand)
-        retrieval = Retrieval(plan_of(project, views, names), sources, frame, _join_memory(config))
+        retrieval = PlannedRetrieval(plan_of(project, views, names), sources, frame, _join_memory(config))
         retrieval.check(names)
         return SkewlessRetrievalJob(
             retrieval.parts,
@@ -212,5 +212,5 @@ class SkewlessOfflineStore(OfflineStore):
         return [(field.name, str(field.type)) for field in held]
 
 
-def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> Source:
+def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> TableSource:
     return table_of(data_source.name, data_source, data_folder(config), timestamp=timestamp, created=created or "")

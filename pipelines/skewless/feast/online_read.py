@@ -8,38 +8,38 @@ from datetime import datetime
 
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import Value
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.errors import CorruptRow, UnknownSchema
 from skewless.contract.storage.catalog import catalog_key, removal_field
 from skewless.contract.storage.corrupt_rows import corrupt, unlisted
 from skewless.contract.storage.entity_key import told_key
-from skewless.contract.storage.lookup import Lookup, Reply
+from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.timestamps import from_micros
-from skewless.feast.view_decoder import Reading, ViewRead
+from skewless.feast.view_decoder import DecodedView, ViewDecoder
 from skewless.online.store.store import OnlineWriter
 
 Read = tuple[datetime | None, dict[str, Value] | None]
 Keys = Sequence[bytes | None]
 _STATUSES = {
-    Status.PRESENT: FieldStatus.PRESENT,
-    Status.NULL: FieldStatus.NULL_VALUE,
-    Status.NOT_FOUND: FieldStatus.NOT_FOUND,
-    Status.STALE: FieldStatus.OUTSIDE_MAX_AGE,
+    FeatureStatus.PRESENT: FieldStatus.PRESENT,
+    FeatureStatus.NULL: FieldStatus.NULL_VALUE,
+    FeatureStatus.NOT_FOUND: FieldStatus.NOT_FOUND,
+    FeatureStatus.STALE: FieldStatus.OUTSIDE_MAX_AGE,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class ViewReading:
+class OnlineViewRead:
     """A view's reading. `refused`: why the rows of some entities cannot be read; they read as not found."""
 
-    reading: Reading
+    reading: DecodedView
     refused: Mapping[int, CorruptRow]
 
     def reads(self, names: Sequence[str]) -> list[Read]:
         """As `online_read` gives them: (None, None) for an entity that is not found."""
         reads: list[Read] = []
         for row, status in enumerate(self.reading.view_status.tolist()):
-            if status == Status.NOT_FOUND:
+            if status == FeatureStatus.NOT_FOUND:
                 reads.append((None, None))
             else:
                 values = {name: column[row] for name, column in zip(names, self.reading.values, strict=True)}
@@ -50,18 +50,20 @@ class ViewReading:
         """Feast's status of each feature, row by row; INVALID where a row cannot be read."""
         found: list[list[int]] = []
         for statuses in self.reading.statuses:
-            told = [int(_STATUSES[Status(status)]) for status in statuses.tolist()]
+            told = [int(_STATUSES[FeatureStatus(status)]) for status in statuses.tolist()]
             for row in self.refused:
                 told[row] = int(FieldStatus.INVALID)
             found.append(told)
         return found
 
 
-def readings(store: OnlineWriter, project: str, asked: Sequence[tuple[ViewRead, Keys]], at: int) -> list[ViewReading]:
+def readings(
+    store: OnlineWriter, project: str, asked: Sequence[tuple[ViewDecoder, Keys]], at: int
+) -> list[OnlineViewRead]:
     """One trip for all, each distinct entity once. A view that is being removed has no rows. Raises: RedisUnreachable."""
     marks = tuple(dict.fromkeys(removal_field(read.view.stored_as) for read, _ in asked))
     wanted = {(key, read.field): None for read, keys in asked for key in keys if key is not None}
-    lookups = [Lookup(catalog_key(project), marks), *(Lookup(key, (field,)) for key, field in wanted)]
+    lookups = [HashLookup(catalog_key(project), marks), *(HashLookup(key, (field,)) for key, field in wanted)]
     noted, *replies = store.read_each(lookups)
     if isinstance(noted, CorruptRow):
         raise noted
@@ -75,11 +77,11 @@ def readings(store: OnlineWriter, project: str, asked: Sequence[tuple[ViewRead, 
 
 def _reading(
     store: OnlineWriter,
-    read: ViewRead,
+    read: ViewDecoder,
     keys: Keys,
     found: Mapping[tuple[bytes, bytes], Reply | CorruptRow],
     at: int,
-) -> ViewReading:
+) -> OnlineViewRead:
     """Looks a schema up that the view no longer has; each of them at most once."""
     rows: list[bytes | None] = []
     refused: dict[int, CorruptRow] = {}
@@ -93,7 +95,7 @@ def _reading(
     # Each turn learns a schema or refuses a row.
     while True:
         try:
-            return ViewReading(read.reading(rows, at), refused)
+            return OnlineViewRead(read.reading(rows, at), refused)
         except CorruptRow:
             culprits = corrupt(lambda some: read.reading(some, at), rows, entities)
             if not culprits:

@@ -20,21 +20,21 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _get_table_entity_values, _populate_response_from_feature_data
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import view_of
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.feast.online_read import Read, readings
 from skewless.feast.pushed_rows import Row, key_columns, packed
-from skewless.feast.view_decoder import ViewRead
+from skewless.feast.view_decoder import ViewDecoder
 from skewless.online.maintenance import view_removal
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import UnwritableKeys
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.console import step
-from skewless.runtime.settings import Settings
-from skewless.state.database import State
+from skewless.runtime.settings import ProjectSettings
+from skewless.state.database import StateDatabase
 
 _log = logging.getLogger(__name__)
 
@@ -48,17 +48,17 @@ class SkewlessOnlineStoreConfig(FeastConfigBaseModel):
 
 
 def client_of(config: RepoConfig) -> Redis | RedisCluster:
-    """The connection of this process to the repository's online store. Raises: Unsupported, RedisUnreachable."""
+    """The connection of this process to the repository's online store. Raises: FeastUnsupported, RedisUnreachable."""
     store = config.online_store
     if not isinstance(store, SkewlessOnlineStoreConfig):
-        raise Unsupported(
+        raise FeastUnsupported(
             f"the online store {getattr(store, 'type', store)!r}", f"use {SkewlessOnlineStoreConfig().type}"
         )
-    return _connection(store.url or _default_url(Settings.read()))
+    return _connection(store.url or _default_url(ProjectSettings.read()))
 
 
 def online_writer(config: RepoConfig) -> OnlineWriter:
-    """The repository's online store, on the connection of this process. Raises: Unsupported, RedisUnreachable."""
+    """The repository's online store, on the connection of this process. Raises: FeastUnsupported, RedisUnreachable."""
     return OnlineWriter(client_of(config), config.project)
 
 
@@ -73,7 +73,7 @@ class SkewlessOnlineStore(OnlineStore):
         return SupportedAsyncMethods(read=True, write=True)
 
     async def initialize(self, config: RepoConfig) -> None:
-        """Connect, so that a server that is away is told at the start. Raises: Unsupported, RedisUnreachable."""
+        """Connect, so that a server that is away is told at the start. Raises: FeastUnsupported, RedisUnreachable."""
         await asyncio.to_thread(client_of, config)
 
     async def close(self) -> None:
@@ -128,7 +128,7 @@ class SkewlessOnlineStore(OnlineStore):
         """
         view = _view(config, table)
         names = list(requested_features or [field.name for field in view.fields])
-        read = ViewRead(config.project, view, names)
+        read = ViewDecoder(config.project, view, names)
         keys = read.keys(key_columns(entity_keys), len(entity_keys))
         (found,) = readings(online_writer(config), config.project, [(read, keys)], _now())
         for error in found.refused.values():
@@ -163,7 +163,7 @@ class SkewlessOnlineStore(OnlineStore):
         asked = []
         for table, names in grouped_refs:
             columns = _get_table_entity_values(table, entity_name_to_join_key_map, join_key_values)
-            read = ViewRead(config.project, _view(config, table), names)
+            read = ViewDecoder(config.project, _view(config, table), names)
             asked.append((read, read.keys(columns, rows)))
         found = readings(online_writer(config), config.project, asked, _now())
         for (table, names), reading in zip(grouped_refs, found, strict=True):
@@ -203,7 +203,7 @@ class SkewlessOnlineStore(OnlineStore):
 
         Of a view that is kept in another version, the one that is gone goes. The catalog learns a definition when rows
         are written by it, not here: it says what the store holds.
-        Raises: Unsupported, InvalidPlan, UnsupportedType, StateUnreachable, RedisUnreachable.
+        Raises: FeastUnsupported, InvalidPlan, UnsupportedType, StateUnreachable, RedisUnreachable.
         """
         for table in tables_to_keep:
             _view(config, table)
@@ -240,7 +240,7 @@ def _connection(url: str) -> Redis | RedisCluster:
 
 
 @lru_cache(maxsize=8)
-def _default_url(settings: Settings) -> str:
+def _default_url(settings: ProjectSettings) -> str:
     return embedded_valkey.ensure(settings)
 
 
@@ -249,18 +249,18 @@ def _now() -> int:
 
 
 def _no_vectors() -> NoReturn:
-    raise Unsupported(
+    raise FeastUnsupported(
         "precomputed feature vectors", "leave precompute_online out: one trip reads all views of a service anyway"
     )
 
 
 def _no_search() -> NoReturn:
-    raise Unsupported("search by vector or text", "keep embeddings in one of Feast's vector stores")
+    raise FeastUnsupported("search by vector or text", "keep embeddings in one of Feast's vector stores")
 
 
-def _view(config: RepoConfig, table: FeatureView) -> View:
+def _view(config: RepoConfig, table: FeatureView) -> PlanView:
     if not isinstance(table, FeatureView):
-        raise Unsupported(f"a {type(table).__name__} in the online store", "write a feature view instead")
+        raise FeastUnsupported(f"a {type(table).__name__} in the online store", "write a feature view instead")
     return view_of(config, table, table.projection)
 
 
@@ -273,7 +273,7 @@ def _remove(config: RepoConfig, tables: Sequence[FeatureView], kept: set[str]) -
     for table in tables:
         view = view_of(config, table, table.projection)
         views += [view] if table.name in kept else view_removal.versions(client, config.project, view, table.name)
-    with closing(State(Settings.read().state_url)) as state:
+    with closing(StateDatabase(ProjectSettings.read().state_url)) as state:
         # First, so that a kill in between leaves too little remembered rather than too much.
         state.forget(config.project, [view.stored_as for view in views])
         turn = partial(state.turn, config.project, verb="apply")

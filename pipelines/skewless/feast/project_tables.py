@@ -9,12 +9,12 @@ from feast.infra.registry.base_registry import BaseRegistry
 from skewless.contract.errors import InvalidPlan
 from skewless.definitions.file_source import table_of
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import Source, parquet_files
+from skewless.offline.tables.view_rows import TableSource, parquet_files
 
 
-def project_tables(registry: BaseRegistry, project: str, data: Path) -> dict[str, Source]:
+def project_tables(registry: BaseRegistry, project: str, data: Path) -> dict[str, TableSource]:
     """Sources by name, and where no source has their name, the folders and `*.parquet` files of the data folder."""
-    found = {path.stem: Source(path.stem, path, TIMESTAMP, None) for path in _tables(data)}
+    found = {path.stem: TableSource(path.stem, path, TIMESTAMP, None) for path in _tables(data)}
     for source in registry.list_data_sources(project, allow_cache=True):
         table = _source(source, data)
         if table is not None:
@@ -22,7 +22,7 @@ def project_tables(registry: BaseRegistry, project: str, data: Path) -> dict[str
     return {name: source for name, source in found.items() if _has_rows(source)}
 
 
-def _has_rows(source: Source) -> bool:
+def _has_rows(source: TableSource) -> bool:
     return source.remote is not None or source.path.is_file() or bool(parquet_files(source.path))
 
 
@@ -33,7 +33,7 @@ def _tables(data: Path) -> list[Path]:
     return [path for path in seen if path.is_dir() or path.suffix == ".parquet"]
 
 
-def _source(source: DataSource, data: Path) -> Source | None:
+def _source(source: DataSource, data: Path) -> TableSource | None:
     try:
         return table_of(source.name, getattr(source, "batch_source", None) or source, data)
     except InvalidPlan:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidInput
 from skewless.contract.storage.entity_key import KeyValue
 from skewless.contract.value_types import ValueType
@@ -30,7 +30,7 @@ def plain_values(name: str, kind: ValueType, values: Iterable[Value]) -> list[Ke
     return [_plain(name, kind, value) for value in values]
 
 
-def to_protos(kind: ValueType, values: Values) -> list[Value]:
+def to_protos(kind: ValueType, values: ColumnValues) -> list[Value]:
     """Feast's values; its times are whole seconds, so microseconds are cut. Raises: DecodeError (protobuf's own)."""
     if kind.encoding == "value":
         pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)

@@ -10,25 +10,25 @@ import numpy as np
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from skewless.contract.errors import InvalidInput
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import told_key
-from skewless.contract.storage.packed_row import Layout
+from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.timestamps import from_micros, to_micros
 from skewless.contract.value_types import value_type
-from skewless.feast.errors import RowsOfTheFuture
+from skewless.feast.errors import FutureRows
 from skewless.feast.proto_values import to_arrow
-from skewless.feast.view_decoder import ViewRead
+from skewless.feast.view_decoder import ViewDecoder
 
 Row = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 """Entity, values, event time, created time."""
 
 
-def packed(project: str, view: View, data: Sequence[Row], now: int) -> tuple[list[bytes], list[bytes]]:
+def packed(project: str, view: PlanView, data: Sequence[Row], now: int) -> tuple[list[bytes], list[bytes]]:
     """Keys and packed rows. A feature that a row lacks is null; a row without created time is known since its event.
 
-    Raises: InvalidInput for a null join key or a value of another type, RowsOfTheFuture for what may not be used `now`.
+    Raises: InvalidInput for a null join key or a value of another type, FutureRows for what may not be used `now`.
     """
-    keys = ViewRead(project, view, ()).keys(key_columns([row[0] for row in data]), len(data))
+    keys = ViewDecoder(project, view, ()).keys(key_columns([row[0] for row in data]), len(data))
     if any(_is_nat(row[2]) for row in data):
         raise InvalidInput("event_timestamp", f"is null in a row of feature view {view.name!r}")
     if None in keys:
@@ -39,14 +39,14 @@ def packed(project: str, view: View, data: Sequence[Row], now: int) -> tuple[lis
         to_arrow(f.name, value_type(f.dtype), [row[1].get(f.name, Value()) for row in data]) for f in view.fields
     ]
     gone = [bool(view.deleted_field and row[1].get(view.deleted_field, Value()).bool_val) for row in data]
-    rows = Layout(view.fields).encode(event, created, np.array(gone, bool), columns)
+    rows = RowLayout(view.fields).encode(event, created, np.array(gone, bool), columns)
     found = [key for key in keys if key is not None]
     due = view.rule.available_at(event, created)
     late = np.flatnonzero(due > now)
     if len(late):
         first = int(late[0])
         told = (from_micros(time).isoformat() for time in (int(due[first]), now))
-        raise RowsOfTheFuture(view.stored_as, len(late), told_key(found[first]), *told)
+        raise FutureRows(view.stored_as, len(late), told_key(found[first]), *told)
     return found, rows
 
 

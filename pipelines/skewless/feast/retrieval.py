@@ -13,27 +13,27 @@ from feast.errors import FeatureNameCollisionError, RequestDataNotFoundInEntityD
 from feast.utils import _parse_feature_ref
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.assembler import wanted_features
-from skewless.contract.plan import Column, Computed, Feature, Plan, View
+from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature, TransformOutput
 from skewless.contract.value_types import ValueType, value_type
 from skewless.feast.entity_frame import EntityFrame
-from skewless.feast.retrieval_job import Part
+from skewless.feast.retrieval_job import AnswerPart
 from skewless.feast.source_rows import schema_of
-from skewless.offline.join.point_in_time import Answers, Join, answers, spine_column
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.join.point_in_time import JoinedFeatures, PointInTimeJoin, answers, spine_column
+from skewless.offline.tables.view_rows import TableSource
 from skewless.offline.values.arrow_answers import decided_by_values
 from skewless.offline.values.column_types import numbers_as_text
 from skewless.runtime.errors import SourceMissing, SpineMismatch
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
-Reference = Feature | Computed
+Reference = StoredFeature | TransformOutput
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
+class PlannedRetrieval:
     """A join that is ready to run. The plan's columns are the stored features under their names in the answer."""
 
     plan: Plan
-    sources: Mapping[str, Source]
+    sources: Mapping[str, TableSource]
     frame: EntityFrame
     memory: int = DEFAULT_JOIN_MEMORY
 
@@ -63,14 +63,14 @@ class Retrieval:
                     return False
         return True
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[AnswerPart]:
         """The entity frame's rows and columns as they are, then the features: as many rows at a time as memory allows,
         and all of them where a feature's type is for its values to tell.
 
         Raises: SourceMissing, SourceMismatch.
         """
         spine = self.frame.spine(self.plan.join_keys)
-        join = Join(self.plan, self.sources, spine, statuses=False, memory=self.memory)
+        join = PointInTimeJoin(self.plan, self.sources, spine, statuses=False, memory=self.memory)
         blocks, types = join.blocks(), answer_types(join)
         wanted = [field for fields in wanted_features(self.plan).values() for field in fields]
         if any(decided_by_values(value_type(field.dtype)) for field in wanted):
@@ -79,15 +79,15 @@ class Retrieval:
         for block in blocks:
             yield self._part(self.frame.table.slice(block.start, block.rows), answers([block]), types)
 
-    def _part(self, table: pa.Table, made: Answers, types: Mapping[Feature, pa.DataType]) -> Part:
+    def _part(self, table: pa.Table, made: JoinedFeatures, types: Mapping[StoredFeature, pa.DataType]) -> AnswerPart:
         for column in self.plan.columns:
-            feature = cast(Feature, column.source)
+            feature = cast(StoredFeature, column.source)
             answer = made.columns[feature]
             table = table.append_column(column.name, answer.cast(types.get(feature, answer.type)))
-        return Part(table, made.waiting)
+        return AnswerPart(table, made.waiting)
 
 
-def answer_types(join: Join) -> dict[Feature, pa.DataType]:
+def answer_types(join: PointInTimeJoin) -> dict[StoredFeature, pa.DataType]:
     """Of floats and of lists of numbers the types that their tables hold, where those are wider: as Feast answers them.
     The values are the declared type's all the same, as online.
     """
@@ -97,7 +97,7 @@ def answer_types(join: Join) -> dict[Feature, pa.DataType]:
             kind = value_type(field.dtype)
             wider = [stored for stored in one.table.stored(field.name) if _wider(kind, stored)]
             if wider:
-                found[Feature(one.view.name, field.name)] = max(wider, key=_width)
+                found[StoredFeature(one.view.name, field.name)] = max(wider, key=_width)
     return found
 
 
@@ -121,14 +121,14 @@ def check_request_data(frame: EntityFrame, on_demand: Sequence[OnDemandFeatureVi
                 raise RequestDataNotFoundInEntityDfException(feature_name=name, feature_view_name=view.name)
 
 
-def plan_of(project: str, views: Sequence[View], names: Mapping[Reference, str]) -> Plan:
+def plan_of(project: str, views: Sequence[PlanView], names: Mapping[Reference, str]) -> Plan:
     """The plan of the stored features among `names`."""
-    columns = tuple(Column(name, source) for source, name in names.items() if isinstance(source, Feature))
+    columns = tuple(ModelColumn(name, source) for source, name in names.items() if isinstance(source, StoredFeature))
     return Plan("historical features", project, tuple(views), (), (), columns)
 
 
 def output_names(
-    refs: Sequence[str], views: Sequence[View], on_demand: Sequence[OnDemandFeatureView], *, full: bool
+    refs: Sequence[str], views: Sequence[PlanView], on_demand: Sequence[OnDemandFeatureView], *, full: bool
 ) -> dict[Reference, str]:
     """Every referenced feature, in order, and its column's name in the answer.
 
@@ -141,7 +141,7 @@ def output_names(
     names: dict[Reference, str] = {}
     taken: dict[str, Reference] = {}
     for source in asked:
-        owner = source.view if isinstance(source, Feature) else source.transform
+        owner = source.view if isinstance(source, StoredFeature) else source.transform
         name = f"{owner}__{source.name}" if full else source.name
         if name in taken:
             raise FeatureNameCollisionError([f"{owner}:{source.name}"], full)
@@ -149,22 +149,22 @@ def output_names(
     return names
 
 
-def _parsed(ref: str, views: Sequence[View]) -> Reference:
+def _parsed(ref: str, views: Sequence[PlanView]) -> Reference:
     name, version, feature = _parse_feature_ref(ref)
     used = name if version is None else f"{name}@v{version}"
     for view in views:
         if view.name == used:
             if feature not in {field.name for field in view.fields}:
                 raise InvalidPlan(ref, "the feature view has no such feature")
-            return Feature(used, feature)
-    return Computed(used, feature)
+            return StoredFeature(used, feature)
+    return TransformOutput(used, feature)
 
 
 def _settled(
-    asked: Sequence[Reference], views: Sequence[View], on_demand: Sequence[OnDemandFeatureView]
+    asked: Sequence[Reference], views: Sequence[PlanView], on_demand: Sequence[OnDemandFeatureView]
 ) -> list[Reference]:
     inputs = {
-        Feature(projection.name_to_use(), field.name)
+        StoredFeature(projection.name_to_use(), field.name)
         for view in on_demand
         for projection in view.source_feature_view_projections.values()
         for field in projection.features
@@ -172,5 +172,5 @@ def _settled(
     tail = len(asked)
     while tail and asked[tail - 1] in inputs:
         tail -= 1
-    defined = [Feature(view.name, field.name) for view in views for field in view.fields]
+    defined = [StoredFeature(view.name, field.name) for view in views for field in view.fields]
     return [*asked[:tail], *sorted(asked[tail:], key=defined.index)]  # type: ignore[arg-type]

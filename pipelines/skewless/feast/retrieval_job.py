@@ -18,7 +18,7 @@ from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage
-from skewless.feast.errors import Unsupported
+from skewless.feast.errors import FeastUnsupported
 from skewless.offline.files import parquet_writer
 from skewless.offline.files.atomic import replace_folder
 from skewless.offline.join.explain import waiting_told
@@ -35,18 +35,18 @@ _NULLABLE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class AnswerPart:
     """Some rows of an answer, and by feature view how many of them have no value only because none was known yet."""
 
     table: pa.Table
     waiting: Mapping[str, int]
 
 
-def whole(table: Callable[[], pa.Table]) -> Callable[[], Iterator[Part]]:
+def whole(table: Callable[[], pa.Table]) -> Callable[[], Iterator[AnswerPart]]:
     """An answer that is one part, of which nothing waits."""
 
-    def parts() -> Iterator[Part]:
-        yield Part(table(), {})
+    def parts() -> Iterator[AnswerPart]:
+        yield AnswerPart(table(), {})
 
     return parts
 
@@ -59,7 +59,7 @@ class SkewlessRetrievalJob(RetrievalJob):
 
     def __init__(
         self,
-        parts: Callable[[], Iterator[Part]],
+        parts: Callable[[], Iterator[AnswerPart]],
         data: Path,
         *,
         full_feature_names: bool = False,
@@ -147,10 +147,12 @@ class SkewlessRetrievalJob(RetrievalJob):
         """Write the result to a Parquet file (`*.parquet`), else to a folder, whole or not at all; part by part, as
         `to_arrow_batches` makes it.
 
-        Raises: Unsupported, SavedDatasetLocationAlreadyExists (Feast's own).
+        Raises: FeastUnsupported, SavedDatasetLocationAlreadyExists (Feast's own).
         """
         if not isinstance(storage, SavedDatasetFileStorage) or "://" in storage.file_options.uri:
-            raise Unsupported("saved datasets elsewhere than in local files", "use SavedDatasetFileStorage(path=...)")
+            raise FeastUnsupported(
+                "saved datasets elsewhere than in local files", "use SavedDatasetFileStorage(path=...)"
+            )
         path = self._data / storage.file_options.uri
         if path.exists() and not allow_overwrite:
             raise SavedDatasetLocationAlreadyExists(location=str(path))
@@ -167,12 +169,12 @@ class SkewlessRetrievalJob(RetrievalJob):
             building.unlink(missing_ok=True)
 
     def to_remote_storage(self) -> list[str]:
-        raise Unsupported(
+        raise FeastUnsupported(
             "export to remote storage", "write the result of to_arrow() yourself, or persist() it locally"
         )
 
     def to_sql(self) -> str:
-        raise Unsupported("SQL of a retrieval", "the join is not made in SQL; use to_arrow() or to_df()")
+        raise FeastUnsupported("SQL of a retrieval", "the join is not made in SQL; use to_arrow() or to_df()")
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:

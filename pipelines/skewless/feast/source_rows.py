@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from skewless.contract.admission import Micros
-from skewless.contract.plan import JoinKey, View
+from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.offline.join.point_in_time import entity_codes
-from skewless.offline.tables.view_rows import History, Source, micros
+from skewless.offline.tables.view_rows import TableSource, ViewRows, micros
 from skewless.runtime.errors import SourceMismatch
 
 _SECOND = 1_000_000
@@ -33,12 +33,14 @@ class SourceRows:
     created: Micros
 
 
-def schema_of(source: Source) -> pa.Schema:
+def schema_of(source: TableSource) -> pa.Schema:
     """The table's columns, by its newest file. Raises: SourceMissing."""
     return pq.read_schema(source.files()[-1])
 
 
-def rows_between(source: Source, columns: Sequence[str], start: datetime | None, end: datetime | None) -> SourceRows:
+def rows_between(
+    source: TableSource, columns: Sequence[str], start: datetime | None, end: datetime | None
+) -> SourceRows:
     """The rows with start <= event time <= end (None: open) and these columns (none: all), then their times.
 
     Raises: SourceMissing, SourceMismatch.
@@ -91,8 +93,8 @@ def newest_of_each(rows: SourceRows, join_keys: Sequence[str]) -> pa.Table:
     Rows with a null key are nobody's. Without join keys there is one entity, and Feast's dummy key is added.
     """
     keys = tuple(_whole(rows.table.column(name)) for name in join_keys)
-    view = View("", "", tuple(JoinKey(name, name, "") for name in join_keys), (), 0, "event_timestamp")
-    history = History(keys, rows.event, rows.created, np.zeros(len(rows.event), bool), ())
+    view = PlanView("", "", tuple(JoinKey(name, name, "") for name in join_keys), (), 0, "event_timestamp")
+    history = ViewRows(keys, rows.event, rows.created, np.zeros(len(rows.event), bool), ())
     codes = entity_codes(view, history)
     order = np.lexsort((rows.created, rows.event, codes))
     ordered = codes[order]

@@ -24,21 +24,21 @@ from feast.infra.offline_stores.contrib.spark_offline_store.spark import (
 )
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 from feast.infra.registry.base_registry import BaseRegistry
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.definitions.compiler import source_of, view_of
-from skewless.feast.errors import Unsupported
-from skewless.feast.offline_store import DataFolder, SkewlessOfflineStore, data_folder
+from skewless.feast.errors import FeastUnsupported
+from skewless.feast.offline_store import DataFolderConfig, SkewlessOfflineStore, data_folder
 from skewless.feast.retrieval import output_names
 from skewless.feast.retrieval_job import to_pandas
 from skewless.feast.source_rows import schema_of
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 
 _SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
 _EVENT, _CREATED, _PLACE = "event_timestamp", "created_timestamp", "__skewless_place"
 _SECOND_US = 1_000_000
 
 
-class SkewlessSparkOfflineStoreConfig(SparkOfflineStoreConfig, DataFolder):
+class SkewlessSparkOfflineStoreConfig(SparkOfflineStoreConfig, DataFolderConfig):
     """`offline_store:` in feature_store.yaml, with `spark_conf` as for Feast's own Spark store."""
 
     type: StrictStr = "skewless.feast.SkewlessSparkOfflineStore"
@@ -59,13 +59,13 @@ class SkewlessSparkOfflineStore(SkewlessOfflineStore):
         full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
         **_dates: datetime,
-    ) -> SparkJob:
+    ) -> SkewlessSparkJob:
         """The rows of the entity frame in Spark's order, with the features behind its columns.
 
-        Raises: Unsupported, InvalidPlan, UnsupportedType, and Feast's own on names that collide.
+        Raises: FeastUnsupported, InvalidPlan, UnsupportedType, and Feast's own on names that collide.
         """
         if not isinstance(entity_df, pd.DataFrame):
-            raise Unsupported("retrieval by Spark without a pandas entity frame", "pass a pandas frame")
+            raise FeastUnsupported("retrieval by Spark without a pandas entity frame", "pass a pandas frame")
         session = _session(config)
         views = [view_of(config, view, view.projection) for view in feature_views]
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
@@ -86,10 +86,10 @@ class SkewlessSparkOfflineStore(SkewlessOfflineStore):
             filter_by_created_timestamp=True,
         )
         job = cast(SparkRetrievalJob, made)
-        return SparkJob(session, job.query, full_feature_names, config, on_demand, job.metadata)
+        return SkewlessSparkJob(session, job.query, full_feature_names, config, on_demand, job.metadata)
 
 
-class SparkJob(SparkRetrievalJob):
+class SkewlessSparkJob(SparkRetrievalJob):
     """Feast's, with exact integers: the answer goes from Spark to Arrow and not through pandas."""
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
@@ -108,16 +108,16 @@ def _session(config: RepoConfig) -> SparkSession:
 
 
 def _on_spark(
-    session: SparkSession, definition: FeatureView, view: View, source: Source, *, by_created: bool
+    session: SparkSession, definition: FeatureView, view: PlanView, source: TableSource, *, by_created: bool
 ) -> FeatureView:
-    """The definition with its table as a temporary view of Spark. Raises: Unsupported, SourceMissing."""
+    """The definition with its table as a temporary view of Spark. Raises: FeastUnsupported, SourceMissing."""
     if view.ttl_us % _SECOND_US:
-        raise Unsupported(f"the ttl of feature view {view.name!r} on Spark", "give it whole seconds")
+        raise FeastUnsupported(f"the ttl of feature view {view.name!r} on Spark", "give it whole seconds")
     if source.remote is not None:
-        raise Unsupported(f"the table {source.remote.url} on Spark", "mount it, and give the source a path")
+        raise FeastUnsupported(f"the table {source.remote.url} on Spark", "mount it, and give the source a path")
     nanos = [field.name for field in schema_of(source) if getattr(field.type, "unit", "") == "ns"]
     if nanos:
-        raise Unsupported(f"{', '.join(nanos)} in nanoseconds on Spark", "write the table's times in microseconds")
+        raise FeastUnsupported(f"{', '.join(nanos)} in nanoseconds on Spark", "write the table's times in microseconds")
     created = source.created_timestamp_column if by_created or view.known_by == _CREATED else None
     table = f"skewless_{view.name}"
     read = session.read.option("mergeSchema", "true").parquet(*(str(file) for file in source.files()))
@@ -131,7 +131,7 @@ def _on_spark(
     return moved
 
 
-def _admissible(rows: DataFrame, view: View, source: Source, created: str | None) -> DataFrame:
+def _admissible(rows: DataFrame, view: PlanView, source: TableSource, created: str | None) -> DataFrame:
     """Keys, times and features under the names of the definitions; `created` only where it makes rows known. Of the
     rows of an entity with the same of these times the one that was created last.
     """

@@ -13,16 +13,16 @@ from feast.protos.feast.types.Value_pb2 import Value
 from skewless.contract.admission import Micros
 from skewless.contract.columns import Schema
 from skewless.contract.errors import CorruptRow, InvalidInput
-from skewless.contract.model.assembler import Admitted
-from skewless.contract.plan import DUMMY_ENTITY, Field, View
-from skewless.contract.storage.entity_key import EntityKeys
+from skewless.contract.model.assembler import AdmittedRows
+from skewless.contract.plan import DUMMY_ENTITY, Field, PlanView
+from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.storage.packed_row import RowReader
 from skewless.contract.value_types import value_type
 from skewless.feast.proto_values import plain_values, to_protos
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DecodedView:
     """What a view has for n entities: event times (MISSING without a row), `Status` of each feature, its values."""
 
     event: Micros
@@ -31,10 +31,10 @@ class Reading:
     values: tuple[list[Value], ...]
 
 
-class ViewRead:
+class ViewDecoder:
     """Compiled from a view and the names of the features that are asked for."""
 
-    def __init__(self, project: str, view: View, features: Sequence[str]) -> None:
+    def __init__(self, project: str, view: PlanView, features: Sequence[str]) -> None:
         types = {field.name: field for field in view.fields}
         self.view = view
         self.field = view.stored_as.encode()
@@ -42,7 +42,7 @@ class ViewRead:
         self._reader = RowReader(view.stored_as, self._wanted, [view.fields])
         self._kinds = tuple(value_type(key.dtype) for key in view.join_keys)
         self._names = tuple(key.key for key in view.join_keys)
-        self._keys = EntityKeys(project, self._names, [key.dtype for key in view.join_keys])
+        self._keys = EntityKeyEncoder(project, self._names, [key.dtype for key in view.join_keys])
 
     def keys(self, columns: Mapping[str, Sequence[Value]], rows: int) -> list[bytes | None]:
         """The store's keys of `rows` entities, given by stored join key, column by column; None has a null.
@@ -62,20 +62,20 @@ class ViewRead:
         """Make rows of an older schema readable."""
         self._reader.learn(schema)
 
-    def reading(self, rows: Sequence[bytes | None], at: int) -> Reading:
+    def reading(self, rows: Sequence[bytes | None], at: int) -> DecodedView:
         """What the rows say at `at` (microseconds). Raises: CorruptRow, UnknownSchema."""
         found = self._reader.read(rows)
         status = self.view.rule.status(found.event, found.created, found.deleted, np.int64(at))
-        admitted = Admitted(found, status)
+        admitted = AdmittedRows(found, status)
         places = range(len(self._wanted))
-        return Reading(
+        return DecodedView(
             found.event,
             status,
             tuple(admitted.feature_status(place) for place in places),
             tuple(self._protos(place, admitted) for place in places),
         )
 
-    def _protos(self, place: int, admitted: Admitted) -> list[Value]:
+    def _protos(self, place: int, admitted: AdmittedRows) -> list[Value]:
         field = self._wanted[place]
         try:
             return to_protos(value_type(field.dtype), admitted.values(place))

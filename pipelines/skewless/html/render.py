@@ -16,7 +16,7 @@ _THOUSAND = 1_000
 _LABEL = 14
 
 
-class Windowed(Protocol):
+class HasWindow(Protocol):
     """What a run over a window of time found; both ends are ISO 8601."""
 
     @property
@@ -41,7 +41,7 @@ def moment(text: str) -> str:
     return at.strftime("%Y-%m-%d" if at.time().isoformat() == "00:00:00" else "%Y-%m-%d %H:%M") + " UTC"
 
 
-def window(of: Windowed) -> str:
+def window(of: HasWindow) -> str:
     """The window of a run, without a beginning that was not asked for."""
     begin = f"from {moment(of.start)} " if datetime.fromisoformat(of.start).timestamp() > 0 else ""
     return f"{begin}to {moment(of.end)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PageTable:
     """A table of a page: heads, rows of told cells, and (or not) a share of each row, drawn as a bar; `texts` says that
     the cells are no numbers.
     """

@@ -15,7 +15,7 @@ from skewless.contract.errors import SkewlessError
 from skewless.online.store.connection import RedisUnreachable
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.valkey_process import EmbeddedServerFailed
-from skewless.project.project import Workspace
+from skewless.project.project import Project
 
 _LINES_TOLD = 12
 
@@ -41,7 +41,7 @@ def run(repo: Path) -> str:
     return done.stdout
 
 
-def tell(work: Workspace) -> SkewlessError | None:
+def tell(work: Project) -> SkewlessError | None:
     """Tell the online store where pushed rows of each view go; why it could not be told. The definitions stand anyway:
     whoever applies them need not reach the store.
     """

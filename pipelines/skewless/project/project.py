@@ -13,25 +13,25 @@ from redis import Redis, RedisCluster
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from skewless.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
-from skewless.contract.plan import Plan, View
+from skewless.contract.plan import Plan, PlanView
 from skewless.contract.redis_urls import masked
-from skewless.contract.storage.push_target import Target
+from skewless.contract.storage.push_target import PushTarget
 from skewless.definitions.compatibility import confirm
-from skewless.definitions.compiler import Definitions, compile_service, compile_view, source_of, stored_views
+from skewless.definitions.compiler import CompiledService, compile_service, compile_view, source_of, stored_views
 from skewless.definitions.onnx_tracing import load_functions
 from skewless.feast.offline_store import data_folder
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.online.push.push import targets
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
-from skewless.runtime.errors import DefinitionsAway
-from skewless.runtime.settings import Settings
-from skewless.state.database import State
+from skewless.runtime.errors import FeastRegistryUnavailable
+from skewless.runtime.settings import ProjectSettings
+from skewless.state.database import StateDatabase
 
 
 @dataclass(eq=False)
-class NoDefinitions(SkewlessError):
+class FeatureRepoMissing(SkewlessError):
     """There is no feature repository where the settings point."""
 
     folder: str
@@ -40,29 +40,29 @@ class NoDefinitions(SkewlessError):
         return f"{self.folder} holds no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder"
 
 
-class Workspace:
+class Project:
     """Feast's store, the state database and the online store of one project; each is opened at its first use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ProjectSettings) -> None:
         self.settings = settings
         self.folders = settings.folders
 
     @cached_property
     def store(self) -> FeatureStore:
-        """Feast's own view of the definitions. Raises: NoDefinitions, DefinitionsAway."""
+        """Feast's own view of the definitions. Raises: FeatureRepoMissing, FeastRegistryUnavailable."""
         repo = self.settings.feature_repo
         if not (repo / "feature_store.yaml").is_file():
-            raise NoDefinitions(str(repo))
+            raise FeatureRepoMissing(str(repo))
         with self._registry():
             return FeatureStore(repo_path=str(repo))
 
     @contextmanager
     def _registry(self) -> Iterator[None]:
-        """Maps what the registry's database raises. Raises: DefinitionsAway."""
+        """Maps what the registry's database raises. Raises: FeastRegistryUnavailable."""
         try:
             yield
         except (OperationalError, InterfaceError) as error:
-            raise DefinitionsAway(masked(self.settings.registry_url), str(error.orig)) from error
+            raise FeastRegistryUnavailable(masked(self.settings.registry_url), str(error.orig)) from error
 
     @cached_property
     def project(self) -> str:
@@ -70,9 +70,9 @@ class Workspace:
         return str(self.store.project)
 
     @cached_property
-    def state(self) -> State:
+    def state(self) -> StateDatabase:
         """The state database. Raises: StateUnreachable."""
-        return State(self.settings.state_url)
+        return StateDatabase(self.settings.state_url)
 
     @cached_property
     def client(self) -> Redis | RedisCluster:
@@ -89,17 +89,17 @@ class Workspace:
         """Where relative source paths start."""
         return data_folder(self.store.config)
 
-    def service(self, name: str) -> Definitions:
-        """A feature service, compiled. Raises: InvalidPlan, UnsupportedType, Untraceable, DefinitionsAway."""
+    def service(self, name: str) -> CompiledService:
+        """A feature service, compiled. Raises: InvalidPlan, UnsupportedType, Untraceable, FeastRegistryUnavailable."""
         with self._registry():
             return compile_service(self.store, name, self.data)
 
-    def stored(self, only: Sequence[str] = ()) -> list[tuple[View, Source]]:
-        """The online feature views, or those named, each once. Raises: NoSuchView, InvalidPlan, DefinitionsAway."""
+    def stored(self, only: Sequence[str] = ()) -> list[tuple[PlanView, TableSource]]:
+        """The online feature views, or those named, each once. Raises: NoSuchView, InvalidPlan, FeastRegistryUnavailable."""
         with self._registry():
             return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
-    def targets(self) -> dict[str, Target]:
+    def targets(self) -> dict[str, PushTarget]:
         """The push targets of all online feature views, by name, which the online store gets to know.
 
         A view that cannot be used has none, and does not keep the others from theirs.
@@ -114,13 +114,13 @@ class Workspace:
         self.online.accept(list(found.values()))
         return found
 
-    def fresh_targets(self) -> dict[str, Target]:
-        """`targets`, as the registry has them now. Raises: DefinitionsAway."""
+    def fresh_targets(self) -> dict[str, PushTarget]:
+        """`targets`, as the registry has them now. Raises: FeastRegistryUnavailable."""
         with self._registry():
             self.store.refresh_registry()
         return self.targets()
 
-    def target(self, view: str) -> Target:
+    def target(self, view: str) -> PushTarget:
         """One of them. Raises: NoSuchView."""
         self.stored([view])
         return self.targets()[view]
@@ -129,13 +129,13 @@ class Workspace:
         """Refuse a plan whose features mean something else by now. Raises: Redefined."""
         known = {view.name for view in self.store.list_feature_views()}
 
-        def stored(name: str) -> View | None:
+        def stored(name: str) -> PlanView | None:
             bare = name.partition("@")[0]
             return compile_view(self.store, self.store.get_feature_view(bare), self.data)[0] if bare in known else None
 
         confirm(model, plan, stored, load_functions(self.settings.feature_repo))
 
-    def sources(self, plan: Plan) -> dict[str, Source]:
+    def sources(self, plan: Plan) -> dict[str, TableSource]:
         """Where the views of a plan (of a bundle, say) have their histories now. Raises: NoSuchView, InvalidPlan."""
         found = {}
         for view in plan.views:

@@ -13,14 +13,14 @@ from rich.text import Text
 console = Console(highlight=False, soft_wrap=True)
 
 
-class _Count(MofNCompleteColumn):
+class _CountColumn(MofNCompleteColumn):
     """Items done of items in all, where somebody knows how many there are."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.total is not None else Text("")
 
 
-class Step:
+class ProgressStep:
     """One long step. `at` moves it on to the next item; `result` is the line that stays."""
 
     def __init__(self, title: str, progress: Progress | None) -> None:
@@ -37,7 +37,7 @@ class Step:
 
 
 @contextmanager
-def step(title: str) -> Iterator[Step]:
+def step(title: str) -> Iterator[ProgressStep]:
     """A step that is timed and told of: live while it runs, one line when it has ended well."""
     started = time.monotonic()
     if console.is_terminal:
@@ -45,13 +45,13 @@ def step(title: str) -> Iterator[Step]:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            _Count(),
+            _CountColumn(),
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=console, transient=True) as progress:
-            running = Step(title, progress)
+            running = ProgressStep(title, progress)
             yield running
     else:
-        running = Step(title, None)
+        running = ProgressStep(title, None)
         yield running
     console.print(f"[bold]{title:<14}[/bold] {running.result} [dim]({time.monotonic() - started:.1f} s)[/dim]")

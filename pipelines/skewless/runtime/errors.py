@@ -1,13 +1,13 @@
 """What can go wrong where data is made. The base and the contract's own errors are in `skewless.contract.errors`.
 
 SkewlessError
-├── DefinitionsAway      the Feast registry does not answer
-├── NoSuchView           a feature view is named that there is not
+├── FeastRegistryUnavailable      the Feast registry does not answer
+├── UnknownFeatureView           a feature view is named that there is not
 ├── SourceMissing        a feature view's table is not where its source says
 ├── SourceMismatch       a table does not have the columns or types that its feature view declares
 ├── SpineMismatch        a spine lacks a column, or holds one of another type
 ├── Untraceable          a transform cannot be traced to ONNX
-├── NotTrained           a step asks for the output of an earlier one
+├── StepInputMissing           a step asks for the output of an earlier one
 └── AlreadyPublished     a model version exists and is immutable
 """
 
@@ -20,7 +20,7 @@ from skewless.runtime.nearest import meant
 
 
 @dataclass(eq=False)
-class DefinitionsAway(SkewlessError):
+class FeastRegistryUnavailable(SkewlessError):
     """The Feast registry at `url` (its password masked) does not open, or went away."""
 
     transient = True
@@ -33,7 +33,7 @@ class DefinitionsAway(SkewlessError):
 
 
 @dataclass(eq=False)
-class NoSuchView(SkewlessError):
+class UnknownFeatureView(SkewlessError):
     """A feature view is named that there is not, or that is not online; `known` are those that are."""
 
     view: str
@@ -119,7 +119,7 @@ class TransformsMissing(SkewlessError):
 
 
 @dataclass(eq=False)
-class NotTrained(SkewlessError):
+class StepInputMissing(SkewlessError):
     """A step's input was not made yet."""
 
     what: str

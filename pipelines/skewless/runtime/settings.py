@@ -14,8 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from skewless.contract.errors import BadSetting
 from skewless.contract.redis_urls import embedded_redis_url, known_redis_url, masked
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.state_folder import DEFINITIONS, STORE_FILE, Folders, find_definitions, find_root
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.state_folder import DEFINITIONS, STORE_FILE, StateFolders, find_definitions, find_root
 
 PREFIX = "SKEWLESS_"
 DEFAULT_JOIN_MEMORY = 1 << 30
@@ -29,9 +29,9 @@ def _sqlite(file: Path) -> str:
     return f"sqlite:///{quote(str(file), safe='/ ')}"
 
 
-def _folders(seen: dict[str, Any]) -> Folders:
+def _folders(seen: dict[str, Any]) -> StateFolders:
     # `seen` lacks "state" where that setting itself was refused; the answer is then never used.
-    return Folders(seen.get("state", Path("/")))
+    return StateFolders(seen.get("state", Path("/")))
 
 
 def _redis_url(seen: dict[str, Any]) -> str:
@@ -54,7 +54,7 @@ def _feature_repo(seen: dict[str, Any]) -> Path:
     return find_definitions(Path.cwd()) or _folders(seen).root.parent / DEFINITIONS
 
 
-class Settings(BaseSettings):
+class ProjectSettings(BaseSettings):
     """Resolved: every path is absolute, every URL complete. Read it once, at the edge, and pass it down."""
 
     model_config = SettingsConfigDict(
@@ -150,13 +150,13 @@ class Settings(BaseSettings):
         return f"{scheme}://{rest}"
 
     @property
-    def folders(self) -> Folders:
-        return Folders(self.state)
+    def folders(self) -> StateFolders:
+        return StateFolders(self.state)
 
     @property
-    def registry(self) -> Registry:
+    def registry(self) -> ModelRegistry:
         """The registry of models. Raises: RegistryUnreadable."""
-        return Registry(self.models, self.folders.models_mirror)
+        return ModelRegistry(self.models, self.folders.models_mirror)
 
     @property
     def embedded(self) -> bool:

@@ -24,14 +24,14 @@ from skewless.state.locks import WAIT, database_turn
 from skewless.state.schema import runs, watermarks
 
 
-class Status(StrEnum):
+class RunStatus(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RunCounts:
     """Rows of one run. `skipped_older`: the store held a newer one; `held_back`: known by the window's end, and true only
     later, as far as the files of the window hold such rows.
     """
@@ -43,7 +43,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class VerbRun:
     """One run of `verb` over the arrivals of `view` with window_start < created_timestamp <= window_end."""
 
     id: int
@@ -53,9 +53,9 @@ class Run:
     window_start: datetime | None
     window_end: datetime
     started_at: datetime
-    status: Status
+    status: RunStatus
     finished_at: datetime | None
-    counts: Counts
+    counts: RunCounts
     error: str | None
 
 
@@ -82,7 +82,7 @@ class RunNotRunning(SkewlessError):
         return f"run {self.run} is not running: it is unknown or was finished before; start a new one"
 
 
-class State:
+class StateDatabase:
     """Watermarks and runs. One instance per process; threads may share it."""
 
     def __init__(self, url: str) -> None:
@@ -153,13 +153,13 @@ class State:
             window_start=window_start,
             window_end=window_end,
             started_at=started_at,
-            status=Status.RUNNING,
+            status=RunStatus.RUNNING,
         )
         with self._connected(write=True) as connection:
             return int(connection.execute(noted.returning(runs.c.id)).scalar_one())
 
     def run_finished(
-        self, run: int, counts: Counts, *, finished_at: datetime, watermark: datetime | None, anew: bool = False
+        self, run: int, counts: RunCounts, *, finished_at: datetime, watermark: datetime | None, anew: bool = False
     ) -> datetime | None:
         """Note the end of a run and move its view's watermark, in one transaction.
 
@@ -177,19 +177,19 @@ class State:
         Raises:
             RunNotRunning: nothing was written then.
         """
-        with self._closing(run, Status.DONE, finished_at, counts, error=None) as (connection, project, view):
+        with self._closing(run, RunStatus.DONE, finished_at, counts, error=None) as (connection, project, view):
             if watermark is not None:
                 connection.execute(_moved(connection, project, view, watermark, finished_at, anew=anew))
             where = (watermarks.c.project == project, watermarks.c.view == view)
             return connection.execute(select(watermarks.c.watermark).where(*where)).scalar_one_or_none()
 
-    def run_failed(self, run: int, error: str, *, finished_at: datetime, counts: Counts | None = None) -> None:
+    def run_failed(self, run: int, error: str, *, finished_at: datetime, counts: RunCounts | None = None) -> None:
         """Note that a run failed; no watermark moves.
 
         Raises:
             RunNotRunning: nothing was written then.
         """
-        with self._closing(run, Status.FAILED, finished_at, counts or Counts(), error=error):
+        with self._closing(run, RunStatus.FAILED, finished_at, counts or RunCounts(), error=error):
             pass
 
     def forget(self, project: str, views: Sequence[str]) -> None:
@@ -198,7 +198,7 @@ class State:
         with self._connected(write=True) as connection:
             connection.execute(gone)
 
-    def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[Run]:
+    def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
         """The latest runs, newest first."""
         asked = select(runs).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)
         if view is not None:
@@ -206,21 +206,21 @@ class State:
         with self._connected() as connection:
             return [_run(row) for row in connection.execute(asked)]
 
-    def done(self, project: str, view: str, verb: str) -> list[Run]:
+    def done(self, project: str, view: str, verb: str) -> list[VerbRun]:
         """All runs of a verb over a view that ended well, in the order of their ends."""
         asked = select(runs).where(runs.c.project == project, runs.c.view == view, runs.c.verb == verb)
-        asked = asked.where(runs.c.status == Status.DONE).order_by(runs.c.finished_at, runs.c.id)
+        asked = asked.where(runs.c.status == RunStatus.DONE).order_by(runs.c.finished_at, runs.c.id)
         with self._connected() as connection:
             return [_run(row) for row in connection.execute(asked)]
 
     @contextmanager
     def _closing(
-        self, run: int, status: Status, finished_at: datetime, counts: Counts, *, error: str | None
+        self, run: int, status: RunStatus, finished_at: datetime, counts: RunCounts, *, error: str | None
     ) -> Iterator[tuple[Connection, str, str]]:
         """A transaction that ends a running run; gives its project and view."""
         ended = (
             update(runs)
-            .where(runs.c.id == run, runs.c.status == Status.RUNNING)
+            .where(runs.c.id == run, runs.c.status == RunStatus.RUNNING)
             .values(
                 status=status,
                 finished_at=finished_at,
@@ -252,8 +252,8 @@ def _moved(
     )
 
 
-def _run(row: Row[tuple[object, ...]]) -> Run:
-    return Run(
+def _run(row: Row[tuple[object, ...]]) -> VerbRun:
+    return VerbRun(
         id=row.id,
         project=row.project,
         view=row.view,
@@ -261,8 +261,8 @@ def _run(row: Row[tuple[object, ...]]) -> Run:
         window_start=row.window_start,
         window_end=row.window_end,
         started_at=row.started_at,
-        status=Status(row.status),
+        status=RunStatus(row.status),
         finished_at=row.finished_at,
-        counts=Counts(row.rows_read, row.rows_written, row.rows_skipped_older, row.rows_held_back),
+        counts=RunCounts(row.rows_read, row.rows_written, row.rows_skipped_older, row.rows_held_back),
         error=row.error,
     )

@@ -32,7 +32,7 @@ WHERE locktype = 'advisory' AND granted AND classid::bigint = :high AND objid::b
 
 
 @dataclass(eq=False)
-class Busy(SkewlessError):
+class LockBusy(SkewlessError):
     """Somebody else works on `what`, and went on doing so for as long as we waited."""
 
     transient = True
@@ -55,7 +55,7 @@ def worker(verb: str) -> str:
 
 @contextmanager
 def file_turn(lock: Path, what: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
-    """Alone among those on this machine who take a turn at the file `lock`. Raises: Busy, OSError."""
+    """Alone among those on this machine who take a turn at the file `lock`. Raises: LockBusy, OSError."""
     handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
 
     def taken() -> bool:
@@ -78,7 +78,7 @@ def file_turn(lock: Path, what: str, verb: str, wait: timedelta = WAIT) -> Itera
 def database_turn(engine: Engine, what: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
     """Alone among those who share a database: for SQLite by a file beside it, for PostgreSQL by an advisory lock.
 
-    Raises: Busy, and what the database raises.
+    Raises: LockBusy, and what the database raises.
     """
     if engine.dialect.name == "sqlite":
         folder = Path(f"{engine.url.database}.turns")
@@ -115,5 +115,5 @@ def _await(taken: Callable[[], bool], holder: Callable[[], str], what: str, wait
     last = time.monotonic() + wait.total_seconds()
     while not taken():
         if time.monotonic() >= last:
-            raise Busy(what, holder(), wait)
+            raise LockBusy(what, holder(), wait)
         time.sleep(_POLL_SECONDS)

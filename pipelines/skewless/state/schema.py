@@ -45,7 +45,7 @@ class StateSchemaDiffers(SkewlessError):
         )
 
 
-class UtcTime(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC in and out; SQLite keeps it naive, in text that sorts as the times do."""
 
     impl = DateTime(timezone=True)
@@ -74,8 +74,8 @@ watermarks = Table(
     metadata,
     Column("project", String(255), primary_key=True),
     Column("view", String(255), primary_key=True),
-    Column("watermark", UtcTime, nullable=False),
-    Column("updated_at", UtcTime, nullable=False),
+    Column("watermark", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
 )
 
 runs = Table(
@@ -85,10 +85,10 @@ runs = Table(
     Column("project", String(255), nullable=False),
     Column("view", String(255), nullable=False),
     Column("verb", String(64), nullable=False),
-    Column("window_start", UtcTime),
-    Column("window_end", UtcTime, nullable=False),
-    Column("started_at", UtcTime, nullable=False),
-    Column("finished_at", UtcTime),
+    Column("window_start", UtcDateTime),
+    Column("window_end", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
     Column("status", String(16), nullable=False),
     Column("rows_read", BigInteger, nullable=False, default=0),
     Column("rows_written", BigInteger, nullable=False, default=0),

@@ -22,7 +22,7 @@ Time = Any
 Truth = Any
 
 
-class Status(IntEnum):
+class FeatureStatus(IntEnum):
     """What a view, or one of its features, has for an entity at a time."""
 
     PRESENT = 0
@@ -33,11 +33,11 @@ class Status(IntEnum):
     """The online store failed and the default was used; only a server says this, never the rule."""
 
 
-_NOT_FOUND, _STALE = int(Status.NOT_FOUND), int(Status.STALE)
+_NOT_FOUND, _STALE = int(FeatureStatus.NOT_FOUND), int(FeatureStatus.STALE)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AdmissionRule:
     """The admission rule of one view: its ttl in microseconds (0: rows never age) and what makes a row known.
 
     At time `at` a row with event time `e`, known since `c`, is admissible iff `available_at(e, c) <= at`. Of the
@@ -78,7 +78,7 @@ class Rule:
         """
         return end - self.ttl_us - 2 * self.grace_us
 
-    def outlasts(self, other: Rule) -> bool:
+    def outlasts(self, other: AdmissionRule) -> bool:
         """Whether rows may be gone by the `other` rule that are not `removable` by this one: its ttl is longer."""
         return other.ttl_us > 0 and not 0 < self.ttl_us <= other.ttl_us
 

@@ -18,7 +18,7 @@ Schema = tuple[Field, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class ColumnValues:
     """A feature's values for n entities: `data` of the type's NumPy dtype, and which of them are there.
 
     Where `valid` is false the datum means nothing: zero (None for texts) for a null, anything where a rule hides it.
@@ -29,18 +29,18 @@ class Values:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class EntityRows:
     """The newest rows of one view for n entities. Times are int64 microseconds, MISSING where there is no row."""
 
     event: Micros
     created: Micros
     deleted: Flags
-    columns: tuple[Values, ...]
+    columns: tuple[ColumnValues, ...]
 
 
-def absent(kind: ValueType, rows: int) -> Values:
+def absent(kind: ValueType, rows: int) -> ColumnValues:
     """`rows` nulls of a type."""
-    return Values(np.full(rows, None) if kind.text else np.zeros(rows, kind.numpy), np.zeros(rows, bool))
+    return ColumnValues(np.full(rows, None) if kind.text else np.zeros(rows, kind.numpy), np.zeros(rows, bool))
 
 
 def numbers(kind: ValueType, column: pa.Array) -> NDArray[np.generic]:
@@ -56,11 +56,11 @@ def numbers(kind: ValueType, column: pa.Array) -> NDArray[np.generic]:
     return filled.astype(kind.numpy, copy=False)
 
 
-def column_values(kind: ValueType, column: pa.Array) -> Values:
+def column_values(kind: ValueType, column: pa.Array) -> ColumnValues:
     """An Arrow column as Values, equal to what packing and unpacking it gives."""
     valid = column.is_valid().to_numpy(zero_copy_only=False)
     if not kind.text:
-        return Values(numbers(kind, column), valid)
+        return ColumnValues(numbers(kind, column), valid)
     data = np.empty(len(column), object)
     data[:] = column.cast(kind.arrow).to_pylist()
-    return Values(data, valid)
+    return ColumnValues(data, valid)

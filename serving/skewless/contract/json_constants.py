@@ -10,7 +10,7 @@ from skewless.contract.errors import InvalidInput
 _MARKS = (b"NaN", b"Infinity")
 
 
-class _Constant(str):
+class _JsonConstant(str):
     """One of the words, where a number should be."""
 
     __slots__ = ()
@@ -21,7 +21,7 @@ def constants(body: bytes) -> tuple[InvalidInput, ...]:
     if not any(mark in body for mark in _MARKS):
         return ()
     try:
-        found = tuple(_walk(json.loads(body, parse_constant=_Constant)))
+        found = tuple(_walk(json.loads(body, parse_constant=_JsonConstant)))
     except (ValueError, RecursionError):
         return ()
     return tuple(
@@ -35,7 +35,7 @@ def escaped(name: str) -> str:
 
 
 def _walk(parsed: object, pointer: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(parsed, _Constant):
+    if isinstance(parsed, _JsonConstant):
         yield pointer, parsed
     elif isinstance(parsed, dict):
         for name, value in parsed.items():

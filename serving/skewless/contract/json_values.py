@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.rfc3339 import instant_texts, parse_instant
 from skewless.contract.value_types import ValueType
 
@@ -24,14 +24,14 @@ _NULL = type(None)
 FLOAT64_MAX, FLOAT32_MAX = float(np.finfo("<f8").max), float(np.finfo("<f4").max)
 
 
-class Refused(ValueError):
+class InvalidJsonValue(ValueError):
     """A JSON value is not of the type; the text says what it must be."""
 
 
 def _only(column: Sequence[Any], allowed: set[type], needed: str) -> set[type]:
     kinds = set(map(type, column))
     if not kinds <= allowed:
-        raise Refused(f"must be {needed} or null")
+        raise InvalidJsonValue(f"must be {needed} or null")
     return kinds
 
 
@@ -52,7 +52,7 @@ def _integers(bits: int) -> Parse:
         kinds = _only(column, {int, _NULL}, f"an integer of {bits} bits, without a fraction or exponent,")
         known = [value for value in column if value is not None] if _NULL in kinds else column
         if known and not low <= min(known) <= max(known) <= high:
-            raise Refused(f"must be from {low} to {high}")
+            raise InvalidJsonValue(f"must be from {low} to {high}")
         return list(column)
 
     return parse
@@ -63,7 +63,7 @@ def _floats(greatest: float) -> Parse:
         _only(column, {float, int, _NULL}, "a number")
         parsed = [None if value is None else float(value) for value in column]
         if any(value is not None and not -greatest <= value <= greatest for value in parsed):
-            raise Refused(f"must be from {-greatest:.8g} to {greatest:.8g}")
+            raise InvalidJsonValue(f"must be from {-greatest:.8g} to {greatest:.8g}")
         return parsed
 
     return parse
@@ -74,7 +74,7 @@ def _bytes(column: Sequence[Any]) -> list[Any]:
     try:
         return [None if text is None else base64.b64decode(text, validate=True) for text in column]
     except (binascii.Error, ValueError):
-        raise Refused("must be base64 (RFC 4648, section 4) or null") from None
+        raise InvalidJsonValue("must be base64 (RFC 4648, section 4) or null") from None
 
 
 def _times(column: Sequence[Any]) -> list[Any]:
@@ -82,13 +82,13 @@ def _times(column: Sequence[Any]) -> list[Any]:
     try:
         return [None if text is None else parse_instant(text) for text in column]
     except ValueError as error:
-        raise Refused(f"{error}, or null") from None
+        raise InvalidJsonValue(f"{error}, or null") from None
 
 
 def _whole_seconds(column: Sequence[Any]) -> list[Any]:
     times = _times(column)
     if any(time is not None and time % 1_000_000 for time in times):
-        raise Refused("must be a time in whole seconds (it is a join key) or null")
+        raise InvalidJsonValue("must be a time in whole seconds (it is a join key) or null")
     return times
 
 
@@ -130,19 +130,19 @@ SAMPLES: dict[str, Json] = {
 """By type name: what a value looks like."""
 
 
-def as_values(kind: ValueType, parsed: Sequence[Scalar]) -> Values:
+def as_values(kind: ValueType, parsed: Sequence[Scalar]) -> ColumnValues:
     """A parsed column as the contract's Values: zero (None for texts) where null."""
     valid = np.fromiter((value is not None for value in parsed), bool, len(parsed))
     if kind.text:
         data = np.empty(len(parsed), object)
         data[:] = parsed
-        return Values(data, valid)
+        return ColumnValues(data, valid)
     if valid.all():
-        return Values(np.array(parsed, kind.numpy), valid)
-    return Values(np.array([0 if value is None else value for value in parsed], kind.numpy), valid)
+        return ColumnValues(np.array(parsed, kind.numpy), valid)
+    return ColumnValues(np.array([0 if value is None else value for value in parsed], kind.numpy), valid)
 
 
-def to_json(kind: ValueType, values: Values) -> list[Json]:
+def to_json(kind: ValueType, values: ColumnValues) -> list[Json]:
     """Values as a JSON column. What JSON cannot say (NaN, infinities) is null."""
     there = values.valid
     if kind.name == "UnixTimestamp":

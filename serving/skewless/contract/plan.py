@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from skewless.contract.admission import KnownBy, Rule
+from skewless.contract.admission import AdmissionRule, KnownBy
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.value_types import plain_type, value_type
 
@@ -39,7 +39,7 @@ class JoinKey(msgspec.Struct, frozen=True):
     dtype: str
 
 
-class View(msgspec.Struct, frozen=True):
+class PlanView(msgspec.Struct, frozen=True):
     """A feature view: what it stores, for which entity, and its admission rule.
 
     `name` is the view's name in this plan, `stored_as` its name in the stores (they differ for an aliased view).
@@ -56,32 +56,32 @@ class View(msgspec.Struct, frozen=True):
     deleted_field: str | None = None
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> AdmissionRule:
         """The view's admission rule."""
-        return Rule(self.ttl_us, self.known_by)
+        return AdmissionRule(self.ttl_us, self.known_by)
 
 
-class Feature(msgspec.Struct, frozen=True, tag="feature"):
+class StoredFeature(msgspec.Struct, frozen=True, tag="feature"):
     """A stored feature, as `view` (the plan's name for it) and `name`."""
 
     view: str
     name: str
 
 
-class Request(msgspec.Struct, frozen=True, tag="request"):
+class RequestInput(msgspec.Struct, frozen=True, tag="request"):
     """A value that the caller sends with the request."""
 
     name: str
 
 
-class Computed(msgspec.Struct, frozen=True, tag="computed"):
+class TransformOutput(msgspec.Struct, frozen=True, tag="computed"):
     """An output of a transform."""
 
     transform: str
     name: str
 
 
-Source = Feature | Request | Computed
+ColumnSource = StoredFeature | RequestInput | TransformOutput
 
 
 class Transform(msgspec.Struct, frozen=True):
@@ -92,16 +92,16 @@ class Transform(msgspec.Struct, frozen=True):
     """
 
     name: str
-    inputs: tuple[tuple[str, Feature | Request], ...]
+    inputs: tuple[tuple[str, StoredFeature | RequestInput], ...]
     outputs: tuple[Field, ...]
     digest: str
 
 
-class Column(msgspec.Struct, frozen=True):
+class ModelColumn(msgspec.Struct, frozen=True):
     """A column of the model's input: its name, where it comes from, and the value that stands for a null."""
 
     name: str
-    source: Source
+    source: ColumnSource
     default: float | None = None
 
     def __post_init__(self) -> None:
@@ -115,10 +115,10 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
 
     name: str
     project: str
-    views: tuple[View, ...]
+    views: tuple[PlanView, ...]
     request: tuple[Field, ...]
     transforms: tuple[Transform, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[ModelColumn, ...]
     format: Literal[1] = 1
 
     @cached_property
@@ -132,7 +132,7 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
         named = {key.name: Field(key.name, key.dtype) for view in self.views for key in view.join_keys}
         return tuple(named.values())
 
-    def view(self, name: str) -> View:
+    def view(self, name: str) -> PlanView:
         """The view called `name` in this plan. Raises: InvalidPlan."""
         for view in self.views:
             if view.name == name:
@@ -203,27 +203,27 @@ def _check_numbers(plan: Plan) -> None:
             raise InvalidPlan(plan.name, f"the default of column {column.name!r} is not a finite float32")
 
 
-def _sources(plan: Plan) -> set[Source]:
+def _sources(plan: Plan) -> set[ColumnSource]:
     """What columns and transforms may use."""
-    found: set[Source] = set()
+    found: set[ColumnSource] = set()
     for view in plan.views:
         for key in view.join_keys:
             plain_type(key.dtype, feature=key.name)
         for field in view.fields:
             value_type(field.dtype, feature=f"{view.name}:{field.name}")
-            found.add(Feature(view.name, field.name))
+            found.add(StoredFeature(view.name, field.name))
     for field in plan.request:
         plain_type(field.dtype, feature=field.name)
-        found.add(Request(field.name))
+        found.add(RequestInput(field.name))
     for transform in plan.transforms:
         for field in transform.outputs:
             plain_type(field.dtype, feature=f"{transform.name}:{field.name}")
-            found.add(Computed(transform.name, field.name))
+            found.add(TransformOutput(transform.name, field.name))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ViewDifference:
     """One thing that two definitions of a view do not agree on."""
 
     view: str
@@ -236,7 +236,9 @@ class Difference:
         return f"{self.view}: {self.what} was {self.trained} in training and is {self.stored} in {self.where}"
 
 
-def differences(trained: View, stored: View | None, used: tuple[Field, ...], *, where: str = STORE) -> list[Difference]:
+def differences(
+    trained: PlanView, stored: PlanView | None, used: tuple[Field, ...], *, where: str = STORE
+) -> list[ViewDifference]:
     """What would make one of the `used` features of `trained` (from a bundle) mean something else `where` it is read.
 
     Other features do not matter: they may have been added or removed since.
@@ -244,19 +246,19 @@ def differences(trained: View, stored: View | None, used: tuple[Field, ...], *, 
     name = trained.stored_as
     if stored is None:
         absent = "absent (nothing was materialized)" if where == STORE else "absent"
-        return [Difference(name, "the view", "defined", absent, where)]
+        return [ViewDifference(name, "the view", "defined", absent, where)]
     found = []
     for what in ("ttl_us", "known_by", "deleted_field"):
         mine, theirs = getattr(trained, what), getattr(stored, what)
         if mine != theirs:
-            found.append(Difference(name, what, str(mine), str(theirs), where))
+            found.append(ViewDifference(name, what, str(mine), str(theirs), where))
     mine_keys = sorted((key.key, key.dtype) for key in trained.join_keys)
     their_keys = sorted((key.key, key.dtype) for key in stored.join_keys)
     if mine_keys != their_keys:
-        found.append(Difference(name, "the join keys", str(mine_keys), str(their_keys), where))
+        found.append(ViewDifference(name, "the join keys", str(mine_keys), str(their_keys), where))
     types = {field.name: field.dtype for field in stored.fields}
     return found + [
-        Difference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"), where)
+        ViewDifference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"), where)
         for field in used
         if types.get(field.name) != field.dtype
     ]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 
 SENTINEL = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", *SENTINEL)
@@ -15,7 +15,7 @@ _SENTINEL_PASSWORD = "sentinel_password"  # noqa: S105 - the name of an option
 
 
 @dataclass(frozen=True, slots=True)
-class Sentinels:
+class SentinelAddress:
     """Who knows where the primary is: `redis+sentinel://[user:password@]host[:port][,host[:port]...]/service[/db]`.
 
     `url` is the primary's, as if it were on a host of the service's name. `password` is that of the sentinels
@@ -28,7 +28,7 @@ class Sentinels:
     password: str | None
 
     @classmethod
-    def parse(cls, url: str) -> Sentinels | None:
+    def parse(cls, url: str) -> SentinelAddress | None:
         """None where the URL names no sentinels. Raises: ValueError."""
         parts = urlsplit(url)
         if parts.scheme not in SENTINEL:
@@ -49,7 +49,7 @@ def _host(text: str) -> tuple[str, int]:
     return place.hostname or "", place.port or _SENTINEL_PORT
 
 
-def embedded_redis_url(folders: Folders) -> str:
+def embedded_redis_url(folders: StateFolders) -> str:
     """Where the embedded server of a state folder listens."""
     return f"unix://{quote(str(folders.redis_socket))}"
 
@@ -58,7 +58,7 @@ def known_redis_url(url: str) -> str:
     """The URL itself. Raises: ValueError where its scheme is none that we speak, or sentinels lack a service."""
     if "://" not in url or urlsplit(url).scheme not in REDIS_SCHEMES:
         raise ValueError(f"its scheme is none of {', '.join(f'{known}://' for known in REDIS_SCHEMES)}")
-    Sentinels.parse(url)
+    SentinelAddress.parse(url)
     return url
 
 

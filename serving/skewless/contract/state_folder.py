@@ -15,7 +15,7 @@ STORE_FILE = "feature_store.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
+class StateFolders:
     """Paths under the absolute `root`; nothing here is created.
 
     `temporary` takes the socket of a root whose own path is too long for one.

@@ -16,22 +16,22 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.server import logs
 from skewless.server.api import health, models, predict, problems, push
 from skewless.server.api.predict import PredictEndpoint
 from skewless.server.api.push import PushEndpoint
-from skewless.server.api.request_ids import RequestIds
-from skewless.server.metrics.counters import Metrics
-from skewless.server.online_store.reader import Store
-from skewless.server.online_store.writer import PushStore
+from skewless.server.api.request_ids import RequestIdMiddleware
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.online_store.reader import OnlineStoreReader
+from skewless.server.online_store.writer import OnlineStoreWriter
 from skewless.server.predict.predictor import Clock
-from skewless.server.push.receiver import Pusher
-from skewless.server.rollout.live_models import Models
-from skewless.server.rollout.model_version import Parts
-from skewless.server.served_log import ServedLog
-from skewless.server.service import Service
-from skewless.server.settings import Settings
+from skewless.server.push.receiver import PushReceiver
+from skewless.server.rollout.live_models import LiveModels
+from skewless.server.rollout.model_version import VersionDependencies
+from skewless.server.served_log import ServedLogWriter
+from skewless.server.service import PredictService
+from skewless.server.settings import ServerSettings
 
 _COLLECT_AFTER = 50_000
 _SWITCH_S = 0.0005
@@ -42,10 +42,10 @@ def now() -> int:
     return time.time_ns() // 1_000
 
 
-class App(FastAPI):
+class ServerApp(FastAPI):
     """FastAPI with the hot routes in front of it. `longest_body`: of a request to one of them, in bytes."""
 
-    def __init__(self, service: Service, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
+    def __init__(self, service: PredictService, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
         super().__init__(**given)
         self.hot = (PredictEndpoint(service), PushEndpoint(service))
         self.longest_body = service.settings.max_body_bytes
@@ -58,10 +58,10 @@ class App(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
+def create_app(settings: ServerSettings, clock: Clock = now) -> FastAPI:
     """The application; it opens its store, models and log when it starts. Raises: StoreUnavailable for a wrong URL."""
     service = _service(settings, clock)
-    app = App(
+    app = ServerApp(
         service,
         title="Skewless",
         summary="Predictions from features that are provably the training values.",
@@ -70,7 +70,7 @@ def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestIdMiddleware)
     app.include_router(predict.routes())
     app.include_router(push.routes())
     for routes in (models.routes, health.routes):
@@ -80,15 +80,15 @@ def create_app(settings: Settings, clock: Clock = now) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The application of this process, as uvicorn's workers make it."""
-    settings = Settings.read()
+    settings = ServerSettings.read()
     logs.configure(settings.log_level)
     return create_app(settings)
 
 
-def _service(settings: Settings, clock: Clock) -> Service:
-    metrics = Metrics(settings.metrics_folder)
-    store = Store(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    served_log = ServedLog(
+def _service(settings: ServerSettings, clock: Clock) -> PredictService:
+    metrics = ServerMetrics(settings.metrics_folder)
+    store = OnlineStoreReader(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    served_log = ServedLogWriter(
         settings.served_log,
         metrics,
         capacity=settings.served_log_rows,
@@ -96,26 +96,30 @@ def _service(settings: Settings, clock: Clock) -> Service:
         share=settings.served_log_share,
     )
     threads = max(1, (os.cpu_count() or 1) // settings.workers)
-    parts = Parts(store, clock, metrics, served_log, processor_features(), threads)
-    return Service(
+    parts = VersionDependencies(store, clock, metrics, served_log, processor_features(), threads)
+    return PredictService(
         settings=settings,
         metrics=metrics,
         store=store,
-        models=Models(Registry(settings.models, settings.folders.models_mirror), parts),
+        models=LiveModels(ModelRegistry(settings.models, settings.folders.models_mirror), parts),
         served_log=served_log,
         pusher=_pusher(settings, store, metrics, clock),
     )
 
 
-def _pusher(settings: Settings, store: Store, metrics: Metrics, clock: Clock) -> Pusher | None:
+def _pusher(
+    settings: ServerSettings, store: OnlineStoreReader, metrics: ServerMetrics, clock: Clock
+) -> PushReceiver | None:
     project = settings.push_project
     if project is None:
         return None
-    writer = PushStore(settings.redis_url, project, timeout_s=settings.push_timeout_s)
-    return Pusher(project, settings.folders.data, store, writer, metrics, clock, refresh_s=settings.models_refresh_s)
+    writer = OnlineStoreWriter(settings.redis_url, project, timeout_s=settings.push_timeout_s)
+    return PushReceiver(
+        project, settings.folders.data, store, writer, metrics, clock, refresh_s=settings.models_refresh_s
+    )
 
 
-def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(service: PredictService) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.models.refresh()

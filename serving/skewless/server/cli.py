@@ -29,7 +29,7 @@ verbs = typer.Typer()
 
 
 @dataclass(slots=True)
-class Invocation:
+class CliInvocation:
     """What the options before the verb say."""
 
     debug: bool = False
@@ -42,14 +42,14 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes. Default: SKEWLESS_WORKERS.")] = None,
 ) -> None:
     """Answer predictions over HTTP until Ctrl-C."""
-    from skewless.server.settings import Settings, share_metrics
+    from skewless.server.settings import ServerSettings, share_metrics
 
     share_metrics(None)
     # Only now, since it imports prometheus-client.
     from skewless.server.api.server import run
 
     options = {"host": host, "port": port, "workers": workers}
-    run(Settings.read(**{name: value for name, value in options.items() if value is not None}))
+    run(ServerSettings.read(**{name: value for name, value in options.items() if value is not None}))
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     no better model); 2 that it could not: an error of ours, or of the disk, is one line on stderr.
     """
     app, absent = assemble(entry_points(group=GROUP))
-    invocation = Invocation()
+    invocation = CliInvocation()
     try:
         app(obj=invocation)
     except SystemExit as ended:

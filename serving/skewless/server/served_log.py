@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
-from skewless.contract.model.signature import Form
+from skewless.contract.model.signature import ModelSignature
 from skewless.contract.plan import Plan
-from skewless.contract.storage.served_row import Used, served_schema, used_batch
-from skewless.server.metrics.counters import Metrics
+from skewless.contract.storage.served_row import ServedBatch, served_schema, used_batch
+from skewless.server.metrics.counters import ServerMetrics
 
 _DAY = 86_400_000_000
 _HASHES = 1 << 32
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedVersion:
     """The model version that answered, in which role: what all its entries share. `views` is the order of their
     statuses.
     """
@@ -45,20 +45,22 @@ class Logged:
     version: str
     plan: Plan
     views: tuple[str, ...]
-    form: Form
+    form: ModelSignature
     role: str = "champion"
 
 
-Entry = tuple[Logged, Used]
+Entry = tuple[LoggedVersion, ServedBatch]
 
 
-class ServedLog:
+class ServedLogWriter:
     """A queue of at most `capacity` rows and the thread that empties it every `flush_s`, or as soon as it is half full.
 
     Not started, it only fills.
     """
 
-    def __init__(self, folder: Path, metrics: Metrics, *, capacity: int, flush_s: float, share: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, metrics: ServerMetrics, *, capacity: int, flush_s: float, share: float = 1.0
+    ) -> None:
         self._folder, self._metrics, self._share = folder, metrics, share
         self._capacity, self._flush_s = capacity, flush_s
         self._queue: SimpleQueue[Entry] = SimpleQueue()
@@ -99,7 +101,7 @@ class ServedLog:
 
     def flush(self) -> None:
         """Write what waits, one file for each model version, role and UTC day. A failure loses rows and is counted."""
-        groups: dict[tuple[str, str, str, int], tuple[Logged, list[Used]]] = {}
+        groups: dict[tuple[str, str, str, int], tuple[LoggedVersion, list[ServedBatch]]] = {}
         with suppress(Empty):
             while True:
                 by, entry = self._queue.get_nowait()
@@ -131,7 +133,7 @@ def sampled(request_ids: pa.Array, share: float) -> pa.Array:
     return pa.array([crc32(name.encode()) < share * _HASHES for name in request_ids.to_pylist()], pa.bool_())
 
 
-def _write(folder: Path, by: Logged, entries: list[Used], share: float) -> int:
+def _write(folder: Path, by: LoggedVersion, entries: list[ServedBatch], share: float) -> int:
     """How many rows were written: a share of the requests."""
     batches = [
         used_batch(by.plan, by.model, by.version, by.views, part, by.form, role=by.role) for part in _parts(entries)
@@ -157,7 +159,7 @@ def _write(folder: Path, by: Logged, entries: list[Used], share: float) -> int:
     return rows
 
 
-def _parts(entries: list[Used]) -> Iterator[list[Used]]:
+def _parts(entries: list[ServedBatch]) -> Iterator[list[ServedBatch]]:
     part, rows = [], 0
     for entry in entries:
         part.append(entry)

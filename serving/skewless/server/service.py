@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skewless.server.metrics.counters import Metrics
-from skewless.server.online_store.reader import Store
-from skewless.server.push.receiver import Pusher
-from skewless.server.rollout.live_models import Models
-from skewless.server.served_log import ServedLog
-from skewless.server.settings import Settings
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.online_store.reader import OnlineStoreReader
+from skewless.server.push.receiver import PushReceiver
+from skewless.server.rollout.live_models import LiveModels
+from skewless.server.served_log import ServedLogWriter
+from skewless.server.settings import ServerSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class PredictService:
     """The parts of a running server. Without a `pusher` it takes no rows."""
 
-    settings: Settings
-    metrics: Metrics
-    store: Store
-    models: Models
-    served_log: ServedLog
-    pusher: Pusher | None = None
+    settings: ServerSettings
+    metrics: ServerMetrics
+    store: OnlineStoreReader
+    models: LiveModels
+    served_log: ServedLogWriter
+    pusher: PushReceiver | None = None

@@ -12,14 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from skewless.contract.errors import BadSetting
 from skewless.contract.redis_urls import embedded_redis_url, known_redis_url, masked
-from skewless.contract.state_folder import Folders, find_root
+from skewless.contract.state_folder import StateFolders, find_root
 
 PREFIX = "SKEWLESS_"
 
 
-def _folders(seen: dict[str, Any]) -> Folders:
+def _folders(seen: dict[str, Any]) -> StateFolders:
     # `seen` lacks "state" where that setting itself was refused; the answer is then never used.
-    return Folders(seen.get("state", Path("/")))
+    return StateFolders(seen.get("state", Path("/")))
 
 
 def _redis_url(seen: dict[str, Any]) -> str:
@@ -34,7 +34,7 @@ def _served(seen: dict[str, Any]) -> Path:
     return _folders(seen).served
 
 
-class Settings(BaseSettings):
+class ServerSettings(BaseSettings):
     """Resolved: every path is absolute, every URL complete. Read it once, at the edge, and pass it down."""
 
     model_config = SettingsConfigDict(
@@ -146,8 +146,8 @@ class Settings(BaseSettings):
         return known_redis_url(url)
 
     @property
-    def folders(self) -> Folders:
-        return Folders(self.state)
+    def folders(self) -> StateFolders:
+        return StateFolders(self.state)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

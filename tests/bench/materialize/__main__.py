@@ -14,7 +14,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.store import embedded_valkey
 from skewless.online.store.embedded_valkey import FREE_PORT
 from tests.bench.machine import machine
@@ -60,7 +60,7 @@ def run(folder: Path, size: Size) -> Results:
 def _turn(name: str, rows: Path) -> dict[str, float]:
     with (
         tempfile.TemporaryDirectory() as state,
-        embedded_valkey.running(Folders(Path(state)), port=FREE_PORT) as server,
+        embedded_valkey.running(StateFolders(Path(state)), port=FREE_PORT) as server,
     ):
         command = [sys.executable, "-m", "tests.bench.materialize.contenders", name, server.url, str(rows)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_SECONDS)

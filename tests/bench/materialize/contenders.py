@@ -45,9 +45,9 @@ def skewless(url: str, table: Path) -> Callable[[], int]:
     from skewless.online.materialization import materialize
     from skewless.online.store.connection import connect
     from skewless.online.store.store import OnlineWriter
-    from skewless.state.database import State
+    from skewless.state.database import StateDatabase
 
-    state = State(f"sqlite:///{tempfile.mkdtemp()}/state.db")
+    state = StateDatabase(f"sqlite:///{tempfile.mkdtemp()}/state.db")
     store = OnlineWriter(connect(url), PROJECT)
 
     def work() -> int:
@@ -133,14 +133,14 @@ def _commands(url: str, table: Path) -> tuple[list[bytes], int]:
     """What `materialize` sends, and how many rows that is."""
     from redis import Redis
 
-    from skewless.contract.storage.key_columns import KeyColumns
+    from skewless.contract.storage.key_columns import KeyColumnPacker
     from skewless.contract.storage.newest_wins import SCRIPT
     from skewless.offline.tables.arrivals import arrivals
     from skewless.online.materialization.newest_arrivals import packed
-    from skewless.online.store.lua_pipeline import ScriptPipe
+    from skewless.online.store.lua_pipeline import LuaPipeline
     from skewless.online.store.store import _ROWS_A_CALL
 
-    pipe, keys = ScriptPipe(Redis.from_url(url), SCRIPT), KeyColumns(PROJECT, VIEW)
+    pipe, keys = LuaPipeline(Redis.from_url(url), SCRIPT), KeyColumnPacker(PROJECT, VIEW)
     commands, rows = [], 0
     for batch in arrivals(VIEW, source(table), 0, 2**62).batches():
         made = pipe._calls(keys.pack(batch.keys, len(batch)), [NAME.encode()], packed(VIEW, batch), _ROWS_A_CALL)

@@ -9,22 +9,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.offline.tables.day_partitions import day_file
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 
 PROJECT, KEY, NAME = "bench", "entity_id", "readings"
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 _NUMBERS = ("Float32", "Float32", "Float32", "Float64", "Float64", "Int64", "Int64", "Int64", "Int32")
 FIELDS = (*(Field(f"f{place}", dtype) for place, dtype in enumerate(_NUMBERS)), Field("text", "String"))
-VIEW = View(NAME, NAME, (JoinKey(KEY, KEY, "Int64"),), FIELDS, 0, "created_timestamp")
+VIEW = PlanView(NAME, NAME, (JoinKey(KEY, KEY, "Int64"),), FIELDS, 0, "created_timestamp")
 _US = pa.timestamp("us", tz="UTC")
 
 
-def source(folder: Path) -> Source:
-    return Source(NAME, folder, "event_timestamp", "created_timestamp")
+def source(folder: Path) -> TableSource:
+    return TableSource(NAME, folder, "event_timestamp", "created_timestamp")
 
 
 def write(folder: Path, entities: int, days: int) -> None:

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from skewless.contract.model import bundle as files
-from skewless.contract.model.matrix_scorer import Output, Scorer
+from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.transforms import reference
 from skewless.contract.timestamps import to_micros
 from skewless.model.publishing import publish
 from skewless.model.training import train
-from skewless.model.training.train import Split
+from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import DATA, PLAN, TrainingSet
 from skewless.offline.join.point_in_time import TIMESTAMP
 from tests.bench.online import workload
@@ -26,7 +26,7 @@ from tests.bench.online.workload import KEY, MODEL, USED, Workload
 TREES, LEAVES = 100, 31
 _ROWS = 20_000
 _START = datetime(2026, 1, 1, tzinfo=UTC)
-_SPLIT = Split(_START, _START + timedelta(days=20), _START + timedelta(days=25), _START + timedelta(days=30))
+_SPLIT = TimeSplit(_START, _START + timedelta(days=20), _START + timedelta(days=25), _START + timedelta(days=30))
 _PARAMETERS = {"objective": "binary", "learning_rate": 0.05, "num_leaves": LEAVES, "num_threads": 2}
 
 
@@ -51,9 +51,9 @@ def publish_bundle(models: Path, training: Path, work: Workload) -> Path:
     return publish.run(opened, models, MODEL, created_at=_START).folder
 
 
-def offline_scorer(bundle: Path) -> Scorer:
+def offline_scorer(bundle: Path) -> MatrixScorer:
     """Scores a matrix as the offline steps do."""
-    return Scorer((bundle / files.MODEL).read_bytes(), Output("probabilities", 1), columns=len(USED))
+    return MatrixScorer((bundle / files.MODEL).read_bytes(), ScoreOutput("probabilities", 1), columns=len(USED))
 
 
 def _label(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:

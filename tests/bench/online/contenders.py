@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.model.matrix_scorer import Scorer
+from skewless.contract.model.matrix_scorer import MatrixScorer
 from skewless.contract.model.transforms import reference
 from skewless.demo.predict_server import server
 from skewless.online.store.valkey_process import free_port
@@ -106,7 +106,7 @@ def sample(entities: int) -> list[list[int]]:
 
 
 def wrong_scores(
-    contender: Contender, offline: NDArray[np.float32], scorer: Scorer, requests: Sequence[Sequence[int]]
+    contender: Contender, offline: NDArray[np.float32], scorer: MatrixScorer, requests: Sequence[Sequence[int]]
 ) -> dict[str, float]:
     """How many rows were asked, how many of their scores are not the offline score's bits, and the greatest gap.
 
@@ -119,7 +119,9 @@ def wrong_scores(
     return {"rows": len(right), "wrong": wrong, "greatest_gap": float(np.abs(given.astype(float) - right).max())}
 
 
-def _scores(contender: Contender, client: httpx.Client, scorer: Scorer, entities: Sequence[int]) -> NDArray[np.float32]:
+def _scores(
+    contender: Contender, client: httpx.Client, scorer: MatrixScorer, entities: Sequence[int]
+) -> NDArray[np.float32]:
     body = (predict_body if contender.bodies == "predict" else features_body)(entities)
     told = client.post(contender.path, content=body).raise_for_status().json()
     return np.array(told["scores"], np.float32) if contender.bodies == "predict" else scorer.score(_features(told))

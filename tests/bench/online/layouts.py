@@ -14,9 +14,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 
-from skewless.contract.plan import Field, View
-from skewless.contract.storage.entity_key import EntityKeys
-from skewless.contract.storage.packed_row import Layout
+from skewless.contract.plan import Field, PlanView
+from skewless.contract.storage.entity_key import EntityKeyEncoder
+from skewless.contract.storage.packed_row import RowLayout
 from skewless.online.store.store import OnlineWriter
 from tests.bench.online.workload import KEY, PROJECT, VIEWS, Workload
 
@@ -26,7 +26,7 @@ _COMMANDS_A_TRIP = 500
 
 
 def entity_keys(entities: int) -> list[bytes]:
-    found = EntityKeys(PROJECT, [KEY], ["Int64"]).encode_rows([range(entities)], entities)
+    found = EntityKeyEncoder(PROJECT, [KEY], ["Int64"]).encode_rows([range(entities)], entities)
     return [key for key in found if key is not None]
 
 
@@ -39,7 +39,7 @@ def write_ours(url: str, work: Workload) -> None:
         for view in VIEWS:
             columns = [work.columns[view.name][field.name] for field in view.fields]
             writer.prepare(view)
-            writer.write(view, keys, Layout(view.fields).encode(work.event, work.created, alive, columns))
+            writer.write(view, keys, RowLayout(view.fields).encode(work.event, work.created, alive, columns))
             writer.introduce(view)
 
 
@@ -64,7 +64,7 @@ def used_memory(url: str) -> int:
         return int(client.info("memory")["used_memory"])
 
 
-def _feast_commands(view: View, keys: list[bytes], stamps: list[bytes], work: Workload) -> Iterator[bytes]:
+def _feast_commands(view: PlanView, keys: list[bytes], stamps: list[bytes], work: Workload) -> Iterator[bytes]:
     names = [_mmh3(f"{view.name}:{field.name}") for field in view.fields]
     values = [_protobufs(field, work.columns[view.name][field.name].to_pylist()) for field in view.fields]
     time = f"_ts:{view.name}".encode()

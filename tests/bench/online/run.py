@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed_me
 from redis import Redis
 
 from skewless.contract.model import bundle as files
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.store import embedded_valkey
 from tests.bench.online import contenders as c
 from tests.bench.online.bundle import LEAVES, TREES, offline_scorer, publish_bundle
@@ -206,7 +206,7 @@ def _served_log(ours: c.Contender) -> dict[str, float]:
 @contextmanager
 def _redis(folder: Path) -> Iterator[str]:
     """A server of its own, on a port, since Feast connects to nothing else."""
-    with embedded_valkey.running(Folders(folder), port=embedded_valkey.FREE_PORT) as server:
+    with embedded_valkey.running(StateFolders(folder), port=embedded_valkey.FREE_PORT) as server:
         yield server.url
 
 

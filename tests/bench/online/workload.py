@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.admission import Micros
 from skewless.contract.model.transforms import reference
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 
 PROJECT = MODEL = "bench"
 KEY = "entity_id"
@@ -25,7 +25,7 @@ _NULLS = 0.02
 _NUMBERS = ("Float32", "Float32", "Float32", "Float64", "Float64", "Int64", "Int64", "Int64", "Int32")
 FIELDS = (*(Field(f"f{place}", dtype) for place, dtype in enumerate(_NUMBERS)), Field("text", "String"))
 VIEWS = tuple(
-    View(
+    PlanView(
         name=f"view_{number}",
         stored_as=f"view_{number}",
         join_keys=(JoinKey(KEY, KEY, "Int64"),),
@@ -35,8 +35,8 @@ VIEWS = tuple(
     )
     for number in range(5)
 )
-USED = tuple(Feature(view.name, field.name) for view in VIEWS for field in FIELDS if field.dtype != "String")
-PLAN = Plan(MODEL, PROJECT, VIEWS, (), (), tuple(Column(reference(source), source) for source in USED))
+USED = tuple(StoredFeature(view.name, field.name) for view in VIEWS for field in FIELDS if field.dtype != "String")
+PLAN = Plan(MODEL, PROJECT, VIEWS, (), (), tuple(ModelColumn(reference(source), source) for source in USED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow.dataset as ds
 from redis import Redis
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.timestamps import to_micros
 from skewless.online.store import embedded_valkey
 from skewless.online.store.embedded_valkey import FREE_PORT
@@ -63,7 +63,7 @@ def run(folder: Path, *, rounds: int, seconds: int) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as running:
         stores = [
-            running.enter_context(embedded_valkey.running(Folders(folder / name), port=FREE_PORT))
+            running.enter_context(embedded_valkey.running(StateFolders(folder / name), port=FREE_PORT))
             for name in ("one", "two")
         ]
         mine = running.enter_context(s.ours(folder, stores[0].url))

@@ -18,9 +18,9 @@ from feast import Entity, FeatureStore, FeatureView, FileSource, PushSource, Val
 from feast import Field as FeastField
 from redis import Redis
 
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key
-from skewless.contract.storage.push_target import Target, target_entry
+from skewless.contract.storage.push_target import PushTarget, target_entry
 from skewless.contract.timestamps import from_micros
 from skewless.online.store.valkey_process import free_port
 from tests.bench.online.contenders import Contender, Setup, _process
@@ -28,8 +28,8 @@ from tests.bench.online.contenders import Contender, Setup, _process
 PROJECT, KEY, ENTITIES, BODIES = "bench", "entity", 100_000, 20_000
 DTYPES = ("Float32",) * 6 + ("Int64",) * 3 + ("String",)
 FIELDS = tuple(Field(f"f{place}", dtype) for place, dtype in enumerate(DTYPES))
-VIEW = View("events", "events", (JoinKey(KEY, KEY, "Int64"),), FIELDS, 0, "created_timestamp")
-TARGET = Target(VIEW, "events", "event_timestamp", "created_timestamp")
+VIEW = PlanView("events", "events", (JoinKey(KEY, KEY, "Int64"),), FIELDS, 0, "created_timestamp")
+TARGET = PushTarget(VIEW, "events", "event_timestamp", "created_timestamp")
 OURS, FEAST, FEAST_BOTH = "skewless", "feast_online", "feast_both"
 _YAML = """\
 project: {project}

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.assembler import Assembler, admit, column_types, fields_of, wanted_features
-from skewless.contract.model.signature import MatrixForm
-from skewless.contract.plan import Column, Computed, Feature, Field, Plan, Request
+from skewless.contract.model.signature import MatrixSignature
+from skewless.contract.plan import Field, ModelColumn, Plan, RequestInput, StoredFeature, TransformOutput
 from skewless.contract.storage.packed_row import RowReader
 from tests.contract.test_plan import AIRCRAFT, CITY, PLAN, but
 from tests.models.graphs import traced
@@ -43,7 +43,7 @@ def row(view, values, *, event=0, created=0, deleted=False):
 def test_the_matrix_is_the_oracles_one_value_at_a_time(data, dtypes, rows):
     request = tuple(Field(f"r{place}", dtype) for place, dtype in enumerate(dtypes))
     defaults = st.sampled_from([None, 0, -0.0, 0.1, 3e38, 1e-46])
-    columns = tuple(Column(f"c{f.name}", Request(f.name), data.draw(defaults)) for f in request)
+    columns = tuple(ModelColumn(f"c{f.name}", RequestInput(f.name), data.draw(defaults)) for f in request)
     plan = Plan("s", "p", (), request, (), tuple(data.draw(st.permutations(columns))))
     sent = {f.name: data.draw(st.lists(values(f.dtype), min_size=rows, max_size=rows)) for f in request}
     matrix = Assembler(plan, None).assemble({}, {f.name: as_values(f.dtype, sent[f.name]) for f in request})
@@ -51,7 +51,7 @@ def test_the_matrix_is_the_oracles_one_value_at_a_time(data, dtypes, rows):
     assert matrix.flags.c_contiguous
     assert matrix.shape == (rows, len(columns))
     for place in range(rows):
-        told = model_input(plan, {Request(name): column[place] for name, column in sent.items()})
+        told = model_input(plan, {RequestInput(name): column[place] for name, column in sent.items()})
         assert matrix[place].tobytes() == b"".join(value.tobytes() for value in told)
 
 
@@ -70,8 +70,8 @@ def test_features_requests_and_transforms_meet_in_plan_order(assembler):
     assert np.isnan(matrix[1, 2])  # NaN is what the transform made of a null: a value, so no default
 
     found = assembler.values(views, request)
-    assert set(found) == {*assembler.given, Computed("clock", "sine"), Computed("clock", "late")}
-    assert found[Computed("clock", "late")].data.tolist() == [1.0, 0.0]
+    assert set(found) == {*assembler.given, TransformOutput("clock", "sine"), TransformOutput("clock", "late")}
+    assert found[TransformOutput("clock", "late")].data.tolist() == [1.0, 0.0]
     assert assembler.complete({source: found[source] for source in assembler.given}).keys() == found.keys()
 
 
@@ -86,9 +86,15 @@ def test_a_stale_a_deleted_and_a_future_row_are_null_and_say_why(assembler):
         row("aircraft", (None,), event=ttl),
     ]
     view = admitted("aircraft", rows, ttl)
-    expected = [Status.PRESENT, Status.STALE, Status.NOT_FOUND, Status.NOT_FOUND, Status.NULL]
+    expected = [
+        FeatureStatus.PRESENT,
+        FeatureStatus.STALE,
+        FeatureStatus.NOT_FOUND,
+        FeatureStatus.NOT_FOUND,
+        FeatureStatus.NULL,
+    ]
     assert view.feature_status(0).tolist() == expected
-    assert view.status.tolist()[-1] == Status.PRESENT
+    assert view.status.tolist()[-1] == FeatureStatus.PRESENT
     assert view.values(0).valid.tolist() == [True, False, False, False, False]
     city = admitted("city", [row("city", ())] * 5, ttl)
     request = {"hour": as_values("Int32", [0] * 5), "distance": as_values("Float32", [None] * 5)}
@@ -104,7 +110,7 @@ def test_no_rows_make_an_empty_matrix(assembler):
 
 def test_only_what_is_used_is_read():
     assert wanted_features(PLAN) == {"aircraft": (Field("delay", "Float32"),), "city": ()}
-    both = but(PLAN, columns=(Column("a", Feature("aircraft", "seats")), *PLAN.columns))
+    both = but(PLAN, columns=(ModelColumn("a", StoredFeature("aircraft", "seats")), *PLAN.columns))
     assert wanted_features(both)["aircraft"] == AIRCRAFT.fields[:2]
     assert fields_of(PLAN) == (Field("tail", "String"), *PLAN.request)
 
@@ -116,16 +122,16 @@ def test_missing_transforms_are_refused():
 
 
 def test_a_text_cannot_be_a_column_of_a_matrix():
-    texts = but(PLAN, columns=(Column("maker", Feature("aircraft", "maker")),))
-    assert column_types(texts)[Feature("aircraft", "maker")] == "String"
+    texts = but(PLAN, columns=(ModelColumn("maker", StoredFeature("aircraft", "maker")),))
+    assert column_types(texts)[StoredFeature("aircraft", "maker")] == "String"
     with pytest.raises(InvalidPlan, match="'maker' is a String"):
-        MatrixForm(texts)
+        MatrixSignature(texts)
 
 
 def test_a_list_cannot_be_a_column():
     lists = but(AIRCRAFT, fields=(*AIRCRAFT.fields, Field("legs", "Array(Int64)")))
     with pytest.raises(InvalidPlan, match=r"'legs' is a Array\(Int64\); models take numbers and texts"):
-        column_types(but(PLAN, views=(lists,), columns=(Column("legs", Feature("aircraft", "legs")),)))
+        column_types(but(PLAN, views=(lists,), columns=(ModelColumn("legs", StoredFeature("aircraft", "legs")),)))
 
 
 def test_two_values_of_one_name_are_refused():
@@ -142,7 +148,7 @@ def test_two_values_of_one_name_are_refused():
 
 def test_every_value_has_its_type():
     types = column_types(PLAN)
-    assert types[Feature("aircraft", "maker")] == "String"
-    assert types[Request("hour")] == "Int32"
-    assert types[Computed("clock", "sine")] == "Float32"
+    assert types[StoredFeature("aircraft", "maker")] == "String"
+    assert types[RequestInput("hour")] == "Int32"
+    assert types[TransformOutput("clock", "sine")] == "Float32"
     assert len(types) == 8

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skewless.contract.model import bundle as b
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.plan import Column, Feature
+from skewless.contract.plan import ModelColumn, StoredFeature
 from tests.contract.test_plan import PLAN, but
 from tests.models import tiny
 from tests.models.bundles import ELSEWHERE, FILES, HERE, refused, republish
@@ -133,7 +133,7 @@ def test_another_contract_is_not_the_plan(folder):
     [
         (but(PLAN, columns=PLAN.columns[:2]), "matrix of 2 columns"),
         (
-            but(PLAN, columns=(Column("t", Feature("aircraft", "maker")), *PLAN.columns[1:])),
+            but(PLAN, columns=(ModelColumn("t", StoredFeature("aircraft", "maker")), *PLAN.columns[1:])),
             "models of one matrix take numbers",
         ),
         (but(PLAN, transforms=()), "clock"),

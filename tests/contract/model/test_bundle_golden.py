@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.model import bundle as b
-from skewless.contract.model.matrix_scorer import Output
+from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.contract.model.signature import MODEL_INPUT, SCORE
-from skewless.contract.plan import Feature
+from skewless.contract.plan import StoredFeature
 from tests.contract.test_plan import PLAN
 from tests.models.bundles import ELSEWHERE, ROWS, refused, regild, republish
 from tests.models.graphs import model, traced
@@ -35,7 +35,7 @@ def test_a_model_that_does_not_run_is_refused(folder):
 
 
 def test_a_wrong_output_is_refused(folder):
-    republish(folder, output=Output("nothing", 1))
+    republish(folder, output=ScoreOutput("nothing", 1))
     refused(folder, "no output 'nothing'")
 
 
@@ -123,7 +123,7 @@ def retyped(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
 def test_values_out_of_a_table_are_those_that_went_in():
     column = as_values("Int64", [1, None, 2**53 + 1])
     table = pa.table({"aircraft__seats": pa.chunked_array([pa.array([1]), pa.array([None, 2**53 + 1], pa.int64())])})
-    (found,) = b.given_values(PLAN, [Feature("aircraft", "seats")], table).values()
-    assert isinstance(found, Values)
+    (found,) = b.given_values(PLAN, [StoredFeature("aircraft", "seats")], table).values()
+    assert isinstance(found, ColumnValues)
     assert found.data.tobytes() == column.data.tobytes()
     assert found.valid.tolist() == [True, False, True]

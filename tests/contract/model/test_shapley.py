@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.model.onnx_session import open_session
-from skewless.contract.model.shapley import Contributions, beyond_rounding, linked
-from skewless.contract.model.tree_leaves import Leaves, parse_leaves
-from skewless.model.publishing.tree_ensemble import Ensemble, read
+from skewless.contract.model.shapley import ShapleyExplainer, beyond_rounding, linked
+from skewless.contract.model.tree_leaves import TreeLeaves, parse_leaves
+from skewless.model.publishing.tree_ensemble import TreeEnsemble, read
 from skewless.model.publishing.tree_leaves import leaves_of
 from tests import oracles
 from tests.models import trees
@@ -23,17 +23,17 @@ COLUMNS = 4
 ROWS = st.lists(st.tuples(*[trees.VALUES] * COLUMNS), min_size=1, max_size=5)
 
 
-def compiled(content: bytes, of: list[Tree], *, columns: int = COLUMNS, output: str = "score") -> Contributions:
+def compiled(content: bytes, of: list[Tree], *, columns: int = COLUMNS, output: str = "score") -> ShapleyExplainer:
     leaves = compiled_leaves(content, of, output=output)
-    return Contributions(parse_leaves(leaves.to_parquet(), columns), columns)
+    return ShapleyExplainer(parse_leaves(leaves.to_parquet(), columns), columns)
 
 
-def compiled_leaves(content: bytes, of: list[Tree], *, output: str) -> Leaves:
+def compiled_leaves(content: bytes, of: list[Tree], *, output: str) -> TreeLeaves:
     found = read(content, [output])
     return leaves_of(found, leaf_rows(found, of), "rows")
 
 
-def leaf_rows(found: Ensemble, of: list[Tree]) -> np.ndarray:
+def leaf_rows(found: TreeEnsemble, of: list[Tree]) -> np.ndarray:
     """The rows at the leaves as the oracle has them, in the order of the ensemble."""
 
     def lower_first(node: Tree) -> list[int]:

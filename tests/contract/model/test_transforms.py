@@ -9,17 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.transforms import TransformGraph, as_input, input_dtype, inputs_of, reference
-from skewless.contract.plan import Computed, Feature, Field, JoinKey, Plan, Request, Transform, View
+from skewless.contract.plan import (
+    Field,
+    JoinKey,
+    Plan,
+    PlanView,
+    RequestInput,
+    StoredFeature,
+    Transform,
+    TransformOutput,
+)
 from tests.models.graphs import traced
 from tests.oracles import model_value
 from tests.strategies import NUMBERS, STORED, values
 from tests.tables.arrays import as_values
 
 FUNCTIONS = ("sin", "cos", "log", "exp", "tanh", "sqrt", "pow", "tan", "log1p", "atan")
-WAVE = Transform("wave", (("x", Request("x")),), tuple(Field(name, "Float32") for name in FUNCTIONS), "0" * 64)
+WAVE = Transform("wave", (("x", RequestInput("x")),), tuple(Field(name, "Float32") for name in FUNCTIONS), "0" * 64)
 
 
 def wave(x):
@@ -28,7 +37,7 @@ def wave(x):
 
 
 def plan_of(transform, *, request=(), fields=()):
-    view = View("v", "v", (JoinKey("k", "k", "Int64"),), tuple(fields), 0, "event_timestamp")
+    view = PlanView("v", "v", (JoinKey("k", "k", "Int64"),), tuple(fields), 0, "event_timestamp")
     return Plan("s", "p", (view,), tuple(request), (transform,), ())
 
 
@@ -43,7 +52,7 @@ def waves(request):
 
 
 def run(graph, x) -> dict[str, bytes]:
-    found = graph.run({Request("x"): Values(x, np.ones(len(x), bool))})
+    found = graph.run({RequestInput("x"): ColumnValues(x, np.ones(len(x), bool))})
     return {output.name: values.data.tobytes() for output, values in found.items()}
 
 
@@ -84,7 +93,9 @@ def test_views_that_do_not_lie_in_a_row_give_the_same_results(waves):
     assert run(graph, x[::3]) == run(graph, np.ascontiguousarray(x[::3]))
 
 
-SAME = Transform("same", (("x", Feature("v", "x")), ("unused", Request("u"))), (Field("y", "Float32"),), "0" * 64)
+SAME = Transform(
+    "same", (("x", StoredFeature("v", "x")), ("unused", RequestInput("u"))), (Field("y", "Float32"),), "0" * 64
+)
 
 
 @given(st.data(), st.sampled_from(NUMBERS), st.integers(1, 20))
@@ -92,8 +103,8 @@ def test_every_number_comes_as_a_float_and_a_null_as_nan(data, dtype, rows):
     graph = _same(dtype)
     column = data.draw(st.lists(values(dtype), min_size=rows, max_size=rows))
     given_values = {
-        Feature("v", "x"): as_values(dtype, column),
-        Request("u"): as_values("Bool", [None] * rows),
+        StoredFeature("v", "x"): as_values(dtype, column),
+        RequestInput("u"): as_values("Bool", [None] * rows),
     }
     (found,) = graph.run(given_values).values()
     assert found.valid.all()
@@ -116,12 +127,12 @@ def _same(dtype) -> TransformGraph:
 
 def test_whole_numbers_are_exact_to_2_to_the_53():
     graph = traced_function(lambda x: {"y": x - 2.0**53 + 1.0}, "Int64")
-    (found,) = graph.run({Request("x"): as_values("Int64", [2**53 - 1, 2**53 - 3])}).values()
+    (found,) = graph.run({RequestInput("x"): as_values("Int64", [2**53 - 1, 2**53 - 3])}).values()
     assert found.data.tolist() == [0.0, -2.0]
 
 
 def traced_function(function, dtype="Float64") -> TransformGraph:
-    transform = Transform("t", (("x", Request("x")),), (Field("y", "Float32"),), "0" * 64)
+    transform = Transform("t", (("x", RequestInput("x")),), (Field("y", "Float32"),), "0" * 64)
     plan = plan_of(transform, request=[Field("x", dtype)])
     return TransformGraph(plan, traced(plan, {"t": function}))
 
@@ -129,55 +140,57 @@ def traced_function(function, dtype="Float64") -> TransformGraph:
 def test_a_result_without_rows_is_one_for_every_row():
     graph = traced_function(lambda x: {"y": ndx.asarray(np.float32(3.5))})
     for rows in (1, 16, 17):
-        (found,) = graph.run({Request("x"): as_values("Float64", [1.0] * rows)}).values()
+        (found,) = graph.run({RequestInput("x"): as_values("Float64", [1.0] * rows)}).values()
         assert found.data.tolist() == [3.5] * rows
 
 
 def test_no_rows_give_no_results():
-    (found,) = traced_function(lambda x: {"y": x}).run({Request("x"): as_values("Float64", [])}).values()
+    (found,) = traced_function(lambda x: {"y": x}).run({RequestInput("x"): as_values("Float64", [])}).values()
     assert (found.data.tolist(), found.data.dtype, found.valid.tolist()) == ([], np.float32, [])
 
 
 def test_a_value_beyond_float32_is_its_infinity():
     (found,) = (
-        traced_function(lambda x: {"y": x}).run({Request("x"): as_values("Float64", [np.float64(1e300)])}).values()
+        traced_function(lambda x: {"y": x}).run({RequestInput("x"): as_values("Float64", [np.float64(1e300)])}).values()
     )
     assert found.data.tolist() == [np.inf]
 
 
 def test_one_graph_serves_several_transforms():
-    double = Transform("double", (("a", Request("x")),), (Field("y", "Float32"),), "0" * 64)
-    total = Transform("total", (("x", Request("x")), ("z", Feature("v", "z"))), (Field("y", "Float32"),), "0" * 64)
-    view = View("v", "v", (), (Field("z", "Int32"),), 0, "event_timestamp")
+    double = Transform("double", (("a", RequestInput("x")),), (Field("y", "Float32"),), "0" * 64)
+    total = Transform(
+        "total", (("x", RequestInput("x")), ("z", StoredFeature("v", "z"))), (Field("y", "Float32"),), "0" * 64
+    )
+    view = PlanView("v", "v", (), (Field("z", "Int32"),), 0, "event_timestamp")
     plan = Plan("s", "p", (view,), (Field("x", "Float32"),), (double, total), ())
     functions = {
         "double": lambda a: {"y": a * 2},
         "total": lambda x, z: {"y": ndx.astype(x, ndx.float64) + z},
     }
     graph = TransformGraph(plan, traced(plan, functions))
-    assert inputs_of(plan) == [(Request("x"), "Float32"), (Feature("v", "z"), "Int32")]
+    assert inputs_of(plan) == [(RequestInput("x"), "Float32"), (StoredFeature("v", "z"), "Int32")]
     given_values = {
-        Request("x"): as_values("Float32", [np.float32(1.5), None]),
-        Feature("v", "z"): as_values("Int32", [4, 5]),
+        RequestInput("x"): as_values("Float32", [np.float32(1.5), None]),
+        StoredFeature("v", "z"): as_values("Int32", [4, 5]),
     }
     found = graph.run(given_values)
-    assert found[Computed("double", "y")].data[0] == 3.0
-    assert found[Computed("total", "y")].data[0] == 5.5
-    assert np.isnan(found[Computed("total", "y")].data[1])
+    assert found[TransformOutput("double", "y")].data[0] == 3.0
+    assert found[TransformOutput("total", "y")].data[0] == 5.5
+    assert np.isnan(found[TransformOutput("total", "y")].data[1])
 
 
 @pytest.mark.parametrize(
     ("request_fields", "transform"),
     [
-        ([Field("z", "Float64")], Transform("t", (("z", Request("z")),), (Field("y", "Float32"),), "0")),
-        ([Field("x", "Float64")], Transform("t", (("x", Request("x")),), (Field("z", "Float32"),), "0")),
-        ([Field("x", "Float64")], Transform("u", (("x", Request("x")),), (Field("y", "Float32"),), "0")),
-        ([Field("x", "Float32")], Transform("t", (("x", Request("x")),), (Field("y", "Float32"),), "0")),
+        ([Field("z", "Float64")], Transform("t", (("z", RequestInput("z")),), (Field("y", "Float32"),), "0")),
+        ([Field("x", "Float64")], Transform("t", (("x", RequestInput("x")),), (Field("z", "Float32"),), "0")),
+        ([Field("x", "Float64")], Transform("u", (("x", RequestInput("x")),), (Field("y", "Float32"),), "0")),
+        ([Field("x", "Float32")], Transform("t", (("x", RequestInput("x")),), (Field("y", "Float32"),), "0")),
     ],
     ids=["input", "output", "name", "type"],
 )
 def test_the_graph_of_another_plan_is_refused(request_fields, transform):
-    mine = Transform("t", (("x", Request("x")),), (Field("y", "Float32"),), "0")
+    mine = Transform("t", (("x", RequestInput("x")),), (Field("y", "Float32"),), "0")
     graph = traced(plan_of(mine, request=[Field("x", "Float64")]), {"t": lambda x: {"y": x}})
     with pytest.raises(InvalidPlan, match="traced transforms"):
         TransformGraph(plan_of(transform, request=request_fields), graph)
@@ -193,9 +206,9 @@ def test_only_numbers_enter_a_transform(dtype):
 
 
 def test_values_are_called_as_feast_calls_them():
-    assert reference(Feature("v", "f")) == "v__f"
-    assert reference(Computed("t", "o")) == "t__o"
-    assert reference(Request("r")) == "r"
+    assert reference(StoredFeature("v", "f")) == "v__f"
+    assert reference(TransformOutput("t", "o")) == "t__o"
+    assert reference(RequestInput("r")) == "r"
 
 
 @given(st.data(), st.sampled_from(NUMBERS))

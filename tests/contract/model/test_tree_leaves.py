@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.contract.errors import InvalidPlan
-from skewless.contract.model.tree_leaves import Head, Leaves, Lists, parse_leaves
+from skewless.contract.model.tree_leaves import LeavesHeader, RaggedLists, TreeLeaves, parse_leaves
 
-HEAD = Head("probabilities", "logistic", (0.25,), 2, "lightgbm")
+HEAD = LeavesHeader("probabilities", "logistic", (0.25,), 2, "lightgbm")
 SPLITS = {
     "columns": np.array([0, 2, 2], np.int32),
     "first": np.array([-np.inf, 1.0, np.nextafter(np.float32(1), np.float32(2))], np.float32),
@@ -22,7 +22,7 @@ SPLITS = {
     "share": np.array([1 / 3, 0.0, 1.0]),
 }
 ADDS = {"targets": np.array([0, 0, 0], np.int32), "weights": np.array([0.1, -2.0, 3.5], np.float32)}
-LEAVES = Leaves(HEAD, Lists(np.array([0, 2, 2, 3]), SPLITS), Lists(np.array([0, 1, 2, 3]), ADDS))
+LEAVES = TreeLeaves(HEAD, RaggedLists(np.array([0, 2, 2, 3]), SPLITS), RaggedLists(np.array([0, 1, 2, 3]), ADDS))
 
 
 def test_what_is_written_is_read():

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.contract.registry.bundle_cache import Copies
+from skewless.contract.registry.bundle_cache import BundleCache
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
 
 
-def copied(copies: Copies, digest: str, version: str, *, hours_ago: float) -> Path:
+def copied(copies: BundleCache, digest: str, version: str, *, hours_ago: float) -> Path:
     place = copies.place(digest, "m", version)
     copies.fetch(place, ["manifest.json"], lambda name: name.encode())
     os.utime(place, (NOW - hours_ago * HOUR, NOW - hours_ago * HOUR))
@@ -27,7 +27,7 @@ def kept(folder: Path) -> set[str]:
 
 
 def test_what_the_rollout_names_the_last_few_and_the_last_hours_are_kept(tmp_path: Path):
-    copies = Copies(tmp_path)
+    copies = BundleCache(tmp_path)
     for number in range(8):
         copied(copies, f"d{number}", f"{number}.0.0", hours_ago=10 - number)
     copied(copies, "open", "9.0.0", hours_ago=0.5)
@@ -47,7 +47,7 @@ def test_what_the_rollout_names_the_last_few_and_the_last_hours_are_kept(tmp_pat
 @given(ages=st.lists(st.floats(0, 100), min_size=1, max_size=12), named=st.sets(st.integers(0, 11)))
 def test_none_that_is_named_or_was_asked_for_within_the_hour_goes(tmp_path_factory, ages: list[float], named: set[int]):
     folder = tmp_path_factory.mktemp("copies")
-    copies = Copies(folder)
+    copies = BundleCache(folder)
     for number, age in enumerate(ages):
         copied(copies, f"d{number}", str(number), hours_ago=age)
     copies.prune("m", {str(number) for number in named}, NOW)
@@ -60,7 +60,7 @@ def test_none_that_is_named_or_was_asked_for_within_the_hour_goes(tmp_path_facto
 
 
 def test_a_copy_that_was_asked_for_just_now_stays(tmp_path: Path):
-    copies = Copies(tmp_path)
+    copies = BundleCache(tmp_path)
     places = [copied(copies, f"d{number}", f"{number}.0.0", hours_ago=5) for number in range(6)]
     for place in places:
         copies.used(place)
@@ -70,7 +70,7 @@ def test_a_copy_that_was_asked_for_just_now_stays(tmp_path: Path):
 
 
 def test_a_copy_is_there_whole_or_not_at_all(tmp_path: Path):
-    copies, place = Copies(tmp_path), tmp_path / "d" / "m" / "1.0.0"
+    copies, place = BundleCache(tmp_path), tmp_path / "d" / "m" / "1.0.0"
 
     def broken(name: str) -> bytes:
         if name == "b":

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skewless.contract.registry.canary_guardrail import Counts, buckets, distance, verdict
-from skewless.contract.registry.rollout import Bounds
+from skewless.contract.registry.canary_guardrail import CanaryCounts, buckets, distance, verdict
+from skewless.contract.registry.rollout import GuardrailBounds
 
-COUNTS = st.integers(0, 5_000).flatmap(lambda n: st.builds(Counts, st.just(n), st.integers(0, n), st.integers(0, n)))
+COUNTS = st.integers(0, 5_000).flatmap(
+    lambda n: st.builds(CanaryCounts, st.just(n), st.integers(0, n), st.integers(0, n))
+)
 FLOATS = arrays(np.float32, st.integers(1, 200), elements=st.floats(width=32))
 CLASSES = np.array(["calm", "busy", "late"], object)
 
@@ -21,65 +23,70 @@ def told(scores: np.ndarray) -> dict[str, dict[int, int]]:
 
 
 @given(COUNTS, COUNTS)
-def test_nothing_is_concluded_from_a_small_sample(champion: Counts, canary: Counts):
-    assert verdict(Bounds(least_requests=5_001), champion, canary) is None
+def test_nothing_is_concluded_from_a_small_sample(champion: CanaryCounts, canary: CanaryCounts):
+    assert verdict(GuardrailBounds(least_requests=5_001), champion, canary) is None
 
 
 @given(COUNTS, st.integers(1, 5_000), st.floats(0.0, 1.0))
-def test_within_its_bounds_a_canary_stays(champion: Counts, requests: int, bound: float):
+def test_within_its_bounds_a_canary_stays(champion: CanaryCounts, requests: int, bound: float):
     allowed = int(bound * requests)
-    canary = Counts(requests, allowed, allowed)
-    assert verdict(Bounds(least_requests=1, most_errors=bound, most_slow=bound), champion, canary) is None
+    canary = CanaryCounts(requests, allowed, allowed)
+    assert verdict(GuardrailBounds(least_requests=1, most_errors=bound, most_slow=bound), champion, canary) is None
 
 
 @given(COUNTS, COUNTS.filter(lambda counts: counts.errors < counts.requests))
-def test_more_errors_never_mend_a_canary(champion: Counts, canary: Counts):
-    bounds = Bounds(least_requests=1)
-    worse = Counts(canary.requests, canary.errors + 1, canary.slow)
+def test_more_errors_never_mend_a_canary(champion: CanaryCounts, canary: CanaryCounts):
+    bounds = GuardrailBounds(least_requests=1)
+    worse = CanaryCounts(canary.requests, canary.errors + 1, canary.slow)
     if verdict(bounds, champion, canary) is not None:
         assert verdict(bounds, champion, worse) is not None
 
 
 @given(COUNTS)
-def test_who_does_as_well_as_the_champion_stays(counts: Counts):
-    assert verdict(Bounds(least_requests=1, most_errors=0.0, most_slow=0.0), counts, counts) is None
+def test_who_does_as_well_as_the_champion_stays(counts: CanaryCounts):
+    assert verdict(GuardrailBounds(least_requests=1, most_errors=0.0, most_slow=0.0), counts, counts) is None
 
 
 def test_what_is_beyond_is_named():
-    champion = Counts(10_000, 5, 100)
-    told = verdict(Bounds(), champion, Counts(1_000, 60, 10))
+    champion = CanaryCounts(10_000, 5, 100)
+    told = verdict(GuardrailBounds(), champion, CanaryCounts(1_000, 60, 10))
     assert told == "60 of its 1000 requests failed (champion: 5 of 10000; allowed: 0.01)"
-    told = verdict(Bounds(), champion, Counts(1_000, 0, 300))
+    told = verdict(GuardrailBounds(), champion, CanaryCounts(1_000, 0, 300))
     assert told == "300 of its 1000 requests took more than 0.1 s (champion: 100 of 10000; allowed: 0.1)"
-    assert verdict(Bounds(most_errors=None, most_slow=None), champion, Counts(1_000, 1_000, 1_000)) is None
+    assert (
+        verdict(GuardrailBounds(most_errors=None, most_slow=None), champion, CanaryCounts(1_000, 1_000, 1_000)) is None
+    )
 
 
 def test_a_sound_canary_is_hardly_ever_withdrawn():
     """At its bound exactly, in 20,000 trials, no more often than the confidence says."""
     drawn = np.random.default_rng(7).binomial(500, 0.01, 20_000).tolist()
-    wrong = sum(verdict(Bounds(confidence=0.999), Counts(), Counts(500, errors)) is not None for errors in drawn)
+    wrong = sum(
+        verdict(GuardrailBounds(confidence=0.999), CanaryCounts(), CanaryCounts(500, errors)) is not None
+        for errors in drawn
+    )
     assert wrong <= 20_000 * 0.001
 
 
 def test_scores_that_moved_are_seen_and_others_are_not():
     drawn = np.random.default_rng(7)
-    bounds = Bounds(most_drift=0.05, most_errors=None, most_slow=None)
-    champion = Counts(20_000, scores=told(drawn.beta(2, 5, 20_000)))
-    same = Counts(5_000, scores=told(drawn.beta(2, 5, 5_000)))
-    moved = Counts(5_000, scores=told(drawn.beta(5, 2, 5_000)))
+    bounds = GuardrailBounds(most_drift=0.05, most_errors=None, most_slow=None)
+    champion = CanaryCounts(20_000, scores=told(drawn.beta(2, 5, 20_000)))
+    same = CanaryCounts(5_000, scores=told(drawn.beta(2, 5, 5_000)))
+    moved = CanaryCounts(5_000, scores=told(drawn.beta(5, 2, 5_000)))
     assert verdict(bounds, champion, same) is None
     assert "off the champion's 20000" in str(verdict(bounds, champion, moved))
-    lost = Counts(5_000, scores=told(np.full(5_000, np.nan)))
+    lost = CanaryCounts(5_000, scores=told(np.full(5_000, np.nan)))
     assert verdict(bounds, champion, lost) is not None
 
 
 def test_of_several_outputs_each_is_watched():
     drawn = np.random.default_rng(7)
-    bounds = Bounds(most_drift=0.1, most_errors=None, most_slow=None)
+    bounds = GuardrailBounds(most_drift=0.1, most_errors=None, most_slow=None)
 
-    def counts(rows: int, odds: list[float], a: float) -> Counts:
+    def counts(rows: int, odds: list[float], a: float) -> CanaryCounts:
         labels, shares = CLASSES[drawn.choice(3, rows, p=odds)], drawn.beta(a, 5, rows)
-        return Counts(rows, scores={"label": buckets(labels), "shares[0]": buckets(shares)})
+        return CanaryCounts(rows, scores={"label": buckets(labels), "shares[0]": buckets(shares)})
 
     champion = counts(20_000, [0.5, 0.3, 0.2], 2)
     assert verdict(bounds, champion, counts(5_000, [0.5, 0.3, 0.2], 2)) is None

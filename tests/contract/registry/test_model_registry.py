@@ -14,15 +14,24 @@ from pyarrow import fs
 from skewless.contract.errors import InvalidRollout, RegistryUnreadable, RolloutRefused, SkewlessError
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.registry.rollout import Canary, Rollout, Step, pin, promote, roll_back, start_canary, unpin
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.registry.rollout import (
+    Canary,
+    Rollout,
+    RolloutStep,
+    pin,
+    promote,
+    roll_back,
+    start_canary,
+    unpin,
+)
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 
 __all__ = ["s3", "s3_server"]
 
 NOW = datetime(2013, 10, 1, 12, tzinfo=UTC)
-Made = Callable[[], Registry]
+Made = Callable[[], ModelRegistry]
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -32,10 +41,10 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     if request.param == "s3":
         s3: S3 = request.getfixturevalue("s3")
         address = f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}"
-    return lambda: Registry(address, tmp_path / "mirror")
+    return lambda: ModelRegistry(address, tmp_path / "mirror")
 
 
-def change(registry: Registry, step: Step, reason: str = "to see") -> Rollout:
+def change(registry: ModelRegistry, step: RolloutStep, reason: str = "to see") -> Rollout:
     return registry.change("tiny", step, by="ada", at=NOW, reason=reason)
 
 
@@ -101,7 +110,7 @@ def test_a_bundle_is_opened_from_there(made: Made, tmp_path: Path):
 
 
 def test_copies_that_nobody_needs_go_when_another_is_fetched(s3: S3, tmp_path: Path):
-    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
+    registry = ModelRegistry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
     for number in range(1, 9):
         version = f"{number}.0.0"
         registry.add("tiny", version, tiny.write_bundle(tmp_path / "here", version))
@@ -117,7 +126,7 @@ def test_copies_that_nobody_needs_go_when_another_is_fetched(s3: S3, tmp_path: P
 
 
 def test_a_dead_writers_claim_holds_nobody_up_for_long(s3: S3, tmp_path: Path):
-    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path)
+    registry = ModelRegistry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path)
     first = change(registry, promote("1.0.0"))
     claim = f"{BUCKET}/models/tiny/rollout/00000002-00000000.claim"
     with s3.filesystem.open_output_stream(claim) as stream:
@@ -133,23 +142,23 @@ def test_who_claims_a_number_that_is_made_meanwhile_begins_anew(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     url = f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}"
-    slow, quick = Registry(url, tmp_path), Registry(url, tmp_path)
+    slow, quick = ModelRegistry(url, tmp_path), ModelRegistry(url, tmp_path)
     change(slow, promote("1.0.0"))
-    write, before = Registry._write, [promote("2.0.0"), pin("tiny", "3.0.0")]
+    write, before = ModelRegistry._write, [promote("2.0.0"), pin("tiny", "3.0.0")]
 
-    def late(registry: Registry, path: str, content: bytes) -> None:
+    def late(registry: ModelRegistry, path: str, content: bytes) -> None:
         if registry is slow and path.endswith(".claim") and before:
             change(quick, before.pop(0))
         write(registry, path, content)
 
-    monkeypatch.setattr(Registry, "_write", late)
+    monkeypatch.setattr(ModelRegistry, "_write", late)
     made = change(slow, pin("tiny", "4.0.0"))
     assert (made.revision, made.champion, sorted(made.pinned)) == (4, "2.0.0", ["3.0.0", "4.0.0"])
     assert [one.revision for one in quick.history("tiny")] == [1, 2, 3, 4]
 
 
 def test_a_number_that_was_made_twice_counts_for_neither(s3: S3, tmp_path: Path):
-    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path)
+    registry = ModelRegistry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path)
     first = change(registry, promote("1.0.0"))
     for nonce in ("aaaaaaaa", "bbbbbbbb"):
         with s3.filesystem.open_output_stream(f"{BUCKET}/models/tiny/rollout/00000002-{nonce}.json") as stream:
@@ -161,7 +170,7 @@ def test_a_number_that_was_made_twice_counts_for_neither(s3: S3, tmp_path: Path)
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"champion": "1.0.0"}', b"\xff", b"[" * 10_000])
 def test_a_broken_revision_is_refused(tmp_path: Path, content: bytes):
-    registry = Registry(tmp_path, tmp_path)
+    registry = ModelRegistry(tmp_path, tmp_path)
     change(registry, promote("1.0.0"))
     (tmp_path / "tiny" / "rollout" / "00000002.json").write_bytes(content)
     with pytest.raises(InvalidRollout, match="00000002"):
@@ -170,4 +179,4 @@ def test_a_broken_revision_is_refused(tmp_path: Path, content: bytes):
 
 def test_a_registry_that_does_not_answer_is_named(tmp_path: Path):
     with pytest.raises(RegistryUnreadable, match="no-such-scheme"):
-        Registry("no-such-scheme://models", tmp_path)
+        ModelRegistry("no-such-scheme://models", tmp_path)

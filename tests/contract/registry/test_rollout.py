@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from skewless.contract.errors import InvalidRollout, RolloutRefused
 from skewless.contract.registry.rollout import (
     MOST_PINNED,
-    Bounds,
-    Cache,
+    CachePolicy,
     Canary,
-    Change,
+    GuardrailBounds,
     Rollout,
-    Step,
+    RolloutChange,
+    RolloutStep,
     bounds_from_json,
     end_canary,
     pin,
@@ -29,7 +29,7 @@ from skewless.contract.registry.rollout import (
     unpin,
 )
 
-CHANGE = Change("ada", "2013-10-01T12:00:00+00:00", "promote 1.0.0", "to see")
+CHANGE = RolloutChange("ada", "2013-10-01T12:00:00+00:00", "promote 1.0.0", "to see")
 FIRST = Rollout(1, CHANGE, "1.0.0")
 VERSIONS = st.sampled_from(["1.0.0", "2.0.0", "3.0.0"])
 STEPS = st.one_of(
@@ -40,12 +40,12 @@ STEPS = st.one_of(
     VERSIONS.map(lambda version: pin("m", version)),
     VERSIONS.map(lambda version: unpin("m", version)),
     st.builds(roll_back, st.just("m")),
-    st.just(set_policy("m", on_store_failure="defaults", cache=Cache(10, 1.0))),
+    st.just(set_policy("m", on_store_failure="defaults", cache=CachePolicy(10, 1.0))),
 )
 
 
 @given(st.lists(STEPS, max_size=12))
-def test_whatever_is_done_the_rollout_stays_sound(steps: list[Step]):
+def test_whatever_is_done_the_rollout_stays_sound(steps: list[RolloutStep]):
     now = FIRST
     for step in steps:
         try:
@@ -97,7 +97,7 @@ def test_pins_are_bounded():
 
 
 def test_a_trial_keeps_its_bounds_when_its_weight_grows():
-    strict = Bounds(most_errors=0.001)
+    strict = GuardrailBounds(most_errors=0.001)
     now = start_canary("m", Canary("2.0.0", 0.1, ("origin",), strict)).taken(FIRST)
     assert trial_of(now, "2.0.0", 0.5, (), None) == Canary("2.0.0", 0.5, ("origin",), strict)
     assert trial_of(now, "3.0.0", 0.5, (), None) == Canary("3.0.0", 0.5)
@@ -130,6 +130,6 @@ def test_what_makes_no_sense_is_refused(members: dict[str, Any]):
 
 
 def test_bounds_come_from_a_file():
-    assert bounds_from_json(b'{"most_drift": 0.2, "window_s": 60}', "b.json") == Bounds(60.0, most_drift=0.2)
+    assert bounds_from_json(b'{"most_drift": 0.2, "window_s": 60}', "b.json") == GuardrailBounds(60.0, most_drift=0.2)
     with pytest.raises(InvalidRollout, match=r"b\.json"):
         bounds_from_json(b'{"most_drfit": 0.2}', "b.json")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from skewless.contract.admission import Rule
+from skewless.contract.admission import AdmissionRule
 from skewless.contract.plan import Field
 from skewless.contract.storage.newest_wins import DEADLINES, LONGEST_MS, SCRIPT, life, replaces
 from skewless.contract.storage.write_policy import told_horizon
@@ -159,7 +159,7 @@ def test_what_is_no_row_or_no_hash_is_left_alone(client: Redis):
 @given(st.integers(-(10**15), 10**15), st.integers(0, 10**13), st.data())
 def test_a_row_goes_only_when_it_is_removable_as_of_a_watermark_that_lags_less_than_a_grace(ttl, end, kept, data):
     """`kept` microseconds after it was written in a run as of `end`."""
-    rule = Rule(ttl, "event_timestamp")
+    rule = AdmissionRule(ttl, "event_timestamp")
     event = rule.horizon(end) + kept
     lag = data.draw(st.integers(0, rule.grace_us - 1))
     assert rule.removable(event, end + kept - lag)
@@ -167,9 +167,9 @@ def test_a_row_goes_only_when_it_is_removable_as_of_a_watermark_that_lags_less_t
 
 @given(st.integers(-(10**15), 10**15), st.integers(1, 10**13))
 def test_horizons_are_told_in_milliseconds_and_follow_end_and_ttl(end: int, ttl: int):
-    rule = Rule(ttl, "event_timestamp")
+    rule = AdmissionRule(ttl, "event_timestamp")
     assert int(told_horizon(rule, end)) == rule.horizon(end) // 1000
-    assert told_horizon(Rule(0, "event_timestamp"), end) == b""
+    assert told_horizon(AdmissionRule(0, "event_timestamp"), end) == b""
     ends = [rule.horizon(end + more) for more in (0, 1, 10**9)]
     assert [later - earlier for earlier, later in pairwise(ends)] == [1, 10**9 - 1]
-    assert Rule(ttl + 1, "event_timestamp").horizon(end) < rule.horizon(end)
+    assert AdmissionRule(ttl + 1, "event_timestamp").horizon(end) < rule.horizon(end)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skewless.contract.errors import InvalidInput, UnsupportedType
 from skewless.contract.plan import DUMMY_ENTITY
-from skewless.contract.storage.entity_key import EntityKeys, ParsedKey, key_head, parse_key, told_key
+from skewless.contract.storage.entity_key import EntityKeyEncoder, ParsedEntityKey, key_head, parse_key, told_key
 from tests.checkout import GOLDEN_BYTES
 from tests.oracles import entity_key
 from tests.strategies import KEY_TYPES, TEXTS
@@ -34,7 +34,7 @@ def entities(draw):
 
 
 def encoded(project, entity):
-    keys = EntityKeys(project, list(entity), [dtype for dtype, _ in entity.values()])
+    keys = EntityKeyEncoder(project, list(entity), [dtype for dtype, _ in entity.values()])
     return keys.encode([value for _, value in entity.values()])
 
 
@@ -61,7 +61,7 @@ def test_an_entityless_view_has_the_key_of_feasts_dummy_entity():
 
     assert DUMMY_ENTITY == (DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL)
     expected = of_feast("p", {DUMMY_ENTITY_ID: ("String", DUMMY_ENTITY_VAL)})
-    assert EntityKeys("p", [], []).encode_rows([], 3) == [expected] * 3
+    assert EntityKeyEncoder("p", [], []).encode_rows([], 3) == [expected] * 3
 
 
 @given(entities())
@@ -75,7 +75,7 @@ def test_rows_are_encoded_one_by_one(data, types):
     some = data.draw(st.lists(row, max_size=5))
     some += some[:2]
     names = [f"k{place}" for place in range(len(types))]
-    keys = EntityKeys("p", names, types)
+    keys = EntityKeyEncoder("p", names, types)
     expected = [
         None if None in row else entity_key("p", dict(zip(names, zip(types, row, strict=True), strict=True)))
         for row in some
@@ -107,22 +107,22 @@ def test_two_entities_never_share_a_key(one, two, project, other):
 )
 def test_a_value_that_does_not_fit_its_type_is_refused_by_name(dtype, value):
     with pytest.raises(InvalidInput, match=f"tail.*{dtype}"):
-        EntityKeys("p", ["tail"], [dtype]).encode([value])
+        EntityKeyEncoder("p", ["tail"], [dtype]).encode([value])
 
 
 @pytest.mark.parametrize("dtype", ["Float32", "Float64", "Bool", "Json", "Uuid", "Array(Int64)", "ZonedTimestamp"])
 def test_a_type_that_cannot_be_a_key_is_refused_by_name(dtype):
     with pytest.raises(InvalidInput, match=f"tail.*{re.escape(dtype)}"):
-        EntityKeys("p", ["tail"], [dtype])
+        EntityKeyEncoder("p", ["tail"], [dtype])
     with pytest.raises(UnsupportedType, match="Jsonb"):
-        EntityKeys("p", ["tail"], ["Jsonb"])
+        EntityKeyEncoder("p", ["tail"], ["Jsonb"])
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
 def test_golden_keys(case):
     """Bytes that stores out there hold: a change here is a change of format."""
     if not case["keys"]:
-        assert EntityKeys(case["project"], [], []).encode_rows([], 1)[0].hex() == case["hex"]
+        assert EntityKeyEncoder(case["project"], [], []).encode_rows([], 1)[0].hex() == case["hex"]
         return
     entity = {
         name: (dtype, bytes.fromhex(value) if dtype == "Bytes" else value)
@@ -142,17 +142,17 @@ def test_golden_keys(case):
 )
 def test_a_key_is_taken_apart_again(values, project):
     names, dtypes = ("d", "b", "a", "c"), ("String", "Bytes", "Int32", "Int64")
-    key = EntityKeys(project, names, dtypes).encode(values)
+    key = EntityKeyEncoder(project, names, dtypes).encode(values)
     ordered = dict(sorted(zip(names, values, strict=True)))
-    assert parse_key(key) == ParsedKey(tuple(ordered), tuple(ordered.values()), project)
+    assert parse_key(key) == ParsedEntityKey(tuple(ordered), tuple(ordered.values()), project)
     assert told_key(key) == ", ".join(f"{name}={value!r}" for name, value in ordered.items())
     assert key.startswith(key_head(names))
     assert all(parse_key(key[:end]) is None for end in range(len(key) - len(project.encode())))
 
 
 def test_what_is_no_entity_key_is_told_by_its_bytes():
-    (entityless,) = EntityKeys("p", [], []).encode_rows([], 1)
-    assert parse_key(entityless) == ParsedKey(("__dummy_id",), ("",), "p")
+    (entityless,) = EntityKeyEncoder("p", [], []).encode_rows([], 1)
+    assert parse_key(entityless) == ParsedEntityKey(("__dummy_id",), ("",), "p")
     for other in (b"", b"skewless:catalog:p", b"\xff" * 40, b"\x01\0\0\0\x04\0\0\0\x04\0\0\0abcd"):
         assert parse_key(other) is None
         assert told_key(other) == other.hex()

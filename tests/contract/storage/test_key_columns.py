@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.errors import InvalidInput
-from skewless.contract.plan import JoinKey, View
-from skewless.contract.storage.key_columns import KeyColumns
+from skewless.contract.plan import JoinKey, PlanView
+from skewless.contract.storage.key_columns import KeyColumnPacker
 from tests.contract.storage.test_entity_key import ALL_KEY_TYPES, VALUES
 from tests.oracles import entity_key
 
@@ -22,8 +22,8 @@ ARROW = {
 }
 
 
-def view(*keys: tuple[str, str]) -> View:
-    return View("v", "v", tuple(JoinKey(name, name, dtype) for name, dtype in keys), (), 0, "event_timestamp")
+def view(*keys: tuple[str, str]) -> PlanView:
+    return PlanView("v", "v", tuple(JoinKey(name, name, dtype) for name, dtype in keys), (), 0, "event_timestamp")
 
 
 @given(st.data(), st.text("pé-", max_size=3))
@@ -36,17 +36,17 @@ def test_columns_give_the_keys_of_their_rows(data, project):
         None if None in row else entity_key(project, dict(zip(names, zip(types, row, strict=True), strict=True)))
         for row in some
     ]
-    packed = KeyColumns(project, view(*zip(names, types, strict=True)))
+    packed = KeyColumnPacker(project, view(*zip(names, types, strict=True)))
     assert packed.pack(columns, len(some)).to_pylist() == expected
     tail = [column.slice(1) for column in columns]
     assert packed.pack(tail, len(tail[0])).to_pylist() == expected[1:]
 
 
 def test_a_time_that_is_no_whole_second_is_refused():
-    keys = KeyColumns("p", view(("due", "UnixTimestamp")))
+    keys = KeyColumnPacker("p", view(("due", "UnixTimestamp")))
     with pytest.raises(InvalidInput, match=r"due.*1500000 is no join key of type UnixTimestamp"):
         keys.pack([pa.array([0, 1_500_000], ARROW["UnixTimestamp"])], 2)
 
 
 def test_an_entityless_view_has_one_key():
-    assert KeyColumns("p", view()).pack([], 2).to_pylist() == [entity_key("p", {"__dummy_id": ("String", "")})] * 2
+    assert KeyColumnPacker("p", view()).pack([], 2).to_pylist() == [entity_key("p", {"__dummy_id": ("String", "")})] * 2

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.errors import CorruptRow, InvalidInput, UnknownSchema
 from skewless.contract.model.assembler import Assembler, wanted_features
-from skewless.contract.plan import Feature, Field, JoinKey, Plan, Request, View
-from skewless.contract.storage.lookup import Batch, OnlineRead
+from skewless.contract.plan import Field, JoinKey, Plan, PlanView, RequestInput, StoredFeature
+from skewless.contract.storage.lookup import LookupBatch, OnlineRead
 from tests.oracles import Row, Spine, bits, entity_key, feature_status, join, merged, model_input, packed_row, rule_of
 from tests.strategies import MOMENTS, OLD_MOMENTS, histories, plans, spines, values
 from tests.tables.arrays import as_values, values_bits
@@ -22,7 +22,7 @@ from tests.tables.arrays import as_values, values_bits
 Store = Mapping[object, bytes]
 
 
-def place(plan: Plan, view: View, row: Row) -> tuple[bytes, bytes]:
+def place(plan: Plan, view: PlanView, row: Row) -> tuple[bytes, bytes]:
     """The hash and the field of a row in the online store."""
     keys = {k.key: (k.dtype, value) for k, value in zip(view.join_keys, row.key, strict=True)}
     return entity_key(plan.project, keys or {"__dummy_id": ("String", "")}), view.stored_as.encode()
@@ -38,7 +38,7 @@ def known(plan: Plan, past: Mapping[str, Sequence[Row]], at: int) -> list[tuple[
     ]
 
 
-def replies(batch: Batch, store: Store) -> list[list[bytes | None]]:
+def replies(batch: LookupBatch, store: Store) -> list[list[bytes | None]]:
     return [[store.get((lookup.key, field)) for field in lookup.fields] for lookup in batch.lookups]
 
 
@@ -76,13 +76,13 @@ def test_online_equals_the_join_bit_for_bit(world):
     for view in plan.views:
         admitted = found[view.name]
         told = [row[view.name] for row in joined]
-        assert [Status(status).name for status in admitted.status.tolist()] == [one.status for one in told]
+        assert [FeatureStatus(status).name for status in admitted.status.tolist()] == [one.status for one in told]
         for one in told:
             event(one.status)
         for index, field in enumerate(view.fields):
             expected = [one.values[index] for one in told]
             assert _bits(field.dtype, admitted.values(index)) == [bits(field.dtype, v) for v in expected]
-            assert [Status(status).name for status in admitted.feature_status(index).tolist()] == [
+            assert [FeatureStatus(status).name for status in admitted.feature_status(index).tolist()] == [
                 feature_status(one.status, value) for one, value in zip(told, expected, strict=True)
             ]
         used = [(one.row.event, one.row.created) for one in told if one.row is not None]
@@ -120,11 +120,11 @@ def test_the_model_input_is_that_of_the_join(data, world):
     assert matrix.shape == (len(spine), len(plan.columns))
     for number, row in enumerate(join(spine, past, plan)):
         held = {
-            Feature(view.name, field.name): value
+            StoredFeature(view.name, field.name): value
             for view in plan.views
             for field, value in zip(view.fields, row[view.name].values, strict=True)
         }
-        held |= {Request(name): column[number] for name, column in sent.items()}
+        held |= {RequestInput(name): column[number] for name, column in sent.items()}
         assert matrix[number].tobytes() == b"".join(value.tobytes() for value in model_input(plan, held))
 
 
@@ -142,7 +142,7 @@ def test_each_entity_is_asked_for_once_whatever_the_number_of_rows(world):
 
 
 def view(name, *join_keys, stored_as=None):
-    return View(name, stored_as or name, join_keys, (Field("x", "Int64"),), 0, "event_timestamp")
+    return PlanView(name, stored_as or name, join_keys, (Field("x", "Int64"),), 0, "event_timestamp")
 
 
 def plan_of(*views):
@@ -184,7 +184,7 @@ def test_nobody_is_asked_for_nothing():
         batch = online.batch({"k": keys}, rows)
         assert batch.lookups == ()
         found = online.decode(batch, [], 0)["a"]
-        assert found.status.tolist() == [Status.NOT_FOUND] * rows
+        assert found.status.tolist() == [FeatureStatus.NOT_FOUND] * rows
         assert found.values(0).valid.tolist() == [False] * rows
 
 

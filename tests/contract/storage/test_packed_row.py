@@ -13,7 +13,7 @@ from skewless.contract.columns import column_values
 from skewless.contract.errors import CorruptRow, SkewlessError, UnknownSchema, UnsupportedType
 from skewless.contract.plan import Field
 from skewless.contract.storage.newest_wins import replaces
-from skewless.contract.storage.packed_row import Layout, RowReader, fingerprint
+from skewless.contract.storage.packed_row import RowLayout, RowReader, fingerprint
 from skewless.contract.value_types import value_type
 from tests.checkout import GOLDEN_BYTES
 from tests.oracles import Row, bits, packed_row
@@ -91,7 +91,7 @@ def test_every_arrow_form_of_a_text_packs_alike(form):
     schema = (Field("s", "String"),)
     plain = pa.array(["x", None, "", "é"])
     times, alive = np.zeros(3, np.int64), np.zeros(3, bool)
-    layout = Layout(schema)
+    layout = RowLayout(schema)
     assert layout.encode(times, times, alive, [plain.cast(form)[1:]]) == layout.encode(times, times, alive, [plain[1:]])
 
 
@@ -101,7 +101,7 @@ def test_what_lies_under_a_null_is_not_stored():
     )
     schema = (Field("i", "Int64"),)
     times, alive = np.zeros(2, np.int64), np.zeros(2, bool)
-    seven, null = Layout(schema).encode(times, times, alive, [under])
+    seven, null = RowLayout(schema).encode(times, times, alive, [under])
     assert seven.endswith(b"\0" + (7).to_bytes(4, "little"))
     assert null.endswith(b"\1" + bytes(4))
 
@@ -165,7 +165,7 @@ def test_unknown_flags_are_refused():
         with pytest.raises(CorruptRow, match="flags"):
             RowReader("v", FULL, [FULL]).read([FULL_ROW, FULL_ROW[:20] + bytes([flags]) + FULL_ROW[21:]])
     with pytest.raises(CorruptRow, match="flags"):
-        Layout(FULL).decode("v", [FULL_ROW, FULL_ROW[:20] + b"\x83" + FULL_ROW[21:]], FULL)
+        RowLayout(FULL).decode("v", [FULL_ROW, FULL_ROW[:20] + b"\x83" + FULL_ROW[21:]], FULL)
 
 
 def test_a_row_without_integers_is_never_narrow():
@@ -223,7 +223,7 @@ def test_a_schema_is_learned_once_it_is_known():
 
 def test_a_type_without_a_packed_form_is_named():
     with pytest.raises(UnsupportedType, match=r"'f'.*Array\(Invalid\)"):
-        Layout((Field("f", "Array(Invalid)"),))
+        RowLayout((Field("f", "Array(Invalid)"),))
 
 
 def test_another_inner_type_is_another_schema():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from skewless.contract.admission import KnownBy
 from skewless.contract.errors import InvalidRows, NotPushable
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.rfc3339 import instant_text
-from skewless.contract.storage.push_batch import CREATED, EVENT, MAX_ERRORS, RowsReader, online_rows, part_table
-from skewless.contract.storage.push_target import Target
+from skewless.contract.storage.push_batch import CREATED, EVENT, MAX_ERRORS, PushRowsReader, online_rows, part_table
+from skewless.contract.storage.push_target import PushTarget
 from tests.oracles import Row, entity_key, packed_row
 from tests.tables.pushed_view import PROJECT, TARGET, row
 
@@ -32,8 +32,10 @@ VALUES = {
     "Json": st.text(st.characters(exclude_categories=["Cs"])),
 }
 FIELDS = tuple(Field(f"f_{name}", name) for name in VALUES)
-VIEW = View("v", "v", (JoinKey("k", "k", "Int64"), JoinKey("s", "s", "String")), FIELDS, 0, "created_timestamp", "gone")
-ANY = Target(VIEW, "v", EVENT, CREATED)
+VIEW = PlanView(
+    "v", "v", (JoinKey("k", "k", "Int64"), JoinKey("s", "s", "String")), FIELDS, 0, "created_timestamp", "gone"
+)
+ANY = PushTarget(VIEW, "v", EVENT, CREATED)
 ROWS = st.lists(
     st.tuples(
         INT64,
@@ -68,7 +70,7 @@ def as_oracle(key, text, event, created, gone, values, now: int) -> Row:
 
 @given(ROWS, TIMES)
 def test_the_store_gets_what_the_oracle_packs_and_the_table_what_was_said(rows, now):
-    reader = RowsReader(PROJECT, ANY)
+    reader = PushRowsReader(PROJECT, ANY)
     # Each row came with a request of its own.
     parsed = [reader.read([as_json(*one)]) for one in rows]
     batch = reader.batch(parsed, now)
@@ -91,7 +93,7 @@ def test_the_store_gets_what_the_oracle_packs_and_the_table_what_was_said(rows, 
 )
 def test_what_is_due_goes_by_the_views_rule(known_by: KnownBy, due):
     target = msgspec.structs.replace(ANY, view=msgspec.structs.replace(VIEW, known_by=known_by))
-    reader = RowsReader(PROJECT, target)
+    reader = PushRowsReader(PROJECT, target)
     nothing = (None,) * len(FIELDS)
     rows = [(1, "a", 5, 5, None, nothing), (2, "a", 6, 5, None, nothing), (3, "a", 5, 6, None, nothing)]
     batch = reader.batch([reader.read([as_json(*one) for one in rows])], 9)
@@ -100,7 +102,7 @@ def test_what_is_due_goes_by_the_views_rule(known_by: KnownBy, due):
 
 def test_a_table_without_a_created_column_knows_rows_since_they_are_true():
     target = msgspec.structs.replace(TARGET, created_timestamp_column=None)
-    reader = RowsReader(PROJECT, target)
+    reader = PushRowsReader(PROJECT, target)
     batch = reader.batch([reader.read([row()])], 7)
     assert batch.created.tolist() == batch.event.tolist()
     assert CREATED not in part_table(target, batch).column_names
@@ -108,7 +110,7 @@ def test_a_table_without_a_created_column_knows_rows_since_they_are_true():
 
 def test_an_entityless_view_has_one_key():
     view = msgspec.structs.replace(VIEW, join_keys=(), fields=(Field("x", "Int64"),))
-    parsed = RowsReader(PROJECT, msgspec.structs.replace(ANY, view=view)).read(
+    parsed = PushRowsReader(PROJECT, msgspec.structs.replace(ANY, view=view)).read(
         [{"x": 1, EVENT: "2013-10-01T12:00:00Z"}]
     )
     assert parsed.keys == [entity_key(PROJECT, {"__dummy_id": ("String", "")})]
@@ -116,7 +118,7 @@ def test_an_entityless_view_has_one_key():
 
 def test_a_key_that_is_a_time_is_whole_seconds():
     view = msgspec.structs.replace(VIEW, join_keys=(JoinKey("t", "t", "UnixTimestamp"),), fields=(Field("x", "Int64"),))
-    reader = RowsReader(PROJECT, msgspec.structs.replace(ANY, view=view))
+    reader = PushRowsReader(PROJECT, msgspec.structs.replace(ANY, view=view))
     good = {"t": "2013-10-01T12:00:00Z", "x": 1, EVENT: "2013-10-01T12:00:00Z"}
     (key,) = reader.read([good]).keys
     assert key == entity_key(PROJECT, {"t": ("UnixTimestamp", 1_380_628_800_000_000)})
@@ -128,11 +130,11 @@ def test_a_key_that_is_a_time_is_whole_seconds():
 def test_a_type_that_only_feast_can_pack_is_refused_here():
     view = msgspec.structs.replace(VIEW, fields=(Field("vector", "Array(Float32)"),))
     with pytest.raises(NotPushable, match=r"vector.*Array\(Float32\).*skewless push"):
-        RowsReader(PROJECT, msgspec.structs.replace(ANY, view=view))
+        PushRowsReader(PROJECT, msgspec.structs.replace(ANY, view=view))
 
 
 def test_errors_are_bounded_and_in_order():
     with pytest.raises(InvalidRows) as refused:
-        RowsReader(PROJECT, TARGET).read([7] * 100, "/rows")
+        PushRowsReader(PROJECT, TARGET).read([7] * 100, "/rows")
     assert [error.pointer for error in refused.value.errors] == [f"/rows/{place}" for place in range(MAX_ERRORS)]
     assert "and 17 more" in str(refused.value)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.admission import MISSING
-from skewless.contract.columns import Rows, column_values
+from skewless.contract.columns import EntityRows, column_values
 from skewless.contract.model.assembler import admit
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
-from skewless.contract.storage.entity_key import EntityKeys
-from skewless.contract.storage.served_row import Served, served_batch, served_schema, to_arrow
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
+from skewless.contract.storage.entity_key import EntityKeyEncoder
+from skewless.contract.storage.served_row import ServedRequest, served_batch, served_schema, to_arrow
 from skewless.contract.value_types import value_type
 from tests.oracles import entity_key
 from tests.strategies import FLOAT32_BITS, INSTANTS, STORED, key_values, plans, values
@@ -36,7 +36,7 @@ def test_values_to_arrow_and_back_keep_every_bit(data, dtype):
 
 
 @st.composite
-def answers(draw) -> tuple[Plan, Served]:
+def answers(draw) -> tuple[Plan, ServedRequest]:
     """A request of a few rows to a random plan, and what was used to answer it."""
     plan = draw(plans().filter(lambda plan: plan.columns))
     rows, served_at = draw(st.integers(0, 4)), draw(INSTANTS)
@@ -44,7 +44,9 @@ def answers(draw) -> tuple[Plan, Served]:
     views = {}
     for view in plan.views:
         event, created = (np.array(draw(times), np.int64) for _ in range(2))
-        views[view.name] = admit(plan, view.name, Rows(event, created, np.zeros(rows, bool), ()), np.int64(served_at))
+        views[view.name] = admit(
+            plan, view.name, EntityRows(event, created, np.zeros(rows, bool), ()), np.int64(served_at)
+        )
     keys = {
         k.name: [draw(st.sampled_from([None, key_values(k.dtype, n)])) for n in range(rows)] for k in plan.join_keys
     }
@@ -56,7 +58,7 @@ def answers(draw) -> tuple[Plan, Served]:
     matrix = np.array(draw(st.lists(bits, min_size=cells, max_size=cells)), "<u4").view("<f4")
     scores = np.array(draw(st.lists(bits, min_size=rows, max_size=rows)), "<u4").view("<f4")
     shaped = matrix.reshape(rows, len(plan.columns))
-    return plan, Served("r-1", served_at, keys, request, views, shaped, scores)
+    return plan, ServedRequest("r-1", served_at, keys, request, views, shaped, scores)
 
 
 @given(answers())
@@ -89,11 +91,11 @@ def test_what_was_used_survives_parquet_bit_for_bit(answer):
 
 def test_a_timestamp_as_a_join_key_is_in_microseconds_like_every_time():
     at = 1_356_998_400_000_000
-    view = View("v", "v", (JoinKey("t", "t", "UnixTimestamp"),), (Field("f", "Int64"),), 0, "event_timestamp")
-    plan = Plan("s", "p", (view,), (), (), (Column("c", Feature("v", "f")),))
-    nothing = Rows(*[np.full(1, MISSING, np.int64)] * 2, np.zeros(1, bool), ())
+    view = PlanView("v", "v", (JoinKey("t", "t", "UnixTimestamp"),), (Field("f", "Int64"),), 0, "event_timestamp")
+    plan = Plan("s", "p", (view,), (), (), (ModelColumn("c", StoredFeature("v", "f")),))
+    nothing = EntityRows(*[np.full(1, MISSING, np.int64)] * 2, np.zeros(1, bool), ())
     views = {"v": admit(plan, "v", nothing, np.int64(at))}
-    served = Served("r", at, {"t": [at]}, {}, views, np.zeros((1, 1), np.float32), np.zeros(1, np.float32))
+    served = ServedRequest("r", at, {"t": [at]}, {}, views, np.zeros((1, 1), np.float32), np.zeros(1, np.float32))
     kept = through_parquet(served_batch(plan, "m", "1", served))["entity:t"].cast(pa.int64()).to_pylist()
     assert kept == [at]
-    assert EntityKeys("p", ["t"], ["UnixTimestamp"]).encode(kept) == entity_key("p", {"t": ("UnixTimestamp", at)})
+    assert EntityKeyEncoder("p", ["t"], ["UnixTimestamp"]).encode(kept) == entity_key("p", {"t": ("UnixTimestamp", at)})

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import removal_field, view_entry, view_field
-from skewless.contract.storage.expiry_mode import EXPIRY, Expiry, parse_expiry
-from skewless.contract.storage.write_policy import WriteTerms, told_horizon
+from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
+from skewless.contract.storage.write_policy import WritePolicy, told_horizon
 from tests.contract.test_plan import AIRCRAFT, but
 
 NOW = 10**15
 HOUR = 3_600_000_000
 
 
-def aging(hours: int) -> View:
+def aging(hours: int) -> PlanView:
     return but(AIRCRAFT, ttl_us=hours * HOUR)
 
 
-def terms(view: View, catalog: dict[bytes, bytes]) -> WriteTerms:
-    return WriteTerms.of(view, [catalog.get(field) for field in WriteTerms.asked(view)])
+def terms(view: PlanView, catalog: dict[bytes, bytes]) -> WritePolicy:
+    return WritePolicy.of(view, [catalog.get(field) for field in WritePolicy.asked(view)])
 
 
 @pytest.mark.parametrize("told", [None, b"", b"sweep", b"SERVER", b"\xff"])
 def test_a_sweep_where_nothing_else_was_chosen(told: bytes | None):
-    assert parse_expiry(told) is Expiry.SWEEP
+    assert parse_expiry(told) is ExpiryMode.SWEEP
     catalog = {} if told is None else {EXPIRY: told}
-    assert terms(AIRCRAFT, catalog) == WriteTerms(removing=False, expiry=Expiry.SWEEP, rule=AIRCRAFT.rule)
+    assert terms(AIRCRAFT, catalog) == WritePolicy(removing=False, expiry=ExpiryMode.SWEEP, rule=AIRCRAFT.rule)
     assert terms(AIRCRAFT, catalog).horizon(NOW) is None
 
 

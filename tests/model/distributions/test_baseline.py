@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.model.distributions.baseline import Baseline, Counted, NoBaseline, Sketch, numbers, read, texts
+from skewless.model.distributions.baseline import (
+    Baseline,
+    BaselineMissing,
+    CategoryCounts,
+    NumberSketch,
+    numbers,
+    read,
+    texts,
+)
 
 FLOATS = st.lists(st.floats(width=32), max_size=200).map(lambda some: np.array(some, np.float32))
 
@@ -25,12 +33,12 @@ def test_any_numbers_survive_a_file(values: np.ndarray):
 
 
 def test_few_values_are_counted_and_many_are_sketched():
-    assert numbers(np.tile([1.0, 2.5, np.nan], 100)) == Counted(300, 100, {"1": 100, "2.5": 100})
+    assert numbers(np.tile([1.0, 2.5, np.nan], 100)) == CategoryCounts(300, 100, {"1": 100, "2.5": 100})
     many = numbers(np.arange(1000.0))
-    assert isinstance(many, Sketch)
+    assert isinstance(many, NumberSketch)
     assert (many.quantiles[0], many.quantiles[-1]) == (0.0, 999.0)
-    assert isinstance(numbers(np.arange(20.0)), Sketch), "20 values that occur once each are not categories"
-    assert numbers(np.full(7, np.nan)) == Counted(7, 7, {})
+    assert isinstance(numbers(np.arange(20.0)), NumberSketch), "20 values that occur once each are not categories"
+    assert numbers(np.full(7, np.nan)) == CategoryCounts(7, 7, {})
 
 
 def test_names_beyond_the_hundred_most_frequent_count_together():
@@ -43,5 +51,5 @@ def test_names_beyond_the_hundred_most_frequent_count_together():
 @pytest.mark.parametrize("content", [b"{}", b"", b'{"mean": {"rows": 3, "null_share": 0.0, "quantiles": []}}'])
 def test_an_older_baseline_is_refused_with_the_mend(tmp_path: Path, content: bytes):
     (tmp_path / "baseline.json").write_bytes(content)
-    with pytest.raises(NoBaseline, match=r"baseline of tiny 1\.0\.0 cannot be compared with: .*`skewless publish"):
+    with pytest.raises(BaselineMissing, match=r"baseline of tiny 1\.0\.0 cannot be compared with: .*`skewless publish"):
         read(tmp_path, "tiny", "1.0.0")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from skewless.model.distributions import baseline
-from skewless.model.distributions.baseline import SKETCH_ERROR, Counted, Sketch
+from skewless.model.distributions.baseline import SKETCH_ERROR, CategoryCounts, NumberSketch
 from skewless.model.distributions.divergence import adjusted, aligned, counts_of, of_categories, of_numbers, of_shares
 
 SHAPES = {
@@ -21,9 +21,9 @@ SHAPES = {
 }
 
 
-def sketched(values: np.ndarray) -> Sketch:
+def sketched(values: np.ndarray) -> NumberSketch:
     found = baseline.numbers(values.astype(np.float32))
-    assert isinstance(found, Sketch)
+    assert isinstance(found, NumberSketch)
     return found
 
 
@@ -61,7 +61,7 @@ def test_the_stability_index_of_one_distribution_is_small_and_never_negative(see
 
 
 def test_the_stability_index_by_hand():
-    then = Counted(1_000_000, 0, {"a": 500_000, "b": 500_000})
+    then = CategoryCounts(1_000_000, 0, {"a": 500_000, "b": 500_000})
     found = of_categories(then, {"a": 600_000, "b": 400_000})
     by_hand = 0.1 * np.log(0.6 / 0.5) + -0.1 * np.log(0.4 / 0.5)
     assert found.psi == pytest.approx(by_hand, rel=1e-3)
@@ -70,13 +70,13 @@ def test_the_stability_index_by_hand():
 
 
 def test_rare_and_new_names_are_pooled():
-    then = Counted(10_000, 0, {"a": 9_000, "b": 990, **{f"rare{n}": 1 for n in range(10)}})
+    then = CategoryCounts(10_000, 0, {"a": 9_000, "b": 990, **{f"rare{n}": 1 for n in range(10)}})
     same = of_categories(then, {"a": 900, "b": 99, "rare3": 1})
     assert same.p_value > 0.5
     new = of_categories(then, {"a": 700, "b": 100, "never seen": 200})
     assert new.p_value < 1e-6
     assert new.psi > 0.2
-    assert of_categories(Counted(500, 0, {"a": 500}), {"a": 100}).p_value == 1.0
+    assert of_categories(CategoryCounts(500, 0, {"a": 500}), {"a": 100}).p_value == 1.0
     assert of_categories(then, {}).p_value == 1.0
 
 
@@ -85,9 +85,9 @@ def test_rare_and_new_names_are_pooled():
     st.dictionaries(st.sampled_from("cdefgh"), st.integers(1, 500)),
 )
 def test_no_row_is_lost_between_names(then: dict[str, int], now: dict[str, int]):
-    before, after = aligned(Counted(sum(then.values()) + 7, 0, then, 7), now)
+    before, after = aligned(CategoryCounts(sum(then.values()) + 7, 0, then, 7), now)
     assert (before.sum(), after.sum()) == (sum(then.values()) + 7, sum(now.values()))
-    found = of_categories(Counted(sum(then.values()) + 7, 0, then, 7), now)
+    found = of_categories(CategoryCounts(sum(then.values()) + 7, 0, then, 7), now)
     assert 0 <= found.p_value <= 1
     assert np.isfinite([found.psi, found.js, found.statistic]).all()
 

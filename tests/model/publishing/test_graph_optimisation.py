@@ -20,16 +20,16 @@ from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.onnx_session import open_session
 from skewless.contract.model.signature import differing
 from skewless.model.publishing import graph_optimisation, publish
-from skewless.model.publishing.graph_optimisation import Changes, NothingToQuantise, changed, nodes, scaled_by_all
-from skewless.model.publishing.optimisation_report import TooDifferent
-from skewless.model.publishing.publish import Place, Published
+from skewless.model.publishing.graph_optimisation import GraphChanges, NothingToQuantise, changed, nodes, scaled_by_all
+from skewless.model.publishing.optimisation_report import ScoreGapTooLarge
+from skewless.model.publishing.publish import PublishedBundle, VersionPlace
 from skewless.model.publishing.versions import versions
 from skewless.model.training.training_set import TrainingSet
 from tests.models import estimators, learnable_project, networks
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-OPTIMISE, QUANTISE = Changes(optimise=True), Changes(quantise=True)
-BOTH = Changes(optimise=True, quantise=True)
+OPTIMISE, QUANTISE = GraphChanges(optimise=True), GraphChanges(quantise=True)
+BOTH = GraphChanges(optimise=True, quantise=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +40,16 @@ def opened(tmp_path_factory) -> TrainingSet:
 
 
 @pytest.fixture(scope="module")
-def small(opened: TrainingSet) -> Published:
+def small(opened: TrainingSet) -> PublishedBundle:
     """A network of 64, with int8 weights and then optimised."""
     return put(opened, opened.folder.parent / "models", networks.network(idle=True), BOTH)
 
 
-def put(opened: TrainingSet, models: Path, graph: bytes, changes: Changes, **place) -> Published:
-    return publish.run_onnx(graph, opened, Place(models, "net", **place), created_at=NOW, changes=changes)
+def put(opened: TrainingSet, models: Path, graph: bytes, changes: GraphChanges, **place) -> PublishedBundle:
+    return publish.run_onnx(graph, opened, VersionPlace(models, "net", **place), created_at=NOW, changes=changes)
 
 
-def bundle_of(done: Published) -> Bundle:
+def bundle_of(done: PublishedBundle) -> Bundle:
     bundle = open_bundle(done.folder, processor_features())
     assert bundle.exact
     return bundle
@@ -65,7 +65,7 @@ def alone(graph: bytes, output: str, opened: TrainingSet) -> np.ndarray:
 
 def test_an_optimised_graph_has_fewer_operators_and_the_same_scores(opened: TrainingSet, tmp_path: Path):
     graph = networks.network(idle=True)
-    done = put(opened, tmp_path, graph, Changes(optimise=True, most_difference=0.0))
+    done = put(opened, tmp_path, graph, GraphChanges(optimise=True, most_difference=0.0))
     said, model = done.manifest.optimised, (done.folder / "model.onnx").read_bytes()
     assert said.steps == ("graph optimisation",)
     assert said.original == hashlib.sha256(graph).hexdigest() != done.manifest.digests["model.onnx"]
@@ -80,7 +80,7 @@ def test_an_optimised_graph_has_fewer_operators_and_the_same_scores(opened: Trai
 
 @pytest.mark.parametrize("graph", [networks.network(idle=True), networks.scaled(), networks.network(classes=True)])
 @pytest.mark.parametrize("changes", [OPTIMISE, QUANTISE, BOTH])
-def test_a_changed_graph_is_one_that_any_machine_can_read(graph: bytes, changes: Changes):
+def test_a_changed_graph_is_one_that_any_machine_can_read(graph: bytes, changes: GraphChanges):
     made = changed(graph, changes).graph
     assert made == changed(graph, changes).graph, "equal graphs give equal bytes"
     model = onnx.load_from_string(made)
@@ -109,7 +109,7 @@ def test_int8_weights_are_a_quarter_and_their_price_is_told(opened: TrainingSet,
     assert "int8 quantisation: " in str(said)
 
 
-def test_golden_rows_and_scores_are_of_the_graph_that_is_served(small: Published, opened: TrainingSet):
+def test_golden_rows_and_scores_are_of_the_graph_that_is_served(small: PublishedBundle, opened: TrainingSet):
     golden = pq.read_table(small.folder / "golden.parquet")
     served = (small.folder / "model.onnx").read_bytes()
     scores = golden.column("score").to_numpy()
@@ -131,19 +131,24 @@ def test_a_score_is_the_rows_alone_whatever_the_batch_place_or_thread(small, ope
             assert not differing(whole, again).any()
 
 
-def test_the_same_again_is_not_published_again(small: Published, opened: TrainingSet):
+def test_the_same_again_is_not_published_again(small: PublishedBundle, opened: TrainingSet):
     models = small.folder.parents[1]
     again = put(opened, models, networks.network(idle=True), BOTH)
     assert (again.made, again.manifest) == (False, small.manifest)
-    with pytest.raises(TooDifferent):
-        put(opened, models, networks.network(idle=True), Changes(True, True, small.manifest.optimised.difference / 2))
+    with pytest.raises(ScoreGapTooLarge):
+        put(
+            opened,
+            models,
+            networks.network(idle=True),
+            GraphChanges(True, True, small.manifest.optimised.difference / 2),
+        )
     assert versions(models / "net") == ["1.0.0"]
 
 
 @pytest.mark.parametrize("bound", [0.0, 1e-9, 1e-4])
 def test_a_score_that_moves_too_far_publishes_nothing(opened: TrainingSet, tmp_path: Path, bound: float):
-    with pytest.raises(TooDifferent, match=f"of golden row .* is .* off, the greatest difference, and {bound:g}"):
-        put(opened, tmp_path / "models", networks.network(), Changes(quantise=True, most_difference=bound))
+    with pytest.raises(ScoreGapTooLarge, match=f"of golden row .* is .* off, the greatest difference, and {bound:g}"):
+        put(opened, tmp_path / "models", networks.network(), GraphChanges(quantise=True, most_difference=bound))
     assert not (tmp_path / "models").exists()
 
 
@@ -159,8 +164,8 @@ def test_zero_means_not_a_bit(opened: TrainingSet, tmp_path: Path, monkeypatch):
         return model.SerializeToString()
 
     monkeypatch.setattr(graph_optimisation, "_optimised", careless)
-    with pytest.raises(TooDifferent, match=r"after graph optimisation the score .* and 0 is allowed"):
-        put(opened, tmp_path, networks.network(), Changes(optimise=True, most_difference=0.0))
+    with pytest.raises(ScoreGapTooLarge, match=r"after graph optimisation the score .* and 0 is allowed"):
+        put(opened, tmp_path, networks.network(), GraphChanges(optimise=True, most_difference=0.0))
     done = put(opened, tmp_path, networks.network(), OPTIMISE)
     assert 0.0 < done.manifest.optimised.difference < 1e-6
 
@@ -199,5 +204,5 @@ def test_operators_that_mix_rows_are_found_wherever_they_are():
 def test_a_network_whose_rows_are_alike_is_run_row_by_row_all_the_same(opened: TrainingSet, tmp_path: Path):
     """Where every row has the extremes of all, a proof on these rows finds no difference, and others would."""
     flat = networks.flat()
-    done = put(opened, tmp_path, flat, Changes(quantise=True, most_difference=0.5))
+    done = put(opened, tmp_path, flat, GraphChanges(quantise=True, most_difference=0.5))
     assert done.manifest.signature.rows_a_run == 1

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from skewless.contract.model.bundle import open_model
-from skewless.contract.model.matrix_scorer import Output
+from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.model.distributions import baseline
 from skewless.model.publishing.model_card import drawn, importance
 from tests.model.publishing.test_publish import NOW, models, opened, published
@@ -17,7 +17,7 @@ __all__ = ["models", "opened"]
 
 
 def test_an_input_that_does_nothing_moves_nothing():
-    model = open_model(tiny.plan(), tiny.model((0.5, 0.0, -2.0, 0.0, 1.0)), Output("probabilities", 1), None)
+    model = open_model(tiny.plan(), tiny.model((0.5, 0.0, -2.0, 0.0, 1.0)), ScoreOutput("probabilities", 1), None)
     rows = np.random.default_rng(1).normal(size=(200, 5)).astype(np.float32)
     found = importance(model, [rows])
     assert [one.name for one in found] == ["age", "swell", "mean", "departures", "hour"]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.contract.model.signature import Group
+from skewless.contract.model.signature import ColumnGroup
 from skewless.model.publishing import optimisation_report
-from skewless.model.publishing.optimisation_report import Gap, TooDifferent, confirm, greatest
+from skewless.model.publishing.optimisation_report import ScoreGap, ScoreGapTooLarge, confirm, greatest
 from tests.strategies import FLOAT32_BITS, FLOAT64_BITS
 
 KINDS = {
@@ -45,7 +45,7 @@ def test_the_greatest_difference_is_the_greatest_of_all(data, kind, rows, width)
         array = np.empty(rows * width, object if kind == "string" else kind)
         array[:] = data.draw(cells)
         sides.append(array.reshape(rows, width))
-    group = Group("score", kind, tuple("abc"[:width]))
+    group = ColumnGroup("score", kind, tuple("abc"[:width]))
     found = greatest([group], [sides[0]], [sides[1]])
     expected = [max(map(slow, *pair)) for pair in zip(*sides, strict=True)]
     assert found.size == max(expected)
@@ -53,17 +53,20 @@ def test_the_greatest_difference_is_the_greatest_of_all(data, kind, rows, width)
 
 
 def test_the_output_that_moved_most_is_named():
-    groups = [Group("score:a", "float32", ("a",), alone=True), Group("score:b", "string", ("b",), alone=True)]
+    groups = [
+        ColumnGroup("score:a", "float32", ("a",), alone=True),
+        ColumnGroup("score:b", "string", ("b",), alone=True),
+    ]
     numbers, texts = np.zeros((2, 1), "f4"), np.array([["late"], ["late"]], object)
     other = np.array([["late"], ["on time"]], object)
-    assert greatest(groups, [numbers, texts], [numbers + np.float32(0.5), other]) == Gap("score:b", 1, 1.0)
+    assert greatest(groups, [numbers, texts], [numbers + np.float32(0.5), other]) == ScoreGap("score:b", 1, 1.0)
 
 
 def test_zero_allows_not_even_the_sign_of_a_zero():
-    group = [Group("score", "float32", ("score",), alone=True)]
+    group = [ColumnGroup("score", "float32", ("score",), alone=True)]
     gap = greatest(group, [np.zeros((1, 1), "f4")], [-np.zeros((1, 1), "f4")])
     confirm(gap, ["anything"], 1e-300)
-    with pytest.raises(TooDifferent, match=r"score of golden row 0 is 4\.94e-324 off, .* and 0 is allowed"):
+    with pytest.raises(ScoreGapTooLarge, match=r"score of golden row 0 is 4\.94e-324 off, .* and 0 is allowed"):
         confirm(gap, ["anything"], 0.0)
 
 

@@ -14,23 +14,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.model.matrix_scorer import Output, Scorer
+from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.transforms import TransformGraph
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.model.distributions import baseline
 from skewless.model.publishing import publish, tree_leaves
 from skewless.model.publishing.lightgbm_export import convert, narrowed
 from skewless.model.publishing.publish import champion
 from skewless.model.publishing.rollout_steps import champion_version
-from skewless.model.publishing.tree_ensemble import Unexplained
+from skewless.model.publishing.tree_ensemble import NotExplainable
 from skewless.model.publishing.versions import versions
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet, labelled
-from skewless.runtime.errors import AlreadyPublished, NotTrained
+from skewless.runtime.errors import AlreadyPublished, StepInputMissing
 from tests.models import learnable_project
 
 NOW = datetime(2013, 10, 1, 12, tzinfo=UTC)
@@ -92,7 +92,7 @@ def test_the_baseline_is_of_the_training_rows_and_the_test_scores(opened: Traini
     train_rows = opened.between(learnable_project.SPLIT.start, learnable_project.SPLIT.validate)
     assert list(found.inputs) == ["mean", "departures", "age", "hour", "swell"]
     assert all(one.rows == len(train_rows) for one in found.inputs.values())
-    assert isinstance(found.inputs["hour"], baseline.Counted)
+    assert isinstance(found.inputs["hour"], baseline.CategoryCounts)
     assert list(found.inputs["hour"].counts) == [str(hour) for hour in range(24)]
     assert found.inputs["mean"].nulls == np.isnan(opened.matrix(train_rows)[:, 0]).sum() > 0
     assert sum(found.keys["origin"].counts.values()) == len(train_rows)
@@ -142,7 +142,7 @@ def test_the_contributions_of_a_published_model_are_lightgbms(opened: TrainingSe
 
 def test_a_model_that_was_published_without_leaves_is_published_again(opened: TrainingSet, models: Path, monkeypatch):
     def older(*_) -> bytes:
-        raise Unexplained("it was the fashion")
+        raise NotExplainable("it was the fashion")
 
     monkeypatch.setattr(tree_leaves, "made", older)
     first = published(opened, models)
@@ -200,17 +200,17 @@ def test_another_model_or_contract_is_the_next_minor_version(opened: TrainingSet
 
 
 def test_the_champion_is_the_last_that_was_promoted(opened: TrainingSet, models: Path):
-    with pytest.raises(NotTrained, match="run `skewless publish` first"):
-        champion_version(Registry(models, models), "late")
+    with pytest.raises(StepInputMissing, match="run `skewless publish` first"):
+        champion_version(ModelRegistry(models, models), "late")
     published(opened, models, promote=False)
-    with pytest.raises(NotTrained):
-        champion_version(Registry(models, models), "late")
+    with pytest.raises(StepInputMissing):
+        champion_version(ModelRegistry(models, models), "late")
     published(opened, models)
-    assert champion_version(Registry(models, models), "late") == "1.0.0"
+    assert champion_version(ModelRegistry(models, models), "late") == "1.0.0"
     published(opened, models, version="2.0.0", promote=False)
-    assert champion_version(Registry(models, models), "late") == "1.0.0"
+    assert champion_version(ModelRegistry(models, models), "late") == "1.0.0"
     champion(models, "late", "2.0.0", datetime(2013, 10, 1, tzinfo=UTC))
-    assert champion_version(Registry(models, models), "late") == "2.0.0"
+    assert champion_version(ModelRegistry(models, models), "late") == "2.0.0"
 
 
 def test_an_unsound_bundle_is_not_taken_for_the_same(opened: TrainingSet, models: Path):
@@ -222,7 +222,7 @@ def test_an_unsound_bundle_is_not_taken_for_the_same(opened: TrainingSet, models
 def test_without_a_model_there_is_nothing_to_publish(opened: TrainingSet, models: Path, tmp_path: Path):
     folder = Path(shutil.copytree(opened.folder, tmp_path / "set"))
     (folder / "training.json").unlink()
-    with pytest.raises(NotTrained, match="skewless train"):
+    with pytest.raises(StepInputMissing, match="skewless train"):
         published(TrainingSet(folder), models)
 
 
@@ -239,13 +239,13 @@ def test_a_crash_on_the_way_leaves_nothing(opened: TrainingSet, models: Path, mo
 
 
 def test_a_score_that_depends_on_its_batch_is_refused(opened: TrainingSet, models: Path, monkeypatch):
-    honest = Scorer.score
+    honest = MatrixScorer.score
 
     def blurred(self, matrix):
         scores = honest(self, matrix)
         return scores + np.float32(1e-6) if len(matrix) == 7 else scores
 
-    monkeypatch.setattr(Scorer, "score", blurred)
+    monkeypatch.setattr(MatrixScorer, "score", blurred)
     with pytest.raises(InvalidBundle, match=r"the score of row 0 and on depends on the batch \(7 rows or all\)"):
         published(opened, models)
     assert not (models / "late" / "1.0.0").exists()
@@ -256,7 +256,7 @@ def test_a_transform_that_depends_on_its_batch_is_refused(opened: TrainingSet, m
 
     def over_all_rows(self, values):
         found = honest(self, values)
-        return {name: Values(column.data - column.data[-1], column.valid) for name, column in found.items()}
+        return {name: ColumnValues(column.data - column.data[-1], column.valid) for name, column in found.items()}
 
     monkeypatch.setattr(TransformGraph, "run", over_all_rows)
     with pytest.raises(InvalidBundle, match="the model input of row 0 and on depends on the batch"):
@@ -271,7 +271,7 @@ def test_a_transform_that_depends_on_a_large_batch_is_refused(opened: TrainingSe
         found = honest(self, values)
         if len(next(iter(found.values())).valid) != 1_000:
             return found
-        return {name: Values(column.data + np.float32(1), column.valid) for name, column in found.items()}
+        return {name: ColumnValues(column.data + np.float32(1), column.valid) for name, column in found.items()}
 
     monkeypatch.setattr(TransformGraph, "run", blurred)
     with pytest.raises(
@@ -332,7 +332,7 @@ def test_a_model_decides_as_lightgbm_does_between_neighbouring_values(bases, see
     assert np.array_equal(booster.predict(asked, pred_leaf=True), near.predict(asked, pred_leaf=True))
     scores = booster.predict(asked)
     assert np.array_equal(scores, near.predict(asked))
-    graph = Scorer(convert(booster, matrix.shape[1]), Output("probabilities", 1), columns=matrix.shape[1])
+    graph = MatrixScorer(convert(booster, matrix.shape[1]), ScoreOutput("probabilities", 1), columns=matrix.shape[1])
     assert np.abs(graph.score(asked) - scores).max() < 1e-6
 
 

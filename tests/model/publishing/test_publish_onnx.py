@@ -19,31 +19,31 @@ from redis import Redis
 from skewless.contract.errors import InvalidBundle, InvalidPlan
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.model.signature import MatrixForm, differing, from_columns, to_columns
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.registry.rollout import Cache, set_policy
-from skewless.demo.http_replay import Player, moments
+from skewless.contract.model.signature import MatrixSignature, differing, from_columns, to_columns
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.registry.rollout import CachePolicy, set_policy
+from skewless.demo.http_replay import HttpReplay, moments
 from skewless.model.distributions import baseline
 from skewless.model.publishing import publish
-from skewless.model.publishing.onnx_import import Asked, ModelMismatch
-from skewless.model.publishing.publish import Place, Published
+from skewless.model.publishing.onnx_import import ImportOptions, ModelMismatch
+from skewless.model.publishing.publish import PublishedBundle, VersionPlace
 from skewless.model.scoring import batch_score
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import ServedLog
-from skewless.monitoring.audit.causes import Cause
-from skewless.monitoring.audit.evidence import Clues
+from skewless.monitoring.audit.audit import ServedLogReader
+from skewless.monitoring.audit.causes import SkewCause
+from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.drift import drift
-from skewless.monitoring.drift.thresholds import Thresholds
+from skewless.monitoring.drift.thresholds import DriftThresholds
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.models import estimators, learnable_project
 from tests.services.predict_server import serving, settings_of, until
 from tests.tables.histories import sources, stored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-NETWORK = Asked({"now": ("mean", "hour"), "plane_age": ("age",)})
+NETWORK = ImportOptions({"now": ("mean", "hour"), "plane_age": ("age",)})
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,12 @@ NUMBERS = ("boosted", "classes", "leaves")
 """Those of one matrix."""
 
 
-def put(root: Path, name: str, graph: bytes, training_set: TrainingSet, asked: Asked | None = None) -> Published:
-    return publish.run_onnx(graph, training_set, Place(root / "models", name), created_at=NOW, asked=asked or Asked())
+def put(
+    root: Path, name: str, graph: bytes, training_set: TrainingSet, asked: ImportOptions | None = None
+) -> PublishedBundle:
+    return publish.run_onnx(
+        graph, training_set, VersionPlace(root / "models", name), created_at=NOW, asked=asked or ImportOptions()
+    )
 
 
 def opened(root: Path, name: str) -> Bundle:
@@ -90,7 +94,9 @@ def test_what_was_read_from_the_graphs(world: Path):
         ("label", "string", None),
         ("probabilities", "float32", 3),
     ]
-    assert isinstance(opened(world, "boosted").form, MatrixForm), "a regression on one matrix stays on the short path"
+    assert isinstance(opened(world, "boosted").form, MatrixSignature), (
+        "a regression on one matrix stays on the short path"
+    )
     classes = opened(world, "classes").manifest.signature
     assert [(one.name, one.kind, one.width) for one in classes.outputs] == [
         ("label", "int64", None),
@@ -123,7 +129,9 @@ def test_a_row_gets_what_it_gets_whatever_is_around_it(world: Path, name: str, d
 @pytest.mark.parametrize("name", MODELS)
 def test_batch_scores_are_what_onnxruntime_tells_of_the_training_sets_columns(world: Path, tmp_path: Path, name: str):
     bundle, place = opened(world, name), world / "models" / name / "1.0.0"
-    spine = batch_score.Spine(world / "spine.parquet", learnable_project.SPLIT.start, learnable_project.SPLIT.end)
+    spine = batch_score.ScoringSpine(
+        world / "spine.parquet", learnable_project.SPLIT.start, learnable_project.SPLIT.end
+    )
     views = sources(world / "data", bundle.plan)
     done = batch_score.run(bundle, place, views, spine, tmp_path / "out", scored_at=NOW)
     table = pa.concat_tables([pq.read_table(tmp_path / "out" / part) for part in done.parts])
@@ -141,20 +149,22 @@ def test_batch_scores_are_what_onnxruntime_tells_of_the_training_sets_columns(wo
 def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redis_url: str, name: str):
     bundle, place = opened(world, name), world / "models" / name / "1.0.0"
     views = sources(world / "data", bundle.plan)
-    spine = batch_score.Spine(world / "spine.parquet", learnable_project.SPLIT.start, learnable_project.SPLIT.end)
+    spine = batch_score.ScoringSpine(
+        world / "spine.parquet", learnable_project.SPLIT.start, learnable_project.SPLIT.end
+    )
     done = batch_score.run(bundle, place, views, spine, tmp_path / "out", scored_at=NOW)
     table = pa.concat_tables([pq.read_table(tmp_path / "out" / part) for part in done.parts])
     names = [field.name for field in (*bundle.plan.join_keys, *bundle.plan.request)]
     asked = moments(table, 25, least=1)[-20:]
     shutil.copytree(world / "models" / name, tmp_path / "models" / name)
-    Registry(tmp_path / "models", tmp_path / "models").change(
-        name, set_policy(name, cache=Cache(1_000, 60.0)), by="a test", at=NOW, reason="kept scores are the same"
+    ModelRegistry(tmp_path / "models", tmp_path / "models").change(
+        name, set_policy(name, cache=CachePolicy(1_000, 60.0)), by="a test", at=NOW, reason="kept scores are the same"
     )
     server = settings_of(tmp_path, redis_url, allow_as_of=True)
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         project = bundle.plan.project
         both = [(view, views[view.name]) for view in stored(bundle.plan)]
-        player = Player(both, OnlineWriter(redis, project), state, project)
+        player = HttpReplay(both, OnlineWriter(redis, project), state, project)
         player.materialize(asked[0].at)
         with serving(server) as live:
             until(lambda: live.client.get("/readyz").status_code == 200)
@@ -168,17 +178,17 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
             again = live.client.post(f"/v1/models/{name}/predict", json=body).json()["scores"]
             assert again == answer.json()["scores"]
             assert live.metric(f'skewless_score_cache_hits_total{{model="{name}",version="1.0.0"}}') >= len(again)
-    log = ServedLog(tmp_path / "served")
-    found = audit.run(bundle, Clues(views), log, learnable_project.SPLIT.start, NOW)
+    log = ServedLogReader(tmp_path / "served")
+    found = audit.run(bundle, AuditEvidence(views), log, learnable_project.SPLIT.start, NOW)
     assert found.clean, str(found)
     assert (found.rows, found.values > 0) == (sum(len(one.rows) for one in asked) + len(again), True)
     assert (found.price is None) == (name != "boosted"), "outcomes say nothing of named outputs"
     for told in (False, True):
         column = falsify(log.folder, bundle, told=told)
-        found = audit.run(bundle, Clues(views), log, learnable_project.SPLIT.start, NOW)
+        found = audit.run(bundle, AuditEvidence(views), log, learnable_project.SPLIT.start, NOW)
         assert (found.differing_values, found.columns) == (1, {column: 1})
         assert found.differing_scores == 1 or not told, "another input may get the same score"
-        assert {one.cause for one in found.causes} >= ({Cause.SCORE} if told else {Cause.CORRUPTION})
+        assert {one.cause for one in found.causes} >= ({SkewCause.SCORE} if told else {SkewCause.CORRUPTION})
         assert any(f"{column} was served as" in example for example in found.examples)
         assert max(one.moved for one in found.causes) > 0.0 or not told
 
@@ -224,8 +234,8 @@ def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: 
     ):
         for group, column in zip(groups, to_columns(groups, arrays), strict=True):
             shown = shown.append_column(group.field, column)
-    window = drift.Window("pipeline", "1.0.0", learnable_project.SPLIT.start, NOW)
-    same = drift.run(window, bundle.plan, found, shown, Thresholds(), form)
+    window = drift.ServedWindow("pipeline", "1.0.0", learnable_project.SPLIT.start, NOW)
+    same = drift.run(window, bundle.plan, found, shown, DriftThresholds(), form)
     assert {one.kind for one in same.alarms} <= {"view"}, "the statuses here are made up, the values are training's"
     assert {"delays__gate", "score:label", "score:probabilities[0]"} <= {one.name for one in same.subjects}
 
@@ -281,13 +291,13 @@ def test_a_graph_that_throws_dice_is_refused(world: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (Asked(), r"which columns do its inputs take\? Say it: --input now=COLUMN,COLUMN --input plane_age="),
-        (Asked({"now": ("mean",), "plane_age": ("age",)}), "its input 'now' has 2 columns and was given 1"),
-        (Asked({"nothing": ("mean",)}), r"it has no input 'nothing'; it has \['now', 'plane_age'\]"),
-        (Asked(NETWORK.inputs, ("noise",)), r"it has no output 'noise'; it has \['shares', 'worn'\]"),
+        (ImportOptions(), r"which columns do its inputs take\? Say it: --input now=COLUMN,COLUMN --input plane_age="),
+        (ImportOptions({"now": ("mean",), "plane_age": ("age",)}), "its input 'now' has 2 columns and was given 1"),
+        (ImportOptions({"nothing": ("mean",)}), r"it has no input 'nothing'; it has \['now', 'plane_age'\]"),
+        (ImportOptions(NETWORK.inputs, ("noise",)), r"it has no output 'noise'; it has \['shares', 'worn'\]"),
     ],
 )
-def test_a_graph_that_does_not_fit_is_told_why(world: Path, asked: Asked, told: str):
+def test_a_graph_that_does_not_fit_is_told_why(world: Path, asked: ImportOptions, told: str):
     with pytest.raises(ModelMismatch, match=told):
         put(world, "odd", estimators.network(), TrainingSet(world / "texts"), asked)
 
@@ -301,7 +311,13 @@ def test_a_graph_that_does_not_fit_is_told_why(world: Path, asked: Asked, told: 
 )
 def test_a_column_that_does_not_fit_an_input_is_told(world: Path, columns: tuple[str, ...], told: str):
     with pytest.raises(InvalidPlan, match=told):
-        put(world, "odd", estimators.network(), TrainingSet(world / "texts"), Asked({**NETWORK.inputs, "now": columns}))
+        put(
+            world,
+            "odd",
+            estimators.network(),
+            TrainingSet(world / "texts"),
+            ImportOptions({**NETWORK.inputs, "now": columns}),
+        )
 
 
 def test_a_whole_number_needs_a_default(world: Path, tmp_path: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from skewless.contract.model.bundle import MANIFEST
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.model.publishing.registry_upload import publishing
 from skewless.runtime.errors import AlreadyPublished
 from tests.models import tiny
@@ -18,15 +18,15 @@ __all__ = ["s3", "s3_server"]
 
 
 @pytest.fixture
-def registry(s3: S3, tmp_path: Path) -> Registry:
+def registry(s3: S3, tmp_path: Path) -> ModelRegistry:
     """Holds 1.0.0 and 1.1.0, as another machine published them."""
-    found = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
+    found = ModelRegistry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
     for version in ("1.0.0", "1.1.0"):
         found.add(tiny.NAME, version, tiny.write_bundle(tmp_path / "theirs", version))
     return found
 
 
-def test_the_newest_version_is_known_and_what_is_made_goes_there(registry: Registry, tmp_path: Path):
+def test_the_newest_version_is_known_and_what_is_made_goes_there(registry: ModelRegistry, tmp_path: Path):
     with publishing(registry, tmp_path / "models", tiny.NAME) as models:
         assert [path.name for path in (models / tiny.NAME).iterdir()] == ["1.1.0"]
         tiny.write_bundle(models, "1.2.0")
@@ -36,7 +36,7 @@ def test_the_newest_version_is_known_and_what_is_made_goes_there(registry: Regis
     assert registry.file(tiny.NAME, "1.2.0", "nothing") is None
 
 
-def test_a_version_that_is_there_is_not_written_over(registry: Registry, tmp_path: Path):
+def test_a_version_that_is_there_is_not_written_over(registry: ModelRegistry, tmp_path: Path):
     """Only the newest is known here, so nothing else keeps somebody from making another 1.0.0."""
     before = registry.seen(tiny.NAME, "1.0.0")
     with (
@@ -48,7 +48,7 @@ def test_a_version_that_is_there_is_not_written_over(registry: Registry, tmp_pat
     assert not (tmp_path / "models" / tiny.NAME / "1.0.0").exists()
 
 
-def test_a_copy_that_was_cut_short_is_finished_by_the_next_publish(registry: Registry, tmp_path: Path):
+def test_a_copy_that_was_cut_short_is_finished_by_the_next_publish(registry: ModelRegistry, tmp_path: Path):
     cut = tiny.write_bundle(tmp_path / "models", "1.2.0")
     half = tmp_path / "half"
     shutil.copytree(cut, half)

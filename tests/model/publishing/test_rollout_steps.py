@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from skewless.cli import app
 from skewless.contract.errors import InvalidBundle, RolloutRefused, SkewlessError
 from skewless.contract.plan import Field
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.registry.rollout import Bounds, Cache, Canary
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.registry.rollout import CachePolicy, Canary, GuardrailBounds
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 
@@ -20,7 +20,7 @@ __all__ = ["s3", "s3_server"]
 
 
 @pytest.fixture(params=["folder", "s3"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelRegistry:
     """Versions 1.0.0 and 2.0.0, and 3.0.0, which takes other requests; no rollout."""
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path))
     address = str(tmp_path / "models")
@@ -28,7 +28,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         server: S3 = request.getfixturevalue("s3")
         address = f"s3://{BUCKET}/models?endpoint_override={server.endpoint}"
         monkeypatch.setenv("SKEWLESS_MODELS", address)
-    found = Registry(address, tmp_path / "mirrored-models")
+    found = ModelRegistry(address, tmp_path / "mirrored-models")
     for version in ("1.0.0", "2.0.0", "3.0.0"):
         contract = tiny.with_request(tiny.plan(), Field("extra", "Int64")) if version == "3.0.0" else None
         found.add("tiny", version, tiny.write_bundle(tmp_path / "models", version, contract=contract))
@@ -41,7 +41,7 @@ def does(*words: str) -> str:
     return " ".join(told.output.split())
 
 
-def test_a_rollout_from_the_first_promotion_to_the_way_back(registry: Registry, tmp_path: Path):
+def test_a_rollout_from_the_first_promotion_to_the_way_back(registry: ModelRegistry, tmp_path: Path):
     assert (
         does("promote", "tiny", "1.0.0", "--reason", "first", "--by", "ada")
         == "revision 1, promote 1.0.0: 1.0.0 champion"
@@ -50,9 +50,9 @@ def test_a_rollout_from_the_first_promotion_to_the_way_back(registry: Registry, 
     bounds.write_text(json.dumps({"most_drift": 0.2}))
     canary = ("canary", "tiny", "2.0.0", "--key", "tailnum", "--reason", "try")
     does(*canary, "--weight", "0.1", "--bounds", str(bounds))
-    assert registry.rollout("tiny").canary == Canary("2.0.0", 0.1, ("tailnum",), Bounds(most_drift=0.2))
+    assert registry.rollout("tiny").canary == Canary("2.0.0", 0.1, ("tailnum",), GuardrailBounds(most_drift=0.2))
     does(*canary, "--weight", "0.5")
-    assert registry.rollout("tiny").canary == Canary("2.0.0", 0.5, ("tailnum",), Bounds(most_drift=0.2))
+    assert registry.rollout("tiny").canary == Canary("2.0.0", 0.5, ("tailnum",), GuardrailBounds(most_drift=0.2))
     does("shadow", "tiny", "2.0.0", "--reason", "compare")
     assert "withdraw the canary" in does("canary", "tiny", "--reason", "enough")
     does("promote", "tiny", "2.0.0", "--reason", "better")
@@ -60,7 +60,7 @@ def test_a_rollout_from_the_first_promotion_to_the_way_back(registry: Registry, 
     assert does("list") == "tiny: 1.0.0 pinned, 2.0.0 champion, 3.0.0"
     does("policy", "tiny", "--on-store-failure", "defaults", "--cache-rows", "100", "--reason", "night")
     now = registry.rollout("tiny")
-    assert (now.on_store_failure, now.cache) == ("defaults", Cache(100, 60.0))
+    assert (now.on_store_failure, now.cache) == ("defaults", CachePolicy(100, 60.0))
     does("policy", "tiny", "--cache-rows", "0", "--reason", "day")
     does("unpin", "tiny", "1.0.0", "--reason", "it is gone")
     assert "1.0.0 champion" in does("rollback", "tiny", "--reason", "worse", "--by", "grace")
@@ -90,7 +90,7 @@ def test_a_rollout_from_the_first_promotion_to_the_way_back(registry: Registry, 
     ],
 )
 def test_what_is_refused_changes_nothing(
-    registry: Registry, tmp_path: Path, words: tuple[str, ...], error: type[SkewlessError], told: str
+    registry: ModelRegistry, tmp_path: Path, words: tuple[str, ...], error: type[SkewlessError], told: str
 ):
     does("promote", "tiny", "1.0.0", "--reason", "first")
     if registry.is_folder:

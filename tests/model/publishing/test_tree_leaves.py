@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skewless.contract.model.onnx_session import open_session
-from skewless.contract.model.shapley import Contributions, beyond_rounding
+from skewless.contract.model.shapley import ShapleyExplainer, beyond_rounding
 from skewless.contract.model.tree_leaves import parse_leaves
 from skewless.model.publishing.lightgbm_export import convert, narrowed, rows_at_leaves
-from skewless.model.publishing.tree_ensemble import Unexplained, read
+from skewless.model.publishing.tree_ensemble import NotExplainable, read
 from skewless.model.publishing.tree_leaves import leaves_of
 from tests.models import trees
 from tests.oracles import Leaf, Split
@@ -53,9 +53,9 @@ def float32_leaves(booster: lgb.Booster) -> lgb.Booster:
     return lgb.Booster(model_str="\n".join(line for line in lines if not line.startswith("tree_sizes=")))
 
 
-def compiled(booster: lgb.Booster, output: str) -> Contributions:
+def compiled(booster: lgb.Booster, output: str) -> ShapleyExplainer:
     leaves = leaves_of(read(convert(booster, COLUMNS), [output]), rows_at_leaves(booster), "lightgbm")
-    return Contributions(parse_leaves(leaves.to_parquet(), COLUMNS), COLUMNS)
+    return ShapleyExplainer(parse_leaves(leaves.to_parquet(), COLUMNS), COLUMNS)
 
 
 MODELS = {
@@ -132,7 +132,7 @@ def test_xgboosts_trees_are_told_by_the_rows_of_the_training_set(objective: str)
     output = session.get_outputs()[-1].name
     ensemble = read(content, [output])
     leaves = leaves_of(ensemble, ensemble.counted(matrix), "rows")
-    one = Contributions(parse_leaves(leaves.to_parquet(), COLUMNS), COLUMNS)
+    one = ShapleyExplainer(parse_leaves(leaves.to_parquet(), COLUMNS), COLUMNS)
     assert beyond_rounding(one, matrix, session.run([output], {"input": matrix})[0], None) <= 0
     found = one.of(matrix[:200])
     assert np.abs(found.base + found.values.sum(axis=2) - found.raw).max() < 1e-11
@@ -154,7 +154,7 @@ STUMP = Split(0, "BRANCH_LEQ", 0.0, False, Leaf((1.0,), 1), Leaf((2.0,), 1))
     ],
 )
 def test_what_cannot_be_explained_is_named(content: bytes, told: str):
-    with pytest.raises(Unexplained, match=told):
+    with pytest.raises(NotExplainable, match=told):
         read(content, ["score", "probabilities"])
 
 
@@ -163,13 +163,13 @@ def test_categories_of_lightgbm_are_named():
     matrix[:, 1] = np.arange(len(matrix)) % 7
     labels = np.isin(matrix[:, 1], [1, 3, 4])
     booster = lgb.train({**FIXED, "objective": "binary"}, lgb.Dataset(matrix, labels, categorical_feature=[1]), 5)
-    with pytest.raises(Unexplained, match="categories"):
+    with pytest.raises(NotExplainable, match="categories"):
         read(convert(booster, COLUMNS), ["probabilities"])
 
 
 def test_other_outputs_and_counts_of_other_trees_are_refused():
     found = trees.onnx_graph([STUMP], 2, post_transform="LOGISTIC")
-    with pytest.raises(Unexplained, match="none of its outputs"):
+    with pytest.raises(NotExplainable, match="none of its outputs"):
         read(found, ["label"])
-    with pytest.raises(Unexplained, match="3 leaves were counted, and its graph has 2"):
+    with pytest.raises(NotExplainable, match="3 leaves were counted, and its graph has 2"):
         leaves_of(read(found, ["probabilities"]), np.ones(3), "lightgbm")

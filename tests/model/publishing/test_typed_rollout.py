@@ -19,30 +19,38 @@ from redis import Redis
 from skewless.contract.errors import RolloutRefused
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.registry.rollout import Bounds, Canary, Step, end_canary, pin, set_shadow, start_canary
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.registry.rollout import (
+    Canary,
+    GuardrailBounds,
+    RolloutStep,
+    end_canary,
+    pin,
+    set_shadow,
+    start_canary,
+)
 from skewless.contract.registry.traffic_split import draw
 from skewless.contract.storage.served_row import Role
 from skewless.contract.timestamps import to_micros
-from skewless.demo.http_replay import Moment, Player, moments
+from skewless.demo.http_replay import HttpReplay, ReplayInstant, moments
 from skewless.model.publishing import publish
-from skewless.model.publishing.onnx_import import Asked
-from skewless.model.publishing.publish import Place
-from skewless.model.publishing.rollout_steps import Signature, make_champion, shadow, try_canary
+from skewless.model.publishing.onnx_import import ImportOptions
+from skewless.model.publishing.publish import VersionPlace
+from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, shadow, try_canary
 from skewless.model.scoring import batch_score
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import ServedLog
-from skewless.monitoring.audit.evidence import Clues
+from skewless.monitoring.audit.audit import ServedLogReader
+from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.model.publishing.test_publish_onnx import NETWORK, as_told
 from tests.models import estimators, learnable_project
 from tests.services.predict_server import Live, serving, settings_of, until
 from tests.tables.histories import instants, sources, stored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-SIGNED = Signature("a test", NOW, "to see")
+SIGNED = ChangeAuthor("a test", NOW, "to see")
 NAME, VERSIONS = "classes", ("1.0.0", "1.1.0", "1.2.0")
 HALF = Canary("1.1.0", 0.5, ("tailnum",))
 MOMENTS, ROWS = 12, 20
@@ -63,8 +71,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(crowded(), root / "spine.parquet")
     opened = estimators.joined(root / "set", root / "data")
     graphs = (estimators.pipeline(opened), estimators.pipeline(opened, strength=1e-4), estimators.network())
-    for version, graph, asked in zip(VERSIONS, graphs, (Asked(), Asked(), NETWORK), strict=True):
-        place = Place(root / "models", NAME, version, promote=False)
+    for version, graph, asked in zip(VERSIONS, graphs, (ImportOptions(), ImportOptions(), NETWORK), strict=True):
+        place = VersionPlace(root / "models", NAME, version, promote=False)
         publish.run_onnx(graph, opened, place, created_at=NOW, asked=asked)
     return root
 
@@ -83,16 +91,16 @@ class World:
         make_champion(self.registry, NAME, "1.0.0", SIGNED)
 
     @property
-    def registry(self) -> Registry:
-        return Registry(self.models, self.models)
+    def registry(self) -> ModelRegistry:
+        return ModelRegistry(self.models, self.models)
 
     def bundle(self, version: str) -> Bundle:
         return open_bundle(self.models / NAME / version, processor_features())
 
-    def scored(self, version: str, folder: Path) -> list[Moment]:
+    def scored(self, version: str, folder: Path) -> list[ReplayInstant]:
         """What the batch tells of the spine."""
         bundle, place = self.bundle(version), self.models / NAME / version
-        spine = batch_score.Spine(
+        spine = batch_score.ScoringSpine(
             self.root / "spine.parquet", learnable_project.SPLIT.start, learnable_project.SPLIT.end
         )
         views = sources(self.root / "data", bundle.plan)
@@ -100,19 +108,19 @@ class World:
         return moments(pa.concat_tables([pq.read_table(folder / part) for part in done.parts]), MOMENTS * ROWS)
 
     @contextmanager
-    def serving(self, folder: Path, redis_url: str) -> Iterator[tuple[Live, Player]]:
+    def serving(self, folder: Path, redis_url: str) -> Iterator[tuple[Live, HttpReplay]]:
         plan = self.bundle("1.0.0").plan
         views = sources(self.root / "data", plan)
         settings = settings_of(folder, redis_url, models=self.models, allow_as_of=True)
-        with closing(State(f"sqlite:///{folder / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+        with closing(StateDatabase(f"sqlite:///{folder / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
             both = [(view, views[view.name]) for view in stored(plan)]
-            player = Player(both, OnlineWriter(redis, plan.project), state, plan.project)
+            player = HttpReplay(both, OnlineWriter(redis, plan.project), state, plan.project)
             player.materialize(FIRST)
             with serving(settings) as live:
                 until(lambda: live.client.get("/readyz").status_code == 200)
                 yield live, player
 
-    def change(self, live: Live, step: Step) -> None:
+    def change(self, live: Live, step: RolloutStep) -> None:
         """Take a step, and wait until it is in force."""
         made = self.registry.change(NAME, step, by="a test", at=NOW, reason="to see")
         until(lambda: live.samples()[f'skewless_rollout_revision{{model="{NAME}"}}'] == made.revision)
@@ -123,7 +131,7 @@ def world(made: Path, tmp_path: Path) -> World:
     return World(made, tmp_path / "models")
 
 
-def ask(live: Live, moment: Moment, address: str = NAME, **members: Any) -> dict[str, Any]:
+def ask(live: Live, moment: ReplayInstant, address: str = NAME, **members: Any) -> dict[str, Any]:
     names = ["origin", "tailnum", "hour"]
     body = {"rows": moment.rows.select(names).to_pylist(), "as_of": moment.at.isoformat(), **members}
     answer = live.client.post(f"/v1/models/{address}/predict", json=body)
@@ -132,7 +140,7 @@ def ask(live: Live, moment: Moment, address: str = NAME, **members: Any) -> dict
     return told
 
 
-def expected(bundle: Bundle, batch: list[Moment], place: int) -> list[Any]:
+def expected(bundle: Bundle, batch: list[ReplayInstant], place: int) -> list[Any]:
     found: list[Any] = orjson.loads(orjson.dumps(as_told(bundle, batch[place].rows)))
     return found
 
@@ -144,7 +152,7 @@ def test_typed_versions_play_every_role_and_each_is_audited(world: World, tmp_pa
     rows, canarys = ROWS * MOMENTS // 3, 0
     with world.serving(tmp_path, redis_url) as (live, player):
 
-        def at(*places: int) -> Iterator[tuple[Moment, list[list[Any]]]]:
+        def at(*places: int) -> Iterator[tuple[ReplayInstant, list[list[Any]]]]:
             """Some moments, the store being as it was then, and what the batch tells of each version."""
             for place in range(*places):
                 moment = batches[0][place]
@@ -185,15 +193,15 @@ def test_typed_versions_play_every_role_and_each_is_audited(world: World, tmp_pa
 def audited(world: World, folder: Path, version: str, role: Role | None) -> int:
     """How many rows were replayed without a difference."""
     bundle = world.bundle(version)
-    clues = Clues(sources(world.root / "data", bundle.plan))
-    found = audit.run(bundle, clues, ServedLog(folder / "served"), learnable_project.SPLIT.start, NOW, role=role)
+    clues = AuditEvidence(sources(world.root / "data", bundle.plan))
+    found = audit.run(bundle, clues, ServedLogReader(folder / "served"), learnable_project.SPLIT.start, NOW, role=role)
     assert found.clean, str(found)
     assert str(found).startswith(f"{NAME} {version} as {role}: 0 of" if role else f"{NAME} {version}: 0 of")
     return found.rows
 
 
 def test_a_typed_canary_whose_outputs_drift_is_withdrawn(world: World, tmp_path: Path, redis_url: str):
-    bounds = Bounds(least_requests=40, most_errors=None, most_slow=None, most_drift=0.1, confidence=0.9)
+    bounds = GuardrailBounds(least_requests=40, most_errors=None, most_slow=None, most_drift=0.1, confidence=0.9)
     asked = world.scored("1.0.0", tmp_path / "one")
     with world.serving(tmp_path, redis_url) as (live, player):
         last = asked[-1].at
@@ -202,7 +210,7 @@ def test_a_typed_canary_whose_outputs_drift_is_withdrawn(world: World, tmp_path:
         for _ in range(5):
             for moment in asked:
                 for row in range(0, ROWS, 2):
-                    ask(live, Moment(last, moment.rows.slice(row, 2)))
+                    ask(live, ReplayInstant(last, moment.rows.slice(row, 2)))
         until(lambda: world.registry.rollout(NAME).canary is None)
         assert {ask(live, moment)["version"] for moment in asked} == {"1.0.0"}
     told = world.registry.rollout(NAME).change

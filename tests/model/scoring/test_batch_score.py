@@ -16,20 +16,20 @@ from redis import Redis
 
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.storage.lookup import OnlineRead
-from skewless.definitions.compiler import Definitions
-from skewless.demo.http_replay import Player, moments, predict
+from skewless.definitions.compiler import CompiledService
+from skewless.demo.http_replay import HttpReplay, moments, predict
 from skewless.model.publishing import publish
 from skewless.model.scoring import batch_score, score_write_back
-from skewless.model.scoring.batch_score import Scored, ScoringUnderWay, Spine
+from skewless.model.scoring.batch_score import ScoringRun, ScoringSpine, ScoringUnderWay
 from skewless.model.training import train, training_set
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.faults.killed_calls import killer
 from tests.models import learnable_project, tiny
 from tests.services.predict_server import serving, settings_of
@@ -37,7 +37,7 @@ from tests.tables.histories import sources, stored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SPLIT = learnable_project.SPLIT
-RISK = View(
+RISK = PlanView(
     "risk", "risk", (JoinKey("tailnum", "tailnum", "String"),), (Field("lateness", "Float32"),), 0, "event_timestamp"
 )
 
@@ -56,9 +56,9 @@ def opened(root: Path) -> Bundle:
     return open_bundle(root / "models" / "late" / "1.0.0", processor_features())
 
 
-def run(root: Path, folder: Path, *, spine: Path | None = None, at: datetime = NOW, **options) -> Scored:
+def run(root: Path, folder: Path, *, spine: Path | None = None, at: datetime = NOW, **options) -> ScoringRun:
     bundle = opened(root)
-    asked = Spine(spine or root / "spine.parquet", SPLIT.start, SPLIT.end)
+    asked = ScoringSpine(spine or root / "spine.parquet", SPLIT.start, SPLIT.end)
     place = root / "models" / "late" / "1.0.0"
     return batch_score.run(bundle, place, sources(root / "data", bundle.plan), asked, folder, scored_at=at, **options)
 
@@ -104,8 +104,8 @@ def test_scores_are_what_the_server_answers(world: Path, tmp_path: Path, redis_u
     bundle, settings = opened(world), settings_of(tmp_path, redis_url, allow_as_of=True, models=world / "models")
     names = [field.name for field in (*bundle.plan.join_keys, *bundle.plan.request)]
     views = [(view, sources(world / "data", bundle.plan)[view.name]) for view in stored(bundle.plan)]
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
-        player = Player(views, OnlineWriter(redis, bundle.plan.project), state, bundle.plan.project)
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+        player = HttpReplay(views, OnlineWriter(redis, bundle.plan.project), state, bundle.plan.project)
         player.materialize(asked[0].at)
         with serving(settings) as live:
             for moment in asked:
@@ -191,8 +191,8 @@ def test_two_runs_do_not_write_one_folder(world: Path, tmp_path: Path):
     assert run(world, tmp_path / "out").made
 
 
-def table(root: Path, created: str | None = "created_timestamp") -> Source:
-    return Source("risk", root / "risk", TIMESTAMP, created)
+def table(root: Path, created: str | None = "created_timestamp") -> TableSource:
+    return TableSource("risk", root / "risk", TIMESTAMP, created)
 
 
 def test_scores_are_written_back_once_and_go_online(world: Path, tmp_path: Path, redis_url: str):
@@ -209,8 +209,8 @@ def test_scores_are_written_back_once_and_go_online(world: Path, tmp_path: Path,
     assert set(held.column("created_timestamp").to_pylist()) == {NOW}
     assert held.select([TIMESTAMP, "tailnum"]).equals(whole(tmp_path / "out").select([TIMESTAMP, "tailnum"]))
     assert held.column("lateness").equals(whole(tmp_path / "out").column("score"))
-    plan = Plan("second", "tests", (RISK,), (), (), (Column("risk__lateness", Feature("risk", "lateness")),))
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+    plan = Plan("second", "tests", (RISK,), (), (), (ModelColumn("risk__lateness", StoredFeature("risk", "lateness")),))
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         store, views = OnlineWriter(redis, "tests"), [(RISK, table(tmp_path))]
         windows = materialize.plan_windows(state, "tests", views, end=NOW)
         materialize.run(windows, store, state, "tests", clock=lambda: NOW)
@@ -232,15 +232,15 @@ def test_a_model_reads_scores_that_were_computed_ahead_beside_fresh_features(
     done = run(world, tmp_path / "out")
     score_write_back.run(done, tmp_path / "out", RISK, table(tmp_path), created=SPLIT.start)
     first = tiny.plan()
-    columns = (*first.columns, Column("risk__lateness", Feature("risk", "lateness")))
+    columns = (*first.columns, ModelColumn("risk__lateness", StoredFeature("risk", "lateness")))
     plan = msgspec.structs.replace(first, name="hybrid", views=(*first.views, RISK), columns=columns)
     views = {**sources(world / "data", first), "risk": table(tmp_path)}
-    training_set.run(Definitions(plan, tiny.trace(), views), learnable_project.spine(), tmp_path / "set")
+    training_set.run(CompiledService(plan, tiny.trace(), views), learnable_project.spine(), tmp_path / "set")
     opened_set = training_set.TrainingSet(tmp_path / "set")
     train.run(opened_set, learnable_project.LABEL, SPLIT, learnable_project.PARAMETERS, rounds=20)
     published = publish.run(opened_set, tmp_path / "models", "hybrid", created_at=NOW)
     bundle = open_bundle(published.folder, processor_features())
-    spine = Spine(world / "spine.parquet", SPLIT.start, SPLIT.end)
+    spine = ScoringSpine(world / "spine.parquet", SPLIT.start, SPLIT.end)
     batch_score.run(bundle, published.folder, views, spine, tmp_path / "scored", scored_at=NOW)
     scored = whole(tmp_path / "scored")
     matrix = opened_set.matrix(pq.read_table(tmp_path / "set" / "data.parquet"))
@@ -248,9 +248,9 @@ def test_a_model_reads_scores_that_were_computed_ahead_beside_fresh_features(
     assert np.isfinite(matrix[:, -1]).all(), "each row has at least its own score"
     asked = moments(scored, 30, least=1)[-20:]
     settings = settings_of(tmp_path, redis_url, allow_as_of=True)
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         both = [(view, views[view.name]) for view in stored(plan)]
-        player = Player(both, OnlineWriter(redis, plan.project), state, plan.project)
+        player = HttpReplay(both, OnlineWriter(redis, plan.project), state, plan.project)
         player.materialize(asked[0].at)
         with serving(settings) as live:
             for moment in asked:

@@ -10,30 +10,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.model.scoring import score_write_back
-from skewless.model.scoring.batch_score import Asked, Scored
+from skewless.model.scoring.batch_score import ScoringInputs, ScoringRun
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SHARES = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
 
 
-def view(**fields: str) -> View:
+def view(**fields: str) -> PlanView:
     declared = tuple(Field(name, dtype) for name, dtype in fields.items())
-    return View("risk", "risk", (JoinKey("tailnum", "tailnum", "String"),), declared, 0, "event_timestamp")
+    return PlanView("risk", "risk", (JoinKey("tailnum", "tailnum", "String"),), declared, 0, "event_timestamp")
 
 
-def write(folder: Path, told: View, columns: dict[str, pa.Array], take: dict[str, str]) -> pa.Table:
+def write(folder: Path, told: PlanView, columns: dict[str, pa.Array], take: dict[str, str]) -> pa.Table:
     """The view's table after two scored rows were written back."""
     times = pa.array([NOW, NOW], pa.timestamp("us", tz="UTC"))
     folder.mkdir(exist_ok=True)
     pq.write_table(pa.table({TIMESTAMP: times, "tailnum": ["N1", "N2"], **columns}), folder / "scores-00000.parquet")
-    asked = Asked("m", "1.0.0", "", "", "", "", {})
-    scored = Scored(asked, NOW.isoformat(), 2, ("scores-00000.parquet",))
-    score_write_back.run(scored, folder, told, Source("risk", folder / "risk", TIMESTAMP, None), take=take)
+    asked = ScoringInputs("m", "1.0.0", "", "", "", "", {})
+    scored = ScoringRun(asked, NOW.isoformat(), 2, ("scores-00000.parquet",))
+    score_write_back.run(scored, folder, told, TableSource("risk", folder / "risk", TIMESTAMP, None), take=take)
     return pq.read_table(folder / "risk")
 
 

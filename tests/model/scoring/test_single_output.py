@@ -12,12 +12,12 @@ import pytest
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.model.publishing import publish
-from skewless.model.publishing.onnx_import import Asked
-from skewless.model.publishing.publish import Place
-from skewless.model.scoring.single_output import NoNumbers, NoSingleScore, TrainedElsewhere, of_one_matrix, one_score
+from skewless.model.publishing.onnx_import import ImportOptions
+from skewless.model.publishing.publish import VersionPlace
+from skewless.model.scoring.single_output import NanScores, NoSingleScore, TrainedElsewhere, of_one_matrix, one_score
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import what_if
-from skewless.offline.join.refresh_schedule import Refresh
+from skewless.offline.join.refresh_schedule import RefreshSchedule
 from tests.model.publishing.test_publish_onnx import NETWORK
 from tests.models import estimators, learnable_project
 from tests.monitoring.served_project import NOON
@@ -32,8 +32,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def published(world: Path, name: str, graph: bytes, asked: Asked) -> Bundle:
-    place = Place(world / "models", name)
+def published(world: Path, name: str, graph: bytes, asked: ImportOptions) -> Bundle:
+    place = VersionPlace(world / "models", name)
     done = publish.run_onnx(graph, TrainingSet(world / "texts"), place, created_at=NOON, asked=asked)
     return open_bundle(done.folder, processor_features())
 
@@ -42,10 +42,10 @@ def test_two_classes_are_scored_by_the_second_and_one_number_by_itself(world: Pa
     opened = TrainingSet(world / "texts")
     values = opened.values(pq.read_table(world / "texts" / "data.parquet"))
     graph = estimators.pipeline(opened, classes=2, filled=True)
-    bundle = published(world, "two", graph, Asked())
+    bundle = published(world, "two", graph, ImportOptions())
     told = bundle.score(bundle.inputs(values)).arrays["probabilities"]
     assert one_score(bundle)(values).tobytes() == told[:, 1].tobytes()
-    worn = published(world, "worn", estimators.network(), Asked(NETWORK.inputs, ("worn",)))
+    worn = published(world, "worn", estimators.network(), ImportOptions(NETWORK.inputs, ("worn",)))
     expected = worn.score(worn.inputs(values)).arrays["worn"]
     assert one_score(worn)(values).tobytes() == expected.tobytes()
     session = ort.InferenceSession(graph)
@@ -54,9 +54,9 @@ def test_two_classes_are_scored_by_the_second_and_one_number_by_itself(world: Pa
 
 def test_what_if_takes_a_typed_model_of_one_score(world: Path):
     opened = TrainingSet(world / "texts")
-    bundle = published(world, "two", estimators.pipeline(opened, classes=2, filled=True), Asked())
+    bundle = published(world, "two", estimators.pipeline(opened, classes=2, filled=True), ImportOptions())
     window = (learnable_project.SPLIT.test, learnable_project.SPLIT.end)
-    schedules = [Refresh.parse("every=6h"), Refresh.parse("every=1d")]
+    schedules = [RefreshSchedule.parse("every=6h"), RefreshSchedule.parse("every=1d")]
     views = sources(world / "data", bundle.plan)
     found = what_if.run(bundle, views, learnable_project.spine(), learnable_project.LABEL, window, schedules)
     assert [one.every for one in found.refreshed] == ["6h", "1d"]
@@ -73,14 +73,14 @@ def test_what_has_no_single_score_is_told_what_it_tells(world: Path):
 
 def test_scores_that_are_no_numbers_are_refused(world: Path):
     opened = TrainingSet(world / "texts")
-    bundle = published(world, "gaps", estimators.pipeline(opened, classes=2), Asked())
-    with pytest.raises(NoNumbers, match=r"gaps 1.0.0 scores [0-9]+ of these rows as NaN"):
+    bundle = published(world, "gaps", estimators.pipeline(opened, classes=2), ImportOptions())
+    with pytest.raises(NanScores, match=r"gaps 1.0.0 scores [0-9]+ of these rows as NaN"):
         one_score(bundle)(opened.values(pq.read_table(world / "texts" / "data.parquet")))
 
 
 def test_only_numbers_are_scores(world: Path):
     opened = TrainingSet(world / "texts")
-    bundle = published(world, "labels", estimators.pipeline(opened), Asked(outputs=("label",)))
+    bundle = published(world, "labels", estimators.pipeline(opened), ImportOptions(outputs=("label",)))
     assert np.asarray(bundle.score(bundle.form.blank(1)).arrays["label"]).dtype == object
     with pytest.raises(NoSingleScore, match="1 x string"):
         one_score(bundle)

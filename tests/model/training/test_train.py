@@ -11,9 +11,9 @@ import pytest
 
 from skewless.demo import task
 from skewless.model.training import train, training_set
-from skewless.model.training.train import BadWindow, Split, evaluate, told, trained
+from skewless.model.training.train import BadTrainingWindow, TimeSplit, evaluate, told, trained
 from skewless.model.training.training_set import TrainingSet, labelled
-from skewless.runtime.errors import NotTrained, SpineMismatch
+from skewless.runtime.errors import SpineMismatch, StepInputMissing
 from tests.models import learnable_project
 
 
@@ -77,14 +77,14 @@ def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
 
 
 def test_windows_are_told_by_how_long_each_is():
-    assert Split.until(learnable_project.SPLIT.end, "40d,10d,10d") == learnable_project.SPLIT
-    assert Split.until(task.END, task.WINDOW) == Split(task.TRAIN, task.VALIDATE, task.TEST, task.END)
+    assert TimeSplit.until(learnable_project.SPLIT.end, "40d,10d,10d") == learnable_project.SPLIT
+    assert TimeSplit.until(task.END, task.WINDOW) == TimeSplit(task.TRAIN, task.VALIDATE, task.TEST, task.END)
 
 
 @pytest.mark.parametrize("text", ["", "40d,10d", "40d,10d,10d,1d", "40d,10d,soon"])
 def test_a_window_that_cannot_be_understood_is_refused(text: str):
-    with pytest.raises(BadWindow, match="212d,30d,92d"):
-        Split.until(learnable_project.SPLIT.end, text)
+    with pytest.raises(BadTrainingWindow, match="212d,30d,92d"):
+        TimeSplit.until(learnable_project.SPLIT.end, text)
 
 
 def test_metrics():
@@ -93,7 +93,7 @@ def test_metrics():
 
 
 def test_what_is_not_trained_is_told(tmp_path: Path):
-    with pytest.raises(NotTrained, match="run `skewless train` first"):
+    with pytest.raises(StepInputMissing, match="run `skewless train` first"):
         trained(tmp_path)
 
 
@@ -101,7 +101,9 @@ def test_a_window_without_both_classes_is_refused_and_the_old_model_stays(opened
     split, later = learnable_project.SPLIT, learnable_project.SPLIT.end + timedelta(days=9)
     before = learnable_project.digest_of(opened.folder / train.MODEL)
     with pytest.raises(SpineMismatch, match=r"'late' must be 0 in some and 1 in others of the 0 labelled rows"):
-        train.run(opened, "late", Split(split.start, split.validate, split.end, later), learnable_project.PARAMETERS)
+        train.run(
+            opened, "late", TimeSplit(split.start, split.validate, split.end, later), learnable_project.PARAMETERS
+        )
     with pytest.raises(SpineMismatch, match="'later' is absent"):
         train.run(opened, "later", split, learnable_project.PARAMETERS)
     with pytest.raises(SpineMismatch, match="'hour' must be 0 in some"):
@@ -123,5 +125,5 @@ def test_a_kill_between_the_two_files_leaves_nothing_to_publish(opened: Training
     monkeypatch.setattr(train, "write_file", dies)
     with pytest.raises(KeyboardInterrupt):
         train.run(mine, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=5)
-    with pytest.raises(NotTrained):
+    with pytest.raises(StepInputMissing):
         trained(folder)

@@ -14,7 +14,7 @@ from skewless.contract.model.assembler import Assembler
 from skewless.model.training import training_set
 from skewless.model.training.training_set import TrainingSet, labelled, matrix_for, read_spine
 from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
-from skewless.runtime.errors import NotTrained, SourceMissing, SpineMismatch
+from skewless.runtime.errors import SourceMissing, SpineMismatch, StepInputMissing
 from tests.models import learnable_project
 from tests.tables.histories import instants
 
@@ -107,7 +107,7 @@ def test_a_column_of_the_spine_is_never_taken_for_a_feature(compiled, tmp_path: 
 
 
 def test_a_folder_without_a_set_is_refused(tmp_path: Path):
-    with pytest.raises(NotTrained, match="run `skewless training-set` first"):
+    with pytest.raises(StepInputMissing, match="run `skewless training-set` first"):
         TrainingSet(tmp_path)
 
 

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.assembler import Assembler
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.transforms import reference
-from skewless.contract.plan import Computed
-from skewless.monitoring.audit.attribution import Caused
-from skewless.monitoring.audit.audit import Audited
+from skewless.contract.plan import TransformOutput
+from skewless.monitoring.audit.attribution import CausedDifferences
+from skewless.monitoring.audit.audit import AuditResult
 from skewless.online.maintenance import expiry
 from skewless.online.store.store import OnlineWriter
 from tests.models import tiny
@@ -45,7 +45,7 @@ def world(tmp_path: Path, redis: Redis) -> World:
     return world
 
 
-def causes(found: Audited) -> dict[tuple[str, str], Caused]:
+def causes(found: AuditResult) -> dict[tuple[str, str], CausedDifferences]:
     """By cause and view, after a check that every difference has exactly one."""
     real = [one for one in found.causes if one.cause != "default used"]
     assert sum(one.values for one in real) == found.differing_values
@@ -56,7 +56,7 @@ def causes(found: Audited) -> dict[tuple[str, str], Caused]:
     return {(one.cause, one.view): one for one in found.causes}
 
 
-def only(found: Audited) -> Caused:
+def only(found: AuditResult) -> CausedDifferences:
     (one,) = causes(found).values()
     return one
 
@@ -80,8 +80,8 @@ def test_rows_that_were_removed_long_out_of_their_ttl(world: World, redis: Redis
     world.materialize(redis, NOON + 42 * HOUR)
     world.log_another(redis, NOON + 42 * HOUR)
     answers = pq.read_table(next((world.root / "served").rglob("part-1.parquet")), partitioning=None)
-    served = [Status(status) for status in answers.column("delays:status").to_pylist()]
-    assert served == [Status.NOT_FOUND, Status.STALE, Status.NOT_FOUND]
+    served = [FeatureStatus(status) for status in answers.column("delays:status").to_pylist()]
+    assert served == [FeatureStatus.NOT_FOUND, FeatureStatus.STALE, FeatureStatus.NOT_FOUND]
     assert causes(world.audit(NOON + 41 * HOUR, NOON + 43 * HOUR)) == {}
 
 
@@ -180,7 +180,7 @@ def test_a_transform_that_gives_something_else(world: World, redis: Redis):
     mean, hour = (ndx.argument(shape=("N",), dtype=kind) for kind in (ndx.float32, ndx.float64))
     swell = mean * ndx.astype(ndx.sin(hour * 2.0), ndx.float32)
     inputs = {reference(tiny.RUSH.inputs[0][1]): mean, "hour": hour}
-    other = ndx.build(inputs, {reference(Computed("rush", "swell")): swell}).SerializeToString()
+    other = ndx.build(inputs, {reference(TransformOutput("rush", "swell")): swell}).SerializeToString()
     world.log_another(redis, NOON + 3 * HOUR, assembler=Assembler(world.bundle.plan, other))
     found = only(world.audit())
     assert (found.cause, found.view, found.rows, found.values) == ("transform", "rush", 1, 1)

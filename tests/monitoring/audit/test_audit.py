@@ -20,10 +20,10 @@ from skewless.cli import app
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.storage.served_row import served_batch
-from skewless.monitoring.audit.audit import Audited
-from skewless.monitoring.served_log.ground_truth import Outcomes
+from skewless.monitoring.audit.audit import AuditResult
+from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.online.store.store import OnlineWriter
-from skewless.runtime.errors import NotTrained
+from skewless.runtime.errors import StepInputMissing
 from tests.models import tiny
 from tests.monitoring.served_project import DELAYS, HOUR, NOON, PLANES, World, delays, history
 from tests.tables.histories import write
@@ -140,7 +140,7 @@ def test_examples_are_few_of_each_kind(world: World):
 def test_a_log_that_is_not_there_is_told(world: World):
     assert world.log.rows("tiny") == 9
     assert world.log.rows("other") == 0
-    with pytest.raises(NotTrained, match=r"a served log of tiny 2\.0\.0 .*`skewless serve`"):
+    with pytest.raises(StepInputMissing, match=r"a served log of tiny 2\.0\.0 .*`skewless serve`"):
         world.log.read("tiny", "2.0.0", NOON, NOON)
     (world.file.parent / ".half.parquet").write_bytes(b"PAR1")
     assert world.log.rows("tiny") == 9
@@ -200,7 +200,7 @@ def test_the_verb_tells_causes_their_price_and_the_live_performance(world: World
     write(world.data, DELAYS, [delays("JFK", NOON - HOUR / 2, NOON - HOUR / 2, 99.0)])
     labels = pa.table({"request_id": ["r0", "r0", "r1", "r2"], "row": pa.array([0, 1, 0, 2], pa.int32()),
                        "label": [0.0, 1.0, 1.0, 0.0]})  # fmt: skip
-    Outcomes(tmp_path / "served", "tiny").add(labels, NOON)
+    GroundTruth(tmp_path / "served", "tiny").add(labels, NOON)
     told = command("--to", "2014-01-01")
     assert told.exit_code == 1
     assert "cause: late data, delays: 1 rows, 2 values, 0 statuses" in told.output
@@ -209,7 +209,7 @@ def test_the_verb_tells_causes_their_price_and_the_live_performance(world: World
     page = (tmp_path / "reports" / "audit-tiny-1.0.0.html").read_text()
     for words in ("Causes", "Late data", "What to do:", "The price", "Live performance", "Calibration"):
         assert words in page
-    found = msgspec.json.decode((tmp_path / "reports" / "audit-tiny-1.0.0.json").read_bytes(), type=Audited)
+    found = msgspec.json.decode((tmp_path / "reports" / "audit-tiny-1.0.0.json").read_bytes(), type=AuditResult)
     assert (found.causes[0].cause, found.live.rows) == ("late data", 4)
     metrics = (tmp_path / "reports" / "audit-tiny-1.0.0.prom").read_text()
     assert 'skewless_audit_cause_rows{cause="late data",model="tiny",version="1.0.0",view="delays"} 1.0' in metrics

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.admission import MISSING
-from skewless.monitoring.audit.causes import MEANINGS, MENDS, Cause, Evidence, decide
+from skewless.monitoring.audit.causes import MEANINGS, MENDS, SkewCause, ViewEvidence, decide
 
 FEW = st.integers(0, 3) | st.just(MISSING)
 
@@ -38,23 +38,23 @@ ones = st.builds(
 )
 
 
-def cause(one: One, *, changed: bool) -> Cause:
+def cause(one: One, *, changed: bool) -> SkewCause:
     """As infra/decisions/causes.md has it."""
     found, joined = one.served[0] != MISSING, one.joined[0] != MISSING
     same = one.served == one.joined
     newer = joined and (not found or one.joined > one.served)
     another = newer or (same and not one.same_values)
     rules = [
-        (Cause.CORRUPTION, one.unread),
-        (Cause.DEFINITION_CHANGED, changed and (not one.known or (same and one.same_values))),
-        (Cause.CORRECTION, not one.known and one.replaced),
-        (Cause.CORRUPTION, not one.known),
-        (Cause.NOT_MATERIALIZED, another and one.joined[1] <= one.at and not one.covered),
-        (Cause.DELETION, newer and one.tombstone),
-        (Cause.CORRECTION, another and joined and one.joined[0] == one.served[0]),
-        (Cause.LATE_DATA, newer),
-        (Cause.CORRUPTION, same),
-        (Cause.STORE_AHEAD, True),
+        (SkewCause.CORRUPTION, one.unread),
+        (SkewCause.DEFINITION_CHANGED, changed and (not one.known or (same and one.same_values))),
+        (SkewCause.CORRECTION, not one.known and one.replaced),
+        (SkewCause.CORRUPTION, not one.known),
+        (SkewCause.NOT_MATERIALIZED, another and one.joined[1] <= one.at and not one.covered),
+        (SkewCause.DELETION, newer and one.tombstone),
+        (SkewCause.CORRECTION, another and joined and one.joined[0] == one.served[0]),
+        (SkewCause.LATE_DATA, newer),
+        (SkewCause.CORRUPTION, same),
+        (SkewCause.STORE_AHEAD, True),
     ]
     return next(named for named, fits in rules if fits)
 
@@ -64,11 +64,11 @@ def test_every_difference_has_the_first_cause_that_fits(some: list[One], changed
     columns = dict(zip(One._fields, map(list, zip(*some, strict=True)), strict=True))
     pairs = {name: tuple(np.array(columns[name], np.int64).T) for name in ("served", "joined")}
     plain = {name: np.array(column) for name, column in columns.items() if name not in pairs}
-    found = decide(Evidence(**plain, **pairs, changed=changed))
+    found = decide(ViewEvidence(**plain, **pairs, changed=changed))
     assert found.tolist() == [cause(one, changed=changed) for one in some]
 
 
 def test_every_cause_says_what_it_means_and_what_to_do():
-    assert set(MEANINGS) == set(MENDS) == set(Cause)
+    assert set(MEANINGS) == set(MENDS) == set(SkewCause)
     assert all(mend.count("`") % 2 == 0 for mend in MENDS.values())
-    assert {field.name for field in fields(Evidence)} == {*One._fields, "changed"}
+    assert {field.name for field in fields(ViewEvidence)} == {*One._fields, "changed"}

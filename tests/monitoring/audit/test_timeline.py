@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.monitoring.audit.timeline import Timeline, timeline
+from skewless.monitoring.audit.timeline import DifferenceTimeline, timeline
 
 SECOND = 1_000_000
 NOON = 1_380_628_800 * SECOND
@@ -28,4 +28,4 @@ def test_steps_are_told_as_people_say_them():
     assert (minutes.step, minutes.starts[1], minutes.end) == ("minute", "2013-10-01 12:01 UTC", "2013-10-01 13:00 UTC")
     days = timeline(NOON + np.arange(60) * 86_400 * SECOND, np.ones(60, bool))
     assert (days.step, days.starts[0], days.differing) == ("day", "2013-10-01 UTC", (1,) * 60)
-    assert timeline(np.zeros(0, np.int64), np.zeros(0, bool)) == Timeline()
+    assert timeline(np.zeros(0, np.int64), np.zeros(0, bool)) == DifferenceTimeline()

@@ -20,10 +20,10 @@ from skewless.model.training import training_set
 from skewless.model.training.training_set import TrainingSet, matrix_for
 from skewless.monitoring.audit import what_if
 from skewless.monitoring.audit.replay import spine_of
-from skewless.monitoring.audit.what_if import WhatIf
+from skewless.monitoring.audit.what_if import WhatIfResult
 from skewless.monitoring.reports.what_if_page import page
 from skewless.offline.join.point_in_time import join, request_values, spine_times
-from skewless.offline.join.refresh_schedule import Refresh
+from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SpineMismatch
 from tests.models import learnable_project, tiny
@@ -31,12 +31,12 @@ from tests.monitoring.reports.test_result_pages import Page
 from tests.monitoring.served_project import DELAYS, HOUR, NOON, World, delays
 from tests.tables.histories import sources, write
 
-SCHEDULES = [Refresh.parse("every=6h,delay=10m"), Refresh.parse("every=1h,delay=10m")]
+SCHEDULES = [RefreshSchedule.parse("every=6h,delay=10m"), RefreshSchedule.parse("every=1h,delay=10m")]
 
 
 @pytest.mark.parametrize("text", ["every=1h", "every=1h,delay=5m", "every=2h,delay=50m"])
 def test_a_store_on_a_schedule_answers_what_the_join_says(tmp_path: Path, redis_url: str, text: str):
-    schedule = Refresh.parse(text)
+    schedule = RefreshSchedule.parse(text)
     folder = tiny.write_bundle(tmp_path / "models", "1.0.0")
     world = World(tmp_path, open_bundle(folder, processor_features()))
     rows = [
@@ -73,7 +73,7 @@ def published(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def found(published) -> WhatIf:
+def found(published) -> WhatIfResult:
     root, bundle = published
     window = (learnable_project.SPLIT.test, learnable_project.SPLIT.end)
     places = sources(root / "data", bundle.plan)
@@ -87,7 +87,7 @@ def between(spine: pa.Table, start: datetime, end: datetime) -> pa.Table:
     return spine.filter(pa.array([start <= time < end for time in times]))
 
 
-def test_the_curve_begins_fresh_and_goes_by_frequency(found: WhatIf, published):
+def test_the_curve_begins_fresh_and_goes_by_frequency(found: WhatIfResult, published):
     bundle = published[1]
     assert found.fresh.auc == pytest.approx(bundle.manifest.metrics["auc"])
     assert found.fresh.logloss == pytest.approx(bundle.manifest.metrics["logloss"])
@@ -97,7 +97,7 @@ def test_the_curve_begins_fresh_and_goes_by_frequency(found: WhatIf, published):
     assert found.lines()[2].startswith("every 6h: AUC 0.")
 
 
-def test_the_page_shows_it(found: WhatIf):
+def test_the_page_shows_it(found: WhatIfResult):
     shown = Page(page(found, NOON))
     assert shown.loads == []
     for words in ("Freshness of learned 1.0.0", "each run taking 10m", "every 1h", "every 6h", "AUC, kept fresh"):

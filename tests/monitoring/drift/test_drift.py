@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 from skewless.cli import app
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.model.signature import MatrixForm
+from skewless.contract.model.signature import MatrixSignature
 from skewless.model.distributions.baseline import Baseline, describe
-from skewless.model.distributions.coverage import Absent
+from skewless.model.distributions.coverage import AbsentRows
 from skewless.monitoring.drift import drift
-from skewless.monitoring.drift.drift import Drifted
-from skewless.monitoring.drift.thresholds import Override, Thresholds
+from skewless.monitoring.drift.drift import DriftResult
+from skewless.monitoring.drift.thresholds import DriftThresholds, ThresholdOverride
 from tests.bench import drift as bench
 from tests.models import tiny
 
@@ -58,7 +58,7 @@ def test_a_shift_that_matters_is_seen_in_a_thousand_rows(then: Baseline, shift: 
 def test_a_shift_that_does_not_matter_is_let_pass_however_sure(then: Baseline):
     slight = "a mean moved by 0.1 standard deviations (too little to matter)"
     assert bench.seen(then, slight, 20_000, 2) == 0
-    bare = Thresholds(ks=0.0)
+    bare = DriftThresholds(ks=0.0)
     rows = bench.population(np.random.default_rng(5), 20_000)
     bench.SHIFTS[slight][1](np.random.default_rng(6), rows)
     found = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), bare)
@@ -67,13 +67,13 @@ def test_a_shift_that_does_not_matter_is_let_pass_however_sure(then: Baseline):
 
 def test_few_rows_are_not_judged(then: Baseline):
     rows = bench.population(np.random.default_rng(5), 99)
-    found = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), Thresholds())
+    found = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), DriftThresholds())
     assert found.clean
     assert {one.note for one in found.subjects if one.kind == "view"} == {
         "99 rows are too few to judge; 100 are needed"
     }
     assert not any(one.checks for one in found.subjects)
-    none = drift.run(bench.WINDOW, bench.PLAN, then, rows.served().slice(0, 0), Thresholds())
+    none = drift.run(bench.WINDOW, bench.PLAN, then, rows.served().slice(0, 0), DriftThresholds())
     assert none.clean
     assert none.rows == 0
 
@@ -81,9 +81,9 @@ def test_few_rows_are_not_judged(then: Baseline):
 def test_what_is_ignored_says_why(then: Baseline):
     rows = bench.population(np.random.default_rng(5), 1_000)
     rows.inputs["age"] += 100
-    seen = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), Thresholds())
+    seen = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), DriftThresholds())
     assert [one.name for one in seen.alarms] == ["age"]
-    limits = Thresholds(features={"age": Override(ignore=True, because="they grow old")})
+    limits = DriftThresholds(features={"age": ThresholdOverride(ignore=True, because="they grow old")})
     found = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), limits)
     (age,) = [one for one in found.subjects if one.name == "age"]
     assert (found.clean, age.note, age.checks) == (True, "they grow old", ())
@@ -92,7 +92,7 @@ def test_what_is_ignored_says_why(then: Baseline):
 def test_an_input_that_is_gone_is_told_by_its_nulls(then: Baseline):
     rows = bench.population(np.random.default_rng(5), 1_000)
     rows.inputs["mean_7"][:] = np.nan
-    (gone,) = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), Thresholds()).alarms
+    (gone,) = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), DriftThresholds()).alarms
     assert [check.measure for check in gone.checks] == ["nulls"]
     assert "nulls (share 0.9" in str(gone)
     assert gone.nulls_now == 1.0
@@ -106,8 +106,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rng, plan = np.random.default_rng(4), tiny.plan()
     matrix = rng.normal(size=(5_000, len(plan.columns))).astype(np.float32)
     keys = pa.table({"origin": rng.choice(["JFK", "LGA"], 5_000), "tailnum": ["N1"] * 5_000})
-    shares = {view.name: Absent(5_000, 0) for view in plan.views}
-    found = describe(plan, MatrixForm(plan), matrix, keys, shares, rng.random(5_000).astype(np.float32))
+    shares = {view.name: AbsentRows(5_000, 0) for view in plan.views}
+    found = describe(plan, MatrixSignature(plan), matrix, keys, shares, rng.random(5_000).astype(np.float32))
     folder = tiny.write_bundle(tmp_path / "models", "1.0.0", baseline=msgspec.json.encode(found))
     tiny.promote(tmp_path / "models", "1.0.0")
     assert open_bundle(folder, processor_features()).exact
@@ -136,7 +136,7 @@ def test_the_exit_status_and_the_files_of_the_verb(command, tmp_path: Path):
     )
     assert wrong.exit_code == 1
     assert "score score: distribution (ks " in wrong.output
-    found = msgspec.json.decode((tmp_path / "d.json").read_bytes(), type=Drifted)
+    found = msgspec.json.decode((tmp_path / "d.json").read_bytes(), type=DriftResult)
     assert [one.name for one in found.alarms] == ["score"]
     assert "1 drifted" in (tmp_path / "d.html").read_text()
     prom = (tmp_path / "reports" / "drift-tiny-1.0.0.prom").read_text()
@@ -149,7 +149,7 @@ def test_the_exit_status_and_the_files_of_the_verb(command, tmp_path: Path):
 def test_a_rare_new_value_is_told_before_chi_square_could(then: Baseline):
     rows = bench.population(np.random.default_rng(5), 150)
     rows.place[:9] = "SWF"
-    (place,) = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), Thresholds()).alarms
+    (place,) = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), DriftThresholds()).alarms
     assert "other values" in {check.measure for check in place.checks if check.drifted}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skewless.monitoring.drift.thresholds import BadThresholds, Override, Thresholds, read
+from skewless.monitoring.drift.thresholds import BadThresholds, DriftThresholds, ThresholdOverride, read
 
 
 def written(folder: Path, text: str) -> Path:
@@ -16,9 +16,9 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_without_a_file_or_a_word_on_the_model_the_defaults_hold(tmp_path: Path):
-    assert read(tmp_path / "drift.yaml", "tiny", []) == Thresholds()
-    assert read(written(tmp_path, ""), "tiny", []) == Thresholds()
-    assert read(written(tmp_path, "other: {alpha: 0.2}"), "tiny", []) == Thresholds()
+    assert read(tmp_path / "drift.yaml", "tiny", []) == DriftThresholds()
+    assert read(written(tmp_path, ""), "tiny", []) == DriftThresholds()
+    assert read(written(tmp_path, "other: {alpha: 0.2}"), "tiny", []) == DriftThresholds()
 
 
 def test_an_override_keeps_what_it_does_not_say(tmp_path: Path):
@@ -26,8 +26,8 @@ def test_an_override_keeps_what_it_does_not_say(tmp_path: Path):
         tmp_path, "tiny:\n  ks: 0.2\n  features:\n    mean: {ks: 0.4, because: winter}\n    hour: {ignore: true}\n"
     )
     found = read(path, "tiny", ["mean", "hour", "age"])
-    assert found.of("mean") == Override(ks=0.4, psi=0.1, share=0.05, because="winter")
-    assert found.of("age") == Override(ks=0.2, psi=0.1, share=0.05)
+    assert found.of("mean") == ThresholdOverride(ks=0.4, psi=0.1, share=0.05, because="winter")
+    assert found.of("age") == ThresholdOverride(ks=0.2, psi=0.1, share=0.05)
     assert found.of("hour").ignore
 
 

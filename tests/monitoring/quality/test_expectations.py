@@ -9,12 +9,18 @@ import pytest
 from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Float32, Int64, String
 
-from skewless.monitoring.quality.expectations import BadExpectation, Bounds, Column, Expectations, expectations
+from skewless.monitoring.quality.expectations import (
+    BadExpectation,
+    ColumnExpectation,
+    ValueBounds,
+    ViewExpectations,
+    expectations,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
-def read(view_tags=None, field_tags=None, entity_tags=None, dtype=Float32) -> Expectations:
+def read(view_tags=None, field_tags=None, entity_tags=None, dtype=Float32) -> ViewExpectations:
     entity = Entity(name="origin", join_keys=["code"], value_type=ValueType.STRING, tags=entity_tags)
     view = FeatureView(
         name="weather",
@@ -27,7 +33,7 @@ def read(view_tags=None, field_tags=None, entity_tags=None, dtype=Float32) -> Ex
 
 
 def test_a_view_without_tags_expects_nothing():
-    assert read() == Expectations("weather")
+    assert read() == ViewExpectations("weather")
     assert not read({"domain": "weather"}, {"default": "0"})
 
 
@@ -37,18 +43,18 @@ def test_every_tag():
         {"expect_range": "-0.5..120, 98%", "expect_null_share": "5%"},
         {"expect_values": "EWR, JFK"},
     )
-    assert found == Expectations(
+    assert found == ViewExpectations(
         "weather",
         (
-            Column("wind", Bounds(-0.5, 120.0, 0.98), 0.05),
-            Column("code", values=("EWR", "JFK")),
+            ColumnExpectation("wind", ValueBounds(-0.5, 120.0, 0.98), 0.05),
+            ColumnExpectation("code", values=("EWR", "JFK")),
         ),
         unique=True,
-        rows_per_day=Bounds(30.0, None),
+        rows_per_day=ValueBounds(30.0, None),
         fresh_within=timedelta(minutes=90),
     )
     assert str(found.columns[0].bounds) == "-0.5..120 for 98.0000% of them"
-    assert read(None, {"expect_range": "..7"}, dtype=Int64).columns[0].bounds == Bounds(None, 7.0)
+    assert read(None, {"expect_range": "..7"}, dtype=Int64).columns[0].bounds == ValueBounds(None, 7.0)
 
 
 @pytest.mark.parametrize(

@@ -12,26 +12,31 @@ import pytest
 from redis import Redis
 
 from skewless.contract.errors import InvalidRows
-from skewless.contract.plan import Field, JoinKey, View
-from skewless.contract.storage.push_target import Target
+from skewless.contract.plan import Field, JoinKey, PlanView
+from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import to_micros
-from skewless.monitoring.quality.expectations import Bounds, Column, Expectations
-from skewless.monitoring.quality.gates import Gate, Gates, QualityRefused, Reason
+from skewless.monitoring.quality.expectations import ColumnExpectation, ValueBounds, ViewExpectations
+from skewless.monitoring.quality.gates import QualityGate, QualityGates, QualityRefused, RefusalReason
 from skewless.offline.tables import day_partitions
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.push import push
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.oracles import Row, entity_key
 from tests.tables.histories import source, table, write
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-VIEW = View("seen", "seen", (JoinKey("tail", "tail", "String"),), (Field("miles", "Int64"),), 0, "created_timestamp")
+VIEW = PlanView(
+    "seen", "seen", (JoinKey("tail", "tail", "String"),), (Field("miles", "Int64"),), 0, "created_timestamp"
+)
 DAY = date(2013, 10, 1)
-EXPECTED = Expectations(
-    "seen", (Column("miles", Bounds(0.0, 100.0)),), rows_per_day=Bounds(2.0, 50.0), fresh_within=2 * HOUR
+EXPECTED = ViewExpectations(
+    "seen",
+    (ColumnExpectation("miles", ValueBounds(0.0, 100.0)),),
+    rows_per_day=ValueBounds(2.0, 50.0),
+    fresh_within=2 * HOUR,
 )
 
 
@@ -41,20 +46,20 @@ def row(tail: str, hours: float, miles: int | None) -> Row:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(VIEW, source(tmp_path / "data", VIEW), EXPECTED, tmp_path / "quarantine")
+def gate(tmp_path: Path) -> QualityGate:
+    return QualityGate(VIEW, source(tmp_path / "data", VIEW), EXPECTED, tmp_path / "quarantine")
 
 
-def ingest(gate: Gate, *rows: Row) -> None:
+def ingest(gate: QualityGate, *rows: Row) -> None:
     batches = table(VIEW, rows).to_batches()
     day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
 
 
-def kept(gate: Gate) -> list[Path]:
+def kept(gate: QualityGate) -> list[Path]:
     return sorted((gate.quarantine / "seen").iterdir()) if gate.quarantine.exists() else []
 
 
-def test_a_refused_day_leaves_the_table_as_it_was(gate: Gate):
+def test_a_refused_day_leaves_the_table_as_it_was(gate: QualityGate):
     good, bad = [row("N1", 1, 7), row("N2", 11, 8)], [row("N1", 1, 7), row("N2", 11, -8)]
     ingest(gate, *good)
     before = day_partitions.day_file(gate.source.path, DAY).read_bytes()
@@ -67,13 +72,13 @@ def test_a_refused_day_leaves_the_table_as_it_was(gate: Gate):
     assert len(kept(gate)) == 1, "the same batch is kept once"
     (place,) = kept(gate)
     assert pq.read_table(place / "rows.parquet").column("miles").to_pylist() == [7, -8]
-    reason = msgspec.json.decode((place / "reason.json").read_bytes(), type=Reason)
+    reason = msgspec.json.decode((place / "reason.json").read_bytes(), type=RefusalReason)
     assert (reason.view, reason.door, reason.batch) == ("seen", "ingest", "2013-10-01")
     assert (reason.breaches[0].gate, reason.breaches[0].column, reason.breaches[0].count) == ("range", "miles", 1)
     ingest(gate, *good)
 
 
-def test_rows_that_are_wanting_are_refused_at_the_first_door(gate: Gate):
+def test_rows_that_are_wanting_are_refused_at_the_first_door(gate: QualityGate):
     with pytest.raises(
         QualityRefused, match=r"rows per day: 1 rows in 1.0 days; expected 2..50; freshness: the newest"
     ):
@@ -81,7 +86,7 @@ def test_rows_that_are_wanting_are_refused_at_the_first_door(gate: Gate):
     assert not day_partitions.day_file(gate.source.path, DAY).exists()
 
 
-def test_a_day_that_came_empty_does_not_lose_its_rows(gate: Gate):
+def test_a_day_that_came_empty_does_not_lose_its_rows(gate: QualityGate):
     ingest(gate, row("N1", 1, 7), row("N2", 11, 8))
     before = day_partitions.day_file(gate.source.path, DAY).read_bytes()
     with pytest.raises(QualityRefused, match=r"rows of 2013-10-01 are refused: rows per day: 0 rows in 1.0 days"):
@@ -89,26 +94,29 @@ def test_a_day_that_came_empty_does_not_lose_its_rows(gate: Gate):
     assert day_partitions.day_file(gate.source.path, DAY).read_bytes() == before
 
 
-def test_days_for_which_nothing_came_are_told(gate: Gate):
+def test_days_for_which_nothing_came_are_told(gate: QualityGate):
     batches = table(VIEW, [row("N1", 1, 7), row("N2", 11, 8)]).to_batches()
     written = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 4), gate.day)
-    assert Gates([gate]).absences([written]) == [
+    assert QualityGates([gate]).absences([written]) == [
         "feature view 'seen': no row of 2 days (2013-10-02 the first); expected 2..50 a day"
     ]
-    assert Gates([Gate(VIEW, gate.source, Expectations("seen"), gate.quarantine)]).absences([written]) == []
+    assert (
+        QualityGates([QualityGate(VIEW, gate.source, ViewExpectations("seen"), gate.quarantine)]).absences([written])
+        == []
+    )
     whole = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
-    assert Gates([gate]).absences([whole]) == []
+    assert QualityGates([gate]).absences([whole]) == []
 
 
-def test_pushed_rows_are_judged_by_their_values_alone(gate: Gate, tmp_path: Path, redis_url: str):
-    target = Target(VIEW, "seen", "event_timestamp", "created_timestamp")
-    rows = push.Rows("tests", target)
+def test_pushed_rows_are_judged_by_their_values_alone(gate: QualityGate, tmp_path: Path, redis_url: str):
+    target = PushTarget(VIEW, "seen", "event_timestamp", "created_timestamp")
+    rows = push.PushedRows("tests", target)
     told = {"tail": "N1", "event_timestamp": NOON.isoformat()}
     now = to_micros(NOON + HOUR)
 
     def put(*miles: int | None) -> int:
         batch = rows.batch([rows.parse([told | {"miles": one} for one in miles])], now)
-        return push.run("tests", target, batch, tmp_path / "data", store, now, Gates([gate]).pushed("seen")).rows
+        return push.run("tests", target, batch, tmp_path / "data", store, now, QualityGates([gate]).pushed("seen")).rows
 
     with Redis.from_url(redis_url) as redis:
         store = OnlineWriter(redis, "tests")
@@ -119,21 +127,21 @@ def test_pushed_rows_are_judged_by_their_values_alone(gate: Gate, tmp_path: Path
         assert redis.dbsize() == 0
         assert not gate.source.path.exists()
         assert put(7) + put(7, 7) + put(None) == 4, "few, and again"
-    assert Gates([]).pushed("seen") is push.unchecked
+    assert QualityGates([]).pushed("seen") is push.unchecked
     assert kept(gate) == []
 
 
 class Store:
     """Materializes the view into a Redis."""
 
-    def __init__(self, gate: Gate, redis: Redis, state: State) -> None:
+    def __init__(self, gate: QualityGate, redis: Redis, state: StateDatabase) -> None:
         self.gate, self.redis, self.state = gate, redis, state
         self.told: list[str] = []
 
     def run(self, hours: float) -> int:
         online = OnlineWriter(self.redis, "tests")
         windows = plan_windows(self.state, "tests", [(VIEW, self.gate.source)], end=NOON + hours * HOUR)
-        check = Gates([self.gate]).window(self.told.append)
+        check = QualityGates([self.gate]).window(self.told.append)
         done = materialize.run(windows, online, self.state, "tests", clock=lambda: NOON + 99 * HOUR, check=check)
         return done["seen"].written
 
@@ -142,12 +150,12 @@ class Store:
 
 
 @pytest.fixture
-def store(gate: Gate, redis_url: str, tmp_path: Path):
-    with Redis.from_url(redis_url) as redis, closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+def store(gate: QualityGate, redis_url: str, tmp_path: Path):
+    with Redis.from_url(redis_url) as redis, closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield Store(gate, redis, state)
 
 
-def test_a_refused_window_does_not_reach_redis_and_is_read_again(gate: Gate, store: Store):
+def test_a_refused_window_does_not_reach_redis_and_is_read_again(gate: QualityGate, store: Store):
     data = gate.source.path.parent
     write(data, VIEW, [row("N1", -1, 7), row("N2", -1, 8)])
     assert store.run(0) == 2
@@ -159,12 +167,12 @@ def test_a_refused_window_does_not_reach_redis_and_is_read_again(gate: Gate, sto
     (place,) = kept(gate)
     assert place.name.startswith("20131001T120000-20131001T140000-")
     assert pq.read_table(place / "rows.parquet").num_rows == 3
-    relaxed = Gate(VIEW, gate.source, Expectations("seen"), gate.quarantine)
+    relaxed = QualityGate(VIEW, gate.source, ViewExpectations("seen"), gate.quarantine)
     store.gate = relaxed
     assert store.run(2) == 3
 
 
-def test_rows_that_are_wanting_are_only_told_at_the_second_door(gate: Gate, store: Store):
+def test_rows_that_are_wanting_are_only_told_at_the_second_door(gate: QualityGate, store: Store):
     write(gate.source.path.parent, VIEW, [row("N1", -30, 7)])
     assert store.run(0) == 1
     assert [told.partition(";")[0] for told in store.told] == [
@@ -174,30 +182,30 @@ def test_rows_that_are_wanting_are_only_told_at_the_second_door(gate: Gate, stor
     assert kept(gate) == []
 
 
-def test_what_is_stored_is_judged_by_hand(gate: Gate):
+def test_what_is_stored_is_judged_by_hand(gate: QualityGate):
     write(gate.source.path.parent, VIEW, [row("N1", -1, 7), row("N2", -1, 8), row("N3", -2, 101)], files=3)
     found = gate.stored(NOON)
     assert [(one.gate, one.count, one.rows) for one in found] == [("range", 1, 3)]
     assert [one.gate for one in gate.stored(NOON + 24 * HOUR)] == ["freshness", "range"]
 
 
-def test_a_gate_crosses_to_another_process(gate: Gate, store: Store):
+def test_a_gate_crosses_to_another_process(gate: QualityGate, store: Store):
     write(gate.source.path.parent, VIEW, [row("N1", -1, 7), row("N2", -1, 101)])
     (window,) = plan_windows(store.state, "tests", [(VIEW, gate.source)], end=NOON)
-    told = msgspec.json.decode(msgspec.json.encode(Gates([gate]).plain("seen")))
-    again = Gates.parse(window, told, gate.quarantine)
+    told = msgspec.json.decode(msgspec.json.encode(QualityGates([gate]).plain("seen")))
+    again = QualityGates.parse(window, told, gate.quarantine)
     assert again.by_view["seen"] == gate
-    assert Gates([]).plain("seen") is None
-    assert Gates.parse(window, None, gate.quarantine).by_view == {}
+    assert QualityGates([]).plain("seen") is None
+    assert QualityGates.parse(window, None, gate.quarantine).by_view == {}
 
 
-def test_doors_are_those_of_the_tables_below_the_folder(gate: Gate, tmp_path: Path):
-    gates = Gates([gate])
+def test_doors_are_those_of_the_tables_below_the_folder(gate: QualityGate, tmp_path: Path):
+    gates = QualityGates([gate])
     assert list(gates.doors(tmp_path / "data")) == ["seen"]
     assert gates.doors(tmp_path / "elsewhere") == {}
 
 
-def test_the_error_survives_a_process(gate: Gate):
+def test_the_error_survives_a_process(gate: QualityGate):
     import pickle
 
     error = QualityRefused("seen", "2013-10-01", ("range of miles: 1",), "/q")

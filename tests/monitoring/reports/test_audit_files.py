@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from skewless.monitoring.audit.audit import Audited
+from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.reports.audit_files import write_audit
 from tests.monitoring.reports.test_result_pages import SKEWED
 
@@ -17,7 +17,7 @@ NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 def test_three_files_beside_each_other(tmp_path: Path):
     page = write_audit(tmp_path / "reports", SKEWED, NOON)
     assert page == tmp_path / "reports" / "audit-tiny-1.0.0.html"
-    assert msgspec.json.decode(page.with_suffix(".json").read_bytes(), type=Audited) == SKEWED
+    assert msgspec.json.decode(page.with_suffix(".json").read_bytes(), type=AuditResult) == SKEWED
     assert b"skewless_audit_differing" in page.with_suffix(".prom").read_bytes()
     assert "Skewed" in page.read_text()
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from skewless.monitoring.reports.freshness_metrics import freshness_metrics
-from skewless.online.materialization.view_freshness import Freshness
+from skewless.online.materialization.view_freshness import ViewFreshness
 from tests.monitoring.reports.test_prometheus import samples
 from tests.monitoring.reports.test_result_pages import NOON
 
 
 def test_how_fresh_views_are_in_instants_so_that_an_old_file_tells_a_growing_age():
     views = [
-        Freshness("route", NOON, NOON - timedelta(hours=1), NOON - timedelta(hours=2), "failed: StoreFull: no memory"),
-        Freshness("never", NOON, None, None, "none"),
+        ViewFreshness(
+            "route", NOON, NOON - timedelta(hours=1), NOON - timedelta(hours=2), "failed: StoreFull: no memory"
+        ),
+        ViewFreshness("never", NOON, None, None, "none"),
     ]
     found = samples(freshness_metrics("flights", views))
     route, never = ((("project", "flights"), ("view", view)) for view in ("route", "never"))

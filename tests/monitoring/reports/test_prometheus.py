@@ -6,7 +6,7 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from skewless.monitoring.drift.drift import run
-from skewless.monitoring.drift.thresholds import Thresholds
+from skewless.monitoring.drift.thresholds import DriftThresholds
 from skewless.monitoring.reports.prometheus import audit_metrics, drift_metrics
 from tests.bench import drift as bench
 from tests.monitoring.reports.test_result_pages import NOON, SKEWED
@@ -31,7 +31,7 @@ def test_an_audit_in_numbers():
 def test_every_check_of_a_drift_run_has_its_effect_threshold_and_alarm():
     rows = bench.population(np.random.default_rng(5), 500)
     rows.inputs["age"] += 10
-    drifted = run(bench.WINDOW, bench.PLAN, bench.baseline(5_000), rows.served(), Thresholds())
+    drifted = run(bench.WINDOW, bench.PLAN, bench.baseline(5_000), rows.served(), DriftThresholds())
     found = samples(drift_metrics(drifted, NOON))
     checks = sum(len(one.checks) for one in drifted.subjects)
     for name in ("effect", "threshold", "alarm"):

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from skewless.html.render import label, short
-from skewless.html.table import Table, percent
-from skewless.monitoring.audit.attribution import Caused
-from skewless.monitoring.audit.audit import Audited
+from skewless.html.table import PageTable, percent
+from skewless.monitoring.audit.attribution import CausedDifferences
+from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.audit.timeline import timeline
 from skewless.monitoring.drift.drift import run
-from skewless.monitoring.drift.thresholds import Override, Thresholds
+from skewless.monitoring.drift.thresholds import DriftThresholds, ThresholdOverride
 from skewless.monitoring.reports.result_pages import audit_page, drift_page
 from tests.bench import drift as bench
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 MICROS = 1_380_628_800_000_000
-SKEWED = Audited(
+SKEWED = AuditResult(
     model="tiny", version="1.0.0", start="2013-10-01T00:00:00+00:00", end="2013-10-02T00:00:00+00:00",
     rows=9, compared_views=2, values=45, differing_values=2, differing_statuses=1, differing_scores=0,
     columns={"mean": 2}, views={"delays": 1}, examples=["request <script>alert(1)</script>: mean was 5"],
@@ -68,7 +68,7 @@ def drifted():
     rows = bench.population(np.random.default_rng(5), 1_000)
     rows.inputs["age"] += 10
     rows.place[:300] = "<b>"
-    limits = Thresholds(features={"hour": Override(ignore=True, because="follows <the> sun")})
+    limits = DriftThresholds(features={"hour": ThresholdOverride(ignore=True, because="follows <the> sun")})
     return run(bench.WINDOW, bench.PLAN, bench.baseline(5_000), rows.served(), limits)
 
 
@@ -88,7 +88,7 @@ def test_a_page_of_no_rows_is_a_page(drifted):
         bench.PLAN,
         bench.baseline(5_000),
         bench.population(np.random.default_rng(5), 0).served(),
-        Thresholds(),
+        DriftThresholds(),
     )
     assert "No drift" in Page(drift_page(empty, NOON)).text
     none = msgspec.structs.replace(CLEAN, rows=0, values=0, timeline=type(CLEAN.timeline)())
@@ -109,9 +109,9 @@ def test_an_audit_page_tells_what_differs():
 
 def test_causes_come_first_with_what_to_do_and_examples():
     found = (
-        Caused("default used", "planes", 9, 3, 0, 0.25, ("request <b>0</b> row 0",)),
-        Caused("late data", "delays", 2, 2, 1, 0.125, ("request r1 row 0: mean 5.0 instead of 9.0",)),
-        Caused("late data", "planes", 1, 1, 0, 0.5, ()),
+        CausedDifferences("default used", "planes", 9, 3, 0, 0.25, ("request <b>0</b> row 0",)),
+        CausedDifferences("late data", "delays", 2, 2, 1, 0.125, ("request r1 row 0: mean 5.0 instead of 9.0",)),
+        CausedDifferences("late data", "planes", 1, 1, 0, 0.5, ()),
     )
     page = Page(audit_page(msgspec.structs.replace(SKEWED, causes=found, unread_views=9, unread_values=3), NOON))
     assert "The most frequent cause is late data: delays, 2 rows." in page.text
@@ -124,7 +124,7 @@ def test_causes_come_first_with_what_to_do_and_examples():
 
 
 def test_more_tables_stand_before_the_features():
-    causes = Table("Causes", "Why.", ("cause", "rows"), (("late data", "2"),), (0.2,))
+    causes = PageTable("Causes", "Why.", ("cause", "rows"), (("late data", "2"),), (0.2,))
     text = Page(audit_page(SKEWED, NOON, [causes])).text
     assert text.index("late data") < text.index("mean")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skewless.monitoring.retraining.champion_challenger import Contest, contest
+from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, contest
 
 DAY = 86_400_000_000
 
@@ -21,7 +21,7 @@ def world(seed: int, days: int, noise: float) -> tuple[np.ndarray, np.ndarray, n
     return labels, knows.astype(np.float32), errs.astype(np.float32), at
 
 
-def asked(labels, champion, candidate, at) -> Contest:
+def asked(labels, champion, candidate, at) -> ChallengerComparison:
     found = contest("held-out rows", labels, champion, candidate, at, confidence=0.95)
     assert found
     return found

@@ -17,23 +17,23 @@ from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.signature import MODEL_INPUT, SCORE
 from skewless.contract.plan import Field
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.state_folder import Folders
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.served_row import served_schema
-from skewless.definitions.compiler import Definitions
+from skewless.definitions.compiler import CompiledService
 from skewless.model.publishing import publish
-from skewless.model.publishing.publish import Place
-from skewless.model.publishing.rollout_steps import Signature, champion_version, make_champion
+from skewless.model.publishing.publish import VersionPlace
+from skewless.model.publishing.rollout_steps import ChangeAuthor, champion_version, make_champion
 from skewless.model.scoring.single_output import TrainedElsewhere
 from skewless.model.training import train, training_set
-from skewless.model.training.train import Split
+from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.reports.retraining_page import page
 from skewless.monitoring.retraining.champion_challenger import contest
-from skewless.monitoring.retraining.retrain import Asked, Project, Retrained, run, try_out, verdict
-from skewless.monitoring.served_log.ground_truth import Outcomes
+from skewless.monitoring.retraining.retrain import RetrainOptions, RetrainProject, RetrainResult, run, try_out, verdict
+from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.runtime.errors import NotTrained
+from skewless.runtime.errors import StepInputMissing
 from tests.models import estimators, learnable_project
 from tests.monitoring.reports.test_result_pages import Page
 from tests.monitoring.served_project import NOON
@@ -42,25 +42,27 @@ from tests.tables.histories import sources
 
 __all__ = ["s3", "s3_server"]
 
-EARLY = Split(learnable_project.START, *(learnable_project.START + timedelta(days=days) for days in (2, 4, 8)))
+EARLY = TimeSplit(learnable_project.START, *(learnable_project.START + timedelta(days=days) for days in (2, 4, 8)))
 """So short that its model knows little."""
 
 
 class World:
     """A project with a champion that was trained on `split`."""
 
-    def __init__(self, root: Path, split: Split) -> None:
-        self.folders, self.data = Folders(root), root / "data"
+    def __init__(self, root: Path, split: TimeSplit) -> None:
+        self.folders, self.data = StateFolders(root), root / "data"
         learnable_project.write_tables(self.data)
         pq.write_table(learnable_project.spine(), root / "spine.parquet")
         self.definitions = learnable_project.definitions(self.data)
-        self.registry = Registry(self.folders.models, self.folders.models)
-        self.project = Project(self.folders, self.registry, self.definitions, lambda plan: sources(self.data, plan))
+        self.registry = ModelRegistry(self.folders.models, self.folders.models)
+        self.project = RetrainProject(
+            self.folders, self.registry, self.definitions, lambda plan: sources(self.data, plan)
+        )
         training_set.run(self.definitions, learnable_project.spine(), self.folders.training / "first")
         opened = TrainingSet(self.folders.training / "first")
         train.run(opened, learnable_project.LABEL, split, learnable_project.PARAMETERS, rounds=60)
         publish.run(opened, self.folders.models, "learned", created_at=NOON)
-        self.asked = Asked(
+        self.asked = RetrainOptions(
             "learned",
             root / "spine.parquet",
             learnable_project.LABEL,
@@ -68,13 +70,13 @@ class World:
             {**learnable_project.PARAMETERS, "learning_rate": 0.1},
         )
 
-    def retrain(self, *, canary: float | None = None, **changes) -> Retrained:
-        asked = Asked(**({name: getattr(self.asked, name) for name in Asked.__slots__} | changes))
+    def retrain(self, *, canary: float | None = None, **changes) -> RetrainResult:
+        asked = RetrainOptions(**({name: getattr(self.asked, name) for name in RetrainOptions.__slots__} | changes))
         return run(self.project, asked, created_at=NOON, canary=canary)
 
     @property
     def champion(self) -> str:
-        return champion_version(Registry(self.folders.models, self.folders.models), "learned")
+        return champion_version(ModelRegistry(self.folders.models, self.folders.models), "learned")
 
     def serve(self) -> pa.Table:
         """The served log of the champion over the test window, as a server writes it, with what came to pass."""
@@ -118,7 +120,7 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     assert found.live is None
     assert "is better (champion 1.0.0)" in str(found)
     outcomes = weak.serve()
-    Outcomes(weak.folders.served, "learned").add(outcomes, NOON)
+    GroundTruth(weak.folders.served, "learned").add(outcomes, NOON)
     live = weak.retrain()
     assert live.live
     assert live.live.champion.rows == len(outcomes)
@@ -130,13 +132,13 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     promoted = weak.retrain(canary=0.25)
     assert (promoted.on_trial, promoted.candidate, weak.champion) == (True, "1.1.0", "1.0.0")
     assert "1.1.0 is a canary (champion 1.0.0)" in str(promoted)
-    registry = Registry(weak.folders.models, weak.folders.models)
+    registry = ModelRegistry(weak.folders.models, weak.folders.models)
     rollout = registry.rollout("learned")
     assert rollout
     assert rollout.canary
     assert (rollout.canary.version, rollout.canary.weight) == ("1.1.0", 0.25)
     assert registry.history("learned")[-1].change.by == "skewless retrain"
-    make_champion(registry, "learned", "1.1.0", Signature("somebody", NOON, "it did well"))
+    make_champion(registry, "learned", "1.1.0", ChangeAuthor("somebody", NOON, "it did well"))
     with pytest.raises(RolloutRefused, match=r"1\.1\.0 was held against 1\.0\.0, and 1\.1\.0 is the champion by now"):
         try_out(registry, found, 0.25, NOON)
     again = weak.retrain(canary=0.25)
@@ -174,7 +176,7 @@ def test_what_cannot_be_compared_or_tried_is_refused_before_anything_is_written(
     world = World(tmp_path, learnable_project.SPLIT)
     known, texts = world.definitions, estimators.definitions(world.data)
     more = msgspec.structs.replace(known.plan, request=(*known.plan.request, Field("x", "Int64")))
-    wider = Definitions(more, known.transforms, known.sources)
+    wider = CompiledService(more, known.transforms, known.sources)
     before = written(tmp_path)
     for definitions, canary, error, told in (
         (known, 1.5, RolloutRefused, r"a weight is in \(0, 1\]"),
@@ -186,7 +188,7 @@ def test_what_cannot_be_compared_or_tried_is_refused_before_anything_is_written(
             world.retrain(canary=canary)
     assert written(tmp_path) == before
     opened = estimators.joined(tmp_path / "texts", world.data)
-    place = Place(world.folders.models, "learned", "2.0.0")
+    place = VersionPlace(world.folders.models, "learned", "2.0.0")
     publish.run_onnx(estimators.pipeline(opened, classes=2), opened, place, created_at=NOON)
     assert world.champion == "2.0.0"
     before = written(tmp_path)
@@ -198,9 +200,9 @@ def test_what_cannot_be_compared_or_tried_is_refused_before_anything_is_written(
 
 def test_candidates_go_to_the_registry_wherever_it_is(tmp_path: Path, s3: S3):
     world = World(tmp_path, EARLY)
-    registry = Registry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
+    registry = ModelRegistry(f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}", tmp_path / "mirror")
     registry.add("learned", "1.0.0", world.folders.models / "learned" / "1.0.0")
-    make_champion(registry, "learned", "1.0.0", Signature("somebody", NOON, "first"))
+    make_champion(registry, "learned", "1.0.0", ChangeAuthor("somebody", NOON, "first"))
     world.project = replace(world.project, registry=registry)
     found = world.retrain(canary=0.25)
     assert (found.better, found.on_trial) == (True, True)
@@ -211,5 +213,5 @@ def test_candidates_go_to_the_registry_wherever_it_is(tmp_path: Path, s3: S3):
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(weak: World):
-    with pytest.raises(NotTrained, match="skewless publish"):
+    with pytest.raises(StepInputMissing, match="skewless publish"):
         weak.retrain(model="unknown")

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.monitoring.audit.audit import ServedLog
+from skewless.monitoring.audit.audit import ServedLogReader
 from skewless.monitoring.served_log.days import days, fold, trim
 from tests.faults.killed_calls import Killed, killer
 
@@ -32,8 +32,8 @@ def write(served: Path, day: date, *names: str, model: str = "tiny") -> Path:
 
 def read(served: Path) -> list[str]:
     far = datetime(2100, 1, 1, tzinfo=UTC)
-    found = ServedLog(served).read("tiny", "1.0.0", datetime(1970, 1, 1, tzinfo=UTC), far)
-    assert ServedLog(served).rows("tiny") == len(found)
+    found = ServedLogReader(served).read("tiny", "1.0.0", datetime(1970, 1, 1, tzinfo=UTC), far)
+    assert ServedLogReader(served).rows("tiny") == len(found)
     return sorted(found.column("request_id").to_pylist())
 
 

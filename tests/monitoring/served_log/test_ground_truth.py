@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.monitoring.served_log.ground_truth import BadOutcomes, Outcomes, forget, read
+from skewless.monitoring.served_log.ground_truth import BadGroundTruth, GroundTruth, forget, read
 
 NOW = datetime(2013, 10, 2, tzinfo=UTC)
 SERVED = pa.table({"request_id": ["a", "a", "b", "c"], "row": pa.array([0, 1, 0, 0], pa.int32())})
@@ -27,22 +27,22 @@ def batch(*rows: tuple[str, int, float]) -> pa.Table:
     return pa.table({"request_id": ids, "row": pa.array(places, pa.int32()), "label": pa.array(labels, pa.float64())})
 
 
-def of(outcomes: Outcomes) -> list[float | None]:
+def of(outcomes: GroundTruth) -> list[float | None]:
     return [None if np.isnan(one) else one for one in outcomes.of(SERVED).tolist()]
 
 
 def test_labels_go_to_the_rows_that_they_name(tmp_path: Path):
-    outcomes = Outcomes(tmp_path, "tiny")
+    outcomes = GroundTruth(tmp_path, "tiny")
     assert of(outcomes) == [None] * 4
     added = outcomes.add(batch(("a", 1, 1.0), ("c", 0, 0.0), ("z", 0, 1.0)), NOW)
     told = "3 new outcomes, 0 changed, 0 known already"
     assert str(added) == f"{told}; 3 are of rows that the served log does not have"
     assert of(outcomes) == [None, 1.0, None, 0.0]
-    assert of(Outcomes(tmp_path, "other")) == [None] * 4
+    assert of(GroundTruth(tmp_path, "other")) == [None] * 4
 
 
 def test_labels_of_rows_that_nobody_served_are_counted(tmp_path: Path):
-    outcomes = Outcomes(tmp_path, "tiny")
+    outcomes = GroundTruth(tmp_path, "tiny")
     place = tmp_path / "model=tiny" / "version=1.0.0" / "day=2013-10-01"
     place.mkdir(parents=True)
     pq.write_table(SERVED, place / "some.parquet")
@@ -55,7 +55,7 @@ def test_labels_of_rows_that_nobody_served_are_counted(tmp_path: Path):
 
 
 def test_the_same_outcomes_twice_are_there_once_and_the_last_word_counts(tmp_path: Path):
-    outcomes = Outcomes(tmp_path, "tiny")
+    outcomes = GroundTruth(tmp_path, "tiny")
     outcomes.add(batch(("b", 0, 0.0)), NOW)
     before = sorted(tmp_path.rglob("*.parquet"))
     assert outcomes.add(batch(("b", 0, 0.0)), NOW).known == 1
@@ -70,7 +70,7 @@ def test_the_same_outcomes_twice_are_there_once_and_the_last_word_counts(tmp_pat
 
 @given(batches=st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from([0.0, 1.0]), min_size=1), max_size=5))
 def test_batches_after_each_other_are_one_dictionary(tmp_path_factory: pytest.TempPathFactory, batches: list):
-    outcomes, said = Outcomes(tmp_path_factory.mktemp("served"), "tiny"), {}
+    outcomes, said = GroundTruth(tmp_path_factory.mktemp("served"), "tiny"), {}
     for number, labels in enumerate(batches):
         outcomes.add(batch(*((name, 0, label) for name, label in labels.items())), NOW + timedelta(seconds=number))
         said |= labels
@@ -100,21 +100,21 @@ def test_three_formats_say_the_same(tmp_path: Path):
 def test_what_cannot_be_understood_is_refused_whole(tmp_path: Path, text: str, told: str):
     file = tmp_path / "o.csv"
     file.write_text(text)
-    with pytest.raises(BadOutcomes, match=told):
+    with pytest.raises(BadGroundTruth, match=told):
         read(file)
-    with pytest.raises(BadOutcomes, match=r"must end in \.parquet, \.csv, \.jsonl"):
+    with pytest.raises(BadGroundTruth, match=r"must end in \.parquet, \.csv, \.jsonl"):
         read(tmp_path / "o.txt")
-    with pytest.raises(BadOutcomes, match="cannot be read"):
+    with pytest.raises(BadGroundTruth, match="cannot be read"):
         read(tmp_path / "nowhere.csv")
 
 
 def test_what_was_recorded_long_ago_goes(tmp_path: Path):
     for model in ("tiny", "other"):
-        Outcomes(tmp_path, model).add(batch(("a", 0, 0.0), ("b", 0, 1.0)), NOW - timedelta(days=2))
-        Outcomes(tmp_path, model).add(batch(("a", 0, 1.0), ("c", 0, 1.0)), NOW)
+        GroundTruth(tmp_path, model).add(batch(("a", 0, 0.0), ("b", 0, 1.0)), NOW - timedelta(days=2))
+        GroundTruth(tmp_path, model).add(batch(("a", 0, 1.0), ("c", 0, 1.0)), NOW)
     assert forget(tmp_path, NOW.date(), ["tiny"]) == 1
-    assert of(Outcomes(tmp_path, "tiny")) == [1.0, None, None, 1.0]
-    assert of(Outcomes(tmp_path, "other")) == [1.0, None, 1.0, 1.0]
+    assert of(GroundTruth(tmp_path, "tiny")) == [1.0, None, None, 1.0]
+    assert of(GroundTruth(tmp_path, "other")) == [1.0, None, 1.0, 1.0]
     assert forget(tmp_path, NOW.date()) == 1
     assert forget(tmp_path, NOW.date()) == 0
     assert forget(tmp_path / "nowhere", NOW.date()) == 0
@@ -126,4 +126,4 @@ def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file.write_text("\n".join(json.dumps({"request_id": name, "label": 1}) for name in "ab"))
     told = CliRunner().invoke(app, ["outcomes", str(file), "--model", "tiny"], catch_exceptions=False)
     assert "2 new outcomes" in told.output
-    assert of(Outcomes(tmp_path / "served", "tiny")) == [1.0, None, 1.0, None]
+    assert of(GroundTruth(tmp_path / "served", "tiny")) == [1.0, None, 1.0, None]

@@ -11,7 +11,7 @@ import pytest
 
 from skewless.model.training import training_set
 from skewless.offline.join.explain import explain
-from skewless.offline.join.point_in_time import Join, answers
+from skewless.offline.join.point_in_time import PointInTimeJoin, answers
 from skewless.offline.join.spine import SpineFiles
 from skewless.runtime.settings import LEAST_JOIN_MEMORY
 from tests.offline.join.test_point_in_time import DELAYS, NOON, PLAN
@@ -35,9 +35,9 @@ def test_what_cannot_matter_is_not_read(tmp_path: Path):
     for event in (NOON - 2 * ttl, NOON - ttl, NOON, NOON + 1):
         write(tmp_path, DELAYS, [row(event, event)], by_day=False)
     held = sources(tmp_path, PLAN)
-    with_statuses = explain([Join(PLAN, held, spine(NOON))]).views[0]
+    with_statuses = explain([PointInTimeJoin(PLAN, held, spine(NOON))]).views[0]
     assert (len(with_statuses.files), with_statuses.files_in_all) == (3, 4), "what is too old is stale, not absent"
-    values_alone = explain([Join(PLAN, held, spine(NOON), statuses=False)])
+    values_alone = explain([PointInTimeJoin(PLAN, held, spine(NOON), statuses=False)])
     assert (len(values_alone.views[0].row_groups), values_alone.views[0].row_groups_in_all) == (2, 4)
     assert values_alone.views[0].key_bytes > 0
     assert "2 of 4 files, 2 of 4 row groups" in str(values_alone)
@@ -59,18 +59,18 @@ def test_rows_that_wait_for_values_are_counted_and_the_mend_is_told(tmp_path: Pa
     write(tmp_path, DELAYS, [row(NOON, NOON + 10 * HOUR), row(NOON - HOUR, NOON + 10 * HOUR)])
     ages = [-1, 0, DELAYS.ttl_us, DELAYS.ttl_us + 1, 10 * HOUR]
     asked = spine(*(NOON + age for age in ages))
-    found = answers(Join(PLAN, sources(tmp_path, PLAN), asked).blocks())
+    found = answers(PointInTimeJoin(PLAN, sources(tmp_path, PLAN), asked).blocks())
     assert found.waiting == {"delays": 2}, "at once and at the ttl's end; not before, not beyond, not once it is known"
-    warnings = training_set.Made(5, 2, found.waiting).warnings()
+    warnings = training_set.WrittenTrainingSet(5, 2, found.waiting).warnings()
     assert len(warnings) == 1
     assert "'delays'" in warnings[0]
     assert "known_by: event_timestamp" in warnings[0]
-    assert training_set.Made(5, 2, {"delays": 0}).warnings() == []
+    assert training_set.WrittenTrainingSet(5, 2, {"delays": 0}).warnings() == []
 
 
 @pytest.mark.parametrize("created", [NOON, NOON + 1])
 def test_a_row_that_is_known_in_time_waits_for_nothing(tmp_path: Path, created: int):
     write(tmp_path, DELAYS, [row(NOON, created)])
-    found = answers(Join(PLAN, sources(tmp_path, PLAN), spine(NOON + 1)).blocks())
+    found = answers(PointInTimeJoin(PLAN, sources(tmp_path, PLAN), spine(NOON + 1)).blocks())
     assert found.waiting == {"delays": 0}
     assert found.columns[next(iter(found.columns))].to_pylist() == [1.0]

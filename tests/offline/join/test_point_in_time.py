@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.assembler import wanted_features
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.value_types import value_type
 from skewless.offline.join import point_in_time
-from skewless.offline.join.memory_budget import Bounds, bounds
-from skewless.offline.join.point_in_time import TIMESTAMP, Join, answers, join, request_values, spine_times
+from skewless.offline.join.memory_budget import JoinBounds, bounds
+from skewless.offline.join.point_in_time import TIMESTAMP, PointInTimeJoin, answers, join, request_values, spine_times
 from skewless.offline.values.arrow_answers import answer
 from skewless.runtime.errors import SourceMissing, SpineMismatch
 from tests import oracles
@@ -38,10 +38,10 @@ from tests.tables.histories import (
 )
 
 NOON = 1_380_628_800_000_000
-DELAYS = View(
+DELAYS = PlanView(
     "delays", "delays", (JoinKey("origin", "origin", "String"),), (Field("mean", "Float32"),), UNIT, "created_timestamp"
 )
-PLAN = Plan("s", "p", (DELAYS,), (Field("hour", "Int64"),), (), (Column("mean", Feature("delays", "mean")),))
+PLAN = Plan("s", "p", (DELAYS,), (Field("hour", "Int64"),), (), (ModelColumn("mean", StoredFeature("delays", "mean")),))
 
 
 @st.composite
@@ -73,10 +73,10 @@ def layouts(draw) -> dict[str, object]:
 
 
 @st.composite
-def tight(draw) -> Bounds:
+def tight(draw) -> JoinBounds:
     """Bounds so narrow that every batch, fetch and block is cut."""
     rows = st.integers(1, 4)
-    return Bounds(draw(st.integers(1, 3)), draw(rows), draw(rows), draw(rows), 1, 1)
+    return JoinBounds(draw(st.integers(1, 3)), draw(rows), draw(rows), draw(rows), 1, 1)
 
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
@@ -95,14 +95,16 @@ def test_the_join_is_its_slow_definition(world, layout, every_feature, narrow, o
             if older:
                 forget_empty_columns(Path(folder), view)
         found = join(plan, sources(Path(folder), plan), spine_table(plan, spine))
-        shown = answers(Join(plan, sources(Path(folder), plan), spine_table(plan, spine), statuses=False).blocks())
+        shown = answers(
+            PointInTimeJoin(plan, sources(Path(folder), plan), spine_table(plan, spine), statuses=False).blocks()
+        )
     joined = oracles.join(spine, past, plan)
     assert list(found) == [view.name for view in plan.views]
     for view in plan.views:
         assert told(found[view.name], wanted[view.name]) == expected(joined, view, wanted[view.name])
         assert shown.waiting[view.name] == sum(waits(past[view.stored_as], row, view) for row in spine)
         for place, field in enumerate(wanted[view.name]):
-            column = shown.columns[Feature(view.name, field.name)].combine_chunks()
+            column = shown.columns[StoredFeature(view.name, field.name)].combine_chunks()
             same = answer(value_type(field.dtype), found[view.name].values(place))
             assert pa.array(column).type == same.type
             assert as_bytes(column) == as_bytes(same)
@@ -110,7 +112,7 @@ def test_the_join_is_its_slow_definition(world, layout, every_feature, narrow, o
             event(row[view.name].status)
 
 
-def waits(past: list[Row], row: Spine, view: View) -> bool:
+def waits(past: list[Row], row: Spine, view: PlanView) -> bool:
     """Whether a spine row has no value of a view only because none was known yet, in words: by event time alone there
     is a newer row within the ttl.
     """
@@ -149,7 +151,7 @@ def test_a_store_that_was_last_filled_earlier(world, steps):
         assert told(found[view.name], wanted[view.name]) == expected(rows, view, wanted[view.name])
 
 
-def _filled(view: View, past, row: Spine, ago: int) -> Joined:
+def _filled(view: PlanView, past, row: Spine, ago: int) -> Joined:
     key = tuple(row.keys[join_key.name] for join_key in view.join_keys)
     used = as_of(past[view.stored_as], key, row.at - ago, rule_of(view))
     status = view_status(used, row.at, rule_of(view))
@@ -186,7 +188,7 @@ def test_a_feature_that_came_after_the_spine_is_null(tmp_path: Path):
     write(tmp_path, DELAYS, [row(NOON + day, NOON + day, 1.5)])
     forget_empty_columns(tmp_path, DELAYS)
     found = join(PLAN, sources(tmp_path, PLAN), spine_table(PLAN, [Spine({"origin": "JFK"}, NOON)]))["delays"]
-    assert found.status.tolist() == [Status.PRESENT]
+    assert found.status.tolist() == [FeatureStatus.PRESENT]
     assert found.values(0).valid.tolist() == [False]
 
 
@@ -210,7 +212,7 @@ def test_times_of_any_precision_and_zone(tmp_path: Path, kind: str, unit: float,
     times = pa.array([int(NOON * unit)]).cast(pa.timestamp(kind, tz=zone))
     spine = pa.table({TIMESTAMP: times, "origin": ["JFK"]})
     found = join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"]
-    assert found.status.tolist() == [Status.PRESENT]
+    assert found.status.tolist() == [FeatureStatus.PRESENT]
     assert found.values(0).data.tolist() == [1.5]
 
 
@@ -223,7 +225,7 @@ def test_times_beyond_any_calendar(tmp_path: Path):
     write(tmp_path, DELAYS, [row(NOON, NOON, 1.5)])
     spine = pa.table({TIMESTAMP: instants([2**62, -(2**62)]), "origin": ["JFK", "JFK"]})
     found = join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"]
-    assert found.status.tolist() == [Status.STALE, Status.NOT_FOUND]
+    assert found.status.tolist() == [FeatureStatus.STALE, FeatureStatus.NOT_FOUND]
 
 
 TIMES = instants([NOON])
@@ -260,9 +262,11 @@ def test_keys_may_be_dictionaries_large_or_all_null(tmp_path: Path):
     ):
         spine = pa.table({TIMESTAMP: instants([NOON, NOON]), "origin": keys})
         found = join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"]
-        assert found.status.tolist() == [Status.PRESENT, Status.NOT_FOUND]
+        assert found.status.tolist() == [FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND]
     spine = pa.table({TIMESTAMP: instants([NOON]), "origin": pa.nulls(1)})
-    assert join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"].status.tolist() == [Status.NOT_FOUND]
+    assert join(PLAN, {"delays": source(tmp_path, DELAYS)}, spine)["delays"].status.tolist() == [
+        FeatureStatus.NOT_FOUND
+    ]
 
 
 def test_request_inputs_of_a_spine():

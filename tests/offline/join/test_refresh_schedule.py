@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.timestamps import from_micros, to_micros
-from skewless.offline.join.refresh_schedule import BadSchedule, Refresh
+from skewless.offline.join.refresh_schedule import BadSchedule, RefreshSchedule
 
 MICROSECOND = timedelta(microseconds=1)
 spans = st.integers(1, 10**12).map(lambda micros: timedelta(microseconds=micros))
@@ -33,7 +33,7 @@ def at(text: str) -> datetime:
     ],
 )
 def test_the_last_refresh_counts_from_an_offset(hours: int, asked: str, filled: str):
-    schedule = Refresh(timedelta(hours=hours), offset=timedelta(hours=4))
+    schedule = RefreshSchedule(timedelta(hours=hours), offset=timedelta(hours=4))
     (micros,) = schedule.filled(np.array([to_micros(at(asked))])).tolist()
     assert from_micros(micros) == at(filled)
 
@@ -42,7 +42,7 @@ def test_the_last_refresh_counts_from_an_offset(hours: int, asked: str, filled: 
 def test_the_last_run_that_had_finished_by_definition(
     every: timedelta, delay: timedelta, offset: timedelta, times: list[int]
 ):
-    filled = Refresh(every, delay, offset).filled(np.array(times)).tolist()
+    filled = RefreshSchedule(every, delay, offset).filled(np.array(times)).tolist()
     step, late, begin = (span // MICROSECOND for span in (every, delay, offset))
     for asked, found in zip(times, filled, strict=True):
         assert (found - begin) % step == 0, "a run ends its window there"
@@ -51,11 +51,11 @@ def test_the_last_run_that_had_finished_by_definition(
 
 
 def test_schedules_as_text():
-    assert Refresh.parse("every=1h,delay=5m") == Refresh(timedelta(hours=1), timedelta(minutes=5))
-    assert Refresh.parse("15m") == Refresh(timedelta(minutes=15))
-    assert str(Refresh.parse("delay=90s,every=24h")) == "every=1d,delay=90s"
-    assert str(Refresh.parse("1.5h")) == "every=90m,delay=0s"
-    assert str(Refresh.parse("0.5s")) == "every=0.5s,delay=0s"
+    assert RefreshSchedule.parse("every=1h,delay=5m") == RefreshSchedule(timedelta(hours=1), timedelta(minutes=5))
+    assert RefreshSchedule.parse("15m") == RefreshSchedule(timedelta(minutes=15))
+    assert str(RefreshSchedule.parse("delay=90s,every=24h")) == "every=1d,delay=90s"
+    assert str(RefreshSchedule.parse("1.5h")) == "every=90m,delay=0s"
+    assert str(RefreshSchedule.parse("0.5s")) == "every=0.5s,delay=0s"
     for text in ("", "every=0h", "every=1w", "delay=5m", "every=1h,often=2h", "1h,"):
         with pytest.raises(BadSchedule, match="write every=1h,delay=5m"):
-            Refresh.parse(text)
+            RefreshSchedule.parse(text)

@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.offline.files import atomic
 from skewless.offline.tables.append import append
-from skewless.offline.tables.view_rows import History, Source, read_history
+from skewless.offline.tables.view_rows import TableSource, ViewRows, read_history
 from skewless.runtime.errors import SourceMismatch
 
 US = pa.timestamp("us", "UTC")
 DAY = 86_400_000_000
 NOON = 1_380_628_800_000_000
 FIELDS = (Field("mean", "Float32"), Field("count", "Int64"))
-VIEW = View("delays", "delays", (JoinKey("origin", "origin", "String"),), FIELDS, 0, "created_timestamp")
+VIEW = PlanView("delays", "delays", (JoinKey("origin", "origin", "String"),), FIELDS, 0, "created_timestamp")
 
 
 def rows(*events: int, **columns) -> pa.Table:
@@ -36,11 +36,11 @@ def rows(*events: int, **columns) -> pa.Table:
     return pa.table({name: column for name, column in whole.items() if column is not None})
 
 
-def source(path: Path) -> Source:
-    return Source("delays", path, "event_timestamp", "created_timestamp")
+def source(path: Path) -> TableSource:
+    return TableSource("delays", path, "event_timestamp", "created_timestamp")
 
 
-def read(path: Path) -> History:
+def read(path: Path) -> ViewRows:
     return read_history(VIEW, source(path), source(path).files())
 
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.offline.tables import arrivals
 from skewless.offline.tables.arrivals import arrivals as arrivals_of
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.errors import SourceMissing
 
 NOON = 1_380_628_800_000_000
@@ -33,14 +33,14 @@ def put(folder: Path, day: str, event: list[int], created: list[int], *, unit: s
     return file
 
 
-def source(folder: Path, created: str | None = "created_timestamp") -> Source:
-    return Source("delays", folder, "event_timestamp", created)
+def source(folder: Path, created: str | None = "created_timestamp") -> TableSource:
+    return TableSource("delays", folder, "event_timestamp", created)
 
 
-VIEW = View("delays", "delays", (), (), 0, "created_timestamp")
+VIEW = PlanView("delays", "delays", (), (), 0, "created_timestamp")
 
 
-def files_since(source: Source, start: int, end: int) -> list[Path]:
+def files_since(source: TableSource, start: int, end: int) -> list[Path]:
     return sorted(piece.file for piece in arrivals_of(VIEW, source, start, end).pieces)
 
 
@@ -104,7 +104,7 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path):
         files_since(source(tmp_path), NOON, NOON)
 
 
-def rows_of(table: Source, start: int, end: int) -> list[int]:
+def rows_of(table: TableSource, start: int, end: int) -> list[int]:
     return sorted(int(event) for batch in arrivals_of(VIEW, table, start, end).batches() for event in batch.event)
 
 

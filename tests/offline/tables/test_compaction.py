@@ -16,11 +16,11 @@ from skewless.contract.storage.part_files import FOLDED, write_part
 from skewless.contract.storage.push_batch import part_table
 from skewless.contract.timestamps import to_micros
 from skewless.offline.tables import compaction, day_partitions
-from skewless.offline.tables.compaction import Compacted, locked
-from skewless.offline.tables.view_rows import Source
-from skewless.online.push.push import Rows
+from skewless.offline.tables.compaction import CompactionResult, locked
+from skewless.offline.tables.view_rows import TableSource
+from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
-from skewless.state.locks import Busy
+from skewless.state.locks import LockBusy
 from tests.faults.killed_calls import killer
 from tests.tables.pushed_view import PROJECT, TARGET, at, row, source, stored
 
@@ -29,13 +29,13 @@ HOUR, DAY = 3_600_000_000, 60 * 24
 
 
 def add(data: Path, *rows: dict, now: int = NOW) -> Path:
-    reader = Rows(PROJECT, TARGET)
+    reader = PushedRows(PROJECT, TARGET)
     return write_part(data / "cards", part_table(TARGET, reader.batch([reader.parse(rows)], now)), now)
 
 
 def fold(
     data: Path, *, now: int = NOW + HOUR, keep: timedelta = compaction.KEEP, before: int = NOW + HOUR, **more
-) -> Compacted:
+) -> CompactionResult:
     return compaction.run(source(data), before=before, now=now, keep=keep, **more)
 
 
@@ -47,13 +47,13 @@ def test_parts_become_days_and_stay_for_readers_under_way(tmp_path):
     for number in range(5):
         add(tmp_path, row(number), row(number, minutes=DAY), now=NOW + number)
     before = stored(tmp_path)
-    assert fold(tmp_path) == Compacted(parts=5, rows=10, files=2, removed=0)
+    assert fold(tmp_path) == CompactionResult(parts=5, rows=10, files=2, removed=0)
     assert stored(tmp_path) == before, "who lists files now reads no folded part"
     assert len([name for name in files(tmp_path) if name.startswith("pushed-")]) == 5
-    assert fold(tmp_path, now=NOW + 2 * HOUR) == Compacted(0, 0, 0, removed=5)
+    assert fold(tmp_path, now=NOW + 2 * HOUR) == CompactionResult(0, 0, 0, removed=5)
     assert files(tmp_path) == [f"day=2013-10-0{day}/{FOLDED}" for day in (1, 2)]
     assert stored(tmp_path) == before
-    assert fold(tmp_path, now=NOW + 9 * HOUR) == Compacted(0, 0, 0, 0)
+    assert fold(tmp_path, now=NOW + 9 * HOUR) == CompactionResult(0, 0, 0, 0)
 
 
 def test_more_parts_join_the_same_day(tmp_path):
@@ -86,12 +86,12 @@ def test_parts_of_feast_in_days_are_folded_too(tmp_path):
 
 
 def test_a_table_that_is_one_file(tmp_path):
-    reader = Rows(PROJECT, TARGET)
+    reader = PushedRows(PROJECT, TARGET)
     table = part_table(TARGET, reader.batch([reader.parse([row(1)])], NOW))
     pq.write_table(table, tmp_path / "cards.parquet")
-    one = Source("cards", tmp_path / "cards.parquet", "event_timestamp", "created_timestamp", TARGET.renamed)
+    one = TableSource("cards", tmp_path / "cards.parquet", "event_timestamp", "created_timestamp", TARGET.renamed)
     write_part(compaction.parts_of(one), table, NOW)
-    assert compaction.run(one, before=NOW + 1, now=NOW + 1, keep=timedelta(0)) == Compacted(1, 1, 1, 1)
+    assert compaction.run(one, before=NOW + 1, now=NOW + 1, keep=timedelta(0)) == CompactionResult(1, 1, 1, 1)
     assert [file.name for file in one.files()] == ["cards.parquet", FOLDED]
 
 
@@ -112,7 +112,7 @@ def test_new_columns_are_null_in_older_rows_and_types_must_go_together(tmp_path)
 
 
 def test_ingest_that_rewrites_a_day_keeps_its_pushed_rows(tmp_path):
-    reader = Rows(PROJECT, TARGET)
+    reader = PushedRows(PROJECT, TARGET)
     add(tmp_path, row(1))
     fold(tmp_path, keep=timedelta(0))
     add(tmp_path, row(2))
@@ -125,13 +125,13 @@ def test_ingest_that_rewrites_a_day_keeps_its_pushed_rows(tmp_path):
 
 def test_two_at_once_are_refused(tmp_path):
     add(tmp_path, row(1))
-    with locked(tmp_path / "cards", "erase"), pytest.raises(Busy, match=r"`skewless erase` .*run this again"):
+    with locked(tmp_path / "cards", "erase"), pytest.raises(LockBusy, match=r"`skewless erase` .*run this again"):
         fold(tmp_path, wait=timedelta(0))
     assert fold(tmp_path).parts == 1
 
 
 def test_an_absent_table_has_nothing_to_fold(tmp_path):
-    assert fold(tmp_path) == Compacted(0, 0, 0, 0)
+    assert fold(tmp_path) == CompactionResult(0, 0, 0, 0)
 
 
 def compacted(data: str, now: int) -> None:

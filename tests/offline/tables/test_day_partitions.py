@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.offline.tables.day_partitions import DisorderedDays, Written, day_file, write
+from skewless.offline.tables.day_partitions import DayWriteResult, DisorderedDays, day_file, write
 from tests.checkout import ROOT
 
 FIRST, LAST = date(2013, 5, 1), date(2013, 5, 4)
@@ -29,7 +29,7 @@ def batch(*rows):
 ROWS = [("b", 1, 1), ("a", 5, 2), ("a", 2, 3), ("a", 30, 4), ("a", 71, 5)]
 
 
-def put(folder: Path, *rows, start=FIRST, end=LAST) -> Written:
+def put(folder: Path, *rows, start=FIRST, end=LAST) -> DayWriteResult:
     return write(folder, [batch(row) for row in rows], ("key",), start, end)
 
 
@@ -40,7 +40,7 @@ def state(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_one_sorted_file_per_day(tmp_path):
-    assert put(tmp_path / "t", *ROWS) == Written("t", 5, 3, 0, 0)
+    assert put(tmp_path / "t", *ROWS) == DayWriteResult("t", 5, 3, 0, 0)
     found = pq.read_table(day_file(tmp_path / "t", FIRST), partitioning=None)
     assert found["x"].to_pylist() == [3, 2, 1]
     assert found.schema.equals(SCHEMA)
@@ -53,7 +53,7 @@ def test_the_same_rows_again_touch_nothing_whatever_their_batches_and_order(tmp_
     put(tmp_path / "t", *ROWS)
     before = state(tmp_path / "t")
     again = write(tmp_path / "t", [batch(*ROWS[2::-1]), batch(*ROWS[3:])], ("key",), FIRST, LAST)
-    assert again == Written("t", 5, 0, 3, 0)
+    assert again == DayWriteResult("t", 5, 0, 3, 0)
     assert state(tmp_path / "t") == before
 
 
@@ -68,22 +68,22 @@ def test_equal_rows_give_equal_bytes_elsewhere(tmp_path):
 def test_only_a_changed_day_is_rewritten(tmp_path):
     put(tmp_path / "t", *ROWS)
     before = state(tmp_path / "t")
-    assert put(tmp_path / "t", *ROWS[:3], ("a", 30, 99), ROWS[4]) == Written("t", 5, 1, 2, 0)
+    assert put(tmp_path / "t", *ROWS[:3], ("a", 30, 99), ROWS[4]) == DayWriteResult("t", 5, 1, 2, 0)
     changed = {name for name, content in state(tmp_path / "t").items() if before[name] != content}
     assert changed == {"day=2013-05-02/part-0.parquet"}
 
 
 def test_a_day_without_rows_loses_its_file_within_the_range_only(tmp_path):
     put(tmp_path / "t", *ROWS)
-    assert put(tmp_path / "t", *ROWS[:3], end=date(2013, 5, 3)) == Written("t", 3, 0, 1, 1, (date(2013, 5, 2),))
+    assert put(tmp_path / "t", *ROWS[:3], end=date(2013, 5, 3)) == DayWriteResult("t", 3, 0, 1, 1, (date(2013, 5, 2),))
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["day=2013-05-01", "day=2013-05-03"]
 
 
 def test_no_rows_at_all(tmp_path):
     put(tmp_path / "t", *ROWS)
     days = tuple(date.fromordinal(day) for day in range(FIRST.toordinal(), LAST.toordinal()))
-    assert put(tmp_path / "t") == Written("t", 0, 0, 0, 3, days)
-    assert write(tmp_path / "new", [batch()], ("key",), FIRST, LAST) == Written("new", 0, 0, 0, 0, days)
+    assert put(tmp_path / "t") == DayWriteResult("t", 0, 0, 0, 3, days)
+    assert write(tmp_path / "new", [batch()], ("key",), FIRST, LAST) == DayWriteResult("new", 0, 0, 0, 0, days)
 
 
 def test_disordered_days_are_refused_by_name(tmp_path):
@@ -109,7 +109,7 @@ def test_what_a_kill_left_is_no_table_to_a_reader_and_goes_with_the_next_run(tmp
     assert list(left) == ["day=2013-05-01/.part-0.parquet"]
     assert {name: state(tmp_path / "t")[name] for name in before} == before
     assert pq.read_table(tmp_path / "t", partitioning=None).num_rows == len(ROWS)
-    assert put(tmp_path / "t", *ROWS) == Written("t", 5, 0, 3, 0)
+    assert put(tmp_path / "t", *ROWS) == DayWriteResult("t", 5, 0, 3, 0)
     assert state(tmp_path / "t") == before
 
 
@@ -118,6 +118,6 @@ def test_a_killed_first_run_starts_over(tmp_path):
     put(tmp_path / "t", *ROWS)
     shutil.rmtree(tmp_path / "t" / "day=2013-05-03")
     (tmp_path / "t" / "day=2013-05-02" / "part-0.parquet").rename(tmp_path / "t" / "day=2013-05-02" / ".part-0.parquet")
-    assert put(tmp_path / "t", *ROWS) == Written("t", 5, 2, 1, 0)
+    assert put(tmp_path / "t", *ROWS) == DayWriteResult("t", 5, 2, 1, 0)
     whole = {name: content for name, (content, _) in state(tmp_path / "whole").items()}
     assert {name: content for name, (content, _) in state(tmp_path / "t").items()} == whole

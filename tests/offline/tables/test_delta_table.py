@@ -18,8 +18,8 @@ from feast.value_type import ValueType
 from pyarrow import fs
 
 from skewless.offline.tables.delta_table import LOG, DeltaUnreadable
-from skewless.offline.tables.object_storage import Remote, RemoteReadOnly
-from skewless.offline.tables.view_rows import Source, parquet_files
+from skewless.offline.tables.object_storage import RemoteReadOnly, RemoteTable
+from skewless.offline.tables.view_rows import TableSource, parquet_files
 from tests.feast.conftest import DAY, HOUR, NOW, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
@@ -78,7 +78,7 @@ def test_only_the_current_version_is_joined(table, options):
 def test_days_are_left_out_by_their_partition(tmp_path):
     days = pa.table({"day": ["2013-01-01", "2013 01"], "x": [1, 2]})
     write_deltalake(tmp_path / "told", days, partition_by=["day"])
-    source = Source("told", tmp_path / "told", "event_timestamp", None)
+    source = TableSource("told", tmp_path / "told", "event_timestamp", None)
     assert len(source.files()) == 2
     assert [file.exists() for file in source.files()] == [True, True], "names with a space too"
     assert [file.parent.name for file in source.files(until=0)] != ["day=2013-01-01"]
@@ -114,6 +114,6 @@ def test_a_broken_log_is_told(table):
 
 
 def test_one_in_object_storage_is_refused(table, tmp_path):
-    remote = Remote("s3://bucket/told", fs.LocalFileSystem(), str(table))
+    remote = RemoteTable("s3://bucket/told", fs.LocalFileSystem(), str(table))
     with pytest.raises(DeltaUnreadable, match="its log is in object storage"):
-        Source("told", tmp_path / "mirror", "event_timestamp", None, remote=remote).files()
+        TableSource("told", tmp_path / "mirror", "event_timestamp", None, remote=remote).files()

@@ -15,7 +15,7 @@ from skewless.definitions.file_source import table_of
 from skewless.offline.tables import object_storage
 from skewless.offline.tables.append import append
 from skewless.offline.tables.object_storage import RemoteReadOnly, RemoteUnreadable
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.errors import SourceMissing
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 
@@ -27,14 +27,14 @@ def put(s3: S3, path: str, *values: int) -> None:
     pq.write_table(pa.table({"value": pa.array(values, pa.int64())}), f"{BUCKET}/{path}", filesystem=s3.filesystem)
 
 
-def source(s3: S3, data: Path, path: str = "told") -> Source:
+def source(s3: S3, data: Path, path: str = "told") -> TableSource:
     files = FileSource(
         name="told", path=f"s3://{BUCKET}/{path}", timestamp_field="at", s3_endpoint_override=s3.endpoint
     )
     return table_of("told", files, data)
 
 
-def values(table: Source, until: int | None = None) -> list[int]:
+def values(table: TableSource, until: int | None = None) -> list[int]:
     return [value for file in table.files(until=until) for value in pq.read_table(file)["value"].to_pylist()]
 
 

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.plan import Field, JoinKey, View
-from skewless.offline.tables.view_rows import Source, cast, read_history
+from skewless.contract.plan import Field, JoinKey, PlanView
+from skewless.offline.tables.view_rows import TableSource, cast, read_history
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 from tests.tables.histories import instants
 
 NOON = 1_380_628_800_000_000
 DAY = 86_400_000_000
-VIEW = View(
+VIEW = PlanView(
     "delays",
     "delays",
     (JoinKey("origin", "origin", "String"),),
@@ -46,8 +46,8 @@ def put(folder: Path, name: str = "part-0.parquet", **columns) -> Path:
     return file
 
 
-def source(path: Path, **renamed: str) -> Source:
-    return Source("delays", path, "event_timestamp", "created_timestamp", tuple(renamed.items()))
+def source(path: Path, **renamed: str) -> TableSource:
+    return TableSource("delays", path, "event_timestamp", "created_timestamp", tuple(renamed.items()))
 
 
 def read(folder: Path, **renamed: str):
@@ -127,7 +127,7 @@ def test_columns_are_read_under_the_names_of_the_table(tmp_path: Path):
 
 def test_without_a_created_time_a_row_is_known_since_its_event(tmp_path: Path):
     put(tmp_path, created_timestamp=None)
-    plain = Source("delays", tmp_path, "event_timestamp", None)
+    plain = TableSource("delays", tmp_path, "event_timestamp", None)
     assert read_history(VIEW, plain, plain.files()).created.tolist() == [NOON]
 
 

@@ -16,7 +16,7 @@ from feast.type_map import feast_value_type_to_python_type
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.contract.columns import Values, column_values
+from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.tables.view_rows import feature
 from skewless.offline.values.arrow_answers import answer
@@ -229,4 +229,4 @@ def test_maps_of_many_types_are_answered_as_json():
     kind = value_type("Map")
     mixed = pa.array(['{"a": 1, "b": "x", "c": null, "d": {"e": [0.5]}}', None])
     assert told(kind, mixed) == [[("a", "1"), ("b", '"x"'), ("c", None), ("d", '{"e": [0.5]}')], None]
-    assert answer(kind, Values(np.array([None], object), np.array([False]))).to_pylist() == [None]
+    assert answer(kind, ColumnValues(np.array([None], object), np.array([False]))).to_pylist() == [None]

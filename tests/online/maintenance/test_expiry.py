@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from skewless.contract.admission import Rule, Status
-from skewless.contract.plan import View
+from skewless.contract.admission import AdmissionRule, FeatureStatus
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.storage.packed_row import RowReader
 from skewless.contract.timestamps import to_micros
@@ -25,8 +25,8 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.redis_errors import RowsLost
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
-from skewless.state.locks import Busy
+from skewless.state.database import StateDatabase
+from skewless.state.locks import LockBusy
 from tests.online.materialization.test_materialize import HOUR, SEEN, Project, at, row
 from tests.oracles import entity_key, packed_row
 from tests.tables.histories import source
@@ -35,7 +35,7 @@ GONE_AFTER = 26
 """Hours: two of ttl and a day of grace."""
 
 
-def aging(hours: float) -> View:
+def aging(hours: float) -> PlanView:
     return msgspec.structs.replace(SEEN, ttl_us=int(hours * HOUR / timedelta(microseconds=1)))
 
 
@@ -43,13 +43,13 @@ AGING = aging(2)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+def state(tmp_path: Path) -> Iterator[StateDatabase]:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield state
 
 
 @pytest.fixture
-def project(tmp_path: Path, state: State, redis_url: str) -> Iterator[Project]:
+def project(tmp_path: Path, state: StateDatabase, redis_url: str) -> Iterator[Project]:
     with Redis.from_url(redis_url) as client:
         yield Project(tmp_path / "data", state, client, AGING)
 
@@ -82,7 +82,7 @@ def test_a_store_that_was_filled_as_of_an_old_time_keeps_its_rows(project: Proje
     assert expire(project, end=at(0)) == 0
 
 
-def test_a_view_without_ttl_keeps_all(tmp_path: Path, state: State, redis_url: str):
+def test_a_view_without_ttl_keeps_all(tmp_path: Path, state: StateDatabase, redis_url: str):
     with Redis.from_url(redis_url) as client:
         project = Project(tmp_path / "data", state, client)
         project.write(row("N1", 0, 0))
@@ -150,7 +150,7 @@ def test_nobody_gives_the_view_another_ttl_while_rows_go(project: Project):
     """A run that writes by a longer one has its turn before the catalog is read, or after the rows are gone."""
     project.write(row("N1", 0, 0))
     project.run(40)
-    with project.state.turn("tests", ["seen"], "materialize"), pytest.raises(Busy, match="feature view 'seen'"):
+    with project.state.turn("tests", ["seen"], "materialize"), pytest.raises(LockBusy, match="feature view 'seen'"):
         expire(project, wait=timedelta(0))
     assert project.held("N1") is not None
 
@@ -178,7 +178,7 @@ def test_a_late_older_row_is_not_served_as_fresh_after_the_removal(project: Proj
     rows = RowReader("seen", AGING.fields, [AGING.fields]).read([project.held()])
     for hours in (41, 42, 100):
         (status,) = AGING.rule.status(rows.event, rows.created, rows.deleted, np.int64(to_micros(at(hours))))
-        assert status in (Status.STALE, Status.NOT_FOUND)
+        assert status in (FeatureStatus.STALE, FeatureStatus.NOT_FOUND)
 
 
 def test_a_row_that_is_written_meanwhile_stays(project: Project):
@@ -206,11 +206,11 @@ def test_what_is_no_row_stays(project: Project):
 
 @pytest.mark.parametrize(("ttl", "gone"), [(1, 1 + 86_400_000_000), (10**12, 2 * 10**12)])
 def test_the_grace_is_the_ttl_and_a_day_at_least(ttl: int, gone: int):
-    rule = Rule(ttl, "event_timestamp")
+    rule = AdmissionRule(ttl, "event_timestamp")
     ages = np.array([0, ttl, ttl + 1, gone, gone + 1])
     assert rule.removable(np.zeros(5, np.int64), ages).tolist() == [False] * 4 + [True]
     assert [bool(rule.removable(0, int(age))) for age in ages] == [False] * 4 + [True]
-    assert not Rule(0, "event_timestamp").removable(0, 2**62)
+    assert not AdmissionRule(0, "event_timestamp").removable(0, 2**62)
 
 
 TTLS = st.sampled_from([0, 1, 10**9, 86_400_000_000, 10**12])
@@ -220,7 +220,7 @@ TTLS = st.sampled_from([0, 1, 10**9, 86_400_000_000, 10**12])
 def test_a_rule_that_does_not_outlast_another_lets_all_go_that_the_other_does(
     mine: int, theirs: int, event: int, age: int
 ):
-    ours, other = (Rule(ttl, "event_timestamp") for ttl in (mine, theirs))
+    ours, other = (AdmissionRule(ttl, "event_timestamp") for ttl in (mine, theirs))
     if other.removable(event, event + age) and not ours.removable(event, event + age):
         assert ours.outlasts(other)
     assert ours.outlasts(other) == ((mine or 2**62) > (theirs or 2**62))

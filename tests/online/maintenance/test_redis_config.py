@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from redis import Redis
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.maintenance.redis_config import told, warnings
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
@@ -23,7 +23,7 @@ FINE = {
 
 def test_a_server_as_we_start_it_is_fine(tmp_path):
     with (
-        embedded_valkey.running(Folders(tmp_path), persistent=True) as server,
+        embedded_valkey.running(StateFolders(tmp_path), persistent=True) as server,
         closing(connect(server.url)) as client,
     ):
         assert warnings(client) == []

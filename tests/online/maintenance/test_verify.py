@@ -16,22 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from skewless.contract.plan import JoinKey, View
+from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import verify
 from skewless.online.maintenance.row_times import times
-from skewless.online.maintenance.verify import Difference, Sample, Verified, verdict
+from skewless.online.maintenance.verify import EntitySample, StoreDifference, VerifyResult, verdict
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
-from skewless.state.locks import Busy
+from skewless.state.database import StateDatabase
+from skewless.state.locks import LockBusy
 from tests.online.materialization.test_materialize import SEEN, TRUE, Project, at, row
 from tests.oracles import Row, entity_key, merged, packed_row
 from tests.tables.histories import source
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+def state(tmp_path: Path) -> Iterator[StateDatabase]:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield state
 
 
@@ -42,14 +42,14 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, state: State, redis: Redis) -> Project:
+def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
     made = Project(tmp_path / "data", state, redis)
     made.write(row("N1", 0, 0, 1), row("N1", 1, 1, 2), row("N2", 1, 1), row("N3", 1, 1), row("N9", 7, 7))
     made.run(2)
     return made
 
 
-def verified(project: Project, **options) -> Verified:
+def verified(project: Project, **options) -> VerifyResult:
     views = [(project.view, source(project.data, project.view))]
     (found,) = verify.run(views, OnlineWriter(project.redis, "tests"), project.state, "tests", **options)
     return found
@@ -69,7 +69,7 @@ def test_a_store_that_is_as_it_should_be(project: Project):
     assert found.examples == []
 
 
-def test_a_view_that_was_never_materialized_is_not_compared(tmp_path: Path, state: State, redis: Redis):
+def test_a_view_that_was_never_materialized_is_not_compared(tmp_path: Path, state: StateDatabase, redis: Redis):
     found = verified(Project(tmp_path, state, redis))
     assert (found.watermark, found.compared) == (None, 0)
 
@@ -138,7 +138,7 @@ def test_a_row_that_changes_before_it_is_mended_stays(project: Project):
     assert project.held("N5") == packed_row(pushed)
 
 
-def test_late_rows_of_a_view_that_is_known_by_its_event_time(tmp_path: Path, state: State, redis: Redis):
+def test_late_rows_of_a_view_that_is_known_by_its_event_time(tmp_path: Path, state: StateDatabase, redis: Redis):
     """They may be there already or not yet: neither is a difference."""
     project = Project(tmp_path / "data", state, redis, TRUE)
     project.write(row("N1", 0, 0, 1), row("N1", 1, 5, 2))
@@ -154,9 +154,9 @@ def test_a_sample_looks_at_some_entities_and_another_seed_at_others(project: Pro
     project.write(*[row(f"N{number}", 1, 1) for number in range(100, 300)])
     project.run(2, full=True)
     project.redis.hset(key("N200"), "seen", b"noise")
-    looked = [verified(project, sample=Sample(4, seed)) for seed in range(40)]
+    looked = [verified(project, sample=EntitySample(4, seed)) for seed in range(40)]
     assert 25 * 203 / 100 - 30 < sum(one.compared for one in looked) / 40 < 25 * 203 / 100 + 30
-    assert verified(project, sample=Sample(4, 7)).compared == looked[7].compared
+    assert verified(project, sample=EntitySample(4, 7)).compared == looked[7].compared
     assert 2 <= sum(one.differences for one in looked) <= 20, "each entity is in one sample of four"
     clean, dirty = (next(one for one in looked if one.differences == number) for number in (0, 1))
     assert f"{clean.compared} compared (one entity in 4, seed {looked.index(clean)}: fewer than " in str(clean)
@@ -166,11 +166,11 @@ def test_a_sample_looks_at_some_entities_and_another_seed_at_others(project: Pro
 
 def test_what_a_clean_sample_says_of_all():
     """Of n entities that were drawn none differs: with 95% confidence less than 3 in n of all do."""
-    assert "fewer than 0.30% of all differ" in Sample(10, 1).told(1_000, 0)
-    assert Sample().told(1_000, 0) == ""
+    assert "fewer than 0.30% of all differ" in EntitySample(10, 1).told(1_000, 0)
+    assert EntitySample().told(1_000, 0) == ""
 
 
-def test_an_entityless_view(tmp_path: Path, state: State, redis: Redis):
+def test_an_entityless_view(tmp_path: Path, state: StateDatabase, redis: Redis):
     project = Project(tmp_path / "data", state, redis, msgspec.structs.replace(SEEN, join_keys=()))
     project.write(Row((), to_micros(at(0)), to_micros(at(0)), False, (1,), SEEN.fields))
     project.run(1)
@@ -190,14 +190,14 @@ def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_lat
         held = packed_row(Row((), event, created, False, (0,), SEEN.fields))
         wrong = held != due and max(event, created) <= watermark
         assert (verdict(SEEN.rule, due, held, watermark) is not None) == wrong
-    assert verdict(SEEN.rule, due, None, watermark) == (Difference.MISSING if due else None)
+    assert verdict(SEEN.rule, due, None, watermark) == (StoreDifference.MISSING if due else None)
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     """Happens when the table has been read, and before Redis is."""
     look = OnlineWriter.keys_like
 
-    def then(self: OnlineWriter, view: View) -> Iterator[pa.BinaryArray]:
+    def then(self: OnlineWriter, view: PlanView) -> Iterator[pa.BinaryArray]:
         what()
         return look(self, view)
 
@@ -241,13 +241,13 @@ def test_a_repair_waits_for_its_turn_and_a_look_does_not(project: Project):
     """An erasure that ended between a repair's looks would see its subject written again."""
     with project.state.turn("tests", ["seen"], "erase"):
         assert verified(project).differences == 0
-        with pytest.raises(Busy, match="`skewless erase`"):
+        with pytest.raises(LockBusy, match="`skewless erase`"):
             verified(project, repair=True, wait=timedelta(0))
     project.redis.hdel(key("N1"), "seen")
 
     def busy() -> None:
         with (
-            pytest.raises(Busy, match="`skewless verify`"),
+            pytest.raises(LockBusy, match="`skewless verify`"),
             project.state.turn("tests", ["seen"], "erase", timedelta(0)),
         ):
             raise AssertionError("two have the turn")

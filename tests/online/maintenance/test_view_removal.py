@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from redis import Redis, RedisCluster
 
-from skewless.contract.plan import JoinKey, View
+from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key, removal_field
 from skewless.online.maintenance import view_removal
-from skewless.online.store.completeness import Holding
+from skewless.online.store.completeness import StoredView
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import RemovalUnfinished
 from skewless.online.store.store import OnlineWriter
@@ -25,10 +25,10 @@ from tests.oracles import entity_key
 from tests.tables.arrays import packed
 
 OTHER = msgspec.structs.replace(VIEW, name="kept", stored_as="kept")
-PAIR = View(
+PAIR = PlanView(
     "pair", "pair", (JoinKey("b", "b", "Int64"), JoinKey("a", "a", "String")), VIEW.fields, 0, "event_timestamp"
 )
-ALONE = View("alone", "alone", (), VIEW.fields, 0, "event_timestamp")
+ALONE = PlanView("alone", "alone", (), VIEW.fields, 0, "event_timestamp")
 ENTITIES = 300
 
 
@@ -86,7 +86,7 @@ def test_a_removal_that_is_cut_short_is_seen_and_goes_on(client, monkeypatch):
     writer = fill(client)
     before = dump(client)
     monkeypatch.setattr(view_removal, "_KEYS_A_SCAN", 20)
-    noted = view_removal._Walk._note
+    noted = view_removal._KeyWalk._note
     walked: list[dict[str, int]] = []
 
     def dying(self, layout, cursors):
@@ -95,21 +95,21 @@ def test_a_removal_that_is_cut_short_is_seen_and_goes_on(client, monkeypatch):
         if len(walked) == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(view_removal._Walk, "_note", dying)
+    monkeypatch.setattr(view_removal._KeyWalk, "_note", dying)
     with pytest.raises(KeyboardInterrupt):
         view_removal.remove(client, "tests", [VIEW])
     left = sum(b"delays" in fields for fields in dump(client).values())
     assert 0 < left < ENTITIES
-    assert writer.holdings([VIEW, OTHER]) == {"delays": Holding(), "kept": Holding(OTHER)}
+    assert writer.holdings([VIEW, OTHER]) == {"delays": StoredView(), "kept": StoredView(OTHER)}
     with pytest.raises(RemovalUnfinished, match="skewless sweep"):
         writer.prepare(VIEW)
     writer.prepare(OTHER)
 
     seen = []
-    scan = view_removal._Walk._scan
-    monkeypatch.setattr(view_removal._Walk, "_note", noted)
+    scan = view_removal._KeyWalk._scan
+    monkeypatch.setattr(view_removal._KeyWalk, "_note", noted)
     monkeypatch.setattr(
-        view_removal._Walk,
+        view_removal._KeyWalk,
         "_scan",
         lambda self, server, cursor: seen.append((server.run_id, cursor)) or scan(self, server, cursor),
     )
@@ -122,7 +122,9 @@ def test_a_removal_that_is_cut_short_is_seen_and_goes_on(client, monkeypatch):
 def test_the_place_of_another_process_means_nothing(redis_url):
     with closing(connect(redis_url)) as client:
         fill(client)
-        cut = view_removal.Removal("delays", ("origin",), "", {"another run": 512, client.info("server")["run_id"]: 0})
+        cut = view_removal.ViewRemoval(
+            "delays", ("origin",), "", {"another run": 512, client.info("server")["run_id"]: 0}
+        )
         client.hset(catalog_key("tests"), removal_field("delays"), msgspec.json.encode(cut))
         assert view_removal.remove(client, "tests", []) == {"delays": ENTITIES}
 
@@ -131,7 +133,7 @@ def test_a_slot_that_moves_during_the_walk_is_walked_again(redis_cluster, monkey
     """A key may leave a server before its turn for one whose turn is over."""
     monkeypatch.setattr(view_removal, "_KEYS_A_SCAN", 50)
     moving = [key(number) for number in range(0, ENTITIES, 40)]
-    delete, turns = view_removal._Walk._delete, []
+    delete, turns = view_removal._KeyWalk._delete, []
 
     def moved(self, keys):
         delete(self, keys)
@@ -139,7 +141,7 @@ def test_a_slot_that_moves_during_the_walk_is_walked_again(redis_cluster, monkey
         if moving:
             redis_cluster.move_slot(moving.pop())
 
-    monkeypatch.setattr(view_removal._Walk, "_delete", moved)
+    monkeypatch.setattr(view_removal._KeyWalk, "_delete", moved)
     with closing(connect(redis_cluster.url)) as client:
         fill(client)
         removed = view_removal.remove(client, "tests", [VIEW])
@@ -152,10 +154,10 @@ SLOWLY = """
 import sys, time
 from skewless.online.maintenance import view_removal
 from skewless.online.store.connection import connect
-from skewless.contract.plan import JoinKey, View
+from skewless.contract.plan import JoinKey, PlanView
 
 view_removal._KEYS_A_SCAN = 5
-view = View("delays", "delays", (JoinKey("origin", "origin", "String"),), (), 0, "event_timestamp")
+view = PlanView("delays", "delays", (JoinKey("origin", "origin", "String"),), (), 0, "event_timestamp")
 view_removal.remove(connect(sys.argv[1]), "tests", [view], report=lambda *_: time.sleep(0.01))
 """
 

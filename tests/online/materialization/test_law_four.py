@@ -20,17 +20,17 @@ from sqlalchemy import create_engine, make_url, text
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.plan import Field
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.maintenance import verify
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store import embedded_valkey
 from skewless.online.store import store as online
 from skewless.online.store.connection import RedisUnreachable, connect
-from skewless.online.store.lua_pipeline import ScriptPipe
+from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.redis_errors import RowsLost, StoreFull, StoreReadOnly
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State, StateUnreachable, Status
+from skewless.state.database import RunStatus, StateDatabase, StateUnreachable
 from tests.checkout import ROOT
 from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.oracles import Row, entity_key, packed_row
@@ -40,8 +40,8 @@ KILLS = 50
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+def state(tmp_path: Path) -> Iterator[StateDatabase]:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield state
 
 
@@ -52,7 +52,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, state: State, redis: Redis) -> Project:
+def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
     return Project(tmp_path / "data", state, redis)
 
 
@@ -91,7 +91,7 @@ def test_a_schema_that_changes_between_runs(project: Project):
     assert differences(project) == 0
 
 
-def test_two_runs_at_once(project: Project, state: State, redis: Redis):
+def test_two_runs_at_once(project: Project, state: StateDatabase, redis: Redis):
     project.write(*arriving(3, 4_000, random.Random(6)))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(4))
     runs = [
@@ -106,7 +106,7 @@ def test_two_runs_at_once(project: Project, state: State, redis: Redis):
         one.start()
     for one in runs:
         one.join(60)
-    assert [one.status for one in state.runs("tests")] == [Status.DONE] * 2
+    assert [one.status for one in state.runs("tests")] == [RunStatus.DONE] * 2
     assert differences(project) == 0
 
 
@@ -153,14 +153,14 @@ def test_runs_that_are_killed_at_any_instant(project: Project, tmp_path: Path, r
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[embedded_valkey.RunningServer]:
-    with embedded_valkey.running(Folders(tmp_path / "server"), persistent=True) as server:
+def own_server(tmp_path: Path) -> Iterator[embedded_valkey.RunningValkey]:
+    with embedded_valkey.running(StateFolders(tmp_path / "server"), persistent=True) as server:
         yield server
 
 
 def interrupted(monkeypatch, calls: int, what) -> None:
     """Does `what` when the store is about to get one more than so many calls of two rows."""
-    all_calls = ScriptPipe._calls
+    all_calls = LuaPipeline._calls
 
     def counting(self, *args):
         for number, call in enumerate(all_calls(self, *args)):
@@ -170,20 +170,20 @@ def interrupted(monkeypatch, calls: int, what) -> None:
             yield call
 
     monkeypatch.setattr(online, "_ROWS_A_CALL", 2)
-    monkeypatch.setattr(ScriptPipe, "_calls", counting)
+    monkeypatch.setattr(LuaPipeline, "_calls", counting)
 
 
 def failed_and_run_again(project: Project, error: type[SkewlessError], mend) -> None:
     with pytest.raises(error):
         project.run(4)
     assert project.watermark == at(0)
-    assert project.state.runs("tests")[0].status == Status.FAILED
+    assert project.state.runs("tests")[0].status == RunStatus.FAILED
     mend()
     project.run(4)
     assert differences(project) == 0
 
 
-def filled(tmp_path: Path, state: State, client: Redis) -> Project:
+def filled(tmp_path: Path, state: StateDatabase, client: Redis) -> Project:
     return filled_twice(Project(tmp_path / "data", state, client))
 
 
@@ -195,23 +195,23 @@ def filled_twice(project: Project) -> Project:
     return project
 
 
-def test_a_server_that_takes_no_writes_half_way(tmp_path: Path, state: State, own_server, monkeypatch):
+def test_a_server_that_takes_no_writes_half_way(tmp_path: Path, state: StateDatabase, own_server, monkeypatch):
     with closing(connect(own_server.url)) as client:
         project = filled(tmp_path, state, client)
         interrupted(monkeypatch, 20, lambda: client.execute_command("REPLICAOF", "127.0.0.1", "1"))
         failed_and_run_again(project, StoreReadOnly, lambda: client.execute_command("REPLICAOF", "NO", "ONE"))
 
 
-def test_a_server_that_is_full_half_way(tmp_path: Path, state: State, own_server, monkeypatch):
+def test_a_server_that_is_full_half_way(tmp_path: Path, state: StateDatabase, own_server, monkeypatch):
     with closing(connect(own_server.url)) as client:
         project = filled(tmp_path, state, client)
         interrupted(monkeypatch, 20, lambda: client.config_set("maxmemory", "1mb"))
         failed_and_run_again(project, StoreFull, lambda: client.config_set("maxmemory", "0"))
 
 
-def test_a_server_that_is_restarted_half_way(tmp_path: Path, state: State, monkeypatch):
+def test_a_server_that_is_restarted_half_way(tmp_path: Path, state: StateDatabase, monkeypatch):
     """Even one that keeps nothing: the watermark means nothing to an emptied store."""
-    folders = Folders(tmp_path / "server")
+    folders = StateFolders(tmp_path / "server")
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         project = filled(tmp_path, state, client)
         interrupted(monkeypatch, 20, lambda: os.kill(server.pid, signal.SIGKILL))
@@ -277,7 +277,7 @@ def test_a_state_database_that_goes_away_half_way(tmp_path: Path, redis: Redis, 
             ended = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
             connection.execute(ended, {"name": name})
 
-    with closing(State(postgres_url)) as state:
+    with closing(StateDatabase(postgres_url)) as state:
         project = filled(tmp_path, state, redis)
         interrupted(monkeypatch, 20, lambda: allow(connections=False))
         try:

@@ -13,21 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.timestamps import to_micros
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.online.materialization import materialize
-from skewless.online.materialization.materialize import Window, plan_windows
+from skewless.online.materialization.materialize import ArrivalWindow, plan_windows
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SourceMismatch, SourceMissing
-from skewless.state.database import Counts, State, Status
+from skewless.state.database import RunCounts, RunStatus, StateDatabase
 from tests.oracles import Row, entity_key, packed_row
 from tests.tables.histories import source, write
 
 T0 = datetime(2013, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-SEEN = View(
+SEEN = PlanView(
     "seen", "seen", (JoinKey("tail", "tail", "String"),), (Field("miles", "Int64"),), 0, "created_timestamp", "gone"
 )
 TRUE = msgspec.structs.replace(SEEN, name="true", stored_as="true", known_by="event_timestamp")
@@ -42,8 +42,8 @@ def row(tail: str, event: float, created: float, miles: int | None = 1, *, gone:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+def state(tmp_path: Path) -> Iterator[StateDatabase]:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield state
 
 
@@ -61,14 +61,14 @@ def store(redis: Redis) -> OnlineWriter:
 class Project:
     """One view's table, watermark and rows; it is `now` hours after T0."""
 
-    def __init__(self, data: Path, state: State, redis: Redis, view: View = SEEN) -> None:
+    def __init__(self, data: Path, state: StateDatabase, redis: Redis, view: PlanView = SEEN) -> None:
         self.data, self.state, self.redis, self.view = data, state, redis, view
         self.now = 99.0
 
     def write(self, *rows: Row) -> None:
         write(self.data, self.view, rows)
 
-    def run(self, end: float, **options) -> Counts | None:
+    def run(self, end: float, **options) -> RunCounts | None:
         views = [(self.view, source(self.data, self.view))]
         store = OnlineWriter(self.redis, "tests")
         stored = store.holdings([self.view])
@@ -84,26 +84,26 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, state: State, redis: Redis) -> Project:
+def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
     return Project(tmp_path / "data", state, redis)
 
 
 @pytest.fixture
-def true_project(tmp_path: Path, state: State, redis: Redis) -> Project:
+def true_project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
     return Project(tmp_path / "data", state, redis, TRUE)
 
 
-def planned(state: State, **options) -> list[tuple[datetime | None, datetime, bool]]:
-    nowhere = Source("seen", Path("/none"), "event_timestamp", None)
+def planned(state: StateDatabase, **options) -> list[tuple[datetime | None, datetime, bool]]:
+    nowhere = TableSource("seen", Path("/none"), "event_timestamp", None)
     return [(w.start, w.end, w.advance) for w in plan_windows(state, "tests", [(SEEN, nowhere)], **options)]
 
 
-def mark(state: State, watermark: datetime) -> None:
+def mark(state: StateDatabase, watermark: datetime) -> None:
     run = state.run_started("tests", "seen", "materialize", window_start=None, window_end=watermark, started_at=T0)
-    state.run_finished(run, Counts(), finished_at=T0, watermark=watermark)
+    state.run_finished(run, RunCounts(), finished_at=T0, watermark=watermark)
 
 
-def test_the_first_window_begins_with_time_and_the_next_at_the_watermark(state: State):
+def test_the_first_window_begins_with_time_and_the_next_at_the_watermark(state: StateDatabase):
     assert planned(state, end=at(1)) == [(None, at(1), True)]
     mark(state, at(1))
     assert planned(state, end=at(2)) == [(at(1), at(2), True)]
@@ -112,7 +112,7 @@ def test_the_first_window_begins_with_time_and_the_next_at_the_watermark(state: 
     assert planned(state, end=at(1), full=True) == [(None, at(1), True)]
 
 
-def test_a_window_that_leaves_a_gap_does_not_move_the_watermark(state: State):
+def test_a_window_that_leaves_a_gap_does_not_move_the_watermark(state: StateDatabase):
     assert planned(state, end=at(2), start=at(1)) == [(at(1), at(2), False)]
     mark(state, at(1))
     assert planned(state, end=at(3), start=at(2)) == [(at(2), at(3), False)]
@@ -121,35 +121,37 @@ def test_a_window_that_leaves_a_gap_does_not_move_the_watermark(state: State):
     assert planned(state, end=at(3), start=at(3)) == []
 
 
-def test_a_table_without_created_timestamps_is_read_again_for_late_rows(tmp_path: Path, state: State, redis: Redis):
+def test_a_table_without_created_timestamps_is_read_again_for_late_rows(
+    tmp_path: Path, state: StateDatabase, redis: Redis
+):
     project = Project(tmp_path / "data", state, redis)
-    views = [(SEEN, Source("seen", project.data / "seen", "event_timestamp", None))]
+    views = [(SEEN, TableSource("seen", project.data / "seen", "event_timestamp", None))]
     store = OnlineWriter(redis, "tests")
 
-    def run(end: float) -> Counts:
+    def run(end: float) -> RunCounts:
         stored = store.holdings([SEEN])
         windows = plan_windows(state, "tests", views, end=at(end), overlap=2 * HOUR, stored=stored)
         return materialize.run(windows, store, state, "tests", clock=lambda: at(99))["seen"]
 
     project.write(row("N1", 1, 1))
-    assert run(4) == Counts(read=1, written=1)
+    assert run(4) == RunCounts(read=1, written=1)
     project.write(row("N2", 2, 2), row("N3", 3, 3), row("N4", 5, 5))
-    assert run(5) == Counts(read=2, written=2), "2 hours before the watermark are read again, its end not included"
+    assert run(5) == RunCounts(read=2, written=2), "2 hours before the watermark are read again, its end not included"
     assert planned(state, end=at(5)) == []
     assert project.watermark == at(5)
     assert plan_windows(state, "tests", views, end=at(5), overlap=HOUR, stored=store.holdings([SEEN])) == []
 
 
 def test_a_window_tells_what_it_is():
-    window = Window(SEEN, Source("seen", Path("/none"), "e", None), None, at(1), advance=True)
+    window = ArrivalWindow(SEEN, TableSource("seen", Path("/none"), "e", None), None, at(1), advance=True)
     assert str(window) == "seen: (the beginning, 2013-10-01T13:00:00+00:00]"
-    window = Window(SEEN, Source("seen", Path("/none"), "e", None), at(0), at(1), advance=True)
+    window = ArrivalWindow(SEEN, TableSource("seen", Path("/none"), "e", None), at(0), at(1), advance=True)
     assert str(window) == "seen: (2013-10-01T12:00:00+00:00, 2013-10-01T13:00:00+00:00]"
 
 
 def test_both_ends_of_a_window(project: Project):
     project.write(row("N1", 0, 0), row("N2", 1, 1), row("N3", 2, 2))
-    assert project.run(1, start=at(0)) == Counts(read=1, written=1)
+    assert project.run(1, start=at(0)) == RunCounts(read=1, written=1)
     assert [project.held(tail) is not None for tail in ("N1", "N2", "N3")] == [False, True, False]
     assert project.watermark is None
 
@@ -157,10 +159,10 @@ def test_both_ends_of_a_window(project: Project):
 def test_a_row_of_the_future_waits_and_arrives(project: Project):
     early, forecast = row("N1", 0, 0, 1), row("N1", 3, 1, 2)
     project.write(early, forecast)
-    assert project.run(2) == Counts(read=1, written=1, held_back=1)
+    assert project.run(2) == RunCounts(read=1, written=1, held_back=1)
     assert project.held() == packed_row(early)
-    assert project.run(2.5) == Counts()
-    assert project.run(3) == Counts(read=1, written=1)
+    assert project.run(2.5) == RunCounts()
+    assert project.run(3) == RunCounts(read=1, written=1)
     assert project.held() == packed_row(forecast)
 
 
@@ -182,7 +184,7 @@ def test_a_late_row_reaches_the_store_if_it_is_the_newest(tmp_path, state, redis
     project.run(5)
     late, too_late = row("N1", 1, 6), row("N2", 3, 6)
     project.write(late, too_late)
-    assert project.run(7) == Counts(read=2, written=1, skipped_older=1)
+    assert project.run(7) == RunCounts(read=2, written=1, skipped_older=1)
     assert project.held("N1") == packed_row(late)
     assert project.held("N2") == packed_row(row("N2", 4, 4))
 
@@ -194,7 +196,7 @@ def test_a_correction_wins_and_a_tombstone_deletes(tmp_path, state, redis, view)
     project.run(1)
     correction, gone = row("N1", 0, 2, None), row("N1", 3, 3, None, gone=True)
     project.write(correction)
-    assert project.run(2) == Counts(read=1, written=1)
+    assert project.run(2) == RunCounts(read=1, written=1)
     assert project.held() == packed_row(correction)
     project.write(gone)
     project.run(3)
@@ -203,9 +205,9 @@ def test_a_correction_wins_and_a_tombstone_deletes(tmp_path, state, redis, view)
 
 def test_a_run_that_is_repeated_writes_nothing(project: Project):
     project.write(row("N1", 0, 0), row("N1", 1, 1), row("N2", 1, 1))
-    assert project.run(2) == Counts(read=3, written=2, skipped_older=1)
+    assert project.run(2) == RunCounts(read=3, written=2, skipped_older=1)
     assert project.run(2) is None
-    assert project.run(2, full=True) == Counts(read=3, written=0, skipped_older=3)
+    assert project.run(2, full=True) == RunCounts(read=3, written=0, skipped_older=3)
     assert project.watermark == at(2)
 
 
@@ -216,7 +218,7 @@ def test_rows_with_a_null_key_are_nobodys(project: Project):
     assert len(project.redis.keys()) == 2, "the catalog and N1"
 
 
-def test_keys_that_are_times(tmp_path: Path, state: State, redis: Redis):
+def test_keys_that_are_times(tmp_path: Path, state: StateDatabase, redis: Redis):
     view = msgspec.structs.replace(SEEN, join_keys=(JoinKey("due", "due", "UnixTimestamp"),), deleted_field=None)
     project = Project(tmp_path / "data", state, redis, view)
     times = (to_micros(at(0)), to_micros(at(0)))
@@ -225,18 +227,18 @@ def test_keys_that_are_times(tmp_path: Path, state: State, redis: Redis):
     assert redis.hkeys(entity_key("tests", {"due": ("UnixTimestamp", to_micros(T0))})) == [b"seen"]
 
 
-def test_every_run_is_noted(project: Project, state: State):
+def test_every_run_is_noted(project: Project, state: StateDatabase):
     project.write(row("N1", 0, 0))
     project.run(1)
     project.run(3, start=at(2))
     last, first = state.runs("tests", "seen")
     assert (first.verb, first.window_start, first.window_end) == ("materialize", None, at(1))
-    assert (first.status, first.counts, first.error) == (Status.DONE, Counts(read=1, written=1), None)
-    assert (last.window_start, last.window_end, last.counts) == (at(2), at(3), Counts())
+    assert (first.status, first.counts, first.error) == (RunStatus.DONE, RunCounts(read=1, written=1), None)
+    assert (last.window_start, last.window_end, last.counts) == (at(2), at(3), RunCounts())
     assert project.watermark == at(1)
 
 
-def test_it_tells_how_many_rows_it_has_read(project: Project, state: State, store: OnlineWriter):
+def test_it_tells_how_many_rows_it_has_read(project: Project, state: StateDatabase, store: OnlineWriter):
     project.write(row("N1", 0, 0), row("N2", 0, 0))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(1))
     told = []
@@ -245,7 +247,7 @@ def test_it_tells_how_many_rows_it_has_read(project: Project, state: State, stor
     assert told[-1] == ("seen", 2, 2)
 
 
-def test_a_bad_table_is_refused_before_anything_is_written(project: Project, state: State, redis: Redis):
+def test_a_bad_table_is_refused_before_anything_is_written(project: Project, state: StateDatabase, redis: Redis):
     with pytest.raises(SourceMissing, match="seen"):
         project.run(1)
     (project.data / "seen").mkdir(parents=True)
@@ -258,18 +260,18 @@ def test_a_bad_table_is_refused_before_anything_is_written(project: Project, sta
     assert redis.keys() == []
     assert project.watermark is None
     assert [(run.status, run.error.partition(":")[0]) for run in state.runs("tests")] == [
-        (Status.FAILED, "SourceMismatch"),
-        (Status.FAILED, "SourceMissing"),
+        (RunStatus.FAILED, "SourceMismatch"),
+        (RunStatus.FAILED, "SourceMissing"),
     ]
 
 
 def test_a_run_registers_what_its_view_means(project: Project, redis: Redis):
     project.write()
     project.run(1)
-    assert msgspec.json.decode(redis.hget(catalog_key("tests"), view_field("seen")), type=View) == SEEN
+    assert msgspec.json.decode(redis.hget(catalog_key("tests"), view_field("seen")), type=PlanView) == SEEN
 
 
-def test_the_clock_is_the_callers(project: Project, state: State):
+def test_the_clock_is_the_callers(project: Project, state: StateDatabase):
     project.write()
     project.run(1)
     assert state.runs("tests")[0].finished_at == at(99)

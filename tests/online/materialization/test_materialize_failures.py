@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store import embedded_valkey, store
 from skewless.online.store.connection import RedisUnreachable, connect
-from skewless.online.store.lua_pipeline import ScriptPipe
+from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State, Status
+from skewless.state.database import RunStatus, StateDatabase
 from tests.checkout import ROOT
 from tests.online.materialization.test_materialize import SEEN, at, row
 from tests.oracles import Row, entity_key, merged, packed_row
@@ -29,8 +29,8 @@ from tests.tables.histories import source, write
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+def state(tmp_path: Path) -> Iterator[StateDatabase]:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield state
 
 
@@ -56,14 +56,14 @@ def oracle(rows: Sequence[Row]) -> dict[object, bytes]:
     return merged((entity_key("tests", {"tail": ("String", one.key[0])}), packed_row(one)) for one in rows)
 
 
-def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State, monkeypatch):
+def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: StateDatabase, monkeypatch):
     rows = many(1_000)
     write(tmp_path / "data", SEEN, rows)
-    folders = Folders(tmp_path / "state")
+    folders = StateFolders(tmp_path / "state")
     views = [(SEEN, source(tmp_path / "data", SEEN))]
     monkeypatch.setattr(store, "_ROWS_A_CALL", 10)
     windows = plan_windows(state, "tests", views, end=at(9))
-    all_calls, calls = ScriptPipe._calls, []
+    all_calls, calls = LuaPipeline._calls, []
 
     def dying(self, *args):
         for call in all_calls(self, *args):
@@ -73,13 +73,13 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
             yield call
 
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
-        monkeypatch.setattr(ScriptPipe, "_calls", dying)
+        monkeypatch.setattr(LuaPipeline, "_calls", dying)
         with pytest.raises(RedisUnreachable, match=r"unix://.*valkey\.sock"):
             materialize.run(windows, OnlineWriter(client, "tests"), state, "tests", clock=lambda: at(99))
         monkeypatch.undo()
     assert 30 <= len(calls) < 100
     assert state.watermark("tests", "seen") is None
-    assert state.runs("tests")[0].status == Status.FAILED
+    assert state.runs("tests")[0].status == RunStatus.FAILED
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         materialize.run(
             plan_windows(state, "tests", views, end=at(9)),
@@ -92,7 +92,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     assert state.watermark("tests", "seen") == at(9)
 
 
-def test_a_socket_that_nobody_listens_on(tmp_path: Path, state: State):
+def test_a_socket_that_nobody_listens_on(tmp_path: Path, state: StateDatabase):
     write(tmp_path, SEEN, [row("N1", 0, 0)])
     windows = plan_windows(state, "tests", [(SEEN, source(tmp_path, SEEN))], end=at(1))
     dead = OnlineWriter(Redis.from_url("redis://me:secret@127.0.0.1:1/2"), "tests")
@@ -109,12 +109,12 @@ from pathlib import Path
 from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.materialization import test_materialize as here
 from tests.tables.histories import source
 
 online._ROWS_A_CALL = online._CALLS_A_TRIP = 2
-state, url, data = State(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+state, url, data = StateDatabase(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 windows = materialize.plan_windows(state, "tests", [(here.SEEN, source(data, here.SEEN))], end=here.at(9))
 store = online.OnlineWriter(Redis.from_url(url), "tests")
 materialize.run(windows, store, state, "tests", clock=lambda: here.at(99))
@@ -135,9 +135,9 @@ def test_a_run_that_is_killed_is_run_again(tmp_path: Path, redis: Redis, redis_u
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert 100 <= redis.dbsize() < 19_900, "it was to die on the way"
-    with closing(State(state_url)) as state:
+    with closing(StateDatabase(state_url)) as state:
         assert state.watermark("tests", "seen") is None
-        assert [run.status for run in state.runs("tests")] == [Status.RUNNING]
+        assert [run.status for run in state.runs("tests")] == [RunStatus.RUNNING]
         views = [(SEEN, source(tmp_path / "data", SEEN))]
         windows = plan_windows(state, "tests", views, end=at(9))
         done = materialize.run(windows, OnlineWriter(redis, "tests"), state, "tests", clock=lambda: at(99))

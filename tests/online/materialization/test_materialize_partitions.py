@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import to_micros
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.online.materialization import materialize
-from skewless.online.materialization.materialize import Window, plan_partition
-from skewless.online.store.completeness import Holding
-from skewless.online.store.embedded_valkey import RunningServer
+from skewless.online.materialization.materialize import ArrivalWindow, plan_partition
+from skewless.online.store.completeness import StoredView
+from skewless.online.store.embedded_valkey import RunningValkey
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.materialization.test_materialize import SEEN, TRUE
 from tests.oracles import Row, Rule, as_of, entity_key, packed_row
 from tests.tables.histories import source, write
@@ -53,12 +53,12 @@ def row(tail: str, quarter: int, delay: int, miles: int, gone: bool) -> Row:
 @settings(max_examples=60)
 @given(st.lists(happened, max_size=14, unique_by=lambda told: told[:3]), orders)
 def test_partitions_in_any_order_leave_the_newest_rows(
-    redis_server: RunningServer, view: View, told: list[tuple[str, int, int, int, bool]], order: list[int]
+    redis_server: RunningValkey, view: PlanView, told: list[tuple[str, int, int, int, bool]], order: list[int]
 ) -> None:
     rows, project = [row(*one) for one in told], f"partitions{next(_project)}"
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(State(f"sqlite:///{folder}/state.db")) as state,
+        closing(StateDatabase(f"sqlite:///{folder}/state.db")) as state,
         Redis.from_url(redis_server.url) as redis,
     ):
         store, views = OnlineWriter(redis, project), [(view, source(Path(folder) / "data", view))]
@@ -77,16 +77,16 @@ def test_partitions_in_any_order_leave_the_newest_rows(
             assert held == (packed_row(newest) if newest else None)
 
 
-def planned(state: State, start: datetime, end: datetime) -> tuple[datetime | None, datetime, bool]:
-    nowhere = Source("seen", Path("/none"), "event_timestamp", None)
-    stored = {"seen": Holding(SEEN, state.watermark("tests", "seen"))}
+def planned(state: StateDatabase, start: datetime, end: datetime) -> tuple[datetime | None, datetime, bool]:
+    nowhere = TableSource("seen", Path("/none"), "event_timestamp", None)
+    stored = {"seen": StoredView(SEEN, state.watermark("tests", "seen"))}
     (window,) = plan_partition(state, "tests", [(SEEN, nowhere)], start=start, end=end, stored=stored)
     return window.start, window.end, window.advance
 
 
 def test_a_window_covers_the_partition_and_what_arrived_since_the_last(tmp_path: Path) -> None:
     before = timedelta(microseconds=1)
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         assert planned(state, MIDNIGHT, MIDNIGHT + DAY) == (None, MIDNIGHT + DAY, True)
         run = state.run_started("tests", "seen", "m", window_start=None, window_end=MIDNIGHT, started_at=MIDNIGHT)
         state.run_finished(run, materialize.Counts(), finished_at=MIDNIGHT, watermark=MIDNIGHT + DAY)
@@ -97,24 +97,24 @@ def test_a_window_covers_the_partition_and_what_arrived_since_the_last(tmp_path:
 
 @pytest.mark.parametrize("start", [None, MIDNIGHT])
 def test_a_window_survives_json(start: datetime | None) -> None:
-    there = Source("seen", Path("/data/seen"), "event_timestamp", "created_timestamp", (("miles", "m"),))
+    there = TableSource("seen", Path("/data/seen"), "event_timestamp", "created_timestamp", (("miles", "m"),))
     partition = (start, MIDNIGHT + DAY) if start else None
-    window = Window(SEEN, there, start, MIDNIGHT + DAY, advance=True, partition=partition)
-    assert Window.parse(json.loads(json.dumps(window.plain()))) == window
+    window = ArrivalWindow(SEEN, there, start, MIDNIGHT + DAY, advance=True, partition=partition)
+    assert ArrivalWindow.parse(json.loads(json.dumps(window.plain()))) == window
 
 
 class Days:
     """Partitions of a view, each planned when it is made, whenever it is run."""
 
-    def __init__(self, data: Path, state: State, redis: Redis) -> None:
+    def __init__(self, data: Path, state: StateDatabase, redis: Redis) -> None:
         self.data, self.state, self.redis = data, state, redis
         self.store, self.views = OnlineWriter(redis, "tests"), [(SEEN, source(data, SEEN))]
 
-    def plan(self, day: int) -> list[Window]:
+    def plan(self, day: int) -> list[ArrivalWindow]:
         start, stored = MIDNIGHT + day * DAY, self.store.holdings([SEEN])
         return plan_partition(self.state, "tests", self.views, start=start, end=start + DAY, stored=stored)
 
-    def run(self, windows: list[Window], check: materialize.Check = materialize.unchecked) -> None:
+    def run(self, windows: list[ArrivalWindow], check: materialize.Check = materialize.unchecked) -> None:
         clock = MIDNIGHT + 9 * DAY
         materialize.run(windows, self.store, self.state, "tests", clock=lambda: clock, check=check)
 
@@ -124,7 +124,7 @@ class Days:
 
 @pytest.fixture
 def days(tmp_path: Path, redis_url: str) -> Iterator[Days]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         yield Days(tmp_path / "data", state, redis)
 
 
@@ -143,7 +143,7 @@ def test_two_partitions_at_once_leave_out_what_neither_planned_for(days: Days) -
     third, first = days.plan(2), days.plan(0)
     reads, ingested = threading.Event(), threading.Event()
 
-    def pausing(_: Window, rows: Iterable[object]) -> None:
+    def pausing(_: ArrivalWindow, rows: Iterable[object]) -> None:
         assert len(list(rows)) == 1
         reads.set()
         assert ingested.wait(30)

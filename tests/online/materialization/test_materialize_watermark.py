@@ -13,7 +13,7 @@ from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.oracles import packed_row
 from tests.tables.histories import source
@@ -21,7 +21,7 @@ from tests.tables.histories import source
 
 @pytest.fixture
 def project(tmp_path: Path, redis_url: str) -> Iterator[Project]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         yield Project(tmp_path / "data", state, redis)
 
 

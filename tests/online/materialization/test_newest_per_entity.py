@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.offline.tables.view_rows import History
-from skewless.online.materialization.newest_per_entity import CHUNK_ROWS, Seen, chunks, joined, newest
+from skewless.offline.tables.view_rows import ViewRows
+from skewless.online.materialization.newest_per_entity import CHUNK_ROWS, SeenTimes, chunks, joined, newest
 
 ROWS = st.lists(st.tuples(st.sampled_from([None, b"a", b"b", b"c"]), st.integers(0, 2), st.integers(0, 2)), max_size=12)
 
@@ -36,7 +36,7 @@ def test_the_newest_rows_of_each_entity_stay(rows):
 
 @given(st.lists(ROWS, max_size=5), st.integers(0, 4))
 def test_what_is_seen_loses_no_newest_row(some, limit):
-    seen, passed, everything = Seen(limit), [], []
+    seen, passed, everything = SeenTimes(limit), [], []
     for rows in some:
         kept = [rows[place] for place in newest(*columns(rows)).tolist()]
         news = seen.news(*columns(kept))
@@ -50,15 +50,15 @@ def test_what_is_seen_loses_no_newest_row(some, limit):
 
 
 def test_an_older_row_of_a_seen_entity_is_left_out():
-    seen = Seen()
+    seen = SeenTimes()
     assert seen.news(*columns([(b"a", 2, 0), (b"b", 1, 0)])).tolist() == [True, True]
     assert seen.news(*columns([(b"b", 1, 0), (b"a", 1, 9), (b"c", 0, 0)])).tolist() == [True, False, True]
     assert seen.news(*columns([(b"a", 2, 1), (b"c", 0, 0)])).tolist() == [True, True]
 
 
-def history(rows: int) -> History:
+def history(rows: int) -> ViewRows:
     times = np.arange(rows)
-    return History((pa.array(times),), times, times, np.zeros(rows, bool), (pa.array(times),))
+    return ViewRows((pa.array(times),), times, times, np.zeros(rows, bool), (pa.array(times),))
 
 
 def test_chunks_hold_all_rows_and_not_many_more_than_they_should():
@@ -71,5 +71,5 @@ def test_chunks_hold_all_rows_and_not_many_more_than_they_should():
 
 def test_wide_rows_make_smaller_chunks():
     times = np.arange(2)
-    wide = History((), times, times, np.zeros(2, bool), (pa.array([b"x" * (20 << 20)] * 2),))
+    wide = ViewRows((), times, times, np.zeros(2, bool), (pa.array([b"x" * (20 << 20)] * 2),))
     assert [len(one) for one in chunks(iter([wide, wide]))] == [2, 2]

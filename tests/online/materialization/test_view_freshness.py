@@ -10,26 +10,26 @@ import pytest
 from redis import Redis
 
 from skewless.online.materialization import view_freshness
-from skewless.online.materialization.view_freshness import Freshness
-from skewless.state.database import State
+from skewless.online.materialization.view_freshness import ViewFreshness
+from skewless.state.database import StateDatabase
 from tests.online.materialization.test_materialize import HOUR, Project, at, row
 from tests.tables import histories
 from tests.tables.histories import source
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+def state(tmp_path: Path) -> Iterator[StateDatabase]:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield state
 
 
 @pytest.fixture
-def project(tmp_path: Path, state: State, redis_url: str) -> Iterator[Project]:
+def project(tmp_path: Path, state: StateDatabase, redis_url: str) -> Iterator[Project]:
     with Redis.from_url(redis_url) as client:
         yield Project(tmp_path / "data", state, client)
 
 
-def fresh(project: Project) -> Freshness:
+def fresh(project: Project) -> ViewFreshness:
     views = [(project.view, source(project.data, project.view))]
     (found,) = view_freshness.run(views, project.state, "tests", at(5))
     return found

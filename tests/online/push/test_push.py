@@ -16,8 +16,8 @@ from skewless.contract.errors import InvalidRows, NotPushable
 from skewless.contract.plan import Field
 from skewless.contract.timestamps import to_micros
 from skewless.online.push import push, row_files
-from skewless.online.push.push import Rows, TableRefused, targets
-from skewless.online.push.row_files import UnreadableRows, json_rows
+from skewless.online.push.push import PushedRows, TableRefused, targets
+from skewless.online.push.row_files import UnreadableRowFile, json_rows
 from skewless.online.store.store import OnlineWriter
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, row, source, stored
 
@@ -35,14 +35,14 @@ def store(redis: Redis) -> OnlineWriter:
     return OnlineWriter(redis, PROJECT)
 
 
-def put(data: Path, store: OnlineWriter, *rows: dict, now: int = NOW, target=TARGET) -> push.Pushed:
-    reader = Rows(PROJECT, target)
+def put(data: Path, store: OnlineWriter, *rows: dict, now: int = NOW, target=TARGET) -> push.PushResult:
+    reader = PushedRows(PROJECT, target)
     return push.run(PROJECT, target, reader.batch([reader.parse(rows)], now), data, store, now)
 
 
 def test_rows_are_on_both_sides(tmp_path, store, redis_url):
     told = put(tmp_path, store, row(1), row(2, minutes=1, note=None), row(1, shop="B"))
-    assert told == push.Pushed(3, 3, 0)
+    assert told == push.PushResult(3, 3, 0)
     held = stored(tmp_path)
     assert [(one.key, one.created) for one in held] == [((1, "A"), NOW), ((1, "B"), NOW), ((2, "A"), NOW)]
     assert held[0].values[1] == 2**53 + 1
@@ -77,7 +77,7 @@ def test_a_tombstone_needs_no_features(tmp_path, store, redis_url):
 @pytest.mark.parametrize("future", [{"minutes": 11}, {"created_timestamp": at(11).isoformat()}])
 def test_a_row_from_the_future_lies_in_the_table_and_waits(tmp_path, store, redis_url, future):
     put(tmp_path, store, row(1))
-    assert put(tmp_path, store, row(1, amount=9, **future), row(2)) == push.Pushed(2, 1, 1)
+    assert put(tmp_path, store, row(1, amount=9, **future), row(2)) == push.PushResult(2, 1, 1)
     assert len(stored(tmp_path)) == 3
     assert differences(redis_url, tmp_path, NOW) == []
 
@@ -139,7 +139,7 @@ def test_a_table_that_two_views_read_is_refused(tmp_path):
     found = targets([(CARDS, source(tmp_path)), (other, source(tmp_path))], tmp_path)
     assert found["cards"].shared_with == ("other",)
     with pytest.raises(NotPushable, match="read by other too"):
-        Rows(PROJECT, found["cards"])
+        PushedRows(PROJECT, found["cards"])
 
 
 def test_targets_say_where_parts_go(tmp_path):
@@ -205,7 +205,7 @@ def test_files_of_every_format_give_the_same_rows(tmp_path, store, redis_url):
         for number, text in enumerate(texts):
             content = text if isinstance(text, bytes) else text.encode()
             data = tmp_path / f"{kind}{number}"
-            push.run(PROJECT, TARGET, row_files.read(Rows(PROJECT, TARGET), content, kind, NOW), data, store, NOW)
+            push.run(PROJECT, TARGET, row_files.read(PushedRows(PROJECT, TARGET), content, kind, NOW), data, store, NOW)
             found.append(stored(data))
     assert len(found) == 5
     assert all(one == found[0] for one in found)
@@ -215,15 +215,15 @@ def test_files_of_every_format_give_the_same_rows(tmp_path, store, redis_url):
 @pytest.mark.parametrize(
     ("kind", "content", "error", "told"),
     [
-        ("json", b'{"a": 1}\n{"b": ', UnreadableRows, "line 2"),
-        ("parquet", b"no", UnreadableRows, "PARQUET"),
+        ("json", b'{"a": 1}\n{"b": ', UnreadableRowFile, "line 2"),
+        ("parquet", b"no", UnreadableRowFile, "PARQUET"),
         ("csv", b"customer,shop\n1,A", InvalidRows, "amount: is missing"),
-        ("csv", b"customer,shop,amount,count,note,seen,event_timestamp\nx,,,,,,", UnreadableRows, "CSV"),
+        ("csv", b"customer,shop,amount,count,note,seen,event_timestamp\nx,,,,,,", UnreadableRowFile, "CSV"),
     ],
 )
 def test_a_file_that_is_not_of_its_format_is_refused(kind, content, error, told):
     with pytest.raises(error, match=told):
-        row_files.read(Rows(PROJECT, TARGET), content, kind, NOW)
+        row_files.read(PushedRows(PROJECT, TARGET), content, kind, NOW)
 
 
 def test_a_lone_row_is_rows():

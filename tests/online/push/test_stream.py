@@ -20,34 +20,36 @@ from redis import Redis
 
 from skewless.contract.errors import InvalidInput, InvalidRows
 from skewless.contract.plan import Field
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.timestamps import to_micros
-from skewless.online.push.stop_signal import Stopping
-from skewless.online.push.stream import Consumer, Limits
+from skewless.online.push.stop_signal import StopSignal
+from skewless.online.push.stream import StreamConsumer, StreamLimits
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import StoreFull
 from skewless.online.store.store import OnlineWriter
-from skewless.runtime.errors import DefinitionsAway
+from skewless.runtime.errors import FeastRegistryUnavailable
 from tests.faults.killed_calls import lives, spawner
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, differences, row, stored
 
-QUICK = Limits(batch=50, idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50), deliveries=5)
+QUICK = StreamLimits(batch=50, idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50), deliveries=5)
 
 
-def consumer(data: Path, redis_url: str, *, name: str = "one", limits: Limits = QUICK, targets=None) -> Consumer:
+def consumer(
+    data: Path, redis_url: str, *, name: str = "one", limits: StreamLimits = QUICK, targets=None
+) -> StreamConsumer:
     client = connect(redis_url)
     found = {"cards": TARGET} if targets is None else targets
     entries = StreamEntries(client, PROJECT, name)
-    return Consumer(
+    return StreamConsumer(
         PROJECT, data, OnlineWriter(client, PROJECT), entries, lambda: found, lambda: datetime.now(UTC), limits
     )
 
 
 def serve(data: str, redis_url: str) -> None:
     """What a consumer's process runs."""
-    with Stopping() as stopping:
+    with StopSignal() as stopping:
         one = consumer(Path(data), redis_url, name=f"process-{os.getpid()}")
         one.run(stopping)
         one.entries.leave()
@@ -60,19 +62,19 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def one(tmp_path: Path, redis_url: str) -> Consumer:
+def one(tmp_path: Path, redis_url: str) -> StreamConsumer:
     return consumer(tmp_path, redis_url)
 
 
-def add(consumer: Consumer, *rows: object, view: str = "cards") -> bytes:
+def add(consumer: StreamConsumer, *rows: object, view: str = "cards") -> bytes:
     return consumer.entries.add(view, json.dumps(list(rows)).encode())
 
 
-def once(consumer: Consumer):
+def once(consumer: StreamConsumer):
     return consumer.run(lambda: False, once=True)
 
 
-def letters(redis: Redis, consumer: Consumer) -> list[tuple[bytes, str]]:
+def letters(redis: Redis, consumer: StreamConsumer) -> list[tuple[bytes, str]]:
     return [(entry[b"entry"], entry[b"reason"].decode()) for _, entry in redis.xrange(consumer.entries.dead)]
 
 
@@ -80,7 +82,9 @@ def now() -> int:
     return to_micros(datetime.now(UTC))
 
 
-def test_rows_that_nobody_expects_go_to_the_dead_letters(tmp_path: Path, one: Consumer, redis: Redis, redis_url: str):
+def test_rows_that_nobody_expects_go_to_the_dead_letters(
+    tmp_path: Path, one: StreamConsumer, redis: Redis, redis_url: str
+):
     def refuse(rows: pa.Table) -> None:
         if 666 in rows.column("customer").to_pylist():
             raise InvalidRows("cards", (InvalidInput("", "range of customer: 1 of 3 values are outside"),))
@@ -178,7 +182,7 @@ def test_a_registry_that_is_away_stops_nobody_whose_view_is_known(tmp_path, redi
 
     def find() -> dict:
         if not targets:
-            raise DefinitionsAway("postgresql://host/registry", "refused")
+            raise FeastRegistryUnavailable("postgresql://host/registry", "refused")
         return targets.pop()
 
     one.find = find
@@ -187,7 +191,7 @@ def test_a_registry_that_is_away_stops_nobody_whose_view_is_known(tmp_path, redi
     add(one, row(2))
     assert once(one).entries == 2
     add(one, row(3), view="later")
-    with pytest.raises(DefinitionsAway):
+    with pytest.raises(FeastRegistryUnavailable):
         one.step(wait=False)
     targets.append({"cards": TARGET, "later": TARGET})
     assert once(one).entries == 3, "it was kept until somebody knew"
@@ -241,7 +245,7 @@ def test_a_full_store_keeps_events_waiting_and_appends_nothing(one, redis, tmp_p
 
 
 def test_an_outage_is_waited_out(tmp_path):
-    folders = Folders(tmp_path / "server")
+    folders = StateFolders(tmp_path / "server")
     data = tmp_path / "data"
     with embedded_valkey.running(folders, persistent=True) as server:
         one = consumer(data, server.url)
@@ -303,7 +307,7 @@ def test_killing_consumers_loses_nothing(tmp_path, redis_url, redis):
 
 def test_stopping_takes_the_signals_for_the_length_of_a_block():
     before = signal.getsignal(signal.SIGTERM)
-    with Stopping() as stopping:
+    with StopSignal() as stopping:
         assert not stopping()
         os.kill(os.getpid(), signal.SIGTERM)
         _until(stopping)

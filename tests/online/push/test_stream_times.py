@@ -20,10 +20,10 @@ from skewless.online.maintenance import verify
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.push import push
-from skewless.online.push.push import Rows
+from skewless.online.push.push import PushedRows
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.faults.killed_calls import lives, spawner
 from tests.online.push import test_stream
 from tests.oracles import entity_key
@@ -37,7 +37,7 @@ RECEIVED = at(10)
 class Cards:
     """The view's table, watermark and rows."""
 
-    def __init__(self, folder: Path, redis_url: str, state: State) -> None:
+    def __init__(self, folder: Path, redis_url: str, state: StateDatabase) -> None:
         self.folder, self.redis_url, self.state = folder, redis_url, state
         self.data = folder / "data"
         self.store = OnlineWriter(connect(redis_url), PROJECT)
@@ -59,7 +59,7 @@ class Cards:
 
 @pytest.fixture
 def cards(tmp_path: Path, redis_url: str) -> Iterator[Cards]:
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state:
+    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         yield Cards(tmp_path, redis_url, state)
 
 
@@ -72,7 +72,7 @@ def by_stream(cards: Cards, *rows: dict) -> None:
 
 
 def by_push(cards: Cards, *rows: dict) -> None:
-    reader, now = Rows(PROJECT, TARGET), to_micros(RECEIVED)
+    reader, now = PushedRows(PROJECT, TARGET), to_micros(RECEIVED)
     done = push.run(PROJECT, TARGET, reader.batch([reader.parse(rows)], now), cards.data, cards.store, now)
     assert done.refusal is None
 

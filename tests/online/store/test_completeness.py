@@ -14,9 +14,9 @@ from redis import Redis
 
 from skewless.contract.storage.catalog import catalog_key, reached_field, removal_field
 from skewless.online.maintenance import view_removal
-from skewless.online.store.completeness import Holding, advance, holdings, marks
+from skewless.online.store.completeness import StoredView, advance, holdings, marks
 from skewless.online.store.redis_errors import RemovalUnfinished, RowsLost
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from tests.online.materialization.test_law_four import differences
 from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.services.valkey_cluster import Cluster
@@ -30,16 +30,16 @@ def client(redis_url: str) -> Iterator[Redis]:
         yield client
 
 
-def held(client: Redis) -> Holding:
+def held(client: Redis) -> StoredView:
     (found,) = holdings(client, "tests", ["seen"])
     return found
 
 
 def test_a_store_that_says_nothing(client: Redis):
-    assert held(client) == Holding(None, None)
+    assert held(client) == StoredView(None, None)
     with pytest.raises(RowsLost, match=r"does not say what it has.*run it again"):
         advance(client, "tests", SEEN, at(0), at(1), anew=False)
-    assert held(client) == Holding(None, None)
+    assert held(client) == StoredView(None, None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_it_advances_and_goes_back_only_anew(client: Redis, reached, start, end,
     if reached:
         advance(client, "tests", SEEN, None, reached, anew=True)
     assert advance(client, "tests", SEEN, start, end, anew=anew) == found
-    assert held(client) == Holding(SEEN, found)
+    assert held(client) == StoredView(SEEN, found)
 
 
 @given(st.sampled_from(FAR), st.sampled_from(FAR))
@@ -79,19 +79,22 @@ def test_a_view_that_is_being_removed_takes_no_note_and_a_removed_one_has_none(c
         advance(client, "tests", SEEN, None, at(2), anew=True)
     client.hdel(catalog_key("tests"), removal_field("seen"))
     view_removal.remove(client, "tests", [SEEN])
-    assert held(client) == Holding(None, None)
+    assert held(client) == StoredView(None, None)
 
 
 def test_what_is_no_time_says_nothing(client: Redis):
     advance(client, "tests", SEEN, None, at(1), anew=True)
     client.hset(catalog_key("tests"), reached_field("seen"), b"\xffsoon")
-    assert held(client) == Holding(SEEN, None)
+    assert held(client) == StoredView(SEEN, None)
 
 
 @pytest.fixture
 def clustered(redis_cluster: Cluster, tmp_path: Path) -> Iterator[Project]:
     """A view's rows on three nodes, up to the first hour."""
-    with closing(State(f"sqlite:///{tmp_path / 'state.db'}")) as state, closing(redis_cluster.client()) as client:
+    with (
+        closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state,
+        closing(redis_cluster.client()) as client,
+    ):
         project = Project(tmp_path / "data", state, client)
         project.write(*[row(f"N{number}", 0, 0) for number in range(100)])
         project.run(1)
@@ -103,35 +106,35 @@ def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: Project, 
     catalogued = redis_cluster.primary_of(catalog_key("tests"))
     roles = redis_cluster.roles()
     other = next(one for one in redis_cluster.nodes if one is not catalogued and roles[one.port] == "master")
-    assert held(clustered.redis) == Holding(SEEN, at(1))
+    assert held(clustered.redis) == StoredView(SEEN, at(1))
     other.ask("FLUSHALL")
-    assert held(clustered.redis) == Holding(SEEN, None)
+    assert held(clustered.redis) == StoredView(SEEN, None)
     with pytest.raises(RowsLost, match="does not say what it has"):
         advance(clustered.redis, "tests", SEEN, at(1), at(2), anew=False)
     clustered.run(2)
     assert differences(clustered) == 0
-    assert held(clustered.redis) == Holding(SEEN, at(2))
+    assert held(clustered.redis) == StoredView(SEEN, at(2))
 
 
 def test_a_node_that_came_back_from_an_older_copy_says_up_to_where_it_is_whole(clustered: Project):
     mark = marks(clustered.redis, "tests")[77]
     copy = clustered.redis.dump(mark)
     clustered.run(2)
-    assert held(clustered.redis) == Holding(SEEN, at(2))
+    assert held(clustered.redis) == StoredView(SEEN, at(2))
     clustered.redis.restore(mark, 0, copy, replace=True)
-    assert held(clustered.redis) == Holding(SEEN, at(1))
+    assert held(clustered.redis) == StoredView(SEEN, at(1))
     with pytest.raises(RowsLost, match="up to"):
         advance(clustered.redis, "tests", SEEN, at(2), at(3), anew=False)
     clustered.run(3)
-    assert held(clustered.redis) == Holding(SEEN, at(3))
+    assert held(clustered.redis) == StoredView(SEEN, at(3))
 
 
 def test_marks_move_with_their_slots(clustered: Project, redis_cluster: Cluster):
     for mark in marks(clustered.redis, "tests")[100:102]:
         redis_cluster.move_slot(mark)
-    assert held(clustered.redis) == Holding(SEEN, at(1))
+    assert held(clustered.redis) == StoredView(SEEN, at(1))
     clustered.run(2)
-    assert held(clustered.redis) == Holding(SEEN, at(2))
+    assert held(clustered.redis) == StoredView(SEEN, at(2))
     assert differences(clustered) == 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from skewless.online.store.lua_pipeline import ScriptPipe, framed
+from skewless.online.store.lua_pipeline import LuaPipeline, framed
 
 COUNT = "return {#KEYS, ARGV[1], ARGV[#ARGV]}"
 
@@ -28,7 +28,7 @@ def test_frames_are_those_of_the_client(values, skipped):
 def test_calls_cover_all_keys_in_order(redis_url: str, most: int):
     keys = pa.array([b"k%d" % number for number in range(200)])
     with Redis.from_url(redis_url) as client:
-        answers = list(ScriptPipe(client, COUNT).run(keys, [b"first"], keys, most))
+        answers = list(LuaPipeline(client, COUNT).run(keys, [b"first"], keys, most))
         assert client.ping()
     assert [place for place, _ in answers] == list(range(0, 200, most))
     assert sum(told[0] for _, told in answers) == 200
@@ -40,5 +40,5 @@ def test_an_error_leaves_no_answers_behind(redis_url: str):
     keys = pa.array([b"k"] * 50)
     with Redis.from_url(redis_url, max_connections=1) as client:
         with pytest.raises(ResponseError, match="no such luck"):
-            list(ScriptPipe(client, "return redis.error_reply('ERR no such luck')").run(keys, [b""], keys, 1))
+            list(LuaPipeline(client, "return redis.error_reply('ERR no such luck')").run(keys, [b""], keys, 1))
         assert client.echo("mine") == b"mine"

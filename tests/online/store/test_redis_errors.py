@@ -11,8 +11,8 @@ import pytest
 from redis import Redis
 
 from skewless.contract.errors import CorruptRow
-from skewless.contract.state_folder import Folders
-from skewless.contract.storage.lookup import Lookup
+from skewless.contract.state_folder import StateFolders
+from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import RemovalUnfinished, StoreFull, StoreReadOnly, UnwritableKeys, mapped
@@ -22,13 +22,13 @@ from tests.tables.arrays import packed
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded_valkey.RunningServer]:
-    with embedded_valkey.running(Folders(tmp_path_factory.mktemp("refusing"))) as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded_valkey.RunningValkey]:
+    with embedded_valkey.running(StateFolders(tmp_path_factory.mktemp("refusing"))) as server:
         yield server
 
 
 @pytest.fixture
-def client(server: embedded_valkey.RunningServer) -> Iterator[Redis]:
+def client(server: embedded_valkey.RunningValkey) -> Iterator[Redis]:
     """Of a server that the test may spoil."""
     with closing(connect(server.url)) as client:
         client.flushall()
@@ -54,7 +54,7 @@ def test_a_full_store_is_told_and_takes_the_rest_once_there_is_room(client: Redi
     ):
         with pytest.raises(StoreFull, match=r"valkey\.sock is full: not all rows of feature view 'delays'.*maxmemory"):
             write()
-    assert writer.read([Lookup(key(1), (b"delays",))]) == [[None]], "reading goes on"
+    assert writer.read([HashLookup(key(1), (b"delays",))]) == [[None]], "reading goes on"
     client.config_set("maxmemory", "0")
     assert writer.write(VIEW, *rows(10)) == 10
 
@@ -78,7 +78,7 @@ def test_keys_of_another_kind_are_named_and_the_rest_of_the_batch_is_written(cli
     with pytest.raises(UnwritableKeys, match=r"not written for origin='A3'; origin='A7': their keys") as refused:
         writer.write(VIEW, *rows(10))
     assert refused.value.entities == ("origin='A3'", "origin='A7'")
-    lookups = [Lookup(key(entity), (b"delays",)) for entity in range(10)]
+    lookups = [HashLookup(key(entity), (b"delays",)) for entity in range(10)]
     answers = writer.read_each(lookups)
     (one,) = rows(1)[1]
     assert [place for place, answer in enumerate(answers) if answer != [one]] == [3, 7]

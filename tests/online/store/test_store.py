@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis, RedisCluster
 
-from skewless.contract.plan import Field, JoinKey, View
-from skewless.contract.storage.lookup import Lookup
+from skewless.contract.plan import Field, JoinKey, PlanView
+from skewless.contract.storage.lookup import HashLookup
 from skewless.contract.storage.packed_row import fingerprint
 from skewless.online.store import store as online
-from skewless.online.store.completeness import Holding
+from skewless.online.store.completeness import StoredView
 from skewless.online.store.connection import RedisUnreachable, address, connect
 from skewless.online.store.redis_errors import UnwritableKeys
 from skewless.online.store.store import OnlineWriter
@@ -30,7 +30,7 @@ from tests.tables.arrays import packed
 
 SCHEMA = (Field("mean", "Float32"), Field("gate", "String"))
 OTHER = (Field("mean", "Float64"),)
-VIEW = View("delays", "delays", (JoinKey("origin", "origin", "String"),), SCHEMA, 0, "created_timestamp")
+VIEW = PlanView("delays", "delays", (JoinKey("origin", "origin", "String"),), SCHEMA, 0, "created_timestamp")
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 
@@ -69,7 +69,7 @@ def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster_clien
     with patch.object(online, "_ROWS_A_CALL", a_call), patch.object(online, "_CALLS_A_TRIP", a_trip):
         for start in range(0, len(writes), size):
             store.write(VIEW, keys[start : start + size], packed_rows[start : start + size])
-        lookups = [Lookup(key(entity), (b"delays", b"other")) for entity in range(6)]
+        lookups = [HashLookup(key(entity), (b"delays", b"other")) for entity in range(6)]
         replies = store.read(lookups)
     left = merged(zip(keys, packed_rows, strict=True))
     assert [reply[0] for reply in replies] == [left.get(key(entity)) for entity in range(6)]
@@ -118,7 +118,7 @@ def test_more_rows_than_one_call_takes(store: OnlineWriter):
     (one,) = packed(SCHEMA, [row(1.0, 1)])
     keys = [key(entity) for entity in range(number)]
     assert store.write(VIEW, keys, [one] * number) == number
-    assert store.read([Lookup(name, (b"delays",)) for name in keys]) == [[one]] * number
+    assert store.read([HashLookup(name, (b"delays",)) for name in keys]) == [[one]] * number
     assert store.read([]) == []
 
 
@@ -156,7 +156,7 @@ def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str)
             lambda: store.register(VIEW, None, NOON, anew=True),
             lambda: store.holdings([VIEW]),
             lambda: store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)])),
-            lambda: store.read([Lookup(key(1), (b"delays",))]),
+            lambda: store.read([HashLookup(key(1), (b"delays",))]),
             lambda: store.schema(b"1234"),
         ):
             with pytest.raises(RedisUnreachable, match="skewless up") as refused:
@@ -173,11 +173,11 @@ def test_what_the_server_refuses_is_told(store: OnlineWriter, redis_url: str):
 
 
 def test_a_view_is_introduced_once_and_registered_anew(store: OnlineWriter):
-    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding()}
+    assert store.holdings([VIEW]) == {VIEW.stored_as: StoredView()}
     store.introduce(VIEW)
     longer = msgspec.structs.replace(VIEW, ttl_us=VIEW.ttl_us + 1)
     store.introduce(longer)
-    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding(VIEW)}
+    assert store.holdings([VIEW]) == {VIEW.stored_as: StoredView(VIEW)}
     assert store.register(longer, None, NOON, anew=True) == NOON
-    assert store.holdings([VIEW]) == {VIEW.stored_as: Holding(longer, NOON)}
+    assert store.holdings([VIEW]) == {VIEW.stored_as: StoredView(longer, NOON)}
     assert store.holdings([]) == {}

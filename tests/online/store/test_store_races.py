@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skewless.contract.storage.lookup import Lookup
+from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from tests.checkout import ROOT
@@ -29,9 +29,9 @@ WRITER = """
 import json, os, sys
 from skewless.online.store import store as online
 from skewless.online.store.connection import connect
-from skewless.contract.plan import JoinKey, View
+from skewless.contract.plan import JoinKey, PlanView
 
-view = View("delays", "delays", (JoinKey("origin", "origin", "String"),), (), 0, "event_timestamp")
+view = PlanView("delays", "delays", (JoinKey("origin", "origin", "String"),), (), 0, "event_timestamp")
 
 
 def work(job):
@@ -134,7 +134,7 @@ def test_writers_that_race_and_die_leave_the_newest_rows(redis_server, cluster, 
         KILLED.extend(writers.ended())
         writers.begin([job | {"times": 1} for job in jobs])
         assert writers.ended() == [0, 0]
-        replies = OnlineWriter(client, "tests").read([Lookup(key(entity), (b"delays",)) for entity in range(6)])
+        replies = OnlineWriter(client, "tests").read([HashLookup(key(entity), (b"delays",)) for entity in range(6)])
     left = merged(pairs)
     assert [reply[0] for reply in replies] == [left.get(key(entity)) for entity in range(6)]
 

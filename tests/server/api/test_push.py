@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from redis import Redis
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.catalog import catalog_key
-from skewless.contract.storage.expiry_mode import EXPIRY, Expiry
+from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode
 from skewless.contract.storage.part_files import PREFIX
 from skewless.contract.timestamps import to_micros
 from skewless.online.store import embedded_valkey
@@ -89,7 +89,7 @@ def test_rows_vanish_by_themselves_where_the_server_is_to_remove_them(live: Live
     )
     ages = {"gone": 2 * 1440 + 3, "going": 2 * 1440 + 2 - 2 / 60, "new": 0}
     with Redis.from_url(live.settings.redis_url) as client:
-        client.hset(catalog_key(PROJECT), EXPIRY, Expiry.SERVER.encode())
+        client.hset(catalog_key(PROJECT), EXPIRY, ExpiryMode.SERVER.encode())
         rows = [row(number, minutes=10 - age) for number, age in enumerate(ages.values())]
         assert push(live, *rows).json()["online"] == 3
         assert client.dbsize() == 3, "of the catalog, the one that goes and the one that stays"
@@ -235,7 +235,7 @@ def test_one_writers_bad_row_does_not_touch_the_others(live: Live):
 
 
 def test_when_the_store_is_away_the_table_takes_rows_and_a_repeat_brings_them(state: Path, tmp_path: Path):
-    folders = Folders(tmp_path / "server")
+    folders = StateFolders(tmp_path / "server")
     with embedded_valkey.running(folders) as first:
         offer(first.url)
         with serving(settings_of(state, first.url, push_project=PROJECT, push_timeout_s=0.5)) as live:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from skewless.contract.admission import MISSING
 from skewless.contract.model.assembler import Assembler, admit, wanted_features
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
-from skewless.contract.storage.lookup import Batch, OnlineRead
-from skewless.server.decode.batch_unpacker import Records
-from skewless.server.decode.decoder import FEW, Decoder
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
+from skewless.contract.storage.lookup import LookupBatch, OnlineRead
+from skewless.server.decode.batch_unpacker import BatchUnpacker
+from skewless.server.decode.decoder import FEW, RowDecoder
 from tests.models import tiny
 from tests.oracles import Row, packed_row
 from tests.strategies import MOMENTS, key_values, plans, rows, schemas, values
@@ -56,7 +56,7 @@ def reads(draw):
 
 def slow(plan, online, asked, replies, request, at):
     lookups, places = asked
-    batch = Batch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
+    batch = LookupBatch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
     admitted = online.decode(batch, replies, at)
     return admitted, Assembler(plan, None).assemble(admitted, request)
 
@@ -67,7 +67,7 @@ def slow(plan, online, asked, replies, request, at):
 def test_the_compiled_read_equals_the_slow_one_bit_for_bit(few, read):
     plan, asked, replies, learned, request, at = read
     online = OnlineRead(plan, wanted_features(plan))
-    decoder = Decoder(Assembler(plan, None), online.views, few=few)
+    decoder = RowDecoder(Assembler(plan, None), online.views, few=few)
     for view in plan.views:
         for field, schema in learned:
             if field == view.stored_as.encode():
@@ -102,7 +102,7 @@ def tiny_reads(draw):
 def test_transforms_are_fed_and_forms_mixed_bit_for_bit(read):
     plan, former, found, request, at = read
     online, assembler = OnlineRead(plan, wanted_features(plan)), Assembler(plan, tiny.trace())
-    decoder = Decoder(assembler, online.views)
+    decoder = RowDecoder(assembler, online.views)
     for view, schema in former.items():
         online.readers[view].learn(schema)
         decoder.learn(view, schema)
@@ -123,12 +123,19 @@ def test_transforms_are_fed_and_forms_mixed_bit_for_bit(read):
 
 KEY = JoinKey("k", "k", "Int64")
 FIELDS = (Field("x", "Float64"), Field("n", "Int64"), Field("s", "String"), Field("t", "Bytes"))
-VIEW = View("v", "v", (KEY,), FIELDS, 0, "event_timestamp")
-PLAN = Plan("p", "p", (VIEW,), (), (), (Column("n", Feature("v", "n")), Column("x", Feature("v", "x"), 7.0)))
+VIEW = PlanView("v", "v", (KEY,), FIELDS, 0, "event_timestamp")
+PLAN = Plan(
+    "p",
+    "p",
+    (VIEW,),
+    (),
+    (),
+    (ModelColumn("n", StoredFeature("v", "n")), ModelColumn("x", StoredFeature("v", "x"), 7.0)),
+)
 
 
 def take(*packed: bytes | None, few: int = FEW):
-    return Decoder(Assembler(PLAN, None), ("v",), few=few).take([[one] for one in packed], 10, {})
+    return RowDecoder(Assembler(PLAN, None), ("v",), few=few).take([[one] for one in packed], 10, {})
 
 
 def row(x: float | None = 1.5, n: int | None = 3) -> bytes:
@@ -136,7 +143,7 @@ def row(x: float | None = 1.5, n: int | None = 3) -> bytes:
 
 
 def test_tombstones_of_every_kind_keep_the_shapes_few():
-    decoder = Decoder(Assembler(PLAN, None), ("v",))
+    decoder = RowDecoder(Assembler(PLAN, None), ("v",))
     gone = Row((), 5, 5, True, (1.5, 3, "text", b"bytes"), FIELDS)
     for packed in (row(), packed_row(gone), packed_row(gone, older=True), row(n=2**40)):
         assert decoder.take([[packed]], 10, {}) is not None
@@ -187,7 +194,7 @@ def test_what_is_unusual_is_left_to_the_slow_path(bad: bytes, few: int):
 
 
 def test_a_few_rows_of_any_form_are_unpacked_one_at_a_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delattr(Records, "read")
+    monkeypatch.delattr(BatchUnpacker, "read")
     gone = packed_row(Row((), 5, 5, True, (1.5, 3, "text", b"bytes"), FIELDS))
     taken = take(row(), None, row(None, None), row(n=2**40), gone, row(n=-(2**53)))
     assert taken is not None

@@ -9,12 +9,12 @@ import pytest
 from redis import Redis
 
 from skewless.contract.errors import CorruptRow
-from skewless.contract.state_folder import Folders
-from skewless.contract.storage.lookup import Lookup
+from skewless.contract.state_folder import StateFolders
+from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store import embedded_valkey
 from skewless.server.errors import StoreUnavailable
-from skewless.server.online_store.connection import Address, Multiplexer, Refusal, command
-from skewless.server.online_store.reader import Store
+from skewless.server.online_store.connection import HandshakeRefused, ReconnectingClient, RedisAddress, command
+from skewless.server.online_store.reader import OnlineStoreReader
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PING = command("PING")
@@ -45,8 +45,8 @@ def test_many_ask_at_once_and_each_gets_its_own(redis_url: str):
             client.hset(f"k{i}", "x", str(i))
 
     async def ask() -> None:
-        store = Store(redis_url, timeout_s=5)
-        lookups = [[Lookup(b"k%d" % ((i + j) % 200), (b"x",)) for j in range(i % 7 + 1)] for i in range(200)]
+        store = OnlineStoreReader(redis_url, timeout_s=5)
+        lookups = [[HashLookup(b"k%d" % ((i + j) % 200), (b"x",)) for j in range(i % 7 + 1)] for i in range(200)]
         found = await asyncio.gather(*[store.read(some) for some in lookups])
         for i, replies in enumerate(found):
             assert replies == [[b"%d" % ((i + j) % 200)] for j in range(i % 7 + 1)]
@@ -63,8 +63,8 @@ def test_an_error_of_one_key_is_the_error_of_its_request_only(redis_url: str):
         client.hset("hash", "x", "1")
 
     async def ask() -> None:
-        store = Store(redis_url, timeout_s=5)
-        good, bad = [Lookup(b"hash", (b"x",))], [Lookup(b"hash", (b"x",)), Lookup(b"text", (b"x",))]
+        store = OnlineStoreReader(redis_url, timeout_s=5)
+        good, bad = [HashLookup(b"hash", (b"x",))], [HashLookup(b"hash", (b"x",)), HashLookup(b"text", (b"x",))]
         found = await asyncio.gather(*[store.read(bad if i % 2 else good) for i in range(20)], return_exceptions=True)
         assert all(isinstance(one, CorruptRow) if i % 2 else one == [[b"1"]] for i, one in enumerate(found))
         await store.close()
@@ -79,9 +79,9 @@ def test_another_error_names_view_and_entity():
 
     async def ask() -> None:
         async with listening(busy) as url:
-            store = Store(url, timeout_s=5)
+            store = OnlineStoreReader(url, timeout_s=5)
             with pytest.raises(StoreUnavailable, match=r"feature view 'v' of entity 6b: LOADING;"):
-                await store.read([Lookup(b"k", (b"v",))])
+                await store.read([HashLookup(b"k", (b"v",))])
             await store.close()
 
     asyncio.run(ask())
@@ -101,7 +101,7 @@ def test_a_late_answer_is_dropped_and_the_next_one_is_asked_elsewhere():
 
     async def ask() -> None:
         async with listening(slow) as url:
-            one = Multiplexer(Address.parse(url), 0.15)
+            one = ReconnectingClient(RedisAddress.parse(url), 0.15)
             with pytest.raises(TimeoutError):
                 await one.ask(PING, 1)
             assert await one.ask(PING, 1) == [b"PONG"]
@@ -124,7 +124,7 @@ def test_a_read_that_a_dying_connection_leaves_is_asked_again():
 
     async def ask() -> None:
         async with listening(dying) as url:
-            one = Multiplexer(Address.parse(url), 2)
+            one = ReconnectingClient(RedisAddress.parse(url), 2)
             assert await one.ask(PING, 1) == [b"PONG"]
             one.close()
 
@@ -138,7 +138,7 @@ def test_what_is_no_redis_is_given_up():
 
     async def ask() -> None:
         async with listening(web) as url:
-            one = Multiplexer(Address.parse(url), 0.5)
+            one = ReconnectingClient(RedisAddress.parse(url), 0.5)
             with pytest.raises(OSError):
                 await one.ask(PING, 1)
 
@@ -148,14 +148,14 @@ def test_what_is_no_redis_is_given_up():
 def test_a_server_that_is_gone_is_not_tried_for_each_request(monkeypatch: pytest.MonkeyPatch):
     tries = []
 
-    async def refused(one: Multiplexer) -> None:
+    async def refused(one: ReconnectingClient) -> None:
         tries.append(time.monotonic())
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(Multiplexer, "_open", refused)
+    monkeypatch.setattr(ReconnectingClient, "_open", refused)
 
     async def ask() -> None:
-        one = Multiplexer(Address.parse("redis://127.0.0.1:1"), 0.5)
+        one = ReconnectingClient(RedisAddress.parse("redis://127.0.0.1:1"), 0.5)
         for _ in range(100):
             with pytest.raises(ConnectionRefusedError):
                 await one.ask(PING, 1)
@@ -167,7 +167,7 @@ def test_a_server_that_is_gone_is_not_tried_for_each_request(monkeypatch: pytest
 
 def test_a_password_and_a_database(tmp_path):
     with (
-        embedded_valkey.running(Folders(tmp_path), port=embedded_valkey.FREE_PORT) as server,
+        embedded_valkey.running(StateFolders(tmp_path), port=embedded_valkey.FREE_PORT) as server,
         Redis.from_url(server.url) as client,
     ):
         client.config_set("requirepass", "se:cret")
@@ -175,9 +175,9 @@ def test_a_password_and_a_database(tmp_path):
             third.hset("k", "x", "3")
 
         async def read(url: str) -> object:
-            store = Store(url, timeout_s=2)
+            store = OnlineStoreReader(url, timeout_s=2)
             try:
-                return await store.read([Lookup(b"k", (b"x",))])
+                return await store.read([HashLookup(b"k", (b"x",))])
             finally:
                 await store.close()
 
@@ -190,8 +190,8 @@ def test_a_password_and_a_database(tmp_path):
 
 
 def test_an_address_is_read_as_redis_py_reads_it():
-    address = Address.parse("rediss://user:p%40ss@host:7000/2?ssl_cert_reqs=none")
+    address = RedisAddress.parse("rediss://user:p%40ss@host:7000/2?ssl_cert_reqs=none")
     assert (address.host, address.port, address.path) == ("host", 7000, "")
     assert address.ssl is not None
     assert address.handshake == (command("AUTH", "user", "p@ss"), command("SELECT", "2"))
-    assert issubclass(Refusal, Exception)
+    assert issubclass(HandshakeRefused, Exception)

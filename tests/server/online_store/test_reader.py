@@ -9,20 +9,20 @@ import pytest
 from redis import Redis
 
 from skewless.contract.errors import CorruptRow
-from skewless.contract.state_folder import Folders
-from skewless.contract.storage.lookup import Lookup
+from skewless.contract.state_folder import StateFolders
+from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store import embedded_valkey
 from skewless.server.errors import StoreUnavailable
-from skewless.server.online_store.reader import Store
+from skewless.server.online_store.reader import OnlineStoreReader
 from tests.models import tiny
 from tests.server.conftest import fill
 from tests.server.test_served_log import logged
 from tests.services.predict_server import ROW, serving, settings_of, until
 
 
-def read(url: str, *lookups: Lookup, timeout_s: float = 1.0) -> list[object]:
+def read(url: str, *lookups: HashLookup, timeout_s: float = 1.0) -> list[object]:
     async def once() -> list[object]:
-        store = Store(url, timeout_s=timeout_s)
+        store = OnlineStoreReader(url, timeout_s=timeout_s)
         try:
             return list(await store.read(lookups))
         finally:
@@ -35,7 +35,7 @@ def test_replies_come_in_order(redis_url: str):
     with Redis.from_url(redis_url) as client:
         client.hset("a", mapping={"x": b"1", "y": b"2"})
         client.hset("b", mapping={"x": b"3"})
-    lookups = [Lookup(b"b", (b"x", b"y")), Lookup(b"none", (b"x",)), Lookup(b"a", (b"y", b"x"))]
+    lookups = [HashLookup(b"b", (b"x", b"y")), HashLookup(b"none", (b"x",)), HashLookup(b"a", (b"y", b"x"))]
     assert read(redis_url, *lookups) == [[b"3", None], [None], [b"2", b"1"]]
     assert read(redis_url) == []
 
@@ -44,13 +44,13 @@ def test_a_key_of_another_kind_is_a_corrupt_row(redis_url: str):
     with Redis.from_url(redis_url) as client:
         client.set("a", "text")
     with pytest.raises(CorruptRow, match="'delays' of entity 61 is corrupt: its key holds something else"):
-        read(redis_url, Lookup(b"a", (b"delays",)))
+        read(redis_url, HashLookup(b"a", (b"delays",)))
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1", "unix:///nowhere/valkey.sock"])
 def test_nobody_there(url: str):
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        read(url, Lookup(b"a", (b"x",)))
+        read(url, HashLookup(b"a", (b"x",)))
 
 
 @pytest.mark.parametrize("url", ["redis://h:port", "redis://h/0?socket_timeout=soon"])
@@ -63,12 +63,12 @@ def test_a_silent_server_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.2 s"):
-            read(f"redis://127.0.0.1:{listener.getsockname()[1]}", Lookup(b"a", (b"x",)), timeout_s=0.2)
+            read(f"redis://127.0.0.1:{listener.getsockname()[1]}", HashLookup(b"a", (b"x",)), timeout_s=0.2)
         assert time.monotonic() - started < 1
 
 
 def test_a_server_that_starts_before_its_redis(state: Path, tmp_path: Path):
-    folders = Folders(tmp_path / "late")
+    folders = StateFolders(tmp_path / "late")
     with serving(settings_of(state, f"unix://{folders.redis_socket}")) as live:
         assert live.predict(ROW).status_code == 503
         with embedded_valkey.running(folders) as server:
@@ -78,7 +78,7 @@ def test_a_server_that_starts_before_its_redis(state: Path, tmp_path: Path):
 
 def test_redis_killed_and_back(state: Path, tmp_path: Path):
     """503 within the time limit while it is away; predictions again once it is back, without a restart."""
-    folders = Folders(tmp_path / "killed")
+    folders = StateFolders(tmp_path / "killed")
     server = embedded_valkey.start(folders, persistent=False)
     try:
         fill(server.url)
@@ -101,7 +101,7 @@ def test_redis_killed_and_back(state: Path, tmp_path: Path):
 
 def test_a_model_may_answer_with_defaults_while_redis_is_away(state: Path, tmp_path: Path):
     """Nothing is read then, the served log says so, and the first read after its return is used."""
-    folders = Folders(tmp_path / "away")
+    folders = StateFolders(tmp_path / "away")
     server = embedded_valkey.start(folders, persistent=False)
     models = state / "models"
     tiny.roll_out(models, on_store_failure="defaults")

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from skewless.contract.state_folder import Folders
-from skewless.contract.storage.entity_key import EntityKeys
-from skewless.contract.storage.lookup import Lookup, Reply
+from skewless.contract.state_folder import StateFolders
+from skewless.contract.storage.entity_key import EntityKeyEncoder
+from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.online.store import embedded_valkey
 from skewless.server.errors import StoreUnavailable
-from skewless.server.online_store.reader import Store
+from skewless.server.online_store.reader import OnlineStoreReader
 from tests.online.store.test_connection import certificate, tls_front
 from tests.server.conftest import fill
 from tests.services.predict_server import ROW, Live, serving, settings_of, until
 
-JFK = EntityKeys("tests", ["origin"], ["String"]).encode(["JFK"])
+JFK = EntityKeyEncoder("tests", ["origin"], ["String"]).encode(["JFK"])
 
 
-def read(url: str, *lookups: Lookup) -> list[Reply]:
+def read(url: str, *lookups: HashLookup) -> list[Reply]:
     async def once() -> list[Reply]:
-        store = Store(url, timeout_s=2)
+        store = OnlineStoreReader(url, timeout_s=2)
         try:
             await store.ping()
             return await store.read(lookups)
@@ -53,7 +53,7 @@ def test_many_entities_of_a_cluster_at_once(redis_cluster):
     with redis_cluster.client() as client:
         for name in names:
             client.hset(name, "x", name)
-    lookups = [Lookup(name, (b"x", b"y")) for name in (*names, b"none")]
+    lookups = [HashLookup(name, (b"x", b"y")) for name in (*names, b"none")]
     assert read(redis_cluster.url, *lookups) == [*([name, None] for name in names), [None, None]]
 
 
@@ -61,7 +61,7 @@ def test_a_slot_that_is_on_its_way(redis_cluster):
     with redis_cluster.client() as client:
         client.hset("k", "x", "1")
         client.hset("other", "x", "2")
-    lookups = [Lookup(b"k", (b"x",)), Lookup(b"other", (b"x",)), Lookup(b"k", (b"y",))]
+    lookups = [HashLookup(b"k", (b"x",)), HashLookup(b"other", (b"x",)), HashLookup(b"k", (b"y",))]
     source, target = redis_cluster.begin_move(b"k")
     assert source.ask("CLUSTER", "COUNTKEYSINSLOT", source.ask("CLUSTER", "KEYSLOT", b"k")) == 0
     assert read(redis_cluster.url, *lookups) == [[b"1"], [b"2"], [None]]
@@ -103,11 +103,11 @@ def test_sentinels_whose_primary_dies(redis_sentinel, state: Path):
 
 def test_no_sentinel_knows_the_service(redis_sentinel):
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        read(redis_sentinel.url.replace("features", "other"), Lookup(b"k", (b"x",)))
+        read(redis_sentinel.url.replace("features", "other"), HashLookup(b"k", (b"x",)))
     # A dead sentinel is passed over.
     redis_sentinel.primary.ask("HSET", "k", "x", "1")
     both = redis_sentinel.url.replace("127.0.0.1", "127.0.0.1:1,127.0.0.1")
-    assert read(both, Lookup(b"k", (b"x",))) == [[b"1"]]
+    assert read(both, HashLookup(b"k", (b"x",))) == [[b"1"]]
 
 
 def test_tls_with_an_authority_of_ones_own(tmp_path: Path, redis_url: str):
@@ -115,23 +115,23 @@ def test_tls_with_an_authority_of_ones_own(tmp_path: Path, redis_url: str):
     with Redis.from_url(redis_url) as client:
         client.hset("k", "x", "1")
     with tls_front(tmp_path, redis_url.removeprefix("unix://")) as port:
-        assert read(f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}", Lookup(b"k", (b"x",))) == [[b"1"]]
+        assert read(f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}", HashLookup(b"k", (b"x",))) == [[b"1"]]
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             read(f"rediss://127.0.0.1:{port}")
 
 
 def test_a_user_who_may_only_read(tmp_path: Path):
     with (
-        embedded_valkey.running(Folders(tmp_path), port=embedded_valkey.FREE_PORT) as server,
+        embedded_valkey.running(StateFolders(tmp_path), port=embedded_valkey.FREE_PORT) as server,
         Redis.from_url(server.url) as admin,
     ):
         admin.hset("k", "x", "1")
         admin.hset("other", "x", "1")
         admin.execute_command("ACL", "SETUSER", "reader", "on", ">se:cret", "~k", "+hmget", "+ping")
         place = server.url.split("://", 1)[1].rstrip("/")
-        lookup: Sequence[Lookup] = [Lookup(b"k", (b"x",))]
+        lookup: Sequence[HashLookup] = [HashLookup(b"k", (b"x",))]
         assert read(f"redis://reader:se%3Acret@{place}", *lookup) == [[b"1"]]
         with pytest.raises(StoreUnavailable, match="refuses: WRONGPASS"):
             read(f"redis://reader:other@{place}", *lookup)
         with pytest.raises(StoreUnavailable, match="NOPERM"):
-            read(f"redis://reader:se%3Acret@{place}", Lookup(b"other", (b"x",)))
+            read(f"redis://reader:se%3Acret@{place}", HashLookup(b"other", (b"x",)))

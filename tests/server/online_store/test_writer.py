@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from redis import Redis
 
-from skewless.contract.plan import View
-from skewless.contract.state_folder import Folders
+from skewless.contract.plan import PlanView
+from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.catalog import catalog_key, removal_field
-from skewless.contract.storage.expiry_mode import EXPIRY, Expiry
+from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.server.errors import StoreUnavailable
-from skewless.server.online_store.writer import PushStore
+from skewless.server.online_store.writer import OnlineStoreWriter
 from tests.online.store.test_store import VIEW, key, row
 from tests.services.predict_server import until
 from tests.tables.arrays import packed
@@ -32,10 +32,10 @@ AGING = msgspec.structs.replace(VIEW, ttl_us=DAY)
 class Writer:
     """A store that is kept, as a server keeps it."""
 
-    def __init__(self, store: PushStore, loop: asyncio.Runner) -> None:
+    def __init__(self, store: OnlineStoreWriter, loop: asyncio.Runner) -> None:
         self._store, self._loop = store, loop
 
-    def push(self, entities: Sequence[int], view: View = VIEW, now: int = NOW) -> None:
+    def push(self, entities: Sequence[int], view: PlanView = VIEW, now: int = NOW) -> None:
         self._loop.run(self._store.write(view, [(key(entity), ONE) for entity in entities], now))
 
     def arrives(self, entities: Sequence[int]) -> bool:
@@ -48,7 +48,7 @@ class Writer:
 
 @contextmanager
 def writer(url: str) -> Iterator[Writer]:
-    store = PushStore(url, "tests", timeout_s=5)
+    store = OnlineStoreWriter(url, "tests", timeout_s=5)
     with asyncio.Runner() as loop:
         try:
             yield Writer(store, loop)
@@ -58,7 +58,7 @@ def writer(url: str) -> Iterator[Writer]:
 
 def test_no_address_of_a_redis():
     with pytest.raises(StoreUnavailable, match="is no address"):
-        PushStore("http://127.0.0.1", "tests", timeout_s=1)
+        OnlineStoreWriter("http://127.0.0.1", "tests", timeout_s=1)
 
 
 @pytest.mark.parametrize("kind", ["redis_url", "redis_cluster", "redis_sentinel"])
@@ -67,7 +67,7 @@ def test_rows_have_deadlines_where_the_server_is_to_remove_them(request, kind):
     found = request.getfixturevalue(kind)
     url = found if isinstance(found, str) else found.url
     with closing(connect(url)) as client, writer(url) as store:
-        client.hset(catalog_key("tests"), EXPIRY, Expiry.SERVER.encode())
+        client.hset(catalog_key("tests"), EXPIRY, ExpiryMode.SERVER.encode())
         store.push(range(20), AGING, NOW - HOUR)
         lives = [client.execute_command("HPTTL", key(entity), "FIELDS", 1, "delays")[0] for entity in range(20)]
         assert lives == [pytest.approx(HOUR // 1000, abs=60_000)] * 20
@@ -103,7 +103,7 @@ def test_a_key_that_is_no_hash_is_told_and_the_others_arrive(redis_url):
 
 def test_a_server_that_takes_no_writes_for_a_while(tmp_path: Path):
     with (
-        embedded_valkey.running(Folders(tmp_path), port=embedded_valkey.FREE_PORT) as server,
+        embedded_valkey.running(StateFolders(tmp_path), port=embedded_valkey.FREE_PORT) as server,
         Redis.from_url(server.url) as admin,
     ):
         with writer(server.url) as pushing:

@@ -9,12 +9,12 @@ import pytest
 from redis import Redis
 
 from skewless.contract.storage.catalog import catalog_key
-from skewless.contract.storage.entity_key import EntityKeys
+from skewless.contract.storage.entity_key import EntityKeyEncoder
 from tests.models import tiny
 from tests.server.test_served_log import logged
 from tests.services.predict_server import ROW, Live, serving, settings_of, until
 
-N1 = EntityKeys("tests", ["tailnum"], ["String"]).encode(["N1"])
+N1 = EntityKeyEncoder("tests", ["tailnum"], ["String"]).encode(["N1"])
 NOBODY = {"origin": "?", "tailnum": "?", "hour": 8}
 OTHER = tiny.View("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields[:1], 0, "event_timestamp")
 

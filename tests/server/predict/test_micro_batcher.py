@@ -21,27 +21,27 @@ from redis import Redis
 from skewless.contract.model.assembler import Assembler
 from skewless.contract.model.bundle import Bundle, open_bundle, open_model
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.model.matrix_scorer import Output
-from skewless.contract.storage.entity_key import EntityKeys
-from skewless.contract.storage.packed_row import Layout
-from skewless.contract.storage.served_row import Used, used_batch
+from skewless.contract.model.matrix_scorer import ScoreOutput
+from skewless.contract.storage.entity_key import EntityKeyEncoder
+from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.served_row import ServedBatch, used_batch
 from skewless.server.errors import StoreUnavailable
-from skewless.server.metrics.counters import Metrics
-from skewless.server.metrics.version_counters import Tally
-from skewless.server.online_store.reader import Store
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.metrics.version_counters import VersionCounters
+from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.predict import micro_batcher as module
-from skewless.server.predict.explanation import Explanation
-from skewless.server.predict.micro_batcher import Answer, Bursts, Waiter
+from skewless.server.predict.explanation import FeatureExplainer
+from skewless.server.predict.micro_batcher import MicroBatcher, PendingRequest, PredictAnswer
 from skewless.server.predict.predictor import Predictor
-from skewless.server.predict.request import Ask
+from skewless.server.predict.request import PredictRequest
 from skewless.server.predict.single_request import answer_alone
-from skewless.server.served_log import ServedLog
+from skewless.server.served_log import ServedLogWriter
 from tests.models import tiny
 from tests.server.conftest import MINUTE
 
 ORIGINS = ("JFK", "LGA", "EWR", "wide", "new", "nobody", None, "corrupt", "unlisted", "text")
 BAD = ORIGINS[-3:]
-Request = tuple[str, Ask]
+Request = tuple[str, PredictRequest]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def bundles(published: Path) -> tuple[Bundle, ...]:
         manifest=msgspec.structs.replace(first.manifest, name="plain"),
         plan=plan,
         assembler=Assembler(plan, None),
-        model=open_model(plan, tiny.model((0.5, 0.001, -0.25, 0.125)), Output("probabilities", 1), None),
+        model=open_model(plan, tiny.model((0.5, 0.001, -0.25, 0.125)), ScoreOutput("probabilities", 1), None),
     )
     return (*with_transform, plain)
 
@@ -76,15 +76,15 @@ def mixed(stored: str) -> str:
     tiny.write_row(stored, tiny.DELAYS, "wide", {"mean": -0.0, "departures": 2**60 + 1}, event=event)
     tiny.write_row(stored, added, "new", {"mean": 2.5, "gate": "A1"}, event=event)
     tiny.write_row(stored, unlisted, "unlisted", {"mean": 2.5}, event=event)
-    keys = EntityKeys("tests", ["origin"], ["String"])
+    keys = EntityKeyEncoder("tests", ["origin"], ["String"])
     with Redis.from_url(stored) as client:
-        client.hset(keys.encode(["corrupt"]), "delays", b"\xff" * Layout(tiny.DELAYS.fields).records[0].itemsize)
+        client.hset(keys.encode(["corrupt"]), "delays", b"\xff" * RowLayout(tiny.DELAYS.fields).records[0].itemsize)
         client.set(keys.encode(["text"]), "no hash")
     return stored
 
 
 ASKS = st.builds(
-    lambda rows, explain, as_of: Ask(
+    lambda rows, explain, as_of: PredictRequest(
         len(rows),
         dict(zip(("origin", "tailnum", "hour"), map(list, zip(*rows, strict=True)), strict=True)),
         explain,
@@ -107,30 +107,30 @@ ASKS = st.builds(
 class Desk:
     """Bursts of one model with a log that only fills, and their parts."""
 
-    def __init__(self, bundle: Bundle, store: Store, folder: Path, threads: int) -> None:
+    def __init__(self, bundle: Bundle, store: OnlineStoreReader, folder: Path, threads: int) -> None:
         self.predictor, self.store = Predictor(bundle), store
-        metrics = Metrics(None)
-        self.log = ServedLog(folder, metrics, capacity=10_000, flush_s=60)
-        tally = Tally(metrics, self.predictor.name, self.predictor.version, self.predictor.views)
-        self.bursts = Bursts(self.predictor, store, clock, tally, self.log, threads=threads)
+        metrics = ServerMetrics(None)
+        self.log = ServedLogWriter(folder, metrics, capacity=10_000, flush_s=60)
+        tally = VersionCounters(metrics, self.predictor.name, self.predictor.version, self.predictor.views)
+        self.bursts = MicroBatcher(self.predictor, store, clock, tally, self.log, threads=threads)
 
-    def ask(self, request: Request, *, defaults: bool = False) -> asyncio.Future[Answer]:
-        outcome: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    def ask(self, request: Request, *, defaults: bool = False) -> asyncio.Future[PredictAnswer]:
+        outcome: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
         self.bursts.join(outcome, *request, 0.0, defaults=defaults)
         return outcome
 
-    def told(self, found: Answer | BaseException) -> Any:
+    def told(self, found: PredictAnswer | BaseException) -> Any:
         """An answer as bits."""
         if isinstance(found, BaseException):
             return repr(found)
         full = (
             None
             if found.full is None
-            else orjson.dumps(Explanation(self.predictor.plan, self.predictor.bundle.form).told(found.full).rows)
+            else orjson.dumps(FeatureExplainer(self.predictor.plan, self.predictor.bundle.form).told(found.full).rows)
         )
         return found.served_at, orjson.dumps(found.scores), full
 
-    def logged(self) -> list[Used]:
+    def logged(self) -> list[ServedBatch]:
         found = []
         try:
             while True:
@@ -138,7 +138,7 @@ class Desk:
         except Empty:
             return found
 
-    def rows(self, entries: Sequence[Used]) -> pa.Table | None:
+    def rows(self, entries: Sequence[ServedBatch]) -> pa.Table | None:
         """Entries as they would be written, by request."""
         if not entries:
             return None
@@ -159,11 +159,11 @@ def test_together_as_alone(
     mixed: str,
     tmp_path: Path,
     inline: bool,
-    asked: list[tuple[int, Ask]],
+    asked: list[tuple[int, PredictRequest]],
     defaults: bool,
 ):
     async def compare() -> None:
-        store = Store(mixed, timeout_s=5)
+        store = OnlineStoreReader(mixed, timeout_s=5)
         desks = [Desk(bundle, store, tmp_path, threads=2) for bundle in bundles]
         for desk in desks:
             desk.predictor.is_long = (lambda rows: False) if inline else (lambda rows: True)
@@ -171,7 +171,7 @@ def test_together_as_alone(
         together = await asyncio.gather(
             *[desk.ask(one, defaults=defaults) for desk, one in requests], return_exceptions=True
         )
-        kept: dict[int, list[Used]] = {}
+        kept: dict[int, list[ServedBatch]] = {}
         for (number, ask), (desk, (name, _)), found in zip(asked, requests, together, strict=True):
             (alone,) = await asyncio.gather(
                 answer_alone(Predictor(bundles[number]), store, clock, name, ask, defaults=defaults),
@@ -182,7 +182,9 @@ def test_together_as_alone(
                 assert set(ask.columns["origin"]) & set(BAD)
                 continue
             kept.setdefault(number, []).append(alone.used)
-            assert desk.told(found) == desk.told(Answer(alone.used.served_at, alone.used.scores.tolist(), alone.full))
+            assert desk.told(found) == desk.told(
+                PredictAnswer(alone.used.served_at, alone.used.scores.tolist(), alone.full)
+            )
         for number, desk in enumerate(desks):
             entries = desk.logged()
             event(f"{sum(len(one.counts) for one in entries)} answers in {len(entries)} entries")
@@ -199,13 +201,13 @@ def bits(table: pa.Table) -> list[dict[str, Any]]:
     return [{name: repr(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
-def plain_ask(rows: int = 1) -> Ask:
-    return Ask(rows, {"origin": ["JFK"] * rows, "tailnum": ["N1"] * rows, "hour": [8] * rows})
+def plain_ask(rows: int = 1) -> PredictRequest:
+    return PredictRequest(rows, {"origin": ["JFK"] * rows, "tailnum": ["N1"] * rows, "hour": [8] * rows})
 
 
 def test_a_burst_is_one_read_one_run_and_one_entry(bundles: tuple[Bundle, ...], stored: str, tmp_path: Path):
     async def ask() -> None:
-        store = Store(stored, timeout_s=5)
+        store = OnlineStoreReader(stored, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         await asyncio.gather(*[desk.ask((f"r{i}", plain_ask(i % 3 + 1))) for i in range(30)])
         (entry,) = desk.logged()
@@ -218,9 +220,9 @@ def test_a_burst_is_one_read_one_run_and_one_entry(bundles: tuple[Bundle, ...], 
 
 def test_one_bad_row_leaves_the_others_together(bundles: tuple[Bundle, ...], mixed: str, tmp_path: Path):
     async def ask() -> None:
-        store = Store(mixed, timeout_s=5)
+        store = OnlineStoreReader(mixed, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
-        bad = Ask(1, {"origin": ["corrupt"], "tailnum": ["N1"], "hour": [8]})
+        bad = PredictRequest(1, {"origin": ["corrupt"], "tailnum": ["N1"], "hour": [8]})
         asks = [bad if i == 13 else plain_ask() for i in range(64)]
         found = await asyncio.gather(*[desk.ask((f"r{i}", a)) for i, a in enumerate(asks)], return_exceptions=True)
         assert [i for i, one in enumerate(found) if isinstance(one, BaseException)] == [13]
@@ -234,11 +236,11 @@ def test_a_fault_of_ours_is_met_alone(bundles: tuple[Bundle, ...], stored: str, 
     """Whatever a burst stumbles over, each of its requests gets a try by itself."""
 
     async def ask() -> None:
-        store = Store(stored, timeout_s=5)
+        store = OnlineStoreReader(stored, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         inner = desk.predictor.predict
 
-        def only_alone(ids: Sequence[str], *given: Any) -> Used | None:
+        def only_alone(ids: Sequence[str], *given: Any) -> ServedBatch | None:
             if len(ids) > 1:
                 raise RuntimeError("a graph that cannot take two requests")
             return inner(ids, *given)
@@ -254,11 +256,11 @@ def test_a_fault_of_ours_is_met_alone(bundles: tuple[Bundle, ...], stored: str, 
 @pytest.mark.parametrize("defaults", [True, False])
 def test_a_silent_store_fails_a_burst_once(bundles: tuple[Bundle, ...], tmp_path: Path, defaults: bool):
     async def ask() -> None:
-        store = Store("redis://127.0.0.1:1", timeout_s=1)
+        store = OnlineStoreReader("redis://127.0.0.1:1", timeout_s=1)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         asked = [desk.ask((f"r{i}", plain_ask()), defaults=defaults) for i in range(5)]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        assert all(isinstance(one, Answer if defaults else StoreUnavailable) for one in found)
+        assert all(isinstance(one, PredictAnswer if defaults else StoreUnavailable) for one in found)
         assert len(desk.logged()) == (1 if defaults else 0)
         await store.close()
 
@@ -267,13 +269,13 @@ def test_a_silent_store_fails_a_burst_once(bundles: tuple[Bundle, ...], tmp_path
 
 def test_while_a_long_run_is_under_way_the_next_burst_gathers(bundles: tuple[Bundle, ...], stored: str, tmp_path: Path):
     async def ask() -> None:
-        store = Store(stored, timeout_s=5)
+        store = OnlineStoreReader(stored, timeout_s=5)
         desk = Desk(bundles[0], store, tmp_path, threads=1)
         desk.predictor.is_long = lambda rows: True
         entered, gate, inner = asyncio.Event(), threading.Event(), desk.predictor.predict
         loop = asyncio.get_running_loop()
 
-        def held(ids: Sequence[str], *given: Any) -> Used | None:
+        def held(ids: Sequence[str], *given: Any) -> ServedBatch | None:
             loop.call_soon_threadsafe(entered.set)
             assert gate.wait(5)
             return inner(ids, *given)
@@ -295,6 +297,6 @@ def test_while_a_long_run_is_under_way_the_next_burst_gathers(bundles: tuple[Bun
 
 def test_very_many_rows_are_several_bursts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_MOST_ROWS", 10)
-    waiting = [Waiter(None, "r", plain_ask(rows), 0.0, False) for rows in (1, 9, 1, 12, 3, 3, 4, 1)]
+    waiting = [PendingRequest(None, "r", plain_ask(rows), 0.0, False) for rows in (1, 9, 1, 12, 3, 3, 4, 1)]
     assert [[one.ask.rows for one in part] for part in module._cut(waiting)] == [[1, 9], [1], [12], [3, 3, 4], [1]]
     assert list(module._cut([])) == []

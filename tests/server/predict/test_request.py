@@ -10,19 +10,19 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.json_constants import escaped
 from skewless.contract.json_values import SAMPLES, to_json
-from skewless.contract.plan import Field, JoinKey, Plan, View
+from skewless.contract.plan import Field, JoinKey, Plan, PlanView
 from skewless.contract.rfc3339 import instant_text, parse_instant
 from skewless.contract.value_types import NAMES, value_type
 from skewless.server.errors import InvalidBody, InvalidRequest
-from skewless.server.predict.request import Ask, RequestReader, sample_row
+from skewless.server.predict.request import PredictRequest, RequestReader, sample_row
 
 KEYS = ("String", "Bytes", "Int32", "Int64", "UnixTimestamp")
 INPUTS = tuple(Field(f"in {name}", name) for name in NAMES)
 JOIN_KEYS = tuple(JoinKey(f"key {name}", name, name) for name in KEYS)
-PLAN = Plan("all", "tests", (View("v", "v", JOIN_KEYS, (), 0, "event_timestamp"),), INPUTS, (), ())
+PLAN = Plan("all", "tests", (PlanView("v", "v", JOIN_KEYS, (), 0, "event_timestamp"),), INPUTS, (), ())
 READER = RequestReader(PLAN)
 TYPES = {field.name: field.dtype for field in (*JOIN_KEYS, *INPUTS)}
 
@@ -92,7 +92,7 @@ def test_what_was_read_is_told_back(rows: list[dict[str, Any]]):
     assert all(same(again.request[f.name], given.request[f.name]) for f in INPUTS)
 
 
-def outcome(read: Callable[[bytes], Ask], body: bytes) -> str:
+def outcome(read: Callable[[bytes], PredictRequest], body: bytes) -> str:
     """What came out; by its text, since -0.0 is no 0.0 and True no 1."""
     try:
         return repr(read(body))
@@ -123,7 +123,7 @@ def test_requests_are_given_together_row_after_row(requests: list[list[dict[str,
     for name, column in together.entities.items():
         assert column == [value for one in alone for value in one.entities[name]]
     for name, values in together.request.items():
-        joined = Values(
+        joined = ColumnValues(
             *(np.concatenate([getattr(v.request[name], part) for v in alone]) for part in ("data", "valid"))
         )
         assert values.data.dtype == joined.data.dtype
@@ -198,6 +198,6 @@ def plain(dtype: str, value: Any) -> Any:
     return parse_instant(value) if dtype == "UnixTimestamp" else value
 
 
-def same(one: Values, other: Values) -> bool:
+def same(one: ColumnValues, other: ColumnValues) -> bool:
     equal = one.data.tolist() == other.data.tolist() and one.valid.tolist() == other.valid.tolist()
     return equal and (one.data.dtype == object or one.data.tobytes() == np.ascontiguousarray(other.data).tobytes())

@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from prometheus_client import Counter
 
-from skewless.contract.model.matrix_scorer import Output, Scorer
-from skewless.contract.model.signature import Signature, Tensor, Told, differing
-from skewless.contract.model.tensor_scorer import TypedScorer
-from skewless.contract.registry.rollout import Cache
+from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
+from skewless.contract.model.signature import InputSpec, OutputSpec, SignatureSpec, differing
+from skewless.contract.model.tensor_scorer import TensorScorer
+from skewless.contract.registry.rollout import CachePolicy
 from skewless.server.predict.score_cache import ScoreCache
 from tests.models import tiny
 from tests.services.predict_server import ROW, Live, until
 
 COLUMNS = 5
-SCORER = Scorer(tiny.model(), Output("probabilities", 1), columns=COLUMNS)
+SCORER = MatrixScorer(tiny.model(), ScoreOutput("probabilities", 1), columns=COLUMNS)
 VALUES = st.sampled_from([0.0, -0.0, 1.5, float("nan"), float("inf"), -2.0])
 ROWS = st.lists(st.lists(VALUES, min_size=COLUMNS, max_size=COLUMNS), max_size=20)
 
 
 def cached(rows: int, ttl_s: float = 60.0) -> tuple[ScoreCache, Counter, Counter]:
     hits, misses = (Counter(name, name, registry=None) for name in ("hits", "misses"))
-    return ScoreCache(SCORER, Cache(rows, ttl_s), hits, misses), hits, misses
+    return ScoreCache(SCORER, CachePolicy(rows, ttl_s), hits, misses), hits, misses
 
 
 @given(st.lists(ROWS, max_size=8), st.integers(1, 10))
@@ -61,16 +61,16 @@ def typed_graph() -> bytes:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
 
 
-TYPED = TypedScorer(
+TYPED = TensorScorer(
     typed_graph(),
-    Signature(
+    SignatureSpec(
         (
-            Tensor("flat", "string", ("a",), flat=True),
-            Tensor("texts", "string", ("a", "b")),
-            Tensor("number", "float64", ("c",)),
-            Tensor("whole", "int64", ("d",)),
+            InputSpec("flat", "string", ("a",), flat=True),
+            InputSpec("texts", "string", ("a", "b")),
+            InputSpec("number", "float64", ("c",)),
+            InputSpec("whole", "int64", ("d",)),
         ),
-        (Told("first", "string"), Told("both", "string", 2), Told("pair", "float64", 2)),
+        (OutputSpec("first", "string"), OutputSpec("both", "string", 2), OutputSpec("pair", "float64", 2)),
     ),
 )
 
@@ -78,7 +78,7 @@ TYPED = TypedScorer(
 @given(st.lists(TYPED_ROWS, max_size=8), st.integers(1, 10))
 def test_every_value_of_named_outputs_is_the_scorers(requests: list[list[tuple[str, str, float, int]]], rows: int):
     hits, misses = (Counter(name, name, registry=None) for name in ("hits", "misses"))
-    cache = ScoreCache(TYPED, Cache(rows, 60.0), hits, misses)
+    cache = ScoreCache(TYPED, CachePolicy(rows, 60.0), hits, misses)
     for request in requests:
         first, second, numbers, whole = zip(*request, strict=True)
         inputs = {

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from skewless.contract.errors import RegistryUnreadable
-from skewless.contract.registry.model_registry import Registry
-from skewless.contract.registry.rollout import Bounds, Canary, promote, start_canary
+from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.registry.rollout import Canary, GuardrailBounds, promote, start_canary
 from tests.models import tiny
 from tests.server.api.test_server import served
 from tests.services.predict_server import PREDICT, ROW, serving, settings_of, until
@@ -28,7 +28,7 @@ def test_a_server_takes_up_rollouts_of_an_object_store(s3: S3, stored: str, publ
     address = f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}"
     with serving(settings_of(tmp_path, stored, models=address)) as live:
         assert live.predict(ROW).status_code == 404
-        registry = Registry(address, tmp_path / "other")
+        registry = ModelRegistry(address, tmp_path / "other")
         for version in ("1.0.0", "2.0.0"):
             registry.add(tiny.NAME, version, published / tiny.NAME / version)
         registry.change(tiny.NAME, promote("1.0.0"), **SIGNED)
@@ -41,7 +41,7 @@ def test_an_object_store_that_goes_away_stops_nobody(
     s3: S3, stored: str, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     address = f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}"
-    registry = Registry(address, tmp_path / "other")
+    registry = ModelRegistry(address, tmp_path / "other")
     registry.add(tiny.NAME, "1.0.0", published / tiny.NAME / "1.0.0")
     registry.change(tiny.NAME, promote("1.0.0"), **SIGNED)
     with serving(settings_of(tmp_path, stored, models=address)) as live:
@@ -53,7 +53,7 @@ def test_an_object_store_that_goes_away_stops_nobody(
             raise RegistryUnreadable(address, "it is away")
 
         with monkeypatch.context() as patched:
-            patched.setattr(Registry, "_entries", away)
+            patched.setattr(ModelRegistry, "_entries", away)
             until(lambda: failing[0] > 2)
             assert live.score(ROW)["version"] == "1.0.0"
             assert live.client.get("/readyz").status_code == 200
@@ -63,7 +63,7 @@ def test_an_object_store_that_goes_away_stops_nobody(
 
 
 def test_workers_take_up_a_rollout_under_load_and_withdraw_a_canary_once(state: Path, stored: str):
-    registry = Registry(state / "models", state)
+    registry = ModelRegistry(state / "models", state)
     with served(state, stored, "--workers", "2") as (_, client):
         done, answers = threading.Event(), []
 
@@ -77,7 +77,9 @@ def test_workers_take_up_a_rollout_under_load_and_withdraw_a_canary_once(state: 
         for asker in askers:
             asker.start()
         try:
-            bounds = Bounds(least_requests=60, most_errors=None, most_slow=None, most_drift=0.2, confidence=0.95)
+            bounds = GuardrailBounds(
+                least_requests=60, most_errors=None, most_slow=None, most_drift=0.2, confidence=0.95
+            )
             canary = Canary("2.0.0", 0.5, ("tailnum",), bounds)
             registry.change(tiny.NAME, start_canary(tiny.NAME, canary), **SIGNED)
             until(lambda: any("2.0.0" in versions for _, versions in answers), seconds=20)

@@ -11,11 +11,11 @@ import pytest
 from redis import Redis
 
 from skewless.contract.plan import Field
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import Canary
 from skewless.contract.registry.traffic_split import draw
-from skewless.contract.storage.entity_key import EntityKeys
-from skewless.server.rollout.router import Route
+from skewless.contract.storage.entity_key import EntityKeyEncoder
+from skewless.server.rollout.router import ModelRouter
 from tests.models import tiny
 from tests.server.test_served_log import logged
 from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of, until
@@ -132,7 +132,7 @@ def test_a_canary_that_takes_other_requests_is_left_out(live: Live):
 def test_a_canary_beyond_its_bounds_is_withdrawn_with_the_reason(live: Live):
     bounds = {"least_requests": 60, "most_errors": None, "most_slow": None, "most_drift": 0.1, "confidence": 0.9}
     roll_out(live, canary={**TRIAL, "bounds": bounds})
-    registry = Registry(live.settings.models, live.settings.models)
+    registry = ModelRegistry(live.settings.models, live.settings.models)
     for _ in range(8):
         live.score(*ROWS)
         for row in ROWS:
@@ -151,7 +151,7 @@ def test_a_sound_canary_stays(live: Live):
     roll_out(live, canary={**TRIAL, "bounds": bounds})
     for row in ROWS * 3:
         live.score(row)
-    registry = Registry(live.settings.models, live.settings.models)
+    registry = ModelRegistry(live.settings.models, live.settings.models)
     assert registry.rollout(tiny.NAME).canary == Canary(
         "2.0.0", 0.5, ("tailnum",), registry.rollout(tiny.NAME).canary.bounds
     )
@@ -159,7 +159,7 @@ def test_a_sound_canary_stays(live: Live):
 
 def test_metrics_tell_versions_and_roles_apart(live: Live):
     with Redis.from_url(live.settings.redis_url) as client:
-        client.hset(EntityKeys("tests", ["tailnum"], ["String"]).encode(["N2"]), "planes", b"cut")
+        client.hset(EntityKeyEncoder("tests", ["tailnum"], ["String"]).encode(["N2"]), "planes", b"cut")
     roll_out(live, canary=TRIAL)
     statuses = [live.predict(row).status_code for row in ROWS]
     assert statuses == [502 if row["tailnum"] == "N2" else 200 for row in ROWS]
@@ -174,7 +174,7 @@ def test_metrics_tell_versions_and_roles_apart(live: Live):
 
 
 def test_a_plain_model_takes_the_short_way(live: Live, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delattr(Route, "_tried")
+    monkeypatch.delattr(ModelRouter, "_tried")
     assert live.score(ROW)["version"] == "1.0.0"
 
 

@@ -7,29 +7,37 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
-from skewless.server.metrics.counters import Metrics
-from skewless.server.predict.micro_batcher import Answer
-from skewless.server.predict.request import Ask
-from skewless.server.predict.result_sink import Outcome
-from skewless.server.rollout.model_version import Answerer
-from skewless.server.rollout.shadow import Followed, Shadow
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.predict.micro_batcher import PredictAnswer
+from skewless.server.predict.request import PredictRequest
+from skewless.server.predict.result_sink import ResultSink
+from skewless.server.rollout.model_version import ServedVersion
+from skewless.server.rollout.shadow import ShadowQueue, ShadowTee
 
 
 class Bursts:
     """Notes who is asked, and answers when it is told to."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Outcome[Answer]]] = []
+        self.asked: list[tuple[str, ResultSink[PredictAnswer]]] = []
 
-    def join(self, outcome: Outcome[Answer], request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
+    def join(
+        self,
+        outcome: ResultSink[PredictAnswer],
+        request_id: str,
+        ask: PredictRequest,
+        started: float,
+        *,
+        defaults: bool,
+    ) -> None:
         self.asked.append((request_id, outcome))
 
 
-def shadow(metrics: Metrics, capacity: int = 10) -> tuple[Shadow, Bursts]:
+def shadow(metrics: ServerMetrics, capacity: int = 10) -> tuple[ShadowQueue, Bursts]:
     bursts = Bursts()
     predictor = SimpleNamespace(name="m", version="2.0.0")
-    who = cast(Answerer, SimpleNamespace(predictor=predictor, bursts=bursts, defaults=False))
-    return Shadow(who, metrics, capacity=capacity), bursts
+    who = cast(ServedVersion, SimpleNamespace(predictor=predictor, bursts=bursts, defaults=False))
+    return ShadowQueue(who, metrics, capacity=capacity), bursts
 
 
 async def asked(bursts: Bursts, *names: str) -> None:
@@ -47,12 +55,12 @@ def counted(counter: Any) -> float:
 
 def test_it_is_asked_only_once_the_answer_is_out():
     async def run() -> None:
-        one, bursts = shadow(Metrics(None))
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        followed = Followed(answer, one, "r", Ask(1, {}))
+        one, bursts = shadow(ServerMetrics(None))
+        answer: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
+        followed = ShadowTee(answer, one, "r", PredictRequest(1, {}))
         await asyncio.sleep(0.02)
         assert bursts.asked == []
-        followed.set_result(Answer(0, [0.5]))
+        followed.set_result(PredictAnswer(0, [0.5]))
         assert answer.done()
         assert bursts.asked == []
         await asked(bursts, "r")
@@ -62,9 +70,9 @@ def test_it_is_asked_only_once_the_answer_is_out():
 
 def test_a_request_that_failed_is_not_asked_again():
     async def run() -> None:
-        one, bursts = shadow(Metrics(None))
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        Followed(answer, one, "r", Ask(1, {})).set_exception(ValueError())
+        one, bursts = shadow(ServerMetrics(None))
+        answer: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
+        ShadowTee(answer, one, "r", PredictRequest(1, {})).set_exception(ValueError())
         await asyncio.sleep(0.02)
         assert bursts.asked == []
         assert isinstance(answer.exception(), ValueError)
@@ -74,18 +82,18 @@ def test_a_request_that_failed_is_not_asked_again():
 
 def test_what_does_not_fit_is_dropped_and_counted_and_failures_stop_nothing():
     async def run() -> None:
-        metrics = Metrics(None)
+        metrics = ServerMetrics(None)
         one, bursts = shadow(metrics, capacity=10)
         dropped, failed = counted(metrics.shadow_dropped), counted(metrics.shadow_failed)
         for name in ("a", "b", "c", "d"):
-            one.offer(name, Ask(4, {}))
+            one.offer(name, PredictRequest(4, {}))
         assert counted(metrics.shadow_dropped) - dropped == 8
         await asked(bursts, "a", "b")
-        one.offer("e", Ask(4, {}))
+        one.offer("e", PredictRequest(4, {}))
         await asyncio.sleep(0.02)
         assert len(bursts.asked) == 2, "one burst at a time"
         bursts.asked[0][1].set_exception(ValueError())
-        bursts.asked[1][1].set_result(Answer(0, [0.5]))
+        bursts.asked[1][1].set_result(PredictAnswer(0, [0.5]))
         await asked(bursts, "a", "b", "e")
         assert counted(metrics.shadow_failed) - failed == 1
 
@@ -94,8 +102,8 @@ def test_what_does_not_fit_is_dropped_and_counted_and_failures_stop_nothing():
 
 def test_while_the_loop_is_busy_it_waits():
     async def run() -> None:
-        one, bursts = shadow(Metrics(None))
-        one.offer("a", Ask(1, {}))
+        one, bursts = shadow(ServerMetrics(None))
+        one.offer("a", PredictRequest(1, {}))
         for _ in range(10):
             time.sleep(0.01)  # noqa: ASYNC251 - what a busy loop is
             await asyncio.sleep(0)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import BASELINE
-from skewless.contract.model.signature import Array, Form, ModelInput, Scores, cells
+from skewless.contract.model.signature import Array, ModelInput, ModelSignature, Scores, cells
 from skewless.contract.plan import Plan
-from skewless.model.distributions.coverage import Absent
+from skewless.model.distributions.coverage import AbsentRows
 
 QUANTILES = 512
 SKETCH_ERROR = 0.5 / QUANTILES
@@ -34,7 +34,7 @@ Numbers = NDArray[np.floating]
 
 
 @dataclass(eq=False)
-class NoBaseline(SkewlessError):
+class BaselineMissing(SkewlessError):
     """A bundle was published without a baseline, or with one of an earlier format."""
 
     model: str
@@ -48,7 +48,7 @@ class NoBaseline(SkewlessError):
         )
 
 
-class Sketch(msgspec.Struct, frozen=True, tag="sketch"):
+class NumberSketch(msgspec.Struct, frozen=True, tag="sketch"):
     """Numbers of many values: of `rows`, `nulls` were null (NaN); `quantiles` are values that occurred, at the middles
     of 512 even shares.
     """
@@ -58,7 +58,7 @@ class Sketch(msgspec.Struct, frozen=True, tag="sketch"):
     quantiles: tuple[float, ...]
 
 
-class Counted(msgspec.Struct, frozen=True, tag="counted"):
+class CategoryCounts(msgspec.Struct, frozen=True, tag="counted"):
     """Things of few values: of `rows`, `nulls` were null; `counts` of the most frequent values, `other` of the rest.
 
     Numbers are named by nine digits, which tell every float32 from every other.
@@ -70,7 +70,7 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
     other: int = 0
 
 
-Distribution = Sketch | Counted
+Distribution = NumberSketch | CategoryCounts
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -79,15 +79,20 @@ class Baseline(msgspec.Struct, frozen=True):
     """
 
     inputs: dict[str, Distribution]
-    keys: dict[str, Counted]
-    views: dict[str, Absent]
+    keys: dict[str, CategoryCounts]
+    views: dict[str, AbsentRows]
     scores: Distribution
     format: Literal[2] = 2
     outputs: dict[str, Distribution] = {}
 
 
 def describe(
-    plan: Plan, form: Form, inputs: ModelInput, keys: pa.Table, absent: Mapping[str, Absent], scores: Scores
+    plan: Plan,
+    form: ModelSignature,
+    inputs: ModelInput,
+    keys: pa.Table,
+    absent: Mapping[str, AbsentRows],
+    scores: Scores,
 ) -> Baseline:
     """The baseline of training rows (`inputs` and `keys`) and of the scores of the test window."""
     told = {name: distribution(array) for name, array in cells(form.told, form.told_arrays(scores))}
@@ -119,18 +124,18 @@ def numbers(values: Numbers) -> Distribution:
     nulls = len(values) - len(there)
     if len(distinct) <= _DISCRETE and len(there) >= _ROWS_PER_VALUE * len(distinct):
         named = dict(zip(names(distinct), counts.tolist(), strict=True))
-        return Counted(len(values), nulls, named)
+        return CategoryCounts(len(values), nulls, named)
     middles = (np.arange(QUANTILES) + 0.5) / QUANTILES
     quantiles = np.quantile(there, middles, method="inverted_cdf")
-    return Sketch(len(values), nulls, tuple(quantiles.tolist()))
+    return NumberSketch(len(values), nulls, tuple(quantiles.tolist()))
 
 
-def texts(column: pa.ChunkedArray) -> Counted:
+def texts(column: pa.ChunkedArray) -> CategoryCounts:
     """The distribution of a column of names: its most frequent values, and how many rows have another."""
     found = counted_names(column)
     often = sorted(found, key=lambda name: (-found[name], name))[:_CATEGORIES]
     kept = {name: found[name] for name in often}
-    return Counted(len(column), column.null_count, kept, sum(found.values()) - sum(kept.values()))
+    return CategoryCounts(len(column), column.null_count, kept, sum(found.values()) - sum(kept.values()))
 
 
 def counted_names(column: pa.ChunkedArray) -> dict[str, int]:
@@ -145,13 +150,13 @@ def present(values: Numbers) -> Numbers:
 
 
 def names(values: Numbers) -> list[str]:
-    """What `Counted` calls some numbers."""
+    """What `CategoryCounts` calls some numbers."""
     return [f"{value:.9g}" for value in values.tolist()]
 
 
 def read(folder: Path, model: str, version: str) -> Baseline:
-    """The baseline of a proven bundle. Raises: NoBaseline."""
+    """The baseline of a proven bundle. Raises: BaselineMissing."""
     try:
         return msgspec.json.decode((folder / BASELINE).read_bytes(), type=Baseline)
     except (msgspec.MsgspecError, OSError) as error:
-        raise NoBaseline(model, version, str(error)) from error
+        raise BaselineMissing(model, version, str(error)) from error

@@ -12,52 +12,54 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from skewless.contract.admission import Micros, Status
-from skewless.contract.model.assembler import Admitted
+from skewless.contract.admission import FeatureStatus, Micros
+from skewless.contract.model.assembler import AdmittedRows
 
 FILE = "absences.json"
 _DAY_US = 86_400_000_000
 
 
-class Absent(msgspec.Struct, frozen=True):
+class AbsentRows(msgspec.Struct, frozen=True):
     """Of `rows` rows a view had nothing to say for `absent`."""
 
     rows: int
     absent: int
 
 
-class Absences:
+class CoverageCounts:
     """Counts, to be added to."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[str, Absent]] = defaultdict(dict)
+        self._counts: dict[str, dict[str, AbsentRows]] = defaultdict(dict)
 
-    def add(self, at: Micros, views: Mapping[str, Admitted]) -> None:
+    def add(self, at: Micros, views: Mapping[str, AdmittedRows]) -> None:
         """Some rows with their times (microseconds) and what the join admitted for them."""
         days = at // _DAY_US
         for view, admitted in views.items():
-            gone = admitted.status != Status.PRESENT
+            gone = admitted.status != FeatureStatus.PRESENT
             for day in np.unique(days).tolist():
                 there = days == day
-                before = self._counts[str(np.datetime64(day, "D"))].get(view, Absent(0, 0))
+                before = self._counts[str(np.datetime64(day, "D"))].get(view, AbsentRows(0, 0))
                 rows, absent = int(np.count_nonzero(there)), int(np.count_nonzero(gone & there))
-                self._counts[str(np.datetime64(day, "D"))][view] = Absent(before.rows + rows, before.absent + absent)
+                self._counts[str(np.datetime64(day, "D"))][view] = AbsentRows(
+                    before.rows + rows, before.absent + absent
+                )
 
     def to_json(self) -> bytes:
         """The same counts are the same bytes."""
         return msgspec.json.encode(self._counts, order="sorted")
 
 
-def read(folder: Path, start: datetime, end: datetime) -> dict[str, Absent]:
+def read(folder: Path, start: datetime, end: datetime) -> dict[str, AbsentRows]:
     """By view the counts of the days that begin in [start, end); none of a training set of an older version."""
     path = folder / FILE
     if not path.exists():
         return {}
-    counts = msgspec.json.decode(path.read_bytes(), type=dict[date, dict[str, Absent]])
-    found: dict[str, Absent] = {}
+    counts = msgspec.json.decode(path.read_bytes(), type=dict[date, dict[str, AbsentRows]])
+    found: dict[str, AbsentRows] = {}
     for day, views in counts.items():
         if start <= datetime(day.year, day.month, day.day, tzinfo=start.tzinfo) < end:
             for view, one in views.items():
-                before = found.get(view, Absent(0, 0))
-                found[view] = Absent(before.rows + one.rows, before.absent + one.absent)
+                before = found.get(view, AbsentRows(0, 0))
+                found[view] = AbsentRows(before.rows + one.rows, before.absent + one.absent)
     return found

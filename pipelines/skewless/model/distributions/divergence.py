@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from skewless.model.distributions.baseline import SKETCH_ERROR, Counted, Numbers, Sketch, names, present
+from skewless.model.distributions.baseline import SKETCH_ERROR, CategoryCounts, Numbers, NumberSketch, names, present
 
 _BINS = 10
 _LEAST_EXPECTED, _LEAST_POOLED = 5.0, 1.0
@@ -37,7 +37,7 @@ class Divergence:
     js: float
 
 
-def of_numbers(baseline: Sketch, values: Numbers) -> Divergence:
+def of_numbers(baseline: NumberSketch, values: Numbers) -> Divergence:
     """Numbers (at least one that is not NaN) against a sketch.
 
     The sketch's own error is taken off the statistic before its p-value is asked for, so it raises no alarm.
@@ -53,7 +53,7 @@ def of_numbers(baseline: Sketch, values: Numbers) -> Divergence:
     return Divergence("Kolmogorov-Smirnov", gap, p_value, gap, _psi(then, now), _js(then, now))
 
 
-def of_categories(baseline: Counted, counts: Mapping[str, int]) -> Divergence:
+def of_categories(baseline: CategoryCounts, counts: Mapping[str, int]) -> Divergence:
     """Counts by name against counted ones. Names that were rare or unknown then count together as another."""
     then, now = aligned(baseline, counts)
     pooled_then, pooled_now = _pooled(then, now)
@@ -75,7 +75,7 @@ def of_shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[str, float]:
     return "chi-square", float(stats.chi2_contingency(table, correction=True).pvalue)
 
 
-def aligned(baseline: Counted, counts: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def aligned(baseline: CategoryCounts, counts: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Counts then and now of the baseline's names in its order, and last of all others."""
     known = list(baseline.counts)
     rest = sum(count for name, count in counts.items() if name not in baseline.counts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from skewless.model.distributions.baseline import Counted, Numbers, Sketch
+from skewless.model.distributions.baseline import CategoryCounts, Numbers, NumberSketch
 from skewless.model.distributions.divergence import OTHER, aligned
 
 _BARS = 24
@@ -26,7 +26,7 @@ class Histogram(msgspec.Struct, frozen=True):
     now: tuple[float, ...]
 
 
-def of_numbers(baseline: Sketch, values: Numbers) -> Histogram | None:
+def of_numbers(baseline: NumberSketch, values: Numbers) -> Histogram | None:
     """Numbers in even bars over all but the outermost hundredths of either side; None where there are none."""
     sketch = np.array(baseline.quantiles)
     sides = [side for side in (sketch, values) if len(side)]
@@ -41,7 +41,7 @@ def of_numbers(baseline: Sketch, values: Numbers) -> Histogram | None:
     return Histogram((), tuple(edges.tolist()), _shares(then), _shares(now))
 
 
-def of_categories(baseline: Counted, counts: Mapping[str, int]) -> Histogram:
+def of_categories(baseline: CategoryCounts, counts: Mapping[str, int]) -> Histogram:
     """The baseline's most frequent names and all others together; numbers in their order."""
     then, now = aligned(baseline, counts)
     known = list(baseline.counts)

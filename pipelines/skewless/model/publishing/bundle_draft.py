@@ -13,21 +13,21 @@ import pyarrow as pa
 
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model import bundle as files
-from skewless.contract.model.bundle import Model, open_model
+from skewless.contract.model.bundle import BundleModel, open_model
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.manifest import Manifest
-from skewless.contract.model.optimisation import Optimised
-from skewless.contract.model.signature import Signature
+from skewless.contract.model.optimisation import OptimisationRecord
+from skewless.contract.model.signature import SignatureSpec
 from skewless.contract.model.tree_leaves import LEAVES
 from skewless.model.distributions.baseline import Baseline, describe
 from skewless.model.publishing import golden_rows as golden
 from skewless.model.publishing import tree_leaves as leaves
-from skewless.model.publishing.graph_optimisation import Origin, scaled_by_all
+from skewless.model.publishing.graph_optimisation import OriginalGraph, scaled_by_all
 from skewless.model.publishing.model_card import importance
 from skewless.model.publishing.model_card_page import card_page
-from skewless.model.publishing.onnx_import import Read
-from skewless.model.publishing.tree_ensemble import Counts, Unexplained
-from skewless.model.training.model_metrics import Bin
+from skewless.model.publishing.onnx_import import ImportedModel
+from skewless.model.publishing.tree_ensemble import Counts, NotExplainable
+from skewless.model.training.model_metrics import CalibrationBin
 from skewless.model.training.training_set import TrainingSet
 
 _TOLERANCE = 1e-6
@@ -39,7 +39,7 @@ Window = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class BundleDraft:
     """What is to be published: a graph read against a training set's plan, the windows of the rows that it was trained
     on (how many they were) and of those whose scores are its baseline, and its metrics. `origin` is what the graph was
     before it was changed, `optimised` what that won. `of_leaves`: how many rows the training counted at each leaf of its
@@ -48,18 +48,18 @@ class Draft:
 
     training_set: TrainingSet
     graph: bytes
-    read: Read
+    read: ImportedModel
     trained: Window
     scored: Window
     rows: int
     metrics: dict[str, float]
-    calibration: Sequence[Bin] = ()
-    origin: Origin | None = None
-    optimised: Optimised | None = None
+    calibration: Sequence[CalibrationBin] = ()
+    origin: OriginalGraph | None = None
+    optimised: OptimisationRecord | None = None
     of_leaves: Counts | None = None
-    leaves: bytes | Unexplained | None = None
+    leaves: bytes | NotExplainable | None = None
 
-    def open(self) -> Model:
+    def open(self) -> BundleModel:
         """Raises: InvalidPlan."""
         return open_model(self.training_set.plan, self.graph, self.read.output, self.read.signature)
 
@@ -68,18 +68,18 @@ class Draft:
         return golden.chosen(self.training_set.between(*self.trained))
 
 
-def explained(draft: Draft) -> Draft:
+def explained(draft: BundleDraft) -> BundleDraft:
     """The draft with its leaves, or why it has none. Where the training did not count them, its rows are."""
     training_set, model = draft.training_set, draft.open()
     rows = draft.golden_rows() if draft.of_leaves is not None else training_set.between(*draft.trained)
     taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(rows)))
     try:
         return replace(draft, leaves=leaves.made(draft.graph, draft.read, model, taken, draft.of_leaves))
-    except Unexplained as error:
+    except NotExplainable as error:
         return replace(draft, leaves=error)
 
 
-def proven(draft: Draft) -> tuple[Draft, bytes]:
+def proven(draft: BundleDraft) -> tuple[BundleDraft, bytes]:
     """The draft in the form in which no score depends on the rows around it, and its golden rows.
 
     Raises: InvalidBundle where there is none.
@@ -97,12 +97,12 @@ def proven(draft: Draft) -> tuple[Draft, bytes]:
     raise refusal
 
 
-def _in_blocks(draft: Draft, signature: Signature, block: int) -> Draft:
+def _in_blocks(draft: BundleDraft, signature: SignatureSpec, block: int) -> BundleDraft:
     read = replace(draft.read, signature=msgspec.structs.replace(signature, rows_a_run=block))
     return replace(draft, read=read)
 
 
-def contents(draft: Draft, proof: bytes, name: str, version: str, created_at: datetime) -> dict[str, bytes]:
+def contents(draft: BundleDraft, proof: bytes, name: str, version: str, created_at: datetime) -> dict[str, bytes]:
     """The files of its bundle, by name, but for the manifest."""
     baseline = _baseline(draft)
     found = {
@@ -119,7 +119,9 @@ def contents(draft: Draft, proof: bytes, name: str, version: str, created_at: da
     return found
 
 
-def manifest(draft: Draft, contents: Mapping[str, bytes], name: str, version: str, created_at: datetime) -> Manifest:
+def manifest(
+    draft: BundleDraft, contents: Mapping[str, bytes], name: str, version: str, created_at: datetime
+) -> Manifest:
     """What its bundle says of itself and of the other files; not sealed yet."""
     return Manifest(
         name=name,
@@ -140,7 +142,7 @@ def manifest(draft: Draft, contents: Mapping[str, bytes], name: str, version: st
     )
 
 
-def _baseline(draft: Draft) -> Baseline:
+def _baseline(draft: BundleDraft) -> Baseline:
     """How inputs, keys and statuses of the rows trained on are distributed, and the scores of those scored."""
     training_set, model = draft.training_set, draft.open()
     table = training_set.between(*draft.trained)
@@ -151,7 +153,7 @@ def _baseline(draft: Draft) -> Baseline:
     return describe(training_set.plan, model.form, of, table, absent, model.score(inputs))
 
 
-def _card(draft: Draft, said: Manifest, baseline: Baseline) -> str:
+def _card(draft: BundleDraft, said: Manifest, baseline: Baseline) -> str:
     training_set, model = draft.training_set, draft.open()
     taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(draft.golden_rows())))
     return card_page(said, training_set.plan, baseline, importance(model, taken), draft.calibration)

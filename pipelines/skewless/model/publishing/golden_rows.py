@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model.assembler import Assembler
-from skewless.contract.model.bundle import Model, given_values, golden_table
+from skewless.contract.model.bundle import BundleModel, given_values, golden_table
 from skewless.contract.model.signature import Array, differing
 from skewless.contract.model.transforms import reference
-from skewless.contract.plan import Source
+from skewless.contract.plan import ColumnSource
 
 _ROWS = 256
 _ODD_BATCHES = (1, 3, 7, 16, 33)
@@ -36,7 +36,7 @@ def chosen(table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.linspace(0, len(table) - 1, min(_ROWS, len(table))).astype(np.int64)))
 
 
-def prove(rows: pa.Table, assembler: Assembler, model: Model) -> bytes:
+def prove(rows: pa.Table, assembler: Assembler, model: BundleModel) -> bytes:
     """The golden rows as Parquet. Raises: InvalidBundle where a row's input or score depends on what is around it."""
     given = given_values(assembler.plan, assembler.given, rows)
     inputs = model.form.inputs(assembler, assembler.complete(given))
@@ -57,7 +57,7 @@ def prove(rows: pa.Table, assembler: Assembler, model: Model) -> bytes:
     return buffer.getvalue()
 
 
-def independent(model: Model, taken: Sequence[Array], told: Sequence[Array]) -> None:
+def independent(model: BundleModel, taken: Sequence[Array], told: Sequence[Array]) -> None:
     """Demand that inputs (`taken`) get their scores (`told`) in batches of up to 1,000 rows, in other places, and while
     other threads run the model. Raises: InvalidBundle.
     """
@@ -73,11 +73,11 @@ def independent(model: Model, taken: Sequence[Array], told: Sequence[Array]) -> 
 
 
 def _transforms_independent(
-    assembler: Assembler, model: Model, given: Mapping[Source, Values], taken: Sequence[Array]
+    assembler: Assembler, model: BundleModel, given: Mapping[ColumnSource, ColumnValues], taken: Sequence[Array]
 ) -> None:
     """The same of the inputs (`taken`) that the `given` values make. Raises: InvalidBundle."""
     order = _many(len(taken[0]))
-    many = {source: Values(values.data[order], values.valid[order]) for source, values in given.items()}
+    many = {source: ColumnValues(values.data[order], values.valid[order]) for source, values in given.items()}
     expected = [array[order] for array in taken]
 
     def check(size: int) -> None:
@@ -102,7 +102,7 @@ def _everywhere(check: Callable[[int], None]) -> None:
         list(pool.map(check, _BATCHES[-_THREADS:]))
 
 
-def _scored(model: Model, arrays: Sequence[Array]) -> list[Array]:
+def _scored(model: BundleModel, arrays: Sequence[Array]) -> list[Array]:
     inputs: Any = model.form.inputs_from(arrays)
     return model.form.told_arrays(model.score(inputs))
 
@@ -111,8 +111,8 @@ def _part(arrays: Sequence[Array], start: int, size: int) -> list[Array]:
     return [array[start : start + size] for array in arrays]
 
 
-def _slice(values: Values, start: int, size: int) -> Values:
-    return Values(values.data[start : start + size], values.valid[start : start + size])
+def _slice(values: ColumnValues, start: int, size: int) -> ColumnValues:
+    return ColumnValues(values.data[start : start + size], values.valid[start : start + size])
 
 
 def _demand_equal(whole: Sequence[Array], part: Sequence[Array], what: str, start: int, size: int) -> None:

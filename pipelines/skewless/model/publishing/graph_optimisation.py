@@ -42,7 +42,7 @@ class NothingToQuantise(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class GraphChanges:
     """What is to be done to a graph, and how far that may move a score: 0 means not by a bit. Where nothing is said it is
     1e-6, and 0.01 for int8.
     """
@@ -64,24 +64,24 @@ class Changes:
         return max((_BOUNDS[step] for step in self.steps), default=0.0)
 
 
-NONE = Changes()
+NONE = GraphChanges()
 
 
-class Origin(NamedTuple):
+class OriginalGraph(NamedTuple):
     """A graph as it was before the changes."""
 
     graph: bytes
-    changes: Changes
+    changes: GraphChanges
 
 
-class Changed(NamedTuple):
+class ChangedGraph(NamedTuple):
     """A graph after its changes; `origin` is None where nothing was changed."""
 
     graph: bytes
-    origin: Origin | None
+    origin: OriginalGraph | None
 
 
-def changed(graph: bytes, changes: Changes) -> Changed:
+def changed(graph: bytes, changes: GraphChanges) -> ChangedGraph:
     """Equal graphs give equal bytes, and a graph in which nothing is to be optimised stays as it is.
 
     Raises: ModelMismatch, NothingToQuantise.
@@ -89,7 +89,7 @@ def changed(graph: bytes, changes: Changes) -> Changed:
     small = _quantised(graph) if changes.quantise else graph
     made = _optimised(small) if changes.optimise else small
     done = replace(changes, optimise=made != small)
-    return Changed(made, Origin(graph, done) if done.steps else None)
+    return ChangedGraph(made, OriginalGraph(graph, done) if done.steps else None)
 
 
 def scaled_by_all(graph: bytes) -> bool:

@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skewless.contract.model.bundle import Model
+from skewless.contract.model.bundle import BundleModel
 from skewless.contract.model.signature import Array, cells, differing
-from skewless.model.distributions.baseline import Baseline, Counted, Distribution
+from skewless.model.distributions.baseline import Baseline, CategoryCounts, Distribution
 from skewless.model.distributions.histogram import Histogram, of_categories, of_numbers
 
 _SHUFFLES = 3
 _SEED = 7
 
 
-class Moved(NamedTuple):
+class PermutationImportance(NamedTuple):
     """How far scores move on average where one input is shuffled among the golden rows, as a share of the most."""
 
     name: str
@@ -26,7 +26,7 @@ class Moved(NamedTuple):
     share: float
 
 
-class Drawn(NamedTuple):
+class DrawnDistribution(NamedTuple):
     """How an input or score is distributed in training; no picture where all rows are null or alike."""
 
     name: str
@@ -34,7 +34,7 @@ class Drawn(NamedTuple):
     picture: Histogram | None
 
 
-def importance(model: Model, taken: Sequence[Array]) -> list[Moved]:
+def importance(model: BundleModel, taken: Sequence[Array]) -> list[PermutationImportance]:
     """The inputs by what shuffling each of them does to the scores of some rows, most first; equal runs give equals."""
     told = _told(model, taken)
     found = {}
@@ -49,23 +49,23 @@ def importance(model: Model, taken: Sequence[Array]) -> list[Moved]:
             found[name] = float(np.mean(effects))
     most = max(found.values(), default=0.0)
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
-    return [Moved(name, effect, effect / most if most else 0.0) for name, effect in ordered]
+    return [PermutationImportance(name, effect, effect / most if most else 0.0) for name, effect in ordered]
 
 
-def drawn(baseline: Baseline) -> tuple[list[Drawn], list[Drawn]]:
+def drawn(baseline: Baseline) -> tuple[list[DrawnDistribution], list[DrawnDistribution]]:
     """The inputs and the scores of a baseline as pictures."""
     scores = baseline.outputs or {"score": baseline.scores}
     return [_drawn(*one) for one in baseline.inputs.items()], [_drawn(*one) for one in scores.items()]
 
 
-def _drawn(name: str, distribution: Distribution) -> Drawn:
+def _drawn(name: str, distribution: Distribution) -> DrawnDistribution:
     nulls = distribution.nulls / distribution.rows if distribution.rows else 0.0
-    if isinstance(distribution, Counted):
-        return Drawn(name, nulls, of_categories(distribution, {}) if distribution.counts else None)
-    return Drawn(name, nulls, of_numbers(distribution, np.zeros(0, np.float64)))
+    if isinstance(distribution, CategoryCounts):
+        return DrawnDistribution(name, nulls, of_categories(distribution, {}) if distribution.counts else None)
+    return DrawnDistribution(name, nulls, of_numbers(distribution, np.zeros(0, np.float64)))
 
 
-def _told(model: Model, taken: Sequence[Array]) -> list[Array]:
+def _told(model: BundleModel, taken: Sequence[Array]) -> list[Array]:
     scores = model.score(model.form.inputs_from(taken))
     return [array for _, array in cells(model.form.told, model.form.told_arrays(scores))]
 

@@ -9,12 +9,16 @@ from skewless.contract.model.manifest import Manifest
 from skewless.contract.plan import Plan
 from skewless.html.render import render
 from skewless.model.distributions.baseline import Baseline
-from skewless.model.publishing.model_card import Moved, drawn
-from skewless.model.training.model_metrics import Bin
+from skewless.model.publishing.model_card import PermutationImportance, drawn
+from skewless.model.training.model_metrics import CalibrationBin
 
 
 def card_page(
-    manifest: Manifest, plan: Plan, baseline: Baseline, moved: Sequence[Moved], calibrated: Sequence[Bin]
+    manifest: Manifest,
+    plan: Plan,
+    baseline: Baseline,
+    moved: Sequence[PermutationImportance],
+    calibrated: Sequence[CalibrationBin],
 ) -> str:
     """The page of a version that is about to be published."""
     inputs, scores = drawn(baseline)

@@ -11,15 +11,15 @@ import onnxruntime as ort
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.assembler import column_types
-from skewless.contract.model.matrix_scorer import Output
+from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.contract.model.onnx_session import open_session
-from skewless.contract.model.signature import Kind, Signature, Tensor, Told, Typed, TypedForm
+from skewless.contract.model.signature import InputSpec, Kind, OutputSpec, SignatureSpec, TensorSignature, Typed
 from skewless.contract.model.tensor_scorer import ONNX_KINDS
 from skewless.contract.plan import Plan
 from skewless.contract.value_types import value_type
 
 _PROBABILITIES = "probabilities"
-Sample = Callable[[TypedForm], Typed]
+Sample = Callable[[TensorSignature], Typed]
 """The input of some rows (two at least) in a form."""
 
 
@@ -34,7 +34,7 @@ class ModelMismatch(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ImportOptions:
     """`inputs` names the columns of inputs whose own names do not; `outputs` are those to tell, all where it is empty."""
 
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -42,17 +42,17 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ImportedModel:
     """What a bundle's manifest says of the model: its score's `output`, and the `signature` unless it takes a matrix;
     `otherwise` is that of a matrix whose scores turn out to depend on the rows around them.
     """
 
-    output: Output
-    signature: Signature | None
-    otherwise: Signature | None = None
+    output: ScoreOutput
+    signature: SignatureSpec | None
+    otherwise: SignatureSpec | None = None
 
 
-def read(graph: bytes, plan: Plan, asked: Asked, sample: Sample) -> Read:
+def read(graph: bytes, plan: Plan, asked: ImportOptions, sample: Sample) -> ImportedModel:
     """Find a form for a graph, in the words of a plan.
 
     A float32 matrix of all columns that gives one float32 (or the `probabilities` of two classes, of which the second
@@ -64,18 +64,18 @@ def read(graph: bytes, plan: Plan, asked: Asked, sample: Sample) -> Read:
         raise ModelMismatch(f"ONNX Runtime does not load it ({error})") from error
     inputs, outputs = tuple(_inputs(session, plan, asked.inputs)), asked.outputs
     chosen = _chosen(session, outputs)
-    form = TypedForm(plan, Signature(inputs, ()))
+    form = TensorSignature(plan, SignatureSpec(inputs, ()))
     told = _shapes(session, chosen, sample(form))
     if _is_matrix(inputs, plan):
         if len(told) == 1 and told[0].kind == "float32" and told[0].width is None:
-            return Read(Output(told[0].name), None, Signature(inputs, told))
+            return ImportedModel(ScoreOutput(told[0].name), None, SignatureSpec(inputs, told))
         found = [one for one in told if one.name == _PROBABILITIES and one.width == 2 and one.kind == "float32"]
         if found and (not outputs or len(told) == 1):
-            return Read(Output(found[0].name, 1), None, Signature(inputs, told))
-    return Read(Output(told[0].name), Signature(inputs, told))
+            return ImportedModel(ScoreOutput(found[0].name, 1), None, SignatureSpec(inputs, told))
+    return ImportedModel(ScoreOutput(told[0].name), SignatureSpec(inputs, told))
 
 
-def _inputs(session: ort.InferenceSession, plan: Plan, given: Mapping[str, Sequence[str]]) -> list[Tensor]:
+def _inputs(session: ort.InferenceSession, plan: Plan, given: Mapping[str, Sequence[str]]) -> list[InputSpec]:
     named, nodes = _columns_by_name(plan), session.get_inputs()
     unknown = sorted(set(given) - {node.name for node in nodes})
     if unknown:
@@ -108,7 +108,7 @@ def _example(names: Sequence[str]) -> str:
     return " ".join(f"--input {name}=COLUMN,COLUMN" for name in names)
 
 
-def _tensor(node: Any, columns: tuple[str, ...]) -> Tensor:  # noqa: ANN401 - ONNX Runtime has no types
+def _tensor(node: Any, columns: tuple[str, ...]) -> InputSpec:  # noqa: ANN401 - ONNX Runtime has no types
     kind, rank = ONNX_KINDS.get(node.type), len(node.shape)
     if kind is None or rank not in (1, 2):
         raise ModelMismatch(f"its input {node.name!r} is {node.type} {node.shape}, which no column fits")
@@ -116,7 +116,7 @@ def _tensor(node: Any, columns: tuple[str, ...]) -> Tensor:  # noqa: ANN401 - ON
     if not columns or (isinstance(width, int) and width != len(columns)):
         has = f"{len(columns)} columns {list(columns)}"
         raise ModelMismatch(f"its input {node.name!r} has {width} columns and was given {has}")
-    return Tensor(node.name, cast("Kind", kind), columns, flat=rank == 1)
+    return InputSpec(node.name, cast("Kind", kind), columns, flat=rank == 1)
 
 
 def _chosen(session: ort.InferenceSession, outputs: Sequence[str]) -> list[Any]:
@@ -130,7 +130,7 @@ def _chosen(session: ort.InferenceSession, outputs: Sequence[str]) -> list[Any]:
     return [nodes[name] for name in outputs or nodes]
 
 
-def _shapes(session: ort.InferenceSession, nodes: Sequence[Any], sample: Typed) -> tuple[Told, ...]:
+def _shapes(session: ort.InferenceSession, nodes: Sequence[Any], sample: Typed) -> tuple[OutputSpec, ...]:
     """What the outputs are in truth: what graphs say of their shapes is not always so."""
     rows = len(next(iter(sample.values())))
     try:
@@ -143,11 +143,11 @@ def _shapes(session: ort.InferenceSession, nodes: Sequence[Any], sample: Typed) 
         if not shape or shape[0] != rows or len(shape) > 2:
             raise ModelMismatch(f"its output {node.name!r} has shape {shape} for {rows} rows")
         alone = len(shape) == 1 or shape[1] == 1
-        told.append(Told(node.name, cast("Kind", ONNX_KINDS[node.type]), None if alone else int(shape[1])))
+        told.append(OutputSpec(node.name, cast("Kind", ONNX_KINDS[node.type]), None if alone else int(shape[1])))
     return tuple(told)
 
 
-def _is_matrix(inputs: Sequence[Tensor], plan: Plan) -> bool:
+def _is_matrix(inputs: Sequence[InputSpec], plan: Plan) -> bool:
     types = column_types(plan)
     numbers = all(not value_type(types[column.source]).text for column in plan.columns)
     whole = tuple(column.name for column in plan.columns)

@@ -15,11 +15,11 @@ import onnx
 from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.model.bundle import Model
-from skewless.contract.model.optimisation import Optimised, Timing
-from skewless.contract.model.signature import Array, Group, differing
-from skewless.model.publishing.bundle_draft import Draft
-from skewless.model.publishing.graph_optimisation import Changes, nodes
+from skewless.contract.model.bundle import BundleModel
+from skewless.contract.model.optimisation import OptimisationRecord, RunTiming
+from skewless.contract.model.signature import Array, ColumnGroup, differing
+from skewless.model.publishing.bundle_draft import BundleDraft
+from skewless.model.publishing.graph_optimisation import GraphChanges, nodes
 
 _ROUNDS = 9
 _ROUND_S = 0.01
@@ -32,7 +32,7 @@ Clock = Callable[[], float]
 
 
 @dataclass(eq=False)
-class TooDifferent(SkewlessError):
+class ScoreGapTooLarge(SkewlessError):
     """A score that changes of the graph moved too far."""
 
     steps: tuple[str, ...]
@@ -49,7 +49,7 @@ class TooDifferent(SkewlessError):
         )
 
 
-class Gap(NamedTuple):
+class ScoreGap(NamedTuple):
     """The greatest difference between two graphs' scores, and where it is."""
 
     score: str
@@ -57,10 +57,12 @@ class Gap(NamedTuple):
     size: float
 
 
-def measured(original: Draft, draft: Draft, changes: Changes, clock: Clock = time.thread_time) -> Optimised:
+def measured(
+    original: BundleDraft, draft: BundleDraft, changes: GraphChanges, clock: Clock = time.thread_time
+) -> OptimisationRecord:
     """What became of the `original` draft's graph, in the form in which each of both is published.
 
-    Raises: TooDifferent, before anything is timed.
+    Raises: ScoreGapTooLarge, before anything is timed.
     """
     rows = draft.golden_rows()
     values = draft.training_set.values(rows)
@@ -74,7 +76,7 @@ def measured(original: Draft, draft: Draft, changes: Changes, clock: Clock = tim
         _timing(name, _runs(before, taken[0], size), _runs(after, taken[1], size), clock) for name, size in _BATCHES
     ]
     timings.append(_timing("loading", original.open, draft.open, clock))
-    return Optimised(
+    return OptimisationRecord(
         steps=changes.steps,
         original=hashlib.sha256(original.graph).hexdigest(),
         bytes_before=len(original.graph),
@@ -88,19 +90,19 @@ def measured(original: Draft, draft: Draft, changes: Changes, clock: Clock = tim
     )
 
 
-def confirm(gap: Gap, steps: Sequence[str], allowed: float) -> None:
-    """Raises: TooDifferent."""
+def confirm(gap: ScoreGap, steps: Sequence[str], allowed: float) -> None:
+    """Raises: ScoreGapTooLarge."""
     if gap.size > allowed:
-        raise TooDifferent(tuple(steps), gap.score, gap.row, gap.size, allowed)
+        raise ScoreGapTooLarge(tuple(steps), gap.score, gap.row, gap.size, allowed)
 
 
-def greatest(groups: Sequence[Group], then: Sequence[Array], now: Sequence[Array]) -> Gap:
+def greatest(groups: Sequence[ColumnGroup], then: Sequence[Array], now: Sequence[Array]) -> ScoreGap:
     """The greatest difference of two sets of scores: of numbers their distance, of texts 1."""
-    found = [Gap(groups[0].column, 0, 0.0)]
+    found = [ScoreGap(groups[0].column, 0, 0.0)]
     for group, mine, theirs in zip(groups, then, now, strict=True):
         gaps = _gaps(mine, theirs).max(axis=1)
         row = int(gaps.argmax())
-        found.append(Gap(group.column, row, float(gaps[row])))
+        found.append(ScoreGap(group.column, row, float(gaps[row])))
     return max(found, key=lambda gap: gap.size)
 
 
@@ -117,12 +119,12 @@ def _gaps(then: Array, now: Array) -> NDArray[np.float64]:
     return np.where(other, np.maximum(gaps, np.nextafter(0.0, 1.0)), 0.0)
 
 
-def _told(model: Model, taken: Sequence[Array]) -> list[Array]:
+def _told(model: BundleModel, taken: Sequence[Array]) -> list[Array]:
     scores: list[Array] = model.form.told_arrays(model.score(model.form.inputs_from(taken)))
     return scores
 
 
-def _runs(model: Model, taken: Sequence[Array], size: int) -> Callable[[], object]:
+def _runs(model: BundleModel, taken: Sequence[Array], size: int) -> Callable[[], object]:
     """A run of so many rows, of others each time: the same ones again look faster than they are."""
     places = np.arange(size)
     starts = range(0, max(len(taken[0]), 2), max(len(taken[0]) // _STARTS, 1))
@@ -131,7 +133,7 @@ def _runs(model: Model, taken: Sequence[Array], size: int) -> Callable[[], objec
     return lambda: model.score(next(turn))
 
 
-def _timing(what: str, before: Callable[[], object], after: Callable[[], object], clock: Clock) -> Timing:
+def _timing(what: str, before: Callable[[], object], after: Callable[[], object], clock: Clock) -> RunTiming:
     """Both in turns: a round of one, a round of the other, and the other way round."""
     runs = (before, after)
     times = [max(1, min(_MOST, int(_ROUND_S / _seconds(run, 1, clock)))) for run in runs]
@@ -141,7 +143,7 @@ def _timing(what: str, before: Callable[[], object], after: Callable[[], object]
         took = {one: _seconds(runs[one], times[one], clock) for one in order}
         rounds.append((took[0], took[1]))
     ratio = median(new / old for old, new in rounds)
-    return Timing(what, 1e6 * median(old for old, _ in rounds), 1e6 * median(new for _, new in rounds), ratio)
+    return RunTiming(what, 1e6 * median(old for old, _ in rounds), 1e6 * median(new for _, new in rounds), ratio)
 
 
 def _seconds(run: Callable[[], object], times: int, clock: Clock) -> float:

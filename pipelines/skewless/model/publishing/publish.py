@@ -22,31 +22,31 @@ from skewless.contract.model import bundle as files
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.manifest import MANIFEST, Manifest
-from skewless.contract.model.matrix_scorer import Output, Scorer
+from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.tree_leaves import LEAVES
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import promote as promote_step
 from skewless.model.publishing import golden_rows, onnx_import
-from skewless.model.publishing.bundle_draft import Draft, Window, contents, explained, manifest, proven
-from skewless.model.publishing.graph_optimisation import NONE, Changes, changed
+from skewless.model.publishing.bundle_draft import BundleDraft, Window, contents, explained, manifest, proven
+from skewless.model.publishing.graph_optimisation import NONE, GraphChanges, changed
 from skewless.model.publishing.lightgbm_export import convert, rows_at_leaves
-from skewless.model.publishing.onnx_import import Asked, Read
+from skewless.model.publishing.onnx_import import ImportedModel, ImportOptions
 from skewless.model.publishing.optimisation_report import measured
-from skewless.model.publishing.tree_ensemble import Unexplained
+from skewless.model.publishing.tree_ensemble import NotExplainable
 from skewless.model.publishing.versions import following, is_version, newest
-from skewless.model.training.model_metrics import Bin, calibration
-from skewless.model.training.train import Training, evaluate, trained
+from skewless.model.training.model_metrics import CalibrationBin, calibration
+from skewless.model.training.train import TrainingRun, evaluate, trained
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.offline.files.atomic import new_folder
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.runtime.errors import AlreadyPublished, SpineMismatch
 
 _CONVERSION_BOUND = 1e-5
-_ALL = Asked()
+_ALL = ImportOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedBundle:
     """Where a bundle is, what it says of itself, and whether this call made it.
 
     `conversion_gap` is the greatest difference between LightGBM's own scores and the ONNX model's on the test window;
@@ -60,7 +60,7 @@ class Published:
     unexplained: str = ""
 
 
-class Place(NamedTuple):
+class VersionPlace(NamedTuple):
     """Where a version goes: the folder of all models, its name and version (None: the next), and whether servers are to
     answer with it.
     """
@@ -79,31 +79,31 @@ def run(
     created_at: datetime,
     version: str | None = None,
     promote: bool = True,
-    changes: Changes = NONE,
-) -> Published:
+    changes: GraphChanges = NONE,
+) -> PublishedBundle:
     """Publish the model that was trained on a training set: see `publish`. Raises: as it, and NotTrained."""
     booster, training = trained(training_set.folder)
     graph, origin = changed(convert(booster, len(training_set.plan.columns)), changes)
-    scorer = Scorer(graph, Output("probabilities", 1), columns=len(training_set.plan.columns))
+    scorer = MatrixScorer(graph, ScoreOutput("probabilities", 1), columns=len(training_set.plan.columns))
     metrics, gap, bins = _check_conversion(booster, scorer, training_set, training)
     start, validate, test, end = map(
         datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
     )
-    read = Read(Output("probabilities", 1), None)
-    draft = Draft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics, bins, origin)
+    read = ImportedModel(ScoreOutput("probabilities", 1), None)
+    draft = BundleDraft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics, bins, origin)
     draft = replace(draft, of_leaves=rows_at_leaves(booster))
-    return replace(publish(draft, Place(models, name, version, promote), created_at), conversion_gap=gap)
+    return replace(publish(draft, VersionPlace(models, name, version, promote), created_at), conversion_gap=gap)
 
 
 def run_onnx(
     graph: bytes,
     training_set: TrainingSet,
-    place: Place,
+    place: VersionPlace,
     *,
     created_at: datetime,
-    asked: Asked = _ALL,
-    changes: Changes = NONE,
-) -> Published:
+    asked: ImportOptions = _ALL,
+    changes: GraphChanges = NONE,
+) -> PublishedBundle:
     """Publish a ready ONNX graph on the features of a training set, whose rows give its golden rows and baseline.
 
     `asked`: see `onnx_model.read`. Raises: as `publish`, and ModelMismatch, InvalidPlan, SpineMismatch.
@@ -112,11 +112,11 @@ def run_onnx(
     values = training_set.values(golden_rows.chosen(training_set.between(*window)))
     made, origin = changed(graph, changes)
     read = onnx_import.read(made, training_set.plan, asked, lambda form: form.inputs(training_set.assembler, values))
-    draft = Draft(training_set, made, read, window, window, rows, {}, origin=origin)
+    draft = BundleDraft(training_set, made, read, window, window, rows, {}, origin=origin)
     return publish(draft, place, created_at)
 
 
-def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
+def publish(draft: BundleDraft, place: VersionPlace, created_at: datetime) -> PublishedBundle:
     """Publish under `models/name/version`, and make it the champion unless told not to.
 
     Without `version` it is the next minor version; where the newest version already is this model under this contract
@@ -125,12 +125,12 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
     """
     models, name, version, promote = place
     draft = explained(draft)
-    why = str(draft.leaves) if isinstance(draft.leaves, Unexplained) else ""
+    why = str(draft.leaves) if isinstance(draft.leaves, NotExplainable) else ""
     last = newest(models / name)
     if version is None and last and (same := _same(models / name / last, draft)):
         if promote:
             champion(models, name, last, created_at)
-        return Published(models / name / last, same.manifest, made=False, unexplained=why)
+        return PublishedBundle(models / name / last, same.manifest, made=False, unexplained=why)
     version = following(last) if version is None else version
     if not is_version(version):
         raise InvalidBundle(str(models / name / version), f"{version!r} is not a version like 1.2.0")
@@ -151,10 +151,10 @@ def publish(draft: Draft, place: Place, created_at: datetime) -> Published:
         raise AlreadyPublished(name, version) from error
     if promote:
         champion(models, name, version, created_at)
-    return Published(folder, said, made=True, unexplained=why)
+    return PublishedBundle(folder, said, made=True, unexplained=why)
 
 
-def _compared(asked: Draft, one: Draft) -> Draft:
+def _compared(asked: BundleDraft, one: BundleDraft) -> BundleDraft:
     """A proven draft with what the changes of its graph won, where there were any. Raises: TooDifferent."""
     if asked.origin is None:
         return one
@@ -164,7 +164,7 @@ def _compared(asked: Draft, one: Draft) -> Draft:
 
 def champion(models: Path, name: str, version: str, at: datetime) -> None:
     """Make `version` the one that servers answer with; they take it up within seconds."""
-    Registry(models, models).change(name, promote_step(version), by="skewless publish", at=at, reason="published")
+    ModelRegistry(models, models).change(name, promote_step(version), by="skewless publish", at=at, reason="published")
 
 
 def _whole(training_set: TrainingSet) -> tuple[Window, int]:
@@ -177,8 +177,8 @@ def _whole(training_set: TrainingSet) -> tuple[Window, int]:
 
 
 def _check_conversion(
-    booster: lgb.Booster, scorer: Scorer, training_set: TrainingSet, training: Training
-) -> tuple[dict[str, float], float, tuple[Bin, ...]]:
+    booster: lgb.Booster, scorer: MatrixScorer, training_set: TrainingSet, training: TrainingRun
+) -> tuple[dict[str, float], float, tuple[CalibrationBin, ...]]:
     """Metrics of the ONNX model on the test window, its greatest gap to LightGBM, and how it is calibrated there.
 
     Raises: InvalidBundle.
@@ -193,7 +193,7 @@ def _check_conversion(
     return evaluate(labels, scores), gap, calibration(labels, scores)
 
 
-def _same(folder: Path, draft: Draft) -> Bundle | None:
+def _same(folder: Path, draft: BundleDraft) -> Bundle | None:
     """The bundle in `folder`, if it is sound and is this model under this contract."""
     try:
         found = open_bundle(folder, processor_features())

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skewless.contract.model.manifest import MANIFEST
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.model.publishing.versions import is_version, numbers, versions
 from skewless.runtime.errors import AlreadyPublished
 
 
 @contextmanager
-def publishing(registry: Registry, models: Path, model: str) -> Iterator[Path]:
+def publishing(registry: ModelRegistry, models: Path, model: str) -> Iterator[Path]:
     """The folder to publish in. Where the registry is elsewhere it is `models`, which knows the registry's newest
     version first, and what the block added goes to the registry. Raises: AlreadyPublished where that holds another one of
     this number; nothing is left of it then.

@@ -12,11 +12,11 @@ from datetime import datetime
 from skewless.contract.errors import RolloutRefused
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import (
     Canary,
     Rollout,
-    Step,
+    RolloutStep,
     pin,
     promote,
     roll_back,
@@ -26,11 +26,11 @@ from skewless.contract.registry.rollout import (
     start_canary,
 )
 from skewless.contract.registry.traffic_split import draw
-from skewless.runtime.errors import NotTrained
+from skewless.runtime.errors import StepInputMissing
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class ChangeAuthor:
     """Who changes a rollout, when and why."""
 
     by: str
@@ -38,18 +38,20 @@ class Signature:
     reason: str
 
 
-def change(registry: Registry, model: str, step: Step, signed: Signature) -> Rollout:
+def change(registry: ModelRegistry, model: str, step: RolloutStep, signed: ChangeAuthor) -> Rollout:
     """Take a step that names no version. Raises: RolloutRefused."""
     return registry.change(model, step, by=signed.by, at=signed.at, reason=signed.reason)
 
 
-def make_champion(registry: Registry, model: str, version: str, signed: Signature) -> Rollout:
+def make_champion(registry: ModelRegistry, model: str, version: str, signed: ChangeAuthor) -> Rollout:
     """Raises: InvalidBundle."""
     proven(registry, model, version)
     return change(registry, model, promote(version), signed)
 
 
-def try_canary(registry: Registry, model: str, canary: Canary, signed: Signature, over: str | None = None) -> Rollout:
+def try_canary(
+    registry: ModelRegistry, model: str, canary: Canary, signed: ChangeAuthor, over: str | None = None
+) -> Rollout:
     """With `over` only if that is the champion still. Raises: InvalidBundle, RolloutRefused."""
     bundle, champion = _beside_champion(registry, model, canary.version)
     if not same_answer(bundle.form, champion.form):
@@ -59,20 +61,20 @@ def try_canary(registry: Registry, model: str, canary: Canary, signed: Signature
     return change(registry, model, start_canary(model, canary, over), signed)
 
 
-def shadow(registry: Registry, model: str, version: str | None, signed: Signature) -> Rollout:
+def shadow(registry: ModelRegistry, model: str, version: str | None, signed: ChangeAuthor) -> Rollout:
     """Raises: InvalidBundle, RolloutRefused."""
     if version is not None:
         _beside_champion(registry, model, version)
     return change(registry, model, set_shadow(model, version), signed)
 
 
-def pin_version(registry: Registry, model: str, version: str, signed: Signature) -> Rollout:
+def pin_version(registry: ModelRegistry, model: str, version: str, signed: ChangeAuthor) -> Rollout:
     """Raises: InvalidBundle, RolloutRefused."""
     proven(registry, model, version)
     return change(registry, model, pin(model, version), signed)
 
 
-def go_back(registry: Registry, model: str, signed: Signature) -> Rollout:
+def go_back(registry: ModelRegistry, model: str, signed: ChangeAuthor) -> Rollout:
     """Raises: InvalidBundle where the champion to go back to does not prove itself any more, RolloutRefused."""
     now = registry.rollout(model)
     if now is not None and now.canary is None and now.previous is not None:
@@ -80,20 +82,20 @@ def go_back(registry: Registry, model: str, signed: Signature) -> Rollout:
     return change(registry, model, roll_back(model), signed)
 
 
-def champion_version(registry: Registry, model: str) -> str:
-    """The version that servers answer with. Raises: NotTrained where none is published."""
+def champion_version(registry: ModelRegistry, model: str) -> str:
+    """The version that servers answer with. Raises: StepInputMissing where none is published."""
     now = registry.rollout(model)
     if now is None:
-        raise NotTrained(f"a published version of {model}", "skewless publish")
+        raise StepInputMissing(f"a published version of {model}", "skewless publish")
     return now.champion
 
 
-def proven(registry: Registry, model: str, version: str) -> Bundle:
+def proven(registry: ModelRegistry, model: str, version: str) -> Bundle:
     """A bundle of the registry, opened as a server opens it. Raises: InvalidBundle."""
     return open_bundle(registry.bundle(model, version), processor_features())
 
 
-def _beside_champion(registry: Registry, model: str, version: str) -> tuple[Bundle, Bundle]:
+def _beside_champion(registry: ModelRegistry, model: str, version: str) -> tuple[Bundle, Bundle]:
     """A version and the champion, which take the same requests."""
     bundle, champion = proven(registry, model, version), proven(registry, model, champion_version(registry, model))
     if not same_request(bundle.plan, champion.plan):

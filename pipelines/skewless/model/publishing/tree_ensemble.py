@@ -24,7 +24,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(eq=False)
-class Unexplained(SkewlessError):
+class NotExplainable(SkewlessError):
     """A model whose scores cannot be told as contributions; it can be published without."""
 
     reason: str
@@ -34,7 +34,7 @@ class Unexplained(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
+class TreeEnsemble:
     """The trees of a graph. Nodes of all trees are numbered, parents before children, lower branch before upper.
 
     A split sends on to `low` where the value is at most `threshold`, a missing one where `missing_low`; a leaf has -1
@@ -85,40 +85,42 @@ class Ensemble:
         return found
 
 
-def read(graph: bytes, outputs: Sequence[str]) -> Ensemble:
-    """The one tree ensemble of a graph, whose scores are one of these outputs. Raises: Unexplained."""
+def read(graph: bytes, outputs: Sequence[str]) -> TreeEnsemble:
+    """The one tree ensemble of a graph, whose scores are one of these outputs. Raises: NotExplainable."""
     model = onnx.load_from_string(graph).graph
     nodes = [node for node in model.node if node.domain == _DOMAIN and node.op_type.startswith("TreeEnsemble")]
     if len(nodes) != 1:
-        raise Unexplained(f"its graph has {len(nodes)} tree ensembles, where one is explained")
+        raise NotExplainable(f"its graph has {len(nodes)} tree ensembles, where one is explained")
     node = nodes[0]
     if node.op_type == "TreeEnsemble":
-        raise Unexplained("its trees are of ai.onnx.ml 5; convert it for version 4 or older")
+        raise NotExplainable("its trees are of ai.onnx.ml 5; convert it for version 4 or older")
     _check_input(model, node)
     given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
     classes = node.op_type == "TreeEnsembleClassifier"
     link = given.get("post_transform", b"NONE").decode()
     if link not in _LINKS:
-        raise Unexplained(f"its link {link} is not known")
+        raise NotExplainable(f"its link {link} is not known")
     output, told = _output(model, node.output[1 if classes else 0], _LINKS[link], outputs)
     return _ensemble(given, "class" if classes else "target", output, told)
 
 
 def _check_input(model: onnx.GraphProto, node: Node) -> None:
-    """Raises: Unexplained where the trees take anything but the graph's only input as it comes."""
+    """Raises: NotExplainable where the trees take anything but the graph's only input as it comes."""
     before = {name: one for one in model.node for name in one.output}
     name = node.input[0]
     while name in before and before[name].op_type == "Identity":
         name = before[name].input[0]
     if name in before:
-        raise Unexplained(f"its trees do not take the model's input as it comes: {before[name].op_type} is before them")
+        raise NotExplainable(
+            f"its trees do not take the model's input as it comes: {before[name].op_type} is before them"
+        )
     kinds = {one.name: one.type.tensor_type.elem_type for one in model.input}
     if list(kinds) != [name] or kinds[name] != onnx.TensorProto.FLOAT:
-        raise Unexplained("its graph takes something else than one float32 matrix")
+        raise NotExplainable("its graph takes something else than one float32 matrix")
 
 
 def _output(model: onnx.GraphProto, scores: str, link: Link, outputs: Sequence[str]) -> tuple[str, Link]:
-    """Which output tells the scores, through which link. Raises: Unexplained where none does as they are."""
+    """Which output tells the scores, through which link. Raises: NotExplainable where none does as they are."""
     links = {scores: link}
     for node in model.node:
         of = links.get(node.input[0]) if node.input else None
@@ -129,19 +131,21 @@ def _output(model: onnx.GraphProto, scores: str, link: Link, outputs: Sequence[s
     for name in outputs:
         if name in links:
             return name, links[name]
-    raise Unexplained(f"none of its outputs {list(outputs)} tells the trees' scores as they are")
+    raise NotExplainable(f"none of its outputs {list(outputs)} tells the trees' scores as they are")
 
 
-def _ensemble(given: Mapping[str, Any], kind: str, output: str, link: Link) -> Ensemble:
+def _ensemble(given: Mapping[str, Any], kind: str, output: str, link: Link) -> TreeEnsemble:
     if any(name.endswith("_as_tensor") for name in given):
-        raise Unexplained("its trees are of float64")
+        raise NotExplainable("its trees are of float64")
     function = given.get("aggregate_function", b"SUM").decode()
     if function not in ("SUM", "AVERAGE"):
-        raise Unexplained(f"its trees' scores are joined by {function}")
+        raise NotExplainable(f"its trees' scores are joined by {function}")
     modes = [mode.decode() for mode in given["nodes_modes"]]
     strange = sorted(set(modes) - {"LEAF", *_STRICT})
     if strange:
-        raise Unexplained(f"its trees split by {strange[0]} (categories), where columns are explained that are ordered")
+        raise NotExplainable(
+            f"its trees split by {strange[0]} (categories), where columns are explained that are ordered"
+        )
     order, places, roots = _walk(given, modes)
     trees, pairs = len(roots), zip(given[f"{kind}_treeids"], given[f"{kind}_nodeids"], strict=True)
     adds: dict[int, list[tuple[int, float]]] = {}
@@ -154,9 +158,9 @@ def _ensemble(given: Mapping[str, Any], kind: str, output: str, link: Link) -> E
     width = 1 if number else max(given.get("n_targets", 0), classes, max(targets, default=0) + 1)
     base = tuple(given.get("base_values", ())) or (0.0,) * width
     if len(base) != width:
-        raise Unexplained(f"it has {len(base)} base values for {width} raw scores")
+        raise NotExplainable(f"it has {len(base)} base values for {width} raw scores")
     threshold, low, high, missing_low = _splits(given, modes, places, order)
-    return Ensemble(
+    return TreeEnsemble(
         output=output,
         link=link,
         base=base,
@@ -192,7 +196,7 @@ def _walk(given: Mapping[str, Any], modes: Sequence[str]) -> tuple[list[int], di
                 both = [at[tree, one[place]] for one in branches]
                 waiting += both if modes[place] in _SWAPPED else both[::-1]
     if len(order) != len(modes):
-        raise Unexplained("its nodes are no trees")
+        raise NotExplainable("its nodes are no trees")
     numbers = {(trees[place], nodes[place]): number for number, place in enumerate(order)}
     return order, numbers, roots
 
@@ -205,7 +209,7 @@ def _splits(
     split = np.array([mode != "LEAF" for mode in modes])
     strict = np.array([_STRICT.get(mode, False) for mode in modes])
     if (split & np.isnan(threshold)).any() or (strict & (threshold == -np.inf)).any():
-        raise Unexplained("it compares with a threshold that nothing is below")
+        raise NotExplainable("it compares with a threshold that nothing is below")
     with np.errstate(over="ignore"):
         threshold = np.where(strict, np.nextafter(threshold, np.float32(-np.inf)), threshold)
     trees, true, false = given["nodes_treeids"], given["nodes_truenodeids"], given["nodes_falsenodeids"]

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skewless.contract.errors import InvalidPlan
-from skewless.contract.model.bundle import Model, told_outputs
+from skewless.contract.model.bundle import BundleModel, told_outputs
 from skewless.contract.model.shapley import beyond_rounding, contributions_of
 from skewless.contract.model.signature import Array
-from skewless.contract.model.tree_leaves import Covers, Head, Leaves, Lists
+from skewless.contract.model.tree_leaves import Covers, LeavesHeader, RaggedLists, TreeLeaves
 from skewless.model.publishing import tree_ensemble
-from skewless.model.publishing.onnx_import import Read
-from skewless.model.publishing.tree_ensemble import Counts, Ensemble, Unexplained
+from skewless.model.publishing.onnx_import import ImportedModel
+from skewless.model.publishing.tree_ensemble import Counts, NotExplainable, TreeEnsemble
 
 _PROVEN_ROWS = 256
 _INFINITY = np.float32(np.inf)
 
 
-class _Side(NamedTuple):
+class _SplitSide(NamedTuple):
     """Which values of a column go on towards a leaf: from first to last, and missing ones; and their share."""
 
     first: np.float32 = -_INFINITY
@@ -30,38 +30,40 @@ class _Side(NamedTuple):
     share: float = 1.0
 
 
-_EVERYWHERE = _Side()
-_Box = Mapping[int, _Side]
+_EVERYWHERE = _SplitSide()
+_Box = Mapping[int, _SplitSide]
 
 
-def made(graph: bytes, read: Read, model: Model, taken: Sequence[Array], of_leaves: Counts | None) -> bytes:
+def made(
+    graph: bytes, read: ImportedModel, model: BundleModel, taken: Sequence[Array], of_leaves: Counts | None
+) -> bytes:
     """The leaves of a graph as its bundle keeps them, proven on some of these rows (`taken`, by group of its form).
 
-    The rows at its leaves are those that the training counted, `of_leaves`, else all of these. Raises: Unexplained.
+    The rows at its leaves are those that the training counted, `of_leaves`, else all of these. Raises: NotExplainable.
     """
     names = told_outputs(read.output, read.signature)
     found = tree_ensemble.read(graph, names)
     if len(taken) != 1 or taken[0].dtype != np.float32:
-        raise Unexplained("it takes something else than one float32 matrix")
+        raise NotExplainable("it takes something else than one float32 matrix")
     matrix = taken[0]
     covers: Covers = "rows" if of_leaves is None else "lightgbm"
     content = leaves_of(found, found.counted(matrix) if of_leaves is None else of_leaves, covers).to_parquet()
     try:
         compiled = contributions_of(model.form, content)
     except InvalidPlan as error:
-        raise Unexplained(error.reason) from error
+        raise NotExplainable(error.reason) from error
     some = matrix[np.linspace(0, len(matrix) - 1, min(_PROVEN_ROWS, len(matrix))).astype(np.int64)]
     told = model.form.told_arrays(model.score(model.form.inputs_from([some])))[names.index(found.output)]
     gap = beyond_rounding(compiled, some, told, read.output.column)
     if gap > 0:
-        raise Unexplained(f"its scores are {gap:.2g} off what its leaves add up to")
+        raise NotExplainable(f"its scores are {gap:.2g} off what its leaves add up to")
     return content
 
 
-def leaves_of(ensemble: Ensemble, of_leaves: Counts, covers: Covers) -> Leaves:
-    """The boxes of all leaves, at which so many rows are. Raises: Unexplained where they are of other trees."""
+def leaves_of(ensemble: TreeEnsemble, of_leaves: Counts, covers: Covers) -> TreeLeaves:
+    """The boxes of all leaves, at which so many rows are. Raises: NotExplainable where they are of other trees."""
     if len(of_leaves) != len(ensemble.leaves):
-        raise Unexplained(f"{len(of_leaves)} leaves were counted, and its graph has {len(ensemble.leaves)}")
+        raise NotExplainable(f"{len(of_leaves)} leaves were counted, and its graph has {len(ensemble.leaves)}")
     boxes = _boxes(ensemble, ensemble.covers(of_leaves))
     sides = [side for box in boxes for side in box.values()]
     adds = [ensemble.adds.get(int(leaf), ()) for leaf in ensemble.leaves]
@@ -76,15 +78,15 @@ def leaves_of(ensemble: Ensemble, of_leaves: Counts, covers: Covers) -> Leaves:
         "targets": np.array([target for one in adds for target, _ in one], np.int32),
         "weights": np.array([weight for one in adds for _, weight in one], np.float32),
     }
-    head = Head(ensemble.output, ensemble.link, ensemble.base, len(ensemble.roots), covers, ensemble.scale)
-    return Leaves(head, Lists(_ends(boxes), splits), Lists(_ends(adds), weights))
+    head = LeavesHeader(ensemble.output, ensemble.link, ensemble.base, len(ensemble.roots), covers, ensemble.scale)
+    return TreeLeaves(head, RaggedLists(_ends(boxes), splits), RaggedLists(_ends(adds), weights))
 
 
-def _ends(lists: Sequence[Mapping[int, _Side]] | Sequence[Sequence[tuple[int, float]]]) -> NDArray[np.int64]:
+def _ends(lists: Sequence[Mapping[int, _SplitSide]] | Sequence[Sequence[tuple[int, float]]]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
 
 
-def _boxes(ensemble: Ensemble, covers: Counts) -> list[_Box]:
+def _boxes(ensemble: TreeEnsemble, covers: Counts) -> list[_Box]:
     """The box of each leaf, in order. Where no row gets to a split, half of none goes on to either side."""
     reached: dict[int, _Box] = {root: {} for root in ensemble.roots}
     found = []
@@ -101,7 +103,7 @@ def _boxes(ensemble: Ensemble, covers: Counts) -> list[_Box]:
             above, most = np.nextafter(threshold, _INFINITY), side.last
         if threshold == _INFINITY:  # LightGBM's way to part missing values from all others
             most = -_INFINITY
-        lower = _Side(side.first, min(side.last, threshold), side.missing and missing_low, side.share * share)
-        upper = _Side(max(side.first, above), most, side.missing and not missing_low, side.share * (1 - share))
+        lower = _SplitSide(side.first, min(side.last, threshold), side.missing and missing_low, side.share * share)
+        upper = _SplitSide(max(side.first, above), most, side.missing and not missing_low, side.share * (1 - share))
         reached[low], reached[high] = {**box, column: lower}, {**box, column: upper}
     return found

@@ -25,17 +25,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.manifest import MANIFEST
 from skewless.contract.model.signature import to_columns
-from skewless.contract.plan import Source as PlanSource
+from skewless.contract.plan import ColumnSource as PlanSource
 from skewless.offline.files import parquet_writer
 from skewless.offline.files.atomic import write_file
-from skewless.offline.join.point_in_time import Join, request_values
+from skewless.offline.join.point_in_time import PointInTimeJoin, request_values
 from skewless.offline.join.spine import SpineFiles
-from skewless.offline.tables.view_rows import Source, parquet_files
+from skewless.offline.tables.view_rows import TableSource, parquet_files
 from skewless.runtime.errors import SpineMismatch
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
@@ -57,7 +57,7 @@ class ScoringUnderWay(SkewlessError):
         return f"another run writes the scores in {self.folder}; wait for it, or name another --out"
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ScoringInputs(msgspec.Struct, frozen=True):
     """All that decides the scores: a model version, and SHA-256 of its manifest, the spine's and the tables' files (by
     name, size and time of change).
     """
@@ -71,12 +71,12 @@ class Asked(msgspec.Struct, frozen=True):
     tables: dict[str, str]
 
 
-class Scored(msgspec.Struct, frozen=True):
+class ScoringRun(msgspec.Struct, frozen=True):
     """A finished run. `scored_at` (ISO 8601) is when it was begun, and when the scores are known since; `made` is
     whether this call wrote the folder, `resumed` how many parts it found finished.
     """
 
-    asked: Asked
+    asked: ScoringInputs
     scored_at: str
     rows: int
     parts: tuple[str, ...]
@@ -85,7 +85,7 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Spine:
+class ScoringSpine:
     """The rows of a Parquet file or folder with start <= event_timestamp < end."""
 
     path: Path
@@ -103,14 +103,14 @@ class Spine:
 def run(
     bundle: Bundle,
     manifest_folder: Path,
-    sources: Mapping[str, Source],
-    spine: Spine,
+    sources: Mapping[str, TableSource],
+    spine: ScoringSpine,
     folder: Path,
     *,
     scored_at: datetime,
     report: Report = quiet,
     memory: int = DEFAULT_JOIN_MEMORY,
-) -> Scored:
+) -> ScoringRun:
     """Score the spine as of each row's time and write `folder`; the bundle's own folder is `manifest_folder`.
 
     `memory` bounds the join (see `skewless.offline.join.memory_budget`); beside it a part of the spine and its scores are held.
@@ -128,7 +128,7 @@ def run(
                 _write(file, _frames(bundle, sources, part, report, memory))
             names.append(file.name)
             rows += len(part)
-        done = Scored(asked, begun, rows, tuple(names), resumed=resumed)
+        done = ScoringRun(asked, begun, rows, tuple(names), resumed=resumed)
         before = read(folder)
         if before is not None and _holds(folder, building, done.parts):
             shutil.rmtree(building)
@@ -138,26 +138,26 @@ def run(
     return done
 
 
-def read(folder: Path) -> Scored | None:
+def read(folder: Path) -> ScoringRun | None:
     """The finished run that a folder holds, if it holds one."""
     try:
-        return msgspec.json.decode((folder / RESULT).read_bytes(), type=Scored)
+        return msgspec.json.decode((folder / RESULT).read_bytes(), type=ScoringRun)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 def _frames(
-    bundle: Bundle, sources: Mapping[str, Source], part: pa.Table, report: Report, memory: int
+    bundle: Bundle, sources: Mapping[str, TableSource], part: pa.Table, report: Report, memory: int
 ) -> Iterator[pa.Table]:
     """The part's rows with their scores, a block of the join at a time."""
     plan = bundle.plan
-    for block in Join(plan, sources, part, statuses=False, memory=memory).blocks(report):
+    for block in PointInTimeJoin(plan, sources, part, statuses=False, memory=memory).blocks(report):
         rows = part.slice(block.start, block.rows)
         views = {name: found.admitted() for name, found in block.views.items()}
         yield with_scores(rows, bundle, bundle.assembler.values(views, request_values(plan, rows)))
 
 
-def with_scores(rows: pa.Table, bundle: Bundle, values: Mapping[PlanSource, Values]) -> pa.Table:
+def with_scores(rows: pa.Table, bundle: Bundle, values: Mapping[PlanSource, ColumnValues]) -> pa.Table:
     """The rows with what the model tells of them. Raises: SpineMismatch where they have a column of its name."""
     form = bundle.form
     inputs = form.taken_arrays(bundle.inputs(values))
@@ -173,8 +173,10 @@ def with_scores(rows: pa.Table, bundle: Bundle, values: Mapping[PlanSource, Valu
     return rows
 
 
-def _asked(bundle: Bundle, manifest_folder: Path, sources: Mapping[str, Source], spine: Spine) -> Asked:
-    return Asked(
+def _asked(
+    bundle: Bundle, manifest_folder: Path, sources: Mapping[str, TableSource], spine: ScoringSpine
+) -> ScoringInputs:
+    return ScoringInputs(
         model=bundle.manifest.name,
         version=bundle.manifest.version,
         manifest=hashlib.sha256((manifest_folder / MANIFEST).read_bytes()).hexdigest(),
@@ -209,10 +211,10 @@ def _alone(folder: Path) -> Iterator[Path]:
         yield building
 
 
-def _resumable(building: Path, asked: Asked, scored_at: datetime) -> str:
+def _resumable(building: Path, asked: ScoringInputs, scored_at: datetime) -> str:
     """When the run that is gone on with was begun; what is left of another one is removed."""
     with suppress(OSError, msgspec.MsgspecError):
-        begun, at = msgspec.json.decode((building / _ASKED).read_bytes(), type=tuple[Asked, str])
+        begun, at = msgspec.json.decode((building / _ASKED).read_bytes(), type=tuple[ScoringInputs, str])
         if begun == asked:
             for cut_short in building.glob(".*"):
                 cut_short.unlink()

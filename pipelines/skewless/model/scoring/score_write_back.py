@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skewless.contract.model.signature import SCORE
-from skewless.contract.plan import View
-from skewless.model.scoring.batch_score import Scored
+from skewless.contract.plan import PlanView
+from skewless.model.scoring.batch_score import ScoringRun
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables import append
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 _US = pa.timestamp("us", tz="UTC")
@@ -27,7 +27,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ScoreWriteBack:
     """How many rows the view's table was given, in which files; rows that it had already count too."""
 
     rows: int
@@ -35,14 +35,14 @@ class Written:
 
 
 def run(
-    scored: Scored,
+    scored: ScoringRun,
     folder: Path,
-    view: View,
-    source: Source,
+    view: PlanView,
+    source: TableSource,
     *,
     created: datetime | None = None,
     take: Mapping[str, str] = _NOTHING,
-) -> Written:
+) -> ScoreWriteBack:
     """Append the scores of a finished run in `folder` to a view's table.
 
     A row's `event_timestamp` is its spine row's; it is known since `created`, or since the run. A key or feature takes
@@ -55,10 +55,10 @@ def run(
     for name in scored.parts:
         rows = pq.read_table(folder / name)
         files += append.append(source, _rows(rows, view, source, known, take), view)
-    return Written(scored.rows, tuple(dict.fromkeys(files)))
+    return ScoreWriteBack(scored.rows, tuple(dict.fromkeys(files)))
 
 
-def _rows(table: pa.Table, view: View, source: Source, known: datetime, take: Mapping[str, str]) -> pa.Table:
+def _rows(table: pa.Table, view: PlanView, source: TableSource, known: datetime, take: Mapping[str, str]) -> pa.Table:
     """Raises: SourceMismatch."""
     columns = {source.timestamp_field: table.column(TIMESTAMP).cast(_US)}
     if source.created_timestamp_column is not None:
@@ -71,7 +71,7 @@ def _rows(table: pa.Table, view: View, source: Source, known: datetime, take: Ma
     return pa.table(columns)
 
 
-def _told(table: pa.Table, view: View, text: str) -> pa.ChunkedArray:
+def _told(table: pa.Table, view: PlanView, text: str) -> pa.ChunkedArray:
     """An output of the model, or one of its values. Raises: SourceMismatch."""
     name, _, place = text.removesuffix("]").partition("[")
     column = SCORE if name == SCORE else f"{SCORE}:{name}"
@@ -87,7 +87,7 @@ def _told(table: pa.Table, view: View, text: str) -> pa.ChunkedArray:
     return pc.list_element(told, int(place))
 
 
-def _taken(table: pa.Table, view: View, told: Mapping[str, pa.ChunkedArray]) -> dict[str, str | None]:
+def _taken(table: pa.Table, view: PlanView, told: Mapping[str, pa.ChunkedArray]) -> dict[str, str | None]:
     """By key or feature the column that it takes, None where it is told. Raises: SourceMismatch."""
     features = {field.name for field in view.fields}
     if strange := sorted(told.keys() - features):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import Bundle
-from skewless.contract.model.signature import MatrixForm
-from skewless.contract.plan import Source
+from skewless.contract.model.signature import MatrixSignature
+from skewless.contract.plan import ColumnSource
 
-Scored = Callable[[Mapping[Source, Values]], NDArray[np.floating]]
+Scored = Callable[[Mapping[ColumnSource, ColumnValues]], NDArray[np.floating]]
 """From the values that a plan names to a score a row."""
 
 
@@ -34,7 +34,7 @@ class NoSingleScore(SkewlessError):
 
 
 @dataclass(eq=False)
-class NoNumbers(SkewlessError):
+class NanScores(SkewlessError):
     """A model scores some rows as NaN."""
 
     model: str
@@ -65,7 +65,7 @@ class TrainedElsewhere(SkewlessError):
 
 
 def one_score(bundle: Bundle) -> Scored:
-    """How to score rows, which then raises NoNumbers. Raises: NoSingleScore where not one output alone is a score, of
+    """How to score rows, which then raises NanScores. Raises: NoSingleScore where not one output alone is a score, of
     one number or two.
     """
     form = bundle.form
@@ -75,11 +75,11 @@ def one_score(bundle: Bundle) -> Scored:
         raise NoSingleScore(bundle.manifest.name, bundle.manifest.version, told)
     place = places[0]
 
-    def scored(values: Mapping[Source, Values]) -> NDArray[np.floating]:
+    def scored(values: Mapping[ColumnSource, ColumnValues]) -> NDArray[np.floating]:
         told: NDArray[np.floating] = form.told_arrays(bundle.score(bundle.inputs(values)))[place]
         scores = told[:, -1]  # of two classes the second
         if unknown := int(np.isnan(scores).sum()):
-            raise NoNumbers(bundle.manifest.name, bundle.manifest.version, unknown)
+            raise NanScores(bundle.manifest.name, bundle.manifest.version, unknown)
         return scores
 
     return scored
@@ -87,5 +87,5 @@ def one_score(bundle: Bundle) -> Scored:
 
 def of_one_matrix(bundle: Bundle, verb: str) -> None:
     """Raises: TrainedElsewhere."""
-    if not isinstance(bundle.form, MatrixForm):
+    if not isinstance(bundle.form, MatrixSignature):
         raise TrainedElsewhere(bundle.manifest.name, bundle.manifest.version, verb)

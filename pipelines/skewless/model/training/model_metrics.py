@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 _BINS = 10
 
 
-class Bin(msgspec.Struct, frozen=True):
+class CalibrationBin(msgspec.Struct, frozen=True):
     """Scores of about one size: how many, their mean, and the share of them that came true."""
 
     rows: int
@@ -18,7 +18,7 @@ class Bin(msgspec.Struct, frozen=True):
     share: float
 
 
-class Performance(msgspec.Struct, frozen=True):
+class ModelPerformance(msgspec.Struct, frozen=True):
     """`auc` is None where only one class was seen. `constant_logloss` is that of the constant that fits the labels best,
     `calibration_error` the mean gap of score and share over the bins, by rows.
     """
@@ -28,7 +28,7 @@ class Performance(msgspec.Struct, frozen=True):
     logloss: float
     constant_logloss: float
     calibration_error: float
-    calibration: tuple[Bin, ...]
+    calibration: tuple[CalibrationBin, ...]
 
     def __str__(self) -> str:
         auc = "no AUC (one class only)" if self.auc is None else f"AUC {self.auc:.4f}"
@@ -38,13 +38,13 @@ class Performance(msgspec.Struct, frozen=True):
         )
 
 
-def measure(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> Performance | None:
+def measure(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> ModelPerformance | None:
     """Of n labels (0 or 1) and their scores; None without any."""
     if not len(labels):
         return None
     exact, bins = scores.astype(float), calibration(labels, scores)
     constant = np.full(len(labels), labels.mean())
-    return Performance(
+    return ModelPerformance(
         rows=len(labels),
         auc=float(roc_auc_score(labels, exact)) if 0 < labels.mean() < 1 else None,
         logloss=float(log_loss(labels, exact, labels=[0, 1])),
@@ -54,12 +54,12 @@ def measure(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> Perfo
     )
 
 
-def calibration(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> tuple[Bin, ...]:
+def calibration(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> tuple[CalibrationBin, ...]:
     """Up to ten bins of as many scores each, the least first; equal scores share a bin."""
     edges = np.unique(np.quantile(scores, np.arange(1, _BINS) / _BINS, method="inverted_cdf"))
     places = np.searchsorted(edges, scores, side="left")
     found = []
     for place in np.unique(places):
         some = places == place
-        found.append(Bin(int(some.sum()), float(scores[some].mean(dtype=float)), float(labels[some].mean())))
+        found.append(CalibrationBin(int(some.sum()), float(scores[some].mean(dtype=float)), float(labels[some].mean())))
     return tuple(found)

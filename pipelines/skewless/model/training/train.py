@@ -20,14 +20,14 @@ from skewless.contract.errors import SkewlessError
 from skewless.model.training.training_set import DATA, PLAN, Labels, TrainingSet, labelled
 from skewless.offline.files.atomic import write_file
 from skewless.offline.join.refresh_schedule import BadDuration, duration
-from skewless.runtime.errors import NotTrained, SpineMismatch
+from skewless.runtime.errors import SpineMismatch, StepInputMissing
 
 MODEL, REPORT = "model.lightgbm.txt", "training.json"
 Parameters = Mapping[str, float | int | str | bool]
 
 
 @dataclass(eq=False)
-class BadWindow(SkewlessError):
+class BadTrainingWindow(SkewlessError):
     """How long to train, validate and test cannot be understood."""
 
     text: str
@@ -37,7 +37,7 @@ class BadWindow(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class TimeSplit:
     """Three half-open windows of event time: train [start, validate), validate [validate, test), test [test, end)."""
 
     start: datetime
@@ -47,16 +47,16 @@ class Split:
 
     @classmethod
     def until(cls, end: datetime, window: str) -> Self:
-        """The three windows before `end`, as long as `window` says: 212d,30d,92d. Raises: BadWindow."""
+        """The three windows before `end`, as long as `window` says: 212d,30d,92d. Raises: BadTrainingWindow."""
         try:
             train, validate, test = map(duration, window.split(","))
         except (BadDuration, ValueError):
-            raise BadWindow(window) from None
+            raise BadTrainingWindow(window) from None
         tested = end - test
         return cls(tested - validate - train, tested - validate, tested, end)
 
 
-class Training(msgspec.Struct, frozen=True):
+class TrainingRun(msgspec.Struct, frozen=True):
     """What a training run did; times are ISO 8601. `inputs` is the digest of all that decided it, `metrics` are of
     LightGBM's own scores on the test window.
     """
@@ -72,7 +72,9 @@ class Training(msgspec.Struct, frozen=True):
     metrics: dict[str, float]
 
 
-def run(training_set: TrainingSet, label: str, split: Split, parameters: Parameters, *, rounds: int = 2000) -> Training:
+def run(
+    training_set: TrainingSet, label: str, split: TimeSplit, parameters: Parameters, *, rounds: int = 2000
+) -> TrainingRun:
     """Train with early stopping on the validation window; model and report go into the training set's folder.
 
     The same training set and parameters give the same model, so where it is there already it is not trained again.
@@ -90,7 +92,7 @@ def run(training_set: TrainingSet, label: str, split: Split, parameters: Paramet
         training_set.matrix(train), train_labels, training_set.matrix(valid), valid_labels, names, parameters, rounds
     )
     scores = np.asarray(booster.predict(training_set.matrix(test)))
-    report = Training(
+    report = TrainingRun(
         inputs=inputs,
         label=label,
         start=split.start.isoformat(),
@@ -156,23 +158,23 @@ def told(metrics: Mapping[str, float]) -> str:
     )
 
 
-def trained(folder: Path) -> tuple[lgb.Booster, Training]:
-    """The booster and report of a training set's folder. Raises: NotTrained."""
+def trained(folder: Path) -> tuple[lgb.Booster, TrainingRun]:
+    """The booster and report of a training set's folder. Raises: StepInputMissing."""
     report = _report(folder)
     if report is None:
-        raise NotTrained(f"a model in {folder}", "skewless train")
+        raise StepInputMissing(f"a model in {folder}", "skewless train")
     return lgb.Booster(model_str=(folder / MODEL).read_text()), report
 
 
-def _report(folder: Path) -> Training | None:
+def _report(folder: Path) -> TrainingRun | None:
     """The report of the last training in a folder, if there is one that we understand."""
     try:
-        return msgspec.json.decode((folder / REPORT).read_bytes(), type=Training)
+        return msgspec.json.decode((folder / REPORT).read_bytes(), type=TrainingRun)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 
 
-def _digest(training_set: TrainingSet, label: str, split: Split, parameters: Parameters, rounds: int) -> str:
+def _digest(training_set: TrainingSet, label: str, split: TimeSplit, parameters: Parameters, rounds: int) -> str:
     """SHA-256 of the training set's files and of how it is trained, with which LightGBM."""
     told = [lgb.__version__, label, str(split), str(sorted(parameters.items())), str(rounds)]
     digest = hashlib.sha256("\n".join(told).encode())

@@ -24,29 +24,29 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from skewless.contract.admission import Micros
-from skewless.contract.columns import Values, column_values
+from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import Assembler, Matrix, column_types, wanted_features
 from skewless.contract.model.bundle import given_values
-from skewless.contract.model.signature import MatrixForm
+from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
-from skewless.contract.plan import Plan, Request, Source, plan_from_json
+from skewless.contract.plan import ColumnSource, Plan, RequestInput, plan_from_json
 from skewless.contract.storage.served_row import TIMESTAMP as SERVED_TIME
 from skewless.contract.storage.served_row import to_arrow
 from skewless.contract.timestamps import to_micros
 from skewless.contract.value_types import value_type
-from skewless.definitions.compiler import Definitions
+from skewless.definitions.compiler import CompiledService
 from skewless.model.distributions import coverage as absences
-from skewless.model.distributions.coverage import Absences, Absent
+from skewless.model.distributions.coverage import AbsentRows, CoverageCounts
 from skewless.offline.files import parquet_writer
 from skewless.offline.files.atomic import replace_folder
 from skewless.offline.join import explain as join_plan
 from skewless.offline.join.explain import JoinPlan, waiting_told
 from skewless.offline.join.memory_budget import bounds
-from skewless.offline.join.point_in_time import TIMESTAMP, Join, join, request_values, spine_times
-from skewless.offline.join.refresh_schedule import Refresh
+from skewless.offline.join.point_in_time import TIMESTAMP, PointInTimeJoin, join, request_values, spine_times
+from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles, within
 from skewless.offline.join.threads import worker_count
-from skewless.runtime.errors import NotTrained, SpineMismatch
+from skewless.runtime.errors import SpineMismatch, StepInputMissing
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
@@ -62,8 +62,8 @@ def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
 
 
 def values_for(
-    definitions: Definitions, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
-) -> dict[Source, Values]:
+    definitions: CompiledService, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
+) -> dict[ColumnSource, ColumnValues]:
     """Every value that the plan names for each spine row; see `history.join` for `read_at` and errors."""
     assembler = Assembler(definitions.plan, definitions.transforms)
     views = join(definitions.plan, definitions.sources, spine, read_at=read_at, report=report)
@@ -71,7 +71,7 @@ def values_for(
 
 
 def matrix_for(
-    definitions: Definitions, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
+    definitions: CompiledService, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
 ) -> Matrix:
     """The model input for each spine row."""
     assembler = Assembler(definitions.plan, definitions.transforms)
@@ -79,7 +79,7 @@ def matrix_for(
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class WrittenTrainingSet:
     """A training set that was written: its rows and columns, and for each view how many rows have no value of it only
     because none was known yet (`created_timestamp` after the row's time) though it had happened.
     """
@@ -94,14 +94,14 @@ class Made:
 
 
 def run(
-    definitions: Definitions,
+    definitions: CompiledService,
     spine: pa.Table | SpineFiles,
     folder: Path,
     *,
-    as_served: Refresh | None = None,
+    as_served: RefreshSchedule | None = None,
     report: Report = quiet,
     memory: int = DEFAULT_JOIN_MEMORY,
-) -> Made:
+) -> WrittenTrainingSet:
     """Join the spine and write the training set to `folder`, replacing it whole. A folder that holds the same training
     set stays as it is, with the model that was trained on it.
 
@@ -111,7 +111,7 @@ def run(
     spine on disk need fit into memory: see `skewless.offline.join.memory_budget`.
     Raises: SpineMismatch, SourceMissing, SourceMismatch.
     """
-    waiting, absent = {view.name: 0 for view in definitions.plan.views}, Absences()
+    waiting, absent = {view.name: 0 for view in definitions.plan.views}, CoverageCounts()
     with replace_folder(folder) as building:
         frames = _frames(definitions, spine, (waiting, absent), as_served, report, memory)
         written = parquet_writer.write(building / DATA, frames)
@@ -121,25 +121,29 @@ def run(
             (building / TRANSFORMS).write_bytes(definitions.transforms)
         if as_served:
             (building / AS_SERVED).write_text(str(as_served))
-    return Made(*written, waiting)
+    return WrittenTrainingSet(*written, waiting)
 
 
-def explain(definitions: Definitions, spine: pa.Table | SpineFiles, *, memory: int = DEFAULT_JOIN_MEMORY) -> JoinPlan:
+def explain(
+    definitions: CompiledService, spine: pa.Table | SpineFiles, *, memory: int = DEFAULT_JOIN_MEMORY
+) -> JoinPlan:
     """What `run` would read and hold. Raises: SpineMismatch, SourceMissing, SourceMismatch."""
     parts = spine_parts(definitions.plan, spine, memory)
     return join_plan.explain(_join(definitions, part, None, memory) for part in parts)
 
 
-def _join(definitions: Definitions, part: pa.Table, as_served: Refresh | None, memory: int) -> Join:
+def _join(
+    definitions: CompiledService, part: pa.Table, as_served: RefreshSchedule | None, memory: int
+) -> PointInTimeJoin:
     read_at = None if as_served is None else as_served.filled(spine_times(part))
-    return Join(definitions.plan, definitions.sources, part, read_at=read_at, statuses=False, memory=memory)
+    return PointInTimeJoin(definitions.plan, definitions.sources, part, read_at=read_at, statuses=False, memory=memory)
 
 
 def _frames(
-    definitions: Definitions,
+    definitions: CompiledService,
     spine: pa.Table | SpineFiles,
-    counts: tuple[dict[str, int], Absences],
-    as_served: Refresh | None,
+    counts: tuple[dict[str, int], CoverageCounts],
+    as_served: RefreshSchedule | None,
     report: Report,
     memory: int,
 ) -> Iterator[pa.Table]:
@@ -167,7 +171,7 @@ def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_
     yield from spine.one_part_at_least(rows)
 
 
-def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Table:
+def frame(plan: Plan, spine: pa.Table, values: Mapping[ColumnSource, ColumnValues]) -> pa.Table:
     """The spine's columns, then each value as a column named by `reference`; request inputs are the spine's own.
 
     Raises: SpineMismatch where the spine has a column of a feature's name, which would be taken for the feature.
@@ -175,7 +179,7 @@ def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Ta
     types = column_types(plan)
     table = spine
     for source, column in values.items():
-        if isinstance(source, Request):
+        if isinstance(source, RequestInput):
             continue
         if reference(source) in spine.column_names:
             raise SpineMismatch(reference(source), "has the name of a feature that is joined to it; rename it")
@@ -184,11 +188,11 @@ def frame(plan: Plan, spine: pa.Table, values: Mapping[Source, Values]) -> pa.Ta
 
 
 class TrainingSet:
-    """A training set on disk, opened. Raises: NotTrained where the folder does not hold one."""
+    """A training set on disk, opened. Raises: StepInputMissing where the folder does not hold one."""
 
     def __init__(self, folder: Path) -> None:
         if not (folder / DATA).exists():
-            raise NotTrained(f"training set {folder}", BUILD)
+            raise StepInputMissing(f"training set {folder}", BUILD)
         self.folder = folder
         self.plan = plan_from_json((folder / PLAN).read_bytes(), name=folder.name)
         traced = folder / TRANSFORMS
@@ -200,7 +204,7 @@ class TrainingSet:
         data = self.folder / DATA
         return pq.read_table(data, filters=within(pq.read_schema(data), to_micros(start), to_micros(end)))
 
-    def absences(self, start: datetime, end: datetime) -> dict[str, Absent]:
+    def absences(self, start: datetime, end: datetime) -> dict[str, AbsentRows]:
         """By view for how many rows of the days that begin in [start, end) it had nothing to say."""
         return absences.read(self.folder, start, end)
 
@@ -213,9 +217,9 @@ class TrainingSet:
 
         Raises: InvalidPlan where a column is a text.
         """
-        return MatrixForm(self.plan).inputs(self.assembler, self.values(table))
+        return MatrixSignature(self.plan).inputs(self.assembler, self.values(table))
 
-    def values(self, table: pa.Table) -> dict[Source, Values]:
+    def values(self, table: pa.Table) -> dict[ColumnSource, ColumnValues]:
         """The values of the plan's columns for rows of this training set."""
         types = column_types(self.plan)
         return {
@@ -229,7 +233,7 @@ class TrainingSet:
         """The given values of rows of this training set, as golden rows keep them."""
         return table.select([reference(source) for source in self.assembler.given])
 
-    def given_values(self, table: pa.Table) -> dict[Source, Values]:
+    def given_values(self, table: pa.Table) -> dict[ColumnSource, ColumnValues]:
         """The given values of rows of this training set."""
         return given_values(self.plan, self.assembler.given, table)
 

@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags, Status
+from skewless.contract.admission import MISSING, FeatureStatus, Flags
 from skewless.contract.model.signature import cells, differing
-from skewless.contract.plan import Computed, Feature, Plan, Request, View
+from skewless.contract.plan import Plan, PlanView, RequestInput, StoredFeature, TransformOutput
 from skewless.contract.timestamps import from_micros
-from skewless.monitoring.audit.causes import Cause, decide
-from skewless.monitoring.audit.evidence import Clues, gather
-from skewless.monitoring.audit.replay import Arrays, Comparison, Places, differ, plain
+from skewless.monitoring.audit.causes import SkewCause, decide
+from skewless.monitoring.audit.evidence import AuditEvidence, gather
+from skewless.monitoring.audit.replay import Arrays, Places, ReplayComparison, differ, plain
 
 _EXAMPLES = 3
 SCORES, REQUEST = "(score)", "(request)"
@@ -24,7 +24,7 @@ SCORES, REQUEST = "(score)", "(request)"
 Causes = NDArray[np.object_]
 
 
-class Caused(msgspec.Struct, frozen=True):
+class CausedDifferences(msgspec.Struct, frozen=True):
     """What one cause did to one view: served rows, model inputs and statuses; `moved` is by how much the scores of those
     rows are off in the mean.
     """
@@ -39,7 +39,7 @@ class Caused(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Tally:
+class _CauseTally:
     rows: Flags
     values: int = 0
     statuses: int = 0
@@ -48,27 +48,27 @@ class _Tally:
 class Attribution:
     """The tallies by cause and view of one comparison."""
 
-    def __init__(self, compared: Comparison, clues: Clues) -> None:
+    def __init__(self, compared: ReplayComparison, clues: AuditEvidence) -> None:
         self._compared = compared
-        self._tallies: dict[tuple[Cause, str], _Tally] = {}
+        self._tallies: dict[tuple[SkewCause, str], _CauseTally] = {}
         self._by_view = {view.name: self._view(view, clues) for view in compared.plan.views}
         self._computed()
         self._rest()
         self._defaults()
 
-    def causes(self) -> list[Caused]:
+    def causes(self) -> list[CausedDifferences]:
         """By cause, in its order, and view; the most rows first."""
-        order = list(Cause)
+        order = list(SkewCause)
         keyed = sorted(self._tallies.items(), key=lambda one: (order.index(one[0][0]), -int(one[1].rows.sum())))
         return [self._told(cause, view, tally) for (cause, view), tally in keyed]
 
-    def _told(self, cause: Cause, view: str, tally: _Tally) -> Caused:
+    def _told(self, cause: SkewCause, view: str, tally: _CauseTally) -> CausedDifferences:
         rows = np.flatnonzero(tally.rows)
         moved = self._compared.moved[rows]
         told = tuple(self._example(cause, view, row) for row in rows[:_EXAMPLES].tolist())
-        return Caused(str(cause), view, len(rows), tally.values, tally.statuses, float(moved.mean()), told)
+        return CausedDifferences(str(cause), view, len(rows), tally.values, tally.statuses, float(moved.mean()), told)
 
-    def _view(self, view: View, clues: Clues) -> Causes:
+    def _view(self, view: PlanView, clues: AuditEvidence) -> Causes:
         """The cause for each of the n rows, None where the view is as it should be; counts what is the view's own."""
         compared = self._compared
         own = compared.wrong[:, compared.features(view)].sum(axis=1)
@@ -85,7 +85,7 @@ class Attribution:
             self._count(cause, view.name, hit, int(own[hit].sum()), int(statuses[hit].sum()))
         return causes
 
-    def _other_row(self, view: View) -> Flags:
+    def _other_row(self, view: PlanView) -> Flags:
         """Where another row was served than is joined, as far as the view was read."""
         joined = self._compared.found[view.name].rows
         event, created = self._compared.times(view)
@@ -96,7 +96,7 @@ class Attribution:
         """A computed value that differs is due to the first view that its transform takes and that differs."""
         plan, wrong = self._compared.plan, self._compared.wrong
         for place, column in enumerate(self._compared.columns):
-            if not isinstance(column.source, Computed):
+            if not isinstance(column.source, TransformOutput):
                 continue
             left = wrong[:, place].copy()
             for view in _inputs(plan, column.source.transform):
@@ -105,15 +105,15 @@ class Attribution:
                     hit = left & (causes == cause)
                     self._count(cause, view, hit, int(hit.sum()))
                     left &= ~hit
-            self._count(Cause.TRANSFORM, column.source.transform, left, int(left.sum()))
+            self._count(SkewCause.TRANSFORM, column.source.transform, left, int(left.sum()))
 
     def _rest(self) -> None:
         """Request inputs, which the log holds twice, and scores."""
         compared = self._compared
-        places = compared.places(lambda source: isinstance(source, Request))
+        places = compared.places(lambda source: isinstance(source, RequestInput))
         request = compared.wrong[:, places].sum(axis=1)
-        self._count(Cause.CORRUPTION, REQUEST, request > 0, int(request.sum()))
-        self._count(Cause.SCORE, SCORES, compared.wrong_scores)
+        self._count(SkewCause.CORRUPTION, REQUEST, request > 0, int(request.sum()))
+        self._count(SkewCause.SCORE, SCORES, compared.wrong_scores)
 
     def _defaults(self) -> None:
         """Views that the server could not read, and the values that it would have used otherwise."""
@@ -123,30 +123,32 @@ class Attribution:
             unread = compared.unread(view)
             places = np.concatenate([compared.features(view), _taking(compared, view)])
             cells = np.ix_(np.flatnonzero(unread), places)
-            self._count(Cause.DEFAULT_USED, view.name, unread, int(lost[cells].sum()))
+            self._count(SkewCause.DEFAULT_USED, view.name, unread, int(lost[cells].sum()))
             lost[cells] = False
 
-    def _count(self, cause: Cause, view: str, rows: Flags, values: int = 0, statuses: int = 0) -> None:
+    def _count(self, cause: SkewCause, view: str, rows: Flags, values: int = 0, statuses: int = 0) -> None:
         if rows.any():
-            tally = self._tallies.setdefault((cause, view), _Tally(np.zeros(len(rows), bool)))
+            tally = self._tallies.setdefault((cause, view), _CauseTally(np.zeros(len(rows), bool)))
             tally.rows |= rows
             tally.values += values
             tally.statuses += statuses
 
-    def _example(self, cause: Cause, view: str, row: int) -> str:
+    def _example(self, cause: SkewCause, view: str, row: int) -> str:
         """A served row: which row of the view was served and is joined, and a value that differs for it."""
         compared = self._compared
         request, place, at = (compared.served.column(name)[row] for name in ("request_id", "row", "served_at"))
         told = f"request {request} row {place} at {at}"
         if view == SCORES:
             return f"{told}: {self._score(row)}"
-        value = self._value(row, self._places(view), compared.whole if cause == Cause.DEFAULT_USED else compared.joined)
+        value = self._value(
+            row, self._places(view), compared.whole if cause == SkewCause.DEFAULT_USED else compared.joined
+        )
         if view not in self._by_view:
             return f"{told}: {value}"
         asked, joined = compared.plan.view(view), compared.found[view]
         keys = ", ".join(str(compared.served.column(f"entity:{key.name}")[row]) for key in asked.join_keys)
-        served = _row(Status(int(compared.status(asked)[row])), *(times[row] for times in compared.times(asked)))
-        now = _row(Status(int(joined.status[row])), joined.rows.event[row], joined.rows.created[row])
+        served = _row(FeatureStatus(int(compared.status(asked)[row])), *(times[row] for times in compared.times(asked)))
+        now = _row(FeatureStatus(int(joined.status[row])), joined.rows.event[row], joined.rows.created[row])
         return f"{told}: {view} of {keys} was served {served}; the join uses {now}" + (f": {value}" if value else "")
 
     def _places(self, view: str) -> Places:
@@ -156,8 +158,8 @@ class Attribution:
             asked = compared.plan.view(view)
             return np.concatenate([compared.features(asked), _taking(compared, asked)])
         if view == REQUEST:
-            return compared.places(lambda one: isinstance(one, Request))
-        return compared.places(lambda one: isinstance(one, Computed) and one.transform == view)
+            return compared.places(lambda one: isinstance(one, RequestInput))
+        return compared.places(lambda one: isinstance(one, TransformOutput) and one.transform == view)
 
     def _value(self, row: int, places: Places, now: Arrays) -> str:
         """The first of some model inputs that differs in a row; nothing where none does."""
@@ -180,7 +182,7 @@ class Attribution:
         )
 
 
-def _row(status: Status, event: np.int64, created: np.int64) -> str:
+def _row(status: FeatureStatus, event: np.int64, created: np.int64) -> str:
     if event == MISSING:
         return f"{status.name}, no row"
     known = "" if created == event else f", known {_instant(created)}"
@@ -191,14 +193,14 @@ def _instant(micros: np.int64) -> str:
     return f"{from_micros(int(micros)):%Y-%m-%d %H:%M:%S}"
 
 
-def _taking(compared: Comparison, view: View) -> Places:
+def _taking(compared: ReplayComparison, view: PlanView) -> Places:
     """The places of the computed values whose transform takes a feature of the view."""
     plan = compared.plan
-    return compared.places(lambda one: isinstance(one, Computed) and view.name in _inputs(plan, one.transform))
+    return compared.places(lambda one: isinstance(one, TransformOutput) and view.name in _inputs(plan, one.transform))
 
 
 def _inputs(plan: Plan, transform: str) -> list[str]:
     """The views that a transform takes features of, in the plan's order."""
     (found,) = [one for one in plan.transforms if one.name == transform]
-    taken = {source.view for _, source in found.inputs if isinstance(source, Feature)}
+    taken = {source.view for _, source in found.inputs if isinstance(source, StoredFeature)}
     return [view.name for view in plan.views if view.name in taken]

@@ -18,27 +18,27 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.bundle import Bundle
-from skewless.contract.model.signature import MatrixForm, cells
+from skewless.contract.model.signature import MatrixSignature, cells
 from skewless.contract.storage.served_row import Role
-from skewless.model.training.model_metrics import Performance
-from skewless.monitoring.audit.attribution import Attribution, Caused
-from skewless.monitoring.audit.evidence import Clues
-from skewless.monitoring.audit.replay import Comparison, compare, differ, plain
-from skewless.monitoring.audit.score_impact import Labels, Price, price
-from skewless.monitoring.audit.timeline import Timeline, timeline
+from skewless.model.training.model_metrics import ModelPerformance
+from skewless.monitoring.audit.attribution import Attribution, CausedDifferences
+from skewless.monitoring.audit.evidence import AuditEvidence
+from skewless.monitoring.audit.replay import ReplayComparison, compare, differ, plain
+from skewless.monitoring.audit.score_impact import Labels, ScoreImpact, price
+from skewless.monitoring.audit.timeline import DifferenceTimeline, timeline
 from skewless.monitoring.served_log.days import standing
-from skewless.monitoring.served_log.ground_truth import Outcomes
+from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.tables.view_rows import parquet_files
-from skewless.runtime.errors import NotTrained
+from skewless.runtime.errors import StepInputMissing
 from skewless.runtime.progress import Report, quiet
 
 _EXAMPLES = 5
 """Of each kind of difference and view."""
 
 
-class Audited(msgspec.Struct, frozen=True):
+class AuditResult(msgspec.Struct, frozen=True):
     """What an audit of one model version found. `values` are the model inputs compared; counts of differing ones by
     column, of view statuses by view, and examples with the served and the joined value.
 
@@ -64,13 +64,13 @@ class Audited(msgspec.Struct, frozen=True):
     examples: list[str]
     unread_views: int = 0
     unread_values: int = 0
-    timeline: Timeline = Timeline()
-    causes: tuple[Caused, ...] = ()
-    price: Price | None = None
+    timeline: DifferenceTimeline = DifferenceTimeline()
+    causes: tuple[CausedDifferences, ...] = ()
+    price: ScoreImpact | None = None
     role: Role | None = None
 
     @property
-    def live(self) -> Performance | None:
+    def live(self) -> ModelPerformance | None:
         """How well the served scores told what came to pass; None without outcomes."""
         return self.price.served if self.price else None
 
@@ -98,7 +98,7 @@ class Audited(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class ServedLog:
+class ServedLogReader:
     """The served log's folder."""
 
     folder: Path
@@ -110,12 +110,12 @@ class ServedLog:
     def read(self, model: str, version: str, start: datetime, end: datetime, role: Role | None = None) -> pa.Table:
         """The rows that a model version served with start <= served_at < end, in any role or in one.
 
-        Raises: NotTrained where it has none.
+        Raises: StepInputMissing where it has none.
         """
         place = self.folder / f"model={model}" / f"version={version}"
         files = [str(file) for file in standing(parquet_files(place))]
         if not files:
-            raise NotTrained(f"a served log of {model} {version}", "skewless serve")
+            raise StepInputMissing(f"a served log of {model} {version}", "skewless serve")
         window = (pc.field("served_at") >= start) & (pc.field("served_at") < end)
         if role is not None:
             window &= pc.field("role") == role
@@ -124,25 +124,25 @@ class ServedLog:
 
 def run(
     bundle: Bundle,
-    known: Clues,
-    log: ServedLog,
+    known: AuditEvidence,
+    log: ServedLogReader,
     start: datetime,
     end: datetime,
     *,
     role: Role | None = None,
     report: Report = quiet,
-) -> Audited:
+) -> AuditResult:
     """Replay what `bundle` served in [start, end), in any role or in one, compare, and name the cause of each difference.
 
-    Raises: NotTrained, SourceMissing, SourceMismatch.
+    Raises: StepInputMissing, SourceMissing, SourceMismatch.
     """
     manifest, plan = bundle.manifest, bundle.plan
     served = log.read(manifest.name, manifest.version, start, end, role)
     compared = compare(bundle, known.sources, served, report)
-    labels = Outcomes(log.folder, manifest.name).of(served)
+    labels = GroundTruth(log.folder, manifest.name).of(served)
     wrong, unread = compared.wrong, sum(int(np.count_nonzero(compared.unread(view))) for view in plan.views)
     statuses = {view: int(np.count_nonzero(differing)) for view, differing in compared.wrong_statuses.items()}
-    return Audited(
+    return AuditResult(
         model=manifest.name,
         version=manifest.version,
         start=start.isoformat(),
@@ -165,7 +165,7 @@ def run(
     )
 
 
-def _by_column(compared: Comparison) -> dict[str, int]:
+def _by_column(compared: ReplayComparison) -> dict[str, int]:
     """How many values of each column differ; several inputs of a model may take one."""
     counts: Counter[str] = Counter()
     for column, wrong in zip(compared.columns, compared.wrong.sum(axis=0).tolist(), strict=True):
@@ -173,15 +173,15 @@ def _by_column(compared: Comparison) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _price(compared: Comparison, labels: Labels) -> Price | None:
+def _price(compared: ReplayComparison, labels: Labels) -> ScoreImpact | None:
     """What the differences did to the scores; None where a model has named outputs, which no outcome tells of."""
-    if not isinstance(compared.bundle.form, MatrixForm):
+    if not isinstance(compared.bundle.form, MatrixSignature):
         return None
     (scores,), (fair,) = compared.scores, compared.fair
     return price(scores[:, 0], fair[:, 0], labels)
 
 
-def _examples(compared: Comparison) -> list[str]:
+def _examples(compared: ReplayComparison) -> list[str]:
     """Differing values, statuses and scores, some of each."""
     plan, (logged, joined) = compared.plan, map(compared.inputs, (compared.logged, compared.joined))
     told = []
@@ -191,7 +191,7 @@ def _examples(compared: Comparison) -> list[str]:
     for view in plan.views:
         statuses, found = compared.status(view), compared.found[view.name].status
         for row in np.flatnonzero(compared.wrong_statuses[view.name])[:_EXAMPLES].tolist():
-            then, now = (Status(status).name for status in (statuses[row], found[row]))
+            then, now = (FeatureStatus(status).name for status in (statuses[row], found[row]))
             told.append(_example(compared, row, f"feature view {view.name}", then, f"the join gives {now}"))
     (scores, rescored), form = (compared.scores, compared.rescored), compared.bundle.form
     for row, place in np.argwhere(differ(scores, rescored))[:_EXAMPLES].tolist():
@@ -202,6 +202,6 @@ def _examples(compared: Comparison) -> list[str]:
     return told
 
 
-def _example(compared: Comparison, row: int, what: str, then: str, now: str) -> str:
+def _example(compared: ReplayComparison, row: int, what: str, then: str, now: str) -> str:
     request, place, at = (compared.served.column(name)[row] for name in ("request_id", "row", "served_at"))
     return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"

@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags, Micros, Status
-from skewless.contract.columns import Values
-from skewless.contract.model.assembler import Admitted
+from skewless.contract.admission import MISSING, FeatureStatus, Flags, Micros
+from skewless.contract.columns import ColumnValues
+from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import Array, cells, differing, from_columns
-from skewless.contract.plan import Column, Feature, Plan, View
-from skewless.contract.plan import Source as PlanSource
+from skewless.contract.plan import ColumnSource as PlanSource
+from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature
 from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.progress import Report, quiet
 
-_GONE = (Status.NOT_FOUND, Status.STALE)
+_GONE = (FeatureStatus.NOT_FOUND, FeatureStatus.STALE)
 Scores = NDArray[np.floating]
 Arrays = Sequence[Array]
 """By group of a model's form, n x names."""
@@ -29,7 +29,7 @@ Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReplayComparison:
     """n served rows. `found` is what the join gives for each view; `joined` the model inputs that it makes, defaults
     where the server could not read a view, and `whole` those had everything been read.
 
@@ -38,7 +38,7 @@ class Comparison:
 
     bundle: Bundle
     served: pa.Table
-    found: Mapping[str, Admitted]
+    found: Mapping[str, AdmittedRows]
     logged: Arrays
     joined: Arrays
     whole: Arrays
@@ -47,16 +47,16 @@ class Comparison:
     def plan(self) -> Plan:
         return self.bundle.plan
 
-    def features(self, view: View) -> Places:
+    def features(self, view: PlanView) -> Places:
         """The places of a view's features among the model inputs."""
-        return self.places(lambda source: isinstance(source, Feature) and source.view == view.name)
+        return self.places(lambda source: isinstance(source, StoredFeature) and source.view == view.name)
 
     def places(self, wanted: Callable[[PlanSource], bool]) -> Places:
         """The places of some model inputs, by where they come from."""
         return np.array([place for place, one in enumerate(self.columns) if wanted(one.source)], np.int64)
 
     @cached_property
-    def columns(self) -> tuple[Column, ...]:
+    def columns(self) -> tuple[ModelColumn, ...]:
         """The plan's column of each model input, by place."""
         columns = {column.name: column for column in self.plan.columns}
         return tuple(columns[name] for group in self.bundle.form.taken for name in group.names)
@@ -116,7 +116,7 @@ class Comparison:
         """
         return {view.name: self._status_differs(view) for view in self.plan.views}
 
-    def _status_differs(self, view: View) -> Flags:
+    def _status_differs(self, view: PlanView) -> Flags:
         then, now = self.status(view), self.found[view.name].status
         removable = view.rule.removable(self.found[view.name].rows.event, self.at)
         # Of a tombstone that was removed a late row, older still, may have taken the place.
@@ -124,17 +124,17 @@ class Comparison:
         different: Flags = (then != now) & ~removed & ~self.unread(view)
         return different
 
-    def status(self, view: View) -> NDArray[np.uint8]:
+    def status(self, view: PlanView) -> NDArray[np.uint8]:
         """The statuses that were logged."""
         status: NDArray[np.uint8] = self.served.column(f"{view.name}:status").to_numpy()
         return status
 
-    def unread(self, view: View) -> Flags:
+    def unread(self, view: PlanView) -> Flags:
         """Which rows were answered with defaults, since the online store failed."""
-        unread: Flags = self.status(view) == Status.NOT_READ
+        unread: Flags = self.status(view) == FeatureStatus.NOT_READ
         return unread
 
-    def times(self, view: View) -> tuple[Micros, Micros]:
+    def times(self, view: PlanView) -> tuple[Micros, Micros]:
         """Event and created time of the row that was logged; MISSING where none was found."""
         kinds = ("event_timestamp", "created_timestamp")
         event, created = (micros_of(self.served, f"{view.name}:{kind}") for kind in kinds)
@@ -147,7 +147,9 @@ class Comparison:
         return wrong
 
 
-def compare(bundle: Bundle, sources: Mapping[str, Source], served: pa.Table, report: Report = quiet) -> Comparison:
+def compare(
+    bundle: Bundle, sources: Mapping[str, TableSource], served: pa.Table, report: Report = quiet
+) -> ReplayComparison:
     """Join the served rows again, as of the instant at which each was served. Raises: SourceMissing, SourceMismatch."""
     plan = bundle.plan
     spine = spine_of(plan, served)
@@ -155,19 +157,21 @@ def compare(bundle: Bundle, sources: Mapping[str, Source], served: pa.Table, rep
     request = request_values(plan, spine)
     read = {name: _as_read(one, served.column(f"{name}:status").to_numpy()) for name, one in found.items()}
     joined = _taken(bundle, read, request)
-    unread = any((one.status == Status.NOT_READ).any() for one in read.values())
+    unread = any((one.status == FeatureStatus.NOT_READ).any() for one in read.values())
     whole = _taken(bundle, found, request) if unread else joined
-    return Comparison(bundle, served, found, from_columns(bundle.form.taken, served), joined, whole)
+    return ReplayComparison(bundle, served, found, from_columns(bundle.form.taken, served), joined, whole)
 
 
-def _taken(bundle: Bundle, views: Mapping[str, Admitted], request: Mapping[str, Values]) -> Arrays:
+def _taken(bundle: Bundle, views: Mapping[str, AdmittedRows], request: Mapping[str, ColumnValues]) -> Arrays:
     """What the model would have been given."""
     return bundle.form.taken_arrays(bundle.inputs(bundle.assembler.values(views, request)))
 
 
-def _as_read(joined: Admitted, statuses: NDArray[np.uint8]) -> Admitted:
+def _as_read(joined: AdmittedRows, statuses: NDArray[np.uint8]) -> AdmittedRows:
     """What the join gives, not read where the server did not read it."""
-    return Admitted(joined.rows, np.where(statuses == Status.NOT_READ, np.uint8(Status.NOT_READ), joined.status))
+    return AdmittedRows(
+        joined.rows, np.where(statuses == FeatureStatus.NOT_READ, np.uint8(FeatureStatus.NOT_READ), joined.status)
+    )
 
 
 def spine_of(plan: Plan, served: pa.Table) -> pa.Table:

@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.model.training.model_metrics import Performance, measure
+from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.monitoring.audit.replay import Scores
 
 Labels = NDArray[np.float64]
 
 
-class Price(msgspec.Struct, frozen=True):
+class ScoreImpact(msgspec.Struct, frozen=True):
     """`rows` have another score than the joined values get: by `mean` (over these rows) and by at most `largest`.
     `served` and `fair` are the performance of the served and of the joined values' scores, on the rows whose outcome is
     known.
@@ -21,8 +21,8 @@ class Price(msgspec.Struct, frozen=True):
     rows: int
     mean: float
     largest: float
-    served: Performance | None
-    fair: Performance | None
+    served: ModelPerformance | None
+    fair: ModelPerformance | None
 
     @property
     def logloss(self) -> float | None:
@@ -45,11 +45,11 @@ class Price(msgspec.Struct, frozen=True):
         return told
 
 
-def price(scores: Scores, fair: Scores, labels: Labels) -> Price:
+def price(scores: Scores, fair: Scores, labels: Labels) -> ScoreImpact:
     """`scores` were served, `fair` are those of the joined values; `labels` are NaN where the outcome is not known."""
     gap = np.abs(scores.astype(float) - fair)
     off, known = gap > 0, ~np.isnan(labels)
-    return Price(
+    return ScoreImpact(
         rows=int(off.sum()),
         mean=float(gap[off].mean()) if off.any() else 0.0,
         largest=float(gap.max(initial=0.0)),

@@ -24,7 +24,7 @@ _STEPS = {
 _MOST = 100
 
 
-class Timeline(msgspec.Struct, frozen=True):
+class DifferenceTimeline(msgspec.Struct, frozen=True):
     """Rows, and how many of them differ in anything, by step of time: from the first row's to the last row's."""
 
     step: str = ""
@@ -34,16 +34,16 @@ class Timeline(msgspec.Struct, frozen=True):
     differing: tuple[int, ...] = ()
 
 
-def timeline(served_at: NDArray[np.int64], differs: Flags) -> Timeline:
+def timeline(served_at: NDArray[np.int64], differs: Flags) -> DifferenceTimeline:
     """Rows by the finest step that needs at most a hundred of them (weeks may be more); times are microseconds."""
     if not len(served_at):
-        return Timeline()
+        return DifferenceTimeline()
     first, last = int(served_at.min()), int(served_at.max())
     step = next((name for name, size in _STEPS.items() if last // size - first // size < _MOST), "week")
     size = _STEPS[step]
     places = served_at // size - first // size
     count = int(places.max()) + 1
-    return Timeline(
+    return DifferenceTimeline(
         step=step,
         starts=tuple(_told((first // size + place) * size) for place in range(count)),
         end=_told((first // size + count) * size),

@@ -15,26 +15,26 @@ import pyarrow as pa
 from skewless.contract.admission import Micros
 from skewless.contract.model.bundle import Bundle
 from skewless.model.scoring.single_output import one_score
-from skewless.model.training.model_metrics import Performance, measure
+from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.model.training.training_set import labelled
 from skewless.monitoring.audit.replay import Scores
 from skewless.offline.join.point_in_time import join, request_values, spine_times
-from skewless.offline.join.refresh_schedule import Refresh, short
-from skewless.offline.tables.view_rows import Source
+from skewless.offline.join.refresh_schedule import RefreshSchedule, short
+from skewless.offline.tables.view_rows import TableSource
 from skewless.runtime.errors import SpineMismatch
 from skewless.runtime.progress import Report, quiet
 
 
-class Refreshed(msgspec.Struct, frozen=True):
+class ScheduleResult(msgspec.Struct, frozen=True):
     """The model served from a store that is refreshed `every`; `moved` is by how much scores are off in the mean."""
 
     every: str
     seconds: float
-    performance: Performance
+    performance: ModelPerformance
     moved: float
 
 
-class WhatIf(msgspec.Struct, frozen=True):
+class WhatIfResult(msgspec.Struct, frozen=True):
     """`fresh` is the model on a store that holds each row from the instant at which it is known."""
 
     model: str
@@ -42,8 +42,8 @@ class WhatIf(msgspec.Struct, frozen=True):
     start: str
     end: str
     delay: str
-    fresh: Performance
-    refreshed: tuple[Refreshed, ...]
+    fresh: ModelPerformance
+    refreshed: tuple[ScheduleResult, ...]
 
     def lines(self) -> list[str]:
         """The curve for a terminal."""
@@ -53,14 +53,14 @@ class WhatIf(msgspec.Struct, frozen=True):
 
 def run(
     bundle: Bundle,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TableSource],
     spine: pa.Table,
     label: str,
     window: tuple[datetime, datetime],
-    schedules: Sequence[Refresh],
+    schedules: Sequence[RefreshSchedule],
     *,
     report: Report = quiet,
-) -> WhatIf:
+) -> WhatIfResult:
     """Score the labelled rows of `spine` under each schedule (they share a delay), the most frequent first.
 
     Raises: NoSingleScore, SpineMismatch, SourceMissing, SourceMismatch.
@@ -83,8 +83,8 @@ def run(
         stale = scores(schedule.filled(at))
         moved = float(np.abs(stale.astype(float) - fresh).mean())
         seconds = schedule.every / timedelta(seconds=1)
-        found.append(Refreshed(short(schedule.every), seconds, _measured(labels, stale), moved))
-    return WhatIf(
+        found.append(ScheduleResult(short(schedule.every), seconds, _measured(labels, stale), moved))
+    return WhatIfResult(
         model=bundle.manifest.name,
         version=bundle.manifest.version,
         start=window[0].isoformat(),
@@ -95,7 +95,7 @@ def run(
     )
 
 
-def _measured(labels: np.ndarray, scores: Scores) -> Performance:
+def _measured(labels: np.ndarray, scores: Scores) -> ModelPerformance:
     found = measure(labels, scores)
     assert found is not None  # noqa: S101 - there are rows
     return found

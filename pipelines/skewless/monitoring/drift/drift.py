@@ -16,27 +16,27 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.admission import Status
-from skewless.contract.model.signature import Array, Form, MatrixForm, cells, from_columns
+from skewless.contract.admission import FeatureStatus
+from skewless.contract.model.signature import Array, MatrixSignature, ModelSignature, cells, from_columns
 from skewless.contract.plan import Plan
 from skewless.model.distributions import divergence
 from skewless.model.distributions.baseline import (
     Baseline,
-    Counted,
+    CategoryCounts,
     Distribution,
     Numbers,
     as_numbers,
     counted_names,
     present,
 )
-from skewless.model.distributions.coverage import Absent
+from skewless.model.distributions.coverage import AbsentRows
 from skewless.model.distributions.histogram import Histogram, of_categories, of_numbers
-from skewless.monitoring.drift.thresholds import SCORE, Override, Thresholds
+from skewless.monitoring.drift.thresholds import SCORE, DriftThresholds, ThresholdOverride
 
 Measure = Literal["distribution", "nulls", "other values", "absent"]
 
 
-class Check(msgspec.Struct, frozen=True):
+class DriftCheck(msgspec.Struct, frozen=True):
     """One comparison: `p_adjusted` is Benjamini-Hochberg's over the run; `effect` (a `ks`, `psi` or `share`) is held
     against `threshold`.
     """
@@ -52,7 +52,7 @@ class Check(msgspec.Struct, frozen=True):
     drifted: bool = False
 
 
-class Subject(msgspec.Struct, frozen=True):
+class DriftSubject(msgspec.Struct, frozen=True):
     """A model input, join key, view or the score: its checks, and shares of nulls (of a view: rows not there or stale)
     then and now. `note` says why something was not judged.
     """
@@ -64,7 +64,7 @@ class Subject(msgspec.Struct, frozen=True):
     nulls_now: float
     psi: float
     js: float
-    checks: tuple[Check, ...]
+    checks: tuple[DriftCheck, ...]
     picture: Histogram | None = None
     note: str = ""
 
@@ -83,7 +83,7 @@ class Subject(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.name}: {'; '.join(told) or 'as trained'}"
 
 
-class Drifted(msgspec.Struct, frozen=True):
+class DriftResult(msgspec.Struct, frozen=True):
     """What a drift run found in the window [start, end) of the served log."""
 
     model: str
@@ -93,10 +93,10 @@ class Drifted(msgspec.Struct, frozen=True):
     rows: int
     baseline_rows: int
     alpha: float
-    subjects: tuple[Subject, ...]
+    subjects: tuple[DriftSubject, ...]
 
     @property
-    def alarms(self) -> tuple[Subject, ...]:
+    def alarms(self) -> tuple[DriftSubject, ...]:
         """Those that drifted."""
         return tuple(subject for subject in self.subjects if subject.drifted)
 
@@ -113,7 +113,7 @@ class Drifted(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ServedWindow:
     """What a model version served with start <= served_at < end (aware UTC)."""
 
     model: str
@@ -123,19 +123,19 @@ class Window:
 
 
 def run(
-    window: Window,
+    window: ServedWindow,
     plan: Plan,
     baseline: Baseline,
     served: pa.Table,
-    thresholds: Thresholds,
-    form: Form | None = None,
-) -> Drifted:
+    thresholds: DriftThresholds,
+    form: ModelSignature | None = None,
+) -> DriftResult:
     """Compare the served rows of a window with the baseline of the bundle (its `plan`, and its model's form unless that
     is one matrix) that served them.
     """
-    found = _subjects(plan, form or MatrixForm(plan), baseline, served, thresholds)
+    found = _subjects(plan, form or MatrixSignature(plan), baseline, served, thresholds)
     subjects = _corrected(list(found), thresholds.alpha)
-    return Drifted(
+    return DriftResult(
         model=window.model,
         version=window.version,
         start=window.start.isoformat(),
@@ -154,8 +154,8 @@ def names_of(plan: Plan) -> list[str]:
 
 
 def _subjects(
-    plan: Plan, form: Form, baseline: Baseline, served: pa.Table, thresholds: Thresholds
-) -> Iterator[Subject]:
+    plan: Plan, form: ModelSignature, baseline: Baseline, served: pa.Table, thresholds: DriftThresholds
+) -> Iterator[DriftSubject]:
     least, scores = thresholds.least_rows, baseline.outputs or {SCORE: baseline.scores}
     for name, now in cells(form.told, from_columns(form.told, served)):
         yield _column(name, "score", scores[name], now, thresholds.of(name), least)
@@ -171,7 +171,7 @@ def _subjects(
 
 
 @dataclass(frozen=True, slots=True)
-class _Now:
+class _ServedCounts:
     """Served rows, how many of them are null, and of how many values how many the baseline does not name."""
 
     rows: int
@@ -180,10 +180,10 @@ class _Now:
 
 
 def _numbers(
-    name: str, kind: Literal["input", "score"], then: Distribution, now: Numbers, limits: Override, least: int
-) -> Subject:
+    name: str, kind: Literal["input", "score"], then: Distribution, now: Numbers, limits: ThresholdOverride, least: int
+) -> DriftSubject:
     there = present(now)
-    if isinstance(then, Counted):
+    if isinstance(then, CategoryCounts):
         counts = divergence.counts_of(now)
         picture: Histogram | None = of_categories(then, counts)
         found = divergence.of_categories(then, counts) if len(there) else None
@@ -192,14 +192,14 @@ def _numbers(
         others = None
         picture = of_numbers(then, there)
         found = divergence.of_numbers(then, there) if len(there) and then.quantiles else None
-    now_counted = _Now(len(now), len(now) - len(there), others)
+    now_counted = _ServedCounts(len(now), len(now) - len(there), others)
     return _subject(name, kind, then, now_counted, found, limits, least, picture)
 
 
 def _column(
-    name: str, kind: Literal["input", "score"], then: Distribution, now: Array, limits: Override, least: int
-) -> Subject:
-    if now.dtype == object and isinstance(then, Counted):
+    name: str, kind: Literal["input", "score"], then: Distribution, now: Array, limits: ThresholdOverride, least: int
+) -> DriftSubject:
+    if now.dtype == object and isinstance(then, CategoryCounts):
         return _texts(name, kind, then, pa.chunked_array([pa.array(now, pa.string())]), limits, least)
     return _numbers(name, kind, then, as_numbers(now), limits, least)
 
@@ -207,18 +207,18 @@ def _column(
 def _texts(
     name: str,
     kind: Literal["input", "key", "score"],
-    then: Counted,
+    then: CategoryCounts,
     now: pa.ChunkedArray,
-    limits: Override,
+    limits: ThresholdOverride,
     least: int,
-) -> Subject:
+) -> DriftSubject:
     counts = counted_names(now)
     found = divergence.of_categories(then, counts) if counts else None
-    counted = _Now(len(now), now.null_count, _others(then, counts))
+    counted = _ServedCounts(len(now), now.null_count, _others(then, counts))
     return _subject(name, kind, then, counted, found, limits, least, of_categories(then, counts))
 
 
-def _others(then: Counted, counts: Mapping[str, int]) -> tuple[int, int]:
+def _others(then: CategoryCounts, counts: Mapping[str, int]) -> tuple[int, int]:
     """How many of some counted values the baseline does not name, and how many there are."""
     return sum(count for name, count in counts.items() if name not in then.counts), sum(counts.values())
 
@@ -227,53 +227,57 @@ def _subject(
     name: str,
     kind: Literal["input", "key", "score"],
     then: Distribution,
-    now: _Now,
+    now: _ServedCounts,
     found: divergence.Divergence | None,
-    limits: Override,
+    limits: ThresholdOverride,
     least: int,
     picture: Histogram | None,
-) -> Subject:
+) -> DriftSubject:
     nulls, rows, others = now.nulls, now.rows, now.others
     checks, note = [], limits.because if limits.ignore else ""
     if not limits.ignore and rows >= least and then.rows:
         checks.append(_share("nulls", (then.nulls, then.rows), (nulls, rows), limits))
     if not limits.ignore and found and rows - nulls >= least:
-        sketched = not isinstance(then, Counted)
+        sketched = not isinstance(then, CategoryCounts)
         limit = (limits.ks if sketched else limits.psi) or 0.0
         effect = found.ks if sketched else found.psi
         by: Literal["ks", "psi"] = "ks" if sketched else "psi"
-        if others and isinstance(then, Counted):
+        if others and isinstance(then, CategoryCounts):
             checks.append(_share("other values", (then.other, then.rows - then.nulls), others, limits))
-        checks.append(Check("distribution", found.test, found.statistic, found.p_value, by, effect, limit))
+        checks.append(DriftCheck("distribution", found.test, found.statistic, found.p_value, by, effect, limit))
     elif not limits.ignore:
         note = f"{rows - nulls} values are too few to judge; {least} are needed"
     psi, js = (found.psi, found.js) if found else (0.0, 0.0)
-    return Subject(
+    return DriftSubject(
         name, kind, rows, _part(then.nulls, then.rows), _part(nulls, rows), psi, js, tuple(checks), picture, note
     )
 
 
-def _view(name: str, then: Absent, statuses: np.ndarray, limits: Override, least: int) -> Subject:
+def _view(name: str, then: AbsentRows, statuses: np.ndarray, limits: ThresholdOverride, least: int) -> DriftSubject:
     rows = len(statuses)
-    absent, stale = (int(np.count_nonzero(found)) for found in (statuses != Status.PRESENT, statuses == Status.STALE))
+    absent, stale = (
+        int(np.count_nonzero(found)) for found in (statuses != FeatureStatus.PRESENT, statuses == FeatureStatus.STALE)
+    )
     judged = not limits.ignore and rows >= least and then.rows > 0
     checks = (_share("absent", (then.absent, then.rows), (absent, rows), limits),) if judged else ()
     few = f"{rows} rows are too few to judge; {least} are needed"
     note = limits.because if limits.ignore else f"{_part(stale, rows):.2%} stale" if judged else few
-    return Subject(name, "view", rows, _part(then.absent, then.rows), _part(absent, rows), 0.0, 0.0, checks, None, note)
+    return DriftSubject(
+        name, "view", rows, _part(then.absent, then.rows), _part(absent, rows), 0.0, 0.0, checks, None, note
+    )
 
 
-def _share(measure: Measure, then: tuple[int, int], now: tuple[int, int], limits: Override) -> Check:
+def _share(measure: Measure, then: tuple[int, int], now: tuple[int, int], limits: ThresholdOverride) -> DriftCheck:
     test, p_value = divergence.of_shares(then, now)
     effect = abs(_part(*now) - _part(*then))
-    return Check(measure, test, _part(*now), p_value, "share", effect, limits.share or 0.0)
+    return DriftCheck(measure, test, _part(*now), p_value, "share", effect, limits.share or 0.0)
 
 
 def _part(some: int, of: int) -> float:
     return some / of if of else 0.0
 
 
-def _corrected(subjects: list[Subject], alpha: float) -> list[Subject]:
+def _corrected(subjects: list[DriftSubject], alpha: float) -> list[DriftSubject]:
     """The p-values of all checks corrected together, and the alarms that follow."""
     corrected = iter(divergence.adjusted([check.p_value for subject in subjects for check in subject.checks]))
     done = []

@@ -5,13 +5,13 @@ from __future__ import annotations
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.model.distributions import baseline
-from skewless.monitoring.audit.audit import ServedLog
+from skewless.monitoring.audit.audit import ServedLogReader
 from skewless.monitoring.drift import drift, thresholds
-from skewless.monitoring.drift.drift import Drifted, Window
-from skewless.runtime.settings import Settings
+from skewless.monitoring.drift.drift import DriftResult, ServedWindow
+from skewless.runtime.settings import ProjectSettings
 
 
-def run(settings: Settings, window: Window) -> Drifted:
+def run(settings: ProjectSettings, window: ServedWindow) -> DriftResult:
     """Compare what a model version was served with what it was trained on.
 
     Raises: NotTrained where it has no served log, InvalidBundle, BadThresholds.
@@ -20,5 +20,5 @@ def run(settings: Settings, window: Window) -> Drifted:
     folder = settings.registry.bundle(model, version)
     bundle = open_bundle(folder, processor_features())
     limits = thresholds.read(settings.feature_repo / thresholds.FILE, model, drift.names_of(bundle.plan))
-    served = ServedLog(folders.served).read(model, version, window.start, window.end)
+    served = ServedLogReader(folders.served).read(model, version, window.start, window.end)
     return drift.run(window, bundle.plan, baseline.read(folder, model, version), served, limits, bundle.form)

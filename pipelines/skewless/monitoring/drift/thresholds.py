@@ -33,7 +33,7 @@ class BadThresholds(SkewlessError):
         return f"{self.path} is refused: {self.reason}"
 
 
-class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ThresholdOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Other thresholds for one model input, join key, view or the score; `because` is for people."""
 
     ks: float | None = None
@@ -43,7 +43,7 @@ class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     because: str = ""
 
 
-class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DriftThresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm needs two things: chance is an unlikely reason (`alpha`, after correction for all tests of the run),
     and the effect is large enough to matter. Without the second, a large window alarms on nothing.
 
@@ -57,12 +57,12 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     psi: float = 0.1
     share: float = 0.05
     least_rows: int = 100
-    features: dict[str, Override] = msgspec.field(default_factory=dict)
+    features: dict[str, ThresholdOverride] = msgspec.field(default_factory=dict)
 
-    def of(self, name: str) -> Override:
+    def of(self, name: str) -> ThresholdOverride:
         """The thresholds of one thing, all filled in."""
-        own = self.features.get(name, Override())
-        return Override(
+        own = self.features.get(name, ThresholdOverride())
+        return ThresholdOverride(
             ks=self.ks if own.ks is None else own.ks,
             psi=self.psi if own.psi is None else own.psi,
             share=self.share if own.share is None else own.share,
@@ -71,17 +71,17 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def read(path: Path, model: str, known: Iterable[str]) -> Thresholds:
+def read(path: Path, model: str, known: Iterable[str]) -> DriftThresholds:
     """The thresholds of a model; `known` are the names that may be overridden. Raises: BadThresholds."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return Thresholds()
+        return DriftThresholds()
     try:
-        every = msgspec.yaml.decode(content, type=dict[str, Thresholds] | None) or {}
+        every = msgspec.yaml.decode(content, type=dict[str, DriftThresholds] | None) or {}
     except msgspec.MsgspecError as error:
         raise BadThresholds(str(path), str(error)) from error
-    found = every.get(model, Thresholds())
+    found = every.get(model, DriftThresholds())
     strange = sorted(set(found.features) - set(known))
     if strange:
         raise BadThresholds(str(path), f"model {model!r} has no input, join key or view {strange[0]!r}")

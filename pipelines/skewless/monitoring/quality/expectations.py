@@ -45,7 +45,7 @@ class BadExpectation(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ValueBounds:
     """From `low` to `high`, both included; None is no bound. At least `share` of the values lie within."""
 
     low: float | None
@@ -58,30 +58,30 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ColumnExpectation:
     """What is expected of one feature or join key."""
 
     name: str
-    bounds: Bounds | None = None
+    bounds: ValueBounds | None = None
     null_share: float | None = None
     values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Expectations:
+class ViewExpectations:
     """What is expected of a view's rows: of a batch that is ingested or materialized, or of all."""
 
     view: str
-    columns: tuple[Column, ...] = ()
+    columns: tuple[ColumnExpectation, ...] = ()
     unique: bool = False
-    rows_per_day: Bounds | None = None
+    rows_per_day: ValueBounds | None = None
     fresh_within: timedelta | None = None
 
     def __bool__(self) -> bool:
         return bool(self.columns or self.unique or self.rows_per_day or self.fresh_within)
 
 
-def expectations(store: FeatureStore, view: FeatureView) -> Expectations:
+def expectations(store: FeatureStore, view: FeatureView) -> ViewExpectations:
     """The expectations of a registered view, its join keys' from their entities. Raises: BadExpectation."""
     name, tags = view.name, _tags(view.name, view.tags, _OF_VIEW)
     columns = [_column(name, field.name, field.tags, str(field.dtype)) for field in view.features]
@@ -92,7 +92,7 @@ def expectations(store: FeatureStore, view: FeatureView) -> Expectations:
     unique, rows, fresh = (tags.get(f"expect_{what}") for what in ("unique", "rows_per_day", "fresh_within"))
     if unique not in (None, "true", "false"):
         raise BadExpectation(name, "expect_unique", f"is {unique!r}, not true or false")
-    return Expectations(
+    return ViewExpectations(
         view=name,
         columns=tuple(column for column in columns if column is not None),
         unique=unique == "true",
@@ -109,14 +109,14 @@ def _tags(view: str, tags: Mapping[str, str] | None, known: set[str]) -> dict[st
     return ours
 
 
-def _column(view: str, name: str, tags: Mapping[str, str] | None, dtype: str) -> Column | None:
+def _column(view: str, name: str, tags: Mapping[str, str] | None, dtype: str) -> ColumnExpectation | None:
     ours = _tags(view, tags, _OF_COLUMN)
     if not ours:
         return None
     bounds, nulls, values = (ours.get(f"expect_{what}") for what in ("range", "null_share", "values"))
     if bounds is not None and dtype not in _NUMBERS:
         raise BadExpectation(view, "expect_range", f"is on {name!r}, a {dtype}; only numbers have a range")
-    return Column(
+    return ColumnExpectation(
         name,
         None if bounds is None else _bounds(view, f"expect_range of {name}", bounds),
         None if nulls is None else _share(view, f"expect_null_share of {name}", nulls),
@@ -124,7 +124,7 @@ def _column(view: str, name: str, tags: Mapping[str, str] | None, dtype: str) ->
     )
 
 
-def _bounds(view: str, tag: str, text: str) -> Bounds:
+def _bounds(view: str, tag: str, text: str) -> ValueBounds:
     found = _RANGE.fullmatch(text.strip())
     if found is None:
         raise BadExpectation(view, tag, f"is {text!r}, not a range such as 0..100, 0.. or '0..120, 98%'")
@@ -132,7 +132,7 @@ def _bounds(view: str, tag: str, text: str) -> Bounds:
     share = 1.0 if found["share"] is None else _share(view, tag, found["share"])
     if low is not None and high is not None and low > high:
         raise BadExpectation(view, tag, f"is {text!r}, whose lower end is above the upper")
-    return Bounds(low, high, share)
+    return ValueBounds(low, high, share)
 
 
 def _number(view: str, tag: str, text: str) -> float | None:

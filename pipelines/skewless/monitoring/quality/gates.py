@@ -21,17 +21,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
-from skewless.contract.plan import View
-from skewless.monitoring.quality.expectations import Expectations, expectations
-from skewless.monitoring.quality.quality import Breach, Span, check, rows_in, rows_of
+from skewless.contract.plan import PlanView
+from skewless.monitoring.quality.expectations import ViewExpectations, expectations
+from skewless.monitoring.quality.quality import ExpectationBreach, TimeSpan, check, rows_in, rows_of
 from skewless.offline.files.atomic import replace_folder
-from skewless.offline.tables.day_partitions import Check, Written
-from skewless.offline.tables.view_rows import History, Source, read_history
-from skewless.online.materialization.materialize import Window
+from skewless.offline.tables.day_partitions import Check, DayWriteResult
+from skewless.offline.tables.view_rows import TableSource, ViewRows, read_history
+from skewless.online.materialization.materialize import ArrivalWindow
 from skewless.online.push import push
 
 if TYPE_CHECKING:  # a task that was told the expectations needs no Feast
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
 
 _KEPT_ROWS = 1_000_000
 ROWS, REASON = "rows.parquet", "reason.json"
@@ -55,7 +55,7 @@ class QualityRefused(SkewlessError):
         )
 
 
-class Reason(msgspec.Struct, frozen=True):
+class RefusalReason(msgspec.Struct, frozen=True):
     """Why a batch was refused, for machines."""
 
     view: str
@@ -63,29 +63,29 @@ class Reason(msgspec.Struct, frozen=True):
     batch: str
     start: str | None
     end: str
-    breaches: list[Breach]
+    breaches: list[ExpectationBreach]
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class QualityGate:
     """One view's expectations, and where its refused batches go."""
 
-    view: View
-    source: Source
-    expected: Expectations
+    view: PlanView
+    source: TableSource
+    expected: ViewExpectations
     quarantine: Path
 
     def day(self, day: date, rows: pa.Table) -> None:
         """The first door: rows of the view's table of one day. Raises: QualityRefused, SourceMismatch."""
         begin = datetime.combine(day, time(), UTC)
-        span = Span(begin, begin + timedelta(days=1))
+        span = TimeSpan(begin, begin + timedelta(days=1))
         breaches = check(self.expected, self.view, [rows_in(self.view, self.source, rows)], span)
         if breaches:
             self._refuse("ingest", day.isoformat(), span, breaches, rows.slice(0, _KEPT_ROWS))
 
-    def window(self, window: Window, parts: Iterable[History], tell: Tell) -> None:
+    def window(self, window: ArrivalWindow, parts: Iterable[ViewRows], tell: Tell) -> None:
         """The second door: what arrived in a window, in parts. Raises: QualityRefused."""
-        span, seen = Span(window.start, window.end), _Seen(self.view, parts)
+        span, seen = TimeSpan(window.start, window.end), _BatchSample(self.view, parts)
         breaches = check(self.expected, self.view, seen, span)
         wrong = [breach for breach in breaches if not breach.missing]
         if wrong:
@@ -100,20 +100,22 @@ class Gate:
         still has them. Raises: InvalidRows, SourceMismatch.
         """
         values = replace(self.expected, unique=False, rows_per_day=None, fresh_within=None)
-        span = Span(None, datetime.max.replace(tzinfo=UTC))
+        span = TimeSpan(None, datetime.max.replace(tzinfo=UTC))
         breaches = check(values, self.view, [rows_in(self.view, self.source, rows)], span)
         if breaches:
             raise InvalidRows(self.view.stored_as, tuple(InvalidInput("", str(one)) for one in breaches))
 
-    def stored(self, at: datetime) -> list[Breach]:
+    def stored(self, at: datetime) -> list[ExpectationBreach]:
         """What is wrong with the rows that the table holds as of `at` (event time, included). Raises: SourceMissing."""
         files = self.source.files()
         parts = (rows_of(self.view, read_history(self.view, self.source, [file])) for file in files)
-        return check(self.expected, self.view, parts, Span(None, at))
+        return check(self.expected, self.view, parts, TimeSpan(None, at))
 
-    def _refuse(self, door: str, batch: str, span: Span, breaches: Sequence[Breach], rows: pa.Table) -> None:
+    def _refuse(
+        self, door: str, batch: str, span: TimeSpan, breaches: Sequence[ExpectationBreach], rows: pa.Table
+    ) -> None:
         start = span.start.isoformat() if span.start else None
-        reason = Reason(self.view.stored_as, door, batch, start, span.end.isoformat(), list(breaches))
+        reason = RefusalReason(self.view.stored_as, door, batch, start, span.end.isoformat(), list(breaches))
         told = msgspec.json.format(msgspec.json.encode(reason))
         place = self.quarantine / self.view.stored_as / f"{batch}-{hashlib.sha256(told).hexdigest()[:8]}"
         with replace_folder(place) as building:
@@ -122,10 +124,10 @@ class Gate:
         raise QualityRefused(self.view.stored_as, batch, tuple(map(str, breaches)), str(place))
 
 
-class _Seen:
+class _BatchSample:
     """Parts of a batch as the gates take them; the first million rows are remembered, in case they are refused."""
 
-    def __init__(self, view: View, parts: Iterable[History]) -> None:
+    def __init__(self, view: PlanView, parts: Iterable[ViewRows]) -> None:
         self._view, self._parts = view, parts
         self.kept: list[pa.Table] = []
 
@@ -139,21 +141,21 @@ class _Seen:
             yield rows
 
 
-class Gates:
+class QualityGates:
     """The gates of a project's views that expect anything."""
 
-    def __init__(self, gates: Sequence[Gate]) -> None:
+    def __init__(self, gates: Sequence[QualityGate]) -> None:
         self.by_view = {gate.view.stored_as: gate for gate in gates}
 
     @classmethod
-    def of(cls, work: Workspace, only: Sequence[str] = ()) -> Gates:
+    def of(cls, work: Project, only: Sequence[str] = ()) -> QualityGates:
         """The gates of the registered views, or of those named. Raises: NoSuchView, BadExpectation."""
         folder = work.folders.quarantine
         found = []
         for view, source in work.stored(only):
             expected = expectations(work.store, work.store.get_feature_view(view.stored_as))
             if expected:
-                found.append(Gate(view, source, expected, folder))
+                found.append(QualityGate(view, source, expected, folder))
         return cls(found)
 
     def doors(self, data: Path) -> dict[str, Check]:
@@ -166,7 +168,7 @@ class Gates:
         gate = self.by_view.get(view)
         return push.unchecked if gate is None else gate.pushed
 
-    def absences(self, written: Iterable[Written]) -> list[str]:
+    def absences(self, written: Iterable[DayWriteResult]) -> list[str]:
         """What is to be told of days for which nothing came, though rows are expected of every day: there is nothing that
         a door could keep out.
         """
@@ -181,10 +183,10 @@ class Gates:
                 )
         return told
 
-    def window(self, tell: Tell) -> Callable[[Window, Iterable[History]], None]:
+    def window(self, tell: Tell) -> Callable[[ArrivalWindow, Iterable[ViewRows]], None]:
         """The second door of all views; `tell` is given what is wanting."""
 
-        def check_window(window: Window, parts: Iterable[History]) -> None:
+        def check_window(window: ArrivalWindow, parts: Iterable[ViewRows]) -> None:
             gate = self.by_view.get(window.view.stored_as)
             if gate is not None:
                 gate.window(window, parts, tell)
@@ -197,8 +199,8 @@ class Gates:
         return None if gate is None else msgspec.to_builtins(gate.expected)
 
     @classmethod
-    def parse(cls, window: Window, told: dict[str, Any] | None, quarantine: Path) -> Gates:
+    def parse(cls, window: ArrivalWindow, told: dict[str, Any] | None, quarantine: Path) -> QualityGates:
         """The gate of a window's view that `plain` told of."""
         if told is None:
             return cls([])
-        return cls([Gate(window.view, window.source, msgspec.convert(told, Expectations), quarantine)])
+        return cls([QualityGate(window.view, window.source, msgspec.convert(told, ViewExpectations), quarantine)])

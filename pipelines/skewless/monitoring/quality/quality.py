@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import from_micros, to_micros
 from skewless.contract.value_types import value_type
-from skewless.monitoring.quality.expectations import Column, Expectations
-from skewless.offline.tables.view_rows import History, Source, feature, micros
+from skewless.monitoring.quality.expectations import ColumnExpectation, ViewExpectations
+from skewless.offline.tables.view_rows import TableSource, ViewRows, feature, micros
 from skewless.offline.values.column_types import natural
 from skewless.runtime.errors import SourceMismatch
 
@@ -32,7 +32,7 @@ _MEMORY = "512MB"
 _EVENT, _CREATED, _DELETED = "__event", "__created", "__deleted"
 
 
-class Breach(msgspec.Struct, frozen=True):
+class ExpectationBreach(msgspec.Struct, frozen=True):
     """One expectation that a batch does not meet: `count` of `rows` rows are at fault, `examples` some of what they
     hold. `missing` says that rows are wanting (too few, or too old); the ones that are there are no worse for it.
     """
@@ -52,14 +52,14 @@ class Breach(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeSpan:
     """The times that a batch is to cover, [start, end): `start` None is since the first of its rows."""
 
     start: datetime | None
     end: datetime
 
 
-def rows_of(view: View, history: History) -> pa.Table:
+def rows_of(view: PlanView, history: ViewRows) -> pa.Table:
     """A view's rows as the gates take them."""
     columns = {key.key: column for key, column in zip(view.join_keys, history.keys, strict=True)}
     columns |= {field.name: column for field, column in zip(view.fields, history.columns, strict=True)}
@@ -67,7 +67,7 @@ def rows_of(view: View, history: History) -> pa.Table:
     return pa.table(columns | {name: pa.array(values) for name, values in times.items()})
 
 
-def rows_in(view: View, source: Source, table: pa.Table) -> pa.Table:
+def rows_in(view: PlanView, source: TableSource, table: pa.Table) -> pa.Table:
     """Rows of a view's source, before they are in it, as the gates take them. Raises: SourceMismatch."""
     kinds = {key.key: key.dtype for key in view.join_keys} | {field.name: field.dtype for field in view.fields}
     columns = {}
@@ -86,7 +86,9 @@ def rows_in(view: View, source: Source, table: pa.Table) -> pa.Table:
     return pa.table(columns | {_EVENT: event, _CREATED: created, _DELETED: deleted})
 
 
-def check(expected: Expectations, view: View, batch: Iterable[pa.Table], span: Span) -> list[Breach]:
+def check(
+    expected: ViewExpectations, view: PlanView, batch: Iterable[pa.Table], span: TimeSpan
+) -> list[ExpectationBreach]:
     """What of the expectations a batch does not meet; it comes in parts of any size from `rows_of` or `rows_in`."""
     if not expected:
         return []
@@ -120,7 +122,7 @@ def _database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})
 
 
-def _schema(view: View, names: Sequence[str]) -> pa.Schema:
+def _schema(view: PlanView, names: Sequence[str]) -> pa.Schema:
     types = {key.key: key.dtype for key in view.join_keys} | {field.name: field.dtype for field in view.fields}
     fields = [pa.field(name, natural(value_type(types[name])) or pa.binary()) for name in names]
     times = [pa.field(_EVENT, pa.int64()), pa.field(_CREATED, pa.int64()), pa.field(_DELETED, pa.bool_())]
@@ -137,7 +139,7 @@ def _row(counted: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
     return tuple(int(value or 0) for value in counted.execute(query).fetchall()[0])
 
 
-def _of_batch(expected: Expectations, found: Mapping[str, int], span: Span) -> Iterator[Breach]:
+def _of_batch(expected: ViewExpectations, found: Mapping[str, int], span: TimeSpan) -> Iterator[ExpectationBreach]:
     """Volume and freshness."""
     rows, newest = found["rows"], found["newest"]
     begin = to_micros(span.start) if span.start else found["begin"]
@@ -147,32 +149,34 @@ def _of_batch(expected: Expectations, found: Mapping[str, int], span: Span) -> I
         few = limits.low is not None and days >= 1 and rows < limits.low * days
         many = limits.high is not None and rows > limits.high * max(days, 1.0)
         if few or many:
-            yield Breach("rows per day", "", str(limits), f"{rows:,} rows in {days:.1f} days", rows, rows, missing=few)
+            yield ExpectationBreach(
+                "rows per day", "", str(limits), f"{rows:,} rows in {days:.1f} days", rows, rows, missing=few
+            )
     age = expected.fresh_within
     # A span shorter than the age may well be quiet.
     if age is not None and days * _DAY >= age and (not rows or from_micros(newest) < span.end - age):
         told = f"the newest event is of {from_micros(newest):%Y-%m-%d %H:%M} UTC" if rows else "there is no row"
         wanted = f"one within {age} before {span.end:%Y-%m-%d %H:%M} UTC"
-        yield Breach("freshness", "", wanted, told, 0, rows, missing=True)
+        yield ExpectationBreach("freshness", "", wanted, told, 0, rows, missing=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class _SqlRule:
     """A column's expectations as SQL: which rows have a value, one out of bounds, one that is not in the set."""
 
-    column: Column
+    column: ColumnExpectation
     known: str
     outside: str
     strange: str
 
 
-def _rule(column: Column, kind: pa.DataType) -> _Rule:
+def _rule(column: ColumnExpectation, kind: pa.DataType) -> _SqlRule:
     name, bounds = _quoted(column.name), column.bounds
     known = f"NOT {_DELETED} AND {name} IS NOT NULL" + (f" AND NOT isnan({name})" if pa.types.is_floating(kind) else "")
     ends = [f"{name} < {_literal(bounds.low, kind)}"] if bounds and bounds.low is not None else []
     ends += [f"{name} > {_literal(bounds.high, kind)}"] if bounds and bounds.high is not None else []
     listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
-    return _Rule(
+    return _SqlRule(
         column,
         known,
         f"{known} AND ({' OR '.join(ends)})" if ends else "",
@@ -188,13 +192,13 @@ def _literal(bound: float, kind: pa.DataType) -> str:
 
 
 def _of_column(
-    counted: duckdb.DuckDBPyConnection, rule: _Rule, found: Mapping[str, int], alive: int
-) -> Iterator[Breach]:
+    counted: duckdb.DuckDBPyConnection, rule: _SqlRule, found: Mapping[str, int], alive: int
+) -> Iterator[ExpectationBreach]:
     column, known = rule.column, found["known"]
     nulls = alive - known
     if column.null_share is not None and _too_many(nulls, alive, column.null_share):
         told = f"{nulls / alive:.2%} are null ({nulls:,} of {alive:,})"
-        yield Breach("null share", column.name, f"at most {column.null_share:.2%}", told, nulls, alive)
+        yield ExpectationBreach("null share", column.name, f"at most {column.null_share:.2%}", told, nulls, alive)
     allowed = 1 - column.bounds.share if column.bounds else 0.0
     for gate, count, share, condition, wanted in (
         ("range", found.get("outside", 0), allowed, rule.outside, str(column.bounds)),
@@ -206,7 +210,7 @@ def _of_column(
             )
             examples = tuple(str(value) for (value,) in counted.execute(some).fetchall())
             told = f"{count:,} of {known:,} values are outside"
-            yield Breach(gate, column.name, wanted, told, count, known, examples)
+            yield ExpectationBreach(gate, column.name, wanted, told, count, known, examples)
 
 
 def _too_many(count: int, rows: int, share: float) -> bool:
@@ -216,7 +220,7 @@ def _too_many(count: int, rows: int, share: float) -> bool:
     return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _CHANCE
 
 
-def _duplicates(counted: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: int) -> Iterator[Breach]:
+def _duplicates(counted: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: int) -> Iterator[ExpectationBreach]:
     columns = ", ".join([*map(_quoted, keys), _EVENT, _CREATED])
     (distinct,) = _row(counted, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM batch)")
     if distinct < rows:
@@ -229,7 +233,7 @@ def _duplicates(counted: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: i
         again = rows - distinct
         told = f"{again:,} of {rows:,} rows have the key and times of another"
         wanted = "one row for each key, event and created time"
-        yield Breach("uniqueness", ", ".join(keys), wanted, told, again, rows, examples)
+        yield ExpectationBreach("uniqueness", ", ".join(keys), wanted, told, again, rows, examples)
 
 
 def _quoted(name: str) -> str:

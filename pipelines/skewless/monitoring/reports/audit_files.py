@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from skewless.monitoring.audit.audit import Audited
+from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.reports.files import write
 from skewless.monitoring.reports.prometheus import audit_metrics
 from skewless.monitoring.reports.result_pages import audit_page
@@ -13,7 +13,7 @@ from skewless.monitoring.reports.result_pages import audit_page
 
 def write_audit(
     folder: Path,
-    found: Audited,
+    found: AuditResult,
     made_at: datetime,
     *,
     html: Path | None = None,

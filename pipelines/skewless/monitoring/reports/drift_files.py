@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from skewless.monitoring.drift.drift import Drifted
+from skewless.monitoring.drift.drift import DriftResult
 from skewless.monitoring.reports.files import write
 from skewless.monitoring.reports.prometheus import drift_metrics
 from skewless.monitoring.reports.result_pages import drift_page
@@ -13,7 +13,7 @@ from skewless.monitoring.reports.result_pages import drift_page
 
 def write_report(
     folder: Path,
-    found: Drifted,
+    found: DriftResult,
     made_at: datetime,
     *,
     html: Path | None = None,

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from skewless.online.materialization.view_freshness import Freshness
+from skewless.online.materialization.view_freshness import ViewFreshness
 
 
-def freshness_metrics(project: str, views: Iterable[Freshness]) -> bytes:
+def freshness_metrics(project: str, views: Iterable[ViewFreshness]) -> bytes:
     """Per view its watermark and newest event as instants, so that `time() - ...` is an age however old the file is; a
     view that has none is left out, and one whose last run failed says so.
     """

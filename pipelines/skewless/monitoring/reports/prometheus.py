@@ -6,11 +6,11 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from skewless.monitoring.audit.audit import Audited
-from skewless.monitoring.drift.drift import Drifted
+from skewless.monitoring.audit.audit import AuditResult
+from skewless.monitoring.drift.drift import DriftResult
 
 
-def drift_metrics(drifted: Drifted, made_at: datetime) -> bytes:
+def drift_metrics(drifted: DriftResult, made_at: datetime) -> bytes:
     """Per subject and measure the effect, its threshold and whether it drifted; per run rows and time."""
     registry = CollectorRegistry()
     of = {"model": drifted.model, "version": drifted.version}
@@ -28,7 +28,7 @@ def drift_metrics(drifted: Drifted, made_at: datetime) -> bytes:
     return generate_latest(registry)
 
 
-def audit_metrics(audited: Audited, made_at: datetime) -> bytes:
+def audit_metrics(audited: AuditResult, made_at: datetime) -> bytes:
     """How many values, statuses and scores were compared, and how many of them differ."""
     registry = CollectorRegistry()
     of = {"model": audited.model, "version": audited.version} | ({"role": audited.role} if audited.role else {})
@@ -47,7 +47,7 @@ def audit_metrics(audited: Audited, made_at: datetime) -> bytes:
     return generate_latest(registry)
 
 
-def _causes(registry: CollectorRegistry, of: dict[str, str], audited: Audited) -> None:
+def _causes(registry: CollectorRegistry, of: dict[str, str], audited: AuditResult) -> None:
     """Served rows by cause and view, how far scores are off, and how well they told the outcomes that are known."""
     caused = Gauge(
         "skewless_audit_cause_rows", "Served rows that differ, by cause.", [*of, "cause", "view"], registry=registry

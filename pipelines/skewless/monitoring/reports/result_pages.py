@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from skewless.html.render import render
-from skewless.html.table import Table, percent, whole
-from skewless.monitoring.audit.audit import Audited
-from skewless.monitoring.drift.drift import Drifted, Subject
+from skewless.html.table import PageTable, percent, whole
+from skewless.monitoring.audit.audit import AuditResult
+from skewless.monitoring.drift.drift import DriftResult, DriftSubject
 from skewless.monitoring.reports import cause_table
 
 _GROUPS = (
@@ -19,7 +19,7 @@ _GROUPS = (
 )
 
 
-def drift_page(drifted: Drifted, made_at: datetime) -> str:
+def drift_page(drifted: DriftResult, made_at: datetime) -> str:
     """A drift run as a page; the furthest first."""
     groups = []
     for kind, title, about in _GROUPS:
@@ -30,7 +30,7 @@ def drift_page(drifted: Drifted, made_at: datetime) -> str:
     return render("drift.html", made_at, drifted=drifted, groups=groups, judged=judged, tests=tests)
 
 
-def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) -> str:
+def audit_page(audited: AuditResult, made_at: datetime, more: Sequence[PageTable] = ()) -> str:
     """An audit as a page: its causes, `more` tables, what they cost, then what differs."""
     return render(
         "audit.html",
@@ -43,12 +43,12 @@ def audit_page(audited: Audited, made_at: datetime, more: Sequence[Table] = ()) 
     )
 
 
-def _furthest(subject: Subject) -> tuple[bool, float]:
+def _furthest(subject: DriftSubject) -> tuple[bool, float]:
     ratios = [check.effect / check.threshold for check in subject.checks if check.threshold]
     return not subject.drifted, -max(ratios, default=-1.0)
 
 
-def _audit_tables(audited: Audited) -> list[Table]:
+def _audit_tables(audited: AuditResult) -> list[PageTable]:
     rows = max(audited.rows, 1)
     found = []
     counted = (
@@ -60,5 +60,5 @@ def _audit_tables(audited: Audited) -> list[Table]:
             ordered = sorted(counts.items(), key=lambda one: -one[1])
             counts_told = tuple((name, whole(count), percent(count / rows)) for name, count in ordered)
             shares = tuple(count / rows for _, count in ordered)
-            found.append(Table(title, about, (title[:-1].lower(), "rows", "of all"), counts_told, shares))
+            found.append(PageTable(title, about, (title[:-1].lower(), "rows", "of all"), counts_told, shares))
     return found

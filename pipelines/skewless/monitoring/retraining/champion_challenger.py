@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skewless.contract.admission import Micros
-from skewless.model.training.model_metrics import Performance, measure
+from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.monitoring.audit.replay import Scores
 from skewless.monitoring.audit.score_impact import Labels
 
@@ -22,14 +22,14 @@ _RESAMPLES = 2_000
 _SEED = 7
 
 
-class Contest(msgspec.Struct, frozen=True):
+class ChallengerComparison(msgspec.Struct, frozen=True):
     """`gain` is by how much the candidate's logloss is less than the champion's in the mean, `low` and `high` its
     confidence interval.
     """
 
     where: str
-    champion: Performance
-    candidate: Performance
+    champion: ModelPerformance
+    candidate: ModelPerformance
     gain: float
     low: float
     high: float
@@ -46,7 +46,7 @@ class Contest(msgspec.Struct, frozen=True):
 
 def contest(
     where: str, labels: Labels, champion: Scores, candidate: Scores, at: Micros, *, confidence: float
-) -> Contest | None:
+) -> ChallengerComparison | None:
     """Compare scores of the same n rows, at least 2 blocks of them; None where there are fewer."""
     blocks = _blocks(at)
     counts = np.bincount(blocks).astype(float)
@@ -70,7 +70,7 @@ def contest(
         ).confidence_interval
         low, high = float(found.low), float(found.high)
     gain = float(sums.sum() / counts.sum())
-    return Contest(where, then, now, gain, low, high, confidence, len(counts))
+    return ChallengerComparison(where, then, now, gain, low, high, confidence, len(counts))
 
 
 def _losses(labels: Labels, scores: Scores) -> NDArray[np.float64]:

@@ -19,39 +19,39 @@ import pyarrow as pa
 
 from skewless.contract.errors import RolloutRefused
 from skewless.contract.model.bundle import Bundle
-from skewless.contract.model.signature import SCORE, MatrixForm
+from skewless.contract.model.signature import SCORE, MatrixSignature
 from skewless.contract.plan import Plan
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import Rollout, same_request, trial_of
-from skewless.contract.state_folder import Folders
-from skewless.definitions.compiler import Definitions
+from skewless.contract.state_folder import StateFolders
+from skewless.definitions.compiler import CompiledService
 from skewless.model.publishing import publish
 from skewless.model.publishing.registry_upload import publishing
-from skewless.model.publishing.rollout_steps import Signature, champion_version, proven, try_canary
+from skewless.model.publishing.rollout_steps import ChangeAuthor, champion_version, proven, try_canary
 from skewless.model.scoring.single_output import of_one_matrix, one_score
 from skewless.model.training import train, training_set
-from skewless.model.training.train import Parameters, Split
+from skewless.model.training.train import Parameters, TimeSplit
 from skewless.model.training.training_set import TrainingSet, labelled
-from skewless.monitoring.audit.audit import ServedLog
+from skewless.monitoring.audit.audit import ServedLogReader
 from skewless.monitoring.audit.replay import Scores, spine_of
-from skewless.monitoring.retraining.champion_challenger import Contest, contest
-from skewless.monitoring.served_log.ground_truth import Outcomes
+from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, contest
+from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.join.point_in_time import join, request_values, spine_times
-from skewless.offline.join.refresh_schedule import Refresh
+from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles
-from skewless.offline.tables.view_rows import Source
-from skewless.runtime.errors import NotTrained
+from skewless.offline.tables.view_rows import TableSource
+from skewless.runtime.errors import StepInputMissing
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
 if TYPE_CHECKING:
-    from skewless.project.project import Workspace
+    from skewless.project.project import Project
 
 _STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RetrainOptions:
     """What is trained, on which rows, and when it counts as better: by more than `margin` of logloss with `confidence`.
 
     With `as_served` training and comparison join as a store on that schedule would have answered.
@@ -60,33 +60,33 @@ class Asked:
     model: str
     spine: Path
     label: str
-    split: Split
+    split: TimeSplit
     parameters: Parameters
     margin: float = 0.0
     confidence: float = 0.95
-    as_served: Refresh | None = None
+    as_served: RefreshSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class RetrainProject:
     """Where things are: the folders, the models, the service's definitions of today, and where any plan's views have
     their tables.
     """
 
-    folders: Folders
-    registry: Registry
-    definitions: Definitions
-    sources: Callable[[Plan], Mapping[str, Source]]
+    folders: StateFolders
+    registry: ModelRegistry
+    definitions: CompiledService
+    sources: Callable[[Plan], Mapping[str, TableSource]]
     memory: int = DEFAULT_JOIN_MEMORY
 
     @classmethod
-    def of(cls, work: Workspace, service: str) -> Self:
+    def of(cls, work: Project, service: str) -> Self:
         """Raises: NoDefinitions, RegistryUnreadable, InvalidPlan, UnsupportedType, Untraceable."""
         settings = work.settings
         return cls(work.folders, settings.registry, work.service(service), work.sources, settings.join_memory)
 
 
-class Retrained(msgspec.Struct, frozen=True):
+class RetrainResult(msgspec.Struct, frozen=True):
     """The verdict: `better` with the `reason`; `live` is None without outcomes, `on_trial` where some are answered with
     it, as a canary.
     """
@@ -97,8 +97,8 @@ class Retrained(msgspec.Struct, frozen=True):
     start: str
     end: str
     margin: float
-    held_out: Contest | None
-    live: Contest | None
+    held_out: ChallengerComparison | None
+    live: ChallengerComparison | None
     better: bool
     reason: str
     on_trial: bool = False
@@ -113,11 +113,16 @@ class Retrained(msgspec.Struct, frozen=True):
 
 
 def run(
-    project: Project, asked: Asked, *, created_at: datetime, canary: float | None, report: Report = quiet
-) -> Retrained:
+    project: RetrainProject,
+    asked: RetrainOptions,
+    *,
+    created_at: datetime,
+    canary: float | None,
+    report: Report = quiet,
+) -> RetrainResult:
     """Train, publish a candidate, compare; a better one becomes a canary for the share `canary` of entities (None: no).
 
-    What can be refused beforehand is, and then nothing is written. Raises: NotTrained where there is no champion to
+    What can be refused beforehand is, and then nothing is written. Raises: StepInputMissing where there is no champion to
     compare with, TrainedElsewhere, InvalidPlan, RolloutRefused, SpineMismatch, SourceMissing, SourceMismatch.
     """
     split, definitions = asked.split, project.definitions
@@ -140,7 +145,7 @@ def run(
         (None, None) if before == version else (_held_out(project, asked, *sides), _live(project, asked, *sides))
     )
     better, reason = verdict(held_out, live, asked.margin)
-    found = Retrained(
+    found = RetrainResult(
         model=asked.model,
         champion=before,
         candidate=version,
@@ -158,12 +163,12 @@ def run(
     return found
 
 
-def _challenged(project: Project, asked: Asked, canary: float | None) -> Bundle:
+def _challenged(project: RetrainProject, asked: RetrainOptions, canary: float | None) -> Bundle:
     """The champion, where a candidate can be trained and compared, and where one may become a canary."""
     champion = proven(project.registry, asked.model, champion_version(project.registry, asked.model))
     of_one_matrix(champion, "retrain")
     plan = project.definitions.plan
-    MatrixForm(plan)
+    MatrixSignature(plan)
     if canary is not None:
         trial_of(None, asked.model, canary, (), None)
         if not same_request(plan, champion.plan):
@@ -174,7 +179,9 @@ def _challenged(project: Project, asked: Asked, canary: float | None) -> Bundle:
     return champion
 
 
-def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tuple[bool, str]:
+def verdict(
+    held_out: ChallengerComparison | None, live: ChallengerComparison | None, margin: float
+) -> tuple[bool, str]:
     """Whether a candidate may be tried, and why."""
     if held_out is None:
         return False, "it is the champion itself, or there are too few held-out rows to tell"
@@ -186,34 +193,38 @@ def verdict(held_out: Contest | None, live: Contest | None, margin: float) -> tu
 
 
 def try_out(
-    registry: Registry, found: Retrained, weight: float, at: datetime, *, by: str = "skewless retrain"
+    registry: ModelRegistry, found: RetrainResult, weight: float, at: datetime, *, by: str = "skewless retrain"
 ) -> Rollout:
     """The one place where a better candidate gets requests: a share of the entities, within bounds; the rollout then.
 
     Raises: RolloutRefused where it takes other requests than the champion or that is another one by now, InvalidBundle.
     """
     trial = trial_of(registry.rollout(found.model), found.candidate, weight, (), None)
-    return try_canary(registry, found.model, trial, Signature(by, at, found.reason), found.champion)
+    return try_canary(registry, found.model, trial, ChangeAuthor(by, at, found.reason), found.champion)
 
 
-def _held_out(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:
+def _held_out(
+    project: RetrainProject, asked: RetrainOptions, champion: Bundle, candidate: Bundle
+) -> ChallengerComparison | None:
     spine = training_set.read_spine(asked.spine, asked.split.test, asked.split.end)
     rows, labels = labelled(spine, asked.label)
     then, now = (_scores(project, one, rows, asked.as_served) for one in (champion, candidate))
     return contest("held-out rows", labels, then, now, spine_times(rows), confidence=asked.confidence)
 
 
-def _live(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -> Contest | None:
+def _live(
+    project: RetrainProject, asked: RetrainOptions, champion: Bundle, candidate: Bundle
+) -> ChallengerComparison | None:
     """On what the champion served since the candidate's training and validation ended, as far as outcomes are known.
 
     The candidate is scored on the rows of the store's own history at that time. None where the log lacks an input of it.
     """
-    log, version = ServedLog(project.folders.served), champion.manifest.version
+    log, version = ServedLogReader(project.folders.served), champion.manifest.version
     try:
         served = log.read(asked.model, version, asked.split.test, datetime.max.replace(tzinfo=asked.split.test.tzinfo))
-    except NotTrained:
+    except StepInputMissing:
         return None
-    labels = Outcomes(log.folder, asked.model).of(served)
+    labels = GroundTruth(log.folder, asked.model).of(served)
     known = labels == labels  # noqa: PLR0124 - not NaN
     served, labels = served.filter(pa.array(known)), labels[known]
     wanted = {f"entity:{key.name}" for key in candidate.plan.join_keys}
@@ -226,7 +237,7 @@ def _live(project: Project, asked: Asked, champion: Bundle, candidate: Bundle) -
     return contest("live outcomes", labels, then, now, spine_times(rows), confidence=asked.confidence)
 
 
-def _scores(project: Project, bundle: Bundle, rows: pa.Table, as_served: Refresh | None) -> Scores:
+def _scores(project: RetrainProject, bundle: Bundle, rows: pa.Table, as_served: RefreshSchedule | None) -> Scores:
     """What a model would have answered at each row's time."""
     plan, read_at = bundle.plan, None if as_served is None else as_served.filled(spine_times(rows))
     views = join(plan, project.sources(plan), rows, read_at=read_at)

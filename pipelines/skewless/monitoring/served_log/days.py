@@ -26,7 +26,7 @@ _FOLDS = b"skewless.folds"
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class ServedDay:
     """A model version's rows of one UTC day of `served_at`."""
 
     folder: Path
@@ -34,7 +34,7 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Trimmed:
+class TrimResult:
     """Small files that were folded, and days and their files that were removed."""
 
     folded: int
@@ -51,18 +51,18 @@ def standing(files: Sequence[Path]) -> list[Path]:
     return [file for file in files if file not in folded]
 
 
-def days(served: Path, models: Sequence[str] = ()) -> Iterator[Day]:
+def days(served: Path, models: Sequence[str] = ()) -> Iterator[ServedDay]:
     """The days of all models, or of those named; what is called otherwise is left alone."""
     for folder in sorted(served.glob("model=*/version=*/day=*")):
         if models and folder.parts[-3].removeprefix("model=") not in models:
             continue
         try:
-            yield Day(folder, date.fromisoformat(folder.name.removeprefix("day=")))
+            yield ServedDay(folder, date.fromisoformat(folder.name.removeprefix("day=")))
         except ValueError:
             continue
 
 
-def trim(found: Iterable[Day], today: date, keep: timedelta | None, report: Report = quiet) -> Trimmed:
+def trim(found: Iterable[ServedDay], today: date, keep: timedelta | None, report: Report = quiet) -> TrimResult:
     """Fold the days before yesterday, and remove those that began more than `keep` before `today` (None: none).
 
     Yesterday may still be written: rows wait for seconds.
@@ -75,7 +75,7 @@ def trim(found: Iterable[Day], today: date, keep: timedelta | None, report: Repo
             gone, files = gone + 1, files + _remove(one.folder)
         elif today - one.day > timedelta(days=1):
             folded += fold(one.folder)
-    return Trimmed(folded, gone, files)
+    return TrimResult(folded, gone, files)
 
 
 def fold(folder: Path) -> int:

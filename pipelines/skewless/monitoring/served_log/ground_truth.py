@@ -37,7 +37,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(eq=False)
-class BadOutcomes(SkewlessError):
+class BadGroundTruth(SkewlessError):
     """Outcomes that cannot be understood; nothing of them was stored."""
 
     source: str
@@ -48,7 +48,7 @@ class BadOutcomes(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class GroundTruthAdded:
     """Of a batch of outcomes: how many are new, how many change an earlier label, and how many were known; and how many
     of all these are of rows that the served log does not have (not yet, by its sampling, or since they were trimmed).
     """
@@ -64,7 +64,7 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
+class GroundTruth:
     """The outcomes of one model. `folder` is the served log's."""
 
     folder: Path
@@ -74,7 +74,7 @@ class Outcomes:
     def place(self) -> Path:
         return self.folder / FOLDER / f"model={self.model}"
 
-    def add(self, batch: pa.Table, recorded_at: datetime) -> Added:
+    def add(self, batch: pa.Table, recorded_at: datetime) -> GroundTruthAdded:
         """Store what `read` gave, in one file or not at all."""
         joined = batch.join(self.labels(), keys=KEYS, join_type="left outer", right_suffix="_before")
         known = pc.fill_null(pc.equal(joined.column("label"), joined.column("label_before")), fill_value=False)
@@ -85,7 +85,7 @@ class Outcomes:
                 "recorded_at", pa.array([recorded_at] * len(fresh), _TIMESTAMP)
             )
             self._write(stamped.cast(_SCHEMA).sort_by([(key, "ascending") for key in KEYS]), recorded_at)
-        return Added(len(fresh) - changed, changed, len(batch) - len(fresh), self._unserved(batch))
+        return GroundTruthAdded(len(fresh) - changed, changed, len(batch) - len(fresh), self._unserved(batch))
 
     def _write(self, table: pa.Table, recorded_at: datetime) -> None:
         sink = pa.BufferOutputStream()
@@ -140,23 +140,23 @@ def forget(served: Path, before: date, models: Sequence[str] = ()) -> int:
 
 def read(path: Path) -> pa.Table:
     """Outcomes in a JSON Lines, CSV or Parquet file: `request_id`, `label` (0 or 1, or a boolean), and `row` where a
-    request had several. Raises: BadOutcomes, before anything is stored.
+    request had several. Raises: BadGroundTruth, before anything is stored.
     """
     try:
         table = _READERS[path.suffix](path)
     except KeyError:
-        raise BadOutcomes(str(path), f"must end in {', '.join(_READERS)}") from None
+        raise BadGroundTruth(str(path), f"must end in {', '.join(_READERS)}") from None
     except (OSError, pa.ArrowException) as error:
-        raise BadOutcomes(str(path), f"cannot be read ({error})") from error
+        raise BadGroundTruth(str(path), f"cannot be read ({error})") from error
     missing = {"request_id", "label"} - set(table.column_names)
     if missing:
-        raise BadOutcomes(str(path), f"lack the column {min(missing)!r}; they have {table.column_names}")
+        raise BadGroundTruth(str(path), f"lack the column {min(missing)!r}; they have {table.column_names}")
     if "row" not in table.column_names:
         table = table.append_column("row", pa.array(np.zeros(len(table), np.int32)))
     try:
         plain = pa.table({name: _plain(table.column(name)).cast(_SCHEMA.field(name).type) for name in (*KEYS, "label")})
     except pa.ArrowException as error:
-        raise BadOutcomes(str(path), f"have another type ({error})") from error
+        raise BadGroundTruth(str(path), f"have another type ({error})") from error
     return _checked(plain, path)
 
 
@@ -167,12 +167,12 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _checked(table: pa.Table, path: Path) -> pa.Table:
     for name in table.column_names:
         if table.column(name).null_count:
-            raise BadOutcomes(str(path), f"have no {name} in {table.column(name).null_count} rows")
+            raise BadGroundTruth(str(path), f"have no {name} in {table.column(name).null_count} rows")
     if not pc.all(pc.is_in(table.column("label"), pa.array([0.0, 1.0])), min_count=0).as_py():
-        raise BadOutcomes(str(path), "have labels other than 0 and 1")
+        raise BadGroundTruth(str(path), "have labels other than 0 and 1")
     distinct = table.group_by([*KEYS, "label"], use_threads=False).aggregate([])
     if len(distinct.group_by(KEYS).aggregate([])) < len(distinct):
-        raise BadOutcomes(str(path), "give one row of one request both labels")
+        raise BadGroundTruth(str(path), "give one row of one request both labels")
     return distinct
 
 

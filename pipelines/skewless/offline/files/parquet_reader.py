@@ -19,7 +19,7 @@ _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class InstantRange:
     """The least and the greatest instant of a row group's column, in microseconds."""
 
     least: int
@@ -36,12 +36,12 @@ class RowGroup:
     number: int
     first: int
     rows: int
-    event: Range | None
+    event: InstantRange | None
     sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RowBatch:
     """Some rows as their file stores them; `first` is the table's number of the first one."""
 
     first: int
@@ -72,7 +72,7 @@ class ParquetTable:
                 first += group.rows
         self.rows = first
 
-    def batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[Batch]:
+    def batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[RowBatch]:
         """A row group's columns, at most `rows` rows at a time; columns that its file lacks are not in it.
 
         Raises: TableRewritten.
@@ -81,7 +81,7 @@ class ParquetTable:
         with self._opened(group) as file:
             first = group.first
             for batch in file.iter_batches(rows, row_groups=[group.number], columns=held, use_threads=False):
-                yield Batch(first, batch)
+                yield RowBatch(first, batch)
                 first += len(batch)
 
     def _opened(self, group: RowGroup) -> pq.ParquetFile:
@@ -143,13 +143,13 @@ def _row_groups(
         first += group.num_rows
 
 
-def _range(statistics: pq.Statistics | None, kind: pa.DataType | None) -> Range | None:
+def _range(statistics: pq.Statistics | None, kind: pa.DataType | None) -> InstantRange | None:
     """A time column's range where its statistics tell it; with a null in it the row group is to be read and refused."""
     if kind is None or not pa.types.is_timestamp(kind) or statistics is None or not statistics.has_min_max:
         return None
     if statistics.null_count or statistics.physical_type != "INT64":
         return None
     if kind.unit == "ns":
-        return Range(statistics.min_raw // 1_000, statistics.max_raw // 1_000)
+        return InstantRange(statistics.min_raw // 1_000, statistics.max_raw // 1_000)
     unit = _UNITS[kind.unit]
-    return Range(statistics.min_raw * unit, statistics.max_raw * unit)
+    return InstantRange(statistics.min_raw * unit, statistics.max_raw * unit)

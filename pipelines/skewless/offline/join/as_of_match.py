@@ -6,7 +6,7 @@ slot keeps the greatest `(event, created)` that counts from there; at the end a 
 gives every slot its answer. So memory goes with the spine and never with the table, and each row is looked at once.
 
 Of rows with equal times in both the one with the greatest packed bytes (tombstones first) is used, as online: where
-those are lies in the table, so such rows are only noted here (`Chosen.ties`) and settled by who can read them.
+those are lies in the table, so such rows are only noted here (`MatchedRows.ties`) and settled by who can read them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags, Micros, Rule
+from skewless.contract.admission import MISSING, AdmissionRule, Flags, Micros
 from skewless.offline.join.entity_codes import Codes
 
 Places = NDArray[np.int64]
@@ -28,15 +28,15 @@ _LARGEST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
-    """Rows that share both times with the row of an answer: `answers` are places in `Chosen.rows`, `rows` the rows."""
+class TiedRows:
+    """Rows that share both times with the row of an answer: `answers` are places in `MatchedRows.rows`, `rows` the rows."""
 
     answers: Places
     rows: Places
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class MatchedRows:
     """The rows that answer some spine row: their numbers in the table and their times; for each of the n spine rows
     the place of its answer among them, or -1; and the rows that tie with an answer.
 
@@ -48,17 +48,17 @@ class Chosen:
     created: Micros
     answer: Places
     hidden: Micros
-    ties: Ties
+    ties: TiedRows
 
 
-class Newest:
+class AsOfMatch:
     """Compiled from the entity codes and instants of n spine rows. `offer` may be called from several threads."""
 
-    def __init__(self, codes: Codes, entities: int, at: Micros, rule: Rule) -> None:
+    def __init__(self, codes: Codes, entities: int, at: Micros, rule: AdmissionRule) -> None:
         self._rule = rule
         self._rows = len(codes)
         asked = np.flatnonzero(codes >= 0)
-        self._line = _Line(at[asked], entities)
+        self._line = _EntityTimeline(at[asked], entities)
         position = self._line.position(codes[asked], at[asked])
         order = np.argsort(position)
         self._slots = asked[order]
@@ -135,7 +135,7 @@ class Newest:
                 self._noted = len(self._tied[0][0])
                 self._room = max(self._room, 2 * self._noted)
 
-    def chosen(self) -> Chosen:
+    def chosen(self) -> MatchedRows:
         """The answers, once every row was offered."""
         best = _running_newest(self._code, self._event, self._row >= 0)
         used = np.zeros(len(best), bool)
@@ -144,7 +144,7 @@ class Newest:
         place = np.cumsum(used) - 1
         answer = np.full(self._rows, -1, np.int64)
         answer[self._slots] = np.where(best >= 0, place[best], -1)
-        return Chosen(
+        return MatchedRows(
             self._row[slots],
             self._event[slots],
             self._created[slots],
@@ -162,12 +162,12 @@ class Newest:
             found[self._slots[newest >= 0]] = self._hidden[newest[newest >= 0]]
         return found
 
-    def _ties(self, used: Flags, place: Places) -> Ties:
+    def _ties(self, used: Flags, place: Places) -> TiedRows:
         if not self._tied:
-            return Ties(np.zeros(0, np.int64), np.zeros(0, np.int64))
+            return TiedRows(np.zeros(0, np.int64), np.zeros(0, np.int64))
         slot, _, _, rows = self._still_tied()
         matters = used[slot]
-        return Ties(place[slot[matters]], rows[matters])
+        return TiedRows(place[slot[matters]], rows[matters])
 
     def _still_tied(self) -> _Tied:
         """The noted ties without those that a newer row has settled."""
@@ -184,7 +184,7 @@ def _running_newest(code: Codes, event: Micros, there: Flags) -> Places:
     found = np.full(len(code), -1, np.int64)
     if not len(filled):
         return found
-    line = _Line(event[filled], int(code[-1]) + 1)
+    line = _EntityTimeline(event[filled], int(code[-1]) + 1)
     position = line.position(code[filled], event[filled])
     leading = np.where(position == np.maximum.accumulate(position), filled, -1)
     found[filled] = leading
@@ -192,7 +192,7 @@ def _running_newest(code: Codes, event: Micros, there: Flags) -> Places:
     return np.where((found >= 0) & (code[found] == code), found, -1)
 
 
-class _Line:
+class _EntityTimeline:
     """Puts (entity, instant) on one line of integers, entity by entity, instants in order within each.
 
     `instants` are those that must be told apart; any other takes the place of the first of them at or after it.

@@ -14,13 +14,13 @@ _NONE = -1
 _SPARSE, _SMALL = 8, 1 << 20
 
 
-class Entities:
+class EntityCodes:
     """Compiled from the spine's join-key columns (n rows each): `codes` has an integer below `count` for each row,
     or -1 where a key is null. Without join keys there is one entity.
     """
 
     def __init__(self, keys: Sequence[pa.Array], rows: int) -> None:
-        self._words = [_Words(key) for key in keys]
+        self._words = [_KeyDictionary(key) for key in keys]
         self._pairs: list[Codes] = []
         self.count = 1
         self.codes: Codes = np.zeros(rows, np.int64)
@@ -43,7 +43,7 @@ class Entities:
         return codes
 
 
-class _Words:
+class _KeyDictionary:
     """The distinct values of one key, numbered. Integers close to each other are looked up by place, all others by
     Arrow's hash table, which is made anew for each look-up.
     """

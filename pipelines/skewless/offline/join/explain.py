@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skewless.offline.join.point_in_time import Join
-from skewless.offline.join.view_join import Asked, ViewJoin
+from skewless.offline.join.point_in_time import PointInTimeJoin
+from skewless.offline.join.view_join import ViewJoin, ViewRequest
 
 _MIB = 1 << 20
 
@@ -27,7 +27,7 @@ class ViewPlan:
     key_bytes: int = 0
     feature_bytes: int = 0
 
-    def add(self, view: ViewJoin, asked: Asked) -> None:
+    def add(self, view: ViewJoin, asked: ViewRequest) -> None:
         """A block of the spine."""
         parquet = view.table.parquet
         for group in view.row_groups(asked):
@@ -63,7 +63,7 @@ class JoinPlan:
         return "\n".join([told, *(f"  {view}" for view in self.views)])
 
 
-def explain(joins: Iterable[Join]) -> JoinPlan:
+def explain(joins: Iterable[PointInTimeJoin]) -> JoinPlan:
     """The plan of joins that follow each other: of the parts of one spine."""
     rows = blocks = memory = 0
     views: dict[str, ViewPlan] = {}

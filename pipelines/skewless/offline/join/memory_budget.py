@@ -26,7 +26,7 @@ _COPIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class JoinBounds:
     """How many rows of a table are read at once by each of the workers, for their keys and for their features; and how
     many spine rows are answered at once.
     """
@@ -43,7 +43,7 @@ class Bounds:
         return min(rows, self.rows_a_block) * self.spine_row_bytes + self.streamed_bytes
 
 
-def bounds(budget: int, wanted: Sequence[Sequence[Field]], workers: int) -> Bounds:
+def bounds(budget: int, wanted: Sequence[Sequence[Field]], workers: int) -> JoinBounds:
     """A quarter of the budget for what streams by, the rest for a block. `wanted` are the features of each view."""
     quarter = max(budget, LEAST_JOIN_MEMORY) // 4
     widths = [row_bytes(fields) for fields in wanted]
@@ -51,7 +51,7 @@ def bounds(budget: int, wanted: Sequence[Sequence[Field]], workers: int) -> Boun
     a_batch = _within(quarter // workers // _KEY_ROW_BYTES, 1 << 14, 1 << 17)
     a_fetch = _within(quarter // workers // (_READS * widest + 1), 1 << 12, 1 << 16)
     spine_row = _SPINE_ROW_BYTES + sum(widths) + _COPIES * widest
-    return Bounds(
+    return JoinBounds(
         workers,
         rows_a_batch=a_batch,
         rows_a_fetch=a_fetch,

@@ -1,7 +1,7 @@
 """The point-in-time join: for each spine row, each view's newest row that was known by then.
 
 Keys first (`skewless.offline.join.view_join`), views one after the other with all workers on each, in bounded memory
-(`skewless.offline.join.memory_budget`), block by block where the spine is long. `Join` is compiled from plan, sources and spine, and
+(`skewless.offline.join.memory_budget`), block by block where the spine is long. `PointInTimeJoin` is compiled from plan, sources and spine, and
 has checked them; `blocks` runs it.
 """
 
@@ -15,15 +15,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skewless.contract.admission import Micros
-from skewless.contract.columns import Values, column_values
-from skewless.contract.model.assembler import Admitted, wanted_features
-from skewless.contract.plan import Feature, Field, JoinKey, Plan, View
+from skewless.contract.columns import ColumnValues, column_values
+from skewless.contract.model.assembler import AdmittedRows, wanted_features
+from skewless.contract.plan import Field, JoinKey, Plan, PlanView, StoredFeature
 from skewless.contract.value_types import value_type
 from skewless.offline.join.memory_budget import bounds
 from skewless.offline.join.threads import worker_count
-from skewless.offline.join.view_join import Asked, Found, Shown, ViewJoin, answered, put_together
+from skewless.offline.join.view_join import TypedColumn, ViewAnswer, ViewJoin, ViewRequest, answered, put_together
 from skewless.offline.join.view_table import ViewTable
-from skewless.offline.tables.view_rows import History, Source, cast, join_key, micros
+from skewless.offline.tables.view_rows import TableSource, ViewRows, cast, join_key, micros
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
@@ -33,15 +33,15 @@ TIMESTAMP = "event_timestamp"
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SpineBlock:
     """The spine rows from `start` on, and what each view of the plan says for them, in their order."""
 
     start: int
     rows: int
-    views: dict[str, Found]
+    views: dict[str, ViewAnswer]
 
 
-class Join:
+class PointInTimeJoin:
     """Compiled from a plan, its sources and a spine with `event_timestamp` and the plan's join keys.
 
     With `read_at` (n instants, at most the spine's times) the answer is what an online store holds that was last
@@ -53,7 +53,7 @@ class Join:
     def __init__(
         self,
         plan: Plan,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, TableSource],
         spine: pa.Table,
         *,
         read_at: Micros | None = None,
@@ -75,11 +75,11 @@ class Join:
             key.name: spine_column(spine, key.name, key.dtype, numbers=key.name not in texts) for key in plan.join_keys
         }
 
-    def _table(self, view: View, source: Source, wanted: Sequence[Field]) -> ViewTable:
+    def _table(self, view: PlanView, source: TableSource, wanted: Sequence[Field]) -> ViewTable:
         files = source.files(until=int(self._known.max())) if len(self._known) else []
         return ViewTable(view, source, files, wanted)
 
-    def blocks(self, report: Report = quiet) -> Iterator[Block]:
+    def blocks(self, report: Report = quiet) -> Iterator[SpineBlock]:
         """The answers, a block of the spine at a time (an empty one for an empty spine) of as many rows as memory
         allows. Calls `report` with the view's name before each view and as its row groups are read; they
         count twice, for keys and for features. Raises: SourceMismatch.
@@ -100,7 +100,7 @@ class Join:
                     report(name, done, total)
 
                 found[name] = view.run(self.asked(view, start, rows), tick)
-            yield Block(start, min(rows, self.rows - start), found)
+            yield SpineBlock(start, min(rows, self.rows - start), found)
 
     @property
     def rows(self) -> int:
@@ -110,58 +110,58 @@ class Join:
         """Where the blocks begin."""
         return range(0, max(self.rows, 1), self.bounds.rows_a_block)
 
-    def whole(self, report: Report = quiet) -> dict[str, Found]:
+    def whole(self, report: Report = quiet) -> dict[str, ViewAnswer]:
         """All blocks as one. Raises: SourceMismatch."""
         blocks = [block.views for block in self.blocks(report)]
         return {name: put_together([block[name] for block in blocks]) for name in blocks[0]}
 
-    def asked(self, view: ViewJoin, start: int, rows: int) -> Asked:
+    def asked(self, view: ViewJoin, start: int, rows: int) -> ViewRequest:
         """What the spine rows from `start` on ask of a view."""
         keys = tuple(self._keys[key.name].slice(start, rows) for key in view.view.join_keys)
         some = slice(start, start + rows)
-        return Asked(keys, self._known[some], self._at[some], self._statuses)
+        return ViewRequest(keys, self._known[some], self._at[some], self._statuses)
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class JoinedFeatures:
     """Every feature that a plan wants as an Arrow column in the spine's order, null unless its view is PRESENT; and for
     each view how many rows have no value only because none was known yet (`join_plan.waiting_told` says it in words).
     """
 
-    columns: dict[Feature, pa.ChunkedArray]
+    columns: dict[StoredFeature, pa.ChunkedArray]
     waiting: dict[str, int]
 
 
-def answers(blocks: Iterable[Block]) -> Answers:
+def answers(blocks: Iterable[SpineBlock]) -> JoinedFeatures:
     """What blocks that follow each other say, as values alone."""
-    parts: dict[Feature, list[Shown]] = {}
+    parts: dict[StoredFeature, list[TypedColumn]] = {}
     waiting: dict[str, int] = {}
     for block in blocks:
         for name, found in block.views.items():
             waiting[name] = waiting.get(name, 0) + found.waiting
             for field, shown in zip(found.fields, found.shown(), strict=True):
-                parts.setdefault(Feature(name, field.name), []).append(shown)
-    return Answers({feature: answered(shown) for feature, shown in parts.items()}, waiting)
+                parts.setdefault(StoredFeature(name, field.name), []).append(shown)
+    return JoinedFeatures({feature: answered(shown) for feature, shown in parts.items()}, waiting)
 
 
 def join(
     plan: Plan,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TableSource],
     spine: pa.Table,
     *,
     read_at: Micros | None = None,
     report: Report = quiet,
     memory: int = DEFAULT_JOIN_MEMORY,
-) -> dict[str, Admitted]:
-    """The admitted rows of every view of the plan for each of the n spine rows, in spine order: see `Join`.
+) -> dict[str, AdmittedRows]:
+    """The admitted rows of every view of the plan for each of the n spine rows, in spine order: see `PointInTimeJoin`.
 
     Raises: SpineMismatch, SourceMissing, SourceMismatch.
     """
-    found = Join(plan, sources, spine, read_at=read_at, memory=memory).whole(report)
+    found = PointInTimeJoin(plan, sources, spine, read_at=read_at, memory=memory).whole(report)
     return {name: one.admitted() for name, one in found.items()}
 
 
-def request_values(plan: Plan, spine: pa.Table) -> dict[str, Values]:
+def request_values(plan: Plan, spine: pa.Table) -> dict[str, ColumnValues]:
     """The request inputs that a spine carries. Raises: SpineMismatch."""
     return {
         field.name: column_values(value_type(field.dtype), spine_column(spine, field.name, field.dtype))
@@ -193,7 +193,7 @@ def spine_column(spine: pa.Table, name: str, dtype: str, *, numbers: bool = Fals
         raise SpineMismatch(name, error.reason) from error
 
 
-def entity_codes(view: View, history: History) -> Places:
+def entity_codes(view: PlanView, history: ViewRows) -> Places:
     """Small integers that name the entities of a history; the greatest int64 for rows with a null key."""
     return _codes(view.join_keys, history.keys, [key.slice(0, 0) for key in history.keys], len(history), 0)[0]
 

@@ -35,7 +35,7 @@ class BadDuration(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
+class RefreshSchedule:
     """A run every `every`, counted from `offset` after 1970-01-01 UTC, takes all arrivals up to its time (included) and
     has finished `delay` later: from that instant on (included) the store holds them.
     """
@@ -45,7 +45,7 @@ class Refresh:
     offset: timedelta = timedelta(0)
 
     @classmethod
-    def parse(cls, text: str) -> Refresh:
+    def parse(cls, text: str) -> RefreshSchedule:
         """`every=1h,delay=5m`, or only the duration. Raises: BadSchedule."""
         named = (part if "=" in part else f"every={part}" for part in text.split(","))
         parts = {name: duration for name, _, duration in (part.partition("=") for part in named)}

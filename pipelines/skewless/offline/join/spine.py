@@ -23,7 +23,7 @@ _READAHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class SpineSlice:
     """How many rows have first <= event_timestamp < after, in microseconds."""
 
     first: int
@@ -74,7 +74,7 @@ class SpineFiles:
             fragment_readahead=_READAHEAD,
         )
 
-    def _slices(self, first: int, after: int, rows: int) -> Iterator[Slice]:
+    def _slices(self, first: int, after: int, rows: int) -> Iterator[SpineSlice]:
         """Slices of at most `rows` rows, or of one instant."""
         width = max(-(-(after - first) // _BINS), 1)
         counts = self._spread(first, after, width)
@@ -85,11 +85,11 @@ class SpineFiles:
                 held += count
                 continue
             if held:
-                yield Slice(first + begin * width, min(first + place * width, after), held)
+                yield SpineSlice(first + begin * width, min(first + place * width, after), held)
             begin, held = place, count
             if place < len(counts) and count > rows:
                 bounds = first + place * width, min(first + (place + 1) * width, after)
-                yield from [Slice(*bounds, count)] if width == 1 else self._slices(*bounds, rows)
+                yield from [SpineSlice(*bounds, count)] if width == 1 else self._slices(*bounds, rows)
                 begin, held = place + 1, 0
 
     def _spread(self, first: int, after: int, width: int) -> NDArray[np.int64]:

@@ -13,18 +13,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags, Micros, Status
-from skewless.contract.columns import Rows, column_values
-from skewless.contract.model.assembler import Admitted
-from skewless.contract.plan import Field, View
-from skewless.contract.storage.packed_row import Layout
+from skewless.contract.admission import MISSING, FeatureStatus, Flags, Micros
+from skewless.contract.columns import EntityRows, column_values
+from skewless.contract.model.assembler import AdmittedRows
+from skewless.contract.plan import Field, PlanView
+from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import RowGroup, runs
-from skewless.offline.join.as_of_match import Chosen, Newest
-from skewless.offline.join.entity_codes import Entities
-from skewless.offline.join.memory_budget import Bounds
+from skewless.offline.join.as_of_match import AsOfMatch, MatchedRows
+from skewless.offline.join.entity_codes import EntityCodes
+from skewless.offline.join.memory_budget import JoinBounds
 from skewless.offline.join.threads import each
-from skewless.offline.join.view_table import Numbers, ViewRows, ViewTable, joined
+from skewless.offline.join.view_table import FeatureRows, Numbers, ViewTable, joined
 
 Tick = Callable[[int], None]
 """Told how many more row groups were read."""
@@ -33,7 +33,7 @@ _TIES_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ViewRequest:
     """What a block of n spine rows asks of a view: its join keys, the instants up to which rows are known, and those
     at which they are judged stale. Without `statuses` the caller only wants values, and stale may be told as not found.
     """
@@ -45,8 +45,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a view says for n spine rows: the rows used (MISSING times where there is none), their `Status`, and the
+class ViewAnswer:
+    """What a view says for n spine rows: the rows used (MISSING times where there is none), their `FeatureStatus`, and the
     wanted features as packed rows take them, null unless the view is PRESENT.
 
     `waiting` counts the rows that have no value only because none was known yet: it had happened within the ttl.
@@ -60,27 +60,27 @@ class Found:
     columns: tuple[pa.Array, ...]
     waiting: int
 
-    def admitted(self) -> Admitted:
+    def admitted(self) -> AdmittedRows:
         """The same for the assembler."""
         kinds = [value_type(field.dtype) for field in self.fields]
         values = tuple(column_values(kind, column) for kind, column in zip(kinds, self.columns, strict=True))
-        return Admitted(Rows(self.event, self.created, self.deleted, values), self.status)
+        return AdmittedRows(EntityRows(self.event, self.created, self.deleted, values), self.status)
 
-    def shown(self) -> list[Shown]:
+    def shown(self) -> list[TypedColumn]:
         """The wanted features with their types."""
         pairs = zip(self.fields, self.columns, strict=True)
-        return [Shown(value_type(field.dtype), column) for field, column in pairs]
+        return [TypedColumn(value_type(field.dtype), column) for field, column in pairs]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class TypedColumn:
     """A feature's type, and its values as packed rows take them."""
 
     kind: ValueType
     column: pa.Array
 
 
-def answered(parts: Sequence[Shown]) -> pa.ChunkedArray:
+def answered(parts: Sequence[TypedColumn]) -> pa.ChunkedArray:
     """Parts of one feature as a column of its answer: for lists, maps and structs that is made of all parts at once,
     since what a map's type is depends on its values.
     """
@@ -97,10 +97,10 @@ def answered(parts: Sequence[Shown]) -> pa.ChunkedArray:
 class ViewJoin:
     """Compiled from a view's opened table and the bounds of memory."""
 
-    def __init__(self, view: View, table: ViewTable, bounds: Bounds) -> None:
+    def __init__(self, view: PlanView, table: ViewTable, bounds: JoinBounds) -> None:
         self.view, self.table, self._bounds = view, table, bounds
 
-    def row_groups(self, asked: Asked) -> list[RowGroup]:
+    def row_groups(self, asked: ViewRequest) -> list[RowGroup]:
         """Those that may hold an answer, as far as the statistics of their event times tell: not those that begin
         after the last instant, nor, where nobody asks for statuses, those that are stale for the first.
 
@@ -112,7 +112,7 @@ class ViewJoin:
         first = int(asked.at.min()) - ttl if ttl and not asked.statuses else None
         return [group for group in self.table.parquet.row_groups if _may_answer(group, first, last)]
 
-    def run(self, asked: Asked, tick: Tick) -> Found:
+    def run(self, asked: ViewRequest, tick: Tick) -> ViewAnswer:
         """Raises: SourceMismatch."""
         groups = self.row_groups(asked)
         chosen = self._decided(asked, groups, tick)
@@ -128,8 +128,8 @@ class ViewJoin:
         deleted = np.zeros(len(found), bool)
         deleted[found] = fetched.deleted[picks[found]]
         status = self.view.rule.status(event, created, deleted, asked.at)
-        taken = pa.array(picks, mask=status != Status.PRESENT)
-        return Found(
+        taken = pa.array(picks, mask=status != FeatureStatus.PRESENT)
+        return ViewAnswer(
             self.table.wanted,
             event,
             created,
@@ -139,9 +139,9 @@ class ViewJoin:
             self._waiting(status, event, chosen.hidden, asked.at),
         )
 
-    def _decided(self, asked: Asked, groups: Sequence[RowGroup], tick: Tick) -> Chosen:
-        entities = Entities(asked.keys, len(asked.known))
-        newest = Newest(entities.codes, entities.count, asked.known, self.view.rule)
+    def _decided(self, asked: ViewRequest, groups: Sequence[RowGroup], tick: Tick) -> MatchedRows:
+        entities = EntityCodes(asked.keys, len(asked.known))
+        newest = AsOfMatch(entities.codes, entities.count, asked.known, self.view.rule)
 
         def offer(run: list[RowGroup]) -> int:
             for part in self.table.keys_and_times(run, self._bounds.rows_a_batch):
@@ -153,7 +153,7 @@ class ViewJoin:
             tick(done)
         return newest.chosen()
 
-    def _settled(self, chosen: Chosen, groups: Sequence[RowGroup]) -> Numbers:
+    def _settled(self, chosen: MatchedRows, groups: Sequence[RowGroup]) -> Numbers:
         """The answers' row numbers, where rows tie the one with the greatest packed bytes, some at a time."""
         rows = chosen.rows.copy()
         order = np.argsort(chosen.ties.answers, kind="stable")
@@ -169,13 +169,13 @@ class ViewJoin:
         return rows
 
     def _greatest(
-        self, answers: Numbers, rows: Numbers, chosen: Chosen, groups: Sequence[RowGroup]
+        self, answers: Numbers, rows: Numbers, chosen: MatchedRows, groups: Sequence[RowGroup]
     ) -> list[tuple[int, int]]:
         """Of the rows of each answer the greatest by its packed bytes, behind those that name the schema."""
         order = np.argsort(rows)
         answers, rows = answers[order], rows[order]
         fetched = self._fetched(groups, rows, self.view.fields, lambda _: None)
-        packed = Layout(self.view.fields).encode(
+        packed = RowLayout(self.view.fields).encode(
             chosen.event[answers], chosen.created[answers], fetched.deleted, fetched.columns
         )
         best: dict[int, tuple[bytes, int]] = {}
@@ -184,14 +184,16 @@ class ViewJoin:
             best[place] = max(best.get(place, one), one)
         return [(place, row) for place, (_, row) in best.items()]
 
-    def _fetched(self, groups: Sequence[RowGroup], numbers: Numbers, fields: Sequence[Field], tick: Tick) -> ViewRows:
+    def _fetched(
+        self, groups: Sequence[RowGroup], numbers: Numbers, fields: Sequence[Field], tick: Tick
+    ) -> FeatureRows:
         """The rows of these numbers (ascending) out of the row groups that hold any of them."""
         begin, end = (np.searchsorted(numbers, [one.first + past * one.rows for one in groups]) for past in (0, 1))
         held = [group for group, low, high in zip(groups, begin, end, strict=True) if low < high]
         tick(len(groups) - len(held))
         parts = []
 
-        def fetch(run: list[RowGroup]) -> tuple[int, ViewRows]:
+        def fetch(run: list[RowGroup]) -> tuple[int, FeatureRows]:
             return len(run), self.table.fetch(run, numbers, fields, self._bounds.rows_a_fetch)
 
         for done, part in each(fetch, runs(held, self._bounds.rows_a_fetch), self._bounds.workers):
@@ -201,17 +203,17 @@ class ViewJoin:
 
     def _waiting(self, status: NDArray[np.uint8], event: Micros, hidden: Micros, at: Micros) -> int:
         """How many rows have no value but would have a fresh one if rows were known by their event time."""
-        without = (status == Status.NOT_FOUND) | (status == Status.STALE)
+        without = (status == FeatureStatus.NOT_FOUND) | (status == FeatureStatus.STALE)
         newer = (hidden != MISSING) & ((event == MISSING) | (hidden > event))
         fresh = newer if not self.view.ttl_us else newer & (at - np.where(newer, hidden, at) <= self.view.ttl_us)
         return int(np.count_nonzero(without & fresh))
 
 
-def put_together(parts: Sequence[Found]) -> Found:
+def put_together(parts: Sequence[ViewAnswer]) -> ViewAnswer:
     """What a view says for blocks that follow each other."""
     if len(parts) == 1:
         return parts[0]
-    return Found(
+    return ViewAnswer(
         parts[0].fields,
         np.concatenate([part.event for part in parts]),
         np.concatenate([part.created for part in parts]),

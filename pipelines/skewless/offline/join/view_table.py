@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from skewless.contract.admission import Flags, Micros
-from skewless.contract.plan import Field, JoinKey, View
+from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.value_types import ValueType, value_type
-from skewless.offline.files.parquet_reader import Batch, ParquetTable, RowGroup
+from skewless.offline.files.parquet_reader import ParquetTable, RowBatch, RowGroup
 from skewless.offline.tables.view_rows import (
-    Source,
+    TableSource,
     cast,
     check_columns,
     common_type,
@@ -43,7 +43,7 @@ class KeyRows:
 
 
 @dataclass(frozen=True, slots=True)
-class ViewRows:
+class FeatureRows:
     """Tombstone flags and features of some rows, in the order of their numbers; columns as packed rows take them."""
 
     deleted: Flags
@@ -56,7 +56,7 @@ class ViewTable:
     Raises: SourceMismatch naming the column that is absent or of a wrong type.
     """
 
-    def __init__(self, view: View, source: Source, files: Sequence[Path], wanted: Sequence[Field]) -> None:
+    def __init__(self, view: PlanView, source: TableSource, files: Sequence[Path], wanted: Sequence[Field]) -> None:
         self.view, self.wanted = view, tuple(wanted)
         self.source = source
         self._keys = {source.column(key.key): value_type(key.dtype) for key in view.join_keys}
@@ -117,7 +117,7 @@ class ViewTable:
         if parts:
             yield _joined(parts)
 
-    def _key_rows(self, batch: Batch) -> KeyRows:
+    def _key_rows(self, batch: RowBatch) -> KeyRows:
         keys = (self._key(batch, name, kind) for name, kind in self._keys.items())
         event, *created = [self._micros(batch, name) for name in self._times]
         return KeyRows(
@@ -127,7 +127,7 @@ class ViewTable:
             np.arange(batch.first, batch.first + len(batch.columns)),
         )
 
-    def fetch(self, run: Iterable[RowGroup], numbers: Numbers, fields: Sequence[Field], rows: int) -> ViewRows:
+    def fetch(self, run: Iterable[RowGroup], numbers: Numbers, fields: Sequence[Field], rows: int) -> FeatureRows:
         """The rows of these numbers (ascending, all of them in the row groups). Raises: SourceMismatch."""
         columns = list(dict.fromkeys([*(self._fields[field] for field in fields), *filter(None, [self._deleted])]))
         flags: list[Flags] = [np.zeros(0, bool)]
@@ -137,22 +137,24 @@ class ViewTable:
                 low, high = np.searchsorted(numbers, (batch.first, batch.first + len(batch.columns)))
                 if low == high:
                     continue
-                picked = Batch(batch.first, batch.columns.take(pa.array(numbers[low:high] - batch.first)))
+                picked = RowBatch(batch.first, batch.columns.take(pa.array(numbers[low:high] - batch.first)))
                 flags.append(self._flags(picked))
                 for part, field in zip(parts, fields, strict=True):
                     part.append(self._feature(picked, field))
-        return ViewRows(np.concatenate(flags), tuple(_concat(part, f) for part, f in zip(parts, fields, strict=True)))
+        return FeatureRows(
+            np.concatenate(flags), tuple(_concat(part, f) for part, f in zip(parts, fields, strict=True))
+        )
 
-    def _batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[Batch]:
+    def _batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[RowBatch]:
         """As the table reads them; where there is nothing to read, what a batch without columns says."""
         held = set(columns) & set(self.parquet.schemas[group.file].names)
         if held:
             yield from self.parquet.batches(group, columns, rows)
             return
         nothing = pa.RecordBatch.from_struct_array(pa.array([{}] * group.rows, pa.struct([])))
-        yield Batch(group.first, nothing)
+        yield RowBatch(group.first, nothing)
 
-    def _feature(self, batch: Batch, field: Field) -> pa.Array:
+    def _feature(self, batch: RowBatch, field: Field) -> pa.Array:
         name, kind = self._fields[field], value_type(field.dtype)
         if name not in batch.columns.schema.names:
             return pa.nulls(len(batch.columns), kind.arrow)
@@ -167,33 +169,33 @@ class ViewTable:
                 ) from error
         return packable(self.view.stored_as, field.name, kind, feature(self.source.view, name, column, kind))
 
-    def _key(self, batch: Batch, name: str, kind: ValueType) -> pa.Array:
+    def _key(self, batch: RowBatch, name: str, kind: ValueType) -> pa.Array:
         if name not in batch.columns.schema.names:
             return pa.nulls(len(batch.columns), kind.arrow)
         return join_key(self.source.view, name, batch.columns.column(name), kind)
 
-    def _cast(self, batch: Batch, name: str, kind: ValueType) -> pa.Array:
+    def _cast(self, batch: RowBatch, name: str, kind: ValueType) -> pa.Array:
         if name not in batch.columns.schema.names:
             return pa.nulls(len(batch.columns), kind.arrow)
         return cast(self.source.view, name, batch.columns.column(name), kind.arrow)
 
-    def _flags(self, batch: Batch) -> Flags:
+    def _flags(self, batch: RowBatch) -> Flags:
         if self._deleted is None:
             return np.zeros(len(batch.columns), bool)
         found = self._cast(batch, self._deleted, value_type("Bool")).fill_null(fill_value=False)
         flags: Flags = found.to_numpy(zero_copy_only=False)
         return flags
 
-    def _micros(self, batch: Batch, name: str) -> Micros:
+    def _micros(self, batch: RowBatch, name: str) -> Micros:
         if name not in batch.columns.schema.names:
             raise SourceMismatch(self.source.view, name, "is absent in some of its files; each row needs a time")
         return micros(self.source.view, name, batch.columns.column(name))
 
 
-def joined(parts: Sequence[ViewRows], fields: Sequence[Field]) -> ViewRows:
+def joined(parts: Sequence[FeatureRows], fields: Sequence[Field]) -> FeatureRows:
     """The parts one after the other."""
     columns = zip(*(part.columns for part in parts), strict=True) if parts else [()] * len(fields)
-    return ViewRows(
+    return FeatureRows(
         np.concatenate([np.zeros(0, bool), *(part.deleted for part in parts)]),
         tuple(_concat(column, field) for column, field in zip(columns, fields, strict=True)),
     )

@@ -18,18 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.atomic import write_file
 from skewless.offline.tables.object_storage import RemoteReadOnly
-from skewless.offline.tables.view_rows import Source, feature, micros, parts_folder
+from skewless.offline.tables.view_rows import TableSource, feature, micros, parts_folder
 from skewless.offline.values.column_types import holds, natural
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
 _NAME = "pushed"
 
 
-def append(source: Source, table: pa.Table, view: View | None = None) -> list[Path]:
+def append(source: TableSource, table: pa.Table, view: PlanView | None = None) -> list[Path]:
     """Add the rows of `table`, whose columns are named as the source's table names them; the files that hold them.
 
     They get the types of the table, or as long as there is none of `view`: a number becomes a narrower one where it
@@ -62,7 +62,7 @@ def write(folder: Path, rows: pa.Table) -> Path:
     return path
 
 
-def _fitted(source: Source, table: pa.Table, view: View | None) -> pa.Table:
+def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.Table:
     if len(set(table.column_names)) < table.num_columns:
         raise SourceMismatch(source.view, "*", f"appears twice: the rows have {table.column_names}")
     times = [source.timestamp_field, *filter(None, [source.created_timestamp_column])]
@@ -83,13 +83,13 @@ def _fitted(source: Source, table: pa.Table, view: View | None) -> pa.Table:
     return pa.table(columns)
 
 
-def _declared(source: Source, view: View) -> dict[str, ValueType]:
+def _declared(source: TableSource, view: PlanView) -> dict[str, ValueType]:
     fields = [*((key.key, key.dtype) for key in view.join_keys), *((one.name, one.dtype) for one in view.fields)]
     kinds = {source.column(name): value_type(dtype, feature=name) for name, dtype in fields}
     return kinds | ({source.column(view.deleted_field): value_type("Bool")} if view.deleted_field else {})
 
 
-def _held(source: Source) -> pa.Schema:
+def _held(source: TableSource) -> pa.Schema:
     """The columns of the newest file, which are those that a reader goes by; none before the first."""
     try:
         return pq.read_schema(source.files()[-1])
@@ -97,13 +97,13 @@ def _held(source: Source) -> pa.Schema:
         return pa.schema([])
 
 
-def _column(source: Source, table: pa.Table, name: str) -> pa.ChunkedArray:
+def _column(source: TableSource, table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise SourceMismatch(source.view, name, f"is absent from the rows, which have {table.column_names}")
     return table.column(name)
 
 
-def _cast(source: Source, name: str, column: pa.ChunkedArray, kind: pa.DataType | None) -> pa.ChunkedArray:
+def _cast(source: TableSource, name: str, column: pa.ChunkedArray, kind: pa.DataType | None) -> pa.ChunkedArray:
     if kind is None or column.type == kind:
         return column
     whole, fraction = pa.types.is_integer, pa.types.is_floating
@@ -120,7 +120,7 @@ def _cast(source: Source, name: str, column: pa.ChunkedArray, kind: pa.DataType 
         raise SourceMismatch(source.view, name, f"{said}: {error}") from error
 
 
-def _placed(source: Source, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
+def _placed(source: TableSource, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
     """The rows by the folder that they belong to."""
     if source.path.is_file():
         yield parts_folder(source.path), table

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skewless.contract.admission import Flags
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.offline.tables import view_rows
-from skewless.offline.tables.view_rows import History, Source, micros
+from skewless.offline.tables.view_rows import TableSource, ViewRows, micros
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
 _UNKNOWN = 2**63 - 1
@@ -28,7 +28,7 @@ _BUFFER_BYTES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RowGroupBounds:
     """One row group: its rows, and the greatest event time and time of any kind in it (microseconds)."""
 
     rows: int
@@ -37,7 +37,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class NewRowGroups:
     """Row groups of one file that may hold news; `event` is their greatest event time, `stamp` tells the file from another
     one of its name.
     """
@@ -50,17 +50,17 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals:
+class ViewArrivals:
     """The arrivals of one view with start < arrival <= end (microseconds), and the pieces of its table to look at.
 
     The newest events come first, so that what an older piece holds is mostly known to be older.
     """
 
-    view: View
-    source: Source
+    view: PlanView
+    source: TableSource
     start: int
     end: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[NewRowGroups, ...]
 
     def __str__(self) -> str:
         return f"{self.rows:,} rows in {len(self.pieces):,} files to look at"
@@ -76,12 +76,12 @@ class Arrivals:
         """How many rows must be looked at."""
         return sum(piece.rows for piece in self.pieces)
 
-    def besides(self, others: Arrivals) -> Arrivals:
+    def besides(self, others: ViewArrivals) -> ViewArrivals:
         """What lies in files that the others did not know, or knew with another content."""
         known = {(piece.file, piece.stamp) for piece in others.pieces}
         return replace(self, pieces=tuple(one for one in self.pieces if (one.file, one.stamp) not in known))
 
-    def take(self, history: History) -> Flags:
+    def take(self, history: ViewRows) -> Flags:
         """Which rows the window takes: those that the rule admits by `end` and that it did not admit by `start`, or
         that were created since (a late row of a view that is known by its event time).
         """
@@ -89,18 +89,18 @@ class Arrivals:
         late = (history.created > self.start) & (history.created <= self.end)
         return (available <= self.end) & ((available > self.start) | late)
 
-    def waiting(self, history: History) -> int:
+    def waiting(self, history: ViewRows) -> int:
         """How many rows were known in the window and are true only after it."""
         known = (history.created > self.start) & (history.created <= self.end)
         return int(np.count_nonzero(known & (history.event > self.end)))
 
-    def batches(self) -> Iterator[History]:
+    def batches(self) -> Iterator[ViewRows]:
         """All rows of the pieces, arrived or not. Raises: SourceMismatch, at once where a column is not as declared."""
         if not self.pieces:
             return iter(())
         return self._read(view_rows.table_schema(self.view, self.source, sorted(piece.file for piece in self.pieces)))
 
-    def _read(self, schema: pa.Schema) -> Iterator[History]:
+    def _read(self, schema: pa.Schema) -> Iterator[ViewRows]:
         for piece in self.pieces:
             try:
                 # A dataset would decode whole row groups; this holds a batch, and a buffer for each column.
@@ -111,7 +111,7 @@ class Arrivals:
             except view_rows.UNREADABLE as error:
                 raise view_rows.unreadable(self.source, error) from error
 
-    def _read_file(self, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[History]:
+    def _read_file(self, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[ViewRows]:
         """By the footer of the open file: it may have been rewritten since it was chosen."""
         bounds = _bounds_of(file.metadata, self.times)
         groups = [place for place, group in enumerate(bounds) if group.latest > self.start]
@@ -131,33 +131,33 @@ def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def arrivals(view: View, source: Source, start: int, end: int) -> Arrivals:
+def arrivals(view: PlanView, source: TableSource, start: int, end: int) -> ViewArrivals:
     """What to read for the window (start, end], without partitions of days after `end`. Raises: SourceMissing."""
-    pieces, found = [], Arrivals(view, source, start, end, ())
+    pieces, found = [], ViewArrivals(view, source, start, end, ())
     for file in source.files(until=end):
         stat = file.stat()
         bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, found.times)
         groups = tuple(place for place, group in enumerate(bounds) if group.latest > start)
         if groups:
             rows, event = sum(bounds[g].rows for g in groups), max(bounds[g].event for g in groups)
-            pieces.append(Piece(file, groups, rows, event, (stat.st_mtime_ns, stat.st_size)))
+            pieces.append(NewRowGroups(file, groups, rows, event, (stat.st_mtime_ns, stat.st_size)))
     pieces.sort(key=lambda piece: piece.event, reverse=True)
     return replace(found, pieces=tuple(pieces))
 
 
 @lru_cache(maxsize=_FILES_REMEMBERED)
-def _bounds(file: Path, _modified: int, _size: int, times: tuple[str, ...]) -> tuple[Bounds, ...]:
+def _bounds(file: Path, _modified: int, _size: int, times: tuple[str, ...]) -> tuple[RowGroupBounds, ...]:
     return _bounds_of(pq.read_metadata(file), times)
 
 
-def _bounds_of(metadata: pq.FileMetaData, times: tuple[str, ...]) -> tuple[Bounds, ...]:
+def _bounds_of(metadata: pq.FileMetaData, times: tuple[str, ...]) -> tuple[RowGroupBounds, ...]:
     """By row group; where the file does not say, the end of time."""
     places = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
     found = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         maxima = [_greatest(group.column(places[time])) if time in places else _UNKNOWN for time in times]
-        found.append(Bounds(group.num_rows, maxima[0], max(maxima)))
+        found.append(RowGroupBounds(group.num_rows, maxima[0], max(maxima)))
     return tuple(found)
 
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, folded_parts, part_time, sync_folder
 from skewless.offline.files.atomic import write_file
-from skewless.offline.tables.view_rows import Source, micros, parquet_files, parts_folder
+from skewless.offline.tables.view_rows import TableSource, micros, parquet_files, parts_folder
 from skewless.runtime.errors import SourceMismatch
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT, file_turn
@@ -42,7 +42,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
+class CompactionResult:
     """What one run did: parts and rows folded, files of days written, folded parts removed."""
 
     parts: int
@@ -51,12 +51,12 @@ class Compacted:
     removed: int
 
 
-def parts_of(source: Source) -> Path:
+def parts_of(source: TableSource) -> Path:
     """The folder that a table's parts lie in."""
     return parts_folder(source.path) if source.path.is_file() else source.path
 
 
-def waiting_parts(source: Source, before: int) -> list[Path]:
+def waiting_parts(source: TableSource, before: int) -> list[Path]:
     """The parts that were written before `before` (microseconds) and are not folded yet, oldest first."""
     base = parts_of(source)
     folded = _record(base)
@@ -66,21 +66,21 @@ def waiting_parts(source: Source, before: int) -> list[Path]:
 
 
 def run(
-    source: Source,
+    source: TableSource,
     *,
     before: int,
     now: int,
     keep: timedelta = KEEP,
     wait: timedelta = WAIT,
     report: Report = quiet,
-) -> Compacted:
+) -> CompactionResult:
     """Fold the parts written before `before`, and remove those that were folded `keep` ago; times in microseconds.
 
     Raises: Busy, SourceMismatch (parts whose columns do not go together; what was folded before stays folded).
     """
     base = parts_of(source)
     if source.foreign is not None or not base.is_dir():
-        return Compacted(0, 0, 0, 0)
+        return CompactionResult(0, 0, 0, 0)
     with locked(base, "compact", wait):
         parts = waiting_parts(source, before)
         rows = files = done = 0
@@ -90,7 +90,7 @@ def run(
             _note(base, _record(base) | {str(part.relative_to(base)): now for part in some})
             rows, files, done = rows + more_rows, files + more_files, done + len(some)
         removed = _remove(base, now - keep // _MICROSECOND)
-    return Compacted(len(parts), rows, files, removed)
+    return CompactionResult(len(parts), rows, files, removed)
 
 
 def locked(base: Path, verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
@@ -118,7 +118,7 @@ def _chunks(parts: Sequence[Path]) -> Iterator[list[Path]]:
         yield some
 
 
-def _fold(source: Source, base: Path, parts: Sequence[Path]) -> tuple[int, int]:
+def _fold(source: TableSource, base: Path, parts: Sequence[Path]) -> tuple[int, int]:
     """Rows folded and files written."""
     by_day: dict[date, dict[str, pa.Table]] = {}
     for part in parts:
@@ -132,14 +132,14 @@ def _fold(source: Source, base: Path, parts: Sequence[Path]) -> tuple[int, int]:
     return rows, files
 
 
-def _days(source: Source, table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+def _days(source: TableSource, table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     event = pa.array(micros(source.view, source.timestamp_field, table.column(source.timestamp_field)))
     days = event.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
     for day in days.unique().to_pylist():
         yield day, table.filter(pc.equal(days, pa.scalar(day)))
 
 
-def _append(source: Source, path: Path, base: Path, parts: Mapping[str, pa.Table]) -> int:
+def _append(source: TableSource, path: Path, base: Path, parts: Mapping[str, pa.Table]) -> int:
     """Rewrite a day's file with the rows of the parts that it does not list; how many rows those are."""
     there = path.is_file()
     held = _listed(path) if there else []

@@ -26,7 +26,7 @@ def unchecked(day: date, rows: pa.Table) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class DayWriteResult:
     """What one write did: rows and files of the range, which files it changed, and the days without a row."""
 
     table: str
@@ -64,7 +64,7 @@ def write(
     start: date,
     end: date,
     check: Check = unchecked,
-) -> Written:
+) -> DayWriteResult:
     """Make the days start <= day < end of the table in `folder` hold exactly the rows of `batches`.
 
     `batches` come in order of the UTC day of `event_timestamp`; days outside the range may appear
@@ -93,7 +93,7 @@ def write(
     for day in removed:
         check(day, parquet.read_schema(day_file(folder, day)).empty_table())
         _remove(day_file(folder, day))
-    return Written(folder.name, rows, written, len(days) - written, len(removed), tuple(absent))
+    return DayWriteResult(folder.name, rows, written, len(days) - written, len(removed), tuple(absent))
 
 
 def _by_day(table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[date, pa.Table]]:

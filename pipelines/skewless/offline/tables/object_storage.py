@@ -49,7 +49,7 @@ class RemoteReadOnly(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteTable:
     """Where a table lies: `root` is its file or folder as `filesystem` names it, `url` as its owner does."""
 
     url: str

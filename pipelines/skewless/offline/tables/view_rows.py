@@ -14,11 +14,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from skewless.contract.admission import Flags, Micros
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.part_files import folded_parts
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.tables.delta_table import current_files, is_delta
-from skewless.offline.tables.object_storage import Remote
+from skewless.offline.tables.object_storage import RemoteTable
 from skewless.offline.values.column_types import as_texts, holds, holds_value, natural, numbers_as_text
 from skewless.runtime.errors import SourceMismatch, SourceMissing, TableRewritten
 
@@ -27,7 +27,7 @@ _DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TableSource:
     """Where a view's history lies: a Parquet file (with the parts that were appended to it), a folder of them (hive
     partitions `day=YYYY-MM-DD` allowed), or a Delta table.
 
@@ -40,7 +40,7 @@ class Source:
     timestamp_field: str
     created_timestamp_column: str | None
     renamed: tuple[tuple[str, str], ...] = ()
-    remote: Remote | None = None
+    remote: RemoteTable | None = None
 
     def column(self, name: str) -> str:
         """The table's column for a feature or key."""
@@ -110,7 +110,7 @@ def _later(partitions: Sequence[str], last: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ViewRows:
     """Rows of a view, in no order: join keys, times in microseconds, tombstone flags, and the view's features
     in its order as Arrow columns. Those that rows hold as Feast's Value messages are as the table has them, and
     `packable` turns the few that are used into bytes.
@@ -125,10 +125,10 @@ class History:
     def __len__(self) -> int:
         return len(self.event)
 
-    def take(self, rows: Micros | Flags) -> History:
+    def take(self, rows: Micros | Flags) -> ViewRows:
         """Some rows, by place or by mask."""
         places = pa.array(np.flatnonzero(rows) if rows.dtype == bool else rows)
-        return History(
+        return ViewRows(
             tuple(key.take(places) for key in self.keys),
             self.event[rows],
             self.created[rows],
@@ -137,7 +137,7 @@ class History:
         )
 
 
-def read_history(view: View, source: Source, files: Sequence[Path]) -> History:
+def read_history(view: PlanView, source: TableSource, files: Sequence[Path]) -> ViewRows:
     """Read some files of a view's history: its keys, times and features.
 
     Raises: SourceMismatch naming the column that is absent or of a wrong type, or a row without event time.
@@ -160,11 +160,11 @@ UNREADABLE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 """What Arrow raises for a file whose values do not fit the table's types."""
 
 
-def unreadable(source: Source, error: Exception) -> SourceMismatch:
+def unreadable(source: TableSource, error: Exception) -> SourceMismatch:
     return SourceMismatch(source.view, "*", f"does not have one type in all files ({error})")
 
 
-def history_of(view: View, source: Source, table: pa.Table) -> History:
+def history_of(view: PlanView, source: TableSource, table: pa.Table) -> ViewRows:
     """Rows of a view's table that were read as its `table_schema`. Raises: SourceMismatch."""
     columns = {}
     keys = {key.key for key in view.join_keys}
@@ -178,7 +178,7 @@ def history_of(view: View, source: Source, table: pa.Table) -> History:
     return _history(view, columns, event, created)
 
 
-def table_schema(view: View, source: Source, files: Sequence[Path]) -> pa.Schema:
+def table_schema(view: PlanView, source: TableSource, files: Sequence[Path]) -> pa.Schema:
     """The columns that a view wants of some files of its table, in declared types where the files differ.
 
     The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
@@ -195,7 +195,7 @@ def table_schema(view: View, source: Source, files: Sequence[Path]) -> pa.Schema
     return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in found.items()])
 
 
-def _wanted(view: View) -> dict[str, ValueType]:
+def _wanted(view: PlanView) -> dict[str, ValueType]:
     """The types of the keys, features and tombstones of a view, by their names there."""
     wanted = {key.key: value_type(key.dtype) for key in view.join_keys}
     wanted |= {field.name: value_type(field.dtype, feature=field.name) for field in view.fields}
@@ -249,13 +249,13 @@ def _differs(declared: ValueType, stored: pa.DataType) -> str:
     return f"is {stored} and is declared as {shown}"
 
 
-def _history(view: View, columns: dict[str, pa.Array], event: Micros, created: Micros) -> History:
+def _history(view: PlanView, columns: dict[str, pa.Array], event: Micros, created: Micros) -> ViewRows:
     if view.deleted_field:
         deleted = columns[view.deleted_field].fill_null(fill_value=False).to_numpy(zero_copy_only=False)
     else:
         deleted = np.zeros(len(event), bool)
     keys = tuple(columns[key.key] for key in view.join_keys)
-    return History(keys, event, created, deleted, tuple(columns[field.name] for field in view.fields))
+    return ViewRows(keys, event, created, deleted, tuple(columns[field.name] for field in view.fields))
 
 
 def feature(view: str, name: str, column: pa.ChunkedArray, kind: ValueType) -> pa.Array:

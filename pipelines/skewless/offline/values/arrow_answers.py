@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from feast.protos.feast.types.Value_pb2 import DoubleList, FloatList, Value
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.storage.served_row import to_arrow
 from skewless.contract.value_types import ValueType
 from skewless.offline.values.column_types import natural
@@ -23,7 +23,7 @@ from skewless.offline.values.feast_messages import plain
 _MAPS = {"Map", "ScalarMap"}
 
 
-def answer(kind: ValueType, values: Values) -> pa.Array:
+def answer(kind: ValueType, values: ColumnValues) -> pa.Array:
     """A feature's values as the answer's column; null where not valid."""
     if kind.encoding != "value":
         return to_arrow(kind, values)

@@ -12,15 +12,15 @@ from typing import Any
 import pyarrow as pa
 
 from skewless.contract.errors import NotPushable
-from skewless.contract.json_values import STORED, Parse, Refused
-from skewless.contract.plan import View
+from skewless.contract.json_values import STORED, InvalidJsonValue, Parse
+from skewless.contract.plan import PlanView
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.values.column_types import natural
 
 One = Callable[[Any], Any]
 
 
-def parsers(view: View) -> Mapping[str, Parse]:
+def parsers(view: PlanView) -> Mapping[str, Parse]:
     """A parser for each type that the view's keys and features have. Raises: UnsupportedType, NotPushable."""
     for field in view.fields:
         if "ScalarMap" in field.dtype:
@@ -65,9 +65,9 @@ def _listed(kind: ValueType) -> One:
 
     def parse(value: Any) -> list[Any]:  # noqa: ANN401 - a JSON value
         if type(value) is not list:
-            raise Refused("must be an array or null")
+            raise InvalidJsonValue("must be an array or null")
         if None in value and not nullable:
-            raise Refused("must hold no null")
+            raise InvalidJsonValue("must hold no null")
         return [None if one is None else inner(one) for one in value]
 
     return parse
@@ -78,7 +78,7 @@ def _struct(kind: ValueType) -> One:
 
     def parse(value: Any) -> dict[str, Any]:  # noqa: ANN401
         if type(value) is not dict or not value.keys() <= fields.keys():
-            raise Refused(f"must be an object of {', '.join(fields)}, or null")
+            raise InvalidJsonValue(f"must be an object of {', '.join(fields)}, or null")
         return {name: None if value.get(name) is None else one(value[name]) for name, one in fields.items()}
 
     return parse
@@ -86,5 +86,5 @@ def _struct(kind: ValueType) -> One:
 
 def _map(value: Any) -> str:  # noqa: ANN401
     if type(value) is not dict:
-        raise Refused("must be an object or null")
+        raise InvalidJsonValue("must be an object or null")
     return json.dumps(value)

@@ -18,16 +18,16 @@ from itertools import islice
 
 import pyarrow as pa
 
-from skewless.contract.plan import View
-from skewless.contract.storage.expiry_mode import Expiry
+from skewless.contract.plan import PlanView
+from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.contract.storage.write_policy import told_horizon
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import hash_field_expiry
-from skewless.online.maintenance.hash_field_expiry import Footprint
+from skewless.online.maintenance.hash_field_expiry import MemoryFootprint
 from skewless.online.maintenance.row_times import event_times, whole
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT
 
 VERB = "expire"
@@ -36,9 +36,9 @@ _FOREVER = b""
 
 
 def run(
-    views: Sequence[View],
+    views: Sequence[PlanView],
     store: OnlineWriter,
-    state: State,
+    state: StateDatabase,
     project: str,
     *,
     end: datetime | None = None,
@@ -55,7 +55,7 @@ def run(
     removed = {}
     for number, view in enumerate(views):
         report(view.stored_as, number, len(views))
-        walk = _Walk(view, store, state, project, end, lift)
+        walk = _ExpiryWalk(view, store, state, project, end, lift)
         begun = walk.task()
         if begun.at is None and begun.horizon is None:
             continue
@@ -69,7 +69,7 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ExpiryChoice:
     """What a choice did: rows removed by view, and what is to be known of it."""
 
     removed: dict[str, int]
@@ -77,60 +77,66 @@ class Chosen:
 
 
 def choose(
-    expiry: Expiry, views: Sequence[View], store: OnlineWriter, state: State, project: str, *, report: Report = quiet
-) -> Chosen:
+    expiry: ExpiryMode,
+    views: Sequence[PlanView],
+    store: OnlineWriter,
+    state: StateDatabase,
+    project: str,
+    *,
+    report: Report = quiet,
+) -> ExpiryChoice:
     """Tell all writers how rows go from now on, and `run`, so that it holds for those that are there.
 
     Raises: NoFieldExpiry before anything is changed; as `run`.
     """
-    if expiry is Expiry.SERVER:
+    if expiry is ExpiryMode.SERVER:
         hash_field_expiry.require(store.client)
     sample = _sample(views, store)
-    before = Footprint.of(store.client, sample)
+    before = MemoryFootprint.of(store.client, sample)
     store.choose(expiry)
-    lift = expiry is Expiry.SWEEP and not hash_field_expiry.lacking(store.client)
+    lift = expiry is ExpiryMode.SWEEP and not hash_field_expiry.lacking(store.client)
     removed = run(views, store, state, project, report=report, lift=lift)
-    return Chosen(removed, before.cost(Footprint.of(store.client, sample)))
+    return ExpiryChoice(removed, before.cost(MemoryFootprint.of(store.client, sample)))
 
 
-def _sample(views: Sequence[View], store: OnlineWriter) -> list[bytes]:
+def _sample(views: Sequence[PlanView], store: OnlineWriter) -> list[bytes]:
     ours = (key for view in views for keys in store.keys_like(view) for key in keys.to_pylist() if store.owns(key))
     return list(islice(ours, _SAMPLED))
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _ExpiryTask:
     """What is to be done to the rows of `view`, as the store has it: those go that may be gone at `at` (None: none),
     and those that stay get deadlines by `horizon` (None: as they are).
     """
 
-    view: View
+    view: PlanView
     at: int | None = None
     horizon: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
+class _ExpiryWalk:
     """A walk over one view's rows."""
 
-    view: View
+    view: PlanView
     store: OnlineWriter
-    state: State
+    state: StateDatabase
     project: str
     end: datetime | None
     lift: bool
 
-    def task(self) -> _Task:
+    def task(self) -> _ExpiryTask:
         """By what rows go, as things are now."""
         watermark = self.state.watermark(self.project, self.view.stored_as)
         held = self.store.holdings([self.view])[self.view.stored_as].view
-        server = self.store.expiry() is Expiry.SERVER
+        server = self.store.expiry() is ExpiryMode.SERVER
         lifted = _FOREVER if self.lift and not server else None
         if watermark is None or held is None:
-            return _Task(held or self.view, None, lifted)
+            return _ExpiryTask(held or self.view, None, lifted)
         at = to_micros(watermark if self.end is None else min(watermark, self.end))
         horizon = told_horizon(held.rule, at) if server else lifted
-        return _Task(held, at if held.ttl_us else None, horizon)
+        return _ExpiryTask(held, at if held.ttl_us else None, horizon)
 
     def done(self, keys: pa.BinaryArray) -> int:
         """Do it for these entities; how many rows went."""
@@ -143,7 +149,7 @@ class _Walk:
             self.store.set_deadlines(task.view, [key for key in keys.to_pylist() if self.store.owns(key)], task.horizon)
         return removed
 
-    def _removed(self, view: View, keys: pa.BinaryArray, rows: pa.BinaryArray, at: int) -> int:
+    def _removed(self, view: PlanView, keys: pa.BinaryArray, rows: pa.BinaryArray, at: int) -> int:
         gone = pa.array(view.rule.removable(event_times(rows), at))
         pairs = zip(keys.filter(gone).to_pylist(), rows.filter(gone).to_pylist(), strict=True)
         ours = [(key, row) for key, row in pairs if self.store.owns(key)]

@@ -29,7 +29,7 @@ def require(client: Redis | RedisCluster) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Footprint:
+class MemoryFootprint:
     """What some entities take in memory, in bytes each, and how many of them are encoded compactly."""
 
     entities: int
@@ -37,7 +37,7 @@ class Footprint:
     compact: int
 
     @classmethod
-    def of(cls, client: Redis | RedisCluster, keys: Sequence[bytes]) -> Footprint:
+    def of(cls, client: Redis | RedisCluster, keys: Sequence[bytes]) -> MemoryFootprint:
         """Those of these that are there. Raises: RedisUnreachable."""
         anyone: Any = client
         with mapped(client):
@@ -46,7 +46,7 @@ class Footprint:
         compact = sum(encoding in _COMPACT for encoding in encodings)
         return cls(len(taken), sum(taken.values()) / max(len(taken), 1), compact)
 
-    def cost(self, after: Footprint) -> str | None:
+    def cost(self, after: MemoryFootprint) -> str | None:
         """What became of it, as a warning; None where no compact encoding was lost."""
         if after.entities - after.compact <= self.entities - self.compact:
             return None

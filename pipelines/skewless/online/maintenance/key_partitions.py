@@ -16,7 +16,7 @@ _KEYS_AT_ONCE = 16_384
 _MIXED = ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53), (33, 1))
 
 
-class Spill:
+class KeyPartitions:
     """`parts` parts of the entities, by a number that `seed` gives their keys; of these only one in `sample` entities."""
 
     def __init__(self, parts: int, *, sample: int = 1, seed: int = 0) -> None:

@@ -19,20 +19,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.contract.admission import Rule
-from skewless.contract.plan import View
+from skewless.contract.admission import AdmissionRule
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import told_key
 from skewless.contract.storage.newest_wins import replaces
 from skewless.contract.timestamps import from_micros, to_micros
-from skewless.offline.tables.arrivals import Arrivals, arrivals
-from skewless.offline.tables.view_rows import Source
-from skewless.online.maintenance.key_partitions import Spill
+from skewless.offline.tables.arrivals import ViewArrivals, arrivals
+from skewless.offline.tables.view_rows import TableSource
+from skewless.online.maintenance.key_partitions import KeyPartitions
 from skewless.online.maintenance.newest_of_columns import winners
 from skewless.online.maintenance.row_times import times
 from skewless.online.materialization.newest_arrivals import NewestArrivals
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT
 
 EXAMPLES = 5
@@ -44,7 +44,7 @@ _DOUBT = 0.05
 _EVER = int(np.iinfo(np.int64).min)
 
 
-class Difference(StrEnum):
+class StoreDifference(StrEnum):
     MISSING = "missing"
     """The offline store has a row for the entity, Redis has none."""
     STALE = "stale"
@@ -56,10 +56,10 @@ class Difference(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DifferingRow:
     """One difference: the entity's key, and its row in either store."""
 
-    kind: Difference
+    kind: StoreDifference
     key: bytes
     offline: bytes | None
     online: bytes | None
@@ -69,7 +69,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class EntitySample:
     """One in `of` entities, drawn by `seed`: another one draws others, and the same one the same."""
 
     of: int = 1
@@ -85,19 +85,19 @@ class Sample:
         return f"{chosen}: fewer than {1 - _DOUBT ** (1 / compared):.2%} of all differ, with 95% confidence)"
 
 
-EVERY_ENTITY = Sample()
+EVERY_ENTITY = EntitySample()
 
 
 @dataclass(slots=True)
-class Verified:
+class VerifyResult:
     """What was found of one view as of `watermark`; None where it was never materialized, and nothing was compared."""
 
     view: str
     watermark: datetime | None
-    sample: Sample = EVERY_ENTITY
+    sample: EntitySample = EVERY_ENTITY
     compared: int = 0
     ahead: int = 0
-    counts: Counter[Difference] = field(default_factory=Counter)
+    counts: Counter[StoreDifference] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     repaired: int = 0
 
@@ -121,23 +121,23 @@ class Verified:
             "sample": {"of": self.sample.of, "seed": self.sample.seed},
             "compared": self.compared,
             "ahead": self.ahead,
-            **{kind.value: self.counts[kind] for kind in Difference},
+            **{kind.value: self.counts[kind] for kind in StoreDifference},
             "repaired": self.repaired,
             "examples": self.examples,
         }
 
 
 def run(
-    views: Sequence[tuple[View, Source]],
+    views: Sequence[tuple[PlanView, TableSource]],
     store: OnlineWriter,
-    state: State,
+    state: StateDatabase,
     project: str,
     *,
-    sample: Sample = EVERY_ENTITY,
+    sample: EntitySample = EVERY_ENTITY,
     repair: bool = False,
     wait: timedelta = WAIT,
     report: Report = quiet,
-) -> list[Verified]:
+) -> list[VerifyResult]:
     """Verify views one after the other. With `repair` rows are written, and removed where the offline store does not
     know them, unless they changed since they were read; that takes the view's turn, since an erasure that ended while
     we looked would see its subject written again.
@@ -149,7 +149,7 @@ def run(
         report(view.stored_as, number, len(views))
         with state.turn(project, [view.stored_as] if repair else [], VERB, wait):
             watermark = state.watermark(project, view.stored_as)
-            found = Verified(view.stored_as, watermark, sample)
+            found = VerifyResult(view.stored_as, watermark, sample)
             if watermark is not None:
                 _verify(view, source, store, project, found, to_micros(watermark), repair=repair)
         done.append(found)
@@ -157,11 +157,18 @@ def run(
 
 
 def _verify(
-    view: View, source: Source, store: OnlineWriter, project: str, found: Verified, at: int, *, repair: bool
+    view: PlanView,
+    source: TableSource,
+    store: OnlineWriter,
+    project: str,
+    found: VerifyResult,
+    at: int,
+    *,
+    repair: bool,
 ) -> None:
     news, sample = arrivals(view, source, _EVER, at), found.sample
     parts = min(_MOST_PARTS, news.rows // sample.of // _ROWS_A_PART + 1)
-    with Spill(parts, sample=sample.of, seed=sample.seed) as spill:
+    with KeyPartitions(parts, sample=sample.of, seed=sample.seed) as spill:
         for keys, rows in _newest(news, project, at):
             spill.add("offline", keys, rows)
         for keys in store.keys_like(view):
@@ -181,15 +188,15 @@ def _verify(
                 _repair(view, store, differences, found, at)
 
 
-def _newest(news: Arrivals, project: str, at: int) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
+def _newest(news: ViewArrivals, project: str, at: int) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
     """Keys and newest rows of what is known at `at`; an entity may come again with an older row."""
     reader = NewestArrivals(news, project, lambda _: None, lambda batch: news.take(batch) & (batch.created <= at))
     return reader.rows(news.batches())
 
 
 def _lasting(
-    differences: Sequence[Found], later: Iterator[tuple[pa.BinaryArray, pa.BinaryArray]], found: Verified
-) -> list[Found]:
+    differences: Sequence[DifferingRow], later: Iterator[tuple[pa.BinaryArray, pa.BinaryArray]], found: VerifyResult
+) -> list[DifferingRow]:
     """The differences whose entities have no newer rows in what was written to the table since; the others are ahead."""
     known = {one.key: one.offline for one in differences}
     asked = pa.array(list(known), pa.binary())
@@ -215,8 +222,8 @@ def _asked(
 
 
 def _differences(
-    view: View, store: OnlineWriter, keys: pa.BinaryArray, wanted: pa.BinaryArray, found: Verified, at: int
-) -> Iterator[Found]:
+    view: PlanView, store: OnlineWriter, keys: pa.BinaryArray, wanted: pa.BinaryArray, found: VerifyResult, at: int
+) -> Iterator[DifferingRow]:
     """Bytes are compared with bytes, as columns; a Python value is made of what differs alone."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some, due = keys[start : start + _KEYS_AT_ONCE], wanted[start : start + _KEYS_AT_ONCE]
@@ -228,15 +235,15 @@ def _differences(
         ):
             kind = verdict(view.rule, offline, online, at)
             if kind is not None:
-                yield Found(kind, key, offline, online)
+                yield DifferingRow(kind, key, offline, online)
             elif online is not None and max(times(online) or (at,)) > at:
                 found.ahead += 1
 
 
-def verdict(rule: Rule, wanted: bytes | None, held: bytes | None, at: int) -> Difference | None:
+def verdict(rule: AdmissionRule, wanted: bytes | None, held: bytes | None, at: int) -> StoreDifference | None:
     """What is wrong where the offline store wants a row at `at` (microseconds) and Redis holds one; None: nothing.
 
-    A row that may have been removed (`Rule.removable`) is not missed; a late row that is older still may have come to its
+    A row that may have been removed (`AdmissionRule.removable`) is not missed; a late row that is older still may have come to its
     place since.
     """
     if held == wanted:
@@ -245,20 +252,22 @@ def verdict(rule: Rule, wanted: bytes | None, held: bytes | None, at: int) -> Di
     if due and rule.removable(due[0], at) and (held is None or (there and there < due)):
         return None
     if held is None:
-        return Difference.MISSING
+        return StoreDifference.MISSING
     if there and max(there) > at:
         return None
     if not due:
-        return Difference.EXTRA
-    return Difference.STALE if not there or there < due else Difference.DIFFERENT
+        return StoreDifference.EXTRA
+    return StoreDifference.STALE if not there or there < due else StoreDifference.DIFFERENT
 
 
-def _repair(view: View, store: OnlineWriter, differences: Sequence[Found], found: Verified, at: int) -> None:
+def _repair(
+    view: PlanView, store: OnlineWriter, differences: Sequence[DifferingRow], found: VerifyResult, at: int
+) -> None:
     """Newest-wins would keep a row that is wrong and newer: such rows go first, if they are still what was read."""
     wrong = [
         (one.key, one.online)
         for one in differences
-        if one.online is not None and one.kind in (Difference.DIFFERENT, Difference.EXTRA)
+        if one.online is not None and one.kind in (StoreDifference.DIFFERENT, StoreDifference.EXTRA)
     ]
     store.discard(view, [key for key, _ in wrong], [row for _, row in wrong])
     missing = [(one.key, one.offline) for one in differences if one.offline is not None]

@@ -17,14 +17,14 @@ from typing import Any
 import msgspec
 from redis import Redis, RedisCluster
 
-from skewless.contract.plan import DUMMY_ENTITY, View
+from skewless.contract.plan import DUMMY_ENTITY, PlanView
 from skewless.contract.storage import catalog
 from skewless.contract.storage.entity_key import key_head, parse_key
 from skewless.contract.storage.push_target import target_field
 from skewless.online.store.completeness import marks
 from skewless.online.store.redis_errors import RemovalUnfinished, mapped
 from skewless.runtime.progress import Report, quiet
-from skewless.state.locks import Busy
+from skewless.state.locks import LockBusy
 
 _KEYS_A_SCAN = 1_000
 _FIELDS_A_TRIP = 1_000
@@ -35,7 +35,7 @@ _PREFIX = catalog.removal_field("")
 _GLOB = {ord(char): b"\\" + char.encode() for char in "*?[]^\\"}
 
 
-class Removal(msgspec.Struct, frozen=True):
+class ViewRemoval(msgspec.Struct, frozen=True):
     """A view whose rows are being removed: its sorted join keys, and how far the walk is.
 
     `cursors` are by the run id of each server; `layout` says where the cluster's slots lay when the walk began.
@@ -54,7 +54,7 @@ def _at_once(_views: Sequence[str]) -> AbstractContextManager[None]:
 def remove(
     client: Redis | RedisCluster,
     project: str,
-    views: Iterable[View],
+    views: Iterable[PlanView],
     *,
     turn: Callable[[Sequence[str]], AbstractContextManager[None]] = _at_once,
     report: Report = quiet,
@@ -69,7 +69,7 @@ def remove(
     place = catalog.catalog_key(project)
     with mapped(client, ", ".join(view.stored_as for view in views)):
         if views:
-            noted = {view.stored_as: Removal(view.stored_as, _join_keys(view)) for view in views}
+            noted = {view.stored_as: ViewRemoval(view.stored_as, _join_keys(view)) for view in views}
             pipe: Any = client.pipeline(transaction=False)
             # First the note: between the two, a view that is noted counts as gone.
             for name, removal in noted.items():
@@ -83,8 +83,8 @@ def remove(
         names = [removal.view for removal in begun]
         try:
             with turn(names):
-                removed = _Walk(client, project, begun, report).run()
-        except Busy as error:
+                removed = _KeyWalk(client, project, begun, report).run()
+        except LockBusy as error:
             raise RemovalUnfinished(", ".join(names)) from error
         pipe = _any(client).pipeline(transaction=False)
         for mark in marks(client, project):
@@ -94,7 +94,7 @@ def remove(
     return removed
 
 
-def versions(client: Redis | RedisCluster, project: str, view: View, name: str) -> list[View]:
+def versions(client: Redis | RedisCluster, project: str, view: PlanView, name: str) -> list[PlanView]:
     """The view, and whatever the catalog lists under its plain `name` and as later versions of it."""
     with mapped(client, name):
         found = _catalog(client, catalog.catalog_key(project))
@@ -107,16 +107,18 @@ def versions(client: Redis | RedisCluster, project: str, view: View, name: str) 
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
+class _RemovalServer:
     run_id: str
     connection: Redis
     keys: int
 
 
-class _Walk:
+class _KeyWalk:
     """One walk over all keys for several views."""
 
-    def __init__(self, client: Redis | RedisCluster, project: str, removals: Sequence[Removal], report: Report) -> None:
+    def __init__(
+        self, client: Redis | RedisCluster, project: str, removals: Sequence[ViewRemoval], report: Report
+    ) -> None:
         self._client, self._project, self._report = _any(client), project, report
         self._place = catalog.catalog_key(project)
         self._removals = list(removals)
@@ -142,7 +144,7 @@ class _Walk:
                 return self.removed
         raise RemovalUnfinished(", ".join(self.removed))
 
-    def _scan(self, server: _Server, cursor: int) -> Iterator[tuple[int, list[bytes]]]:
+    def _scan(self, server: _RemovalServer, cursor: int) -> Iterator[tuple[int, list[bytes]]]:
         """The keys of a server that may be meant, with the cursor behind them."""
         anyone: Any = server.connection
         pattern = self._pattern()
@@ -182,7 +184,7 @@ class _Walk:
         head = heads.pop() if len(heads) == 1 else b""
         return _escaped(head) + b"*" + _escaped(self._project.encode())
 
-    def _layout(self) -> tuple[str, list[_Server]]:
+    def _layout(self) -> tuple[str, list[_RemovalServer]]:
         """Where the slots lie, and the servers that hold them."""
         if not isinstance(self._client, RedisCluster):
             return "", [_server(self._client)]
@@ -195,8 +197,8 @@ class _Walk:
         return " ".join(spans), [_server(self._client.get_redis_connection(node)) for node in primaries]
 
 
-def _server(connection: Any) -> _Server:  # noqa: ANN401 - redis-py's stubs promise awaitables
-    return _Server(str(connection.info("server")["run_id"]), connection, int(connection.dbsize()))
+def _server(connection: Any) -> _RemovalServer:  # noqa: ANN401 - redis-py's stubs promise awaitables
+    return _RemovalServer(str(connection.info("server")["run_id"]), connection, int(connection.dbsize()))
 
 
 def _any(client: Redis | RedisCluster) -> Any:  # noqa: ANN401 - as above
@@ -208,11 +210,11 @@ def _catalog(client: Redis | RedisCluster, place: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _parsed(entry: bytes) -> Removal:
-    return msgspec.json.decode(entry, type=Removal)
+def _parsed(entry: bytes) -> ViewRemoval:
+    return msgspec.json.decode(entry, type=ViewRemoval)
 
 
-def _join_keys(view: View) -> tuple[str, ...]:
+def _join_keys(view: PlanView) -> tuple[str, ...]:
     return tuple(sorted(key.key for key in view.join_keys)) or (DUMMY_ENTITY[0],)
 
 

@@ -19,22 +19,29 @@ from datetime import datetime, timedelta
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import to_micros
-from skewless.offline.tables.view_rows import History
+from skewless.offline.tables.view_rows import ViewRows
 from skewless.online.materialization.newest_arrivals import NewestArrivals
-from skewless.online.materialization.windows import SETTLED, Window, confirm, plan_partition, plan_windows, replanned
+from skewless.online.materialization.windows import (
+    SETTLED,
+    ArrivalWindow,
+    confirm,
+    plan_partition,
+    plan_windows,
+    replanned,
+)
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import Counts, State, StateUnreachable
+from skewless.state.database import RunCounts, StateDatabase, StateUnreachable
 from skewless.state.locks import WAIT
 
 Clock = Callable[[], datetime]
 VERB = "materialize"
 MOST_AT_ONCE = 4
-__all__ = ["SETTLED", "Window", "plan_partition", "plan_windows", "run"]
+__all__ = ["SETTLED", "ArrivalWindow", "plan_partition", "plan_windows", "run"]
 
 
 @dataclass(eq=False)
-class Interrupted(SkewlessError):
+class RunInterrupted(SkewlessError):
     """A run was ended from outside."""
 
     view: str
@@ -43,25 +50,25 @@ class Interrupted(SkewlessError):
         return f"the run was ended before feature view {self.view!r} was done; run it again, nothing is lost"
 
 
-Check = Callable[[Window, Iterable[History]], None]
+Check = Callable[[ArrivalWindow, Iterable[ViewRows]], None]
 """Called with a window and its rows, in parts of any size; raises to keep them out of the store."""
 
 
-def unchecked(window: Window, rows: Iterable[History]) -> None:
+def unchecked(window: ArrivalWindow, rows: Iterable[ViewRows]) -> None:
     """Let everything pass."""
 
 
 def run(
-    windows: Sequence[Window],
+    windows: Sequence[ArrivalWindow],
     store: OnlineWriter,
-    state: State,
+    state: StateDatabase,
     project: str,
     *,
     clock: Clock,
     report: Report = quiet,
     check: Check = unchecked,
     wait: timedelta = WAIT,
-) -> dict[str, Counts]:
+) -> dict[str, RunCounts]:
     """Materialize the windows, some side by side; rows read, written, skipped as older and held back, by view.
 
     `check` sees all of a window's rows before any of them is written; what it looks at is read twice. Memory is bounded
@@ -71,7 +78,7 @@ def run(
     the first of them, after all other windows came to their end. A failed window is noted as such and its watermark did
     not move.
     """
-    told = _Told(report)
+    told = _ReadProgress(report)
     with ThreadPoolExecutor(min(len(windows) or 1, MOST_AT_ONCE, os.cpu_count() or 1)) as workers:
         running = [
             workers.submit(_in_turn, window, store, state, project, clock, told, check, wait) for window in windows
@@ -84,7 +91,7 @@ def run(
     return {window.view.stored_as: one.result() for window, one in zip(windows, running, strict=True)}
 
 
-class _Told:
+class _ReadProgress:
     """What was read of what is to be read, of all windows together."""
 
     def __init__(self, report: Report) -> None:
@@ -103,29 +110,35 @@ class _Told:
 
     def _add(self, item: str, done: int, total: int) -> None:
         if self._stopped:
-            raise Interrupted(item)
+            raise RunInterrupted(item)
         with self._lock:
             self._done, self._total = self._done + done, self._total + total
             self._report(item, self._done, self._total)
 
 
 def _in_turn(
-    window: Window,
+    window: ArrivalWindow,
     store: OnlineWriter,
-    state: State,
+    state: StateDatabase,
     project: str,
     clock: Clock,
-    told: _Told,
+    told: _ReadProgress,
     check: Check,
     wait: timedelta,
-) -> Counts:
+) -> RunCounts:
     with state.turn(project, [window.view.stored_as], VERB, wait):
         return _noted(replanned(window, state, project, store), store, state, project, clock, told, check)
 
 
 def _noted(
-    window: Window, store: OnlineWriter, state: State, project: str, clock: Clock, told: _Told, check: Check
-) -> Counts:
+    window: ArrivalWindow,
+    store: OnlineWriter,
+    state: StateDatabase,
+    project: str,
+    clock: Clock,
+    told: _ReadProgress,
+    check: Check,
+) -> RunCounts:
     """One window as a run in the state database."""
     started = clock()
     noted = state.run_started(
@@ -142,8 +155,8 @@ def _noted(
 
 
 def _materialize(
-    window: Window, store: OnlineWriter, project: str, whole: datetime, told: _Told, check: Check
-) -> tuple[Counts, datetime | None]:
+    window: ArrivalWindow, store: OnlineWriter, project: str, whole: datetime, told: _ReadProgress, check: Check
+) -> tuple[RunCounts, datetime | None]:
     """Its counts, and up to where the view is whole now; None where this window does not say. `whole`: up to where it
     may say so, and as of when the rows' time to live begins.
     """
@@ -162,7 +175,7 @@ def _materialize(
             sending = sender.submit(store.write, view, keys, rows, horizon)
             del keys, rows
         written += sending.result() if sending else 0
-    counts = Counts(reader.taken, written, reader.taken - written, reader.waiting)
+    counts = RunCounts(reader.taken, written, reader.taken - written, reader.waiting)
     if window.advance:
         return counts, store.register(view, window.start, whole, anew=window.anew)
     store.introduce(view)

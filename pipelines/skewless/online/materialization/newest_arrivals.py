@@ -1,6 +1,6 @@
 """The newest row of each entity among what arrived, as keys and packed rows: what materialize writes, and verify expects.
 
-Memory is bounded by `reduction.CHUNK_BYTES` and what `Seen` remembers, however many rows there are.
+Memory is bounded by `reduction.CHUNK_BYTES` and what `SeenTimes` remembers, however many rows there are.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.contract.admission import Flags
-from skewless.contract.plan import View
-from skewless.contract.storage.key_columns import KeyColumns
-from skewless.contract.storage.packed_row import Layout
+from skewless.contract.plan import PlanView
+from skewless.contract.storage.key_columns import KeyColumnPacker
+from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.value_types import value_type
-from skewless.offline.tables.arrivals import Arrivals
-from skewless.offline.tables.view_rows import History
+from skewless.offline.tables.arrivals import ViewArrivals
+from skewless.offline.tables.view_rows import ViewRows
 from skewless.offline.values.packing import packable
-from skewless.online.materialization.newest_per_entity import CHUNK_ROWS, Seen, chunks, newest
+from skewless.online.materialization.newest_per_entity import CHUNK_ROWS, SeenTimes, chunks, newest
 
 
 class NewestArrivals:
@@ -29,18 +29,18 @@ class NewestArrivals:
 
     def __init__(
         self,
-        news: Arrivals,
+        news: ViewArrivals,
         project: str,
         advance: Callable[[int], None],
-        take: Callable[[History], Flags] | None = None,
+        take: Callable[[ViewRows], Flags] | None = None,
     ) -> None:
         self._news, self._advance, self._take = news, advance, take or news.take
-        self._keys = KeyColumns(project, news.view)
+        self._keys = KeyColumnPacker(project, news.view)
         self.taken = self.waiting = self._read = 0
 
-    def rows(self, batches: Iterator[History]) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
+    def rows(self, batches: Iterator[ViewRows]) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
         """Keys and packed rows. An entity may come again with an older row, which does not win."""
-        seen = Seen() if len(self._news.pieces) > 1 and self._news.rows > CHUNK_ROWS else None
+        seen = SeenTimes() if len(self._news.pieces) > 1 and self._news.rows > CHUNK_ROWS else None
         for chunk in chunks(self._arrived(batches)):
             keys, rows = self._reduced(chunk, seen)
             del chunk
@@ -49,7 +49,7 @@ class NewestArrivals:
             del keys, rows
             pa.default_memory_pool().release_unused()
 
-    def _reduced(self, chunk: History, seen: Seen | None) -> tuple[pa.BinaryArray, pa.BinaryArray]:
+    def _reduced(self, chunk: ViewRows, seen: SeenTimes | None) -> tuple[pa.BinaryArray, pa.BinaryArray]:
         keys = self._keys.pack(chunk.keys, len(chunk))
         places = newest(keys, chunk.event, chunk.created)
         if len(places) < len(chunk):
@@ -62,7 +62,7 @@ class NewestArrivals:
                 keys, chunk = keys.filter(pa.array(news)), chunk.take(news)
         return keys, packed(self._news.view, chunk)
 
-    def _arrived(self, batches: Iterator[History]) -> Iterator[History]:
+    def _arrived(self, batches: Iterator[ViewRows]) -> Iterator[ViewRows]:
         for batch in batches:
             arrived = self._take(batch)
             self.taken += int(np.count_nonzero(arrived))
@@ -73,10 +73,10 @@ class NewestArrivals:
                 yield batch if arrived.all() else batch.take(arrived)
 
 
-def packed(view: View, history: History) -> pa.BinaryArray:
+def packed(view: PlanView, history: ViewRows) -> pa.BinaryArray:
     """The rows of a history as the online store holds them. Raises: SourceMismatch."""
     columns = [
         packable(view.stored_as, field.name, value_type(field.dtype), column)
         for field, column in zip(view.fields, history.columns, strict=True)
     ]
-    return Layout(view.fields).pack(history.event, history.created, history.deleted, columns)
+    return RowLayout(view.fields).pack(history.event, history.created, history.deleted, columns)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.admission import Flags, Micros
 from skewless.offline.tables.arrivals import ROWS_A_BATCH
-from skewless.offline.tables.view_rows import History
+from skewless.offline.tables.view_rows import ViewRows
 
 Places = NDArray[np.int64]
 CHUNK_ROWS = 2 * ROWS_A_BATCH
@@ -40,9 +40,9 @@ def newest(keys: pa.BinaryArray, event: Micros, created: Micros) -> Places:
     return found
 
 
-def chunks(batches: Iterator[History]) -> Iterator[History]:
+def chunks(batches: Iterator[ViewRows]) -> Iterator[ViewRows]:
     """The same rows in larger batches: of so many rows, or so many bytes."""
-    held: list[History] = []
+    held: list[ViewRows] = []
     rows = size = 0
     for batch in batches:
         held.append(batch)
@@ -56,11 +56,11 @@ def chunks(batches: Iterator[History]) -> Iterator[History]:
         yield joined(held)
 
 
-def joined(parts: list[History]) -> History:
+def joined(parts: list[ViewRows]) -> ViewRows:
     """One history of several, of at least one."""
     if len(parts) == 1:
         return parts[0]
-    return History(
+    return ViewRows(
         tuple(pa.concat_arrays(some) for some in zip(*(part.keys for part in parts), strict=True)),
         np.concatenate([part.event for part in parts]),
         np.concatenate([part.created for part in parts]),
@@ -69,7 +69,7 @@ def joined(parts: list[History]) -> History:
     )
 
 
-class Seen:
+class SeenTimes:
     """The newest times that were seen of each of the first `limit` entities; of others nothing is known."""
 
     def __init__(self, limit: int = REMEMBERED) -> None:
@@ -104,5 +104,5 @@ class Seen:
         self._created = np.concatenate([self._created, created[:room]])
 
 
-def _bytes(history: History) -> int:
+def _bytes(history: ViewRows) -> int:
     return 17 * len(history) + sum(int(column.nbytes) for column in (*history.keys, *history.columns))

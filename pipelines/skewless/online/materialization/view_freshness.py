@@ -8,18 +8,18 @@ from datetime import datetime, timedelta
 
 import pyarrow.parquet as pq
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import from_micros, to_micros
-from skewless.offline.tables.arrivals import Piece, arrivals
-from skewless.offline.tables.view_rows import Source, micros
+from skewless.offline.tables.arrivals import NewRowGroups, arrivals
+from skewless.offline.tables.view_rows import TableSource, micros
 from skewless.runtime.errors import SourceMismatch, SourceMissing
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 
 _UNKNOWN = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
+class ViewFreshness:
     """One view at `at`: its watermark, and the newest event time of its table up to there.
 
     None: it was never materialized, or its table is empty or tells no times in its statistics.
@@ -50,7 +50,9 @@ class Freshness:
         }
 
 
-def run(views: Sequence[tuple[View, Source]], state: State, project: str, at: datetime) -> list[Freshness]:
+def run(
+    views: Sequence[tuple[PlanView, TableSource]], state: StateDatabase, project: str, at: datetime
+) -> list[ViewFreshness]:
     """How fresh each view is at `at`. Reads footers, and event times where these reach beyond the watermark.
 
     Raises: StateUnreachable.
@@ -61,11 +63,11 @@ def run(views: Sequence[tuple[View, Source]], state: State, project: str, at: da
         last = state.runs(project, view.stored_as, limit=1)
         told = f"{last[0].status}: {last[0].error}" if last and last[0].error else last[0].status if last else "none"
         newest = _newest(view, source, watermark) if watermark else None
-        found.append(Freshness(view.stored_as, at, watermark, newest, str(told)))
+        found.append(ViewFreshness(view.stored_as, at, watermark, newest, str(told)))
     return found
 
 
-def _newest(view: View, source: Source, until: datetime) -> datetime | None:
+def _newest(view: PlanView, source: TableSource, until: datetime) -> datetime | None:
     end = to_micros(until)
     try:
         pieces = [piece for piece in arrivals(view, source, -_UNKNOWN, end).pieces if piece.event != _UNKNOWN]
@@ -79,7 +81,7 @@ def _newest(view: View, source: Source, until: datetime) -> datetime | None:
     return from_micros(max(found)) if found else None
 
 
-def _newest_of(source: Source, piece: Piece, end: int) -> list[int]:
+def _newest_of(source: TableSource, piece: NewRowGroups, end: int) -> list[int]:
     """The newest event time of a piece up to `end`, if it has one."""
     try:
         with pq.ParquetFile(piece.file) as file:

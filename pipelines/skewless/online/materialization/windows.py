@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import same_rows
 from skewless.contract.timestamps import to_micros
-from skewless.offline.tables.arrivals import Arrivals, arrivals
-from skewless.offline.tables.view_rows import Source
-from skewless.online.store.completeness import Holding
+from skewless.offline.tables.arrivals import ViewArrivals, arrivals
+from skewless.offline.tables.view_rows import TableSource
+from skewless.online.store.completeness import StoredView
 from skewless.online.store.redis_errors import RowsLost
 from skewless.online.store.store import OnlineWriter
-from skewless.state.database import State
+from skewless.state.database import StateDatabase
 
 SETTLED = timedelta(seconds=10)
 """How long after it was created a row may be on its way to the table: a push is received before its part is written.
@@ -29,7 +29,7 @@ _EVER = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ArrivalWindow:
     """The arrivals of one view with start < arrival <= end (UTC); `start` None means since ever.
 
     `advance`: whether the watermark may move to `end` afterwards; not where the window leaves a gap before it.
@@ -37,15 +37,15 @@ class Window:
     one that the window was planned for.
     """
 
-    view: View
-    source: Source
+    view: PlanView
+    source: TableSource
     start: datetime | None
     end: datetime
     advance: bool
     anew: bool = False
     partition: tuple[datetime, datetime] | None = None
 
-    def arrivals(self) -> Arrivals:
+    def arrivals(self) -> ViewArrivals:
         """What to read. Raises: SourceMissing."""
         start = to_micros(self.start) if self.start else int(_EVER)
         return arrivals(self.view, self.source, start, to_micros(self.end))
@@ -61,22 +61,22 @@ class Window:
         return told
 
     @classmethod
-    def parse(cls, told: dict[str, Any]) -> Window:
+    def parse(cls, told: dict[str, Any]) -> ArrivalWindow:
         """The window that `plain` told of."""
         return msgspec.convert(told, cls, dec_hook=lambda _, text: Path(text))
 
 
 def plan_windows(
-    state: State,
+    state: StateDatabase,
     project: str,
-    views: Sequence[tuple[View, Source]],
+    views: Sequence[tuple[PlanView, TableSource]],
     *,
     end: datetime,
     start: datetime | None = None,
     full: bool = False,
     overlap: timedelta = timedelta(0),
-    stored: Mapping[str, Holding] | None = None,
-) -> list[Window]:
+    stored: Mapping[str, StoredView] | None = None,
+) -> list[ArrivalWindow]:
     """What a run would do: for each view the window from its watermark to `end`, from `start`, or (`full`) all of it.
 
     `stored` is what the online store says of the views (`OnlineWriter.holdings`). It may be behind the watermark (a
@@ -91,7 +91,7 @@ def plan_windows(
     """
     windows = []
     for view, source in views:
-        held = None if stored is None else stored.get(view.stored_as, Holding())
+        held = None if stored is None else stored.get(view.stored_as, StoredView())
         watermark = _whole_until(state.watermark(project, view.stored_as), view, held)
         begin = None if full else (start or watermark)
         if begin is not None and begin >= end and (held is None or held.view == view):
@@ -101,19 +101,19 @@ def plan_windows(
         gap = begin is not None and (watermark is None or begin > watermark)
         if start is None and begin is not None and source.created_timestamp_column is None:
             begin -= overlap
-        windows.append(Window(view, source, begin, end, advance=not gap, anew=watermark is None))
+        windows.append(ArrivalWindow(view, source, begin, end, advance=not gap, anew=watermark is None))
     return windows
 
 
 def plan_partition(
-    state: State,
+    state: StateDatabase,
     project: str,
-    views: Sequence[tuple[View, Source]],
+    views: Sequence[tuple[PlanView, TableSource]],
     *,
     start: datetime,
     end: datetime,
-    stored: Mapping[str, Holding],
-) -> list[Window]:
+    stored: Mapping[str, StoredView],
+) -> list[ArrivalWindow]:
     """What a run would do once the rows of a partition, start <= event_timestamp < end, are in the offline store.
 
     Partitions come in any order, and again: a window reaches from the partition's start, or the view's watermark where
@@ -123,16 +123,16 @@ def plan_partition(
     """
     windows = []
     for view, source in views:
-        held = stored.get(view.stored_as, Holding())
+        held = stored.get(view.stored_as, StoredView())
         watermark = _whole_until(state.watermark(project, view.stored_as), view, held)
         begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
         until = max(end, watermark or end)
         anew = watermark is None
-        windows.append(Window(view, source, begin, until, advance=True, anew=anew, partition=(start, end)))
+        windows.append(ArrivalWindow(view, source, begin, until, advance=True, anew=anew, partition=(start, end)))
     return windows
 
 
-def replanned(window: Window, state: State, project: str, store: OnlineWriter) -> Window:
+def replanned(window: ArrivalWindow, state: StateDatabase, project: str, store: OnlineWriter) -> ArrivalWindow:
     """The window as it is now that its turn has come: a partition's goes by the watermark, which another run may have
     moved since it was planned. Any other is as good as it was: it begins no later than it must.
 
@@ -146,7 +146,7 @@ def replanned(window: Window, state: State, project: str, store: OnlineWriter) -
     return now
 
 
-def confirm(window: Window, store: OnlineWriter) -> None:
+def confirm(window: ArrivalWindow, store: OnlineWriter) -> None:
     """Refuse a window of news where the store does not keep what came before it as the view means it: another definition
     was materialized since the window was planned, by an older process say. Raises: RowsLost, RedisUnreachable.
     """
@@ -156,7 +156,7 @@ def confirm(window: Window, store: OnlineWriter) -> None:
         raise RowsLost(view.stored_as, str(window.start), None)
 
 
-def _whole_until(watermark: datetime | None, view: View, held: Holding | None) -> datetime | None:
+def _whole_until(watermark: datetime | None, view: PlanView, held: StoredView | None) -> datetime | None:
     """Up to which arrival the store surely has all rows that the view means; None: nobody knows."""
     if held is None or watermark is None:
         return watermark

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
-from skewless.contract.plan import View
-from skewless.contract.storage.entity_key import EntityKeys, KeyValue
+from skewless.contract.plan import PlanView
+from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.part_files import write_part
-from skewless.contract.storage.push_batch import Batch, Parsed, RowsReader, online_rows, part_table
-from skewless.contract.storage.push_target import Target, check_target
-from skewless.offline.tables.view_rows import Source, parts_folder
+from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
+from skewless.contract.storage.push_target import PushTarget, check_target
+from skewless.offline.tables.view_rows import TableSource, parts_folder
 from skewless.offline.values import json_input
 from skewless.offline.values.packing import packable
 from skewless.online.store.connection import RedisUnreachable
@@ -33,7 +33,7 @@ REFUSALS = (StoreFull, StoreReadOnly, UnwritableKeys, RemovalUnfinished)
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class PushResult:
     """What became of a push: rows in the table, those of them that won online, and those that wait for their time.
 
     `refusal` is why the online store did not take all that it should have, None where it did.
@@ -66,15 +66,17 @@ def unchecked(rows: pa.Table) -> None:
     """Let everything pass."""
 
 
-def targets(views: Sequence[tuple[View, Source]], data: Path) -> dict[str, Target]:
+def targets(views: Sequence[tuple[PlanView, TableSource]], data: Path) -> dict[str, PushTarget]:
     """The push targets of a project's views, by name. `data` is where relative folders start."""
     return {view.stored_as: _target(view, source, data, views) for view, source in views}
 
 
-def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, Source]]) -> Target:
+def _target(
+    view: PlanView, source: TableSource, data: Path, views: Sequence[tuple[PlanView, TableSource]]
+) -> PushTarget:
     folder = parts_folder(source.path) if source.path.is_file() else source.path
     others = sorted(v.stored_as for v, s in views if s.path == source.path and v.stored_as != view.stored_as)
-    return Target(
+    return PushTarget(
         view,
         str(folder.relative_to(data) if folder.is_relative_to(data) else folder.absolute()),
         source.timestamp_field,
@@ -85,18 +87,18 @@ def _target(view: View, source: Source, data: Path, views: Sequence[tuple[View, 
     )
 
 
-class Rows:
+class PushedRows:
     """Reads rows for a target, from JSON values or an Arrow table. Raises: NotPushable, UnsupportedType."""
 
-    def __init__(self, project: str, target: Target) -> None:
+    def __init__(self, project: str, target: PushTarget) -> None:
         self.target, self.view = check_target(target), target.view
-        self._reader = RowsReader(project, target, json_input.parsers(self.view))
+        self._reader = PushRowsReader(project, target, json_input.parsers(self.view))
 
-    def parse(self, rows: Sequence[object], at: str = "") -> Parsed:
+    def parse(self, rows: Sequence[object], at: str = "") -> ParsedRows:
         """Raises: InvalidRows, which points at each culprit."""
         return self._reader.read(rows, at)
 
-    def batch(self, parsed: Sequence[Parsed], now: int) -> Batch:
+    def batch(self, parsed: Sequence[ParsedRows], now: int) -> PushBatch:
         """Parsed rows as a batch that is received at `now` (microseconds). Raises: InvalidRows."""
         try:
             return self._reader.batch(parsed, now, json_input.to_arrow)
@@ -106,13 +108,13 @@ class Rows:
 
 def run(
     project: str,
-    target: Target,
-    batch: Batch,
+    target: PushTarget,
+    batch: PushBatch,
     data: Path,
     store: OnlineWriter,
     now: int,
     check: Check = unchecked,
-) -> Pushed:
+) -> PushResult:
     """Push a batch that was received at `now` (microseconds).
 
     Raises: InvalidInput, SourceMismatch or what `check` raises before anything is stored, TableRefused.
@@ -130,17 +132,17 @@ def run(
         won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs], horizon)
         store.introduce(view)
     except (*REFUSALS, RedisUnreachable) as error:
-        return Pushed(len(batch), 0, int(np.count_nonzero(~due)), error)
-    return Pushed(len(batch), won, int(np.count_nonzero(~due)))
+        return PushResult(len(batch), 0, int(np.count_nonzero(~due)), error)
+    return PushResult(len(batch), won, int(np.count_nonzero(~due)))
 
 
-def entity_keys(project: str, batch: Batch) -> list[bytes]:
+def entity_keys(project: str, batch: PushBatch) -> list[bytes]:
     """The keys of a batch. Raises: InvalidInput for a key that is null or cannot be stored."""
     view = batch.view
     columns: list[list[KeyValue | None]] = [
         (key.cast(pa.int64()) if pa.types.is_timestamp(key.type) else key).to_pylist() for key in batch.keys
     ]
-    encoder = EntityKeys(project, [key.key for key in view.join_keys], [key.dtype for key in view.join_keys])
+    encoder = EntityKeyEncoder(project, [key.key for key in view.join_keys], [key.dtype for key in view.join_keys])
     keys = []
     for place, key in enumerate(encoder.encode_rows(columns, len(batch))):
         if key is None:
@@ -149,7 +151,7 @@ def entity_keys(project: str, batch: Batch) -> list[bytes]:
     return keys
 
 
-def _append(view: View, folder: Path, table: pa.Table, now: int) -> None:
+def _append(view: PlanView, folder: Path, table: pa.Table, now: int) -> None:
     try:
         write_part(folder, table, now)
     except OSError as error:

@@ -14,11 +14,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
-from skewless.contract.storage.push_batch import CREATED, EVENT, Batch
-from skewless.contract.storage.push_target import TIME, Target
+from skewless.contract.storage.push_batch import CREATED, EVENT, PushBatch
+from skewless.contract.storage.push_target import TIME, PushTarget
 from skewless.contract.value_types import value_type
 from skewless.offline.tables.view_rows import feature, micros
-from skewless.online.push.push import Rows
+from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
 
 Format = Literal["json", "csv", "parquet"]
@@ -28,7 +28,7 @@ SUFFIXES: dict[str, Format] = {
 
 
 @dataclass(eq=False)
-class UnreadableRows(SkewlessError):
+class UnreadableRowFile(SkewlessError):
     """A file of rows is not of its format."""
 
     format: str
@@ -45,19 +45,19 @@ def format_of(said: str | None, file: Path | None) -> Format | None:
     return SUFFIXES.get(f".{said}")
 
 
-def read(rows: Rows, content: bytes, kind: Format, now: int) -> Batch:
-    """All rows of a file, checked. Raises: UnreadableRows, InvalidRows, SourceMismatch."""
+def read(rows: PushedRows, content: bytes, kind: Format, now: int) -> PushBatch:
+    """All rows of a file, checked. Raises: UnreadableRowFile, InvalidRows, SourceMismatch."""
     if kind == "json":
         return rows.batch([rows.parse(json_rows(content))], now)
     try:
         table = _csv(rows.target, content) if kind == "csv" else pq.read_table(pa.BufferReader(content))
     except pa.ArrowException as error:
-        raise UnreadableRows(kind, str(error)) from error
+        raise UnreadableRowFile(kind, str(error)) from error
     return _batch(rows.target, table, now)
 
 
 def json_rows(content: bytes) -> list[object]:
-    """An array of rows, an object with `rows`, or a row a line. Raises: UnreadableRows."""
+    """An array of rows, an object with `rows`, or a row a line. Raises: UnreadableRowFile."""
     try:
         whole = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -74,11 +74,11 @@ def _json_lines(content: bytes) -> list[object]:
             try:
                 found.append(orjson.loads(line))
             except orjson.JSONDecodeError as error:
-                raise UnreadableRows("json", f"line {number}: {error.msg}") from None
+                raise UnreadableRowFile("json", f"line {number}: {error.msg}") from None
     return found
 
 
-def _csv(target: Target, content: bytes) -> pa.Table:
+def _csv(target: PushTarget, content: bytes) -> pa.Table:
     types = {EVENT: TIME, CREATED: TIME}
     types |= {key.key: value_type(key.dtype).arrow for key in target.view.join_keys}
     types |= {field.name: value_type(field.dtype).arrow for field in target.view.fields}
@@ -91,7 +91,7 @@ def _csv(target: Target, content: bytes) -> pa.Table:
     return pa.csv.read_csv(pa.BufferReader(content), convert_options=options)
 
 
-def _batch(target: Target, table: pa.Table, now: int) -> Batch:
+def _batch(target: PushTarget, table: pa.Table, now: int) -> PushBatch:
     view, name = target.view, target.view.stored_as
     _check_names(target, table.column_names)
     event = _times(name, EVENT, table)
@@ -104,7 +104,7 @@ def _batch(target: Target, table: pa.Table, now: int) -> Batch:
     if view.deleted_field and view.deleted_field in table.column_names:
         mark = feature(name, view.deleted_field, table.column(view.deleted_field), value_type("Bool"))
         deleted = mark.fill_null(fill_value=False).to_numpy(zero_copy_only=False)
-    return Batch(
+    return PushBatch(
         view,
         tuple(feature(name, key.key, table.column(key.key), value_type(key.dtype)) for key in view.join_keys),
         event,
@@ -124,7 +124,7 @@ def _times(view: str, name: str, table: pa.Table) -> np.ndarray:
     return micros(view, name, column)
 
 
-def _check_names(target: Target, names: Sequence[str]) -> None:
+def _check_names(target: PushTarget, names: Sequence[str]) -> None:
     view = target.view
     needed = [*(key.key for key in view.join_keys), *(field.name for field in view.fields), EVENT]
     known = {*needed, CREATED} | ({view.deleted_field} if view.deleted_field else set())

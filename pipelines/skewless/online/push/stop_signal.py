@@ -9,7 +9,7 @@ from typing import Any, Self
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stopping:
+class StopSignal:
     """Called, it says whether; for the length of a `with` block of the main thread."""
 
     def __init__(self) -> None:

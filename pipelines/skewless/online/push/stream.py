@@ -18,21 +18,21 @@ import orjson
 import stamina
 
 from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable, SkewlessError
-from skewless.contract.storage.push_batch import Parsed
-from skewless.contract.storage.push_target import Target
+from skewless.contract.storage.push_batch import ParsedRows
+from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import to_micros
 from skewless.online.push import push
-from skewless.online.push.push import Check, Rows, TableRefused, unchecked
-from skewless.online.push.stream_entries import Entry, StreamEntries
+from skewless.online.push.push import Check, PushedRows, TableRefused, unchecked
+from skewless.online.push.stream_entries import StreamEntries, StreamEntry
 from skewless.online.store.connection import RedisUnreachable
 from skewless.online.store.redis_errors import RemovalUnfinished, StoreFull, StoreReadOnly
 from skewless.online.store.store import OnlineWriter
-from skewless.runtime.errors import DefinitionsAway, SourceMismatch
+from skewless.runtime.errors import FeastRegistryUnavailable, SourceMismatch
 
-AWAY = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused, DefinitionsAway)
+AWAY = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused, FeastRegistryUnavailable)
 """What is nobody's entry's fault, and passes."""
 
-Find = Callable[[], Mapping[str, Target]]
+Find = Callable[[], Mapping[str, PushTarget]]
 Stopping = Callable[[], bool]
 _LONGEST_PAUSE = timedelta(seconds=2)
 _REFRESH_S = 60.0
@@ -40,7 +40,7 @@ _MISSING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StreamLimits:
     """Entries a batch; when a consumer counts as dead; how long to wait for new entries; how often an entry may be
     handed out before it is taken for the one that kills consumers.
     """
@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Streamed:
+class StreamResult:
     """What a consumer did: entries done, their rows, and entries buried. `gone`: those in hand that others did, or that
     were erased, before it came to them.
     """
@@ -64,7 +64,7 @@ class Streamed:
 
 
 @dataclass(eq=False)
-class NotOnline(SkewlessError):
+class RowsNotOnline(SkewlessError):
     """Rows of the stream are in their table and not in the online store."""
 
     view: str
@@ -75,7 +75,7 @@ class NotOnline(SkewlessError):
 
 
 @dataclass(slots=True)
-class Consumer:
+class StreamConsumer:
     """One consumer of a project's stream. `find` looks up the push targets, anew from time to time, and `door` what is
     expected of the rows of a view; `waits` is told for what it waits, once until something is pushed again.
     """
@@ -86,18 +86,18 @@ class Consumer:
     entries: StreamEntries
     find: Find
     clock: Callable[[], datetime]
-    limits: Limits = field(default_factory=Limits)
+    limits: StreamLimits = field(default_factory=StreamLimits)
     door: Callable[[str], Check] = lambda _: unchecked
     waits: Callable[[SkewlessError], None] = lambda _: None
-    streamed: Streamed = field(default_factory=Streamed)
-    _held: list[Entry] = field(default_factory=list)
-    _targets: Mapping[str, Target] = field(default_factory=dict)
-    _rows: dict[str, Rows] = field(default_factory=dict)
+    streamed: StreamResult = field(default_factory=StreamResult)
+    _held: list[StreamEntry] = field(default_factory=list)
+    _targets: Mapping[str, PushTarget] = field(default_factory=dict)
+    _rows: dict[str, PushedRows] = field(default_factory=dict)
     _doors: dict[str, Check] = field(default_factory=dict)
     _looked: float = float("-inf")
     _away: type[SkewlessError] | None = None
 
-    def run(self, stopping: Stopping, *, once: bool = False) -> Streamed:
+    def run(self, stopping: Stopping, *, once: bool = False) -> StreamResult:
         """Push until `stopping`, or with `once` until there is nothing to push. Goes on through every outage."""
         while not stopping():
             for attempt in stamina.retry_context(
@@ -131,7 +131,7 @@ class Consumer:
             block = self.limits.block // timedelta(milliseconds=1) if wait else None
             self._held = self.entries.read(self.limits.batch, block)
         found = len(self._held)
-        by_view: dict[str, list[tuple[Entry, Parsed]]] = {}
+        by_view: dict[str, list[tuple[StreamEntry, ParsedRows]]] = {}
         for entry in list(self._held):
             parsed = self._parsed(entry)
             if isinstance(parsed, str):
@@ -142,7 +142,7 @@ class Consumer:
             self._push(view, some)
         return found
 
-    def _parsed(self, entry: Entry) -> Parsed | str:
+    def _parsed(self, entry: StreamEntry) -> ParsedRows | str:
         """The rows of an entry, or why it cannot be pushed."""
         if entry.deliveries > self.limits.deliveries:
             return f"it was handed out {entry.deliveries} times and never done"
@@ -159,7 +159,7 @@ class Consumer:
         except (InvalidRows, NotPushable, InvalidInput) as error:
             return str(error)
 
-    def _reader(self, view: str) -> Rows:
+    def _reader(self, view: str) -> PushedRows:
         """Raises: NotPushable."""
         age = time.monotonic() - self._looked
         if age > _REFRESH_S or (view not in self._targets and age > _MISSING_S):
@@ -167,19 +167,19 @@ class Consumer:
         if view not in self._targets:
             raise NotPushable(view, "there is no such online feature view")
         if view not in self._rows:
-            self._rows[view], self._doors[view] = Rows(self.project, self._targets[view]), self.door(view)
+            self._rows[view], self._doors[view] = PushedRows(self.project, self._targets[view]), self.door(view)
         return self._rows[view]
 
     def _refresh(self, view: str) -> None:
         """Look up the targets. Those that are known stay while the registry is away."""
         try:
             self._targets, self._rows = self.find(), {}
-        except DefinitionsAway:
+        except FeastRegistryUnavailable:
             if view not in self._targets:
                 raise
         self._looked = time.monotonic()
 
-    def _push(self, view: str, some: Sequence[tuple[Entry, Parsed]]) -> None:
+    def _push(self, view: str, some: Sequence[tuple[StreamEntry, ParsedRows]]) -> None:
         """Push entries of one view. What refuses all of them together may be one's fault: then one by one."""
         ours = self._ours([entry for entry, _ in some])
         some = [(entry, parsed) for entry, parsed in some if entry.id in ours]
@@ -187,7 +187,7 @@ class Consumer:
             return
         try:
             rows = self._pushed(view, [parsed for _, parsed in some])
-        except (SourceMismatch, InvalidRows, InvalidInput, NotOnline) as error:
+        except (SourceMismatch, InvalidRows, InvalidInput, RowsNotOnline) as error:
             if len(some) == 1:
                 self._bury(some[0][0], str(error))
                 return
@@ -199,7 +199,7 @@ class Consumer:
         self.streamed.entries += len(some)
         self.streamed.rows += rows
 
-    def _pushed(self, view: str, parsed: Sequence[Parsed]) -> int:
+    def _pushed(self, view: str, parsed: Sequence[ParsedRows]) -> int:
         rows, received = self._reader(view), to_micros(self.clock())
         batch = rows.batch(parsed, received)
         # A store that takes nothing is found out before the table gets rows that would come again.
@@ -208,10 +208,10 @@ class Consumer:
         if isinstance(done.refusal, AWAY):
             raise done.refusal
         if done.refusal is not None:
-            raise NotOnline(view, str(done.refusal))
+            raise RowsNotOnline(view, str(done.refusal))
         return done.rows
 
-    def _ours(self, entries: Sequence[Entry]) -> set[bytes]:
+    def _ours(self, entries: Sequence[StreamEntry]) -> set[bytes]:
         """Which of these are ours to do still. The others are let go: they would bring an erased subject back."""
         ours = {entry.id for entry in self.entries.held(entries)}
         gone = [entry for entry in entries if entry.id not in ours]
@@ -219,13 +219,13 @@ class Consumer:
         self.streamed.gone += len(gone)
         return ours
 
-    def _bury(self, entry: Entry, reason: str) -> None:
+    def _bury(self, entry: StreamEntry, reason: str) -> None:
         if not self._ours([entry]):
             return
         self.entries.bury(entry, reason)
         self._forget([entry])
         self.streamed.buried += 1
 
-    def _forget(self, entries: Sequence[Entry]) -> None:
+    def _forget(self, entries: Sequence[StreamEntry]) -> None:
         gone = {entry.id for entry in entries}
         self._held = [entry for entry in self._held if entry.id not in gone]

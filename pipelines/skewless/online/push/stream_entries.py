@@ -22,7 +22,7 @@ _PENDING_A_TRIP = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StreamEntry:
     """An entry of the stream. `deliveries` is how often it was handed to a consumer."""
 
     id: bytes
@@ -73,14 +73,14 @@ class StreamEntries:
             entry: bytes = self._client.xadd(self.key, {"view": view, "rows": rows})
         return entry
 
-    def read(self, count: int, block_ms: int | None) -> list[Entry]:
+    def read(self, count: int, block_ms: int | None) -> list[StreamEntry]:
         """New entries, at most `count`; waits for the first one (None: does not)."""
         with mapped(self._client, self.key):
             answer = self._client.xreadgroup(GROUP, self._name, {self.key: ">"}, count=count, block=block_ms)
         streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or ()]
-        return [Entry(one, fields) for entries in streams for one, fields in _flat(entries)]
+        return [StreamEntry(one, fields) for entries in streams for one, fields in _flat(entries)]
 
-    def claim(self, count: int, idle_ms: int) -> list[Entry]:
+    def claim(self, count: int, idle_ms: int) -> list[StreamEntry]:
         """Entries that a consumer was handed `idle_ms` ago or earlier and that are not done, at most `count`."""
         with mapped(self._client, self.key):
             _, found, *_ = self._client.xautoclaim(self.key, GROUP, self._name, idle_ms, count=count)
@@ -90,9 +90,9 @@ class StreamEntries:
             first, last = claimed[0][0], claimed[-1][0]
             pending = self._client.xpending_range(self.key, GROUP, first, last, len(found), self._name)
         times = {one["message_id"]: one["times_delivered"] for one in pending}
-        return [Entry(one, fields, times.get(one, 1)) for one, fields in claimed]
+        return [StreamEntry(one, fields, times.get(one, 1)) for one, fields in claimed]
 
-    def held(self, entries: Sequence[Entry]) -> list[Entry]:
+    def held(self, entries: Sequence[StreamEntry]) -> list[StreamEntry]:
         """Those of some entries, in the stream's order, that are this consumer's to do still: not what another one
         claimed meanwhile, nor what an erasure took. A stream that lost its group lost more than that; then all of them.
         """
@@ -111,13 +111,13 @@ class StreamEntries:
                 return list(entries)
         return [entry for entry in entries if entry.id in ours]
 
-    def done(self, entries: Sequence[Entry]) -> None:
+    def done(self, entries: Sequence[StreamEntry]) -> None:
         """Nobody need push these again."""
         if entries:
             with mapped(self._client, self.key):
                 self._finish(self._client.pipeline(), [entry.id for entry in entries]).execute()
 
-    def bury(self, entry: Entry, reason: str) -> None:
+    def bury(self, entry: StreamEntry, reason: str) -> None:
         """Put an entry among the dead letters, in the step in which it leaves the stream."""
         letter = dict(entry.fields) | {b"reason": reason, b"entry": entry.id, b"deliveries": entry.deliveries}
         with mapped(self._client, self.key):

@@ -19,9 +19,9 @@ from typing import Any
 from redis import Redis, RedisCluster
 from redis.crc import key_slot
 
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 from skewless.contract.storage import catalog
-from skewless.online.store.lua_cluster import ClusterScript
+from skewless.online.store.lua_cluster import LuaClusterScript
 from skewless.online.store.redis_errors import RemovalUnfinished, RowsLost
 
 _ADVANCE = """
@@ -41,14 +41,14 @@ _SLOTS, _MARKS = 16_384, 256
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class StoredView:
     """A view as the store has it: `view` None where it has none, `reached` None where it may lack any row."""
 
-    view: View | None = None
+    view: PlanView | None = None
     reached: datetime | None = None
 
 
-def holdings(client: Redis | RedisCluster, project: str, names: list[str]) -> list[Holding]:
+def holdings(client: Redis | RedisCluster, project: str, names: list[str]) -> list[StoredView]:
     """What the catalog says of the views that are stored under these names."""
     if not names:
         return []
@@ -57,7 +57,7 @@ def holdings(client: Redis | RedisCluster, project: str, names: list[str]) -> li
     found = anyone.hmget(catalog.catalog_key(project), fields)
     noted = _marked(client, project, names)
     return [
-        Holding(catalog.parse_view(view) if view else None, _earliest([_parsed(reached), *marked]))
+        StoredView(catalog.parse_view(view) if view else None, _earliest([_parsed(reached), *marked]))
         for view, reached, marked in zip(found[::2], found[1::2], noted, strict=True)
     ]
 
@@ -99,7 +99,7 @@ def _earliest(instants: list[datetime | None]) -> datetime | None:
 
 
 def advance(
-    client: Redis | RedisCluster, project: str, view: View, start: datetime | None, end: datetime, *, anew: bool
+    client: Redis | RedisCluster, project: str, view: PlanView, start: datetime | None, end: datetime, *, anew: bool
 ) -> datetime:
     """Note that all rows that arrived after `start` (None: ever) and up to `end` are there; up to where they are now.
 
@@ -112,7 +112,7 @@ def advance(
     arguments = (*names, since.encode(), _told(end).encode(), b"%d" % anew)
     if isinstance(client, RedisCluster):
         noted = [([mark], arguments) for mark in marks(client, project)]
-        for done, told in ClusterScript(client, _ADVANCE).run(noted):
+        for done, told in LuaClusterScript(client, _ADVANCE).run(noted):
             if not done:
                 raise RowsLost(view.stored_as, since, told.decode() or None)
     (entry,) = catalog.view_entry(view).items()

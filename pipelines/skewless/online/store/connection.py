@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.redis_urls import Sentinels, masked
+from skewless.contract.redis_urls import SentinelAddress, masked
 
 CLUSTER = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 CONNECT_SECONDS = 2.0
@@ -78,7 +78,7 @@ def address(client: Redis | RedisCluster) -> str:
 
 def _client(url: str, connect_seconds: float, answer_seconds: float, retry: Retry) -> Redis | RedisCluster:
     scheme = urlsplit(url).scheme
-    sentinels = Sentinels.parse(url)
+    sentinels = SentinelAddress.parse(url)
     if sentinels is not None:
         return _primary(sentinels, connect_seconds, answer_seconds, retry)
     if scheme in CLUSTER:
@@ -91,7 +91,7 @@ def _client(url: str, connect_seconds: float, answer_seconds: float, retry: Retr
     return Redis.from_url(url, socket_connect_timeout=connect_seconds, socket_timeout=answer_seconds, retry=retry)
 
 
-def _primary(sentinels: Sentinels, connect_seconds: float, answer_seconds: float, retry: Retry) -> Redis:
+def _primary(sentinels: SentinelAddress, connect_seconds: float, answer_seconds: float, retry: Retry) -> Redis:
     """A client whose every new connection asks the sentinels for the primary."""
     options: dict[str, Any] = dict(parse_url(sentinels.url))  # type: ignore[no-untyped-call]
     options.pop("host", None)

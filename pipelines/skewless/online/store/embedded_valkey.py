@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.store.valkey_process import EmbeddedServerFailed, ValkeyProcess, free_port
-from skewless.runtime.settings import Settings
+from skewless.runtime.settings import ProjectSettings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class RunningServer:
+class RunningValkey:
     """A server that answered just now; `started` says whether this call started it."""
 
     url: str
@@ -58,8 +58,8 @@ class StrangerOnSocket(SkewlessError):
 
 
 def start(
-    folders: Folders, *, persistent: bool, port: int | None = None, seconds: float = START_SECONDS
-) -> RunningServer:
+    folders: StateFolders, *, persistent: bool, port: int | None = None, seconds: float = START_SECONDS
+) -> RunningValkey:
     """The running server of this state folder, started if need be; it outlives the calling process.
 
     Of several who start at once one does, and the others wait for its answer.
@@ -91,7 +91,7 @@ def start(
     return _await_answer(process, last, started=True)
 
 
-def status(folders: Folders) -> RunningServer | None:
+def status(folders: StateFolders) -> RunningValkey | None:
     """The server of this state folder, or None where it does not run.
 
     Raises:
@@ -103,7 +103,7 @@ def status(folders: Folders) -> RunningServer | None:
     return _await_answer(process, time.monotonic() + SILENCE_SECONDS, started=False)
 
 
-def stop(folders: Folders, *, seconds: float = STOP_SECONDS) -> bool:
+def stop(folders: StateFolders, *, seconds: float = STOP_SECONDS) -> bool:
     """End the server of this state folder: SHUTDOWN, then TERM, then KILL, each given `seconds`.
 
     Returns:
@@ -127,7 +127,7 @@ def stop(folders: Folders, *, seconds: float = STOP_SECONDS) -> bool:
     return lived
 
 
-def ensure(settings: Settings) -> str:
+def ensure(settings: ProjectSettings) -> str:
     """The URL of the online store; where that is the embedded server and it does not run, it is started, persistent."""
     if not settings.embedded:
         return settings.redis_url
@@ -136,7 +136,7 @@ def ensure(settings: Settings) -> str:
 
 
 @contextmanager
-def running(folders: Folders, *, persistent: bool = False, port: int | None = None) -> Iterator[RunningServer]:
+def running(folders: StateFolders, *, persistent: bool = False, port: int | None = None) -> Iterator[RunningValkey]:
     """A server for the length of a block."""
     server = start(folders, persistent=persistent, port=port)
     try:
@@ -145,14 +145,14 @@ def running(folders: Folders, *, persistent: bool = False, port: int | None = No
         stop(folders)
 
 
-def _found(process: ValkeyProcess, *, started: bool) -> RunningServer | None:
+def _found(process: ValkeyProcess, *, started: bool) -> RunningValkey | None:
     answer = process.answer()
     if answer is None:
         return None
-    return RunningServer(process.url(answer.port), answer.pid, answer.persistent, started)
+    return RunningValkey(process.url(answer.port), answer.pid, answer.persistent, started)
 
 
-def _as_asked(process: ValkeyProcess, found: RunningServer, *, persistent: bool, port: int | None) -> RunningServer:
+def _as_asked(process: ValkeyProcess, found: RunningValkey, *, persistent: bool, port: int | None) -> RunningValkey:
     if found.persistent != persistent:
         kept = "keeps its data over a stop" if found.persistent else "keeps its data in memory only"
         raise OtherServerRuns(process.folder, f"it {kept}")
@@ -169,7 +169,7 @@ def _clear(process: ValkeyProcess) -> None:
     process.sweep()
 
 
-def _await_answer(process: ValkeyProcess, last: float, *, started: bool) -> RunningServer:
+def _await_answer(process: ValkeyProcess, last: float, *, started: bool) -> RunningValkey:
     while True:
         if found := _found(process, started=started):
             return found

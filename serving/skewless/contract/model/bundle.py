@@ -25,30 +25,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.contract.columns import Values, column_values
+from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.errors import InvalidBundle, SkewlessError
 from skewless.contract.model.assembler import Assembler, column_types
 from skewless.contract.model.manifest import MANIFEST, Manifest, read_manifest
-from skewless.contract.model.matrix_scorer import Output, Scorer
-from skewless.contract.model.shapley import Contributions, beyond_rounding, contributions_of
+from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
+from skewless.contract.model.shapley import ShapleyExplainer, beyond_rounding, contributions_of
 from skewless.contract.model.signature import (
     Array,
-    Form,
-    Group,
-    MatrixForm,
+    ColumnGroup,
+    MatrixSignature,
     ModelInput,
-    NullValues,
+    ModelSignature,
+    NullInTensor,
     Scores,
-    Signature,
-    TypedForm,
+    SignatureSpec,
+    TensorSignature,
     differing,
     from_columns,
     to_columns,
 )
-from skewless.contract.model.tensor_scorer import TypedScorer
+from skewless.contract.model.tensor_scorer import TensorScorer
 from skewless.contract.model.transforms import reference
 from skewless.contract.model.tree_leaves import LEAVES
-from skewless.contract.plan import Plan, Source, plan_from_json
+from skewless.contract.plan import ColumnSource, Plan, plan_from_json
 from skewless.contract.value_types import value_type
 
 PLAN = "plan.json"
@@ -71,24 +71,24 @@ class Bundle:
     manifest: Manifest
     plan: Plan
     assembler: Assembler
-    model: Model
+    model: BundleModel
     exact: bool
-    contributions: Contributions | None = None
+    contributions: ShapleyExplainer | None = None
     of_trees: bool = False
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ModelSignature:
         """What the model takes and tells."""
         return self.model.form
 
     @property
-    def scorer(self) -> Scorer:
+    def scorer(self) -> MatrixScorer:
         """The scorer of a model of one matrix. Raises: InvalidBundle for any other."""
-        if not isinstance(self.model.scorer, Scorer):
+        if not isinstance(self.model.scorer, MatrixScorer):
             raise InvalidBundle(self.manifest.name, "its model takes named inputs, where one of one matrix is needed")
         return self.model.scorer
 
-    def inputs(self, values: Mapping[Source, Values]) -> ModelInput:
+    def inputs(self, values: Mapping[ColumnSource, ColumnValues]) -> ModelInput:
         """The model's input from the values that the plan names."""
         return self.model.form.inputs(self.assembler, values)  # type: ignore[no-any-return]
 
@@ -97,20 +97,20 @@ class Bundle:
         return self.model.score(inputs)  # type: ignore[no-any-return]
 
 
-class Model:
+class BundleModel:
     """A model's graph in its form: a scorer of one matrix, or of named inputs."""
 
-    def __init__(self, form: Form, scorer: Scorer | TypedScorer) -> None:
+    def __init__(self, form: ModelSignature, scorer: MatrixScorer | TensorScorer) -> None:
         self.form, self.scorer = form, scorer
         self.score: Callable[[Any], Any] = scorer.score
         """What the model tells of n rows of its form's input."""
 
 
-def open_model(plan: Plan, graph: bytes, output: Output, signature: Signature | None) -> Model:
+def open_model(plan: Plan, graph: bytes, output: ScoreOutput, signature: SignatureSpec | None) -> BundleModel:
     """A plan's model. Raises: InvalidPlan where graph and plan do not fit; ONNX Runtime's own kinds."""
     if signature is None:
-        return Model(MatrixForm(plan), Scorer(graph, output, columns=len(plan.columns)))
-    return Model(TypedForm(plan, signature), TypedScorer(graph, signature))
+        return BundleModel(MatrixSignature(plan), MatrixScorer(graph, output, columns=len(plan.columns)))
+    return BundleModel(TensorSignature(plan, signature), TensorScorer(graph, signature))
 
 
 def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
@@ -142,7 +142,7 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
     return replace(bundle, exact=exact)
 
 
-def told_outputs(output: Output, signature: Signature | None) -> list[str]:
+def told_outputs(output: ScoreOutput, signature: SignatureSpec | None) -> list[str]:
     """The outputs of the graph that are told, as the groups of the form's `told` follow each other."""
     return [one.name for one in signature.outputs] if signature is not None else [output.name]
 
@@ -161,13 +161,13 @@ def _proven(folder: Path, name: str, digest: str) -> bytes:
     return content
 
 
-def given_types(plan: Plan, given: Sequence[Source]) -> dict[Source, pa.DataType]:
+def given_types(plan: Plan, given: Sequence[ColumnSource]) -> dict[ColumnSource, pa.DataType]:
     """The Arrow types of the given values, as golden rows and training sets keep them."""
     types = column_types(plan)
     return {source: value_type(types[source]).arrow for source in given}
 
 
-def given_values(plan: Plan, given: Sequence[Source], table: pa.Table) -> dict[Source, Values]:
+def given_values(plan: Plan, given: Sequence[ColumnSource], table: pa.Table) -> dict[ColumnSource, ColumnValues]:
     """The given values out of a table whose columns are named by `reference`."""
     types = column_types(plan)
     return {
@@ -176,7 +176,7 @@ def given_values(plan: Plan, given: Sequence[Source], table: pa.Table) -> dict[S
     }
 
 
-def golden_table(given_rows: pa.Table, form: Form, inputs: ModelInput, scores: Scores) -> pa.Table:
+def golden_table(given_rows: pa.Table, form: ModelSignature, inputs: ModelInput, scores: Scores) -> pa.Table:
     """Golden rows: the given values of some rows, with the model input and scores that they gave."""
     for groups, arrays in ((form.taken, form.taken_arrays(inputs)), (form.told, form.told_arrays(scores))):
         for group, column in zip(groups, to_columns(groups, arrays), strict=True):
@@ -207,13 +207,15 @@ def _prove(folder: Path, bundle: Bundle, golden: bytes, tolerance: float | None)
     return _same(folder, "score", form.told, again, scores, tolerance) and same_input
 
 
-def _golden(folder: Path, bundle: Bundle, golden: bytes) -> tuple[dict[Source, Values], list[Array], list[Array]]:
+def _golden(
+    folder: Path, bundle: Bundle, golden: bytes
+) -> tuple[dict[ColumnSource, ColumnValues], list[Array], list[Array]]:
     """The given values, model input and scores of the golden rows. Raises: InvalidBundle."""
     try:
         table = pq.read_table(io.BytesIO(golden))
         given = given_values(bundle.plan, bundle.assembler.given, table)
         inputs, scores = (from_columns(groups, table) for groups in (bundle.form.taken, bundle.form.told))
-    except NullValues as error:
+    except NullInTensor as error:
         raise InvalidBundle(str(folder), f"{GOLDEN} lacks the model input or the score of a row") from error
     except (pa.ArrowException, OSError, KeyError) as error:
         raise InvalidBundle(str(folder), f"{GOLDEN} does not hold the plan's values") from error
@@ -225,7 +227,7 @@ def _golden(folder: Path, bundle: Bundle, golden: bytes) -> tuple[dict[Source, V
 def _same(
     folder: Path,
     what: str,
-    groups: Sequence[Group],
+    groups: Sequence[ColumnGroup],
     now: Sequence[Array],
     then: Sequence[Array],
     tolerance: float | None,

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from skewless.contract.errors import InvalidBundle
-from skewless.contract.model.matrix_scorer import Output
-from skewless.contract.model.optimisation import Optimised
-from skewless.contract.model.signature import Signature
+from skewless.contract.model.matrix_scorer import ScoreOutput
+from skewless.contract.model.optimisation import OptimisationRecord
+from skewless.contract.model.signature import SignatureSpec
 
 MANIFEST = "manifest.json"
 
@@ -28,7 +28,7 @@ class Manifest(msgspec.Struct, frozen=True):
     version: str
     created_at: str
     contract: str
-    output: Output
+    output: ScoreOutput
     digests: dict[str, str]
     training_start: str
     training_end: str
@@ -38,10 +38,10 @@ class Manifest(msgspec.Struct, frozen=True):
     processor: tuple[str, ...]
     tolerance: float
     format: Literal[1] = 1
-    signature: Signature | None = None
+    signature: SignatureSpec | None = None
     seal: str = ""
     """SHA-256 of the manifest without its seal; none in bundles of older versions."""
-    optimised: Optimised | None = None
+    optimised: OptimisationRecord | None = None
 
     def sealed(self) -> Manifest:
         """The same manifest with its seal."""

@@ -13,17 +13,17 @@ from skewless.contract.model.assembler import Matrix
 from skewless.contract.model.onnx_session import open_session
 
 
-class Output(msgspec.Struct, frozen=True):
+class ScoreOutput(msgspec.Struct, frozen=True):
     """Where a model's score is: the graph's output `name`, and its column where it has several (the class)."""
 
     name: str
     column: int | None = None
 
 
-class Scorer:
+class MatrixScorer:
     """Runs a model that takes one float32 matrix of `columns` columns. Raises: InvalidPlan if it takes another."""
 
-    def __init__(self, graph: bytes, output: Output, *, columns: int) -> None:
+    def __init__(self, graph: bytes, output: ScoreOutput, *, columns: int) -> None:
         self._session = open_session(graph)
         self._column = output.column
         taken = self._session.get_inputs()

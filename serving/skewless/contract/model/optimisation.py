@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Timing(msgspec.Struct, frozen=True):
+class RunTiming(msgspec.Struct, frozen=True):
     """Processor time of one run in microseconds, before and after, each the median of rounds taken in turns; `ratio` is
     the median of what each round gave.
     """
@@ -16,7 +16,7 @@ class Timing(msgspec.Struct, frozen=True):
     ratio: float
 
 
-class Optimised(msgspec.Struct, frozen=True):
+class OptimisationRecord(msgspec.Struct, frozen=True):
     """`steps` were taken from the graph of which `original` is the SHA-256. `difference` is the greatest that they made
     to a score of the `rows` golden rows; at most `allowed`, of which 0 means equal bits.
     """
@@ -27,7 +27,7 @@ class Optimised(msgspec.Struct, frozen=True):
     bytes_after: int
     operators_before: int
     operators_after: int
-    timings: tuple[Timing, ...]
+    timings: tuple[RunTiming, ...]
     rows: int
     difference: float
     allowed: float

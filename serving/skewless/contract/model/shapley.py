@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skewless.contract.errors import InvalidPlan
-from skewless.contract.model.signature import Form
-from skewless.contract.model.tree_leaves import LEAVES, Leaves, Link, parse_leaves
+from skewless.contract.model.signature import ModelSignature
+from skewless.contract.model.tree_leaves import LEAVES, Link, TreeLeaves, parse_leaves
 
 Floats = NDArray[np.float64]
 _VALUES_AT_ONCE = 1 << 20
@@ -32,7 +32,7 @@ _LINK_BOUND = 1e-6
 """How far a float32 link may be off, relatively."""
 
 
-class Contributed(NamedTuple):
+class ShapleyValues(NamedTuple):
     """Of n rows: `base` (targets), `raw` (n x targets) and `values` (n x targets x columns): for each row and target
     the base and the values sum up to the raw score, within rounding of float64.
     """
@@ -43,7 +43,7 @@ class Contributed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Boxes:
+class _LeafBoxes:
     """Leaves whose boxes have equally many columns (d), at k points t: arrays are d x leaves, or d x k x leaves.
 
     `inside` and `outside` are a column's factor (o t + z (1 - t)); `gain` is what (o - z) times the others' product is
@@ -77,17 +77,17 @@ class _Boxes:
         return np.where(reached, np.stack(gained, axis=1), lost[:, None])
 
 
-class Contributions:
+class ShapleyExplainer:
     """The leaves of a model of so many columns, compiled."""
 
-    def __init__(self, leaves: Leaves, columns: int) -> None:
+    def __init__(self, leaves: TreeLeaves, columns: int) -> None:
         self.head = leaves.head
         self._targets, self._width = len(leaves.head.base), columns
         weights = _weights(leaves)
         lengths = leaves.splits.lengths
         self._always = np.array(leaves.head.base, np.float64) + weights[lengths == 0].sum(axis=0)
         self.base = self._always.copy()
-        self._boxes: list[_Boxes] = []
+        self._boxes: list[_LeafBoxes] = []
         for length in np.unique(lengths[lengths > 0]).tolist():
             mine = np.flatnonzero(lengths == length)
             at = leaves.splits.ends[mine] + np.arange(length)[:, None]
@@ -108,12 +108,12 @@ class Contributions:
         self._from, self._times = place[order], every[target, place][order]
         self._cells, self._starts = np.unique(cells[target, place][order], return_index=True)
 
-    def of(self, matrix: NDArray[np.float32]) -> Contributed:
+    def of(self, matrix: NDArray[np.float32]) -> ShapleyValues:
         """The contributions of n rows of the model's input."""
         parts = [self._block(some) for some in self._blocks(matrix)]
         raw = [np.zeros((0, self._targets)), *(raw for raw, _ in parts)]
         values = [np.zeros((0, self._targets, self._width)), *(values for _, values in parts)]
-        return Contributed(self.base, np.concatenate(raw), np.concatenate(values))
+        return ShapleyValues(self.base, np.concatenate(raw), np.concatenate(values))
 
     def raw(self, matrix: NDArray[np.float32]) -> tuple[Floats, Floats]:
         """The raw scores of n rows (n x targets), and the sums of all that was added to get them, by its size."""
@@ -146,12 +146,12 @@ class Contributions:
         return raw, values.reshape(len(matrix), self._targets, self._width)
 
 
-def contributions_of(form: Form, content: bytes) -> Contributions:
+def contributions_of(form: ModelSignature, content: bytes) -> ShapleyExplainer:
     """What a model's file of leaves tells. Raises: InvalidPlan where they are no leaves, or of another model."""
     if len(form.taken) != 1 or form.taken[0].kind != "float32":
         raise InvalidPlan(LEAVES, "its model takes something else than one float32 matrix")
     columns = len(form.taken[0].names)
-    return Contributions(parse_leaves(content, columns), columns)
+    return ShapleyExplainer(parse_leaves(content, columns), columns)
 
 
 def linked(link: Link, raw: Floats) -> Floats:
@@ -169,7 +169,7 @@ def linked(link: Link, raw: Floats) -> Floats:
 
 
 def beyond_rounding(
-    one: Contributions, matrix: NDArray[np.float32], told: NDArray[np.floating], column: int | None
+    one: ShapleyExplainer, matrix: NDArray[np.float32], told: NDArray[np.floating], column: int | None
 ) -> float:
     """How far what the leaves give is off what the model told of n rows (n x width), but for what its float32 rounds.
 
@@ -186,7 +186,7 @@ def beyond_rounding(
     return float(np.max(gaps, initial=0.0)) if now.shape == told.shape and not np.isnan(gaps).any() else np.inf
 
 
-def _weights(leaves: Leaves) -> Floats:
+def _weights(leaves: TreeLeaves) -> Floats:
     """Leaves x targets."""
     found = np.zeros((len(leaves.adds.ends) - 1, len(leaves.head.base)))
     leaf = np.repeat(np.arange(len(found)), leaves.adds.lengths)
@@ -195,13 +195,13 @@ def _weights(leaves: Leaves) -> Floats:
     return found
 
 
-def _boxes(splits: dict[str, NDArray[np.generic]], weights: Floats) -> _Boxes:
+def _boxes(splits: dict[str, NDArray[np.generic]], weights: Floats) -> _LeafBoxes:
     points, shares = np.polynomial.legendre.leggauss(-(-len(splits["columns"]) // 2))
     t, weight = (points + 1) / 2, shares / 2
     z = splits["share"][:, None].astype(np.float64)
     outside = z * (1 - t[:, None])
     inside = outside + t[:, None]
-    return _Boxes(
+    return _LeafBoxes(
         columns=splits["columns"].astype(np.int32),
         first=splits["first"].astype(np.float32),
         last=splits["last"].astype(np.float32),

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.assembler import Assembler, Matrix, column_input, column_types
 from skewless.contract.model.transforms import as_input
-from skewless.contract.plan import Column, Plan, Source
+from skewless.contract.plan import ColumnSource, ModelColumn, Plan
 from skewless.contract.value_types import value_type
 
 Kind = Literal["float32", "float64", "int32", "int64", "bool", "string"]
@@ -37,11 +37,11 @@ Typed = dict[str, Array]
 """The inputs of a graph by name: n values, or n x columns."""
 
 
-class NullValues(Exception):
+class NullInTensor(Exception):
     """A column that holds a value for each row holds a null."""
 
 
-class Tensor(msgspec.Struct, frozen=True):
+class InputSpec(msgspec.Struct, frozen=True):
     """An input of a graph: `columns` of the plan side by side; `flat`: n values, where a single column is n x 1 else."""
 
     name: str
@@ -50,7 +50,7 @@ class Tensor(msgspec.Struct, frozen=True):
     flat: bool = False
 
 
-class Told(msgspec.Struct, frozen=True):
+class OutputSpec(msgspec.Struct, frozen=True):
     """An output of a graph that is told: `width` values a row, None where it is one by itself."""
 
     name: str
@@ -58,17 +58,17 @@ class Told(msgspec.Struct, frozen=True):
     width: int | None = None
 
 
-class Signature(msgspec.Struct, frozen=True):
+class SignatureSpec(msgspec.Struct, frozen=True):
     """The named inputs and outputs of a model. `rows_a_run`: how many rows each run of the graph is given, filled up by
     the last one, where a score would depend on it else; 0: as many as there are.
     """
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Told, ...]
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
     rows_a_run: int = 0
 
 
-class Outputs:
+class ModelOutputs:
     """What a model tells of n rows, by output: n values, or n x width."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
@@ -86,10 +86,10 @@ class Outputs:
 
 
 ModelInput = Matrix | Typed
-Scores = NDArray[np.float32] | Outputs
+Scores = NDArray[np.float32] | ModelOutputs
 
 
-class Group(NamedTuple):
+class ColumnGroup(NamedTuple):
     """Values of one kind that stand side by side, as a column of tables; a plain one where there is one name."""
 
     column: str
@@ -103,20 +103,20 @@ class Group(NamedTuple):
         return pa.field(self.column, kind if self.alone else pa.list_(kind, len(self.names)))
 
 
-class Form(Protocol):
+class ModelSignature(Protocol):
     """How one model's input and scores are told of; `taken` and `told` are their groups."""
 
-    taken: tuple[Group, ...]
-    told: tuple[Group, ...]
+    taken: tuple[ColumnGroup, ...]
+    told: tuple[ColumnGroup, ...]
 
-    def inputs(self, assembler: Assembler, values: Mapping[Source, Values]) -> Any: ...  # noqa: ANN401 - by form
+    def inputs(self, assembler: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> Any: ...  # noqa: ANN401 - by form
     def blank(self, rows: int) -> Any: ...  # noqa: ANN401
     def taken_arrays(self, inputs: Any) -> list[Array]: ...  # noqa: ANN401
     def told_arrays(self, scores: Any) -> list[Array]: ...  # noqa: ANN401
     def inputs_from(self, arrays: Sequence[Array]) -> Any: ...  # noqa: ANN401
 
 
-class MatrixForm:
+class MatrixSignature:
     """One float32 matrix of the plan's columns, one float32 score a row. Raises: InvalidPlan where a column is a text."""
 
     def __init__(self, plan: Plan) -> None:
@@ -126,10 +126,12 @@ class MatrixForm:
                 raise InvalidPlan(
                     plan.name, f"column {column.name!r} is a {types[column.source]}; models of one matrix take numbers"
                 )
-        self.taken: tuple[Group, ...] = (Group(MODEL_INPUT, "float32", tuple(column.name for column in plan.columns)),)
-        self.told: tuple[Group, ...] = (Group(SCORE, "float32", (SCORE,), alone=True),)
+        self.taken: tuple[ColumnGroup, ...] = (
+            ColumnGroup(MODEL_INPUT, "float32", tuple(column.name for column in plan.columns)),
+        )
+        self.told: tuple[ColumnGroup, ...] = (ColumnGroup(SCORE, "float32", (SCORE,), alone=True),)
 
-    def inputs(self, assembler: Assembler, values: Mapping[Source, Values]) -> Matrix:
+    def inputs(self, assembler: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> Matrix:
         return assembler.matrix(values)
 
     def blank(self, rows: int) -> Matrix:
@@ -146,10 +148,10 @@ class MatrixForm:
         return arrays[0]
 
 
-class TypedForm:
+class TensorSignature:
     """Named inputs and outputs. Raises: InvalidPlan where a column does not fit the input that takes it."""
 
-    def __init__(self, plan: Plan, signature: Signature) -> None:
+    def __init__(self, plan: Plan, signature: SignatureSpec) -> None:
         types, columns = column_types(plan), {column.name: column for column in plan.columns}
         self._signature = signature
         self._columns = {
@@ -157,13 +159,13 @@ class TypedForm:
             for tensor in signature.inputs
         }
         self.taken = tuple(
-            Group(f"{MODEL_INPUT}:{one.name}", one.kind, one.columns, alone=len(one.columns) == 1)
+            ColumnGroup(f"{MODEL_INPUT}:{one.name}", one.kind, one.columns, alone=len(one.columns) == 1)
             for one in signature.inputs
         )
         only = len(signature.outputs) == 1
         self.told = tuple(_told(SCORE if only else f"{SCORE}:{one.name}", one) for one in signature.outputs)
 
-    def inputs(self, _: Assembler, values: Mapping[Source, Values]) -> Typed:
+    def inputs(self, _: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> Typed:
         made = {}
         for tensor in self._signature.inputs:
             columns = [
@@ -183,7 +185,7 @@ class TypedForm:
     def taken_arrays(self, inputs: Typed) -> list[Array]:
         return [inputs[one.name].reshape(len(inputs[one.name]), len(one.columns)) for one in self._signature.inputs]
 
-    def told_arrays(self, scores: Outputs) -> list[Array]:
+    def told_arrays(self, scores: ModelOutputs) -> list[Array]:
         return [scores.arrays[one.name].reshape(len(scores), one.width or 1) for one in self._signature.outputs]
 
     def inputs_from(self, arrays: Sequence[Array]) -> Typed:
@@ -191,7 +193,7 @@ class TypedForm:
         return {one.name: array[:, 0] if one.flat else array for one, array in pairs}
 
 
-def typed(values: Values, kind: Kind, default: float | None) -> Array:
+def typed(values: ColumnValues, kind: Kind, default: float | None) -> Array:
     """Values as a column of an input of some kind; where null the default, else NaN or the empty text."""
     if kind == "string":
         return np.where(values.valid, values.data, "").astype(object)
@@ -203,7 +205,9 @@ def typed(values: Values, kind: Kind, default: float | None) -> Array:
     return np.where(values.valid, values.data, np.array(default).astype(values.data.dtype)).astype(kind)
 
 
-def _taken(plan: Plan, tensor: Tensor, column: Column | None, name: str, types: Mapping[Source, str]) -> Column:
+def _taken(
+    plan: Plan, tensor: InputSpec, column: ModelColumn | None, name: str, types: Mapping[ColumnSource, str]
+) -> ModelColumn:
     if column is None:
         raise InvalidPlan(plan.name, f"its model's input {tensor.name!r} takes {name!r}, which is no column of it")
     dtype = types[column.source]
@@ -217,13 +221,13 @@ def _taken(plan: Plan, tensor: Tensor, column: Column | None, name: str, types: 
     return column
 
 
-def _told(column: str, one: Told) -> Group:
+def _told(column: str, one: OutputSpec) -> ColumnGroup:
     if one.width is None:
-        return Group(column, one.kind, (column,), alone=True)
-    return Group(column, one.kind, tuple(f"{column}[{place}]" for place in range(one.width)))
+        return ColumnGroup(column, one.kind, (column,), alone=True)
+    return ColumnGroup(column, one.kind, tuple(f"{column}[{place}]" for place in range(one.width)))
 
 
-def to_columns(groups: Sequence[Group], arrays: Sequence[Array]) -> list[pa.Array]:
+def to_columns(groups: Sequence[ColumnGroup], arrays: Sequence[Array]) -> list[pa.Array]:
     """Arrays of n rows as the groups' columns; every bit is kept."""
     columns = []
     for group, array in zip(groups, arrays, strict=True):
@@ -232,15 +236,15 @@ def to_columns(groups: Sequence[Group], arrays: Sequence[Array]) -> list[pa.Arra
     return columns
 
 
-def from_columns(groups: Sequence[Group], table: pa.Table) -> list[Array]:
-    """The arrays that were written as columns. Raises: KeyError, pa.ArrowException, NullValues."""
+def from_columns(groups: Sequence[ColumnGroup], table: pa.Table) -> list[Array]:
+    """The arrays that were written as columns. Raises: KeyError, pa.ArrowException, NullInTensor."""
     arrays = []
     for group in groups:
         column = table.column(group.column).cast(group.field.type).combine_chunks()
         whole = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         flat = whole if group.alone else whole.flatten()
         if flat.null_count or len(flat) != len(group.names) * table.num_rows:
-            raise NullValues(group.column)
+            raise NullInTensor(group.column)
         array = flat.to_numpy(zero_copy_only=False)
         arrays.append(array.reshape(table.num_rows, len(group.names)))
     return arrays
@@ -255,7 +259,7 @@ def differing(then: Array, now: Array) -> NDArray[np.bool_]:
     return np.asarray(then != now, np.bool_)
 
 
-def cells(groups: Sequence[Group], arrays: Sequence[Array]) -> list[tuple[str, Array]]:
+def cells(groups: Sequence[ColumnGroup], arrays: Sequence[Array]) -> list[tuple[str, Array]]:
     """The values of groups one by one: a name and an array of n each."""
     pairs = zip(groups, arrays, strict=True)
     return [(name, array[:, place]) for group, array in pairs for place, name in enumerate(group.names)]

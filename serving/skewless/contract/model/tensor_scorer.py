@@ -6,7 +6,7 @@ import numpy as np
 
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.onnx_session import open_session
-from skewless.contract.model.signature import Array, Outputs, Signature, Typed
+from skewless.contract.model.signature import Array, ModelOutputs, SignatureSpec, Typed
 
 ONNX_KINDS = {
     "tensor(float)": "float32",
@@ -19,10 +19,10 @@ ONNX_KINDS = {
 """The types of graphs that can be taken and told."""
 
 
-class TypedScorer:
+class TensorScorer:
     """Runs a graph by its signature. Raises: InvalidPlan where the graph is another."""
 
-    def __init__(self, graph: bytes, signature: Signature) -> None:
+    def __init__(self, graph: bytes, signature: SignatureSpec) -> None:
         self._session = open_session(graph)
         self._signature = signature
         self._outputs = [one.name for one in signature.outputs]
@@ -34,7 +34,7 @@ class TypedScorer:
             if told.get(one.name) != one.kind:
                 raise InvalidPlan("model.onnx", f"it has no output {one.name!r} of {one.kind}")
 
-    def score(self, inputs: Typed) -> Outputs:
+    def score(self, inputs: Typed) -> ModelOutputs:
         """What it tells of n rows. Only the outputs of the signature are computed."""
         rows, block = len(next(iter(inputs.values()))), self._signature.rows_a_run
         if not rows:
@@ -54,10 +54,10 @@ class TypedScorer:
         ]
         return self._shaped([array[:rows] for array in whole], rows)
 
-    def _shaped(self, results: list[Array], rows: int) -> Outputs:
+    def _shaped(self, results: list[Array], rows: int) -> ModelOutputs:
         """N values or n x width. Raises: ValueError where a graph told another shape."""
         arrays = {}
         for one, result in zip(self._signature.outputs, results, strict=True):
             shape = (rows,) if one.width is None else (rows, one.width)
             arrays[one.name] = np.ascontiguousarray(result).reshape(shape)
-        return Outputs(arrays)
+        return ModelOutputs(arrays)

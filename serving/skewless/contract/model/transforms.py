@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.onnx_session import open_session
-from skewless.contract.plan import Computed, Feature, Plan, Request, Source
+from skewless.contract.plan import ColumnSource, Plan, RequestInput, StoredFeature, TransformOutput
 from skewless.contract.value_types import value_type
 
 _BLOCK = 16
@@ -25,14 +25,14 @@ _INPUT_DTYPES = {"Float32": _F4}
 _GRAPH_TYPES = {_F4: "tensor(float)", _WIDE: "tensor(double)"}
 
 
-def reference(source: Source) -> str:
+def reference(source: ColumnSource) -> str:
     """The name of a value in graphs, golden rows and training sets.
 
     Feast's full feature name (`view__feature`, or `transform__output`); a request input's own name.
     """
-    if isinstance(source, Feature):
+    if isinstance(source, StoredFeature):
         return f"{source.view}__{source.name}"
-    if isinstance(source, Computed):
+    if isinstance(source, TransformOutput):
         return f"{source.transform}__{source.name}"
     return source.name
 
@@ -48,7 +48,7 @@ def input_dtype(dtype: str, *, name: str) -> np.dtype:
     return _INPUT_DTYPES.get(dtype, _WIDE)
 
 
-def as_input(values: Values, dtype: np.dtype) -> NDArray[np.floating]:
+def as_input(values: ColumnValues, dtype: np.dtype) -> NDArray[np.floating]:
     """Values as the floating-point array that transforms and models take, NaN where null."""
     return np.where(values.valid, values.data.astype(dtype), dtype.type(np.nan))
 
@@ -60,7 +60,7 @@ class TransformGraph:
         self._session = open_session(graph)
         self._inputs = tuple((source, input_dtype(d, name=reference(source))) for source, d in inputs_of(plan))
         self._names = tuple(reference(source) for source, _ in self._inputs)
-        self._outputs = tuple(Computed(t.name, field.name) for t in plan.transforms for field in t.outputs)
+        self._outputs = tuple(TransformOutput(t.name, field.name) for t in plan.transforms for field in t.outputs)
         self._output_names = [reference(output) for output in self._outputs]
         self._check(plan)
 
@@ -75,7 +75,7 @@ class TransformGraph:
                 raise InvalidPlan(plan.name, f"its traced transforms take {node.name!r} as {node.type}")
         self._fed = tuple(name in has_inputs for name in self._names)
 
-    def run(self, values: Mapping[Source, Values]) -> dict[Source, Values]:
+    def run(self, values: Mapping[ColumnSource, ColumnValues]) -> dict[ColumnSource, ColumnValues]:
         """The outputs for n rows, float32; NaN is a value here, not a null."""
         rows = len(next(iter(values.values())).valid)
         padding = -rows % _BLOCK
@@ -86,21 +86,21 @@ class TransformGraph:
                 column = as_input(values[source], dtype)
                 feeds[name] = column.take(spread) if padding else column
         if not rows:
-            return {output: Values(np.zeros(0, _F4), np.zeros(0, bool)) for output in self._outputs}
+            return {output: ColumnValues(np.zeros(0, _F4), np.zeros(0, bool)) for output in self._outputs}
         results = self._session.run(self._output_names, feeds)
         there = np.ones(rows, bool)
         with np.errstate(over="ignore", invalid="ignore"):
             return {
-                output: Values(np.broadcast_to(result, (rows + padding,))[:rows].astype(_F4, copy=False), there)
+                output: ColumnValues(np.broadcast_to(result, (rows + padding,))[:rows].astype(_F4, copy=False), there)
                 for output, result in zip(self._outputs, results, strict=True)
             }
 
 
-def inputs_of(plan: Plan) -> list[tuple[Feature | Request, str]]:
+def inputs_of(plan: Plan) -> list[tuple[StoredFeature | RequestInput, str]]:
     """The distinct inputs of a plan's transforms with their Feast types, in order of first use."""
-    types: dict[Source, str] = {
-        Feature(view.name, field.name): field.dtype for view in plan.views for field in view.fields
+    types: dict[ColumnSource, str] = {
+        StoredFeature(view.name, field.name): field.dtype for view in plan.views for field in view.fields
     }
-    types |= {Request(field.name): field.dtype for field in plan.request}
+    types |= {RequestInput(field.name): field.dtype for field in plan.request}
     found = {source: types[source] for transform in plan.transforms for _, source in transform.inputs}
     return list(found.items())

@@ -5,7 +5,7 @@
                        share of the training rows went on towards the leaf at the splits by that column. `targets`,
                        `weights`: what the leaf adds to which raw scores.
 
-The file's metadata hold a `Head` as JSON. A row of an input reaches a leaf iff its values lie in the box.
+The file's metadata hold a `LeavesHeader` as JSON. A row of an input reaches a leaf iff its values lie in the box.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SPLITS |= {"share": pa.float64()}
 _ADDS = {"targets": pa.int32(), "weights": pa.float32()}
 
 
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LeavesHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the leaves belong to: the graph's `output` is the `link` of the raw scores.
 
     A raw score is its `base` plus `scale` times the sum of the weights of the leaves that are reached, one a tree.
@@ -48,7 +48,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class RaggedLists:
     """A list a leaf, one after the other: that of leaf i is from `ends[i]` to `ends[i + 1]` of each array."""
 
     ends: NDArray[np.int64]
@@ -60,12 +60,12 @@ class Lists:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaves:
+class TreeLeaves:
     """The leaves of all trees: `splits` are their boxes, `adds` their targets and weights."""
 
-    head: Head
-    splits: Lists
-    adds: Lists
+    head: LeavesHeader
+    splits: RaggedLists
+    adds: RaggedLists
 
     def to_parquet(self) -> bytes:
         columns = {name: _column(self.splits, name, kind) for name, kind in _SPLITS.items()}
@@ -76,12 +76,12 @@ class Leaves:
         return buffer.getvalue()
 
 
-def parse_leaves(content: bytes, columns: int) -> Leaves:
+def parse_leaves(content: bytes, columns: int) -> TreeLeaves:
     """The leaves of a model of so many columns. Raises: InvalidPlan where they are none of this format."""
     try:
         table = pq.read_table(io.BytesIO(content))
-        head = msgspec.json.decode((table.schema.metadata or {}).get(_HEAD, b""), type=Head)
-        found = Leaves(head, _lists(table, _SPLITS), _lists(table, _ADDS))
+        head = msgspec.json.decode((table.schema.metadata or {}).get(_HEAD, b""), type=LeavesHeader)
+        found = TreeLeaves(head, _lists(table, _SPLITS), _lists(table, _ADDS))
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise InvalidPlan(LEAVES, f"it does not hold leaves ({error})") from error
     splits, adds = found.splits.arrays, found.adds.arrays
@@ -93,11 +93,11 @@ def parse_leaves(content: bytes, columns: int) -> Leaves:
     return found
 
 
-def _column(lists: Lists, name: str, kind: pa.DataType) -> pa.ListArray:
+def _column(lists: RaggedLists, name: str, kind: pa.DataType) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(lists.ends, pa.int32()), pa.array(lists.arrays[name], kind))
 
 
-def _lists(table: pa.Table, kinds: dict[str, pa.DataType]) -> Lists:
+def _lists(table: pa.Table, kinds: dict[str, pa.DataType]) -> RaggedLists:
     """Raises: KeyError, ValueError, pyarrow's own."""
     arrays, ends = {}, np.zeros(1, np.int64)
     for place, (name, kind) in enumerate(kinds.items()):
@@ -107,4 +107,4 @@ def _lists(table: pa.Table, kinds: dict[str, pa.DataType]) -> Lists:
         if column.null_count or values.null_count or (place and lengths.tolist() != ends.tolist()):
             raise ValueError(f"{name} lacks values")
         arrays[name], ends = values.to_numpy(zero_copy_only=False), lengths
-    return Lists(ends.astype(np.int64), arrays)
+    return RaggedLists(ends.astype(np.int64), arrays)

@@ -20,7 +20,7 @@ _SPARE = 3
 _OPEN_S = 3600.0
 
 
-class Copies:
+class BundleCache:
     """The copies below a folder, which need not exist."""
 
     def __init__(self, folder: Path) -> None:

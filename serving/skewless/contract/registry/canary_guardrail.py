@@ -18,14 +18,14 @@ from zlib import crc32
 import numpy as np
 
 from skewless.contract.model.signature import SCORE, Array
-from skewless.contract.registry.rollout import Bounds
+from skewless.contract.registry.rollout import GuardrailBounds
 
 _SIGN = np.uint32(1 << 31)
 _COARSE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class CanaryCounts:
     """Requests of one version: how many failed, how many of the answered were slow, and by what is told of a row how
     many values fell into each bucket.
     """
@@ -35,11 +35,11 @@ class Counts:
     slow: int = 0
     scores: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, other: CanaryCounts) -> CanaryCounts:
         scores = dict(self.scores)
         for name, counted in other.scores.items():
             scores[name] = merged(scores[name], counted) if name in scores else counted
-        return Counts(self.requests + other.requests, self.errors + other.errors, self.slow + other.slow, scores)
+        return CanaryCounts(self.requests + other.requests, self.errors + other.errors, self.slow + other.slow, scores)
 
 
 def merged(some: Mapping[int, int], more: Mapping[int, int]) -> dict[int, int]:
@@ -63,7 +63,7 @@ def buckets(told: Array) -> dict[int, int]:
     return dict(zip(places.tolist(), counts.tolist(), strict=True))
 
 
-def verdict(bounds: Bounds, champion: Counts, canary: Counts) -> str | None:
+def verdict(bounds: GuardrailBounds, champion: CanaryCounts, canary: CanaryCounts) -> str | None:
     """Why the canary is withdrawn, or None."""
     if canary.requests < bounds.least_requests:
         return None
@@ -94,7 +94,7 @@ def _divergence(share: float, limit: float) -> float:
     return share * math.log(share / limit) + rest
 
 
-def _drifted(bounds: Bounds, champion: Counts, canary: Counts) -> str | None:
+def _drifted(bounds: GuardrailBounds, champion: CanaryCounts, canary: CanaryCounts) -> str | None:
     if bounds.most_drift is None:
         return None
     both = sorted(champion.scores.keys() & canary.scores.keys())

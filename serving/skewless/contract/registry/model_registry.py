@@ -32,8 +32,8 @@ from msgspec.structs import replace
 from pyarrow import fs
 
 from skewless.contract.errors import RegistryUnreadable, RolloutRefused, SkewlessError
-from skewless.contract.registry.bundle_cache import Copies
-from skewless.contract.registry.rollout import SANE_NAME, Change, Rollout, Step, rollout_from_json
+from skewless.contract.registry.bundle_cache import BundleCache
+from skewless.contract.registry.rollout import SANE_NAME, Rollout, RolloutChange, RolloutStep, rollout_from_json
 
 ROLLOUT = "rollout"
 _REVISION = re.compile(r"(\d{8})(?:-([0-9a-f]{8}))?\.(json|claim)")
@@ -43,7 +43,7 @@ Seen = tuple[tuple[str, int, int], ...]
 """What tells whether a bundle's files changed: names, times of change in nanoseconds, sizes."""
 
 
-class Entry(NamedTuple):
+class RevisionEntry(NamedTuple):
     """A revision of this number, or a claim to make it."""
 
     number: int
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
     made: bool
 
 
-class Registry:
+class ModelRegistry:
     """`address` is a folder or a URL (`s3://bucket/models`); bundles from a URL are mirrored below `mirror`.
 
     Raises: RegistryUnreadable where the URL is none, and by each method where the storage does not answer.
@@ -61,7 +61,7 @@ class Registry:
     def __init__(self, address: str | Path, mirror: Path) -> None:
         self.address = str(address)
         self.is_folder = "://" not in self.address
-        self._copies = Copies(mirror)
+        self._copies = BundleCache(mirror)
         with self._told():
             if self.is_folder:
                 self._files, self._root = fs.LocalFileSystem(), self.address
@@ -84,12 +84,12 @@ class Registry:
         """All revisions, oldest first. Raises: InvalidRollout."""
         return [self._read(entry) for _, entry in sorted(_undisputed(self._entries(model)).items())]
 
-    def change(self, model: str, step: Step, *, by: str, at: datetime, reason: str) -> Rollout:
+    def change(self, model: str, step: RolloutStep, *, by: str, at: datetime, reason: str) -> Rollout:
         """Take a step from the newest revision, whatever that is by now; the revision that holds afterwards.
 
         A step that changes nothing makes no revision. Raises: RolloutRefused, InvalidRollout.
         """
-        told = Change(by=by, at=at.isoformat(timespec="seconds"), what=step.what, reason=reason)
+        told = RolloutChange(by=by, at=at.isoformat(timespec="seconds"), what=step.what, reason=reason)
         for _ in range(_TRIES):
             base = self._settled(model)
             now = self._newest(base)
@@ -156,14 +156,16 @@ class Registry:
         found = (info.base_name for info in infos if info.type == fs.FileType.Directory)
         return sorted(name for name in found if SANE_NAME.fullmatch(name))
 
-    def _entries(self, model: str) -> list[Entry]:
+    def _entries(self, model: str) -> list[RevisionEntry]:
         with self._told():
             selector = fs.FileSelector(f"{self._root}/{model}/{ROLLOUT}", allow_not_found=True)
             infos = self._files.get_file_info(selector)
         matched = ((info.path, _REVISION.fullmatch(info.base_name)) for info in infos)
-        return [Entry(int(match[1]), match[2] or "", path, match[3] == "json") for path, match in matched if match]
+        return [
+            RevisionEntry(int(match[1]), match[2] or "", path, match[3] == "json") for path, match in matched if match
+        ]
 
-    def _settled(self, model: str) -> list[Entry]:
+    def _settled(self, model: str) -> list[RevisionEntry]:
         """The revisions when nobody claims to make another; claims that stay are removed."""
         for _ in range(_LOOKS):
             found = self._entries(model)
@@ -175,7 +177,7 @@ class Registry:
             self._remove(claim)
         return [entry for entry in found if entry.made]
 
-    def _newest(self, entries: Sequence[Entry], known: Rollout | None = None) -> Rollout | None:
+    def _newest(self, entries: Sequence[RevisionEntry], known: Rollout | None = None) -> Rollout | None:
         found = _undisputed(entries)
         if not found:
             return None
@@ -184,7 +186,7 @@ class Registry:
             return known
         return self._read(newest)
 
-    def _read(self, entry: Entry) -> Rollout:
+    def _read(self, entry: RevisionEntry) -> Rollout:
         with self._told(), self._files.open_input_stream(entry.path) as stream:
             content = stream.read()
         return replace(rollout_from_json(content, entry.path), revision=entry.number, nonce=entry.nonce)
@@ -196,7 +198,7 @@ class Registry:
             with self._told():
                 return _linked(Path(folder) / f"{made.revision:08d}.json", made.to_json())
         stem = f"{folder}/{made.revision:08d}-{made.nonce}"
-        claim = Entry(made.revision, made.nonce, f"{stem}.claim", made=False)
+        claim = RevisionEntry(made.revision, made.nonce, f"{stem}.claim", made=False)
         with self._told():
             self._write(claim.path, b"")
             try:
@@ -207,7 +209,7 @@ class Registry:
                 self._remove(claim)
         return alone
 
-    def _alone(self, model: str, claim: Entry) -> bool:
+    def _alone(self, model: str, claim: RevisionEntry) -> bool:
         """Whether nobody else makes the number or a later one; those with a greater nonce are waited for."""
         for _ in range(_LOOKS):
             later = {entry for entry in self._entries(model) if entry.number >= claim.number}
@@ -219,7 +221,7 @@ class Registry:
             time.sleep(_LONGEST_PAUSE_S)
         return False
 
-    def _remove(self, claim: Entry) -> None:
+    def _remove(self, claim: RevisionEntry) -> None:
         with suppress(OSError):  # it is gone, or whoever comes next removes it
             self._files.delete_file(claim.path)
 
@@ -250,7 +252,7 @@ class Registry:
             ) from error
 
 
-def _undisputed(entries: Sequence[Entry]) -> dict[int, Entry]:
+def _undisputed(entries: Sequence[RevisionEntry]) -> dict[int, RevisionEntry]:
     """The revisions by number, but for numbers that are there twice."""
     made = [entry for entry in entries if entry.made]
     times = Counter(entry.number for entry in made)

@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from skewless.contract.errors import InvalidRollout, RolloutRefused
-from skewless.contract.model.signature import Form
+from skewless.contract.model.signature import ModelSignature
 from skewless.contract.plan import Plan
 
 SANE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -29,7 +29,7 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
-class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GuardrailBounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a canary may do in the last `window_s` seconds before it is withdrawn; null: anything.
 
     `most_errors`: share of failed requests; a store that does not answer is nobody's fault. `most_slow`: share of
@@ -52,17 +52,17 @@ class Canary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     weight: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
     by: tuple[str, ...] = ()
-    bounds: Bounds = Bounds()
+    bounds: GuardrailBounds = GuardrailBounds()
 
 
-class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CachePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many scores each process keeps, by exact model input, and for how many seconds."""
 
     rows: Annotated[int, msgspec.Meta(ge=1)]
     ttl_s: Positive
 
 
-class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RolloutChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who made a revision, when (ISO 8601, UTC), what it changed and why."""
 
     by: str
@@ -79,14 +79,14 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     revision: Annotated[int, msgspec.Meta(ge=1)]
-    change: Change
+    change: RolloutChange
     champion: str
     previous: str | None = None
     canary: Canary | None = None
     shadow: str | None = None
     pinned: tuple[str, ...] = ()
     on_store_failure: Literal["reject", "defaults"] = "reject"
-    cache: Cache | None = None
+    cache: CachePolicy | None = None
     nonce: str = ""
     format: Literal[1] = 1
 
@@ -117,15 +117,17 @@ def rollout_from_json(content: bytes, where: str) -> Rollout:
     return found
 
 
-def bounds_from_json(content: bytes, where: str) -> Bounds:
+def bounds_from_json(content: bytes, where: str) -> GuardrailBounds:
     """Raises: InvalidRollout."""
     try:
-        return msgspec.json.decode(content, type=Bounds)
+        return msgspec.json.decode(content, type=GuardrailBounds)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidRollout(where, f"it holds no bounds ({error})") from None
 
 
-def trial_of(now: Rollout | None, version: str, weight: float, by: tuple[str, ...], bounds: Bounds | None) -> Canary:
+def trial_of(
+    now: Rollout | None, version: str, weight: float, by: tuple[str, ...], bounds: GuardrailBounds | None
+) -> Canary:
     """The canary that is meant: where one is on trial already, its bounds stay unless others are given.
 
     Raises: RolloutRefused where the weight is no share.
@@ -133,10 +135,10 @@ def trial_of(now: Rollout | None, version: str, weight: float, by: tuple[str, ..
     if not 0.0 < weight <= 1.0:
         raise RolloutRefused(version, f"a weight is in (0, 1], and {weight:g} is not")
     was = now.canary if now and now.canary and now.canary.version == version else None
-    return Canary(version, weight, by or (was.by if was else ()), bounds or (was.bounds if was else Bounds()))
+    return Canary(version, weight, by or (was.by if was else ()), bounds or (was.bounds if was else GuardrailBounds()))
 
 
-class Step(NamedTuple):
+class RolloutStep(NamedTuple):
     """A change to make: `taken` gives the rollout after it, and `what` says what it does.
 
     `taken` gets None where the model has no rollout yet. Raises: RolloutRefused.
@@ -146,10 +148,10 @@ class Step(NamedTuple):
     taken: Callable[[Rollout | None], Rollout]
 
 
-_NO_CHANGE = Change("", "", "", "")
+_NO_CHANGE = RolloutChange("", "", "", "")
 
 
-def promote(version: str) -> Step:
+def promote(version: str) -> RolloutStep:
     """Make `version` the champion; it is no canary or shadow any more."""
 
     def taken(now: Rollout | None) -> Rollout:
@@ -161,10 +163,10 @@ def promote(version: str) -> Step:
         shadow = None if now.shadow == version else now.shadow
         return replace(now, champion=version, previous=now.champion, canary=canary, shadow=shadow)
 
-    return Step(f"promote {version}", taken)
+    return RolloutStep(f"promote {version}", taken)
 
 
-def start_canary(model: str, canary: Canary, champion: str | None = None) -> Step:
+def start_canary(model: str, canary: Canary, champion: str | None = None) -> RolloutStep:
     """Put a version on trial, or change the trial's weight or bounds; with `champion` only if that is it still."""
 
     def taken(now: Rollout | None) -> Rollout:
@@ -177,10 +179,10 @@ def start_canary(model: str, canary: Canary, champion: str | None = None) -> Ste
             raise RolloutRefused(model, f"{canary.version} is the champion already")
         return replace(known, canary=canary)
 
-    return Step(f"canary {canary.version} with weight {canary.weight:g}", taken)
+    return RolloutStep(f"canary {canary.version} with weight {canary.weight:g}", taken)
 
 
-def end_canary(model: str, version: str | None = None) -> Step:
+def end_canary(model: str, version: str | None = None) -> RolloutStep:
     """Give the canary's share back to the champion; with `version` only if that is the canary still."""
 
     def taken(now: Rollout | None) -> Rollout:
@@ -189,19 +191,19 @@ def end_canary(model: str, version: str | None = None) -> Step:
             raise RolloutRefused(model, f"{version} is not its canary" if version else "it has no canary")
         return replace(known, canary=None)
 
-    return Step(f"withdraw canary {version}" if version else "withdraw the canary", taken)
+    return RolloutStep(f"withdraw canary {version}" if version else "withdraw the canary", taken)
 
 
-def set_shadow(model: str, version: str | None) -> Step:
+def set_shadow(model: str, version: str | None) -> RolloutStep:
     """Score `version` beside the champion, or no version."""
 
     def taken(now: Rollout | None) -> Rollout:
         return replace(_known(model, now), shadow=version)
 
-    return Step(f"shadow {version}" if version else "end the shadow", taken)
+    return RolloutStep(f"shadow {version}" if version else "end the shadow", taken)
 
 
-def pin(model: str, version: str) -> Step:
+def pin(model: str, version: str) -> RolloutStep:
     """Let requests name `version`."""
 
     def taken(now: Rollout | None) -> Rollout:
@@ -210,20 +212,20 @@ def pin(model: str, version: str) -> Step:
             raise RolloutRefused(model, f"{MOST_PINNED} versions are pinned, each in every server's memory; unpin one")
         return known if version in known.pinned else replace(known, pinned=(*known.pinned, version))
 
-    return Step(f"pin {version}", taken)
+    return RolloutStep(f"pin {version}", taken)
 
 
-def unpin(model: str, version: str) -> Step:
+def unpin(model: str, version: str) -> RolloutStep:
     def taken(now: Rollout | None) -> Rollout:
         known = _known(model, now)
         if version not in known.pinned:
             raise RolloutRefused(model, f"{version} is not pinned")
         return replace(known, pinned=tuple(one for one in known.pinned if one != version))
 
-    return Step(f"unpin {version}", taken)
+    return RolloutStep(f"unpin {version}", taken)
 
 
-def roll_back(model: str) -> Step:
+def roll_back(model: str) -> RolloutStep:
     """Take the last step back: the canary where there is one, else the last promotion, once."""
 
     def taken(now: Rollout | None) -> Rollout:
@@ -236,19 +238,21 @@ def roll_back(model: str) -> Step:
             )
         return replace(known, champion=known.previous, previous=None)
 
-    return Step("roll back", taken)
+    return RolloutStep("roll back", taken)
 
 
 def set_policy(
     model: str,
     *,
     on_store_failure: Literal["reject", "defaults"] | None = None,
-    cache: Cache | Literal["off"] | None = None,
-) -> Step:
+    cache: CachePolicy | Literal["off"] | None = None,
+) -> RolloutStep:
     """Change how all versions answer; None leaves a policy as it is."""
     told = [f"on_store_failure {on_store_failure}"] if on_store_failure else []
     told += (
-        [f"cache {cache.rows} rows for {cache.ttl_s:g} s" if isinstance(cache, Cache) else "cache off"] if cache else []
+        [f"cache {cache.rows} rows for {cache.ttl_s:g} s" if isinstance(cache, CachePolicy) else "cache off"]
+        if cache
+        else []
     )
 
     def taken(now: Rollout | None) -> Rollout:
@@ -259,7 +263,7 @@ def set_policy(
             known = replace(known, cache=None if cache == "off" else cache)
         return known
 
-    return Step(", ".join(told) or "change nothing", taken)
+    return RolloutStep(", ".join(told) or "change nothing", taken)
 
 
 def _known(model: str, now: Rollout | None) -> Rollout:
@@ -277,7 +281,7 @@ def same_request(first: Plan, second: Plan) -> bool:
     return keys == other_keys and inputs == other_inputs
 
 
-def same_answer(first: Form, second: Form) -> bool:
+def same_answer(first: ModelSignature, second: ModelSignature) -> bool:
     """Whether who reads one model's answers can read the other's: the same outputs, as wide, texts where texts were."""
     one, other = ([(told.column, told.names, told.kind == "string") for told in form.told] for form in (first, second))
     return one == other

@@ -13,7 +13,7 @@ from typing import Any
 from skewless.contract.errors import InvalidInput, RolloutRefused
 from skewless.contract.plan import Plan
 from skewless.contract.registry.rollout import Canary
-from skewless.contract.storage.entity_key import EntityKeys
+from skewless.contract.storage.entity_key import EntityKeyEncoder
 
 _WHOLE = float(1 << 53)
 Draw = Callable[[str, Mapping[str, Sequence[Any]], int], list[bool]]
@@ -38,7 +38,7 @@ def draw(plan: Plan, model: str, canary: Canary) -> Draw:
     if unknown:
         raise RolloutRefused(model, f"its canary is told apart by {unknown[0]!r}, which is no join key of it")
     names = canary.by or tuple(keys)
-    encoder = EntityKeys(plan.project, names, [keys[name].dtype for name in names])
+    encoder = EntityKeyEncoder(plan.project, names, [keys[name].dtype for name in names])
 
     def by_entity(_: str, columns: Mapping[str, Sequence[Any]], rows: int) -> list[bool]:
         try:

@@ -17,7 +17,7 @@ import msgspec
 from skewless.contract.columns import Schema
 from skewless.contract.errors import ContractMismatch
 from skewless.contract.model.assembler import wanted_features
-from skewless.contract.plan import Difference, Field, Plan, View, differences
+from skewless.contract.plan import Field, Plan, PlanView, ViewDifference, differences
 from skewless.contract.storage.packed_row import fingerprint
 
 
@@ -46,25 +46,25 @@ def removal_field(stored_as: str) -> bytes:
     return b"removing:" + stored_as.encode()
 
 
-def schema_entry(view: View) -> dict[bytes, bytes]:
+def schema_entry(view: PlanView) -> dict[bytes, bytes]:
     """What a writer of `view` puts into the catalog before it writes a row: with it the row is readable."""
     return {schema_field(fingerprint(view.fields)): msgspec.json.encode(view.fields)}
 
 
-def view_entry(view: View) -> dict[bytes, bytes]:
+def view_entry(view: PlanView) -> dict[bytes, bytes]:
     """What the catalog holds of `view` once its rows are in the store."""
     return {view_field(view.stored_as): msgspec.json.encode(view, order="sorted")}
 
 
-def parse_view(data: bytes) -> View | None:
+def parse_view(data: bytes) -> PlanView | None:
     """A view's definition out of the catalog; None where it does not parse."""
     try:
-        return msgspec.json.decode(data, type=View)
+        return msgspec.json.decode(data, type=PlanView)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def same_rows(view: View, stored: View | None) -> bool:
+def same_rows(view: PlanView, stored: PlanView | None) -> bool:
     """Whether the rows that a store keeps under the `stored` definition are those that it would under `view`: written
     alike, and none of them gone by a shorter ttl.
     """
@@ -89,9 +89,9 @@ def confirm(plan: Plan, catalog: Mapping[bytes, bytes | None]) -> None:
     for view in plan.views:
         entry = catalog.get(view_field(view.stored_as))
         try:
-            stored = msgspec.json.decode(entry, type=View) if entry else None
+            stored = msgspec.json.decode(entry, type=PlanView) if entry else None
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            found.append(Difference(view.stored_as, "the definition", "readable", "written by another version"))
+            found.append(ViewDifference(view.stored_as, "the definition", "readable", "written by another version"))
             continue
         found += differences(view, stored, used[view.name])
     if found:

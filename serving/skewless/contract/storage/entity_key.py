@@ -22,7 +22,7 @@ KeyValue = str | bytes | int
 Pack = Callable[[KeyValue], bytes]
 
 
-class EntityKeys:
+class EntityKeyEncoder:
     """Encodes the values of one set of join keys, given in any order; compiled once.
 
     `names` are the stored join keys and `dtypes` their Feast types, in the order in which `encode` gets the values.
@@ -80,7 +80,7 @@ class EntityKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedKey:
+class ParsedEntityKey:
     """What an entity key says of itself: its join keys, sorted, their values, and the project."""
 
     names: tuple[str, ...]
@@ -97,7 +97,7 @@ def key_head(names: Iterable[str]) -> bytes:
     return struct.pack("<I", len(encoded)) + b"".join(struct.pack("<II", _STRING, len(n)) + n for n in encoded)
 
 
-def parse_key(key: bytes) -> ParsedKey | None:
+def parse_key(key: bytes) -> ParsedEntityKey | None:
     """An entity key taken apart, or None for what is none. Times are in whole seconds, as they are stored."""
     try:
         (count,), place = struct.unpack_from("<I", key), 4
@@ -110,7 +110,7 @@ def parse_key(key: bytes) -> ParsedKey | None:
             parts.append(_parsed(kind, key[place + 8 : end]))
             place = end
         names = tuple(name for name in parts[:count] if isinstance(name, str))
-        return ParsedKey(names, tuple(parts[count:]), key[place:].decode()) if len(names) == count else None
+        return ParsedEntityKey(names, tuple(parts[count:]), key[place:].decode()) if len(names) == count else None
     except (struct.error, UnicodeDecodeError):
         return None
 

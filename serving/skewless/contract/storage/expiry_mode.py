@@ -8,7 +8,7 @@ EXPIRY = b"expiry"
 """The catalog field."""
 
 
-class Expiry(StrEnum):
+class ExpiryMode(StrEnum):
     """Who removes them. A sweep where nothing was chosen."""
 
     SWEEP = "sweep"
@@ -17,6 +17,6 @@ class Expiry(StrEnum):
     """The server drops them by itself, at deadlines that they were written with."""
 
 
-def parse_expiry(told: bytes | None) -> Expiry:
+def parse_expiry(told: bytes | None) -> ExpiryMode:
     """The choice out of the catalog."""
-    return Expiry.SERVER if told == Expiry.SERVER.encode() else Expiry.SWEEP
+    return ExpiryMode.SERVER if told == ExpiryMode.SERVER.encode() else ExpiryMode.SWEEP

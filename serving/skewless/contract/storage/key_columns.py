@@ -1,4 +1,4 @@
-"""Entity keys of whole Arrow columns, without a Python value for each. `EntityKeys.encode` says what they are."""
+"""Entity keys of whole Arrow columns, without a Python value for each. `EntityKeyEncoder.encode` says what they are."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.contract.errors import InvalidInput
-from skewless.contract.plan import View
-from skewless.contract.storage.entity_key import EntityKeys, key_head
+from skewless.contract.plan import PlanView
+from skewless.contract.storage.entity_key import EntityKeyEncoder, key_head
 from skewless.contract.storage.packed_row import fixed_width
 from skewless.contract.value_types import ValueType, value_type
 
 _SECOND = 1_000_000
 
 
-class KeyColumns:
+class KeyColumnPacker:
     """Compiled from a view's join keys; `pack` gets the columns in the view's order. Raises: InvalidInput."""
 
-    def __init__(self, project: str, view: View) -> None:
+    def __init__(self, project: str, view: PlanView) -> None:
         names, dtypes = [key.key for key in view.join_keys], [key.dtype for key in view.join_keys]
-        self._one_by_one = EntityKeys(project, names, dtypes)
+        self._one_by_one = EntityKeyEncoder(project, names, dtypes)
         self._ranked = sorted(range(len(names)), key=names.__getitem__)
         self._types = [(name, value_type(dtype)) for name, dtype in zip(names, dtypes, strict=True)]
         self._head, self._tail = key_head(names), project.encode()

@@ -13,17 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.columns import Rows, Schema, Values
-from skewless.contract.model.assembler import Admitted, admit
+from skewless.contract.columns import ColumnValues, EntityRows, Schema
+from skewless.contract.model.assembler import AdmittedRows, admit
 from skewless.contract.plan import Plan
-from skewless.contract.storage.entity_key import EntityKeys, KeyValue
+from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.packed_row import RowReader
 
 Reply = Sequence[bytes | None]
 Places = list[list[int]]
 
 
-class Lookup(NamedTuple):
+class HashLookup(NamedTuple):
     """One HMGET: the fields are the views to read, in order."""
 
     key: bytes
@@ -31,23 +31,23 @@ class Lookup(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _KeyGroup:
     """The views that share an entity key, and hence a hash."""
 
-    keys: EntityKeys
+    keys: EntityKeyEncoder
     names: tuple[str, ...]
     views: tuple[str, ...]
     fields: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class LookupBatch:
     """The lookups of n rows; each group of views asks once for each of its entities.
 
     `places` say, per group of views and row, which lookup answers it; -1 is nobody's (a null key).
     """
 
-    lookups: tuple[Lookup, ...]
+    lookups: tuple[HashLookup, ...]
     places: tuple[NDArray[np.intp], ...]
 
 
@@ -69,21 +69,21 @@ class OnlineRead:
         """All views in the order of `rows`."""
         return tuple(view for group in self._groups for view in group.views)
 
-    def batch(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> Batch:
+    def batch(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> LookupBatch:
         """The lookups for `rows` rows, whose join keys are given by name, column by column."""
         lookups, places = self.ask(entities, rows)
-        return Batch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
+        return LookupBatch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
 
-    def ask(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> tuple[list[Lookup], Places]:
+    def ask(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> tuple[list[HashLookup], Places]:
         """`batch` in plain lists: the lookups, and the places per group of views and row."""
-        lookups: list[Lookup] = []
+        lookups: list[HashLookup] = []
         places = []
         for group in self._groups:
             keys = group.keys.encode_rows([entities[name] for name in group.names], rows)
             distinct = dict.fromkeys(keys)
             distinct.pop(None, None)
             begin, end = len(lookups), len(lookups) + len(distinct)
-            lookups += map(Lookup, distinct, repeat(group.fields))  # type: ignore[arg-type]
+            lookups += map(HashLookup, distinct, repeat(group.fields))  # type: ignore[arg-type]
             if len(distinct) == rows:
                 places.append(list(range(begin, end)))
             else:
@@ -101,9 +101,9 @@ class OnlineRead:
             return parts[0] if parts else [()] * n
         return [[data for part in row for data in part] for row in zip(*parts, strict=True)]
 
-    def decode(self, batch: Batch, replies: Sequence[Reply], at: int) -> dict[str, Admitted]:
+    def decode(self, batch: LookupBatch, replies: Sequence[Reply], at: int) -> dict[str, AdmittedRows]:
         """The admitted rows of each view at `at` (microseconds). Raises: CorruptRow, UnknownSchema."""
-        found: dict[str, Admitted] = {}
+        found: dict[str, AdmittedRows] = {}
         moment = np.int64(at)
         for group, places in zip(self._groups, batch.places, strict=True):
             asked, back = np.unique(places, return_inverse=True)
@@ -114,20 +114,20 @@ class OnlineRead:
         return found
 
 
-def _groups(plan: Plan) -> tuple[_Group, ...]:
+def _groups(plan: Plan) -> tuple[_KeyGroup, ...]:
     shared: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
     for view in plan.views:
         ranked = tuple(sorted((key.key, key.name, key.dtype) for key in view.join_keys))
         shared.setdefault(ranked, []).append(view.name)
     groups = []
     for join_keys, views in shared.items():
-        keys = EntityKeys(plan.project, [k for k, _, _ in join_keys], [dtype for _, _, dtype in join_keys])
+        keys = EntityKeyEncoder(plan.project, [k for k, _, _ in join_keys], [dtype for _, _, dtype in join_keys])
         fields = tuple(plan.view(view).stored_as.encode() for view in views)
-        groups.append(_Group(keys, tuple(name for _, name, _ in join_keys), tuple(views), fields))
+        groups.append(_KeyGroup(keys, tuple(name for _, name, _ in join_keys), tuple(views), fields))
     return tuple(groups)
 
 
-def take(rows: Rows, places: NDArray[np.intp]) -> Rows:
+def take(rows: EntityRows, places: NDArray[np.intp]) -> EntityRows:
     """The rows at `places`, in that order."""
-    columns = tuple(Values(column.data[places], column.valid[places]) for column in rows.columns)
-    return Rows(rows.event[places], rows.created[places], rows.deleted[places], columns)
+    columns = tuple(ColumnValues(column.data[places], column.valid[places]) for column in rows.columns)
+    return EntityRows(rows.event[places], rows.created[places], rows.deleted[places], columns)

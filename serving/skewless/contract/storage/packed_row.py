@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skewless.contract.admission import MISSING, Flags, Micros
-from skewless.contract.columns import Rows, Schema, Values, absent, numbers
+from skewless.contract.columns import ColumnValues, EntityRows, Schema, absent, numbers
 from skewless.contract.errors import CorruptRow, UnknownSchema
 from skewless.contract.value_types import ValueType, value_type
 
@@ -52,7 +52,7 @@ def fingerprint(schema: Schema) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:4]
 
 
-class Layout:
+class RowLayout:
     """Where each value of a schema's rows lies; compiled once per schema."""
 
     def __init__(self, schema: Schema) -> None:
@@ -121,7 +121,7 @@ class Layout:
         heads = fixed_width(records)
         return pc.binary_join_element_wise(heads, *bodies, b"") if bodies else heads
 
-    def decode(self, view: str, rows: Sequence[bytes], wanted: Schema) -> Rows:
+    def decode(self, view: str, rows: Sequence[bytes], wanted: Schema) -> EntityRows:
         """Unpack rows of this schema and of the first one's flags into the `wanted` features.
 
         One that the schema lacks, or holds with another type, is null. Raises: CorruptRow.
@@ -139,10 +139,10 @@ class Layout:
                 data = records[f"v{index}"]
                 if self.types[index].text:
                     data = self._texts(view, rows, records, index, valid)
-                columns.append(Values(data.astype(self.types[index].numpy, copy=False), valid))
+                columns.append(ColumnValues(data.astype(self.types[index].numpy, copy=False), valid))
         event = (records["event"].astype(np.uint64) ^ _SIGN).view(np.int64)
         created = (records["created"].astype(np.uint64) ^ _SIGN).view(np.int64)
-        return Rows(event, created, (records["flags"] & _DELETED).astype(bool), tuple(columns))
+        return EntityRows(event, created, (records["flags"] & _DELETED).astype(bool), tuple(columns))
 
     def _records(self, view: str, rows: Sequence[bytes]) -> NDArray[np.void]:
         """What comes before the bodies of the texts. Raises: CorruptRow where a length or a flag cannot be."""
@@ -192,23 +192,23 @@ def fixed_width(records: NDArray[np.generic]) -> pa.BinaryArray:
 class RowReader:
     """Decodes the rows of one view into the features that a plan wants, whatever schemas they were written with.
 
-    `wanted` are the features in the order of `Rows.columns`. Schemas are learned with `learn`; a row with one that is
+    `wanted` are the features in the order of `EntityRows.columns`. Schemas are learned with `learn`; a row with one that is
     not known raises UnknownSchema, so that the shell can look it up once and try again.
     """
 
     def __init__(self, view: str, wanted: Schema, schemas: Sequence[Schema] = ()) -> None:
         self._view, self._wanted = view, wanted
         self._types = tuple(value_type(field.dtype, feature=field.name) for field in wanted)
-        self._layouts: dict[bytes, Layout] = {}
+        self._layouts: dict[bytes, RowLayout] = {}
         for schema in schemas:
             self.learn(schema)
 
     def learn(self, schema: Schema) -> None:
         """Make the rows of `schema` readable."""
-        layout = Layout(schema)
+        layout = RowLayout(schema)
         self._layouts[layout.fingerprint] = layout
 
-    def read(self, rows: Sequence[bytes | None]) -> Rows:
+    def read(self, rows: Sequence[bytes | None]) -> EntityRows:
         """Decode the rows of n entities; None is an entity without a row. Raises: CorruptRow, UnknownSchema."""
         places: dict[bytes, list[int]] = {}
         for position, row in enumerate(rows):
@@ -220,7 +220,7 @@ class RowReader:
                 return self._layout(only, rows[0]).decode(self._view, rows, self._wanted)  # type: ignore[arg-type]
         return self._scatter(rows, places)
 
-    def _scatter(self, rows: Sequence[bytes | None], places: Mapping[bytes, list[int]]) -> Rows:
+    def _scatter(self, rows: Sequence[bytes | None], places: Mapping[bytes, list[int]]) -> EntityRows:
         n = len(rows)
         event, created = np.full(n, MISSING, np.int64), np.full(n, MISSING, np.int64)
         deleted = np.zeros(n, bool)
@@ -231,9 +231,9 @@ class RowReader:
             event[positions], created[positions], deleted[positions] = part.event, part.created, part.deleted
             for whole, values in zip(columns, part.columns, strict=True):
                 whole.data[positions], whole.valid[positions] = values.data, values.valid
-        return Rows(event, created, deleted, columns)
+        return EntityRows(event, created, deleted, columns)
 
-    def _layout(self, form: bytes, row: bytes | None) -> Layout:
+    def _layout(self, form: bytes, row: bytes | None) -> RowLayout:
         schema = form[:4]
         layout = self._layouts.get(schema)
         if row is None or len(row) < _HEADER:

@@ -1,7 +1,7 @@
 """Pushed rows: read strictly from JSON, made into a part of the table and into rows of the online store.
 
-The HTTP route, the command line and the stream read JSON rows with `RowsReader`; all of them and Feast's push go on
-from the `Batch` that comes of it, so that what lies offline and what is served are one value.
+The HTTP route, the command line and the stream read JSON rows with `PushRowsReader`; all of them and Feast's push go on
+from the `PushBatch` that comes of it, so that what lies offline and what is served are one value.
 
 A row names every join key and feature of the view (a feature may be null), `event_timestamp`, and may name
 `created_timestamp` (else it is known since its receipt) and the view's mark of tombstones; a tombstone may leave its
@@ -21,32 +21,32 @@ import pyarrow as pa
 from skewless.contract.admission import Flags, Micros
 from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable
 from skewless.contract.json_constants import escaped
-from skewless.contract.json_values import PARSE, STORED, Parse, Refused
-from skewless.contract.plan import View
-from skewless.contract.storage.entity_key import EntityKeys, KeyValue
-from skewless.contract.storage.packed_row import Layout
-from skewless.contract.storage.push_target import TIME, Target
+from skewless.contract.json_values import PARSE, STORED, InvalidJsonValue, Parse
+from skewless.contract.plan import PlanView
+from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
+from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.push_target import TIME, PushTarget
 from skewless.contract.value_types import ValueType, value_type
 
 EVENT, CREATED = "event_timestamp", "created_timestamp"
 MAX_ERRORS = 20
 _ABSENT = object()
-_layout = lru_cache(maxsize=256)(Layout)
+_layout = lru_cache(maxsize=256)(RowLayout)
 Pack = Callable[[str, str, ValueType, pa.Array], pa.Array]
 
 
-class Parsed(NamedTuple):
-    """Validated rows, not yet columns: their entity keys, and row after row the values of `RowsReader.names`."""
+class ParsedRows(NamedTuple):
+    """Validated rows, not yet columns: their entity keys, and row after row the values of `PushRowsReader.names`."""
 
     keys: list[bytes]
     rows: list[list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PushBatch:
     """Validated rows of a view, column by column, in the order of its keys and features. Times are in microseconds."""
 
-    view: View
+    view: PlanView
     keys: tuple[pa.Array, ...]
     event: Micros
     created: Micros
@@ -61,13 +61,13 @@ class Batch:
         return np.asarray(self.view.rule.available_at(self.event, self.created) <= now)
 
 
-class RowsReader:
+class PushRowsReader:
     """Reads JSON rows for one target; compiled once. `parsers` are by type name.
 
     Raises: NotPushable where a type of the view has no parser.
     """
 
-    def __init__(self, project: str, target: Target, parsers: Mapping[str, Parse] = STORED) -> None:
+    def __init__(self, project: str, target: PushTarget, parsers: Mapping[str, Parse] = STORED) -> None:
         view = self.view = target.view
         self.target = target
         self._keys = [(key.key, parsers[key.dtype]) for key in view.join_keys]
@@ -85,15 +85,17 @@ class RowsReader:
         self._whole = {*self.names, EVENT}
         self._known = self._whole | {CREATED} | ({self._deleted} if self._deleted else set())
         self._times, self._flags = PARSE["UnixTimestamp"], PARSE["Bool"]
-        self._encode = EntityKeys(project, [k.key for k in view.join_keys], [k.dtype for k in view.join_keys]).encode
+        self._encode = EntityKeyEncoder(
+            project, [k.key for k in view.join_keys], [k.dtype for k in view.join_keys]
+        ).encode
 
-    def read(self, rows: Sequence[object], at: str = "") -> Parsed:
+    def read(self, rows: Sequence[object], at: str = "") -> ParsedRows:
         """Check and parse rows; `at` is the JSON pointer of their array. Raises: InvalidRows, all culprits in order."""
         keys, parsed, errors = [], [], []
         for place, row in enumerate(rows):
             try:
                 key, values = self._row(row)
-            except (Refused, InvalidInput, KeyError):
+            except (InvalidJsonValue, InvalidInput, KeyError):
                 errors += self._errors(f"{at}/{place}", row)
                 if len(errors) >= MAX_ERRORS:
                     break
@@ -102,9 +104,9 @@ class RowsReader:
                 parsed.append(values)
         if errors:
             raise InvalidRows(self.view.stored_as, tuple(errors[:MAX_ERRORS]))
-        return Parsed(keys, parsed)
+        return ParsedRows(keys, parsed)
 
-    def batch(self, parsed: Sequence[Parsed], now: int, arrow: Arrow | None = None) -> Batch:
+    def batch(self, parsed: Sequence[ParsedRows], now: int, arrow: Arrow | None = None) -> PushBatch:
         """Parsed rows as one batch; those that do not say since when they are known are known since `now`."""
         rows = [row for one in parsed for row in one.rows]
         columns = [[row[place] for row in rows] for place in range(len(self.names))]
@@ -113,7 +115,7 @@ class RowsReader:
             created = event
         keys, fields = len(self._keys), self.view.fields
         make = arrow or _arrow
-        return Batch(
+        return PushBatch(
             self.view,
             tuple(_arrow(value_type(k.dtype), c) for k, c in zip(self.view.join_keys, columns, strict=False)),
             np.array(event, np.int64),
@@ -123,9 +125,9 @@ class RowsReader:
         )
 
     def _row(self, row: Any) -> tuple[bytes, list[Any]]:  # noqa: ANN401 - a JSON value
-        """Raises: Refused, InvalidInput or KeyError, whereupon `_errors` says what is wrong."""
+        """Raises: InvalidJsonValue, InvalidInput or KeyError, whereupon `_errors` says what is wrong."""
         if type(row) is not dict or not row.keys() <= self._known:
-            raise Refused
+            raise InvalidJsonValue
         deleted = self._flags([row[self._deleted]])[0] if self._deleted in row else False
         keys = [parse([row[name]])[0] for name, parse in self._keys]
         if deleted:
@@ -136,7 +138,7 @@ class RowsReader:
         (created,) = self._times([row.get(CREATED)])
         key = self._key(keys)
         if key is None or event is None:
-            raise Refused
+            raise InvalidJsonValue
         return key, [*keys, *features, bool(deleted), event, created]
 
     def _key(self, values: list[KeyValue | None]) -> bytes | None:
@@ -171,7 +173,7 @@ class RowsReader:
     def _refusals(pointer: str, parse: Parse, value: object) -> list[InvalidInput]:
         try:
             parse([value])
-        except Refused as refused:
+        except InvalidJsonValue as refused:
             return [InvalidInput(pointer, str(refused))]
         return []
 
@@ -193,7 +195,7 @@ def _arrow(kind: ValueType, values: Sequence[Any]) -> pa.Array:
     return pa.array(values, kind.arrow)
 
 
-def part_table(target: Target, batch: Batch) -> pa.Table:
+def part_table(target: PushTarget, batch: PushBatch) -> pa.Table:
     """The batch as rows of the target's table."""
     view = target.view
     columns = {target.column(k.key): column for k, column in zip(view.join_keys, batch.keys, strict=True)}
@@ -206,7 +208,7 @@ def part_table(target: Target, batch: Batch) -> pa.Table:
     return pa.table(columns)
 
 
-def online_rows(batch: Batch, pack: Pack | None = None) -> list[bytes]:
+def online_rows(batch: PushBatch, pack: Pack | None = None) -> list[bytes]:
     """The batch as packed rows. `pack` makes the bytes of a column that is a list, map or struct in Arrow."""
     columns: Sequence[pa.Array] = batch.columns
     if pack is not None:

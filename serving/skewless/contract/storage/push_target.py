@@ -6,10 +6,10 @@ import msgspec
 import pyarrow as pa
 
 from skewless.contract.errors import NotPushable
-from skewless.contract.plan import View
+from skewless.contract.plan import PlanView
 
 
-class Target(msgspec.Struct, frozen=True):
+class PushTarget(msgspec.Struct, frozen=True):
     """Where a view's pushed rows go offline: a folder that its table is read from, and the table's column names.
 
     `folder` starts at the data folder unless it is absolute. `renamed` gives the table's column of a key or feature
@@ -17,7 +17,7 @@ class Target(msgspec.Struct, frozen=True):
     that is read from elsewhere, and not written.
     """
 
-    view: View
+    view: PlanView
     folder: str
     timestamp_field: str
     created_timestamp_column: str | None
@@ -34,7 +34,7 @@ class Target(msgspec.Struct, frozen=True):
         return dict(self.renamed).get(name, name)
 
 
-def check_target(target: Target) -> Target:
+def check_target(target: PushTarget) -> PushTarget:
     """Refuse a target that rows cannot be pushed to. Raises: NotPushable."""
     if target.remote:
         raise NotPushable(target.view.stored_as, f"its table is {target.remote}, which is read only; add rows there")
@@ -49,15 +49,15 @@ def target_field(stored_as: str) -> bytes:
     return b"target:" + stored_as.encode()
 
 
-def target_entry(target: Target) -> dict[bytes, bytes]:
+def target_entry(target: PushTarget) -> dict[bytes, bytes]:
     """What the catalog holds of a target."""
     return {target_field(target.view.stored_as): msgspec.json.encode(target, order="sorted")}
 
 
-def parse_target(data: bytes) -> Target | None:
+def parse_target(data: bytes) -> PushTarget | None:
     """A target out of the catalog; None where it does not parse."""
     try:
-        return msgspec.json.decode(data, type=Target)
+        return msgspec.json.decode(data, type=PushTarget)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

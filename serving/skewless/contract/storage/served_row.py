@@ -18,9 +18,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skewless.contract.admission import MISSING, Micros
-from skewless.contract.columns import Values
-from skewless.contract.model.assembler import Admitted
-from skewless.contract.model.signature import Form, MatrixForm, ModelInput, Scores, to_columns
+from skewless.contract.columns import ColumnValues
+from skewless.contract.model.assembler import AdmittedRows
+from skewless.contract.model.signature import MatrixSignature, ModelInput, ModelSignature, Scores, to_columns
 from skewless.contract.plan import Plan
 from skewless.contract.storage.entity_key import KeyValue
 from skewless.contract.value_types import ValueType, value_type
@@ -30,7 +30,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 _SIGN = np.uint64(1 << 63)
 
 
-class Used(NamedTuple):
+class ServedBatch(NamedTuple):
     """Requests of one model version that were answered together, n rows in all, as they wait to be logged: raw, since
     this is made on the request path.
 
@@ -43,7 +43,7 @@ class Used(NamedTuple):
     counts: Sequence[int]
     served_at: int
     entities: Mapping[str, Sequence[KeyValue | None]]
-    request: Mapping[str, Values]
+    request: Mapping[str, ColumnValues]
     statuses: bytes
     orders: bytes
     matrix: ModelInput
@@ -52,21 +52,21 @@ class Used(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedRequest:
     """One answered request of n rows. `served_at` is in microseconds; `entities` are columns by join key."""
 
     request_id: str
     served_at: int
     entities: Mapping[str, Sequence[KeyValue | None]]
-    request: Mapping[str, Values]
-    views: Mapping[str, Admitted]
+    request: Mapping[str, ColumnValues]
+    views: Mapping[str, AdmittedRows]
     matrix: ModelInput
     scores: Scores
 
 
-def served_schema(plan: Plan, form: Form | None = None) -> pa.Schema:
+def served_schema(plan: Plan, form: ModelSignature | None = None) -> pa.Schema:
     """The columns of the served log of a plan and its model's form (one matrix, unless it is named)."""
-    shape: Form = form or MatrixForm(plan)
+    shape: ModelSignature = form or MatrixSignature(plan)
     fields = [
         pa.field("request_id", pa.string()),
         pa.field("row", pa.int32()),
@@ -84,7 +84,7 @@ def served_schema(plan: Plan, form: Form | None = None) -> pa.Schema:
     return pa.schema([*fields, *(group.field for group in (*shape.taken, *shape.told))])
 
 
-def used(views: Sequence[str], served: Served) -> Used:
+def used(views: Sequence[str], served: ServedRequest) -> ServedBatch:
     """An answered request as it is queued; `views` is the order of its statuses and times."""
     admitted = [served.views[view] for view in views]
     rows = len(served.scores)
@@ -93,7 +93,7 @@ def used(views: Sequence[str], served: Served) -> Used:
         statuses[:, place] = one.status
         orders[:, place, 0] = one.rows.event.view(np.uint64) ^ _SIGN
         orders[:, place, 1] = one.rows.created.view(np.uint64) ^ _SIGN
-    return Used(
+    return ServedBatch(
         (served.request_id,),
         (rows,),
         served.served_at,
@@ -106,7 +106,9 @@ def used(views: Sequence[str], served: Served) -> Used:
     )
 
 
-def served_batch(plan: Plan, model: str, version: str, served: Served, form: Form | None = None) -> pa.RecordBatch:
+def served_batch(
+    plan: Plan, model: str, version: str, served: ServedRequest, form: ModelSignature | None = None
+) -> pa.RecordBatch:
     """One answered request as rows of the served log."""
     views = [view.name for view in plan.views]
     return used_batch(plan, model, version, views, [used(views, served)], form)
@@ -117,13 +119,13 @@ def used_batch(
     model: str,
     version: str,
     views: Sequence[str],
-    requests: Sequence[Used],
-    form: Form | None = None,
+    requests: Sequence[ServedBatch],
+    form: ModelSignature | None = None,
     *,
     role: str = "champion",
 ) -> pa.RecordBatch:
-    """Answered requests (at least one `Used`) as rows of the served log, all at once."""
-    shape: Form = form or MatrixForm(plan)
+    """Answered requests (at least one `ServedBatch`) as rows of the served log, all at once."""
+    shape: ModelSignature = form or MatrixSignature(plan)
     counts = np.array([count for one in requests for count in one.counts], np.intp)
     of = np.repeat(np.arange(len(counts)), counts)
     served_at = np.array([one.served_at for one in requests], np.int64)
@@ -154,7 +156,7 @@ def used_batch(
     return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan, shape))
 
 
-def _places(requests: Sequence[Used], counts: NDArray[np.intp], of: NDArray[np.intp]) -> NDArray[np.int32]:
+def _places(requests: Sequence[ServedBatch], counts: NDArray[np.intp], of: NDArray[np.intp]) -> NDArray[np.int32]:
     """The position of each row in its request."""
     starts = np.cumsum(counts) - counts
     places: NDArray[np.int32] = (np.arange(len(of)) - starts[of]).astype(np.int32)
@@ -167,15 +169,15 @@ def _places(requests: Sequence[Used], counts: NDArray[np.intp], of: NDArray[np.i
     return places
 
 
-def _joined(parts: Sequence[Values]) -> Values:
-    return Values(np.concatenate([one.data for one in parts]), np.concatenate([one.valid for one in parts]))
+def _joined(parts: Sequence[ColumnValues]) -> ColumnValues:
+    return ColumnValues(np.concatenate([one.data for one in parts]), np.concatenate([one.valid for one in parts]))
 
 
 def _instants(times: Micros) -> pa.Array:
     return pa.array(times, mask=times == MISSING).cast(TIMESTAMP)
 
 
-def to_arrow(kind: ValueType, values: Values) -> pa.Array:
+def to_arrow(kind: ValueType, values: ColumnValues) -> pa.Array:
     """Values as an Arrow array of the type, null where not valid; every bit of a number is kept."""
     if kind.text:
         return pa.array(values.data, kind.arrow, mask=~values.valid)

@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from skewless.server.errors import StoreUnavailable
 from skewless.server.metrics.counters import CONTENT_TYPE
-from skewless.server.service import Service
+from skewless.server.service import PredictService
 
 
-class Health(BaseModel):
+class HealthReport(BaseModel):
     """The process lives."""
 
     status: str = "ok"
 
 
-class Part(BaseModel):
+class PartStatus(BaseModel):
     """Whether one part can do its work, and why not. `refused`: why the rollout is not in force as it stands."""
 
     ready: bool
@@ -28,29 +28,29 @@ class Part(BaseModel):
     refused: str | None = None
 
 
-class Readiness(BaseModel):
+class ReadinessReport(BaseModel):
     """Ready where the store answers and every model does. A server without any model is not ready."""
 
     ready: bool
     reason: str | None
-    store: Part
-    models: dict[str, Part]
+    store: PartStatus
+    models: dict[str, PartStatus]
 
 
-def routes(service: Service) -> APIRouter:
+def routes(service: PredictService) -> APIRouter:
     """The routes, bound to a service."""
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", summary="Whether the process lives")
-    async def healthz() -> Health:
-        return Health()
+    async def healthz() -> HealthReport:
+        return HealthReport()
 
     @router.get(
         "/readyz",
         summary="Whether requests can be answered, and why not",
-        responses={503: {"model": Readiness, "description": "Not ready; `reason` says why."}},
+        responses={503: {"model": ReadinessReport, "description": "Not ready; `reason` says why."}},
     )
-    async def readyz(response: Response) -> Readiness:
+    async def readyz(response: Response) -> ReadinessReport:
         found = await _readiness(service)
         if not found.ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
@@ -63,14 +63,14 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-async def _readiness(service: Service) -> Readiness:
-    store = Part(ready=True)
+async def _readiness(service: PredictService) -> ReadinessReport:
+    store = PartStatus(ready=True)
     try:
         await service.store.ping()
     except StoreUnavailable as error:
-        store = Part(ready=False, reason=str(error))
+        store = PartStatus(ready=False, reason=str(error))
     models = {
-        name: Part(ready=slot.reason is None, reason=slot.reason, version=slot.version, refused=slot.refused)
+        name: PartStatus(ready=slot.reason is None, reason=slot.reason, version=slot.version, refused=slot.refused)
         for name, slot in service.models.slots.items()
     }
     reasons = [store.reason] if store.reason else []
@@ -78,4 +78,4 @@ async def _readiness(service: Service) -> Readiness:
     if not models:
         why = f"{service.settings.models} holds no champion; run `skewless publish`"
         reasons.append(service.models.unreadable or why)
-    return Readiness(ready=not reasons, reason="; ".join(reasons) or None, store=store, models=models)
+    return ReadinessReport(ready=not reasons, reason="; ".join(reasons) or None, store=store, models=models)

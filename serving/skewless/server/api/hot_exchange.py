@@ -11,37 +11,37 @@ from typing import Any, Protocol
 from starlette.responses import Response
 
 
-class Speaker(Protocol):
+class ResponseWriter(Protocol):
     """Who writes answers to a connection."""
 
-    def tell(self, exchange: Exchange, status: int, body: bytes) -> None:
+    def tell(self, exchange: HotExchange, status: int, body: bytes) -> None:
         """Answer with JSON."""
 
-    def tell_failure(self, exchange: Exchange, error: BaseException) -> None:
+    def tell_failure(self, exchange: HotExchange, error: BaseException) -> None:
         """Answer with what the exchange says of its failure."""
 
 
-class Hot(Protocol):
+class HotEndpoint(Protocol):
     """An endpoint whose usual requests are answered below ASGI."""
 
     def at(self, path: bytes) -> Any:  # noqa: ANN401 - what `exchange` takes
         """Who answers a POST to a path as it was sent; None where there is nobody, or not now."""
 
-    def exchange(self, speaker: Speaker, who: Any, request_id: str) -> Exchange:  # noqa: ANN401 - what `at` found
+    def exchange(self, speaker: ResponseWriter, who: Any, request_id: str) -> HotExchange:  # noqa: ANN401 - what `at` found
         """A request to somebody whom `at` found."""
 
 
-class _NoEvent:
+class _NoBodyEvent:
     """Stands where uvicorn wakes who waits for a request's body."""
 
     def set(self) -> None:
         pass
 
 
-_NO_EVENT = _NoEvent()
+_NO_EVENT = _NoBodyEvent()
 
 
-class Exchange:
+class HotExchange:
     """One request. `body` is whole when `begin` is called."""
 
     __slots__ = (
@@ -56,7 +56,7 @@ class Exchange:
         "started",
     )
 
-    def __init__(self, speaker: Speaker, request_id: str) -> None:
+    def __init__(self, speaker: ResponseWriter, request_id: str) -> None:
         self.speaker, self.request_id = speaker, request_id
         self.body, self.more_body, self.message_event = b"", True, _NO_EVENT
         self.keep_alive, self.disconnected, self.response_complete = True, False, False

@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from skewless.server.api.hot_exchange import Exchange, Hot
+from skewless.server.api.hot_exchange import HotEndpoint, HotExchange
 from skewless.server.api.request_ids import HEADER, request_id
 
 _JSON = b"application/json"
@@ -35,7 +35,7 @@ class HotProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._hot: tuple[Hot, ...] = getattr(self.app, "hot", ())
+        self._hot: tuple[HotEndpoint, ...] = getattr(self.app, "hot", ())
         self._longest_body: int = getattr(self.app, "longest_body", 0)
         self._defaults: list[tuple[bytes, bytes]] = []
         self._lines = b""
@@ -57,14 +57,14 @@ class HotProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
-        if isinstance(cycle, Exchange):
+        if isinstance(cycle, HotExchange):
             cycle.body += body
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         cycle = self.cycle
-        if not isinstance(cycle, Exchange):
+        if not isinstance(cycle, HotExchange):
             super().on_message_complete()
             return
         try:
@@ -78,7 +78,7 @@ class HotProtocol(HttpToolsProtocol):
             super().on_body(cycle.body)
             super().on_message_complete()
 
-    def _usual(self) -> Exchange | None:
+    def _usual(self) -> HotExchange | None:
         """The exchange of a request that is answered here."""
         for endpoint in self._hot:
             who = endpoint.at(self.url)
@@ -120,7 +120,7 @@ class HotProtocol(HttpToolsProtocol):
         self.headers.extend(headers)
         super().on_headers_complete()
 
-    def tell(self, exchange: Exchange, status: int, body: bytes) -> None:
+    def tell(self, exchange: HotExchange, status: int, body: bytes) -> None:
         """Answer with JSON."""
         defaults = self.server_state.default_headers
         if defaults is not self._defaults:  # uvicorn makes them anew each second
@@ -130,7 +130,7 @@ class HotProtocol(HttpToolsProtocol):
         head = STATUS_LINE[status] + lines
         self._end(exchange, _TOLD % (head, len(body), exchange.request_id.encode(), body))
 
-    def tell_failure(self, exchange: Exchange, error: BaseException) -> None:
+    def tell_failure(self, exchange: HotExchange, error: BaseException) -> None:
         """Answer with what went wrong, as the endpoint tells it."""
         response = exchange.failure(error)
         lines = _lines([*self.server_state.default_headers, *response.raw_headers])
@@ -138,7 +138,7 @@ class HotProtocol(HttpToolsProtocol):
             lines += b"connection: close\r\n"
         self._end(exchange, b"%b%b\r\n%b" % (STATUS_LINE[response.status_code], lines, bytes(response.body)))
 
-    def _end(self, exchange: Exchange, told: bytes) -> None:
+    def _end(self, exchange: HotExchange, told: bytes) -> None:
         exchange.response_complete = True
         transport = self.transport
         if exchange.disconnected or transport.is_closing():

@@ -9,13 +9,13 @@ from skewless.contract.columns import Schema
 from skewless.contract.plan import Plan
 from skewless.server.errors import ModelNotReady, UnknownModel
 from skewless.server.predict.request import sample_row
-from skewless.server.rollout.role_assignment import Slot
-from skewless.server.service import Service
+from skewless.server.rollout.role_assignment import ModelState
+from skewless.server.service import PredictService
 
 _SECOND_US = 1_000_000
 
 
-class Listed(BaseModel):
+class ModelSummary(BaseModel):
     """One model; `version` is the one that answers (or would, were it ready)."""
 
     name: str
@@ -24,20 +24,20 @@ class Listed(BaseModel):
     reason: str | None
 
 
-class Listing(BaseModel):
-    models: list[Listed]
+class ModelList(BaseModel):
+    models: list[ModelSummary]
 
 
-class Input(BaseModel):
+class RowInput(BaseModel):
     """What a row of a request names; `type` is Feast's."""
 
     name: str
     type: str
 
 
-class Inputs(BaseModel):
-    join_keys: list[Input]
-    request: list[Input]
+class ModelInputs(BaseModel):
+    join_keys: list[RowInput]
+    request: list[RowInput]
 
 
 class ViewFeatures(BaseModel):
@@ -46,10 +46,10 @@ class ViewFeatures(BaseModel):
     name: str
     ttl_seconds: float
     known_by: str
-    features: list[Input]
+    features: list[RowInput]
 
 
-class Training(BaseModel):
+class TrainingSummary(BaseModel):
     """Times are ISO 8601."""
 
     start: str
@@ -58,7 +58,7 @@ class Training(BaseModel):
     metrics: dict[str, float]
 
 
-class Description(Listed):
+class ModelDescription(ModelSummary):
     """A model version; `contract` is the fingerprint of its plan.
 
     `exact` is false where its golden rows matched only within the bundle's tolerance, on another processor than the
@@ -68,23 +68,23 @@ class Description(Listed):
     created_at: str
     contract: str
     exact: bool
-    inputs: Inputs
+    inputs: ModelInputs
     columns: list[str]
     views: list[ViewFeatures]
-    training: Training
+    training: TrainingSummary
     example: dict[str, str | int | float | bool | None] = Field(description="A row that fits, to fill in.")
 
 
-def routes(service: Service) -> APIRouter:
+def routes(service: PredictService) -> APIRouter:
     """The routes, bound to a service."""
     router = APIRouter(prefix="/v1/models", tags=["models"])
 
     @router.get("", summary="All models")
-    async def listing() -> Listing:
-        return Listing(models=[_listed(name, slot) for name, slot in service.models.slots.items()])
+    async def listing() -> ModelList:
+        return ModelList(models=[_listed(name, slot) for name, slot in service.models.slots.items()])
 
     @router.get("/{name}", summary="One model: its inputs, columns and contract")
-    async def description(name: str) -> Description:
+    async def description(name: str) -> ModelDescription:
         slot = service.models.slots.get(name)
         if slot is None:
             raise UnknownModel(name)
@@ -93,27 +93,27 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def _listed(name: str, slot: Slot) -> Listed:
-    return Listed(name=name, version=slot.version, ready=slot.reason is None, reason=slot.reason)
+def _listed(name: str, slot: ModelState) -> ModelSummary:
+    return ModelSummary(name=name, version=slot.version, ready=slot.reason is None, reason=slot.reason)
 
 
-def _described(name: str, slot: Slot) -> Description:
+def _described(name: str, slot: ModelState) -> ModelDescription:
     if slot.champion is None:
         raise ModelNotReady(name, slot.reason or "it has no champion")
     bundle = slot.champion.predictor.bundle
     plan, manifest = bundle.plan, bundle.manifest
-    return Description(
+    return ModelDescription(
         **_listed(name, slot).model_dump(),
         created_at=manifest.created_at,
         contract=manifest.contract,
         exact=bundle.exact,
-        inputs=Inputs(
-            join_keys=[Input(name=key.name, type=key.dtype) for key in plan.join_keys],
-            request=[Input(name=field.name, type=field.dtype) for field in plan.request],
+        inputs=ModelInputs(
+            join_keys=[RowInput(name=key.name, type=key.dtype) for key in plan.join_keys],
+            request=[RowInput(name=field.name, type=field.dtype) for field in plan.request],
         ),
         columns=list(bundle.assembler.names),
         views=_views(plan, bundle.assembler.wanted),
-        training=Training(
+        training=TrainingSummary(
             start=manifest.training_start,
             end=manifest.training_end,
             rows=manifest.training_rows,
@@ -129,7 +129,7 @@ def _views(plan: Plan, wanted: dict[str, Schema]) -> list[ViewFeatures]:
             name=view.name,
             ttl_seconds=view.ttl_us / _SECOND_US,
             known_by=view.known_by,
-            features=[Input(name=field.name, type=field.dtype) for field in wanted[view.name]],
+            features=[RowInput(name=field.name, type=field.dtype) for field in wanted[view.name]],
         )
         for view in plan.views
     ]

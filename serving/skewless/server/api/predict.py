@@ -15,16 +15,16 @@ from starlette.types import Receive, Scope, Send
 
 from skewless.contract.rfc3339 import instant_text
 from skewless.server.api.body import read_body
-from skewless.server.api.hot_exchange import Exchange, Speaker
+from skewless.server.api.hot_exchange import HotExchange, ResponseWriter
 from skewless.server.api.hot_route import HotRoute, first_headers
 from skewless.server.api.predict_openapi import OPENAPI, RESPONSES
 from skewless.server.api.request_ids import HEADER, request_id
 from skewless.server.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
-from skewless.server.predict.micro_batcher import Answer
-from skewless.server.predict.request import Ask
-from skewless.server.rollout.model_version import Answerer
-from skewless.server.rollout.router import Route
-from skewless.server.service import Service
+from skewless.server.predict.micro_batcher import PredictAnswer
+from skewless.server.predict.request import PredictRequest
+from skewless.server.rollout.model_version import ServedVersion
+from skewless.server.rollout.router import ModelRouter
+from skewless.server.service import PredictService
 
 _ROUTE = HotRoute("/v1/models/", "/predict")
 _JSON = (b"content-type", b"application/json")
@@ -32,12 +32,12 @@ _UNKNOWN = _NOBODY = ""
 _STORE_FAULTS = (StoreUnavailable, UnreadableRows)
 
 
-class Predicted(Exchange):
+class PredictExchange(HotExchange):
     """A prediction that is answered below ASGI: one that asks for scores alone."""
 
     __slots__ = ("endpoint", "route", "who")
 
-    def __init__(self, speaker: Speaker, endpoint: PredictEndpoint, route: Route, asked_by: str) -> None:
+    def __init__(self, speaker: ResponseWriter, endpoint: PredictEndpoint, route: ModelRouter, asked_by: str) -> None:
         super().__init__(speaker, asked_by)
         self.endpoint, self.route, self.who = endpoint, route, route.champion
 
@@ -48,7 +48,7 @@ class Predicted(Exchange):
         self.who = self.route.begin(self, self.request_id, ask, self.started)
         return True
 
-    def set_result(self, answer: Answer) -> None:
+    def set_result(self, answer: PredictAnswer) -> None:
         self.speaker.tell(self, HTTPStatus.OK, answer_body(self.who, self.request_id, answer))
 
     def failure(self, error: BaseException) -> Response:
@@ -58,22 +58,22 @@ class Predicted(Exchange):
 class PredictEndpoint:
     """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: PredictService) -> None:
         self._service = service
-        self._seen: Mapping[str, Route] = {}
-        self._at: dict[bytes, Route] = {}
+        self._seen: Mapping[str, ModelRouter] = {}
+        self._at: dict[bytes, ModelRouter] = {}
 
     matches = staticmethod(_ROUTE.matches)
 
-    def at(self, path: bytes) -> Route | None:
+    def at(self, path: bytes) -> ModelRouter | None:
         routes = self._service.models.routes
         if routes is not self._seen:  # a refresh makes them anew
             self._at = {_ROUTE.path(address).encode(): route for address, route in routes.items()}
             self._seen = routes
         return self._at.get(path)
 
-    def exchange(self, speaker: Speaker, who: Route, request_id: str) -> Predicted:
-        return Predicted(speaker, self, who, request_id)
+    def exchange(self, speaker: ResponseWriter, who: ModelRouter, request_id: str) -> PredictExchange:
+        return PredictExchange(speaker, self, who, request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, service = perf_counter(), self._service
@@ -85,7 +85,7 @@ class PredictEndpoint:
                 await read_body(headers, receive, service.settings.max_body_bytes)
             )
             self._check(ask)
-            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
             who = route.begin(answer, asked_by, ask, started)
             body = answer_body(who, asked_by, await answer)
         except ClientDisconnect:
@@ -98,7 +98,7 @@ class PredictEndpoint:
         await send({"type": "http.response.start", "status": 200, "headers": told})
         await send({"type": "http.response.body", "body": body})
 
-    def _check(self, ask: Ask) -> None:
+    def _check(self, ask: PredictRequest) -> None:
         if ask.as_of is not None and not self._service.settings.allow_as_of:
             raise AsOfNotAllowed
 
@@ -132,7 +132,7 @@ def routes() -> APIRouter:
     return router
 
 
-def answer_body(who: Answerer, request_id: str, found: Answer) -> bytes:
+def answer_body(who: ServedVersion, request_id: str, found: PredictAnswer) -> bytes:
     """The answer. A float32 score is written as the double that it is, so that reading it back gives the same bits.
 
     Neither an id nor a model's name has anything in it that JSON would escape.

@@ -93,7 +93,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(RequestValidationError, _framework)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_middleware(Faults)
+    app.add_middleware(FaultMiddleware)
 
 
 def _problem(
@@ -133,7 +133,7 @@ async def _gone(_: Request, __: Exception) -> Response:
     return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
-class Faults:
+class FaultMiddleware:
     """Answers what nobody foresaw with a bare 500 and logs it.
 
     Starlette's own place for this raises the error again after the answer, whereupon uvicorn closes the connection

@@ -19,12 +19,12 @@ from starlette.types import Receive, Scope, Send
 from skewless.contract.errors import NotPushable
 from skewless.server.api import problems
 from skewless.server.api.body import read_body
-from skewless.server.api.hot_exchange import Exchange, Speaker
+from skewless.server.api.hot_exchange import HotExchange, ResponseWriter
 from skewless.server.api.hot_route import HotRoute, first_headers
 from skewless.server.api.request_ids import HEADER, request_id
 from skewless.server.errors import PushNotAllowed, UnknownView
-from skewless.server.push.group_commit import MAX_ROWS, Lane, Pushed
-from skewless.server.service import Service
+from skewless.server.push.group_commit import MAX_ROWS, CommittedPush, GroupCommit
+from skewless.server.service import PredictService
 
 _ROUTE = HotRoute("/v1/feature-views/", "/push")
 _UNKNOWN = ""
@@ -32,12 +32,12 @@ _UNTIL_THEN = "rows of the future are served from their time on, once `skewless 
 _TRY_AGAIN = "push them again, which is harmless, or wait for the next `skewless materialize`"
 
 
-class Received(Exchange):
+class PushExchange(HotExchange):
     """A push that is answered below ASGI."""
 
     __slots__ = ("endpoint", "lane")
 
-    def __init__(self, speaker: Speaker, endpoint: PushEndpoint, lane: Lane, asked_by: str) -> None:
+    def __init__(self, speaker: ResponseWriter, endpoint: PushEndpoint, lane: GroupCommit, asked_by: str) -> None:
         super().__init__(speaker, asked_by)
         self.endpoint, self.lane = endpoint, lane
 
@@ -45,7 +45,7 @@ class Received(Exchange):
         self.lane.push(self.body, self)
         return True
 
-    def set_result(self, pushed: Pushed) -> None:
+    def set_result(self, pushed: CommittedPush) -> None:
         self.speaker.tell(self, *self.endpoint.told(self.lane.view, self.request_id, pushed))
 
     def failure(self, error: BaseException) -> Response:
@@ -55,18 +55,18 @@ class Received(Exchange):
 class PushEndpoint:
     """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: PredictService) -> None:
         self._service = service
         self._pusher = service.pusher
 
     matches = staticmethod(_ROUTE.matches)
 
-    def at(self, path: bytes) -> Lane | None:
+    def at(self, path: bytes) -> GroupCommit | None:
         view = _ROUTE.name_sent(path)
         return None if view is None or self._pusher is None else self._pusher.at_hand(view)
 
-    def exchange(self, speaker: Speaker, who: Lane, request_id: str) -> Received:
-        return Received(speaker, self, who, request_id)
+    def exchange(self, speaker: ResponseWriter, who: GroupCommit, request_id: str) -> PushExchange:
+        return PushExchange(speaker, self, who, request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, view = first_headers(scope), _ROUTE.name(scope["path"])
@@ -82,13 +82,13 @@ class PushEndpoint:
         told.raw_headers.append((HEADER, asked_by.encode()))
         await told(scope, receive, send)
 
-    async def _pushed(self, view: str, headers: dict[bytes, bytes], receive: Receive) -> Pushed:
+    async def _pushed(self, view: str, headers: dict[bytes, bytes], receive: Receive) -> CommittedPush:
         if self._pusher is None:
             raise PushNotAllowed
         body = await read_body(headers, receive, self._service.settings.max_body_bytes)
         return await self._pusher.push(view, body)
 
-    def told(self, view: str, asked_by: str, pushed: Pushed) -> tuple[int, bytes]:
+    def told(self, view: str, asked_by: str, pushed: CommittedPush) -> tuple[int, bytes]:
         """Status and body of an answer, which is counted."""
         whole = not (pushed.waiting or pushed.unreached)
         status = int(HTTPStatus.OK if whole else HTTPStatus.ACCEPTED)
@@ -105,7 +105,7 @@ class PushEndpoint:
         return response
 
 
-def _body(view: str, pushed: Pushed, asked_by: str) -> dict[str, object]:
+def _body(view: str, pushed: CommittedPush, asked_by: str) -> dict[str, object]:
     online = 0 if pushed.unreached else pushed.rows - pushed.waiting
     body: dict[str, object] = {
         "request_id": asked_by,

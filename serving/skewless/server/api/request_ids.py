@@ -19,7 +19,7 @@ def request_id(given: bytes) -> str:
     return given.decode() if given and _SANE.fullmatch(given) else f"{_PROCESS}{next(_COUNT):016x}"
 
 
-class RequestIds:
+class RequestIdMiddleware:
     """Sets `scope["request_id"]` and the header of the answer."""
 
     def __init__(self, app: ASGIApp) -> None:

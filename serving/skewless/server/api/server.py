@@ -20,17 +20,17 @@ from skewless.contract.errors import BadSetting, SkewlessError
 from skewless.contract.json_values import Json
 from skewless.contract.model.bundle import PLAN
 from skewless.contract.plan import plan_from_json
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.server import logs
 from skewless.server.api.hot_protocol import HotProtocol
 from skewless.server.predict.request import sample_row
-from skewless.server.settings import PREFIX, Settings, share_metrics
+from skewless.server.settings import PREFIX, ServerSettings, share_metrics
 
 _BACKLOG = 2048
 _GRACE_S = 30
 
 
-def run(settings: Settings) -> None:
+def run(settings: ServerSettings) -> None:
     """Serve until SIGINT or SIGTERM; requests in flight are finished and the served log is written.
 
     Raises:
@@ -79,13 +79,13 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _greet(settings: Settings, listener: socket.socket) -> None:
+def _greet(settings: ServerSettings, listener: socket.socket) -> None:
     """Tell where it listens, and a line to try for each model."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
     typer.echo(f"Skewless serves {settings.models} at {url} (what it understands: {url}/docs); Ctrl-C stops it.")
     try:
-        rows = list(_rows(Registry(settings.models, settings.folders.models_mirror)))
+        rows = list(_rows(ModelRegistry(settings.models, settings.folders.models_mirror)))
     except (SkewlessError, OSError):
         return  # /readyz tells what is wrong
     for name, row in rows:
@@ -93,7 +93,7 @@ def _greet(settings: Settings, listener: socket.socket) -> None:
         typer.echo(f"  curl -s {url}/v1/models/{name}/predict -H 'Content-Type: application/json' -d {body}")
 
 
-def _rows(registry: Registry) -> Iterator[tuple[str, dict[str, Json]]]:
+def _rows(registry: ModelRegistry) -> Iterator[tuple[str, dict[str, Json]]]:
     """The models, and a row that fits each."""
     for name in registry.models():
         rollout = registry.rollout(name)

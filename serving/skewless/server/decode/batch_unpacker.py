@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.admission import Flags, Micros
 from skewless.contract.storage.packed_row import FLAGS
-from skewless.server.decode.row_layout import FORM_WIDTH, HEADER_WIDTH, NO_TEXTS, ORDER_WIDTH, Section
+from skewless.server.decode.row_layout import FORM_WIDTH, HEADER_WIDTH, NO_TEXTS, ORDER_WIDTH, RowSection
 
 _SIGN = np.uint64(1 << 63)
 _LIVING = np.array([FLAGS.get(flags, 0xFF) for flags in range(256)], np.uint8)
@@ -24,7 +24,7 @@ Part = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class DecodeSlots:
     """Where decoded values go: for each a dtype (f4 or f8) and a byte among the `width` bytes of a row's values."""
 
     dtypes: tuple[np.dtype, ...]
@@ -33,7 +33,7 @@ class Slots:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class DecodedRows:
     """What n rows say, before the admission rule.
 
     `orders`: n x views x 16 bytes; `deleted`: n x views; `blank`: n x slots, what is null (None: nothing is);
@@ -51,7 +51,9 @@ class Raw:
         times = (self.orders.view(">u8").astype("<u8") ^ _SIGN).view(np.int64).reshape(n, views, 2)
         return times[:, :, 0], times[:, :, 1]
 
-    def put(self, places: Sequence[int], view: int, slots: Sequence[int], part: Raw, where: Slots) -> None:
+    def put(
+        self, places: Sequence[int], view: int, slots: Sequence[int], part: DecodedRows, where: DecodeSlots
+    ) -> None:
         """Replace what some rows say in one view, whose slots these are, by a part that was read by itself."""
         at = np.array(places, np.intp)
         self.orders[at, view * ORDER_WIDTH : (view + 1) * ORDER_WIDTH] = part.orders
@@ -63,10 +65,10 @@ class Raw:
                 self.blank[at, slot] = part.blank[:, slot] if part.blank is not None else False
 
 
-class Records:
+class BatchUnpacker:
     """A shape compiled; `read` tells what rows say. They are copied out of their bytes in one sweep, like to like."""
 
-    def __init__(self, sections: Sequence[Section], slots: Slots) -> None:
+    def __init__(self, sections: Sequence[RowSection], slots: DecodeSlots) -> None:
         starts = np.cumsum([0, *(section.width for section in sections)]).tolist()
         # A row that is longer is cut, one that is shorter is filled up: which it was its length tells.
         self._pack = struct.Struct("".join(f"{section.width}s" for section in sections)).pack
@@ -87,7 +89,7 @@ class Records:
         self._target = np.dtype({**whole, "itemsize": self._values + slots.width})  # type: ignore[call-overload]
         self._nulls_of(sections)
 
-    def _heads(self, sections: Sequence[Section], starts: Sequence[int]) -> list[Part]:
+    def _heads(self, sections: Sequence[RowSection], starts: Sequence[int]) -> list[Part]:
         """Orders, forms, nulls and ends of texts, each kind side by side; then come the values."""
         parts: list[Part] = []
         at = 0
@@ -108,14 +110,14 @@ class Records:
         self._values = -(-at // 8) * 8
         return parts
 
-    def _nulls_of(self, sections: Sequence[Section]) -> None:
+    def _nulls_of(self, sections: Sequence[RowSection]) -> None:
         bits = np.cumsum([0, *(8 * section.null_bytes for section in sections)]).tolist()
         held = [(one.slot, bit + one.bit) for s, bit in zip(sections, bits, strict=False) for one in s.held]
         self._held = np.array([slot for slot, _ in held], np.intp)
         self._bits = np.array([bit for _, bit in held], np.intp)
         self._lacking = np.array([slot for section in sections for slot in section.lacking], np.intp)
 
-    def read(self, rows: Sequence[Row]) -> Raw | None:
+    def read(self, rows: Sequence[Row]) -> DecodedRows | None:
         """What n >= 1 rows say; None where one is of another shape, or of a length that cannot be."""
         n = len(rows)
         try:
@@ -131,7 +133,7 @@ class Records:
         deleted = self._deleted(forms)
         if deleted is None or not self._are_whole(rows, read):
             return None
-        return Raw(
+        return DecodedRows(
             orders=np.ascontiguousarray(read[:, :begin]),
             deleted=deleted,
             blank=self._blank(read[:, end : self._nulls_end]),

@@ -18,14 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Rule
-from skewless.contract.columns import Schema, Values
+from skewless.contract.admission import AdmissionRule
+from skewless.contract.columns import ColumnValues, Schema
 from skewless.contract.model.assembler import Assembler, Matrix, column_input
 from skewless.contract.model.transforms import input_dtype, inputs_of, reference
-from skewless.contract.plan import Computed, Feature, Field, Request, Source
-from skewless.server.decode.batch_unpacker import Raw, Records, Row, Slots
-from skewless.server.decode.row_layout import Section, compile_sections, living
-from skewless.server.decode.row_unpacker import Unpacker
+from skewless.contract.plan import ColumnSource, Field, RequestInput, StoredFeature, TransformOutput
+from skewless.server.decode.batch_unpacker import BatchUnpacker, DecodedRows, DecodeSlots, Row
+from skewless.server.decode.row_layout import RowSection, compile_sections, living
+from skewless.server.decode.row_unpacker import RowUnpacker
 
 _F4 = np.dtype("<f4")
 _FORM = slice(16, 21)
@@ -33,10 +33,10 @@ _MOST_SHAPES = 1_000
 _ALIGNED = 8
 FEW = 8
 """Rows up to which one at a time is faster, as measured with 5 views of 9 numbers."""
-_NO_INPUT = Request("")
+_NO_INPUT = RequestInput("")
 
 
-class Taken(NamedTuple):
+class DecodedInput(NamedTuple):
     """The model's input for n rows and what was found for them.
 
     `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (0xff where there
@@ -48,14 +48,14 @@ class Taken(NamedTuple):
     orders: bytes
 
 
-class _Shape(NamedTuple):
+class _RowShapes(NamedTuple):
     """Rows of one form for each view, compiled both ways."""
 
-    records: Records
-    unpacker: Unpacker
+    records: BatchUnpacker
+    unpacker: RowUnpacker
 
 
-class Decoder:
+class RowDecoder:
     """Compiled from a plan. `views`: the order of a row's views. A slot is a column of the model, then the inputs of
     transforms. Up to `few` rows are unpacked one at a time.
     """
@@ -67,14 +67,14 @@ class Decoder:
         self._few = few if views and not plan.transforms else 0
         self._defaults = np.array([np.nan if c.default is None else c.default for c in plan.columns], _F4)
         self._inputs = tuple((source, input_dtype(d, name=reference(source))) for source, d in inputs_of(plan))
-        self._given = tuple((i, c) for i, c in enumerate(plan.columns) if not isinstance(c.source, Feature))
+        self._given = tuple((i, c) for i, c in enumerate(plan.columns) if not isinstance(c.source, StoredFeature))
         self._slots = self._laid_out()
         self._wanted = tuple(self._slots_of(view) for view in views)
         self._rules = self._grouped_rules()
         self._rule_of = tuple(plan.view(view).rule for view in views)
-        self._sections: tuple[dict[bytes, Section], ...] = tuple({} for _ in views)
-        self._shapes: dict[tuple[bytes, ...], _Shape] = {}
-        self._parts: dict[tuple[int, bytes], Records] = {}
+        self._sections: tuple[dict[bytes, RowSection], ...] = tuple({} for _ in views)
+        self._shapes: dict[tuple[bytes, ...], _RowShapes] = {}
+        self._parts: dict[tuple[int, bytes], BatchUnpacker] = {}
         # Which view hides each slot; what is no feature has none, hence the last, which is never hidden.
         self._view_of = np.full(len(self._slots.dtypes), len(views), np.intp)
         for place, wanted in enumerate(self._wanted):
@@ -84,10 +84,10 @@ class Decoder:
         self._usual = self._shape([next(reversed(known)) for known in self._sections])
         self._latest = self._usual
 
-    def _laid_out(self) -> Slots:
+    def _laid_out(self) -> DecodeSlots:
         """The columns side by side, then each input by itself."""
         begin = -(-self._width * _F4.itemsize // _ALIGNED) * _ALIGNED
-        return Slots(
+        return DecodeSlots(
             dtypes=(*[_F4] * self._width, *(dtype for _, dtype in self._inputs)),
             offsets=(
                 *(_F4.itemsize * column for column in range(self._width)),
@@ -100,13 +100,13 @@ class Decoder:
         """The slots that each wanted feature of a view fills."""
         sources = [*(column.source for column in self._plan.columns), *(source for source, _ in self._inputs)]
         return {
-            field: [slot for slot, source in enumerate(sources) if source == Feature(view, field.name)]
+            field: [slot for slot, source in enumerate(sources) if source == StoredFeature(view, field.name)]
             for field in self._assembler.wanted[view]
         }
 
-    def _grouped_rules(self) -> tuple[tuple[Rule, slice | list[int]], ...]:
+    def _grouped_rules(self) -> tuple[tuple[AdmissionRule, slice | list[int]], ...]:
         """Each distinct rule with the places of its views."""
-        rules: dict[Rule, list[int]] = {}
+        rules: dict[AdmissionRule, list[int]] = {}
         for place, view in enumerate(self.views):
             rules.setdefault(self._plan.view(view).rule, []).append(place)
         return tuple((rule, slice(None) if len(rules) == 1 else places) for rule, places in rules.items())
@@ -117,7 +117,7 @@ class Decoder:
         for section in compile_sections(schema, self._wanted[place]):
             self._sections[place][section.form] = section
 
-    def take(self, rows: Sequence[Row], at: int, request: Mapping[str, Values]) -> Taken | None:
+    def take(self, rows: Sequence[Row], at: int, request: Mapping[str, ColumnValues]) -> DecodedInput | None:
         """The model's input of n >= 1 rows at `at` (microseconds), or None where the slow path must decide."""
         if len(rows) <= self._few:
             taken = self._one_by_one(rows, at)
@@ -136,9 +136,9 @@ class Decoder:
         if blank is not None:
             np.copyto(matrix, self._defaults, where=blank[:, : self._width])
         self._fill(matrix, self._computed(raw, blank, request) if self._plan.transforms else {}, request)
-        return Taken(matrix, statuses.tobytes(), raw.orders.tobytes())
+        return DecodedInput(matrix, statuses.tobytes(), raw.orders.tobytes())
 
-    def _one_by_one(self, rows: Sequence[Row], at: int) -> Taken | None:
+    def _one_by_one(self, rows: Sequence[Row], at: int) -> DecodedInput | None:
         """A few rows, each of the shape of the one before or of its own."""
         step = _F4.itemsize * self._width
         matrix, statuses, orders = bytearray(step * len(rows)), bytearray(), []
@@ -152,9 +152,9 @@ class Decoder:
                 self._latest = shape
             statuses += told[0]
             orders.append(told[1])
-        return Taken(np.frombuffer(matrix, _F4).reshape(len(rows), -1), bytes(statuses), b"".join(orders))
+        return DecodedInput(np.frombuffer(matrix, _F4).reshape(len(rows), -1), bytes(statuses), b"".join(orders))
 
-    def _shape_of(self, row: Row) -> _Shape | None:
+    def _shape_of(self, row: Row) -> _RowShapes | None:
         """The shape of one row; None where it has a form that is not known."""
         forms = []
         for data, known in zip(row, self._sections, strict=True):
@@ -165,36 +165,38 @@ class Decoder:
         return self._shape(forms)
 
     def _computed(
-        self, raw: Raw, blank: NDArray[np.bool_] | None, request: Mapping[str, Values]
-    ) -> dict[Source, Values]:
+        self, raw: DecodedRows, blank: NDArray[np.bool_] | None, request: Mapping[str, ColumnValues]
+    ) -> dict[ColumnSource, ColumnValues]:
         """The transforms' inputs and outputs."""
-        given: dict[Source, Values] = {}
+        given: dict[ColumnSource, ColumnValues] = {}
         if not self._inputs:  # a transform of nothing: how many rows there are is all that it is told
-            given[_NO_INPUT] = Values(raw.deleted, np.zeros(len(raw.deleted), bool))
+            given[_NO_INPUT] = ColumnValues(raw.deleted, np.zeros(len(raw.deleted), bool))
         for slot, (source, dtype) in enumerate(self._inputs, self._width):
-            if isinstance(source, Request):
+            if isinstance(source, RequestInput):
                 given[source] = request[source.name]
                 continue
             begin = self._slots.offsets[slot]
             data = np.ascontiguousarray(raw.values[:, begin : begin + dtype.itemsize]).view(dtype)[:, 0]
-            given[source] = Values(data, np.ones(len(data), bool) if blank is None else ~blank[:, slot])
+            given[source] = ColumnValues(data, np.ones(len(data), bool) if blank is None else ~blank[:, slot])
         return self._assembler.complete(given)
 
-    def _fill(self, matrix: Matrix, computed: Mapping[Source, Values], request: Mapping[str, Values]) -> None:
+    def _fill(
+        self, matrix: Matrix, computed: Mapping[ColumnSource, ColumnValues], request: Mapping[str, ColumnValues]
+    ) -> None:
         """The columns of request inputs and of transforms' outputs."""
         for index, column in self._given:
             source = column.source
-            values = computed[source] if isinstance(source, Computed) else request[source.name]
+            values = computed[source] if isinstance(source, TransformOutput) else request[source.name]
             matrix[:, index] = column_input(values, column.default)
 
-    def _statuses(self, raw: Raw, at: int) -> NDArray[np.uint8]:
+    def _statuses(self, raw: DecodedRows, at: int) -> NDArray[np.uint8]:
         event, created = raw.times()
         moment, statuses = np.int64(at), np.empty(raw.deleted.shape, np.uint8)
         for rule, places in self._rules:
             statuses[:, places] = rule.status(event[:, places], created[:, places], raw.deleted[:, places], moment)
         return statuses
 
-    def _mixed(self, rows: Sequence[Row]) -> Raw | None:
+    def _mixed(self, rows: Sequence[Row]) -> DecodedRows | None:
         """Rows of any forms: those of the commonest form of each view together, the others by themselves."""
         views = list(zip(*rows, strict=True))
         forms = [[None if data is None else living(data[_FORM]) for data in column] for column in views]
@@ -221,25 +223,27 @@ class Decoder:
             raw.put(places, view, [slot for slots in self._wanted[view].values() for slot in slots], part, self._slots)
         return raw
 
-    def _shape(self, forms: Sequence[bytes]) -> _Shape:
+    def _shape(self, forms: Sequence[bytes]) -> _RowShapes:
         """The shape of these forms, one a view; many shapes are forgotten when they are too many."""
         key = tuple(forms)
         if key not in self._shapes:
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
             sections = [known[form] for known, form in zip(self._sections, key, strict=True)]
-            records = Records(sections, self._slots)
-            self._shapes[key] = _Shape(records, Unpacker(sections, self._rule_of, self._defaults))
+            records = BatchUnpacker(sections, self._slots)
+            self._shapes[key] = _RowShapes(records, RowUnpacker(sections, self._rule_of, self._defaults))
         return self._shapes[key]
 
-    def _part(self, view: int, form: bytes) -> Records:
+    def _part(self, view: int, form: bytes) -> BatchUnpacker:
         """The records of one view's rows alone."""
         key = (view, form)
         if key not in self._parts:
-            self._parts[key] = Records([self._sections[view][form]], self._slots)
+            self._parts[key] = BatchUnpacker([self._sections[view][form]], self._slots)
         return self._parts[key]
 
 
-def _nothing(rows: int, slots: Slots) -> Raw:
+def _nothing(rows: int, slots: DecodeSlots) -> DecodedRows:
     """What rows of no view say."""
-    return Raw(np.zeros((rows, 0), np.uint8), np.zeros((rows, 0), bool), None, np.zeros((rows, slots.width), np.uint8))
+    return DecodedRows(
+        np.zeros((rows, 0), np.uint8), np.zeros((rows, 0), bool), None, np.zeros((rows, slots.width), np.uint8)
+    )

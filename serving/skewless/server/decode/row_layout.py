@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from skewless.contract.columns import Schema
 from skewless.contract.plan import Field
-from skewless.contract.storage.packed_row import FLAGS, Layout
+from skewless.contract.storage.packed_row import FLAGS, RowLayout
 
 ORDER_WIDTH, FORM_WIDTH = 16, 5
 HEADER_WIDTH = ORDER_WIDTH + FORM_WIDTH
 NO_TEXTS = -1
 
 
-class Held(NamedTuple):
+class FieldSlot(NamedTuple):
     """A value that a row holds and a slot wants: at which byte, of which dtype, and its null bit."""
 
     slot: int
@@ -23,7 +23,7 @@ class Held(NamedTuple):
     bit: int
 
 
-class Section(NamedTuple):
+class RowSection(NamedTuple):
     """Rows of one form, `width` bytes long before their texts; `end_offset` is where the end of the last text stands
     (NO_TEXTS: there are none).
 
@@ -34,31 +34,31 @@ class Section(NamedTuple):
     form: bytes
     width: int
     null_bytes: int
-    held: tuple[Held, ...]
+    held: tuple[FieldSlot, ...]
     lacking: tuple[int, ...]
     end_offset: int
     absent: bytes
 
 
-def compile_sections(schema: Schema, wanted: Mapping[Field, Sequence[int]]) -> tuple[Section, ...]:
+def compile_sections(schema: Schema, wanted: Mapping[Field, Sequence[int]]) -> tuple[RowSection, ...]:
     """A section for each width of the schema's rows, the usual (narrow) one last. `wanted`: the slots of each feature."""
-    layout = Layout(schema)
+    layout = RowLayout(schema)
     return tuple(_compiled(layout, flags, wanted) for flags in layout.records)
 
 
-def _compiled(layout: Layout, flags: int, wanted: Mapping[Field, Sequence[int]]) -> Section:
+def _compiled(layout: RowLayout, flags: int, wanted: Mapping[Field, Sequence[int]]) -> RowSection:
     schema, record = layout.schema, layout.records[flags]
     null_bytes = -(-len(schema) // 8)
     lies = [record.fields[f"v{index}"] for index in range(len(schema))]  # type: ignore[index]
     held = tuple(
-        Held(slot, lies[index][1], str(lies[index][0].str), index)
+        FieldSlot(slot, lies[index][1], str(lies[index][0].str), index)
         for index, field in enumerate(schema)
         for slot in wanted.get(field, ())
     )
     lacking = {slot for slots in wanted.values() for slot in slots} - {one.slot for one in held}
     form = layout.fingerprint + bytes([flags])
     tail = record.itemsize - HEADER_WIDTH - null_bytes
-    return Section(
+    return RowSection(
         form=form,
         width=record.itemsize,
         null_bytes=null_bytes,

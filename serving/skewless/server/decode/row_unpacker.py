@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Rule
+from skewless.contract.admission import AdmissionRule
 from skewless.server.decode.batch_unpacker import Row
-from skewless.server.decode.row_layout import FORM_WIDTH, NO_TEXTS, ORDER_WIDTH, Section, living
+from skewless.server.decode.row_layout import FORM_WIDTH, NO_TEXTS, ORDER_WIDTH, RowSection, living
 
 _BIAS = 1 << 63
 _FORMATS = {"<f4": "4s", "<f8": "d", "<i4": "i", "<i8": "q", "|b1": "?"}
@@ -31,7 +31,7 @@ Head = tuple[bool, tuple[int, ...]]
 """What a row's form and nulls say: whether it is a tombstone, and which slots are empty."""
 
 
-class _Piece(NamedTuple):
+class _ByteRange(NamedTuple):
     """Bytes of a row that are one value when it is unpacked."""
 
     begin: int
@@ -39,7 +39,7 @@ class _Piece(NamedTuple):
     format: str
 
 
-class _View(NamedTuple):
+class _RowHead(NamedTuple):
     """One view: where its head and the end of its texts (None: it has none) are among the unpacked values.
 
     `heads` are those that were met.
@@ -48,14 +48,16 @@ class _View(NamedTuple):
     head: int
     end: int | None
     width: int
-    section: Section
+    section: RowSection
     heads: dict[bytes, Head]
 
 
-class Unpacker:
+class RowUnpacker:
     """Compiled from a shape, and from the rule of each view. Its slots are the model's columns."""
 
-    def __init__(self, sections: Sequence[Section], rules: Sequence[Rule], defaults: NDArray[np.float32]) -> None:
+    def __init__(
+        self, sections: Sequence[RowSection], rules: Sequence[AdmissionRule], defaults: NDArray[np.float32]
+    ) -> None:
         starts = [0, *accumulate(section.width for section in sections)]
         self._join = struct.Struct("".join(f"{section.width}s" for section in sections)).pack
         self._absent = tuple(section.absent for section in sections)
@@ -73,7 +75,7 @@ class Unpacker:
         self._rules, self._alike = tuple(rules), len(set(rules)) == 1
         self._fresh = bytes(len(sections))
         self._views = tuple(
-            _View(
+            _RowHead(
                 head=places[start + ORDER_WIDTH],
                 end=None if section.end_offset == NO_TEXTS else places[start + section.end_offset],
                 width=section.width,
@@ -137,7 +139,7 @@ class Unpacker:
         return True
 
 
-def _met(head: bytes, section: Section, heads: dict[bytes, Head]) -> Head | None:
+def _met(head: bytes, section: RowSection, heads: dict[bytes, Head]) -> Head | None:
     """What a head that is new says; None where its form is another than the section's."""
     form = head[:FORM_WIDTH]
     if living(form) != section.form:
@@ -149,19 +151,19 @@ def _met(head: bytes, section: Section, heads: dict[bytes, Head]) -> Head | None
     return found
 
 
-def _heads(sections: Sequence[Section], starts: Sequence[int]) -> list[_Piece]:
+def _heads(sections: Sequence[RowSection], starts: Sequence[int]) -> list[_ByteRange]:
     """The order, the form with the nulls, and the end of the texts of each view."""
     found = []
     for section, start in zip(sections, starts, strict=False):
         length = FORM_WIDTH + section.null_bytes
-        found.append(_Piece(start, ORDER_WIDTH, f"{ORDER_WIDTH}s"))
-        found.append(_Piece(start + ORDER_WIDTH, length, f"{length}s"))
+        found.append(_ByteRange(start, ORDER_WIDTH, f"{ORDER_WIDTH}s"))
+        found.append(_ByteRange(start + ORDER_WIDTH, length, f"{length}s"))
         if section.end_offset != NO_TEXTS:
-            found.append(_Piece(start + section.end_offset, 4, "I"))
+            found.append(_ByteRange(start + section.end_offset, 4, "I"))
     return found
 
 
-def _columns(sections: Sequence[Section], starts: Sequence[int], width: int) -> list[_Piece | None]:
+def _columns(sections: Sequence[RowSection], starts: Sequence[int], width: int) -> list[_ByteRange | None]:
     """What fills the columns, in order; None is a column that nothing fills. Float32s side by side are one piece."""
     lies = {
         one.slot: (start + one.offset, one.dtype)
@@ -169,7 +171,7 @@ def _columns(sections: Sequence[Section], starts: Sequence[int], width: int) -> 
         for one in section.held
     }
     times = Counter(lies.values())
-    found: list[_Piece | None] = []
+    found: list[_ByteRange | None] = []
     for slot in range(width):
         begin, dtype = lies.get(slot, (0, ""))
         last = found[-1] if found else None
@@ -182,13 +184,13 @@ def _columns(sections: Sequence[Section], starts: Sequence[int], width: int) -> 
             and last.begin + last.size == begin
             and times[begin, dtype] == 1 == times[begin - _WIDTH, dtype]
         ):
-            found[-1] = _Piece(last.begin, last.size + _WIDTH, f"{last.size + _WIDTH}s")
+            found[-1] = _ByteRange(last.begin, last.size + _WIDTH, f"{last.size + _WIDTH}s")
         else:
-            found.append(_Piece(begin, struct.calcsize("<" + _FORMATS[dtype]), _FORMATS[dtype]))
+            found.append(_ByteRange(begin, struct.calcsize("<" + _FORMATS[dtype]), _FORMATS[dtype]))
     return found
 
 
-def _padded(pieces: Sequence[_Piece], size: int) -> list[str]:
+def _padded(pieces: Sequence[_ByteRange], size: int) -> list[str]:
     """The pieces of `size` bytes, and the gaps between them."""
     found, at = [], 0
     for piece in pieces:
@@ -197,7 +199,7 @@ def _padded(pieces: Sequence[_Piece], size: int) -> list[str]:
     return [*found, f"{size - at}x"]
 
 
-def _packed(piece: _Piece | None) -> str:
+def _packed(piece: _ByteRange | None) -> str:
     """How a piece is written as columns."""
     if piece is None:
         return f"{_WIDTH}x"

@@ -7,41 +7,41 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-from skewless.contract.model.signature import SCORE, Array, Outputs, Scores
-from skewless.contract.registry.canary_guardrail import Counts, buckets, verdict
-from skewless.contract.registry.rollout import Bounds
+from skewless.contract.model.signature import SCORE, Array, ModelOutputs, Scores
+from skewless.contract.registry.canary_guardrail import CanaryCounts, buckets, verdict
+from skewless.contract.registry.rollout import GuardrailBounds
 
 
-class Watch:
+class SlidingCounts:
     """Counts one version's requests of the last `window_s` seconds. The event loop's alone; time is an argument."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: GuardrailBounds) -> None:
         self._slow_s, self._window_s = bounds.slow_s, bounds.window_s
         self._scores_count = bounds.most_drift is not None
-        self._now = Counts()
-        self._slices: deque[tuple[float, Counts]] = deque()
+        self._now = CanaryCounts()
+        self._slices: deque[tuple[float, CanaryCounts]] = deque()
 
     def answered(self, scores: Scores, seconds: Sequence[float]) -> None:
         """Count requests, and what they were told where drift is bounded."""
         slow = sum(took > self._slow_s for took in seconds)
         told = _told(scores) if self._scores_count else {}
-        self._now += Counts(len(seconds), 0, slow, {name: buckets(values) for name, values in told.items()})
+        self._now += CanaryCounts(len(seconds), 0, slow, {name: buckets(values) for name, values in told.items()})
 
     def failed(self, requests: int) -> None:
-        self._now += Counts(requests, requests)
+        self._now += CanaryCounts(requests, requests)
 
-    def counts(self, at: float) -> Counts:
+    def counts(self, at: float) -> CanaryCounts:
         """What happened after `at` minus the window, to the slice; a slice ends when somebody asks."""
         self._slices.append((at, self._now))
-        self._now = Counts()
+        self._now = CanaryCounts()
         while self._slices[0][0] <= at - self._window_s:
             self._slices.popleft()
-        return reduce(add, (counts for _, counts in self._slices), Counts())
+        return reduce(add, (counts for _, counts in self._slices), CanaryCounts())
 
 
 def _told(scores: Scores) -> dict[str, Array]:
     """What was told of n rows: n values by name; those of one output that stand side by side are told apart."""
-    if not isinstance(scores, Outputs):
+    if not isinstance(scores, ModelOutputs):
         return {SCORE: scores}
     flat = {}
     for name, array in scores.arrays.items():
@@ -52,12 +52,12 @@ def _told(scores: Scores) -> dict[str, Array]:
     return flat
 
 
-class Trial:
+class CanaryWindow:
     """A canary beside its champion."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: GuardrailBounds) -> None:
         self._bounds = bounds
-        self.champion, self.canary = Watch(bounds), Watch(bounds)
+        self.champion, self.canary = SlidingCounts(bounds), SlidingCounts(bounds)
 
     def verdict(self, at: float) -> str | None:
         """Why the canary must go, by what this process has seen, or None. `at` is in seconds, of any monotonic clock."""

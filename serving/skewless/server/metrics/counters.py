@@ -12,7 +12,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Metrics:
+class ServerMetrics:
     """One set of counters a process. With `shared`, the folder of all workers' counters, a scrape tells their sum."""
 
     def __init__(self, shared: Path | None) -> None:

@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 
 from prometheus_client import Counter
 
-from skewless.contract.admission import Status
-from skewless.contract.storage.served_row import Used
-from skewless.server.metrics.counters import Metrics
+from skewless.contract.admission import FeatureStatus
+from skewless.contract.storage.served_row import ServedBatch
+from skewless.server.metrics.counters import ServerMetrics
 
-_NAMES = {int(status): status.name for status in Status}
+_NAMES = {int(status): status.name for status in FeatureStatus}
 
 
-class Tally:
+class VersionCounters:
     """Counts a version's answers in one role, a burst at a time. `views` is the order of the statuses.
 
     A request that two versions answer counts for both; what a shadow answers is none.
     """
 
     def __init__(
-        self, metrics: Metrics, model: str, version: str, views: tuple[str, ...], *, role: str = "champion"
+        self, metrics: ServerMetrics, model: str, version: str, views: tuple[str, ...], *, role: str = "champion"
     ) -> None:
         self._metrics, self._model, self._views = metrics, model, views
         self._answered = metrics.requests.labels(model, "200")
@@ -31,7 +31,7 @@ class Tally:
         # A status is labelled when it first occurs; those that never do are not told.
         self._statuses: dict[tuple[int, int], Counter] = {}
 
-    def answered(self, used: Used, seconds: Sequence[float], *, unread: bool) -> None:
+    def answered(self, used: ServedBatch, seconds: Sequence[float], *, unread: bool) -> None:
         """Count requests that took some seconds each; `unread`: the store failed them, and the defaults were used."""
         self._rows.inc(len(used.scores))
         if self._unheard:

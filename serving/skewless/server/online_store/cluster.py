@@ -12,7 +12,13 @@ from typing import Any, Protocol, TypeVar
 
 from redis.crc import key_slot
 
-from skewless.server.online_store.connection import Address, Multiplexer, Refusal, command, first_word
+from skewless.server.online_store.connection import (
+    HandshakeRefused,
+    ReconnectingClient,
+    RedisAddress,
+    command,
+    first_word,
+)
 
 _SLOTS = command("CLUSTER", "SLOTS")
 _ASKING = command("ASKING")
@@ -22,26 +28,26 @@ _PAUSE_S = 0.05
 Place = tuple[str, int]
 
 
-class Keyed(Protocol):
+class KeyedCommand(Protocol):
     """Something to ask about the slot of a key."""
 
     @property
     def key(self) -> bytes: ...
 
 
-Item = TypeVar("Item", bound=Keyed)
+Item = TypeVar("Item", bound=KeyedCommand)
 
 
-class NobodyServes(ConnectionError):
+class SlotUnserved(ConnectionError):
     """No node that is known answers for a slot."""
 
 
-class Cluster:
+class ClusterClient:
     """`address` is that of any one node; the others are let in the same way."""
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: RedisAddress, timeout_s: float) -> None:
         self._address, self._timeout = address, timeout_s
-        self._nodes: dict[Place, Multiplexer] = {}
+        self._nodes: dict[Place, ReconnectingClient] = {}
         self._slots: dict[int, Place] = {}
         self._asked = 0
         self._asking = asyncio.Lock()
@@ -49,7 +55,7 @@ class Cluster:
     async def ask(self, items: Sequence[Item], encode: Callable[[Sequence[Item]], bytes]) -> list[Any]:
         """The replies, one to each item, errors of single keys among them, within the time limit.
 
-        Raises: OSError, Refusal.
+        Raises: OSError, HandshakeRefused.
         """
         replies: list[Any] = [None] * len(items)
         left: dict[int, Place | None] = dict.fromkeys(range(len(items)))
@@ -82,10 +88,10 @@ class Cluster:
                                 replies[place] = reply
                 if not left:
                     return replies
-        raise failure or NobodyServes("its slots keep moving")
+        raise failure or SlotUnserved("its slots keep moving")
 
     async def ping(self) -> list[Any]:
-        """Whether a node answers and lets us in. Raises: OSError, Refusal."""
+        """Whether a node answers and lets us in. Raises: OSError, HandshakeRefused."""
         async with asyncio.timeout(self._timeout):
             await self._learn(0)
             return await self._node(next(iter(self._slots.values()))).ask(_PING, 1)
@@ -94,13 +100,15 @@ class Cluster:
         for node in self._nodes.values():
             node.close()
 
-    def _by_node(self, items: Sequence[Keyed], left: dict[int, Place | None]) -> dict[tuple[Place, bool], list[int]]:
+    def _by_node(
+        self, items: Sequence[KeyedCommand], left: dict[int, Place | None]
+    ) -> dict[tuple[Place, bool], list[int]]:
         """Whom to ask for what; True where a slot is on its way and its new node is to be told so."""
         asking: dict[tuple[Place, bool], list[int]] = {}
         for place, to in left.items():
             node = to or self._slots.get(key_slot(items[place].key))
             if node is None:
-                raise NobodyServes("a slot has no node")
+                raise SlotUnserved("a slot has no node")
             asking.setdefault((node, to is not None), []).append(place)
         return asking
 
@@ -113,7 +121,7 @@ class Cluster:
         return (await self._node(node).ask(words, 2 * len(items)))[1::2]
 
     async def _learn(self, turn: int) -> None:
-        """Ask the nodes that are known, the first that answers, who holds which slot. Raises: OSError, Refusal."""
+        """Ask the nodes that are known, the first that answers, who holds which slot. Raises: OSError, HandshakeRefused."""
         seen = self._asked
         async with self._asking:
             if seen != self._asked and self._slots:
@@ -121,7 +129,7 @@ class Cluster:
             if turn > 1:
                 await asyncio.sleep(_PAUSE_S)
             known = [*dict.fromkeys(self._slots.values()), (self._address.host, self._address.port)]
-            failure: OSError = NobodyServes("no node answers")
+            failure: OSError = SlotUnserved("no node answers")
             for place in known:
                 try:
                     (told,) = await self._node(place).ask(_SLOTS, 1)
@@ -129,7 +137,7 @@ class Cluster:
                     failure = error
                     continue
                 if isinstance(told, Exception):
-                    raise Refusal(first_word(told))
+                    raise HandshakeRefused(first_word(told))
                 self._slots = self._parsed(told)
                 self._asked += 1
                 return
@@ -145,11 +153,11 @@ class Cluster:
             self._nodes.pop(place).close()
         return slots
 
-    def _node(self, place: Place) -> Multiplexer:
+    def _node(self, place: Place) -> ReconnectingClient:
         node = self._nodes.get(place)
         if node is None:
             at = replace(self._address, host=place[0], port=place[1])
-            node = self._nodes[place] = Multiplexer(at, self._timeout)
+            node = self._nodes[place] = ReconnectingClient(at, self._timeout)
         return node
 
 

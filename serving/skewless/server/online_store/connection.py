@@ -18,12 +18,12 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
 _ATTEMPTS = 2
 
 
-class Refusal(Exception):
+class HandshakeRefused(Exception):
     """The server answered the handshake with an error; the text is its first word."""
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RedisAddress:
     """Where a Redis listens and how it lets us in; `path` is set for a Unix socket, `ssl` for TLS."""
 
     host: str
@@ -33,7 +33,7 @@ class Address:
     handshake: tuple[bytes, ...]
 
     @classmethod
-    def parse(cls, url: str) -> Address:
+    def parse(cls, url: str) -> RedisAddress:
         """What redis-py takes a URL for. Raises: ValueError."""
         given: dict[str, Any] = dict(parse_url(url))
         kind = given.pop("connection_class", None)
@@ -63,7 +63,7 @@ def first_word(error: object) -> str:
     return str(error).partition(" ")[0]
 
 
-class _Waiter:
+class _PendingReplies:
     """Who waits for `wanted` replies until `deadline` (by the loop's clock)."""
 
     __slots__ = ("deadline", "future", "replies", "wanted")
@@ -73,7 +73,7 @@ class _Waiter:
         self.replies: list[Any] = []
 
 
-class Link(asyncio.Protocol):
+class PipelinedConnection(asyncio.Protocol):
     """One connection. `usable` ends when it is lost, or when an answer is overdue: then it only awaits the others."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
@@ -81,14 +81,14 @@ class Link(asyncio.Protocol):
         self._loop, self._timeout = loop, timeout_s
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: deque[_PendingReplies] = deque()
         self._unsent: list[bytes] = []
         self._watched = False
 
     def ask(self, commands: bytes, replies: int) -> asyncio.Future[list[Any]]:
         """The replies to some commands. Fails with TimeoutError, or ConnectionError where the link is lost."""
         future = self._loop.create_future()
-        self._waiters.append(_Waiter(future, replies, self._loop.time() + self._timeout))
+        self._waiters.append(_PendingReplies(future, replies, self._loop.time() + self._timeout))
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(commands)
@@ -149,20 +149,20 @@ class Link(asyncio.Protocol):
             self.close()
 
 
-class Multiplexer:
+class ReconnectingClient:
     """Opens a link when one is asked for, and another when that is lost; after a failure only after a pause."""
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: RedisAddress, timeout_s: float) -> None:
         self._address, self._timeout = address, timeout_s
-        self._link: Link | None = None
+        self._link: PipelinedConnection | None = None
         self._opening = asyncio.Lock()
         self._pause, self._closed_until = 0.0, 0.0
-        self._failure: OSError | Refusal = OSError()
+        self._failure: OSError | HandshakeRefused = OSError()
 
     async def ask(self, commands: bytes, replies: int) -> list[Any]:
         """The replies to some commands that may be repeated, errors among them, within the time limit.
 
-        Raises: OSError (TimeoutError among them), Refusal.
+        Raises: OSError (TimeoutError among them), HandshakeRefused.
         """
         link = self._link
         if link is not None and link.usable:
@@ -182,7 +182,7 @@ class Multiplexer:
         if self._link is not None:
             self._link.close()
 
-    async def _opened(self) -> Link:
+    async def _opened(self) -> PipelinedConnection:
         """The usable link, opened by whoever comes first."""
         async with self._opening:
             if self._link is not None and self._link.usable:
@@ -190,7 +190,7 @@ class Multiplexer:
             self._check_pause()
             try:
                 self._link = await self._open()
-            except (OSError, Refusal, asyncio.CancelledError) as error:
+            except (OSError, HandshakeRefused, asyncio.CancelledError) as error:
                 self._failure = TimeoutError() if isinstance(error, asyncio.CancelledError) else error
                 self._pause = min(self._pause * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
                 self._closed_until = asyncio.get_running_loop().time() + self._pause
@@ -203,9 +203,9 @@ class Multiplexer:
         if asyncio.get_running_loop().time() < self._closed_until:
             raise type(self._failure)(*self._failure.args)
 
-    async def _open(self) -> Link:
+    async def _open(self) -> PipelinedConnection:
         loop, at = asyncio.get_running_loop(), self._address
-        link = Link(loop, self._timeout)
+        link = PipelinedConnection(loop, self._timeout)
         if at.path:
             await loop.create_unix_connection(lambda: link, at.path)
         else:
@@ -215,5 +215,5 @@ class Multiplexer:
             refused = [r for r in await link.ask(b"".join(at.handshake), len(at.handshake)) if isinstance(r, Exception)]
             if refused:
                 link.close()
-                raise Refusal(first_word(refused[0]))
+                raise HandshakeRefused(first_word(refused[0]))
         return link

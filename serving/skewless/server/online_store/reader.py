@@ -11,25 +11,25 @@ from skewless.contract.columns import Schema
 from skewless.contract.errors import CorruptRow, SkewlessError, UnknownSchema
 from skewless.contract.storage.catalog import catalog_key, parse_schema, schema_field
 from skewless.contract.storage.entity_key import told_key
-from skewless.contract.storage.lookup import Lookup, Reply
+from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.server.errors import StoreUnavailable
-from skewless.server.online_store.client import RedisServer
+from skewless.server.online_store.client import RedisClient
 from skewless.server.online_store.connection import first_word
 
 _WRONG_TYPE = "WRONGTYPE"
 
 
-class Store:
+class OnlineStoreReader:
     """Reads Redis, Redis Cluster or Valkey. Every call ends within `timeout_s` or raises StoreUnavailable.
 
     All requests share one connection to the server (sentinels say to which), or to each node of a cluster.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        self._server = RedisServer(url, timeout_s=timeout_s)
+        self._server = RedisClient(url, timeout_s=timeout_s)
         self._tails: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
 
-    async def read(self, lookups: Sequence[Lookup]) -> list[Reply]:
+    async def read(self, lookups: Sequence[HashLookup]) -> list[Reply]:
         """The reply to each lookup, in order, in one round trip (in a cluster: one to each node).
 
         Raises:
@@ -42,7 +42,7 @@ class Store:
                 raise self.refused(lookup, reply)
         return replies
 
-    async def replies(self, lookups: Sequence[Lookup]) -> list[Any]:
+    async def replies(self, lookups: Sequence[HashLookup]) -> list[Any]:
         """As `read`, with the server's error in place of a reply that is one. Raises: StoreUnavailable."""
         if not lookups:
             return []
@@ -50,7 +50,7 @@ class Store:
 
     async def catalog(self, project: str, fields: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Entries of the project's catalog. Raises: StoreUnavailable."""
-        (found,) = await self.read([Lookup(catalog_key(project), tuple(fields))])
+        (found,) = await self.read([HashLookup(catalog_key(project), tuple(fields))])
         return dict(zip(fields, found, strict=True))
 
     async def schema(self, project: str, unknown: UnknownSchema) -> Schema:
@@ -72,7 +72,7 @@ class Store:
         """Give all connections back."""
         self._server.close()
 
-    def _encoded(self, lookups: Sequence[Lookup]) -> bytes:
+    def _encoded(self, lookups: Sequence[HashLookup]) -> bytes:
         """The lookups as one string of HMGET commands; what follows the key is encoded once per set of fields."""
         parts: list[bytes] = []
         last: tuple[bytes, ...] = ()
@@ -93,7 +93,7 @@ class Store:
             ends = self._tails[fields] = (b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2), b"\r\n" + tail)
         return ends
 
-    def refused(self, lookup: Lookup, error: object) -> SkewlessError:
+    def refused(self, lookup: HashLookup, error: object) -> SkewlessError:
         """What to say of one key's error: whose it is. Other requests do not see it."""
         views = ", ".join(field.decode() for field in lookup.fields)
         if _WRONG_TYPE in str(error):

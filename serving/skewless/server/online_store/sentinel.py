@@ -12,15 +12,15 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from skewless.contract.redis_urls import Sentinels
-from skewless.server.online_store.connection import Address, Link, Multiplexer
+from skewless.contract.redis_urls import SentinelAddress
+from skewless.server.online_store.connection import PipelinedConnection, ReconnectingClient, RedisAddress
 
 
-class SentinelMultiplexer(Multiplexer):
+class SentinelClient(ReconnectingClient):
     """A primary that fails or is demoted closes its connections, and the next one goes to its successor."""
 
-    def __init__(self, sentinels: Sentinels, timeout_s: float) -> None:
-        super().__init__(Address.parse(sentinels.url), timeout_s)
+    def __init__(self, sentinels: SentinelAddress, timeout_s: float) -> None:
+        super().__init__(RedisAddress.parse(sentinels.url), timeout_s)
         self._service, self._hosts = sentinels.service, sentinels.hosts
         given: dict[str, Any] = dict(parse_url(sentinels.url))
         secure = {name: value for name, value in given.items() if name.startswith("ssl_")}
@@ -34,7 +34,7 @@ class SentinelMultiplexer(Multiplexer):
             "retry": Retry(NoBackoff(), 0),
         }
 
-    async def _open(self) -> Link:
+    async def _open(self) -> PipelinedConnection:
         """Raises: OSError, Refusal."""
         sentinel = Sentinel(self._hosts, sentinel_kwargs=self._asked)  # type: ignore[no-untyped-call]
         try:

@@ -12,26 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.errors import CorruptRow, InvalidInput, SkewlessError, UnknownSchema
-from skewless.contract.model.assembler import Admitted
+from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.storage.corrupt_rows import corrupt, unlisted
 from skewless.contract.storage.entity_key import told_key
-from skewless.contract.storage.lookup import Lookup, OnlineRead, Places, Reply
-from skewless.contract.storage.served_row import Used
+from skewless.contract.storage.lookup import HashLookup, OnlineRead, Places, Reply
+from skewless.contract.storage.served_row import ServedBatch
 from skewless.server.errors import UnreadableRows
 from skewless.server.predict.predictor import Prediction
 
 Refused = dict[tuple[int, int], SkewlessError]
-_NOT_READ = np.uint8(Status.NOT_READ)
+_NOT_READ = np.uint8(FeatureStatus.NOT_READ)
 
 
-def everything(lookups: Sequence[Lookup], error: SkewlessError) -> Refused:
+def everything(lookups: Sequence[HashLookup], error: SkewlessError) -> Refused:
     """Nothing was read at all."""
     return {(place, field): error for place, lookup in enumerate(lookups) for field in range(len(lookup.fields))}
 
 
-def without(replies: Sequence[Any], lookups: Sequence[Lookup], refused: Refused) -> list[Reply]:
+def without(replies: Sequence[Any], lookups: Sequence[HashLookup], refused: Refused) -> list[Reply]:
     """The replies as if what was refused were not there."""
     pairs = zip(replies, lookups, strict=True)
     sound: list[list[bytes | None]] = [list(r) if isinstance(r, list) else [None] * len(k.fields) for r, k in pairs]
@@ -42,7 +42,7 @@ def without(replies: Sequence[Any], lookups: Sequence[Lookup], refused: Refused)
 
 def culprits(
     online: OnlineRead,
-    lookups: Sequence[Lookup],
+    lookups: Sequence[HashLookup],
     places: Places,
     replies: Sequence[Reply],
     error: CorruptRow | UnknownSchema,
@@ -87,7 +87,7 @@ def unread(online: OnlineRead, places: Places, refused: Refused, rows: int) -> N
     return found
 
 
-def told(used: Used, where: NDArray[np.bool_]) -> Used:
+def told(used: ServedBatch, where: NDArray[np.bool_]) -> ServedBatch:
     """What was used, with NOT_READ for what was not."""
     statuses = np.frombuffer(used.statuses, np.uint8).reshape(where.shape)
     return used._replace(statuses=np.where(where, _NOT_READ, statuses).tobytes())
@@ -96,7 +96,7 @@ def told(used: Used, where: NDArray[np.bool_]) -> Used:
 def told_in_full(prediction: Prediction, views: Sequence[str], where: NDArray[np.bool_]) -> Prediction:
     """As `told`, of a prediction in full."""
     admitted = {
-        view: Admitted(one.rows, np.where(where[:, views.index(view)], _NOT_READ, one.status))
+        view: AdmittedRows(one.rows, np.where(where[:, views.index(view)], _NOT_READ, one.status))
         for view, one in prediction.served.views.items()
     }
     return replace(prediction, served=replace(prediction.served, views=admitted))

@@ -11,53 +11,55 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skewless.contract.admission import Micros, Status
+from skewless.contract.admission import FeatureStatus, Micros
 from skewless.contract.json_values import Json, to_json
-from skewless.contract.model.assembler import Admitted, column_types, wanted_features
-from skewless.contract.model.shapley import Contributed
-from skewless.contract.model.signature import Form
+from skewless.contract.model.assembler import AdmittedRows, column_types, wanted_features
+from skewless.contract.model.shapley import ShapleyValues
+from skewless.contract.model.signature import ModelSignature
 from skewless.contract.model.transforms import reference
-from skewless.contract.plan import Feature, Plan, Source
+from skewless.contract.plan import ColumnSource, Plan, StoredFeature
 from skewless.contract.rfc3339 import instant_texts
 from skewless.contract.value_types import ValueType, value_type
 from skewless.server.predict.predictor import Prediction
 
 Entry = dict[str, Json]
-_NAMES = {int(status): status.name for status in Status}
+_NAMES = {int(status): status.name for status in FeatureStatus}
 _SECOND = 1_000_000
 
 
-class Told(NamedTuple):
+class ExplainedFeature(NamedTuple):
     """What the answer says of each row, and the name that it has there."""
 
     member: str
     rows: list[Any]
 
 
-class Explanation:
+class FeatureExplainer:
     """The features of a plan: stored ones by view, request inputs, transform outputs; and the inputs of its model."""
 
-    def __init__(self, plan: Plan, form: Form) -> None:
+    def __init__(self, plan: Plan, form: ModelSignature) -> None:
         self._inputs = form.taken[0].names
         types = {source: value_type(dtype) for source, dtype in column_types(plan).items()}
         self._views = tuple(
             (
                 view,
-                tuple((i, Feature(view, f.name), types[Feature(view, f.name)]) for i, f in enumerate(fields)),
+                tuple(
+                    (i, StoredFeature(view, f.name), types[StoredFeature(view, f.name)]) for i, f in enumerate(fields)
+                ),
             )
             for view, fields in wanted_features(plan).items()
         )
-        self._others = tuple((source, kind) for source, kind in types.items() if not isinstance(source, Feature))
+        self._others = tuple((source, kind) for source, kind in types.items() if not isinstance(source, StoredFeature))
         stored = [reference(source) for _, features in self._views for _, source, _ in features]
         self._names = (*stored, *(reference(source) for source, _ in self._others))
 
-    def told(self, prediction: Prediction) -> Told:
+    def told(self, prediction: Prediction) -> ExplainedFeature:
         """The contributions where these were asked for, else the features."""
         if prediction.contributed is not None:
-            return Told("contributions", self._contributions(prediction.contributed))
-        return Told("features", self.rows(prediction))
+            return ExplainedFeature("contributions", self._contributions(prediction.contributed))
+        return ExplainedFeature("features", self.rows(prediction))
 
-    def _contributions(self, of: Contributed) -> list[dict[str, Any]]:
+    def _contributions(self, of: ShapleyValues) -> list[dict[str, Any]]:
         """Per row, by the names of the model's columns. Base and contributions sum up to the raw score."""
         base, raw, values = of.base, of.raw, of.values.transpose(0, 2, 1)
         if len(base) == 1:
@@ -81,11 +83,11 @@ class Explanation:
                 columns.append(told)
         for other, kind in self._others:
             valid = prediction.values[other].valid
-            columns.append(_told(prediction, other, kind, np.where(valid, Status.PRESENT, Status.NULL)))
+            columns.append(_told(prediction, other, kind, np.where(valid, FeatureStatus.PRESENT, FeatureStatus.NULL)))
         return [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _told(prediction: Prediction, source: Source, kind: ValueType, status: np.ndarray) -> list[Entry]:
+def _told(prediction: Prediction, source: ColumnSource, kind: ValueType, status: np.ndarray) -> list[Entry]:
     """Value and status of one feature. A NaN or infinity, which JSON cannot say, is told as NULL."""
     told = []
     for value, code in zip(to_json(kind, prediction.values[source]), status.tolist(), strict=True):
@@ -94,9 +96,9 @@ def _told(prediction: Prediction, source: Source, kind: ValueType, status: np.nd
     return told
 
 
-def _times(admitted: Admitted, at: int) -> tuple[list[str | None], list[float | None]]:
+def _times(admitted: AdmittedRows, at: int) -> tuple[list[str | None], list[float | None]]:
     """Event times and ages of a view's rows; None where the entity is not found."""
-    found = ~np.isin(admitted.status, (Status.NOT_FOUND, Status.NOT_READ))
+    found = ~np.isin(admitted.status, (FeatureStatus.NOT_FOUND, FeatureStatus.NOT_READ))
     events: Micros = np.where(found, admitted.rows.event, 0)
     ages = ((at - events) / _SECOND).tolist()
     known = found.tolist()

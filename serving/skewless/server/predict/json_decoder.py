@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from skewless.contract.json_values import FLOAT32_MAX, FLOAT64_MAX, Parse, Refused
+from skewless.contract.json_values import FLOAT32_MAX, FLOAT64_MAX, InvalidJsonValue, Parse
 from skewless.contract.plan import Field
 
 _KINDS: dict[str, Any] = {
@@ -29,7 +29,7 @@ _KINDS: dict[str, Any] = {
 _PARSED = ("Bytes", "UnixTimestamp")
 
 
-class TypedBody:
+class JsonRowDecoder:
     """Compiled for the `fields` that a row names: reads `{"rows": [...]}` and nothing else."""
 
     def __init__(self, fields: Sequence[tuple[Field, Parse]], most_rows: int) -> None:
@@ -60,6 +60,6 @@ class TypedBody:
             for name, get, parse in self._columns:
                 column = list(map(get, rows))
                 columns[name] = column if parse is None else parse(column)
-        except (msgspec.MsgspecError, UnicodeDecodeError, Refused):
+        except (msgspec.MsgspecError, UnicodeDecodeError, InvalidJsonValue):
             return None
         return len(rows), columns

@@ -16,25 +16,25 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from skewless.contract.storage.lookup import Reply
-from skewless.contract.storage.served_row import Used
+from skewless.contract.storage.served_row import ServedBatch
 from skewless.server.errors import InvalidBody, StoreUnavailable
-from skewless.server.metrics.canary_window import Watch
-from skewless.server.metrics.version_counters import Tally
-from skewless.server.online_store.reader import Store
+from skewless.server.metrics.canary_window import SlidingCounts
+from skewless.server.metrics.version_counters import VersionCounters
+from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.predict import degraded_reads as unread
-from skewless.server.predict.explanation import Told
+from skewless.server.predict.explanation import ExplainedFeature
 from skewless.server.predict.predictor import Clock, Prediction, Predictor
-from skewless.server.predict.request import Ask, Given
-from skewless.server.predict.result_sink import Outcome
+from skewless.server.predict.request import PredictRequest, RequestColumns
+from skewless.server.predict.result_sink import ResultSink
 from skewless.server.predict.single_request import answer_alone
-from skewless.server.served_log import ServedLog
+from skewless.server.served_log import ServedLogWriter
 
 _MOST_ROWS = 4_000
 """Rows of a burst, beyond which there are several: so that no turn of the loop takes long."""
 _UNREADABLE = b""
 
 
-class Answer(NamedTuple):
+class PredictAnswer(NamedTuple):
     """What a request is told: one score a row (a number, or what a model of named outputs tells), and everything where
     it asks for an explanation.
 
@@ -45,47 +45,55 @@ class Answer(NamedTuple):
     scores: list[Any]
     full: Prediction | None = None
     versions: list[str] | None = None
-    told: Told | None = None
+    told: ExplainedFeature | None = None
 
 
-class Waiter(NamedTuple):
+class PendingRequest(NamedTuple):
     """Who waits since `started` (by `perf_counter`); `defaults`: the model's policy for a store that is silent."""
 
-    outcome: Outcome[Answer]
+    outcome: ResultSink[PredictAnswer]
     request_id: str
-    ask: Ask
+    ask: PredictRequest
     started: float
     defaults: bool
 
 
-class Bursts:
+class MicroBatcher:
     """The bursts of one model version in one role; a `watch` is kept while that is a trial."""
 
     def __init__(
         self,
         predictor: Predictor,
-        store: Store,
+        store: OnlineStoreReader,
         clock: Clock,
-        tally: Tally,
-        served_log: ServedLog,
+        tally: VersionCounters,
+        served_log: ServedLogWriter,
         *,
         threads: int,
         role: str = "champion",
-        watch: Watch | None = None,
+        watch: SlidingCounts | None = None,
     ) -> None:
         self._predictor, self._store, self._clock = predictor, store, clock
         self._tally, self._log = tally, served_log
         self._logged, self._watch = replace(predictor.logged, role=role), watch
         self._divided = False
-        self._waiting: list[Waiter] = []
+        self._waiting: list[PendingRequest] = []
         self._rows = 0
         self._running, self._threads = 0, threads
         # The loop itself keeps no task alive.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def join(self, outcome: Outcome[Answer], request_id: str, ask: Ask, started: float, *, defaults: bool) -> None:
+    def join(
+        self,
+        outcome: ResultSink[PredictAnswer],
+        request_id: str,
+        ask: PredictRequest,
+        started: float,
+        *,
+        defaults: bool,
+    ) -> None:
         """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema, NoContributions."""
-        waiter = Waiter(outcome, request_id, ask, started, defaults)
+        waiter = PendingRequest(outcome, request_id, ask, started, defaults)
         if ask.places is not None:
             self._divided = True
         if ask.explain or ask.as_of is not None or self._predictor.typed:
@@ -109,7 +117,7 @@ class Bursts:
         for burst in _cut(waiting):
             self._begin(self._answer(burst))
 
-    async def _answer(self, burst: Sequence[Waiter]) -> None:
+    async def _answer(self, burst: Sequence[PendingRequest]) -> None:
         try:
             await self._answer_together(burst)
         except Exception as error:  # noqa: BLE001 - of one request; alone, each meets its own
@@ -119,7 +127,7 @@ class Bursts:
             for waiter in burst:
                 self._begin(self._answer_alone(waiter))
 
-    async def _answer_together(self, burst: Sequence[Waiter]) -> None:
+    async def _answer_together(self, burst: Sequence[PendingRequest]) -> None:
         predictor = self._predictor
         given = predictor.reader.given([waiter.ask for waiter in burst])
         lookups, places = predictor.lookups(given)
@@ -150,8 +158,8 @@ class Bursts:
             begin = end
 
     async def _in_thread(
-        self, burst: Sequence[Waiter], given: Given, rows: Sequence[Reply], at: int
-    ) -> list[tuple[Sequence[Waiter], Used | None]]:
+        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: int
+    ) -> list[tuple[Sequence[PendingRequest], ServedBatch | None]]:
         self._running += 1
         try:
             return await asyncio.to_thread(self._predicted, burst, given, rows, at)
@@ -160,8 +168,8 @@ class Bursts:
             self._send()
 
     def _predicted(
-        self, burst: Sequence[Waiter], given: Given, rows: Sequence[Reply], at: int
-    ) -> list[tuple[Sequence[Waiter], Used | None]]:
+        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: int
+    ) -> list[tuple[Sequence[PendingRequest], ServedBatch | None]]:
         """The burst in as few parts as can be predicted, None for whom the long way must decide."""
         ids, counts = [waiter.request_id for waiter in burst], [waiter.ask.rows for waiter in burst]
         used = self._predictor.predict(ids, counts, given, rows, at)
@@ -176,7 +184,7 @@ class Bursts:
             *self._predicted(burst[half:], second, rows[cut:], at),
         ]
 
-    async def _answer_alone(self, waiter: Waiter) -> None:
+    async def _answer_alone(self, waiter: PendingRequest) -> None:
         try:
             found = await answer_alone(
                 self._predictor,
@@ -191,7 +199,9 @@ class Bursts:
         else:
             self._tell((waiter,), found.used, unread=found.unread, full=found.full)
 
-    def _tell(self, burst: Sequence[Waiter], used: Used, *, unread: bool, full: Prediction | None = None) -> None:
+    def _tell(
+        self, burst: Sequence[PendingRequest], used: ServedBatch, *, unread: bool, full: Prediction | None = None
+    ) -> None:
         """Log, count, and hand each request its scores."""
         if self._divided:
             used = used._replace(places=[waiter.ask.places for waiter in burst])
@@ -205,10 +215,10 @@ class Bursts:
         for waiter in burst:
             end = begin + waiter.ask.rows
             if not waiter.outcome.done():
-                waiter.outcome.set_result(Answer(at, scores[begin:end], full))
+                waiter.outcome.set_result(PredictAnswer(at, scores[begin:end], full))
             begin = end
 
-    def _fail(self, burst: Sequence[Waiter], error: Exception) -> None:
+    def _fail(self, burst: Sequence[PendingRequest], error: Exception) -> None:
         # A store that is away is no version's fault, nor is what it was asked for.
         if not isinstance(error, StoreUnavailable | InvalidBody):
             self._tally.failed(len(burst))
@@ -219,7 +229,7 @@ class Bursts:
                 waiter.outcome.set_exception(error)
 
 
-def _cut(waiting: Sequence[Waiter]) -> Iterator[Sequence[Waiter]]:
+def _cut(waiting: Sequence[PendingRequest]) -> Iterator[Sequence[PendingRequest]]:
     """The requests in parts of about _MOST_ROWS."""
     if not waiting:
         return

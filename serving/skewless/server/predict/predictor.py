@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from skewless.contract.columns import Schema, Values
+from skewless.contract.columns import ColumnValues, Schema
 from skewless.contract.model.bundle import Bundle
-from skewless.contract.model.shapley import Contributed, Contributions
-from skewless.contract.model.signature import TypedForm
-from skewless.contract.plan import Source
-from skewless.contract.storage.lookup import Batch, Lookup, OnlineRead, Places, Reply
-from skewless.contract.storage.served_row import Served, Used
-from skewless.server.decode.decoder import Decoder
+from skewless.contract.model.shapley import ShapleyExplainer, ShapleyValues
+from skewless.contract.model.signature import TensorSignature
+from skewless.contract.plan import ColumnSource
+from skewless.contract.storage.lookup import HashLookup, LookupBatch, OnlineRead, Places, Reply
+from skewless.contract.storage.served_row import ServedBatch, ServedRequest
+from skewless.server.decode.decoder import RowDecoder
 from skewless.server.errors import NoContributions
-from skewless.server.predict.request import Given, RequestReader
-from skewless.server.served_log import Logged
+from skewless.server.predict.request import RequestColumns, RequestReader
+from skewless.server.served_log import LoggedVersion
 
 _LONGEST_INLINE_S = 0.005
 _MEASURED_ROWS, _MEASURED_RUNS = 32, 3
@@ -32,9 +32,9 @@ Clock = Callable[[], int]
 class Prediction:
     """An answered request in full: what was used, and every value that the plan names; `contributed` where asked."""
 
-    served: Served
-    values: Mapping[Source, Values]
-    contributed: Contributed | None = None
+    served: ServedRequest
+    values: Mapping[ColumnSource, ColumnValues]
+    contributed: ShapleyValues | None = None
 
 
 class Predictor:
@@ -51,11 +51,11 @@ class Predictor:
         self.reader = RequestReader(bundle.plan)
         self.online = OnlineRead(bundle.plan, bundle.assembler.wanted)
         self.views = self.online.views
-        self.logged = Logged(self.name, self.version, self.plan, self.views, bundle.form)
-        self.typed = isinstance(bundle.form, TypedForm)
+        self.logged = LoggedVersion(self.name, self.version, self.plan, self.views, bundle.form)
+        self.typed = isinstance(bundle.form, TensorSignature)
         """Whether the model has named inputs, which only `predict_in_full` gives it."""
         self._run_s = _measured(bundle)
-        self._decoder = None if self.typed else Decoder(bundle.assembler, self.views)
+        self._decoder = None if self.typed else RowDecoder(bundle.assembler, self.views)
         self.score: Callable[[Any], Any] = bundle.model.score
 
     def scoring(self, score: Callable[[Any], Any]) -> Predictor:
@@ -64,7 +64,7 @@ class Predictor:
         other.score = score
         return other
 
-    def lookups(self, given: Given) -> tuple[list[Lookup], Places]:
+    def lookups(self, given: RequestColumns) -> tuple[list[HashLookup], Places]:
         """What to ask of the store, and where each row's answers will be."""
         return self.online.ask(given.entities, given.rows)
 
@@ -74,7 +74,7 @@ class Predictor:
         return base + row * rows > _LONGEST_INLINE_S
 
     @property
-    def contributions(self) -> Contributions:
+    def contributions(self) -> ShapleyExplainer:
         """What tells the contributions to its scores. Raises: NoContributions."""
         found = self.bundle.contributions
         if found is None:
@@ -93,8 +93,8 @@ class Predictor:
             self._decoder.learn(view, schema)
 
     def predict(
-        self, request_ids: Sequence[str], counts: Sequence[int], given: Given, rows: Sequence[Reply], at: int
-    ) -> Used | None:
+        self, request_ids: Sequence[str], counts: Sequence[int], given: RequestColumns, rows: Sequence[Reply], at: int
+    ) -> ServedBatch | None:
         """Scores of requests of `counts` rows at `at` (microseconds), or None where `predict_in_full` must decide.
 
         `rows` is what the store holds, row by row.
@@ -104,22 +104,24 @@ class Predictor:
             return None
         scores = self.score(taken.matrix)
         entities, request = given.entities, given.request
-        return Used(request_ids, counts, at, entities, request, taken.statuses, taken.orders, taken.matrix, scores)
+        return ServedBatch(
+            request_ids, counts, at, entities, request, taken.statuses, taken.orders, taken.matrix, scores
+        )
 
     def predict_in_full(
-        self, request_id: str, given: Given, places: Places, replies: Sequence[Reply], at: int
+        self, request_id: str, given: RequestColumns, places: Places, replies: Sequence[Reply], at: int
     ) -> Prediction:
         """`predict` with a name for every value: the definition that the compiled path is held equal to.
 
         Raises: CorruptRow, UnknownSchema.
         """
         # The lookups are asked already, and decoding does not look at them.
-        batch = Batch((), tuple(np.array(place, np.intp) for place in places))
+        batch = LookupBatch((), tuple(np.array(place, np.intp) for place in places))
         views = self.online.decode(batch, replies, at)
         values = self.bundle.assembler.values(views, given.request)
         inputs = self.bundle.inputs(values)
         scores = self.score(inputs)
-        return Prediction(Served(request_id, at, given.entities, given.request, views, inputs, scores), values)
+        return Prediction(ServedRequest(request_id, at, given.entities, given.request, views, inputs, scores), values)
 
 
 def _measured(bundle: Bundle) -> tuple[float, float]:

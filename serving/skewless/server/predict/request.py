@@ -9,17 +9,17 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 import orjson
 
-from skewless.contract.columns import Values
+from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidInput
 from skewless.contract.json_constants import constants, escaped
-from skewless.contract.json_values import PARSE, PARSE_KEY, SAMPLES, Json, Refused, as_values
+from skewless.contract.json_values import PARSE, PARSE_KEY, SAMPLES, InvalidJsonValue, Json, as_values
 from skewless.contract.model.assembler import fields_of
 from skewless.contract.plan import Plan
 from skewless.contract.rfc3339 import parse_instant
 from skewless.contract.storage.entity_key import KeyValue
 from skewless.contract.value_types import value_type
 from skewless.server.errors import InvalidRequest, MalformedBody
-from skewless.server.predict.json_decoder import TypedBody
+from skewless.server.predict.json_decoder import JsonRowDecoder
 
 MAX_ROWS = 1_000
 MAX_ERRORS = 20
@@ -29,7 +29,7 @@ EXPLANATIONS: tuple[Explain, ...] = ("features", "contributions")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
-class Ask(NamedTuple):
+class PredictRequest(NamedTuple):
     """A parsed request of `rows` rows: join keys and request inputs by name, column by column.
 
     `as_of` is in microseconds, None for now. `explain` asks for the features that were used, or for their
@@ -43,12 +43,12 @@ class Ask(NamedTuple):
     places: Sequence[int] | None = None
 
 
-class Given(NamedTuple):
+class RequestColumns(NamedTuple):
     """What several requests give together, row after row: join keys and request inputs, by name."""
 
     rows: int
     entities: Mapping[str, Sequence[KeyValue | None]]
-    request: Mapping[str, Values]
+    request: Mapping[str, ColumnValues]
 
 
 class RequestReader:
@@ -62,32 +62,32 @@ class RequestReader:
         fields = (*keys, *((field, PARSE[field.dtype]) for field in plan.request))
         self._fields = tuple((field.name, parse) for field, parse in fields)
         self._names = frozenset(name for name, _ in self._fields)
-        self._typed = TypedBody(fields, MAX_ROWS)
+        self._typed = JsonRowDecoder(fields, MAX_ROWS)
         self._keys = tuple(field.name for field in plan.join_keys)
         self._inputs = tuple((field.name, value_type(field.dtype)) for field in plan.request)
 
-    def read(self, body: bytes) -> Ask:
+    def read(self, body: bytes) -> PredictRequest:
         """Parse a body. Raises: MalformedBody, InvalidRequest with up to MAX_ERRORS errors, in the order of the rows."""
         found = self._typed.columns(body)
         if found is None:
             return self.read_slowly(body)
         rows, columns = found
         _refuse_twins(body, 1 + rows * len(self._names))
-        return Ask(rows, columns)
+        return PredictRequest(rows, columns)
 
-    def given(self, asks: Sequence[Ask]) -> Given:
+    def given(self, asks: Sequence[PredictRequest]) -> RequestColumns:
         """The requests' rows, one request after the other."""
         if len(asks) == 1:
             columns = asks[0].columns
         else:
             columns = {name: [value for ask in asks for value in ask.columns[name]] for name, _ in self._fields}
-        return Given(
+        return RequestColumns(
             rows=sum(ask.rows for ask in asks),
             entities={name: columns[name] for name in self._keys},
             request={name: as_values(kind, columns[name]) for name, kind in self._inputs},
         )
 
-    def read_slowly(self, body: bytes) -> Ask:
+    def read_slowly(self, body: bytes) -> PredictRequest:
         """`read` value by value: the definition that the typed decoder is held equal to."""
         try:
             parsed = orjson.loads(body)
@@ -100,7 +100,7 @@ class RequestReader:
         as_of, rows = self._head(parsed), parsed["rows"]
         columns = self._columns(rows)
         _refuse_twins(body, len(parsed) + len(rows) * len(self._names))
-        return Ask(len(rows), columns, parsed.get("explain", ""), as_of)
+        return PredictRequest(len(rows), columns, parsed.get("explain", ""), as_of)
 
     def _head(self, parsed: dict[str, Any]) -> int | None:
         """Check everything around the rows; the answer is `as_of`."""
@@ -126,7 +126,7 @@ class RequestReader:
             raise InvalidRequest(self._errors(rows))
         try:
             return {name: parse([row[name] for row in rows]) for name, parse in self._fields}
-        except (KeyError, Refused):
+        except (KeyError, InvalidJsonValue):
             raise InvalidRequest(self._errors(rows)) from None
 
     def _errors(self, rows: list[Any]) -> tuple[InvalidInput, ...]:
@@ -150,7 +150,7 @@ class RequestReader:
                 continue
             try:
                 parse([row[name]])
-            except Refused as refused:
+            except InvalidJsonValue as refused:
                 found.append(InvalidInput(pointer, str(refused)))
         strangers = [name for name in row if name not in self._names]
         known = ", ".join(name for name, _ in self._fields)

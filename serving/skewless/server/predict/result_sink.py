@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
-class Outcome(Protocol[Result_contra]):
+class ResultSink(Protocol[Result_contra]):
     """Where an answer goes, or why there is none: an asyncio.Future, or whoever speaks to the socket itself."""
 
     def done(self) -> bool: ...

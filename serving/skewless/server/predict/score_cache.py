@@ -14,10 +14,10 @@ import numpy as np
 from cachetools import TTLCache
 from prometheus_client import Counter
 
-from skewless.contract.model.matrix_scorer import Scorer
-from skewless.contract.model.signature import Array, Outputs, Typed
-from skewless.contract.model.tensor_scorer import TypedScorer
-from skewless.contract.registry.rollout import Cache
+from skewless.contract.model.matrix_scorer import MatrixScorer
+from skewless.contract.model.signature import Array, ModelOutputs, Typed
+from skewless.contract.model.tensor_scorer import TensorScorer
+from skewless.contract.registry.rollout import CachePolicy
 
 
 class ScoreCache:
@@ -25,9 +25,9 @@ class ScoreCache:
     first. Threads share it.
     """
 
-    def __init__(self, scorer: Scorer | TypedScorer, cache: Cache, hits: Counter, misses: Counter) -> None:
+    def __init__(self, scorer: MatrixScorer | TensorScorer, cache: CachePolicy, hits: Counter, misses: Counter) -> None:
         self._score: Callable[[Any], Any] = scorer.score
-        self._rows: Rows = TypedRows() if isinstance(scorer, TypedScorer) else MatrixRows()
+        self._rows: RowSplitter = TensorRowSplitter() if isinstance(scorer, TensorScorer) else MatrixRowSplitter()
         self._hits, self._misses = hits, misses
         self._kept: TTLCache[Hashable, Any] = TTLCache(cache.rows, cache.ttl_s, timer=monotonic)
         self._lock = Lock()
@@ -53,7 +53,7 @@ class ScoreCache:
                 self._kept[keys[place]] = known[place] = score
 
 
-class Rows(Protocol):
+class RowSplitter(Protocol):
     """How a form's inputs and scores come apart into rows, and how scores are put together again."""
 
     def keys(self, inputs: Any, /) -> list[Hashable]: ...  # noqa: ANN401 - by form
@@ -62,7 +62,7 @@ class Rows(Protocol):
     def joined(self, rows: Sequence[Any], /) -> Any: ...  # noqa: ANN401
 
 
-class MatrixRows:
+class MatrixRowSplitter:
     """The rows of one float32 matrix and of its scores."""
 
     def keys(self, matrix: Array) -> list[Hashable]:
@@ -78,7 +78,7 @@ class MatrixRows:
         return np.array(rows, np.float32)
 
 
-class TypedRows:
+class TensorRowSplitter:
     """The rows of named inputs, and of several outputs."""
 
     def keys(self, inputs: Typed) -> list[Hashable]:
@@ -87,12 +87,12 @@ class TypedRows:
     def taken(self, inputs: Typed, places: Sequence[int]) -> Typed:
         return {name: array[places] for name, array in inputs.items()}
 
-    def told(self, scores: Outputs) -> Iterable[dict[str, Array]]:
+    def told(self, scores: ModelOutputs) -> Iterable[dict[str, Array]]:
         """A row each, n x 1 or n x width no more; copied, so that it does not keep its neighbours in memory."""
         return [{n: array[row : row + 1].copy() for n, array in scores.arrays.items()} for row in range(len(scores))]
 
-    def joined(self, rows: Sequence[dict[str, Array]]) -> Outputs:
-        return Outputs({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+    def joined(self, rows: Sequence[dict[str, Array]]) -> ModelOutputs:
+        return ModelOutputs({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
 
 
 def _row_keys(array: Array) -> Iterable[Hashable]:

@@ -7,26 +7,32 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from skewless.contract.errors import CorruptRow, UnknownSchema
-from skewless.contract.storage.lookup import Lookup, Places, Reply
-from skewless.contract.storage.served_row import Used, used
+from skewless.contract.storage.lookup import HashLookup, Places, Reply
+from skewless.contract.storage.served_row import ServedBatch, used
 from skewless.server.errors import StoreUnavailable
-from skewless.server.online_store.reader import Store
+from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.predict import degraded_reads as unread
 from skewless.server.predict.predictor import Clock, Prediction, Predictor
-from skewless.server.predict.request import Ask, Given
+from skewless.server.predict.request import PredictRequest, RequestColumns
 
 
-class Found(NamedTuple):
+class SinglePrediction(NamedTuple):
     """What was used, and `full` where the request asks for it. `unread`: the store did not answer, by the defaults."""
 
-    used: Used
+    used: ServedBatch
     full: Prediction | None
     unread: bool
 
 
 async def answer_alone(
-    predictor: Predictor, store: Store, clock: Clock, request_id: str, ask: Ask, *, defaults: bool
-) -> Found:
+    predictor: Predictor,
+    store: OnlineStoreReader,
+    clock: Clock,
+    request_id: str,
+    ask: PredictRequest,
+    *,
+    defaults: bool,
+) -> SinglePrediction:
     """Read, decode, assemble, score. A row schema that the reader meets for the first time is looked up once.
 
     The clock is asked after the read: a row that came while it ran is known by then, not from the future. With
@@ -53,15 +59,17 @@ async def answer_alone(
                 lost |= unread.culprits(predictor.online, lookups, places, sound, error)
                 sound = unread.without(sound, lookups, lost)
     if not lost:
-        return Found(kept, full, unread=False)
+        return SinglePrediction(kept, full, unread=False)
     if not defaults:
         raise unread.refusal(lost, places)
     where = unread.unread(predictor.online, places, lost, given.rows)
     whole = unread.told_in_full(full, predictor.views, where) if full is not None else None
-    return Found(unread.told(kept, where), whole, unread=bool(where.any()))
+    return SinglePrediction(unread.told(kept, where), whole, unread=bool(where.any()))
 
 
-async def _read(store: Store, lookups: Sequence[Lookup], *, defaults: bool) -> tuple[list[Reply], unread.Refused]:
+async def _read(
+    store: OnlineStoreReader, lookups: Sequence[HashLookup], *, defaults: bool
+) -> tuple[list[Reply], unread.Refused]:
     """The replies, and what the store refused. Raises: StoreUnavailable."""
     lost: unread.Refused = {}
     try:
@@ -79,7 +87,7 @@ async def _read(store: Store, lookups: Sequence[Lookup], *, defaults: bool) -> t
 
 
 async def _learned(
-    predictor: Predictor, store: Store, error: CorruptRow | UnknownSchema, learned: set[tuple[str, str]]
+    predictor: Predictor, store: OnlineStoreReader, error: CorruptRow | UnknownSchema, learned: set[tuple[str, str]]
 ) -> bool:
     """Whether the row's schema is known now; it is looked up once. Raises: StoreUnavailable."""
     if isinstance(error, CorruptRow) or (error.view, error.fingerprint) in learned:
@@ -93,8 +101,14 @@ async def _learned(
 
 
 def _predicted(
-    predictor: Predictor, request_id: str, ask: Ask, given: Given, places: Places, replies: list[Reply], at: int
-) -> tuple[Used, Prediction | None]:
+    predictor: Predictor,
+    request_id: str,
+    ask: PredictRequest,
+    given: RequestColumns,
+    places: Places,
+    replies: list[Reply],
+    at: int,
+) -> tuple[ServedBatch, Prediction | None]:
     """Raises: CorruptRow, UnknownSchema."""
     if not ask.explain:
         rows = predictor.online.rows(places, replies, given.rows)

@@ -20,12 +20,12 @@ import structlog
 from skewless.contract.errors import InvalidInput, InvalidRows
 from skewless.contract.json_constants import escaped
 from skewless.contract.storage.part_files import write_part
-from skewless.contract.storage.push_batch import Batch, Parsed, RowsReader, online_rows, part_table
+from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
 from skewless.server.errors import MalformedBody, StoreUnavailable, TableUnavailable
-from skewless.server.metrics.counters import Metrics
-from skewless.server.online_store.writer import PushStore
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.online_store.writer import OnlineStoreWriter
 from skewless.server.predict.predictor import Clock
-from skewless.server.predict.result_sink import Outcome
+from skewless.server.predict.result_sink import ResultSink
 
 MAX_ROWS = 10_000
 _ROWS_A_COMMIT = 50_000
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class CommittedPush:
     """What became of one push; all of its rows are in the table. `waiting`: those that become true or known later.
 
     `unreached`: why the others are not in the online store; empty where they are.
@@ -45,28 +45,30 @@ class Pushed:
     unreached: str
 
 
-class Waiter(NamedTuple):
+class PendingPush(NamedTuple):
     """A push that waits for its commit."""
 
-    parsed: Parsed
-    outcome: Outcome[Pushed]
+    parsed: ParsedRows
+    outcome: ResultSink[CommittedPush]
 
 
-class Lane:
+class GroupCommit:
     """The pushes to one view, whose table is in `folder`."""
 
-    def __init__(self, reader: RowsReader, folder: Path, writer: PushStore, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, reader: PushRowsReader, folder: Path, writer: OnlineStoreWriter, metrics: ServerMetrics, clock: Clock
+    ) -> None:
         self.reader, self.view = reader, reader.view.stored_as
         self._folder, self._writer, self._metrics, self._clock = folder, writer, metrics, clock
-        self._queue: list[Waiter] = []
+        self._queue: list[PendingPush] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    def push(self, body: bytes, outcome: Outcome[Pushed]) -> None:
+    def push(self, body: bytes, outcome: ResultSink[CommittedPush]) -> None:
         """Push the rows of a body `{"rows": [...]}`; nothing is stored unless all of them fit.
 
         Raises: MalformedBody, InvalidRows. The outcome may be TableUnavailable.
         """
-        self._queue.append(Waiter(self.reader.read(_rows(self.view, body), "/rows"), outcome))
+        self._queue.append(PendingPush(self.reader.read(_rows(self.view, body), "/rows"), outcome))
         if len(self._running) < _COMMITS:
             self._running.add(asyncio.get_running_loop().create_task(self._drain()))
 
@@ -81,7 +83,7 @@ class Lane:
         finally:
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _taken(self) -> list[Waiter]:
+    def _taken(self) -> list[PendingPush]:
         """The next commit's pushes."""
         taken, rows = 0, 0
         for waiter in self._queue:
@@ -91,7 +93,7 @@ class Lane:
         some, self._queue = self._queue[:taken], self._queue[taken:]
         return some
 
-    async def _commit(self, some: list[Waiter]) -> None:
+    async def _commit(self, some: list[PendingPush]) -> None:
         try:
             pushed = await self._stored([waiter.parsed for waiter in some])
         except BaseException as error:
@@ -105,7 +107,7 @@ class Lane:
             if not waiter.outcome.done():
                 waiter.outcome.set_result(one)
 
-    async def _stored(self, parsed: list[Parsed]) -> list[Pushed]:
+    async def _stored(self, parsed: list[ParsedRows]) -> list[CommittedPush]:
         now = self._clock()
         batch = self.reader.batch(parsed, now)
         write = partial(write_part, self._folder, part_table(self.reader.target, batch), now)
@@ -120,9 +122,9 @@ class Lane:
         late = np.cumsum([0, *(~due).astype(int)])
         ends = np.cumsum([0, *(len(one.rows) for one in parsed)])
         waits = (late[ends[1:]] - late[ends[:-1]]).tolist()
-        return [Pushed(len(one.rows), wait, unreached) for one, wait in zip(parsed, waits, strict=True)]
+        return [CommittedPush(len(one.rows), wait, unreached) for one, wait in zip(parsed, waits, strict=True)]
 
-    async def _online(self, batch: Batch, now: int, due: np.ndarray, keys: list[bytes]) -> str:
+    async def _online(self, batch: PushBatch, now: int, due: np.ndarray, keys: list[bytes]) -> str:
         """Write what is due; why that failed, or nothing."""
         pairs = zip(keys, online_rows(batch), strict=True)
         rows = [pair for pair, ready in zip(pairs, due.tolist(), strict=True) if ready]

@@ -18,40 +18,40 @@ import msgspec
 import structlog
 
 from skewless.contract.errors import ContractMismatch, RegistryUnreadable, RolloutRefused, SkewlessError
-from skewless.contract.registry.model_registry import Registry
+from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import Rollout, end_canary
 from skewless.contract.storage.catalog import confirm, view_field
 from skewless.server.errors import ModelNotReady, UnknownModel, UnknownVersion
-from skewless.server.rollout.model_version import Loaded, Parts, loaded
-from skewless.server.rollout.role_assignment import Cast, Held, Slot
-from skewless.server.rollout.router import Route
+from skewless.server.rollout.model_version import LoadedBundle, VersionDependencies, loaded
+from skewless.server.rollout.role_assignment import ModelState, RoleAssignment, VersionState
+from skewless.server.rollout.router import ModelRouter
 
 _UNCONFIRMED = ""
 _log = structlog.get_logger(__name__)
 
 
-class Models:
+class LiveModels:
     """All models of a registry. `refresh` looks for changes; requests see the outcome whole, between two of them."""
 
-    def __init__(self, registry: Registry, parts: Parts) -> None:
+    def __init__(self, registry: ModelRegistry, parts: VersionDependencies) -> None:
         self._registry, self._parts = registry, parts
         self._store, self._metrics = parts.store, parts.metrics
-        self._slots: dict[str, Slot] = {}
-        self._routes: dict[str, Route] = {}
+        self._slots: dict[str, ModelState] = {}
+        self._routes: dict[str, ModelRouter] = {}
         self._withdrawn: dict[tuple[str, int], str] = {}
         self.unreadable: str | None = None
 
     @property
-    def slots(self) -> Mapping[str, Slot]:
+    def slots(self) -> Mapping[str, ModelState]:
         """By model name, sorted."""
         return self._slots
 
     @property
-    def routes(self) -> Mapping[str, Route]:
+    def routes(self) -> Mapping[str, ModelRouter]:
         """By `model` and `model@version`, those that answer now; another mapping after each refresh."""
         return self._routes
 
-    def route(self, address: str) -> Route:
+    def route(self, address: str) -> ModelRouter:
         """Who answers at `model` or `model@version`. Raises: UnknownModel, UnknownVersion, ModelNotReady."""
         found = self._routes.get(address)
         if found is not None:
@@ -76,7 +76,7 @@ class Models:
         except RegistryUnreadable as error:
             _log.exception("registry_unreadable")
             names, self.unreadable = list(self._slots), str(error)
-        fresh = {name: await self._looked_at(name, self._slots.get(name, Slot())) for name in names}
+        fresh = {name: await self._looked_at(name, self._slots.get(name, ModelState())) for name in names}
         for name in self._slots.keys() - fresh.keys():
             _log.warning("model_removed", model=name)
             self._metrics.ready.labels(name).set(0)
@@ -92,23 +92,23 @@ class Models:
             except Exception:  # noqa: BLE001 - the next look may go better; what is served stays
                 _log.exception("models_refresh_failed", registry=self._registry.address)
 
-    async def _looked_at(self, name: str, seen: Slot) -> Slot:
+    async def _looked_at(self, name: str, seen: ModelState) -> ModelState:
         broken = None
         try:
             rollout = await asyncio.to_thread(self._registry.rollout, name, seen.rollout)
         except SkewlessError as error:
             rollout, broken = seen.rollout, str(error)
         if rollout is None:
-            slot = Slot(reason=broken or seen.reason, refused=broken)
+            slot = ModelState(reason=broken or seen.reason, refused=broken)
         else:
-            cast = Cast(name, seen, self._parts, withdrawn=self._withdrawn.get((name, rollout.revision)))
+            cast = RoleAssignment(name, seen, self._parts, withdrawn=self._withdrawn.get((name, rollout.revision)))
             slot = cast.slot(rollout, await self._held(name, rollout, seen))
             slot = replace(slot, refused=broken or slot.refused)
             self._metrics.revision.labels(name).set(rollout.revision)
         self._tell(name, seen, slot)
         return slot
 
-    def _tell(self, name: str, seen: Slot, slot: Slot) -> None:
+    def _tell(self, name: str, seen: ModelState, slot: ModelState) -> None:
         if slot.refused is not None and slot.refused != seen.refused:
             _log.error("rollout_refused", model=name, keeps=slot.version, reason=slot.refused)
             self._metrics.refusals.labels(name).inc()
@@ -118,33 +118,33 @@ class Models:
             _log.info("model_state", model=name, version=slot.version, ready=not slot.reason, reason=slot.reason)
         self._metrics.ready.labels(name).set(0 if slot.reason else 1)
 
-    async def _held(self, name: str, rollout: Rollout, seen: Slot) -> dict[str, Held]:
+    async def _held(self, name: str, rollout: Rollout, seen: ModelState) -> dict[str, VersionState]:
         """The versions that the rollout names, and the champion that answers until its successor does."""
         versions = dict.fromkeys(rollout.roles)
         if seen.version is not None:
             versions.setdefault(seen.version)
         return {version: await self._one_held(name, version, seen.held.get(version)) for version in versions}
 
-    async def _one_held(self, name: str, version: str, before: Held | None) -> Held:
+    async def _one_held(self, name: str, version: str, before: VersionState | None) -> VersionState:
         if before is None or before.loaded is None:
             try:
                 files = await asyncio.to_thread(self._registry.seen, name, version)
                 if before is not None and before.seen == files:
                     return before
-                before = Held(files, await asyncio.to_thread(self._opened, name, version), _UNCONFIRMED)
+                before = VersionState(files, await asyncio.to_thread(self._opened, name, version), _UNCONFIRMED)
             except RegistryUnreadable as error:
-                return before or Held((), None, str(error))
+                return before or VersionState((), None, str(error))
             except SkewlessError as error:
-                return Held(files, None, str(error))
+                return VersionState(files, None, str(error))
             except OSError as error:
-                return Held((), None, f"its files cannot be read ({type(error).__name__})")
+                return VersionState((), None, f"its files cannot be read ({type(error).__name__})")
         return await self._confirmed(before)
 
-    def _opened(self, name: str, version: str) -> Loaded:
+    def _opened(self, name: str, version: str) -> LoadedBundle:
         """Raises: SkewlessError, OSError."""
         return loaded(self._registry.bundle(name, version), name, version, self._parts.processor)
 
-    async def _confirmed(self, held: Held) -> Held:
+    async def _confirmed(self, held: VersionState) -> VersionState:
         """Whether the store means the same by a version's features; as before while the store is silent."""
         plan = held.loaded.predictor.plan if held.loaded else None
         if plan is None or not plan.views:

@@ -8,67 +8,67 @@ from typing import NamedTuple
 
 from skewless.contract.errors import InvalidBundle, SkewlessError
 from skewless.contract.model.bundle import open_bundle
-from skewless.contract.registry.rollout import Cache
-from skewless.server.metrics.canary_window import Watch
-from skewless.server.metrics.counters import Metrics
-from skewless.server.metrics.version_counters import Tally
-from skewless.server.online_store.reader import Store
-from skewless.server.predict.explanation import Explanation
-from skewless.server.predict.micro_batcher import Bursts
+from skewless.contract.registry.rollout import CachePolicy
+from skewless.server.metrics.canary_window import SlidingCounts
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.metrics.version_counters import VersionCounters
+from skewless.server.online_store.reader import OnlineStoreReader
+from skewless.server.predict.explanation import FeatureExplainer
+from skewless.server.predict.micro_batcher import MicroBatcher
 from skewless.server.predict.predictor import Clock, Predictor
 from skewless.server.predict.score_cache import ScoreCache
-from skewless.server.served_log import ServedLog
+from skewless.server.served_log import ServedLogWriter
 
 CHAMPION, CANARY, SHADOW, PINNED = "champion", "canary", "shadow", "pinned"
 _TOLD = b'{"request_id":"%%b","model":"%b","version":"%b","served_at":"%%b","scores":%%b}'
 
 
-class Parts(NamedTuple):
+class VersionDependencies(NamedTuple):
     """What an answerer needs beside its bundle. `threads`: how many long runs may be under way at once."""
 
-    store: Store
+    store: OnlineStoreReader
     clock: Clock
-    metrics: Metrics
-    served_log: ServedLog
+    metrics: ServerMetrics
+    served_log: ServedLogWriter
     processor: tuple[str, ...]
     threads: int
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedBundle:
     """A proven bundle, compiled."""
 
     predictor: Predictor
-    explanation: Explanation
+    explanation: FeatureExplainer
 
     @property
     def version(self) -> str:
         return self.predictor.version
 
 
-class Casting(NamedTuple):
+class VersionConfig(NamedTuple):
     """What decides how a version answers: where it is the same, the answerer stays who it is."""
 
-    loaded: Loaded
+    loaded: LoadedBundle
     role: str
     defaults: bool
-    cache: Cache | None
-    watch: Watch | None = None
+    cache: CachePolicy | None
+    watch: SlidingCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answerer:
+class ServedVersion:
     """Answers; `told` is the JSON that it answers with, but for request id, time and scores."""
 
-    casting: Casting
+    casting: VersionConfig
     predictor: Predictor
-    explanation: Explanation
-    bursts: Bursts
+    explanation: FeatureExplainer
+    bursts: MicroBatcher
     told: bytes
     defaults: bool
 
 
-def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -> Loaded:
+def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -> LoadedBundle:
     """The bundle in a folder, once it has proven itself. Raises: SkewlessError, OSError."""
     try:
         bundle = open_bundle(folder, processor)
@@ -79,23 +79,23 @@ def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -
     if (bundle.manifest.name, bundle.manifest.version) != (model, version):
         told = f"{bundle.manifest.name} {bundle.manifest.version}"
         raise InvalidBundle(str(folder), f"its manifest says that it is {told}")
-    return Loaded(Predictor(bundle), Explanation(bundle.plan, bundle.form))
+    return LoadedBundle(Predictor(bundle), FeatureExplainer(bundle.plan, bundle.form))
 
 
-def answerer(casting: Casting, parts: Parts) -> Answerer:
+def answerer(casting: VersionConfig, parts: VersionDependencies) -> ServedVersion:
     predictor = casting.loaded.predictor
     if casting.cache is not None:
         counters = [counter.labels(predictor.name, predictor.version) for counter in parts.metrics.cached]
         predictor = predictor.scoring(ScoreCache(predictor.bundle.model.scorer, casting.cache, *counters).score)
-    bursts = Bursts(
+    bursts = MicroBatcher(
         predictor,
         parts.store,
         parts.clock,
-        Tally(parts.metrics, predictor.name, predictor.version, predictor.views, role=casting.role),
+        VersionCounters(parts.metrics, predictor.name, predictor.version, predictor.views, role=casting.role),
         parts.served_log,
         threads=parts.threads,
         role=casting.role,
         watch=casting.watch,
     )
     told = _TOLD % (predictor.name.encode(), predictor.version.encode())
-    return Answerer(casting, predictor, casting.loaded.explanation, bursts, told, casting.defaults)
+    return ServedVersion(casting, predictor, casting.loaded.explanation, bursts, told, casting.defaults)

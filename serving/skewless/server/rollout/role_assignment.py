@@ -13,33 +13,33 @@ from skewless.contract.errors import RolloutRefused
 from skewless.contract.registry.model_registry import Seen
 from skewless.contract.registry.rollout import Canary, Rollout, same_answer, same_request
 from skewless.contract.registry.traffic_split import draw
-from skewless.server.metrics.canary_window import Trial, Watch
+from skewless.server.metrics.canary_window import CanaryWindow, SlidingCounts
 from skewless.server.rollout.model_version import (
     CANARY,
     CHAMPION,
     PINNED,
     SHADOW,
-    Answerer,
-    Casting,
-    Loaded,
-    Parts,
+    LoadedBundle,
+    ServedVersion,
+    VersionConfig,
+    VersionDependencies,
     answerer,
 )
-from skewless.server.rollout.router import Route, Trying
-from skewless.server.rollout.shadow import Shadow
+from skewless.server.rollout.router import CanaryTrial, ModelRouter
+from skewless.server.rollout.shadow import ShadowQueue
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class VersionState:
     """A version that a rollout names: its files when it was opened, and the `reason` why it may not answer."""
 
     seen: Seen
-    loaded: Loaded | None
+    loaded: LoadedBundle | None
     reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class ModelState:
     """What one model has: the champion that was taken up last, if any, and the `reason` why it does not answer.
 
     `refused` is why the rollout is not in force as it stands. `routes` are by the pinned version, None for no version;
@@ -47,9 +47,9 @@ class Slot:
     """
 
     rollout: Rollout | None = None
-    held: Mapping[str, Held] = field(default_factory=dict)
-    champion: Answerer | None = None
-    routes: Mapping[str | None, Route] = field(default_factory=dict)
+    held: Mapping[str, VersionState] = field(default_factory=dict)
+    champion: ServedVersion | None = None
+    routes: Mapping[str | None, ModelRouter] = field(default_factory=dict)
     reason: str | None = "it was not looked at yet"
     refused: str | None = None
 
@@ -58,16 +58,18 @@ class Slot:
         return self.champion.predictor.version if self.champion else None
 
     @property
-    def trying(self) -> Trying | None:
+    def trying(self) -> CanaryTrial | None:
         """The canary that answers."""
         route = self.routes.get(None)
         return route.trying if route else None
 
 
-class Cast:
+class RoleAssignment:
     """The roles of one model, recast from those it had: who stays what it was is not made anew."""
 
-    def __init__(self, name: str, seen: Slot, parts: Parts, *, withdrawn: str | None = None) -> None:
+    def __init__(
+        self, name: str, seen: ModelState, parts: VersionDependencies, *, withdrawn: str | None = None
+    ) -> None:
         """`withdrawn`: why the canary does not answer here, whatever the rollout says."""
         self._name, self._parts, self._withdrawn = name, parts, withdrawn
         known = [seen.champion, *(route.champion for route in seen.routes.values())]
@@ -78,30 +80,32 @@ class Cast:
         self._before = seen
         self._refused: list[str] = []
 
-    def slot(self, rollout: Rollout, held: Mapping[str, Held]) -> Slot:
+    def slot(self, rollout: Rollout, held: Mapping[str, VersionState]) -> ModelState:
         """The model under a rollout all of whose versions are held, as is the champion before."""
         chief = self._chief(rollout, held)
         if chief is None:
             why = held[rollout.champion].reason
-            return Slot(rollout, held, reason=why, refused=why)
+            return ModelState(rollout, held, reason=why, refused=why)
         reason = held[chief.version].reason
         trial = self._trial(rollout.canary, chief, held)
         made = self._maker(rollout)
         champion = made(chief, CHAMPION, trial.champion if trial else None)
-        routes: dict[str | None, Route] = {
-            version: Route(self._address(version), made(one.loaded, PINNED, None))
+        routes: dict[str | None, ModelRouter] = {
+            version: ModelRouter(self._address(version), made(one.loaded, PINNED, None))
             for version, one in held.items()
             if one.loaded is not None and one.reason is None and version in rollout.roles
         }
         if reason is None:
             trying = self._trying(rollout.canary, held, trial, made)
-            routes[None] = Route(self._address(None), champion, trying, self._shadowing(rollout, chief, held, made))
-        return Slot(rollout, held, champion, routes, reason, "; ".join(self._refused) or None)
+            routes[None] = ModelRouter(
+                self._address(None), champion, trying, self._shadowing(rollout, chief, held, made)
+            )
+        return ModelState(rollout, held, champion, routes, reason, "; ".join(self._refused) or None)
 
     def _address(self, version: str | None) -> str:
         return self._name if version is None else f"{self._name}@{version}"
 
-    def _chief(self, rollout: Rollout, held: Mapping[str, Held]) -> Loaded | None:
+    def _chief(self, rollout: Rollout, held: Mapping[str, VersionState]) -> LoadedBundle | None:
         wanted, before = held[rollout.champion], self._before.champion
         if wanted.reason is None or before is None:
             return wanted.loaded if wanted.reason is None else None
@@ -109,17 +113,17 @@ class Cast:
             self._refused.append(wanted.reason)
         return before.casting.loaded
 
-    def _maker(self, rollout: Rollout) -> Callable[[Loaded, str, Watch | None], Answerer]:
+    def _maker(self, rollout: Rollout) -> Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion]:
         defaults = rollout.on_store_failure == "defaults"
 
-        def made(loaded: Loaded, role: str, watch: Watch | None) -> Answerer:
-            casting = Casting(loaded, role, defaults, rollout.cache, watch)
+        def made(loaded: LoadedBundle, role: str, watch: SlidingCounts | None) -> ServedVersion:
+            casting = VersionConfig(loaded, role, defaults, rollout.cache, watch)
             found = next((one for one in self._known if one.casting == casting), None)
             return found or answerer(casting, self._parts)
 
         return made
 
-    def _fits(self, role: str, version: str, chief: Loaded, held: Mapping[str, Held]) -> bool:
+    def _fits(self, role: str, version: str, chief: LoadedBundle, held: Mapping[str, VersionState]) -> bool:
         """Whether a version may play beside the champion."""
         one = held[version]
         if one.loaded is None or one.reason is not None:
@@ -130,7 +134,9 @@ class Cast:
             return version != chief.version
         return False
 
-    def _trial(self, canary: Canary | None, chief: Loaded, held: Mapping[str, Held]) -> Trial | None:
+    def _trial(
+        self, canary: Canary | None, chief: LoadedBundle, held: Mapping[str, VersionState]
+    ) -> CanaryWindow | None:
         """The trial of a canary that may answer; the one before goes on where it is the same two versions."""
         if canary is None or not self._fits(CANARY, canary.version, chief, held):
             return None
@@ -153,9 +159,9 @@ class Cast:
             and self._before.champion.casting.loaded == chief
         ):
             return before.trial
-        return Trial(canary.bounds)
+        return CanaryWindow(canary.bounds)
 
-    def _wrong(self, chief: Loaded, canary: Held) -> str | None:
+    def _wrong(self, chief: LoadedBundle, canary: VersionState) -> str | None:
         """Why a version that takes the champion's requests may not answer some of them."""
         if self._withdrawn is not None:
             return f"it was withdrawn here ({self._withdrawn})"
@@ -165,23 +171,23 @@ class Cast:
     def _trying(
         self,
         canary: Canary | None,
-        held: Mapping[str, Held],
-        trial: Trial | None,
-        made: Callable[[Loaded, str, Watch | None], Answerer],
-    ) -> Trying | None:
+        held: Mapping[str, VersionState],
+        trial: CanaryWindow | None,
+        made: Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion],
+    ) -> CanaryTrial | None:
         loaded = held[canary.version].loaded if canary else None
         if canary is None or trial is None or loaded is None:
             return None
         who = made(loaded, CANARY, trial.canary)
-        return Trying(who, draw(loaded.predictor.plan, self._name, canary), trial)
+        return CanaryTrial(who, draw(loaded.predictor.plan, self._name, canary), trial)
 
     def _shadowing(
         self,
         rollout: Rollout,
-        chief: Loaded,
-        held: Mapping[str, Held],
-        made: Callable[[Loaded, str, Watch | None], Answerer],
-    ) -> Shadow | None:
+        chief: LoadedBundle,
+        held: Mapping[str, VersionState],
+        made: Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion],
+    ) -> ShadowQueue | None:
         version = rollout.shadow
         loaded = held[version].loaded if version else None
         if version is None or not self._fits(SHADOW, version, chief, held) or loaded is None:
@@ -189,4 +195,4 @@ class Cast:
         who = made(loaded, SHADOW, None)
         if self._shadow is not None and self._shadow.answerer is who:
             return self._shadow
-        return Shadow(who, self._parts.metrics)
+        return ShadowQueue(who, self._parts.metrics)

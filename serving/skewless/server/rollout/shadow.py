@@ -13,11 +13,11 @@ from time import perf_counter
 
 import structlog
 
-from skewless.server.metrics.counters import Metrics
-from skewless.server.predict.micro_batcher import Answer
-from skewless.server.predict.request import Ask
-from skewless.server.predict.result_sink import Outcome
-from skewless.server.rollout.model_version import Answerer
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.predict.micro_batcher import PredictAnswer
+from skewless.server.predict.request import PredictRequest
+from skewless.server.predict.result_sink import ResultSink
+from skewless.server.rollout.model_version import ServedVersion
 
 _CAPACITY = 10_000
 """Rows that may wait."""
@@ -26,19 +26,19 @@ _PAUSE_S, _LATE_S = 0.002, 0.001
 _log = structlog.get_logger(__name__)
 
 
-class Shadow:
+class ShadowQueue:
     """The queue before a shadow, of at most `capacity` rows."""
 
-    def __init__(self, answerer: Answerer, metrics: Metrics, *, capacity: int = _CAPACITY) -> None:
+    def __init__(self, answerer: ServedVersion, metrics: ServerMetrics, *, capacity: int = _CAPACITY) -> None:
         self.answerer = answerer
         name, version = answerer.predictor.name, answerer.predictor.version
         self._dropped = metrics.shadow_dropped.labels(name, version)
         self._failed = metrics.shadow_failed.labels(name, version)
         self._capacity, self._rows = capacity, 0
-        self._queue: deque[tuple[str, Ask]] = deque()
+        self._queue: deque[tuple[str, PredictRequest]] = deque()
         self._looking, self._running = False, 0
 
-    def offer(self, request_id: str, ask: Ask) -> None:
+    def offer(self, request_id: str, ask: PredictRequest) -> None:
         """Queue a question that was answered."""
         if self._rows + ask.rows > self._capacity:
             self._dropped.inc(ask.rows)
@@ -69,7 +69,7 @@ class Shadow:
         if loop.time() - due > _LATE_S:
             self._look_later()
             return
-        taken: list[tuple[str, Ask]] = []
+        taken: list[tuple[str, PredictRequest]] = []
         rows = 0
         while self._queue and (not taken or rows + self._queue[0][1].rows <= _AT_ONCE):
             taken.append(self._queue.popleft())
@@ -78,39 +78,41 @@ class Shadow:
         self._running = len(taken)
         for request_id, ask in taken:
             who = self.answerer
-            who.bursts.join(Unheard(self), request_id, ask, perf_counter(), defaults=who.defaults)
+            who.bursts.join(DiscardSink(self), request_id, ask, perf_counter(), defaults=who.defaults)
 
 
-class Unheard:
+class DiscardSink:
     """Where a shadow's answer goes."""
 
     __slots__ = ("_shadow",)
 
-    def __init__(self, shadow: Shadow) -> None:
+    def __init__(self, shadow: ShadowQueue) -> None:
         self._shadow = shadow
 
     def done(self) -> bool:
         return False
 
-    def set_result(self, _: Answer) -> None:
+    def set_result(self, _: PredictAnswer) -> None:
         self._shadow.ended()
 
     def set_exception(self, error: BaseException) -> None:
         self._shadow.ended(error)
 
 
-class Followed:
+class ShadowTee:
     """An outcome whose question goes to the shadow once it is told."""
 
     __slots__ = ("_ask", "_outcome", "_request_id", "_shadow")
 
-    def __init__(self, outcome: Outcome[Answer], shadow: Shadow, request_id: str, ask: Ask) -> None:
+    def __init__(
+        self, outcome: ResultSink[PredictAnswer], shadow: ShadowQueue, request_id: str, ask: PredictRequest
+    ) -> None:
         self._outcome, self._shadow, self._request_id, self._ask = outcome, shadow, request_id, ask
 
     def done(self) -> bool:
         return self._outcome.done()
 
-    def set_result(self, answer: Answer) -> None:
+    def set_result(self, answer: PredictAnswer) -> None:
         self._outcome.set_result(answer)
         self._shadow.offer(self._request_id, self._ask)
 
