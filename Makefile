@@ -35,7 +35,7 @@ test: $(SYNCED) ## all tests, two files at a time
 
 test-spark: $(SYNCED) ## beside Feast's Spark store: 450 MB more, and Java 17
 	$(UV) sync --frozen --all-extras --group spark
-	$(BIN)/pytest tests/pipelines/feast_stores/test_spark_*.py
+	$(BIN)/pytest tests/feast/spark
 
 check: $(SYNCED) ## style, types and import arrows
 	$(BIN)/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.checkout import ROOT
 
 PACKAGES = ("serving", "pipelines", "dags", "feature_repo")
 FILE_LINES, FILE_LINES_HARD, FUNCTION_LINES = 300, 400, 40
+MODULES_A_FOLDER = 20
 NOT_A_NOUN = {"utils", "util", "helpers", "helper", "common", "base", "manager", "managers", "misc"}
 TOP = {
     "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml", "uv.lock",
@@ -58,6 +60,38 @@ def test_functions_are_short():
 
 def test_modules_are_named_by_a_noun():
     assert not [name for name, _ in modules(tests=True) if Path(name).stem in NOT_A_NOUN]
+
+
+def test_no_folder_is_too_full():
+    modules_in = Counter(Path(name).parent for name, _ in modules(tests=True) if not name.endswith("__init__.py"))
+    assert not {str(folder): count for folder, count in modules_in.items() if count > MODULES_A_FOLDER}
+
+
+def test_each_room_says_what_lives_there_and_what_it_imports():
+    rooms = {Path(name).parent: source for name, source in modules() if name.endswith("__init__.py")}
+    folders = {Path(name).parent for name, _ in modules() if "skewless" in Path(name).parts}
+    assert folders <= rooms.keys()
+    silent = [
+        str(room) for room, source in rooms.items() if "import" not in (ast.get_docstring(ast.parse(source)) or "")
+    ]
+    assert not silent, f"the docstring of __init__.py does not say what may import what: {silent}"
+
+
+def test_a_class_name_is_unique_in_the_source_tree():
+    homes = defaultdict(list)
+    for name, source in modules():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef):
+                homes[node.name.lstrip("_")].append(name)
+    assert not {name: files for name, files in homes.items() if len(files) > 1}
+
+
+def test_few_class_names_are_one_word():
+    names = {
+        node.name for _, source in modules() for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)
+    }
+    single = sorted(name for name in names if sum(letter.isupper() for letter in name) == 1)
+    assert len(single) < 0.1 * len(names), f"say of what: {single}"
 
 
 def test_the_top_folder_holds_only_what_it_should():

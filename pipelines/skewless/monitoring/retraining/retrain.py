@@ -125,20 +125,8 @@ def run(
     What can be refused beforehand is, and then nothing is written. Raises: StepInputMissing where there is no champion to
     compare with, TrainedElsewhere, InvalidPlan, RolloutRefused, SpineMismatch, SourceMissing, SourceMismatch.
     """
-    split, definitions = asked.split, project.definitions
     champion = _challenged(project, asked, canary)
-    before = champion.manifest.version
-    folder = project.folders.training / f"{definitions.plan.name}.candidate"
-    report("training set", 0, _STEPS)
-    rows = SpineFiles(asked.spine, split.start, split.end)
-    training_set.run(definitions, rows, folder, as_served=asked.as_served, memory=project.memory)
-    report("training", 1, _STEPS)
-    opened = TrainingSet(folder)
-    train.run(opened, asked.label, split, asked.parameters)
-    report("publishing", 2, _STEPS)
-    with publishing(project.registry, project.folders.models, asked.model) as models:
-        done = publish.run(opened, models, asked.model, created_at=created_at, promote=False)
-    version = done.manifest.version
+    before, version = champion.manifest.version, _candidate(project, asked, created_at, report)
     report("comparing", 3, _STEPS)
     sides = champion, proven(project.registry, asked.model, version)
     held_out, live = (
@@ -149,8 +137,8 @@ def run(
         model=asked.model,
         champion=before,
         candidate=version,
-        start=split.start.isoformat(),
-        end=split.end.isoformat(),
+        start=asked.split.start.isoformat(),
+        end=asked.split.end.isoformat(),
         margin=asked.margin,
         held_out=held_out,
         live=live,
@@ -161,6 +149,22 @@ def run(
         try_out(project.registry, found, canary, created_at)
         return msgspec.structs.replace(found, on_trial=True)
     return found
+
+
+def _candidate(project: RetrainProject, asked: RetrainOptions, created_at: datetime, report: Report) -> str:
+    """Train and publish a candidate that nobody is answered with; its version."""
+    split, definitions = asked.split, project.definitions
+    folder = project.folders.training / f"{definitions.plan.name}.candidate"
+    report("training set", 0, _STEPS)
+    rows = SpineFiles(asked.spine, split.start, split.end)
+    training_set.run(definitions, rows, folder, as_served=asked.as_served, memory=project.memory)
+    report("training", 1, _STEPS)
+    opened = TrainingSet(folder)
+    train.run(opened, asked.label, split, asked.parameters)
+    report("publishing", 2, _STEPS)
+    with publishing(project.registry, project.folders.models, asked.model) as models:
+        done = publish.run(opened, models, asked.model, created_at=created_at, promote=False)
+    return done.manifest.version
 
 
 def _challenged(project: RetrainProject, asked: RetrainOptions, canary: float | None) -> Bundle:
