@@ -24,11 +24,12 @@ def audit(served: dict[str, str]) -> str:
     from skewless.monitoring.audit import audit as verb
     from skewless.monitoring.audit.evidence import clues
     from skewless.monitoring.reports.audit_files import write_audit
+    from skewless.monitoring.served_log.reader import ServedLogReader
 
     work, window = workspace(), window_of(get_current_context())
     bundle = open_bundle(work.settings.registry.bundle(served["model"], served["version"]), processor_features())
     read_views(work.project, bundle.plan.views)
-    log = verb.ServedLogReader(work.folders.served)
+    log = ServedLogReader(work.folders.served)
     found = verb.run(bundle, clues(work, bundle.plan), log, window.start, window.end)
     report = write_audit(work.folders.reports, found, now())
     if not found.clean:

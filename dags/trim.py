@@ -16,7 +16,7 @@ def trim() -> str:
     from skewless.airflow.connections import now, settings
     from skewless.airflow.run_options import choices
     from skewless.monitoring.served_log import days as verb
-    from skewless.offline.join.refresh_schedule import duration
+    from skewless.runtime.durations import duration
 
     keep = choices(get_current_context()).get("keep")
     found = verb.days(settings().folders.served)

@@ -20,8 +20,9 @@ from skewless.model.training import train, training_set
 from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import AuditResult, ServedLogReader
+from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.audit.evidence import AuditEvidence
+from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.spine import SpineFiles
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter

@@ -14,9 +14,10 @@ import lightgbm as lgb
 from skewless.demo import task
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet, labelled
-from skewless.offline.join.refresh_schedule import RefreshSchedule, short
+from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles
 from skewless.project.project import Project
+from skewless.runtime.durations import short
 from skewless.runtime.settings import ProjectSettings
 
 SCHEDULES = ("1h", "6h", "24h")

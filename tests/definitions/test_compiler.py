@@ -17,7 +17,7 @@ from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.plan import Field, JoinKey, ModelColumn, RequestInput, StoredFeature, TransformOutput
 from skewless.definitions.compiler import compile_service, compile_view, source_of, stored_views, view_of
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import UnknownFeatureView, Untraceable
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")

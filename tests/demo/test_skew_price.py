@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skewless.demo.skew_price import SkewPrice, load, moved, save
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 
 
 def test_sources_move_with_their_folder():

@@ -21,8 +21,9 @@ from skewless.contract.storage.lookup import OnlineRead
 from skewless.contract.storage.served_row import ServedRequest, served_batch
 from skewless.contract.timestamps import to_micros
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import AuditResult, ServedLogReader
+from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.audit.evidence import AuditEvidence, known
+from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.store import OnlineWriter

@@ -19,7 +19,7 @@ from skewless.contract.plan import Field, JoinKey, Plan, PlanView
 from skewless.contract.timestamps import from_micros
 from skewless.contract.value_types import value_type
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.offline.values.arrow_answers import answer
 from tests.oracles import Joined, Row, Spine, Value, bits
 from tests.strategies import arrow_column

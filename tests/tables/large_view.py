@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.definitions.compiler import CompiledService
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from tests.tables.histories import instants
 
 START = 1_356_998_400_000_000

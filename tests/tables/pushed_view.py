@@ -13,7 +13,8 @@ from redis import Redis
 from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key
 from skewless.contract.storage.push_target import PushTarget, target_entry
-from skewless.offline.tables.view_rows import TableSource, read_history
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import read_history
 from tests.oracles import Row, Rule, as_of, entity_key, packed_row
 
 PROJECT = "tests"

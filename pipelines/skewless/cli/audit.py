@@ -42,6 +42,7 @@ def audit(
     from skewless.monitoring.audit.evidence import clues
     from skewless.monitoring.reports.audit_files import write_audit
     from skewless.monitoring.reports.cause_table import told
+    from skewless.monitoring.served_log.reader import ServedLogReader
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
@@ -50,7 +51,7 @@ def audit(
     bundle = opened(work.settings.registry, model, version)
     end = instant(until) if until else made_at
     with step("audit") as shown:
-        log = verb.ServedLogReader(work.folders.served)
+        log = ServedLogReader(work.folders.served)
         found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, role=role, report=shown.at)
         shown.result = str(found)
     for line in [*found.examples, *told(found)]:
@@ -125,8 +126,8 @@ def trim(
     """Fold the served log's days that are over into a file each, and remove those that are old, with their outcomes."""
     from skewless.monitoring.served_log import days as verb
     from skewless.monitoring.served_log import ground_truth as outcomes
-    from skewless.offline.join.refresh_schedule import duration
     from skewless.runtime.console import step
+    from skewless.runtime.durations import duration
     from skewless.runtime.settings import ProjectSettings
 
     age, today = duration(keep) if keep else None, now().date()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skewless.model.publishing.graph_optimisation import GraphChanges
     from skewless.model.publishing.onnx_import import ImportOptions
     from skewless.model.scoring.batch_score import ScoringRun
-    from skewless.offline.tables.view_rows import TableSource
+    from skewless.offline.tables.source import TableSource
 
 verbs = typer.Typer()
 Service = Annotated[str, typer.Option(help="The training set, by its feature service.")]

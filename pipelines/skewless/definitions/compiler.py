@@ -35,7 +35,7 @@ from skewless.contract.plan import (
 )
 from skewless.contract.value_types import value_type
 from skewless.definitions.file_source import table_of
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import UnknownFeatureView
 
 if TYPE_CHECKING:

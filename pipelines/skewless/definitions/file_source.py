@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from skewless.contract.errors import InvalidPlan
 from skewless.offline.tables.object_storage import RemoteTable
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 
 MIRRORS = ".mirrors"
 

@@ -37,6 +37,7 @@ from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.quality.gates import QualityGates
 from skewless.monitoring.reports.audit_files import write_audit
+from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.spine import SpineFiles
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
@@ -211,7 +212,7 @@ def _tell_metrics(rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> No
 def _audit(trained: PreparedDemo, rows: int) -> audit.AuditResult:
     """Audit the replay once its served log is on disk: the server writes it twice a second."""
     work, plan, split = trained.work, trained.bundle.plan, trained.story.split
-    log = audit.ServedLogReader(_scratch(work) / "served")
+    log = ServedLogReader(_scratch(work) / "served")
     last = time.monotonic() + 30.0
     while (held := log.rows(task.MODEL)) < rows and time.monotonic() < last:
         time.sleep(0.1)

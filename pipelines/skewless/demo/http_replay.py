@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from skewless.contract.errors import SkewlessError
 from skewless.contract.plan import Plan, PlanView
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import Check, unchecked
 from skewless.online.store.store import OnlineWriter

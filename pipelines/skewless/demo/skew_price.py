@@ -25,7 +25,7 @@ from skewless.model.training.training_set import labelled, matrix_for, read_spin
 from skewless.offline.files.atomic import write_file
 from skewless.offline.join.point_in_time import spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.progress import Report, quiet
 
 _ROUNDS = 2000

@@ -27,7 +27,7 @@ from skewless.erasure import ground_truth_rows, parquet_rows, redis_rows
 from skewless.erasure.parquet_rows import ErasableTable, FileWithSubject
 from skewless.erasure.receipt import ErasureReceipt, new_receipt, open_receipt
 from skewless.erasure.subject import ErasureSubject
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.runtime.progress import Report, quiet
 from skewless.state.database import StateDatabase

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from skewless.erasure.parquet_rows import ErasableTable, RequestRows
 from skewless.erasure.subject import ErasureSubject
 from skewless.monitoring.served_log.ground_truth import KEYS, GroundTruth
-from skewless.offline.tables.view_rows import parquet_files
+from skewless.offline.tables.source import parquet_files
 
 _MODEL = "model="
 

@@ -23,7 +23,7 @@ from skewless.contract.errors import SkewlessError
 from skewless.contract.storage.part_files import sync_folder
 from skewless.erasure.subject import ErasureSubject
 from skewless.offline.tables.compaction import locked
-from skewless.offline.tables.view_rows import parquet_files, parts_folder
+from skewless.offline.tables.source import parquet_files, parts_folder
 from skewless.state.locks import WAIT
 
 _CODECS = {"UNCOMPRESSED": "NONE"}

@@ -19,8 +19,8 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from skewless.definitions.compiler import source_of, view_of
+from skewless.definitions.data_folder import data_folder
 from skewless.feast.errors import FeastUnsupported
-from skewless.feast.offline_store import data_folder
 from skewless.feast.online_store import online_writer
 from skewless.online.materialization.materialize import plan_windows, run
 from skewless.runtime.settings import ProjectSettings

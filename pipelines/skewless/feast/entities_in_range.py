@@ -12,7 +12,8 @@ from skewless.contract.timestamps import to_micros
 from skewless.contract.value_types import value_type
 from skewless.feast.source_rows import rows_between
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import TableSource, feature
+from skewless.offline.tables.columns import feature
+from skewless.offline.tables.source import TableSource
 
 
 def entities_between(

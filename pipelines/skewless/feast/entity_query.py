@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 
 from skewless.feast.errors import EntityQueryRefused
 from skewless.feast.source_rows import schema_of
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 _TIME = pa.timestamp("us", tz="UTC")

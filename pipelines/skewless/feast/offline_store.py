@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import pandas as pd
@@ -17,9 +16,9 @@ from feast.data_source import DataSource
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
-from feast.repo_config import FeastConfigBaseModel
 from feast.utils import compute_non_entity_date_range
 from skewless.definitions.compiler import source_of, view_of
+from skewless.definitions.data_folder import DataFolderConfig, data_folder
 from skewless.definitions.file_source import table_of
 from skewless.feast.entities_in_range import entities_between
 from skewless.feast.entity_frame import EntityFrame, entity_frame
@@ -32,20 +31,11 @@ from skewless.feast.retrieval_job import SkewlessRetrievalJob, whole
 from skewless.feast.source_rows import keyed, newest_of_each, rows_between, schema_of
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.append import append
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.runtime.settings import ProjectSettings
 
 _PANDAS_INDEX = "__index_level_"
-
-
-class DataFolderConfig(FeastConfigBaseModel):
-    """What each offline store of ours is told: where the tables are, and what makes their rows known."""
-
-    known_by: Literal["event_timestamp", "created_timestamp"] = "event_timestamp"
-    """What makes a row known, where a view's tag `known_by` does not say. The default is Feast's own meaning."""
-    data: Path | None = None
-    """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
 
 
 class SkewlessOfflineStoreConfig(DataFolderConfig):
@@ -60,15 +50,6 @@ def _join_memory(config: RepoConfig) -> int:
     store = config.offline_store
     said = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
     return int(said or ProjectSettings.read().join_memory)
-
-
-def data_folder(config: RepoConfig) -> Path:
-    """Where relative source paths start. With an offline store that is not ours it is the repository, as in Feast."""
-    store = config.offline_store
-    repo = Path(config.repo_path or Path.cwd())
-    if not isinstance(store, DataFolderConfig):
-        return repo
-    return ProjectSettings.read().folders.data if store.data is None else repo / store.data
 
 
 class SkewlessOfflineStore(OfflineStore):

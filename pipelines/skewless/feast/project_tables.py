@@ -9,7 +9,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from skewless.contract.errors import InvalidPlan
 from skewless.definitions.file_source import table_of
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import TableSource, parquet_files
+from skewless.offline.tables.source import TableSource, parquet_files
 
 
 def project_tables(registry: BaseRegistry, project: str, data: Path) -> dict[str, TableSource]:

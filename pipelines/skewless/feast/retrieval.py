@@ -19,7 +19,7 @@ from skewless.feast.entity_frame import EntityFrame
 from skewless.feast.retrieval_job import AnswerPart
 from skewless.feast.source_rows import schema_of
 from skewless.offline.join.point_in_time import JoinedFeatures, PointInTimeJoin, answers, spine_column
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.offline.values.arrow_answers import decided_by_values
 from skewless.offline.values.column_types import numbers_as_text
 from skewless.runtime.errors import SourceMissing, SpineMismatch

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from skewless.contract.admission import Micros
-from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
-from skewless.offline.join.point_in_time import entity_codes
-from skewless.offline.tables.view_rows import TableSource, ViewRows, micros
+from skewless.offline.join.entity_codes import EntityCodes
+from skewless.offline.tables.columns import micros
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 _SECOND = 1_000_000
@@ -93,13 +93,11 @@ def newest_of_each(rows: SourceRows, join_keys: Sequence[str]) -> pa.Table:
     Rows with a null key are nobody's. Without join keys there is one entity, and Feast's dummy key is added.
     """
     keys = tuple(_whole(rows.table.column(name)) for name in join_keys)
-    view = PlanView("", "", tuple(JoinKey(name, name, "") for name in join_keys), (), 0, "event_timestamp")
-    history = ViewRows(keys, rows.event, rows.created, np.zeros(len(rows.event), bool), ())
-    codes = entity_codes(view, history)
+    codes = EntityCodes(keys, len(rows.event)).codes
     order = np.lexsort((rows.created, rows.event, codes))
     ordered = codes[order]
     last = np.append(ordered[1:] != ordered[:-1], True) if len(order) else np.zeros(0, bool)
-    newest = order[last & (ordered != np.iinfo(np.int64).max)]
+    newest = order[last & (ordered >= 0)]
     return keyed(rows.table.take(pa.array(newest)), join_keys)
 
 

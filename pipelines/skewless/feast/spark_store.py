@@ -26,12 +26,13 @@ from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import 
 from feast.infra.registry.base_registry import BaseRegistry
 from skewless.contract.plan import PlanView
 from skewless.definitions.compiler import source_of, view_of
+from skewless.definitions.data_folder import DataFolderConfig, data_folder
 from skewless.feast.errors import FeastUnsupported
-from skewless.feast.offline_store import DataFolderConfig, SkewlessOfflineStore, data_folder
+from skewless.feast.offline_store import SkewlessOfflineStore
 from skewless.feast.retrieval import output_names
 from skewless.feast.retrieval_job import to_pandas
 from skewless.feast.source_rows import schema_of
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 
 _SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
 _EVENT, _CREATED, _PLACE = "event_timestamp", "created_timestamp", "__skewless_place"

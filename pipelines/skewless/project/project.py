@@ -18,9 +18,9 @@ from skewless.contract.redis_urls import masked
 from skewless.contract.storage.push_target import PushTarget
 from skewless.definitions.compatibility import confirm
 from skewless.definitions.compiler import CompiledService, compile_service, compile_view, source_of, stored_views
+from skewless.definitions.data_folder import data_folder
 from skewless.definitions.onnx_tracing import load_functions
-from skewless.feast.offline_store import data_folder
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.push.push import targets
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect

@@ -27,8 +27,8 @@ from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.online_store.writer import OnlineStoreWriter
 from skewless.server.predict.predictor import Clock
 from skewless.server.push.receiver import PushReceiver
+from skewless.server.rollout.dependencies import VersionDependencies
 from skewless.server.rollout.live_models import LiveModels
-from skewless.server.rollout.model_version import VersionDependencies
 from skewless.server.served_log import ServedLogWriter
 from skewless.server.service import PredictService
 from skewless.server.settings import ServerSettings

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.offline.tables.day_partitions import day_file
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 
 PROJECT, KEY, NAME = "bench", "entity_id", "readings"
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)

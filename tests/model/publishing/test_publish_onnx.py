@@ -30,11 +30,11 @@ from skewless.model.publishing.publish import PublishedBundle, VersionPlace
 from skewless.model.scoring import batch_score
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import ServedLogReader
 from skewless.monitoring.audit.causes import SkewCause
 from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.drift import drift
 from skewless.monitoring.drift.thresholds import DriftThresholds
+from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase

@@ -39,8 +39,8 @@ from skewless.model.publishing.publish import VersionPlace
 from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, shadow, try_canary
 from skewless.model.scoring import batch_score
 from skewless.monitoring.audit import audit
-from skewless.monitoring.audit.audit import ServedLogReader
 from skewless.monitoring.audit.evidence import AuditEvidence
+from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase

@@ -25,7 +25,7 @@ from skewless.model.scoring import batch_score, score_write_back
 from skewless.model.scoring.batch_score import ScoringRun, ScoringSpine, ScoringUnderWay
 from skewless.model.training import train, training_set
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SourceMismatch, SpineMismatch

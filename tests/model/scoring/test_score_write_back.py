@@ -14,7 +14,7 @@ from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.model.scoring import score_write_back
 from skewless.model.scoring.batch_score import ScoringInputs, ScoringRun
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

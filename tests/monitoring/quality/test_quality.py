@@ -16,7 +16,8 @@ from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.monitoring.quality.expectations import ColumnExpectation, ValueBounds, ViewExpectations
 from skewless.monitoring.quality.quality import ExpectationBreach, TimeSpan, check, rows_in, rows_of
-from skewless.offline.tables.view_rows import TableSource, ViewRows
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import ViewRows
 from skewless.runtime.errors import SourceMismatch
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)

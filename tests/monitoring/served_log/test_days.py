@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.monitoring.audit.audit import ServedLogReader
 from skewless.monitoring.served_log.days import days, fold, trim
+from skewless.monitoring.served_log.reader import ServedLogReader
 from tests.faults.killed_calls import Killed, killer
 
 TODAY = date(2013, 10, 9)

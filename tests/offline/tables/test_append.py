@@ -14,7 +14,8 @@ import pytest
 from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.offline.files import atomic
 from skewless.offline.tables.append import append
-from skewless.offline.tables.view_rows import TableSource, ViewRows, read_history
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import ViewRows, read_history
 from skewless.runtime.errors import SourceMismatch
 
 US = pa.timestamp("us", "UTC")

@@ -13,7 +13,7 @@ import pytest
 from skewless.contract.plan import PlanView
 from skewless.offline.tables import arrivals
 from skewless.offline.tables.arrivals import arrivals as arrivals_of
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMissing
 
 NOON = 1_380_628_800_000_000

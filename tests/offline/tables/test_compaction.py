@@ -17,7 +17,7 @@ from skewless.contract.storage.push_batch import part_table
 from skewless.contract.timestamps import to_micros
 from skewless.offline.tables import compaction, day_partitions
 from skewless.offline.tables.compaction import CompactionResult, locked
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
 from skewless.state.locks import LockBusy

@@ -15,7 +15,7 @@ from skewless.definitions.file_source import table_of
 from skewless.offline.tables import object_storage
 from skewless.offline.tables.append import append
 from skewless.offline.tables.object_storage import RemoteReadOnly, RemoteUnreadable
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMissing
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 

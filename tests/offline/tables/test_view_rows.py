@@ -1,4 +1,4 @@
-"""Histories out of Parquet: which files, which columns, which types, and what is refused by name."""
+"""Histories out of Parquet: which columns, which types, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -9,88 +9,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.plan import Field, JoinKey, PlanView
-from skewless.offline.tables.view_rows import TableSource, cast, read_history
-from skewless.runtime.errors import SourceMismatch, SourceMissing
+from skewless.contract.plan import Field
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import read_history
+from skewless.runtime.errors import SourceMismatch
+from tests.tables.delays_table import F4, NOON, VIEW, put, read, source
 from tests.tables.histories import instants
-
-NOON = 1_380_628_800_000_000
-DAY = 86_400_000_000
-VIEW = PlanView(
-    "delays",
-    "delays",
-    (JoinKey("origin", "origin", "String"),),
-    (Field("mean", "Float32"), Field("count", "Int64")),
-    0,
-    "created_timestamp",
-    "gone",
-)
-F4 = pa.array([1.5], pa.float32())
-
-
-def put(folder: Path, name: str = "part-0.parquet", **columns) -> Path:
-    whole = {
-        "origin": ["JFK"],
-        "mean": F4,
-        "count": [3],
-        "gone": [False],
-        "event_timestamp": instants([NOON]),
-        "created_timestamp": instants([NOON + 1]),
-    } | columns
-    file = folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({name: column for name, column in whole.items() if column is not None}), file)
-    return file
-
-
-def source(path: Path, **renamed: str) -> TableSource:
-    return TableSource("delays", path, "event_timestamp", "created_timestamp", tuple(renamed.items()))
-
-
-def read(folder: Path, **renamed: str):
-    return read_history(VIEW, source(folder, **renamed), source(folder).files())
-
-
-def test_partitions_after_an_instant_are_pruned(tmp_path: Path):
-    days = [put(tmp_path, f"day={day}/part-0.parquet") for day in ("1969-12-31", "2013-10-01", "2013-10-02")]
-    assert source(tmp_path).files() == days
-    assert source(tmp_path).files(until=NOON) == days[:2]
-    assert source(tmp_path).files(until=NOON - NOON % DAY - 1) == days[:1]
-    assert source(tmp_path).files(until=NOON + DAY) == days
-    assert source(tmp_path).files(until=-1) == days[:1]
-    assert source(tmp_path).files(until=-DAY - 1) == []
-    assert source(tmp_path).files(until=2**63 - 1) == days
-
-
-def test_only_the_tables_own_folders_are_partitions(tmp_path: Path):
-    folder = tmp_path / "day=2099-01-01" / "delays"
-    files = [put(folder, "day=2013-10-01/part-0.parquet"), put(folder, "day=unknown/part-0.parquet")]
-    assert source(folder).files(until=NOON) == files
-
-
-def test_what_is_being_written_does_not_count(tmp_path: Path):
-    done = put(tmp_path, "day=2013-10-01/part-0.parquet")
-    for unfinished in (".part-1.parquet", "_part.parquet", ".building/part-2.parquet", "_temporary/0/part-3.parquet"):
-        put(tmp_path, f"day=2013-10-01/{unfinished}")
-    (tmp_path / "day=2013-10-01" / "part.parquet.crc").write_text("")
-    named = put(tmp_path, "day=2013-10-01/_hour=1/part-0.parquet")
-    assert source(tmp_path).files() == [named, done]
-
-
-def test_a_folder_may_be_called_like_a_file(tmp_path: Path):
-    inside = put(tmp_path, "delays.parquet/part-0.parquet")
-    assert source(tmp_path).files() == [inside]
-    assert source(tmp_path / "delays.parquet").files() == [inside]
-    assert source(inside).files(until=0) == [inside]
-
-
-def test_a_table_that_is_not_there_is_named(tmp_path: Path):
-    for place in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(SourceMissing, match=r"'delays' reads .* `skewless ingest`"):
-            source(place).files()
 
 
 def test_a_history(tmp_path: Path):
@@ -208,32 +134,3 @@ def test_types_may_change_between_files_if_no_value_does(tmp_path: Path):
     assert found.keys[0].to_pylist() == ["JFK", "JFK", "JFK", "LGA"]
     assert [column.to_pylist() for column in found.columns] == [[1.5, None, 1.5, 1.5], [2**40, 3, 3, 3]]
     assert found.event.tolist() == [NOON] * 4
-
-
-LOSSLESS = [
-    (pa.array([1], pa.int8()), pa.int64()),
-    (pa.array([1], pa.uint32()), pa.int64()),
-    (pa.array([1.5], pa.float16()), pa.float32()),
-    (pa.array([1.5], pa.float32()), pa.float64()),
-    (pa.array(["a"], pa.large_string()), pa.string()),
-    (pa.array(["a"], pa.string_view()), pa.string()),
-    (pa.array([b"a"], pa.binary(1)), pa.binary()),
-    (pa.array(["a"]).dictionary_encode(), pa.string()),
-    (pa.array([1], pa.int16()).dictionary_encode(), pa.int64()),
-    (pa.nulls(1), pa.string()),
-    (pa.array([date(2013, 10, 1)]), pa.timestamp("us", tz="UTC")),
-    (pa.array([1]).cast(pa.timestamp("ms")), pa.timestamp("us", tz="UTC")),
-]
-
-
-@pytest.mark.parametrize(("column", "kind"), LOSSLESS, ids=lambda thing: str(getattr(thing, "type", thing)))
-def test_values_that_are_of_the_declared_type_are_taken(column: pa.Array, kind: pa.DataType):
-    found = cast("v", "c", pa.chunked_array([column]), kind)
-    assert found.type == kind
-    assert len(found) == 1
-
-
-def test_a_time_that_microseconds_do_not_hold_is_refused():
-    column = pa.chunked_array([pa.array([1_500]).cast(pa.timestamp("ns", tz="UTC"))])
-    with pytest.raises(SourceMismatch, match="lose data"):
-        cast("v", "c", column, pa.timestamp("us", tz="UTC"))

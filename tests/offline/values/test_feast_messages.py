@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.value_types import ValueType, value_type
-from skewless.offline.tables.view_rows import feature
+from skewless.offline.tables.columns import feature
 from skewless.offline.values.arrow_answers import answer
 from skewless.offline.values.column_types import holds_value, natural
 from skewless.offline.values.feast_messages import FIELDS, message, messages, normalized, plain, serialized

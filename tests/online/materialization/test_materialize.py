@@ -16,7 +16,7 @@ from redis import Redis
 from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.timestamps import to_micros
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import ArrivalWindow, plan_windows
 from skewless.online.store.store import OnlineWriter

@@ -18,7 +18,7 @@ from redis import Redis
 
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import to_micros
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import ArrivalWindow, plan_partition
 from skewless.online.store.completeness import StoredView

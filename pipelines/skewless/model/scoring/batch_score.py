@@ -35,7 +35,7 @@ from skewless.offline.files import parquet_writer
 from skewless.offline.files.atomic import write_file
 from skewless.offline.join.point_in_time import PointInTimeJoin, request_values
 from skewless.offline.join.spine import SpineFiles
-from skewless.offline.tables.view_rows import TableSource, parquet_files
+from skewless.offline.tables.source import TableSource, parquet_files
 from skewless.runtime.errors import SpineMismatch
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY

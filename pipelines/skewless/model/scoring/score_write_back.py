@@ -19,7 +19,7 @@ from skewless.contract.plan import PlanView
 from skewless.model.scoring.batch_score import ScoringRun
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables import append
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 _US = pa.timestamp("us", tz="UTC")

@@ -19,7 +19,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from skewless.contract.errors import SkewlessError
 from skewless.model.training.training_set import DATA, PLAN, Labels, TrainingSet, labelled
 from skewless.offline.files.atomic import write_file
-from skewless.offline.join.refresh_schedule import BadDuration, duration
+from skewless.runtime.durations import BadDuration, duration
 from skewless.runtime.errors import SpineMismatch, StepInputMissing
 
 MODEL, REPORT = "model.lightgbm.txt", "training.json"

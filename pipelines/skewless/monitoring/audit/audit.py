@@ -7,16 +7,10 @@ one, and the logged input must score to the logged score.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.bundle import Bundle
@@ -28,10 +22,8 @@ from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.audit.replay import ReplayComparison, compare, differ, plain
 from skewless.monitoring.audit.score_impact import Labels, ScoreImpact, price
 from skewless.monitoring.audit.timeline import DifferenceTimeline, timeline
-from skewless.monitoring.served_log.days import standing
 from skewless.monitoring.served_log.ground_truth import GroundTruth
-from skewless.offline.tables.view_rows import parquet_files
-from skewless.runtime.errors import StepInputMissing
+from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.runtime.progress import Report, quiet
 
 _EXAMPLES = 5
@@ -95,31 +87,6 @@ class AuditResult(msgspec.Struct, frozen=True):
             f"; {self.unread_views} views were not read because the online store failed, and {self.unread_values} "
             "feature values were defaults for it"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ServedLogReader:
-    """The served log's folder."""
-
-    folder: Path
-
-    def rows(self, model: str) -> int:
-        """How many rows of a model, of any version, are on disk."""
-        return sum(pq.read_metadata(file).num_rows for file in standing(parquet_files(self.folder / f"model={model}")))
-
-    def read(self, model: str, version: str, start: datetime, end: datetime, role: Role | None = None) -> pa.Table:
-        """The rows that a model version served with start <= served_at < end, in any role or in one.
-
-        Raises: StepInputMissing where it has none.
-        """
-        place = self.folder / f"model={model}" / f"version={version}"
-        files = [str(file) for file in standing(parquet_files(place))]
-        if not files:
-            raise StepInputMissing(f"a served log of {model} {version}", "skewless serve")
-        window = (pc.field("served_at") >= start) & (pc.field("served_at") < end)
-        if role is not None:
-            window &= pc.field("role") == role
-        return ds.dataset(files, format="parquet", partitioning=None).to_table(filter=window)
 
 
 def run(

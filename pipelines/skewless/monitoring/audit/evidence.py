@@ -21,7 +21,8 @@ from skewless.monitoring.audit.replay import Places, ReplayComparison
 from skewless.offline.join.entity_codes import EntityCodes
 from skewless.offline.join.point_in_time import spine_column
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
-from skewless.offline.tables.view_rows import TableSource, ViewRows
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import ViewRows
 from skewless.online.materialization.materialize import VERB
 from skewless.project.project import Project
 from skewless.state.database import StateDatabase

@@ -18,7 +18,7 @@ from skewless.contract.model.signature import Array, cells, differing, from_colu
 from skewless.contract.plan import ColumnSource as PlanSource
 from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature
 from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.progress import Report, quiet
 
 _GONE = (FeatureStatus.NOT_FOUND, FeatureStatus.STALE)

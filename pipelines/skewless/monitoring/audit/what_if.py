@@ -19,8 +19,9 @@ from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.model.training.training_set import labelled
 from skewless.monitoring.audit.replay import Scores
 from skewless.offline.join.point_in_time import join, request_values, spine_times
-from skewless.offline.join.refresh_schedule import RefreshSchedule, short
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.join.refresh_schedule import RefreshSchedule
+from skewless.offline.tables.source import TableSource
+from skewless.runtime.durations import short
 from skewless.runtime.errors import SpineMismatch
 from skewless.runtime.progress import Report, quiet
 

@@ -26,7 +26,8 @@ from skewless.monitoring.quality.expectations import ViewExpectations, expectati
 from skewless.monitoring.quality.quality import ExpectationBreach, TimeSpan, check, rows_in, rows_of
 from skewless.offline.files.atomic import replace_folder
 from skewless.offline.tables.day_partitions import Check, DayWriteResult
-from skewless.offline.tables.view_rows import TableSource, ViewRows, read_history
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import ViewRows, read_history
 from skewless.online.materialization.materialize import ArrivalWindow
 from skewless.online.push import push
 

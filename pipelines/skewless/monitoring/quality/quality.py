@@ -21,7 +21,9 @@ from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.monitoring.quality.expectations import ColumnExpectation, ViewExpectations
-from skewless.offline.tables.view_rows import TableSource, ViewRows, feature, micros
+from skewless.offline.tables.columns import feature, micros
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import ViewRows
 from skewless.offline.values.column_types import natural
 from skewless.runtime.errors import SourceMismatch
 

@@ -32,14 +32,14 @@ from skewless.model.scoring.single_output import of_one_matrix, one_score
 from skewless.model.training import train, training_set
 from skewless.model.training.train import Parameters, TimeSplit
 from skewless.model.training.training_set import TrainingSet, labelled
-from skewless.monitoring.audit.audit import ServedLogReader
 from skewless.monitoring.audit.replay import Scores, spine_of
 from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, contest
 from skewless.monitoring.served_log.ground_truth import GroundTruth
+from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import join, request_values, spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import StepInputMissing
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY

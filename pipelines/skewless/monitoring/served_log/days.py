@@ -18,7 +18,7 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 
 from skewless.contract.storage.part_files import sync_folder
-from skewless.offline.tables.view_rows import parquet_files
+from skewless.offline.tables.source import parquet_files
 from skewless.runtime.progress import Report, quiet
 
 _FOLDED = "folded-"

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
 from skewless.offline.files.atomic import write_file
-from skewless.offline.tables.view_rows import parquet_files
+from skewless.offline.tables.source import parquet_files
 
 FOLDER = "_outcomes"
 KEYS = ["request_id", "row"]

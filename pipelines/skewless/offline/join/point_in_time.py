@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from skewless.contract.admission import Micros
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import AdmittedRows, wanted_features
-from skewless.contract.plan import Field, JoinKey, Plan, PlanView, StoredFeature
+from skewless.contract.plan import Field, Plan, PlanView, StoredFeature
 from skewless.contract.value_types import value_type
 from skewless.offline.join.memory_budget import bounds
 from skewless.offline.join.threads import worker_count
 from skewless.offline.join.view_join import TypedColumn, ViewAnswer, ViewJoin, ViewRequest, answered, put_together
 from skewless.offline.join.view_table import ViewTable
-from skewless.offline.tables.view_rows import TableSource, ViewRows, cast, join_key, micros
+from skewless.offline.tables.columns import cast, join_key, micros
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
@@ -191,30 +192,3 @@ def spine_column(spine: pa.Table, name: str, dtype: str, *, numbers: bool = Fals
         return join_key("", name, column, kind) if numbers else cast("", name, column, kind.arrow)
     except SourceMismatch as error:
         raise SpineMismatch(name, error.reason) from error
-
-
-def entity_codes(view: PlanView, history: ViewRows) -> Places:
-    """Small integers that name the entities of a history; the greatest int64 for rows with a null key."""
-    return _codes(view.join_keys, history.keys, [key.slice(0, 0) for key in history.keys], len(history), 0)[0]
-
-
-def _codes(
-    join_keys: Sequence[JoinKey],
-    stored: Sequence[pa.Array],
-    asked: Sequence[pa.Array],
-    rows: int,
-    spine_rows: int,
-) -> tuple[Places, Places]:
-    """Small integers that name the entities of history and spine alike; -1 for a spine's null key."""
-    codes = np.zeros(rows + spine_rows, np.int64)
-    null = np.zeros(rows + spine_rows, bool)
-    for _, mine, theirs in zip(join_keys, stored, asked, strict=True):
-        both = pa.chunked_array([mine, theirs]).combine_chunks().dictionary_encode()
-        indices = both.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-        null |= both.is_null().to_numpy(zero_copy_only=False)
-        combined = codes * max(len(both.dictionary), 1) + indices
-        codes = np.unique(combined, return_inverse=True)[1] if len(join_keys) > 1 else combined
-    codes = codes.astype(np.int64)
-    spine_codes = np.where(null[rows:], -1, codes[rows:])
-    # A stored row with a null key is nobody's: it sorts behind every entity.
-    return np.where(null[:rows], np.iinfo(np.int64).max, codes[:rows]), spine_codes

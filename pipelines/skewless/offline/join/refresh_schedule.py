@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 
 from skewless.contract.admission import Micros
 from skewless.contract.errors import SkewlessError
+from skewless.runtime.durations import BadDuration, duration, short
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -22,16 +20,6 @@ class BadSchedule(SkewlessError):
 
     def __str__(self) -> str:
         return f"{self.text!r} is no schedule; write every=1h,delay=5m (numbers with s, m, h or d; every more than 0)"
-
-
-@dataclass(eq=False)
-class BadDuration(SkewlessError):
-    """A duration that cannot be understood."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.text!r} is no duration; write a number with s, m, h or d, as 90d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +55,3 @@ class RefreshSchedule:
 
     def __str__(self) -> str:
         return f"every={short(self.every)},delay={short(self.delay)}"
-
-
-def short(time: timedelta) -> str:
-    """A duration in the largest unit that it is a whole number of: 15m, 6h."""
-    for unit, name in reversed(_UNITS.items()):
-        whole, rest = divmod(time, timedelta(**{name: 1}))
-        if not rest and (whole or unit == "s"):
-            return f"{whole}{unit}"
-    return f"{time / timedelta(seconds=1):g}s"
-
-
-def duration(text: str) -> timedelta:
-    """A number with a unit: 90s, 15m, 1.5h, 7d. Raises: BadDuration."""
-    found = _DURATION.fullmatch(text.strip())
-    if not found:
-        raise BadDuration(text)
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})

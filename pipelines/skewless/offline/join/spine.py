@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.timestamps import to_micros
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
-from skewless.offline.tables.view_rows import parquet_files
+from skewless.offline.tables.source import parquet_files
 from skewless.runtime.errors import SourceMissing, SpineMismatch
 
 _BINS = 4096

@@ -15,16 +15,8 @@ from skewless.contract.admission import Flags, Micros
 from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import ParquetTable, RowBatch, RowGroup
-from skewless.offline.tables.view_rows import (
-    TableSource,
-    cast,
-    check_columns,
-    common_type,
-    feature,
-    join_key,
-    micros,
-    stored_types,
-)
+from skewless.offline.tables.columns import cast, check_columns, common_type, feature, join_key, micros, stored_types
+from skewless.offline.tables.source import TableSource
 from skewless.offline.values.column_types import numbers_as_text
 from skewless.offline.values.packing import packable
 from skewless.runtime.errors import SourceMismatch

@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from skewless.contract.plan import PlanView
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.atomic import write_file
+from skewless.offline.tables.columns import feature, micros
 from skewless.offline.tables.object_storage import RemoteReadOnly
-from skewless.offline.tables.view_rows import TableSource, feature, micros, parts_folder
+from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.values.column_types import holds, natural
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 

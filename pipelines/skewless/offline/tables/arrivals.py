@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from skewless.contract.admission import Flags
 from skewless.contract.plan import PlanView
 from skewless.offline.tables import view_rows
-from skewless.offline.tables.view_rows import TableSource, ViewRows, micros
+from skewless.offline.tables.columns import micros
+from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import ViewRows
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
 _UNKNOWN = 2**63 - 1

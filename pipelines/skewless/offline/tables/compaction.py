@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 
 from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, folded_parts, part_time, sync_folder
 from skewless.offline.files.atomic import write_file
-from skewless.offline.tables.view_rows import TableSource, micros, parquet_files, parts_folder
+from skewless.offline.tables.columns import micros
+from skewless.offline.tables.source import TableSource, parquet_files, parts_folder
 from skewless.runtime.errors import SourceMismatch
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT, file_turn

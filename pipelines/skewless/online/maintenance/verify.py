@@ -25,7 +25,7 @@ from skewless.contract.storage.entity_key import told_key
 from skewless.contract.storage.newest_wins import replaces
 from skewless.contract.timestamps import from_micros, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.maintenance.key_partitions import KeyPartitions
 from skewless.online.maintenance.newest_of_columns import winners
 from skewless.online.maintenance.row_times import times

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import from_micros, to_micros
 from skewless.offline.tables.arrivals import NewRowGroups, arrivals
-from skewless.offline.tables.view_rows import TableSource, micros
+from skewless.offline.tables.columns import micros
+from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.state.database import StateDatabase
 

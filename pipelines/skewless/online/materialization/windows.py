@@ -15,7 +15,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import same_rows
 from skewless.contract.timestamps import to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
-from skewless.offline.tables.view_rows import TableSource
+from skewless.offline.tables.source import TableSource
 from skewless.online.store.completeness import StoredView
 from skewless.online.store.redis_errors import RowsLost
 from skewless.online.store.store import OnlineWriter

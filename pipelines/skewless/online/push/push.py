@@ -20,7 +20,7 @@ from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.part_files import write_part
 from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
 from skewless.contract.storage.push_target import PushTarget, check_target
-from skewless.offline.tables.view_rows import TableSource, parts_folder
+from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.values import json_input
 from skewless.offline.values.packing import packable
 from skewless.online.store.connection import RedisUnreachable

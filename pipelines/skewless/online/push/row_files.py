@@ -17,7 +17,7 @@ from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.storage.push_batch import CREATED, EVENT, PushBatch
 from skewless.contract.storage.push_target import TIME, PushTarget
 from skewless.contract.value_types import value_type
-from skewless.offline.tables.view_rows import feature, micros
+from skewless.offline.tables.columns import feature, micros
 from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
 

@@ -8,7 +8,6 @@ the online store yet; the answer says which and when.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from fastapi import APIRouter
@@ -17,13 +16,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from skewless.contract.errors import NotPushable
-from skewless.server.api import problems
 from skewless.server.api.body import read_body
 from skewless.server.api.hot_exchange import HotExchange, ResponseWriter
 from skewless.server.api.hot_route import HotRoute, first_headers
+from skewless.server.api.push_openapi import OPENAPI, RESPONSES
 from skewless.server.api.request_ids import HEADER, request_id
 from skewless.server.errors import PushNotAllowed, UnknownView
-from skewless.server.push.group_commit import MAX_ROWS, CommittedPush, GroupCommit
+from skewless.server.push.group_commit import CommittedPush, GroupCommit
 from skewless.server.service import PredictService
 
 _ROUTE = HotRoute("/v1/feature-views/", "/push")
@@ -121,54 +120,6 @@ def _body(view: str, pushed: CommittedPush, asked_by: str) -> dict[str, object]:
     return body
 
 
-_REQUEST = {
-    "type": "object",
-    "required": ["rows"],
-    "additionalProperties": False,
-    "properties": {
-        "rows": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MAX_ROWS,
-            "items": {"type": "object"},
-            "description": "Each row names every join key and feature of the view (a feature may be null), "
-            "`event_timestamp`, and may name `created_timestamp` and the view's mark of tombstones.",
-        }
-    },
-}
-_ANSWER = {
-    "type": "object",
-    "required": ["request_id", "view", "stored", "online", "waiting"],
-    "properties": {
-        "request_id": {"type": "string"},
-        "view": {"type": "string"},
-        "stored": {"type": "integer", "description": "Rows that are in the table, on its disk."},
-        "online": {"type": "integer", "description": "Rows that the online store took, or holds newer ones of."},
-        "waiting": {"type": "integer", "description": "Rows that become true or known only later."},
-        "detail": {"type": "string", "description": "Of 202: why rows are not online yet, and what brings them."},
-    },
-}
-_MEANINGS = {
-    400: "The body is not JSON.",
-    403: "This server takes no pushes.",
-    404: "No such feature view in the online store's catalog.",
-    409: "Rows cannot be pushed to this view.",
-    413: "The body is too long.",
-    415: "The body is not announced as plain JSON.",
-    422: "A row does not fit the view; `errors` say where. Nothing was stored.",
-    503: "The table or the catalog cannot be used now. Nothing is known to be stored; push again.",
-}
-_PROBLEM: dict[str, Any] = {problems.MEDIA_TYPE: {"schema": problems.SCHEMA}}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Every row is on both sides.", "content": {"application/json": {"schema": _ANSWER}}},
-    202: {
-        "description": "Every row is in the table; some are not in the online store yet.",
-        "content": {"application/json": {"schema": _ANSWER}},
-    },
-}
-_RESPONSES.update({status: {"description": meaning, "content": _PROBLEM} for status, meaning in _MEANINGS.items()})
-
-
 def routes() -> APIRouter:
     """What the document says of the route, and 405 for other methods."""
     router = APIRouter(tags=["push"])
@@ -177,8 +128,8 @@ def routes() -> APIRouter:
         "/v1/feature-views/{view}/push",
         operation_id="push",
         summary="Rows into the table and the online store",
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _REQUEST}}}},
-        responses=_RESPONSES,
+        openapi_extra=OPENAPI,
+        responses=RESPONSES,
         response_class=Response,
     )
     async def push(view: str) -> Response:

@@ -22,7 +22,8 @@ from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import Rollout, end_canary
 from skewless.contract.storage.catalog import confirm, view_field
 from skewless.server.errors import ModelNotReady, UnknownModel, UnknownVersion
-from skewless.server.rollout.model_version import LoadedBundle, VersionDependencies, loaded
+from skewless.server.rollout.dependencies import VersionDependencies
+from skewless.server.rollout.model_version import LoadedBundle, loaded
 from skewless.server.rollout.role_assignment import ModelState, RoleAssignment, VersionState
 from skewless.server.rollout.router import ModelRouter
 

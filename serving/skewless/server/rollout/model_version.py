@@ -10,28 +10,15 @@ from skewless.contract.errors import InvalidBundle, SkewlessError
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.registry.rollout import CachePolicy
 from skewless.server.metrics.canary_window import SlidingCounts
-from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.metrics.version_counters import VersionCounters
-from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.predict.explanation import FeatureExplainer
 from skewless.server.predict.micro_batcher import MicroBatcher
-from skewless.server.predict.predictor import Clock, Predictor
+from skewless.server.predict.predictor import Predictor
 from skewless.server.predict.score_cache import ScoreCache
-from skewless.server.served_log import ServedLogWriter
+from skewless.server.rollout.dependencies import VersionDependencies
 
 CHAMPION, CANARY, SHADOW, PINNED = "champion", "canary", "shadow", "pinned"
 _TOLD = b'{"request_id":"%%b","model":"%b","version":"%b","served_at":"%%b","scores":%%b}'
-
-
-class VersionDependencies(NamedTuple):
-    """What an answerer needs beside its bundle. `threads`: how many long runs may be under way at once."""
-
-    store: OnlineStoreReader
-    clock: Clock
-    metrics: ServerMetrics
-    served_log: ServedLogWriter
-    processor: tuple[str, ...]
-    threads: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from skewless.contract.registry.model_registry import Seen
 from skewless.contract.registry.rollout import Canary, Rollout, same_answer, same_request
 from skewless.contract.registry.traffic_split import draw
 from skewless.server.metrics.canary_window import CanaryWindow, SlidingCounts
+from skewless.server.rollout.dependencies import VersionDependencies
 from skewless.server.rollout.model_version import (
     CANARY,
     CHAMPION,
@@ -22,7 +23,6 @@ from skewless.server.rollout.model_version import (
     LoadedBundle,
     ServedVersion,
     VersionConfig,
-    VersionDependencies,
     answerer,
 )
 from skewless.server.rollout.router import CanaryTrial, ModelRouter

@@ -1,0 +1,42 @@
+"""The rows of the served log, by model version and window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from skewless.contract.storage.served_row import Role
+from skewless.monitoring.served_log.days import standing
+from skewless.offline.tables.source import parquet_files
+from skewless.runtime.errors import StepInputMissing
+
+
+@dataclass(frozen=True, slots=True)
+class ServedLogReader:
+    """The served log's folder."""
+
+    folder: Path
+
+    def rows(self, model: str) -> int:
+        """How many rows of a model, of any version, are on disk."""
+        return sum(pq.read_metadata(file).num_rows for file in standing(parquet_files(self.folder / f"model={model}")))
+
+    def read(self, model: str, version: str, start: datetime, end: datetime, role: Role | None = None) -> pa.Table:
+        """The rows that a model version served with start <= served_at < end, in any role or in one.
+
+        Raises: StepInputMissing where it has none.
+        """
+        place = self.folder / f"model={model}" / f"version={version}"
+        files = [str(file) for file in standing(parquet_files(place))]
+        if not files:
+            raise StepInputMissing(f"a served log of {model} {version}", "skewless serve")
+        window = (pc.field("served_at") >= start) & (pc.field("served_at") < end)
+        if role is not None:
+            window &= pc.field("role") == role
+        return ds.dataset(files, format="parquet", partitioning=None).to_table(filter=window)

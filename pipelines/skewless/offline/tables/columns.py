@@ -1,0 +1,122 @@
+"""The columns of a view's table, read in the types that its feature view declares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skewless.contract.admission import Micros
+from skewless.contract.value_types import ValueType
+from skewless.offline.values.column_types import as_texts, holds, holds_value, natural, numbers_as_text
+from skewless.runtime.errors import SourceMismatch
+
+
+def check_columns(view: str, held: pa.Schema, columns: Iterable[str]) -> None:
+    """Whether a table has these columns. Raises: SourceMismatch."""
+    for column in columns:
+        if column not in held.names:
+            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+
+
+def stored_types(
+    view: str, schemas: Iterable[tuple[str, pa.Schema]], kinds: Mapping[str, ValueType | None], keys: Collection[str]
+) -> dict[str, set[pa.DataType]]:
+    """The types in which a table's files (by path) store each column, of which `keys` are join keys.
+
+    Raises: SourceMismatch for a wrong one.
+    """
+    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
+    for path, schema in schemas:
+        for column, kind in kinds.items():
+            if column in schema.names:
+                stored = schema.field(column).type
+                numbered = kind is not None and column in keys and numbers_as_text(kind, stored)
+                if kind is not None and not numbered and not holds_value(kind, stored):
+                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {path})")
+                found[column].add(stored)
+    return found
+
+
+def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
+    """The type to read a column in that files store in these types. Raises: SourceMismatch where there is none."""
+    if len(stored) == 1:
+        return next(iter(stored))
+    if declared is None:
+        precise = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in stored)
+        return pa.timestamp("ns" if precise else "us", tz="UTC")
+    common = natural(declared)
+    if common is None or declared.name == "ZonedTimestamp":
+        listed = ", ".join(sorted(map(str, stored)))
+        raise SourceMismatch(view, name, f"must have one type in all files and has {listed}; rewrite the table")
+    return common
+
+
+def _differs(declared: ValueType, stored: pa.DataType) -> str:
+    shown = declared.name if declared.encoding == "value" else declared.arrow
+    return f"is {stored} and is declared as {shown}"
+
+
+def feature(view: str, name: str, column: pa.ChunkedArray, kind: ValueType) -> pa.Array:
+    """A column of a table as a history keeps it: in the declared type, and where that is none of Arrow's (a list, map,
+    struct, ...) as the table has it. Raises: SourceMismatch.
+    """
+    if not holds_value(kind, column.type):
+        raise SourceMismatch(view, name, _differs(kind, column.type))
+    if kind.encoding == "value":
+        return _whole(column)
+    texts = as_texts(kind, _whole(column))
+    return cast(view, name, texts, kind.arrow)
+
+
+def join_key(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: ValueType) -> pa.Array:
+    """As `feature`; whole numbers under a key that is declared as text are their decimal texts.
+
+    Raises: SourceMismatch.
+    """
+    if numbers_as_text(kind, column.type):
+        return _whole(column).cast(kind.arrow)
+    return feature(view, name, column, kind)
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
+
+
+def cast(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column in the declared type, no value changed but to the nearest float32. Raises: SourceMismatch."""
+    whole = _whole(column)
+    if whole.type == kind:
+        return whole
+    if not holds(kind, whole.type):
+        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}")
+    try:
+        made = whole.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}: {error}") from error
+    if pa.types.is_floating(kind) and pc.sum(pc.is_inf(made)).as_py() != pc.sum(pc.is_inf(whole)).as_py():
+        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}, which its greatest values exceed")
+    return made
+
+
+def micros(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> Micros:
+    """A time column as microseconds since 1970 UTC; naive times are UTC, nanoseconds are cut.
+
+    Raises: SourceMismatch for another type (dates, texts) or a null.
+    """
+    if not pa.types.is_timestamp(column.type):
+        raise SourceMismatch(view, name, f"is {column.type}; it must be a timestamp")
+    if column.null_count:
+        raise SourceMismatch(view, name, f"is null in {column.null_count} rows; each row needs a time")
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if column.type.unit == "ns":
+        nanos: Micros = whole.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return nanos // 1000
+    try:
+        precise = whole.cast(pa.timestamp("us", tz=column.type.tz))
+    except pa.ArrowInvalid as error:
+        raise SourceMismatch(view, name, f"holds a time beyond the microseconds of 64 bits ({error})") from error
+    times: Micros = precise.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return times
