@@ -19,12 +19,13 @@ OFFLINE_ROOMS = "inside offline: join -> tables -> values, files"
 ONLINE_ROOMS = "inside online: push, maintenance -> materialization -> store"
 MODEL_ROOMS = "inside model: scoring, publishing -> training -> distributions"
 MONITORING_ROOMS = "inside monitoring: retraining, reports -> audit, drift, quality -> served log"
-SERVER_ALONE = "the server knows only the contract"
+SERVER_ALONE = "the server knows only the contract and settings"
 NO_SERVER = "nothing that makes data knows the server"
 PURE = "the contract knows no web, network, database, dataframe or Feast"
 DEFINITIONS = "nobody imports a definition"
 CONTRACT = "serving/skewless/contract"
 SERVER = "serving/skewless/server"
+SETTINGS = "serving/skewless/settings"
 PIPELINES = "pipelines/skewless"
 
 
@@ -70,6 +71,9 @@ def test_the_allowed_arrows_are_allowed(tree: Path):
     ("module", "line", "broken"),
     [
         (f"{CONTRACT}/errors.py", "from skewless.runtime import errors as _errors", ROOMS),
+        (f"{CONTRACT}/state_folder.py", "from skewless.settings import process_environment", ROOMS),
+        (f"{SETTINGS}/environment_settings.py", "from skewless.runtime import errors as _errors", ROOMS),
+        (f"{SETTINGS}/environment_settings.py", "from skewless.server import logs", NO_SERVER),
         (f"{PIPELINES}/runtime/errors.py", "from skewless.state import database", ROOMS),
         (f"{PIPELINES}/state/database.py", "from skewless.offline.tables import append", ROOMS),
         (f"{PIPELINES}/offline/tables/append.py", "def late():\n    from skewless.online.push import push", ROOMS),

@@ -18,7 +18,10 @@ TOP = {
     "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml", "uv.lock",
     "dags", "feature_repo", "infra", "pipelines", "serving", "tests",
 }  # fmt: skip
-READS_THE_ENVIRONMENT = {"serving/skewless/server/settings.py", "pipelines/skewless/runtime/settings.py"}
+READS_THE_ENVIRONMENT = {
+    "serving/skewless/settings/environment_settings.py",
+    "serving/skewless/settings/process_environment.py",
+}
 
 
 def ours() -> list[Path]:
@@ -115,10 +118,6 @@ def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def _reads_environment(tree: ast.Module) -> bool:
     names = {"environ", "environb", "getenv", "getenvb"}
     attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    imported = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "os"
-        for alias in node.names
-    }
-    return bool(names & (attributes | imported))
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    imported = {alias.name for node in froms if node.module == "os" for alias in node.names}
+    return bool(names & (attributes | imported)) or any(node.module == "pydantic_settings" for node in froms)

@@ -23,7 +23,7 @@ from skewless.airflow.connections import redis_url
 from skewless.airflow.dag_defaults import FailOnRefusal
 from skewless.online.store.connection import RedisUnreachable
 from skewless.runtime.errors import SourceMismatch
-from skewless.runtime.settings import adopt
+from skewless.settings.process_environment import adopt
 from tests.airflow.approver import answering
 
 

@@ -20,7 +20,8 @@ from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.online.store import embedded_valkey
 from skewless.online.store.valkey_process import free_port
 from skewless.runtime.settings import ProjectSettings as OfflineSettings
-from skewless.server.settings import PREFIX, ServerSettings
+from skewless.server.settings import ServerSettings
+from skewless.settings.process_environment import PREFIX
 from tests.checkout import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -62,7 +62,8 @@ def settings() -> ProjectSettings:
     """
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
-    from skewless.runtime.settings import ProjectSettings, adopt
+    from skewless.runtime.settings import ProjectSettings
+    from skewless.settings.process_environment import adopt
 
     for name, url in _URLS.items():
         try:

@@ -28,7 +28,8 @@ from skewless.local_airflow import process_guard
 from skewless.online.store import embedded_valkey
 from skewless.project import apply
 from skewless.runtime.console import console, step
-from skewless.runtime.settings import ProjectSettings, environment_with
+from skewless.runtime.settings import ProjectSettings
+from skewless.settings.process_environment import environment_with
 
 HOST = "127.0.0.1"
 PORT = 8791

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from skewless.contract.errors import SkewlessError
-from skewless.runtime.settings import child_environment
+from skewless.settings.process_environment import child_environment
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0

@@ -42,7 +42,8 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes. Default: SKEWLESS_WORKERS.")] = None,
 ) -> None:
     """Answer predictions over HTTP until Ctrl-C."""
-    from skewless.server.settings import ServerSettings, share_metrics
+    from skewless.server.settings import ServerSettings
+    from skewless.settings.process_environment import share_metrics
 
     share_metrics(None)
     # Only now, since it imports prometheus-client.

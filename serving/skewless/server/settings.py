@@ -1,67 +1,23 @@
-"""What an operator may set: the environment variables of the server. The one place of serving that reads them."""
+"""What an operator may set of the server."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
 
-from skewless.contract.errors import BadSetting
-from skewless.contract.redis_urls import embedded_redis_url, known_redis_url, masked
-from skewless.contract.state_folder import StateFolders, find_root
-
-PREFIX = "SKEWLESS_"
+from skewless.settings.environment_settings import AbsolutePath, EnvironmentSettings, state_folders
 
 
-def _folders(seen: dict[str, Any]) -> StateFolders:
-    # `seen` lacks "state" where that setting itself was refused; the answer is then never used.
-    return StateFolders(seen.get("state", Path("/")))
+def _served(validated: dict[str, Any]) -> Path:
+    return state_folders(validated).served
 
 
-def _redis_url(seen: dict[str, Any]) -> str:
-    return embedded_redis_url(_folders(seen))
+class ServerSettings(EnvironmentSettings):
+    """The settings of `skewless serve`."""
 
-
-def _models(seen: dict[str, Any]) -> Path:
-    return _folders(seen).models
-
-
-def _served(seen: dict[str, Any]) -> Path:
-    return _folders(seen).served
-
-
-class ServerSettings(BaseSettings):
-    """Resolved: every path is absolute, every URL complete. Read it once, at the edge, and pass it down."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        frozen=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-        populate_by_name=True,
-    )
-
-    state: Path = Field(
-        default_factory=lambda: find_root(Path.cwd()),
-        description="Folder of everything that Skewless writes. Default: `.skewless` beside the nearest "
-        "`feature_repo` upward of the working folder.",
-    )
-    redis_url: str = Field(
-        default_factory=_redis_url,
-        description="Online store: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, "
-        "`redis+sentinel://`, or these two with `rediss`. Default: the socket of the embedded server.",
-    )
-    models: str | Path = Field(
-        default_factory=_models,
-        description="Registry of models: a folder, or a URL as `s3://bucket/models`. Default: `models` in the state "
-        "folder.",
-    )
-    served_log: Path = Field(
+    served_log: AbsolutePath = Field(
         default_factory=_served,
         description="Folder of the served log. Default: `served` in the state folder.",
     )
@@ -115,52 +71,3 @@ class ServerSettings(BaseSettings):
         default=None,
         description="Where several workers share their counters; set by `skewless serve` for its workers.",
     )
-
-    @classmethod
-    def read(cls, **given: Any) -> Self:  # noqa: ANN401 - pydantic checks each
-        """The settings of this process; what is `given` goes before the environment.
-
-        Raises:
-            BadSetting: names the variable.
-        """
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            first = error.errors()[0]
-            variable = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-            raise BadSetting(variable, first["msg"].removeprefix("Value error, ")) from None
-
-    @field_validator("models")
-    @classmethod
-    def _registry(cls, address: str | Path) -> str | Path:
-        return address if "://" in str(address) else find_root(Path.cwd(), Path(address))
-
-    @field_validator("state", "served_log")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return find_root(Path.cwd(), path)
-
-    @field_validator("redis_url")
-    @classmethod
-    def _known_redis(cls, url: str) -> str:
-        return known_redis_url(url)
-
-    @property
-    def folders(self) -> StateFolders:
-        return StateFolders(self.state)
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, masked(value) if isinstance(value, str) else value
-
-
-def share_metrics(folder: Path | None) -> None:
-    """Make the processes that start from now on keep their counters together in `folder`, or each its own.
-
-    prometheus-client decides by a variable of its own when it is imported, and an imported Feast sets that for all
-    that it starts, to a folder which goes when it ends.
-    """
-    for name in (f"{PREFIX}METRICS_FOLDER", "PROMETHEUS_MULTIPROC_DIR"):
-        os.environ.pop(name, None)
-        if folder is not None:
-            os.environ[name] = str(folder)

@@ -24,7 +24,8 @@ from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.server import logs
 from skewless.server.api.hot_protocol import HotProtocol
 from skewless.server.predict.request import sample_row
-from skewless.server.settings import PREFIX, ServerSettings, share_metrics
+from skewless.server.settings import ServerSettings
+from skewless.settings.process_environment import PREFIX, share_metrics
 
 _BACKLOG = 2048
 _GRACE_S = 30
