@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from skewless.contract.plan import JoinKey, PlanView
+from skewless.contract.storage.row_header import times
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import verify
-from skewless.online.maintenance.row_times import times
 from skewless.online.maintenance.verify import EntitySample, StoreDifference, VerifyResult, verdict
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase

@@ -18,6 +18,7 @@ from skewless.contract.columns import EntityRows, column_values
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import Field, PlanView
 from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.row_header import AFTER_SCHEMA
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import RowGroup, runs
 from skewless.offline.join.as_of_match import AsOfMatch, MatchedRows
@@ -28,7 +29,6 @@ from skewless.offline.join.view_table import FeatureRows, Numbers, ViewTable, jo
 
 Tick = Callable[[int], None]
 """Told how many more row groups were read."""
-_AFTER_SCHEMA = 20
 _TIES_AT_ONCE = 1 << 16
 
 
@@ -180,7 +180,7 @@ class ViewJoin:
         )
         best: dict[int, tuple[bytes, int]] = {}
         for place, row, content in zip(answers.tolist(), rows.tolist(), packed, strict=True):
-            one = (content[_AFTER_SCHEMA:], row)
+            one = (content[AFTER_SCHEMA], row)
             best[place] = max(best.get(place, one), one)
         return [(place, row) for place, (_, row) in best.items()]
 

@@ -20,11 +20,11 @@ import pyarrow as pa
 
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.expiry_mode import ExpiryMode
+from skewless.contract.storage.row_header import event_times, whole
 from skewless.contract.storage.write_policy import told_horizon
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import hash_field_expiry
 from skewless.online.maintenance.hash_field_expiry import MemoryFootprint
-from skewless.online.maintenance.row_times import event_times, whole
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet
 from skewless.state.database import StateDatabase

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.contract.storage.newest_wins import replaces
-from skewless.online.maintenance.row_times import biased_times
+from skewless.contract.storage.row_header import biased_times
 
 
 def winners(keys: pa.BinaryArray, rows: pa.BinaryArray) -> tuple[pa.BinaryArray, pa.BinaryArray]:

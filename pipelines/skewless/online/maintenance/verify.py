@@ -23,12 +23,12 @@ from skewless.contract.admission import AdmissionRule
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import told_key
 from skewless.contract.storage.newest_wins import replaces
+from skewless.contract.storage.row_header import times
 from skewless.contract.timestamps import from_micros, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
 from skewless.online.maintenance.key_partitions import KeyPartitions
 from skewless.online.maintenance.newest_of_columns import winners
-from skewless.online.maintenance.row_times import times
 from skewless.online.materialization.newest_arrivals import NewestArrivals
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet

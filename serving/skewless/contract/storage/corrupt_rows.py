@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from skewless.contract.errors import CorruptRow, UnknownSchema
+from skewless.contract.storage.row_header import SCHEMA
 
 Row = bytes | None
-_SCHEMA = slice(16, 20)
 
 
 def corrupt(
@@ -33,5 +33,5 @@ def unlisted(unknown: UnknownSchema, rows: Sequence[Row], entities: Sequence[str
     return {
         place: CorruptRow(unknown.view, reason, entities[place])
         for place, row in enumerate(rows)
-        if row is not None and row[_SCHEMA] == schema
+        if row is not None and row[SCHEMA] == schema
     }

@@ -10,11 +10,8 @@ written anew has no deadline until it is given one.
 
 from __future__ import annotations
 
-_ORDER = 16
-_SCHEMA_END = 20
-_HEADER = 21
-_EVENT = 8
-_BIAS = 1 << 63
+from skewless.contract.storage.row_header import AFTER_SCHEMA, BIAS, EVENT, HEADER_WIDTH, LUA, ORDER, SCHEMA
+
 LONGEST_MS = 1 << 45
 """A thousand years: servers refuse deadlines that are much further away."""
 
@@ -24,13 +21,13 @@ def replaces(new: bytes, old: bytes | None) -> bool:
 
     What is too short to be a row is replaced like nothing.
     """
-    if old is None or len(old) < _HEADER:
+    if old is None or len(old) < HEADER_WIDTH:
         return True
-    if new[:_ORDER] != old[:_ORDER]:
-        return new[:_ORDER] > old[:_ORDER]
-    if new[_ORDER:_SCHEMA_END] != old[_ORDER:_SCHEMA_END]:
+    if new[ORDER] != old[ORDER]:
+        return new[ORDER] > old[ORDER]
+    if new[SCHEMA] != old[SCHEMA]:
         return True
-    return new[_SCHEMA_END:] > old[_SCHEMA_END:]
+    return new[AFTER_SCHEMA] > old[AFTER_SCHEMA]
 
 
 def life(row: bytes, horizon: int) -> int:
@@ -38,14 +35,16 @@ def life(row: bytes, horizon: int) -> int:
 
     The definition that the scripts are held equal to.
     """
-    event = int.from_bytes(row[:_EVENT], "big") - _BIAS
+    event = int.from_bytes(row[EVENT], "big") - BIAS
     return max(0, min(event // 1000 - horizon, LONGEST_MS))
 
 
-_LIFE = f"""
+_LIFE = (
+    LUA
+    + f"""
 local function life(row, horizon)
-  local high, low = struct.unpack('>I4I4', row)
-  high = high - 2147483648
+  local high, low = struct.unpack(EVENT_WORDS, row)
+  high = high - HIGH_BIAS
   local event = high * 4294967 + math.floor((high * 296 + low) / 1000)
   return math.min(event - horizon, {LONGEST_MS})
 end
@@ -58,6 +57,7 @@ local function expire(key, field, row, horizon)
   end
 end
 """
+)
 """2^32 is 4294967 * 1000 + 296: no number here is greater than what a double holds exactly, but for event times that are
 some 280,000 years away, which are gone or capped however they are rounded.
 """
@@ -73,14 +73,14 @@ local function greater(new, old, first)
   return #new > #old
 end
 local function replaces(new, old)
-  local a, b, c, d = struct.unpack('>I4I4I4I4', new)
-  local e, f, g, h = struct.unpack('>I4I4I4I4', old)
+  local a, b, c, d = struct.unpack(ORDER_WORDS, new)
+  local e, f, g, h = struct.unpack(ORDER_WORDS, old)
   if a ~= e then return a > e end
   if b ~= f then return b > f end
   if c ~= g then return c > g end
   if d ~= h then return d > h end
-  if new:sub(17, 20) ~= old:sub(17, 20) then return true end
-  return greater(new, old, 21)
+  if new:sub(SCHEMA_FIRST, SCHEMA_LAST) ~= old:sub(SCHEMA_FIRST, SCHEMA_LAST) then return true end
+  return greater(new, old, SCHEMA_LAST + 1)
 end
 local field, written, others = ARGV[1], 0, {}
 local before = #ARGV - #KEYS
@@ -97,7 +97,7 @@ for i = 1, #KEYS do
     elseif server then
       redis.call('HPERSIST', key, 'FIELDS', 1, field)
     end
-  elseif not old or #old < 21 or replaces(new, old) then
+  elseif not old or #old < HEADER_WIDTH or replaces(new, old) then
     redis.call('HSET', key, field, new)
     if horizon then expire(key, field, new, horizon) end
     written = written + 1
@@ -158,7 +158,7 @@ for i = 1, #KEYS do
   if type(row) == 'string' then
     if not horizon then
       forever(KEYS[i], field)
-    elseif #row >= 21 then
+    elseif #row >= HEADER_WIDTH then
       expire(KEYS[i], field, row, horizon)
     end
   end

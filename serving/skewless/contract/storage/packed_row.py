@@ -2,11 +2,7 @@
 
 Layout, little-endian unless said otherwise:
 
-    order    16  event_timestamp, created_timestamp: big-endian microseconds, sign bit flipped, so that bytes
-                 compare like times and newest-wins is one memcmp
-    schema    4  fingerprint of the feature names and types in order
-    flags     1  bits 0 and 7: tombstone (bit 7 ranks it above a living row of the same times; bit 0 alone is what
-                 older versions wrote); bit 1: narrow
+    header   21  order, schema and flags: see `row_header`
     nulls     n  one bit a feature, least significant first; 1 is null
     values       fixed-width values in schema order; a text's place holds the end offset of its bytes. In a narrow row
                  each Int64 takes 4 bytes instead of 8: a row is narrow iff its schema has one and all of them fit
@@ -31,25 +27,28 @@ from numpy.typing import NDArray
 from skewless.contract.admission import MISSING, Flags, Micros
 from skewless.contract.columns import ColumnValues, EntityRows, Schema, absent, numbers
 from skewless.contract.errors import CorruptRow, UnknownSchema
+from skewless.contract.storage.row_header import (
+    FLAGS,
+    FORM,
+    HEADER_FIELDS,
+    HEADER_WIDTH,
+    LIVING,
+    NARROW,
+    SCHEMA_WIDTH,
+    TOMBSTONE,
+    biased,
+    tombstones,
+    unbiased,
+)
 from skewless.contract.value_types import ValueType, value_type
 
-_SIGN = np.uint64(1 << 63)
-NARROW = 2
-_DELETED = 1
-_TOMBSTONE = 0x80 | _DELETED
-FLAGS = {flags: flags & NARROW for flags in (0, _DELETED, _TOMBSTONE, NARROW, NARROW | _TOMBSTONE)}
-"""The flags that a row may have, and those of a living row of the same width."""
-_SCHEMA = slice(16, 20)
-_FORM = slice(16, 21)
-_FLAGS = 20
-_HEADER = 21
 _NARROWED = value_type("Int32")
 
 
 def fingerprint(schema: Schema) -> bytes:
-    """Four bytes that name a schema: its feature names and types in order."""
+    """The bytes that name a schema: its feature names and types in order."""
     text = "\n".join(f"{field.name}:{field.dtype}" for field in schema)
-    return hashlib.sha256(text.encode()).digest()[:4]
+    return hashlib.sha256(text.encode()).digest()[:SCHEMA_WIDTH]
 
 
 class RowLayout:
@@ -67,7 +66,7 @@ class RowLayout:
             self.records[NARROW] = self._record([_NARROWED if kind.name == "Int64" else kind for kind in self.types])
 
     def _record(self, types: Sequence[ValueType]) -> np.dtype[np.void]:
-        parts: list[tuple[str, object]] = [("event", ">u8"), ("created", ">u8"), ("schema", "V4"), ("flags", "u1")]
+        parts: list[tuple[str, object]] = [*HEADER_FIELDS]
         parts.append(("nulls", ("u1", (-(-len(types) // 8),))))
         parts += [(f"v{i}", "<u4" if kind.text else kind.numpy) for i, kind in enumerate(types)]
         return np.dtype(parts)
@@ -101,10 +100,10 @@ class RowLayout:
         self, form: int, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]
     ) -> pa.BinaryArray:
         records = np.zeros(len(event), self.records[form])
-        records["event"] = event.view(np.uint64) ^ _SIGN
-        records["created"] = created.view(np.uint64) ^ _SIGN
-        records["schema"] = np.frombuffer(self.fingerprint, "V4")[0]
-        records["flags"] = np.where(deleted, _TOMBSTONE | form, form)
+        records["event"] = biased(event)
+        records["created"] = biased(created)
+        records["schema"] = np.frombuffer(self.fingerprint, records.dtype["schema"])[0]
+        records["flags"] = np.where(deleted, TOMBSTONE | form, form)
         nulls = np.zeros((len(event), len(self.types)), bool)
         bodies: list[pa.BinaryArray] = []
         end = np.zeros(len(event), np.uint32)
@@ -140,14 +139,13 @@ class RowLayout:
                 if self.types[index].text:
                     data = self._texts(view, rows, records, index, valid)
                 columns.append(ColumnValues(data.astype(self.types[index].numpy, copy=False), valid))
-        event = (records["event"].astype(np.uint64) ^ _SIGN).view(np.int64)
-        created = (records["created"].astype(np.uint64) ^ _SIGN).view(np.int64)
-        return EntityRows(event, created, (records["flags"] & _DELETED).astype(bool), tuple(columns))
+        event, created = unbiased(records["event"]), unbiased(records["created"])
+        return EntityRows(event, created, tombstones(records["flags"]), tuple(columns))
 
     def _records(self, view: str, rows: Sequence[bytes]) -> NDArray[np.void]:
         """What comes before the bodies of the texts. Raises: CorruptRow where a length or a flag cannot be."""
-        flags = rows[0][_FLAGS:_HEADER] if rows else b"\0"
-        record = self.records.get(FLAGS.get(flags[0], -1)) if flags else self.records[0]
+        flags = rows[0][FLAGS] if rows else b"\0"
+        record = self.records.get(LIVING.get(flags[0], -1)) if flags else self.records[0]
         if record is None:
             raise CorruptRow(view, "a row has flags that this version does not know")
         width = record.itemsize
@@ -158,7 +156,7 @@ class RowLayout:
         ends = records[f"v{self.texts[-1]}"].tolist() if self.texts else [0] * len(rows)
         if any(len(row) != width + end for row, end in zip(rows, ends, strict=True)):
             raise CorruptRow(view, f"a row of schema {self.fingerprint.hex()} is cut short or too long")
-        if heads[_FLAGS::width].strip(flags):
+        if heads[FLAGS.start :: width].strip(flags):
             raise CorruptRow(view, "rows have flags of their own")
         return records
 
@@ -213,7 +211,7 @@ class RowReader:
         places: dict[bytes, list[int]] = {}
         for position, row in enumerate(rows):
             if row is not None:
-                places.setdefault(row[_FORM], []).append(position)
+                places.setdefault(row[FORM], []).append(position)
         if len(places) == 1:
             ((only, positions),) = places.items()
             if len(positions) == len(rows):
@@ -234,9 +232,9 @@ class RowReader:
         return EntityRows(event, created, deleted, columns)
 
     def _layout(self, form: bytes, row: bytes | None) -> RowLayout:
-        schema = form[:4]
+        schema = form[:SCHEMA_WIDTH]
         layout = self._layouts.get(schema)
-        if row is None or len(row) < _HEADER:
+        if row is None or len(row) < HEADER_WIDTH:
             raise CorruptRow(self._view, "a row is shorter than its header")
         if layout is None:
             raise UnknownSchema(self._view, schema.hex())

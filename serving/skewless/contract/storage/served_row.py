@@ -23,11 +23,11 @@ from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.model.signature import MatrixSignature, ModelInput, ModelSignature, Scores, to_columns
 from skewless.contract.plan import Plan
 from skewless.contract.storage.entity_key import KeyValue
+from skewless.contract.storage.row_header import biased, times_in_orders
 from skewless.contract.value_types import ValueType, value_type
 
 Role = Literal["champion", "canary", "shadow", "pinned"]
 TIMESTAMP = pa.timestamp("us", tz="UTC")
-_SIGN = np.uint64(1 << 63)
 
 
 class ServedBatch(NamedTuple):
@@ -35,8 +35,8 @@ class ServedBatch(NamedTuple):
     this is made on the request path.
 
     `counts` are the rows of each request. `statuses` is a `Status` for each row and view, `orders` the 16 order bytes
-    of each row and view (see `skewless.contract.storage.packed_row`; 0xff where there is no row); both row after row. `places`: where the
-    rows of each request are in it; None where they are all of it.
+    of each row and view (see `row_header`; NO_ORDER where there is no row); both row after row. `places`: where the rows
+    of each request are in it; None where they are all of it.
     """
 
     request_ids: Sequence[str]
@@ -91,8 +91,8 @@ def used(views: Sequence[str], served: ServedRequest) -> ServedBatch:
     statuses, orders = np.zeros((rows, len(views)), np.uint8), np.zeros((rows, len(views), 2), ">u8")
     for place, one in enumerate(admitted):
         statuses[:, place] = one.status
-        orders[:, place, 0] = one.rows.event.view(np.uint64) ^ _SIGN
-        orders[:, place, 1] = one.rows.created.view(np.uint64) ^ _SIGN
+        orders[:, place, 0] = biased(one.rows.event)
+        orders[:, place, 1] = biased(one.rows.created)
     return ServedBatch(
         (served.request_id,),
         (rows,),
@@ -143,8 +143,7 @@ def used_batch(
     ]
     columns += [to_arrow(value_type(f.dtype), _joined([one.request[f.name] for one in requests])) for f in plan.request]
     statuses = np.frombuffer(b"".join([one.statuses for one in requests]), np.uint8).reshape(len(of), len(views))
-    orders = np.frombuffer(b"".join([one.orders for one in requests]), ">u8").astype("<u8") ^ _SIGN
-    times = orders.view(np.int64).reshape(len(of), len(views), 2)
+    times = times_in_orders(b"".join([one.orders for one in requests])).reshape(len(of), len(views), 2)
     for place in [views.index(view.name) for view in plan.views]:
         columns.append(pa.array(np.ascontiguousarray(statuses[:, place])))
         columns += [_instants(np.ascontiguousarray(times[:, place, kind])) for kind in (0, 1)]

@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skewless.contract.admission import Flags, Micros
-from skewless.contract.storage.packed_row import FLAGS
-from skewless.server.decode.row_layout import FORM_WIDTH, HEADER_WIDTH, NO_TEXTS, ORDER_WIDTH, RowSection
+from skewless.contract.storage.row_header import (
+    FORM_WIDTH,
+    HEADER_WIDTH,
+    LIVING_FLAGS,
+    ORDER_WIDTH,
+    times_in_orders,
+    tombstones,
+)
+from skewless.server.decode.row_layout import NO_TEXTS, RowSection
 
-_SIGN = np.uint64(1 << 63)
-_LIVING = np.array([FLAGS.get(flags, 0xFF) for flags in range(256)], np.uint8)
-"""By a row's flags those of a living row of its width."""
 Row = Sequence[bytes | None]
 Bytes = NDArray[np.uint8]
 Part = tuple[str, str, int, int]
@@ -48,7 +52,7 @@ class DecodedRows:
     def times(self) -> tuple[Micros, Micros]:
         """Event and created times, n x views."""
         n, views = self.deleted.shape
-        times = (self.orders.view(">u8").astype("<u8") ^ _SIGN).view(np.int64).reshape(n, views, 2)
+        times = times_in_orders(self.orders).reshape(n, views, 2)
         return times[:, :, 0], times[:, :, 1]
 
     def put(
@@ -146,8 +150,8 @@ class BatchUnpacker:
             return np.zeros((len(forms), self._views), bool)
         flags = forms[:, FORM_WIDTH - 1 :: FORM_WIDTH]
         living = forms.copy()
-        living[:, FORM_WIDTH - 1 :: FORM_WIDTH] = _LIVING[flags]
-        return (flags & 1).astype(bool) if (living == self._forms).all() else None
+        living[:, FORM_WIDTH - 1 :: FORM_WIDTH] = LIVING_FLAGS[flags]
+        return tombstones(flags) if (living == self._forms).all() else None
 
     def _are_whole(self, rows: Sequence[Row], read: Bytes) -> bool:
         """Whether each row ends where its texts do."""

@@ -23,12 +23,12 @@ from skewless.contract.columns import ColumnValues, Schema
 from skewless.contract.model.assembler import Assembler, Matrix, column_input
 from skewless.contract.model.transforms import input_dtype, inputs_of, reference
 from skewless.contract.plan import ColumnSource, Field, RequestInput, StoredFeature, TransformOutput
+from skewless.contract.storage.row_header import FORM, living
 from skewless.server.decode.batch_unpacker import BatchUnpacker, DecodedRows, DecodeSlots, Row
-from skewless.server.decode.row_layout import RowSection, compile_sections, living
+from skewless.server.decode.row_layout import RowSection, compile_sections
 from skewless.server.decode.row_unpacker import RowUnpacker
 
 _F4 = np.dtype("<f4")
-_FORM = slice(16, 21)
 _MOST_SHAPES = 1_000
 _ALIGNED = 8
 FEW = 8
@@ -39,8 +39,8 @@ _NO_INPUT = RequestInput("")
 class DecodedInput(NamedTuple):
     """The model's input for n rows and what was found for them.
 
-    `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (0xff where there
-    is none); both row after row, the views in the decoder's order.
+    `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (NO_ORDER where
+    there is none); both row after row, the views in the decoder's order.
     """
 
     matrix: Matrix
@@ -158,7 +158,7 @@ class RowDecoder:
         """The shape of one row; None where it has a form that is not known."""
         forms = []
         for data, known in zip(row, self._sections, strict=True):
-            form = next(reversed(known)) if data is None else living(data[_FORM])
+            form = next(reversed(known)) if data is None else living(data[FORM])
             if form not in known:
                 return None
             forms.append(form)
@@ -199,7 +199,7 @@ class RowDecoder:
     def _mixed(self, rows: Sequence[Row]) -> DecodedRows | None:
         """Rows of any forms: those of the commonest form of each view together, the others by themselves."""
         views = list(zip(*rows, strict=True))
-        forms = [[None if data is None else living(data[_FORM]) for data in column] for column in views]
+        forms = [[None if data is None else living(data[FORM]) for data in column] for column in views]
         common, others = [], []
         for place, (column, known) in enumerate(zip(forms, self._sections, strict=True)):
             counted = Counter(form for form in column if form is not None)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from skewless.contract.columns import Schema
 from skewless.contract.plan import Field
-from skewless.contract.storage.packed_row import FLAGS, RowLayout
+from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.row_header import HEADER_WIDTH, NO_ORDER
 
-ORDER_WIDTH, FORM_WIDTH = 16, 5
-HEADER_WIDTH = ORDER_WIDTH + FORM_WIDTH
 NO_TEXTS = -1
 
 
@@ -65,10 +64,5 @@ def _compiled(layout: RowLayout, flags: int, wanted: Mapping[Field, Sequence[int
         held=held,
         lacking=tuple(sorted(lacking)),
         end_offset=lies[layout.texts[-1]][1] if layout.texts else NO_TEXTS,
-        absent=b"\xff" * ORDER_WIDTH + form + b"\xff" * null_bytes + bytes(tail),
+        absent=NO_ORDER + form + b"\xff" * null_bytes + bytes(tail),
     )
-
-
-def living(form: bytes) -> bytes:
-    """The form of a living row of the same schema and width; one with flags that are not known stays as it is."""
-    return form[:-1] + bytes([FLAGS.get(flags, flags) for flags in form[-1:]])

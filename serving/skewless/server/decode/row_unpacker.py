@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skewless.contract.admission import AdmissionRule
+from skewless.contract.storage.row_header import BIAS, DELETED, FORM_WIDTH, ORDER_WIDTH, living, order_struct
 from skewless.server.decode.batch_unpacker import Row
-from skewless.server.decode.row_layout import FORM_WIDTH, NO_TEXTS, ORDER_WIDTH, RowSection, living
+from skewless.server.decode.row_layout import NO_TEXTS, RowSection
 
-_BIAS = 1 << 63
 _FORMATS = {"<f4": "4s", "<f8": "d", "<i4": "i", "<i8": "q", "|b1": "?"}
 """By dtype how a value is taken out of a row: a float32 as it lies there, since a Python float may change a NaN."""
 _EXACT = 1 << 53
@@ -71,7 +71,7 @@ class RowUnpacker:
         self._wide = tuple(place for place, piece in enumerate(pieces) if piece.format == "q")
         self._pack_into = struct.Struct("<" + "".join(map(_packed, columns))).pack_into
         self._orders = tuple(places[start] for start in starts[:-1])
-        self._times = struct.Struct(f">{2 * len(sections)}Q").unpack
+        self._times = order_struct(len(sections)).unpack
         self._rules, self._alike = tuple(rules), len(set(rules)) == 1
         self._fresh = bytes(len(sections))
         self._views = tuple(
@@ -118,11 +118,11 @@ class RowUnpacker:
         times = self._times(orders)
         event, created = times[::2], times[1::2]
         if self._alike:
-            code, known, deleted = self._rules[0].code, max(created) - _BIAS, any(gone)
-            if not code(max(event) - _BIAS, known, deleted, at) and not code(min(event) - _BIAS, known, deleted, at):
+            code, known, deleted = self._rules[0].code, max(created) - BIAS, any(gone)
+            if not code(max(event) - BIAS, known, deleted, at) and not code(min(event) - BIAS, known, deleted, at):
                 return self._fresh
         told = zip(self._rules, event, created, gone, strict=True)
-        return bytes([rule.code(e - _BIAS, c - _BIAS, deleted, at) for rule, e, c, deleted in told])
+        return bytes([rule.code(e - BIAS, c - BIAS, deleted, at) for rule, e, c, deleted in told])
 
     def _put(self, values: Sequence[Any], blank: Sequence[int], matrix: bytearray, begin: int) -> bool:
         """Write the columns; False where a number is beyond float32, or an integer not exact as a float."""
@@ -147,7 +147,7 @@ def _met(head: bytes, section: RowSection, heads: dict[bytes, Head]) -> Head | N
     if len(heads) >= _MOST_HEADS:
         heads.clear()
     nulls = int.from_bytes(head[FORM_WIDTH:], "little")
-    found = heads[head] = bool(form[-1] & 1), tuple(one.slot for one in section.held if nulls >> one.bit & 1)
+    found = heads[head] = bool(form[-1] & DELETED), tuple(one.slot for one in section.held if nulls >> one.bit & 1)
     return found
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.plan import Field
-from skewless.online.maintenance.row_times import biased_times, event_times, times, whole
+from skewless.contract.storage.row_header import biased_times, event_times, times, whole
 from tests.oracles import packed_row
 from tests.strategies import rows
 
