@@ -1,4 +1,4 @@
-"""The benchmark of materialization measures what it says, and the README's table is the kept results."""
+"""The benchmark of materialization measures what it says, and the table on the results page is the kept results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis import Redis
 from skewless.contract.state_folder import StateFolders
 from skewless.online.store import embedded_valkey
 from tests.bench.materialize import contenders, table
-from tests.bench.materialize.__main__ import README, RESULTS
+from tests.bench.materialize.__main__ import PAGE, RESULTS
 from tests.bench.materialize.report import MARK, bars, markdown
 
 ENTITIES = 300
@@ -47,6 +47,6 @@ def test_the_bars_follow_the_measurements():
 
 
 def test_the_readmes_table_is_the_results():
-    said = MARK.search(README.read_text())
+    said = MARK.search(PAGE.read_text())
     assert said
     assert said[0] == markdown(json.loads(RESULTS.read_text())), "python -m tests.bench.materialize --paste"

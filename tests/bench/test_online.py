@@ -25,7 +25,7 @@ from skewless.contract.timestamps import from_micros
 from skewless.online.store import embedded_valkey
 from skewless.online.store.store import OnlineWriter
 from tests.bench.online import load
-from tests.bench.online.__main__ import README, RESULTS
+from tests.bench.online.__main__ import PAGE, RESULTS
 from tests.bench.online.contenders import OURS, STACK, Contender, wrong_scores
 from tests.bench.online.feast_project import make_project
 from tests.bench.online.layouts import _VALUES, write_feast, write_ours
@@ -213,7 +213,7 @@ def test_every_score_of_the_results_was_right():
 
 
 def test_the_readmes_tables_are_the_results():
-    said = MARK.search(README.read_text())
+    said = MARK.search(PAGE.read_text())
     assert said
     assert said[0] == markdown(json.loads(RESULTS.read_text())), "python -m tests.bench.online --paste"
 

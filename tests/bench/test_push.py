@@ -1,4 +1,4 @@
-"""The push benchmark's pieces work, and the README shows what was kept. The benchmark itself is `make bench-push`."""
+"""The push benchmark's pieces work, and the results page shows what was kept. The benchmark itself is `make bench-push`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 from skewless.contract.storage.push_batch import PushRowsReader
 from tests.bench.push import servers as s
-from tests.bench.push.__main__ import README, RESULTS, markdown, paste
+from tests.bench.push.__main__ import PAGE, RESULTS, markdown, paste
 
 NOW = 1_795_000_000_000_000
 
@@ -26,8 +26,8 @@ def test_every_row_that_is_sent_can_be_pushed(tmp_path):
 
 def test_the_readme_shows_the_kept_results():
     results = json.loads(RESULTS.read_text())
-    assert markdown(results) in README.read_text()
-    assert paste(README.read_text(), results) == README.read_text()
+    assert markdown(results) in PAGE.read_text()
+    assert paste(PAGE.read_text(), results) == PAGE.read_text()
 
 
 def test_a_bar_is_judged_at_each_number_of_writers():

@@ -17,7 +17,7 @@ from tests.bench.history.run import HUGE, LARGE, MIDDLE, ROOT, SMALL, Pace, run
 from tests.bench.machine import machine, said
 
 RESULTS = ROOT / "tests/bench/results/history.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "infra" / "docs" / "results.md"
 _PACKAGES = ("feast", "pyarrow", "numpy", "pandas", "duckdb", "polars")
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     """A full run is kept and pasted; any other is only shown, unless it is told where to go."""
     asked = _arguments()
     if asked.paste:
-        README.write_text(paste(README.read_text(), json.loads(RESULTS.read_text())))
+        PAGE.write_text(paste(PAGE.read_text(), json.loads(RESULTS.read_text())))
         return
     began = time.monotonic()
     date = datetime.fromisoformat(asked.date) if asked.date else datetime.now(UTC)
@@ -41,7 +41,7 @@ def main() -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(results, indent=1) + "\n")
     if kept == RESULTS:
-        README.write_text(paste(README.read_text(), results))
+        PAGE.write_text(paste(PAGE.read_text(), results))
 
 
 def _pace(asked: argparse.Namespace) -> Pace:
@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="default: 3")
     parser.add_argument("--output", type=Path, help=f"results file; a full run's is {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--date", help="ISO 8601, for the results; default: now")
-    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into the README again")
+    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into infra/docs/results.md again")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""What a run found, as Markdown: the tables of the README, made from the results file and nothing else."""
+"""What a run found, as Markdown: the tables of the results page, made from the results file and nothing else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def bars(results: Results) -> list[Bar]:
 
 
 def markdown(results: Results) -> str:
-    """Everything between the README's marks."""
+    """Everything between the page's marks."""
     machine = results["machine"]
     told = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     intro = (
@@ -70,8 +70,8 @@ def markdown(results: Results) -> str:
 
 
 def paste(text: str, results: Results) -> str:
-    """The README with this run's tables between its marks."""
-    assert MARK.search(text), "the README has no bench-history marks"
+    """The page with this run's tables between its marks."""
+    assert MARK.search(text), "the page has no bench-history marks"
     return MARK.sub(lambda _: markdown(results), text)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.materialize`: fill a store in turns, keep the results, and put their table into the README."""
+"""`python -m tests.bench.materialize`: fill a store in turns, keep the results, and put their table into infra/docs/results.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.bench.materialize.report import Results, markdown, paste
 from tests.bench.online.contenders import ROOT
 
 RESULTS = ROOT / "tests" / "bench" / "results" / "materialize.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "infra" / "docs" / "results.md"
 _SECONDS = 1_800
 
 
@@ -74,10 +74,10 @@ def main() -> None:
     """A full run is kept and pasted; a quick one is only shown."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.materialize", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small tables, one round")
-    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into the README again")
+    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into infra/docs/results.md again")
     asked = parser.parse_args()
     if asked.paste:
-        README.write_text(paste(README.read_text(), json.loads(RESULTS.read_text())))
+        PAGE.write_text(paste(PAGE.read_text(), json.loads(RESULTS.read_text())))
         return
     with tempfile.TemporaryDirectory(prefix="skewless-bench-") as folder:
         measured = run(Path(folder), QUICK if asked.quick else FULL)
@@ -91,7 +91,7 @@ def main() -> None:
     print(markdown(results))
     if not asked.quick:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        README.write_text(paste(README.read_text(), results))
+        PAGE.write_text(paste(PAGE.read_text(), results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a run found, as Markdown: the table of the README, made from the results file and nothing else."""
+"""What a run found, as Markdown: the table of the results page, made from the results file and nothing else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bars(results: Results) -> list[Bar]:
 
 
 def markdown(results: Results) -> str:
-    """Everything between the README's marks."""
+    """Everything between the page's marks."""
     place = results["machine"]
     lines = [
         (
@@ -64,8 +64,8 @@ def markdown(results: Results) -> str:
 
 
 def paste(text: str, results: Results) -> str:
-    """The README with this run's table between its marks."""
-    assert MARK.search(text), "the README has no bench-materialize marks"
+    """The page with this run's table between its marks."""
+    assert MARK.search(text), "the page has no bench-materialize marks"
     return MARK.sub(lambda _: markdown(results), text)
 
 

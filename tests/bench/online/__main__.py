@@ -1,4 +1,4 @@
-"""`python -m tests.bench.online`: run the benchmark, keep its results, and put their tables into the README."""
+"""`python -m tests.bench.online`: run the benchmark, keep its results, and put their tables into infra/docs/results.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.bench.online.report import Results, markdown, paste
 from tests.bench.online.run import FULL, QUICK, run
 
 RESULTS = ROOT / "tests" / "bench" / "results" / "online.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "infra" / "docs" / "results.md"
 _PACKAGES = ("feast", "fastapi", "uvicorn", "onnxruntime", "redis", "lightgbm")
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     """A full run is kept and pasted; a quick one is only shown, unless it is told where to go."""
     asked = _arguments()
     if asked.paste:
-        README.write_text(paste(README.read_text(), json.loads(RESULTS.read_text())))
+        PAGE.write_text(paste(PAGE.read_text(), json.loads(RESULTS.read_text())))
         return
     demand_tools()
     began = time.monotonic()
@@ -47,7 +47,7 @@ def main() -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(results, indent=1) + "\n")
     if kept == RESULTS:
-        README.write_text(paste(README.read_text(), results))
+        PAGE.write_text(paste(PAGE.read_text(), results))
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,7 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round: minutes instead of a quarter of an hour")
     parser.add_argument("--output", type=Path, help=f"results file; a full run's is {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--date", help="ISO 8601, for the results; default: now")
-    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into the README again")
+    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into infra/docs/results.md again")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""What a run found, as Markdown: the tables of the README, made from the results file and nothing else."""
+"""What a run found, as Markdown: the tables of the results page, made from the results file and nothing else."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def bars(results: Results) -> list[Bar]:
 
 
 def markdown(results: Results) -> str:
-    """Everything between the README's marks."""
+    """Everything between the page's marks."""
     machine, versions = results["machine"], results["versions"]
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     memory = results["memory_bytes_an_entity"]
@@ -90,8 +90,8 @@ def markdown(results: Results) -> str:
 
 
 def paste(text: str, results: Results) -> str:
-    """The README with this run's tables between its marks."""
-    assert MARK.search(text), "the README has no bench-online marks"
+    """The page with this run's tables between its marks."""
+    assert MARK.search(text), "the page has no bench-online marks"
     return MARK.sub(lambda _: markdown(results), text)
 
 

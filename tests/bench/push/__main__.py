@@ -1,4 +1,4 @@
-"""`python -m tests.bench.push`: events a second into both stores, and the table of it in the README."""
+"""`python -m tests.bench.push`: events a second into both stores, and the table of it in infra/docs/results.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.bench.online.contenders import ROOT, Contender
 from tests.bench.online.load import MISSING_WRK, saturate, wrk_path
 from tests.bench.push import servers as s
 
-RESULTS, README = ROOT / "tests" / "bench" / "results" / "push.json", ROOT / "README.md"
+RESULTS, PAGE = ROOT / "tests" / "bench" / "results" / "push.json", ROOT / "infra" / "docs" / "results.md"
 MARK = re.compile(r"(<!-- bench-push -->\n).*?(\n<!-- /bench-push -->)", re.DOTALL)
 TITLES = {
     s.OURS: "**Skewless**, table (fsync) and online store",
@@ -54,7 +54,7 @@ def main() -> None:
     print(markdown(results))
     if not asked.quick:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        README.write_text(paste(README.read_text(), results))
+        PAGE.write_text(paste(PAGE.read_text(), results))
 
 
 def run(folder: Path, *, rounds: int, seconds: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _held(folder: Path, redis_url: str) -> dict[str, int]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The README's table."""
+    """The table of the results page."""
     by = results["events_per_second"]
     lines = [
         (
