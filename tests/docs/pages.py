@@ -14,7 +14,8 @@ DOCS, DECISIONS, README = ROOT / "infra" / "docs", ROOT / "infra" / "decisions",
 CONFIG = DOCS / "zensical.toml"
 
 _BLOCK = re.compile(
-    r"(?:<!-- (?P<mark>not run|run in): (?P<said>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
+    r"(?:<!-- (?P<mark>not run|run in): (?P<said>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```",
+    re.DOTALL | re.MULTILINE,
 )
 _CONTINUES = re.compile(r"\A<!-- continues: (?P<page>\S+) -->\n")
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)", re.DOTALL)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from skewless.cli import app
+from skewless.contract.state_folder import Folders
 from skewless.demo.predict_server import RunningServer, server
 from skewless.online.store.valkey_process import free_port
-from skewless.contract.state_folder import Folders
 from skewless.server.settings import PREFIX
 from tests.docs.pages import Block, Page
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from skewless.online.store import embedded_valkey
 from skewless.contract.state_folder import Folders
+from skewless.online.store import embedded_valkey
 from tests.docs.pages import README, ROOT, Page, pages
 from tests.docs.reader import Reader
 
@@ -19,15 +19,20 @@ REPEATS = [page for page in pages() if any(block.run_in for block in page.comman
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    folder = tmp_path_factory.mktemp("reader")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(ROOT)
-        patched.setenv("SKEWLESS_STATE", str(folder))
-        patched.setattr(sys, "path", [str(ROOT / "feature_repo"), *sys.path])
-        with ExitStack() as processes:
-            yield Reader(Folders(folder), processes)
-        embedded_valkey.stop(Folders(folder))
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """One project for all pages, and the reader who remembers which of them were run in it."""
+    folders = Folders(tmp_path_factory.mktemp("reader"))
+    with ExitStack() as processes:
+        yield Reader(folders, processes)
+    embedded_valkey.stop(folders)
+
+
+@pytest.fixture
+def reader(project: Reader, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SKEWLESS_STATE", str(project.folders.root))
+    monkeypatch.setattr(sys, "path", [str(ROOT / "feature_repo"), *sys.path])
+    return project
 
 
 @pytest.mark.timeout(240)

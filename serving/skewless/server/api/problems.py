@@ -96,11 +96,16 @@ def install(app: FastAPI) -> None:
     app.add_middleware(FaultMiddleware)
 
 
+def problem_type(title: str) -> str:
+    """The URN that names a kind of problem."""
+    return _TYPE + title.lower().replace(" ", "-")
+
+
 def _problem(
     request: Request, status: HTTPStatus, title: str, detail: str, listed: tuple[InvalidInput, ...]
 ) -> Response:
     body: dict[str, object] = {
-        "type": _TYPE + title.lower().replace(" ", "-"),
+        "type": problem_type(title),
         "title": title,
         "status": int(status),
         "instance": quote(request.url.path),
