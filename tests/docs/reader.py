@@ -11,8 +11,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.contract.state_folder import Folders
-from skewless.demo.predict_server import RunningServer, server
+from skewless.contract.state_folder import StateFolders
+from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.online.store.valkey_process import free_port
 from skewless.server.settings import PREFIX
 from tests.docs.pages import Block, Page
@@ -24,11 +24,11 @@ SERVER = "http://127.0.0.1:8080"
 class Reader:
     """Runs pages after the pages that they continue, each page once."""
 
-    folders: Folders
+    folders: StateFolders
     processes: ExitStack
     begun: set[Path] = field(default_factory=set)
     finished: set[Path] = field(default_factory=set)
-    running: RunningServer | None = None
+    running: RunningPredictServer | None = None
     names: dict[str, object] = field(default_factory=dict)
 
     def reads(self, page: Page) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skewless.contract.state_folder import Folders
+from skewless.contract.state_folder import StateFolders
 from skewless.online.store import embedded_valkey
 from tests.docs.pages import README, ROOT, Page, pages
 from tests.docs.reader import Reader
@@ -21,7 +21,7 @@ REPEATS = [page for page in pages() if any(block.run_in for block in page.comman
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """One project for all pages, and the reader who remembers which of them were run in it."""
-    folders = Folders(tmp_path_factory.mktemp("reader"))
+    folders = StateFolders(tmp_path_factory.mktemp("reader"))
     with ExitStack() as processes:
         yield Reader(folders, processes)
     embedded_valkey.stop(folders)

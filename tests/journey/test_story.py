@@ -1,6 +1,6 @@
 """The whole story, once, on real parts: February's flights, Valkey, uvicorn. Start reading here.
 
-Every step is a verb of the command line, as the README tells it. What each verb must do beyond this story is in the
+Every step is a verb of the command line, as README.md shows it. What each verb must do beyond this story is in the
 test file that mirrors its module.
 """
 

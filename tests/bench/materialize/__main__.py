@@ -74,7 +74,9 @@ def main() -> None:
     """A full run is kept and pasted; a quick one is only shown."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.materialize", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small tables, one round")
-    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into infra/docs/results.md again")
+    parser.add_argument(
+        "--paste", action="store_true", help="run nothing; put the kept results into infra/docs/results.md again"
+    )
     asked = parser.parse_args()
     if asked.paste:
         PAGE.write_text(paste(PAGE.read_text(), json.loads(RESULTS.read_text())))

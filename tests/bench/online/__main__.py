@@ -55,7 +55,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round: minutes instead of a quarter of an hour")
     parser.add_argument("--output", type=Path, help=f"results file; a full run's is {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--date", help="ISO 8601, for the results; default: now")
-    parser.add_argument("--paste", action="store_true", help="run nothing; put the kept results into infra/docs/results.md again")
+    parser.add_argument(
+        "--paste", action="store_true", help="run nothing; put the kept results into infra/docs/results.md again"
+    )
     return parser.parse_args()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,15 @@ def errors() -> str:
         rows = []
         for one in sorted(found, key=lambda error: error.name):
             status = statuses.get((one.module, one.name))
-            says = "; or: ".join(f"`{message}`" for message in one.messages)
+            says = " *or* ".join(f"“{_plain(message)}”" for message in one.messages)
             rows.append([f"`{one.name}`", one.meaning, says, str(status or ""), "yes" if one.retry else ""])
         parts.append(table(["error", "meaning", "what it says", "HTTP", "retry"], rows))
     return "\n\n".join(parts)
+
+
+def _plain(message: str) -> str:
+    """A message as Markdown shows it: nothing in it is markup."""
+    return re.sub(r"([*_<\[\]])", r"\\\1", message)
 
 
 def error_classes() -> list[ErrorClass]:

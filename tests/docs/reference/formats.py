@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from skewless.contract import state_folder
-from skewless.contract.admission import Status
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.model import bundle, manifest, tree_leaves
 from skewless.contract.model.manifest import Manifest
-from skewless.contract.plan import Column, Feature, Field, JoinKey, Plan, View
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.storage import catalog
-from skewless.contract.storage.entity_key import EntityKeys
-from skewless.contract.storage.packed_row import Layout
+from skewless.contract.storage.entity_key import EntityKeyEncoder
+from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.storage.served_row import served_schema
 from skewless.contract.value_types import value_type
 from tests.checkout import GOLDEN_BYTES
@@ -52,7 +52,7 @@ def key_example() -> str:
     """A golden key, taken apart."""
     golden = next(one for one in json.loads(GOLDEN_BYTES.read_text())["keys"] if one["name"] == "one text")
     ((name, (dtype, value)),) = golden["keys"].items()
-    encoded = EntityKeys(golden["project"], [name], [dtype]).encode([value])
+    encoded = EntityKeyEncoder(golden["project"], [name], [dtype]).encode([value])
     assert encoded is not None
     assert encoded.hex() == golden["hex"]
     parts = [
@@ -69,7 +69,7 @@ def key_example() -> str:
 
 def row_header() -> str:
     """What every row begins with, from the record that rows are packed as; here of 1 to 8 features."""
-    record = Layout((Field("x", "Float64"),)).records[0]
+    record = RowLayout((Field("x", "Float64"),)).records[0]
     fields: Any = record.fields
     names = [name for name in record.names or () if not name.startswith("v")]
     assert names == list(_HEADER), "the header has other parts: describe them in _HEADER"
@@ -82,7 +82,7 @@ def row_header() -> str:
 def row_example() -> str:
     """A golden row, taken apart."""
     golden = next(one for one in json.loads(GOLDEN_BYTES.read_text())["rows"] if one["name"] == "every type, narrow")
-    layout = Layout(tuple(Field(name, dtype) for name, dtype in golden["schema"]))
+    layout = RowLayout(tuple(Field(name, dtype) for name, dtype in golden["schema"]))
     data = bytes.fromhex(golden["hex"])
     record = layout.records[data[20] & 2]
     fields: Any = record.fields
@@ -146,19 +146,19 @@ def manifest_fields() -> str:
 def served_columns() -> str:
     """The columns of a served log, of a plan with one view and one request input."""
     join_key, shown = JoinKey("KEY", "KEY", "String"), Field("FEATURE", "Float32")
-    view = View("VIEW", "VIEW", (join_key,), (shown,), 0, "created_timestamp")
-    column = Column("FEATURE", Feature("VIEW", "FEATURE"))
+    view = PlanView("VIEW", "VIEW", (join_key,), (shown,), 0, "created_timestamp")
+    column = ModelColumn("FEATURE", StoredFeature("VIEW", "FEATURE"))
     schema = served_schema(Plan("service", "project", (view,), (Field("INPUT", "Int64"),), (), (column,)))
     return table(["column", "type"], [[f"`{field.name}`", f"`{field.type}`"] for field in schema])
 
 
 def statuses() -> str:
     """The numbers in the served log's columns of statuses."""
-    return table(["number", "status"], [[str(int(status)), f"`{status.name}`"] for status in Status])
+    return table(["number", "status"], [[str(int(status)), f"`{status.name}`"] for status in FeatureStatus])
 
 
 def folders() -> str:
-    """What lies where in the state folder, from the properties of `Folders` and their docstrings."""
+    """What lies where in the state folder, from the properties of `StateFolders` and their docstrings."""
     tree = ast.parse(inspect.getsource(state_folder))
     kind = next(node for node in tree.body if isinstance(node, ast.ClassDef))
     made = getattr(state_folder, kind.name)(Path("/state"))

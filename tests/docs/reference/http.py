@@ -7,12 +7,12 @@ from typing import Any
 
 from skewless.server.api.problems import STATUSES, problem_type
 from skewless.server.app import create_app
-from skewless.server.settings import Settings
+from skewless.server.settings import ServerSettings
 from tests.docs.reference.markdown import one_line, table
 
 
 def http() -> str:
-    document = create_app(Settings(state=Path("/nowhere"))).openapi()
+    document = create_app(ServerSettings(state=Path("/nowhere"))).openapi()
     parts = []
     for path, methods in document["paths"].items():
         for method, route in methods.items():

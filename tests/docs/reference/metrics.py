@@ -13,7 +13,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from skewless.monitoring.reports.freshness_metrics import freshness_metrics
 from skewless.monitoring.reports.prometheus import audit_metrics, drift_metrics
-from skewless.server.metrics.counters import Metrics
+from skewless.server.metrics.counters import ServerMetrics
 from tests.docs.reference.markdown import table
 
 AT = datetime(2013, 2, 27, tzinfo=UTC)
@@ -22,7 +22,7 @@ HEAD = ["metric", "type", "labels", "meaning"]
 
 def server_metrics() -> str:
     """Of `/metrics`. A counter that nobody moved has no sample, so its labels are those that it was made with."""
-    collected = Metrics(None)
+    collected = ServerMetrics(None)
     rows = []
     for collector, names in _registry(collected)._collector_to_names.items():
         family = next(iter(collector.collect()))
@@ -42,7 +42,7 @@ def report_metrics() -> str:
     return "\n\n".join(parts)
 
 
-def _registry(metrics: Metrics) -> CollectorRegistry:
+def _registry(metrics: ServerMetrics) -> CollectorRegistry:
     return metrics._registry
 
 

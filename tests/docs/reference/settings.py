@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from skewless.runtime.settings import Settings as OfflineSettings
-from skewless.server.settings import PREFIX
-from skewless.server.settings import Settings as ServerSettings
+from skewless.runtime.settings import ProjectSettings
+from skewless.server.settings import PREFIX, ServerSettings
 from tests.docs.reference.markdown import table
 
 # Set by the server for its own workers, not by an operator.
@@ -12,7 +11,7 @@ INTERNAL = {"metrics_folder"}
 
 
 def settings() -> str:
-    offline, server = OfflineSettings.model_fields, ServerSettings.model_fields
+    offline, server = ProjectSettings.model_fields, ServerSettings.model_fields
     rows = []
     for name in dict.fromkeys((*offline, *server)):
         if name in INTERNAL:
