@@ -14,7 +14,7 @@ from skewless.cli import app
 from skewless.contract.state_folder import StateFolders
 from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.online.store.valkey_process import free_port
-from skewless.server.settings import PREFIX
+from skewless.settings.process_environment import PREFIX
 from tests.docs.pages import Block, Page
 
 SERVER = "http://127.0.0.1:8080"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from skewless.runtime.settings import ProjectSettings
-from skewless.server.settings import PREFIX, ServerSettings
+from skewless.server.settings import ServerSettings
+from skewless.settings.process_environment import PREFIX
 from tests.docs.reference.markdown import table
 
 # Set by the server for its own workers, not by an operator.

@@ -20,7 +20,9 @@ def warnings(client: Redis | RedisCluster) -> list[str]:
             try:
                 settings = {name: node.config_get(name).get(name) for name in _ASKED}
             except ResponseError as error:
-                found.append(f"the server does not tell its settings ({error}); set hash-max-listpack-value 1024 yourself")
+                found.append(
+                    f"the server does not tell its settings ({error}); set hash-max-listpack-value 1024 yourself"
+                )
                 continue
             found += told(settings)
     return list(dict.fromkeys(found))
