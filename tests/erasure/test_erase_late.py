@@ -27,7 +27,8 @@ from skewless.online.store.store import OnlineWriter
 from skewless.server.online_store.writer import OnlineStoreWriter
 from tests.erasure.test_erase import NOW, SUBJECT, TARGETS, clock, places, put, run
 from tests.oracles import entity_key
-from tests.services.predict_server import Live, serving, settings_of, until
+from tests.services.predict_server import Live, serving, settings_of
+from tests.services.waiting import until
 from tests.tables.pushed_view import PROJECT, differences, offer, row, stored
 
 PUSH = "/v1/feature-views/cards/push"

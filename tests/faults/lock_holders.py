@@ -21,9 +21,11 @@ from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.online.materialization.test_materialize import SEEN, at
+from tests.services.waiting import until
 from tests.tables.histories import source
 
 SLOW_SECONDS = 0.02
+CALLS_BEFORE_THE_GATE = 10
 
 
 def hold(url: str, told: str, seconds: float) -> None:
@@ -33,12 +35,14 @@ def hold(url: str, told: str, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def slowly(url: str, redis_url: str, data: str, end: float) -> None:
-    """Materialize two rows a call, some time apart."""
+def slowly(url: str, redis_url: str, data: str, gate: str, end: float) -> None:
+    """Materialize two rows a call, some time apart, and only a few calls before the file `gate` is there."""
     calls = LuaPipeline._calls
 
     def paced(self: LuaPipeline, *some: Any) -> Iterator[Any]:
-        for call in calls(self, *some):
+        for number, call in enumerate(calls(self, *some)):
+            if number >= CALLS_BEFORE_THE_GATE:
+                until(Path(gate).exists)
             time.sleep(SLOW_SECONDS)
             yield call
 

@@ -13,7 +13,7 @@ from skewless.contract.storage.catalog import catalog_key
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode
 from tests.feast.conftest import Project
 from tests.oracles import entity_key
-from tests.services.predict_server import until
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 KEPT = timedelta(days=3)

@@ -15,7 +15,7 @@ from skewless.online.store.valkey_process import free_port
 from tests.feast.conftest import FEAST, HOUR, NOW, Project
 from tests.feast.test_online_store import ask, write_tables
 from tests.oracles import entity_key
-from tests.services.predict_server import until
+from tests.services.waiting import until
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
@@ -81,7 +81,7 @@ def test_feasts_own_servers(servers, project, redis):
     write_tables(project)
     store = project.store()
     store.materialize(NOW - timedelta(days=30), NOW)
-    until(lambda: serve.answers("/health"), seconds=90)
+    until(lambda: serve.answers("/health"))
 
     refs = ["flown:hours", "flown:cycles", "told:fuel", "city:mean"]
     tails = ["N1", "N2", "N3", "N5", "?"]
@@ -102,6 +102,6 @@ def test_feasts_own_servers(servers, project, redis):
     redis.hset(entity_key("scratch", {"tailnum": ("String", "N8")}), "told", b"cut")
     assert serve.features(["told:fuel"], tailnum=["N7", "N8"])["fuel"] == [(7.5, "PRESENT"), (None, "INVALID")]
 
-    until(lambda: ui.answers("/"), seconds=90)
+    until(lambda: ui.answers("/"))
     listed = ui.client.get("/api/v1/feature_views", params={"project": "scratch"})
     assert "flown" in {view["spec"]["name"] for view in listed.json()["featureViews"]}

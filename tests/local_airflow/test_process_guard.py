@@ -16,6 +16,7 @@ import pytest
 from skewless.local_airflow import process_guard
 from tests.checkout import ROOT
 from tests.services.processes import living
+from tests.services.waiting import HANG_SECONDS
 
 # As Airflow does: the command starts a worker, and that a task, which leads a process group and does not heed TERM.
 FAMILY = """
@@ -52,7 +53,6 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("started", flush=True)
 time.sleep(60)
 """
-BOUND_SECONDS = 10.0
 
 
 def family(tmp_path: Path, stays: str = "stays") -> list[str]:
@@ -93,15 +93,15 @@ def test_whoever_is_asked_to_end_leaves_nothing(
         left = task(tmp_path)
         assert os.getpgid(left.pid) == left.pid
         end(process)
-        assert process.wait(BOUND_SECONDS) == status
-        assert not living([left], BOUND_SECONDS)
+        assert process.wait(HANG_SECONDS) == status
+        assert not living([left], HANG_SECONDS)
 
 
 def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     done = process_guard.run(family(tmp_path, "ends"), os.environ)
     assert (done.returncode, done.stdout) == (3, "started\n")
     with suppress(psutil.NoSuchProcess):
-        assert not living([task(tmp_path)], BOUND_SECONDS)
+        assert not living([task(tmp_path)], HANG_SECONDS)
 
 
 def test_a_killed_starter_leaves_nothing(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_killed_starter_leaves_nothing(tmp_path: Path) -> None:
         assert len(everything) == 4
         assert task(tmp_path) in everything
         process.kill()
-        assert not living(everything, BOUND_SECONDS)
+        assert not living(everything, HANG_SECONDS)
 
 
 def test_a_command_that_does_not_heed_is_killed_in_the_end() -> None:
@@ -121,4 +121,4 @@ def test_a_command_that_does_not_heed_is_killed_in_the_end() -> None:
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, start_new_session=True) as process:
         assert process.stdout.readline() == b"started\n"
         process.stdin.close()
-        assert process.wait(BOUND_SECONDS) == 128 + signal.SIGKILL
+        assert process.wait(HANG_SECONDS) == 128 + signal.SIGKILL

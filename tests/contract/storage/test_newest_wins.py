@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
@@ -17,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from skewless.contract.plan import Field
 from skewless.contract.storage.newest_wins import SCRIPT, replaces
 from tests.oracles import Row, merged, packed_row
+from tests.services.waiting import HANG_SECONDS, until
 from tests.strategies import rows, schemas
 
 FEW = st.sampled_from([-(2**32), -1, 0, 1, 2**31, 2**32, 2**32 + 1, -(2**63), 2**63 - 1])
@@ -59,20 +59,20 @@ def server(request, tmp_path_factory: pytest.TempPathFactory, locale_folder: Pat
     finally:
         client.close()
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=HANG_SECONDS)
 
 
 def _await(client: Redis, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        try:
-            client.ping()
-            return
-        except RedisConnectionError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.02)
-    process.kill()
-    pytest.skip(f"the server does not start here: {process.communicate()[0].decode()[-300:]}")
+    until(lambda: process.poll() is not None or _pings(client))
+    if process.poll() is not None:
+        pytest.skip(f"the server does not start here: {process.communicate()[0].decode()[-300:]}")
+
+
+def _pings(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisConnectionError:
+        return False
 
 
 def written(server: Redis, writes: list[tuple[str, bytes]], size: int = 1000) -> dict[object, bytes]:

@@ -39,7 +39,8 @@ from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.models import estimators, learnable_project
-from tests.services.predict_server import serving, settings_of, until
+from tests.services.predict_server import serving, settings_of
+from tests.services.waiting import until
 from tests.tables.histories import sources, stored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

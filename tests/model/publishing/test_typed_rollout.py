@@ -46,7 +46,8 @@ from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.model.publishing.test_publish_onnx import NETWORK, as_told
 from tests.models import estimators, learnable_project
-from tests.services.predict_server import Live, serving, settings_of, until
+from tests.services.predict_server import Live, serving, settings_of
+from tests.services.waiting import until
 from tests.tables.histories import instants, sources, stored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -28,7 +28,7 @@ from skewless.state.database import StateDatabase
 from tests.online.maintenance.test_expiry import AGING, aging, differences, expire, project, state
 from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.oracles import entity_key, packed_row
-from tests.services.predict_server import until
+from tests.services.waiting import until
 from tests.tables import pushed_view
 from tests.tables.histories import source
 

@@ -20,7 +20,7 @@ from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.online.maintenance.test_expiry import AGING
 from tests.online.materialization.test_materialize import Project, row
-from tests.services.predict_server import until
+from tests.services.waiting import until
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,19 +19,20 @@ import pyarrow as pa
 import pytest
 from redis import Redis
 
-from skewless.contract.errors import InvalidInput, InvalidRows
+from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.plan import Field
 from skewless.contract.state_folder import StateFolders
 from skewless.contract.timestamps import to_micros
 from skewless.online.push.stop_signal import StopSignal
 from skewless.online.push.stream import StreamConsumer, StreamLimits
-from skewless.online.push.stream_entries import StreamEntries
+from skewless.online.push.stream_entries import GROUP, StreamEntries
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import StoreFull
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import FeastRegistryUnavailable
 from tests.faults.killed_calls import lives, spawner
+from tests.services.waiting import HANG_SECONDS, until
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, differences, row, stored
 
 QUICK = StreamLimits(batch=50, idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50), deliveries=5)
@@ -213,17 +215,23 @@ def test_an_entity_that_cannot_be_written_is_buried_alone(one, redis, tmp_path, 
 def test_what_a_dead_consumer_held_is_claimed_and_what_kills_them_is_buried(tmp_path, redis_url, redis):
     dead = StreamEntries(connect(redis_url), PROJECT, "dead")
     dead.open()
-    living = consumer(tmp_path, redis_url)
+    living = consumer(tmp_path, redis_url, limits=replace(QUICK, idle=timedelta(hours=1)))
+
+    def idle_for_an_hour() -> None:
+        (entry,) = redis.xpending_range(living.entries.key, GROUP, "-", "+", 10)
+        one_hour_ms = living.limits.idle // timedelta(milliseconds=1)
+        redis.xclaim(living.entries.key, GROUP, "dead", 0, [entry["message_id"]], idle=one_hour_ms, justid=True)
+
     add(living, row(1))
     assert len(dead.read(10, None)) == 1
     assert once(living).entries == 0, "it may still be at work"
-    time.sleep(QUICK.idle.total_seconds())
+    idle_for_an_hour()
     assert once(living).entries == 1
     add(living, row(2))
     dead.read(10, None)
     for _ in range(QUICK.deliveries):
         dead.claim(10, 0)
-    time.sleep(QUICK.idle.total_seconds())
+    idle_for_an_hour()
     assert once(living).buried == 1
     ((_, reason),) = letters(redis, living)
     assert "handed out 7 times" in reason
@@ -249,22 +257,24 @@ def test_an_outage_is_waited_out(tmp_path):
     data = tmp_path / "data"
     with embedded_valkey.running(folders, persistent=True) as server:
         one = consumer(data, server.url)
+        outages: list[SkewlessError] = []
+        one.waits = outages.append
         add(one, row(1))
         stop = threading.Event()
         runs = threading.Thread(target=one.run, args=(stop.is_set,))
         runs.start()
         try:
-            _until(lambda: one.streamed.entries == 1)
+            until(lambda: one.streamed.entries == 1)
             embedded_valkey.stop(folders)
             with pytest.raises(RedisUnreachable):
                 one.entries.status()
-            time.sleep(0.3)
+            until(lambda: outages)
             embedded_valkey.start(folders, persistent=True)
             add(one, row(2))
-            _until(lambda: one.streamed.entries == 2)
+            until(lambda: one.streamed.entries == 2)
         finally:
             stop.set()
-            runs.join(20)
+            runs.join(HANG_SECONDS)
         assert not runs.is_alive()
         assert differences(server.url, data, now()) == []
 
@@ -290,15 +300,15 @@ def test_killing_consumers_loses_nothing(tmp_path, redis_url, redis):
                 add(writer, row(chance.randrange(30), minutes=-sent if sent % 3 else -sent / 60, amount=sent))
                 time.sleep(chance.random() * 0.004)
             place = chance.randrange(2)
-            _until(partial(joined, running[place]))
+            until(partial(joined, running[place]))
             time.sleep(chance.random() * 0.05)
             os.kill(running[place], signal.SIGKILL)
             running[place] = spawn(str(tmp_path), redis_url)
-        _until(lambda: (s := writer.entries.status()).length == 0 and s.pending == 0, seconds=60)
+        until(lambda: (s := writer.entries.status()).length == 0 and s.pending == 0)
         for pid in running:
-            _until(partial(joined, pid))
+            until(partial(joined, pid))
             os.kill(pid, signal.SIGTERM)
-        _until(lambda: not any(map(lives, running)))
+        until(lambda: not any(map(lives, running)))
         assert not any(map(joined, running)), "who stops gracefully leaves the group"
     assert {one.values[0] for one in stored(tmp_path)} == set(range(1, sent + 1))
     assert differences(redis_url, tmp_path, now()) == []
@@ -310,12 +320,5 @@ def test_stopping_takes_the_signals_for_the_length_of_a_block():
     with StopSignal() as stopping:
         assert not stopping()
         os.kill(os.getpid(), signal.SIGTERM)
-        _until(stopping)
+        until(stopping)
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-def _until(holds, *, seconds: float = 20) -> None:
-    last = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < last, "it did not come to pass"
-        time.sleep(0.02)

@@ -28,6 +28,7 @@ from tests.faults.killed_calls import lives, spawner
 from tests.online.push import test_stream
 from tests.oracles import entity_key
 from tests.services.predict_server import serving, settings_of
+from tests.services.waiting import until
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, offer, row, source, stored
 
 Send = Callable[..., None]
@@ -141,7 +142,7 @@ def test_killed_consumers_late_events_and_repeats_leave_no_difference(cards: Car
     with spawner("tests.online.push.test_stream", "serve") as spawn:
         start = partial(spawn, str(cards.data), cards.redis_url)
         running = [start(), start()]
-        test_stream._until(lambda: stored_rows(cards) > 0)
+        until(lambda: stored_rows(cards) > 0)
         for kill in range(10):
             add(writer, queue[5 + kill * 50 : 5 + (kill + 1) * 50])
             time.sleep(chance.random() * 0.15)
@@ -149,10 +150,10 @@ def test_killed_consumers_late_events_and_repeats_leave_no_difference(cards: Car
             running[kill % 2] = start()
             if kill % 3 == 2:
                 cards.materialize(datetime.now(UTC))
-        test_stream._until(lambda: writer.entries.status().length == 0, seconds=60)
+        until(lambda: writer.entries.status().length == 0)
         for process in running:
             os.kill(process, signal.SIGTERM)
-        test_stream._until(lambda: not any(map(lives, running)))
+        until(lambda: not any(map(lives, running)))
     assert writer.entries.status().dead == 0
     assert {one.values[0] for one in stored(cards.data)} == set(range(len(sent)))
     for end in (datetime.now(UTC), datetime.now(UTC) + timedelta(days=2)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +10,14 @@ import pytest
 
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
+from skewless.server.rollout.live_models import LiveModels
 from tests import oracles
 from tests.contract.model.test_shapley import compiled_leaves
 from tests.models import tiny, trees
 from tests.oracles import Leaf, Split
 from tests.server.api.test_predict import assert_problem
-from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of, until
+from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of
+from tests.services.waiting import until
 
 FOREST = [
     Split(0, "BRANCH_LEQ", 5.0, True, Leaf((-1.0,), 60), Split(3, "BRANCH_LEQ", 12.0, False, Leaf((0.5,), 30), Leaf((2.0,), 10))),
@@ -80,7 +81,7 @@ def test_a_model_that_tells_none_is_named(forest: Live, version: str, told: str)
     assert forest.client.post(url, json={"rows": [ROW], "explain": "features"}).status_code == 200
 
 
-def test_two_versions_answer_together_and_a_refusal_ends_no_trial(forest: Live):
+def test_two_versions_answer_together_and_a_refusal_ends_no_trial(forest: Live, monkeypatch: pytest.MonkeyPatch):
     rows = [{**ROW, "tailnum": f"N{number}"} for number in range(20)]
     trial = {"weight": 0.5, "by": ["tailnum"], "bounds": BOUNDS}
     tiny.write_bundle(
@@ -99,7 +100,15 @@ def test_two_versions_answer_together_and_a_refusal_ends_no_trial(forest: Live):
     until(lambda: "1.0.0" in forest.score(*rows).get("versions", ()))
     for _ in range(30):
         assert_problem(forest.predict(*rows, explain="contributions"), 422, "no-contributions")
-    time.sleep(10 * forest.settings.models_refresh_s)  # whoever would withdraw it has looked
+    refreshes: list[None] = []
+    refresh = LiveModels.refresh
+
+    async def counted(models: LiveModels) -> None:
+        await refresh(models)
+        refreshes.append(None)
+
+    monkeypatch.setattr(LiveModels, "refresh", counted)
+    until(lambda: len(refreshes) > 3)  # what would withdraw it has looked at it
     assert "1.0.0" in forest.score(*rows)["versions"]
 
 

@@ -7,7 +7,8 @@ import httpx
 from redis import Redis
 
 from tests.models import tiny
-from tests.services.predict_server import ROW, Live, serving, settings_of, until
+from tests.services.predict_server import ROW, Live, serving, settings_of
+from tests.services.waiting import until
 
 
 def test_a_ready_server(live: Live):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,9 @@ import httpx
 import pytest
 from redis import Redis
 
+from tests.services.http_messages import ResponseReader
 from tests.services.predict_server import PREDICT, ROW, Live
+from tests.services.waiting import HANG_SECONDS
 
 BODY = json.dumps({"rows": [ROW]}).encode()
 JSON = {"Content-Type": "application/json"}
@@ -28,21 +29,8 @@ def message(body: bytes = BODY, path: str = PREDICT, **headers: str) -> bytes:
 @contextmanager
 def connected(live: Live) -> Iterator[socket.socket]:
     url = live.client.base_url
-    with socket.create_connection((url.host, url.port), timeout=5) as connection:
+    with socket.create_connection((url.host, url.port), timeout=HANG_SECONDS) as connection:
         yield connection
-
-
-def received(connection: socket.socket, answers: int = 1) -> bytes:
-    """Everything until that many bodies are whole, or the server hangs up."""
-    found = b""
-    while answers:
-        data = connection.recv(65_536)
-        found += data
-        lengths = [int(m[1]) for m in re.finditer(rb"content-length: (\d+)\r\n", found)]
-        heads = [m.end() for m in re.finditer(rb"\r\n\r\n", found)]
-        if not data or (len(lengths) >= answers and len(found) >= heads[answers - 1] + lengths[answers - 1]):
-            break
-    return found
 
 
 def same(told: httpx.Response) -> tuple[int, dict[str, str], object]:
@@ -96,13 +84,14 @@ def test_the_short_way_answers_what_asgi_answers(live: Live, shortcuts: list[str
 def test_what_is_unusual_is_left_to_uvicorn(live: Live, shortcuts: list[str], given: bytes, status: int):
     with connected(live) as connection:
         connection.sendall(given)
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
+        assert ResponseReader(connection).read().status == status
     assert shortcuts == []
     with connected(live) as connection:
+        responses = ResponseReader(connection)
         connection.sendall(message())
-        received(connection)
+        assert responses.read().status == 200
         connection.sendall(given)
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
+        assert responses.read().status == status
     assert len(shortcuts) == 1
 
 
@@ -111,23 +100,24 @@ def test_a_message_in_pieces(live: Live, shortcuts: list[str]):
         whole = message()
         for place in range(0, len(whole), 7):
             connection.sendall(whole[place : place + 7])
-        assert received(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+        response = ResponseReader(connection).read()
+        assert (response.status, response.reason) == (200, b"OK")
     assert len(shortcuts) == 1
 
 
 def test_messages_one_after_the_other_and_at_once(live: Live, shortcuts: list[str]):
     """Of messages that are sent before the last is answered, only the first goes the short way; all are answered."""
     with connected(live) as connection:
+        responses = ResponseReader(connection)
         for _ in range(3):
             connection.sendall(message())
-            assert received(connection).count(b'"scores"') == 1
+            assert responses.read().body.count(b'"scores"') == 1
         assert len(shortcuts) == 3
         ids = [f"id-{place}" for place in range(4)]
         connection.sendall(b"".join(message(X_Request_ID=one) for one in ids))
-        told = received(connection, len(ids))
-        assert re.findall(rb'"request_id":"([^"]+)"', told) == [one.encode() for one in ids]
+        assert [json.loads(responses.read().body)["request_id"] for _ in ids] == ids
         connection.sendall(message())
-        assert received(connection).startswith(b"HTTP/1.1 200 ")
+        assert responses.read().status == 200
     assert shortcuts[3] == "id-0"
 
 
@@ -144,11 +134,12 @@ def test_a_failing_store_is_told_and_the_connection_stays(live: Live, shortcuts:
         client.rename(key, "kept")
         client.set(key, "text")
     with connected(live) as connection:
+        responses = ResponseReader(connection)
         connection.sendall(message(X_Request_ID="bad"))
-        told = received(connection)
-        assert told.startswith(b"HTTP/1.1 502 ")
-        assert b"application/problem+json" in told
-        assert b"x-request-id: bad\r\n" in told
+        response = responses.read()
+        assert response.status == 502
+        assert response.headers[b"content-type"] == b"application/problem+json"
+        assert response.headers[b"x-request-id"] == b"bad"
         connection.sendall(message(json.dumps({"rows": [{**ROW, "origin": "LGA"}]}).encode()))
-        assert received(connection).startswith(b"HTTP/1.1 200 ")
+        assert responses.read().status == 200
     assert len(shortcuts) == 2

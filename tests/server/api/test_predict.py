@@ -13,7 +13,9 @@ from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from tests.models import tiny
 from tests.server.conftest import MINUTE
+from tests.services.http_messages import ResponseReader
 from tests.services.predict_server import PREDICT, ROW, Live
+from tests.services.waiting import HANG_SECONDS
 
 JSON = {"Content-Type": "application/json"}
 
@@ -231,15 +233,16 @@ def test_a_body_over_the_limit_is_413(live: Live):
 def test_a_chunked_body_is_read_up_to_the_limit_only(live: Live):
     """It is answered before it ends; the rest is thrown away, after which the connection is good again."""
     url = live.client.base_url
-    with socket.create_connection((url.host, url.port), timeout=5) as connection:
+    with socket.create_connection((url.host, url.port), timeout=HANG_SECONDS) as connection:
         head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
         for _ in range(live.settings.max_body_bytes // 0x10000 + 1):
             connection.sendall(chunk)
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
+        responses = ResponseReader(connection)
+        assert responses.read().status == 413
         connection.sendall(chunk * 8 + b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert responses.read("GET").status == 200
 
 
 def test_an_unknown_model(live: Live):

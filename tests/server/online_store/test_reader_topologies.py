@@ -15,9 +15,10 @@ from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.online.store import embedded_valkey
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.reader import OnlineStoreReader
-from tests.online.store.test_connection import certificate, tls_front
 from tests.server.conftest import fill
-from tests.services.predict_server import ROW, Live, serving, settings_of, until
+from tests.services.predict_server import ROW, Live, serving, settings_of
+from tests.services.tls_proxy import tls_proxy, write_certificate
+from tests.services.waiting import until
 
 JFK = EntityKeyEncoder("tests", ["origin"], ["String"]).encode(["JFK"])
 
@@ -82,8 +83,8 @@ def test_a_cluster_that_moves_a_slot_and_loses_a_primary(redis_cluster, state: P
         assert primary.ask("WAIT", 1, 5000) == 1
         replica = redis_cluster.replica_of(primary)
         primary.kill()
-        until(lambda: replica.ask("ROLE")[0] == b"master", seconds=20)
-        until(lambda: answers(live), seconds=20)
+        until(lambda: replica.ask("ROLE")[0] == b"master")
+        until(lambda: answers(live))
         assert told(live) == RIGHT
 
 
@@ -96,8 +97,8 @@ def test_sentinels_whose_primary_dies(redis_sentinel, state: Path):
         primary.kill()
         refused = live.predict(ROW)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-        until(lambda: redis_sentinel.primary is not primary, seconds=20)
-        until(lambda: answers(live), seconds=20)
+        until(lambda: redis_sentinel.primary is not primary)
+        until(lambda: answers(live))
         assert told(live) == RIGHT
 
 
@@ -111,10 +112,10 @@ def test_no_sentinel_knows_the_service(redis_sentinel):
 
 
 def test_tls_with_an_authority_of_ones_own(tmp_path: Path, redis_url: str):
-    authority = certificate(tmp_path)
+    authority = write_certificate(tmp_path)
     with Redis.from_url(redis_url) as client:
         client.hset("k", "x", "1")
-    with tls_front(tmp_path, redis_url.removeprefix("unix://")) as port:
+    with tls_proxy(tmp_path, redis_url.removeprefix("unix://")) as port:
         assert read(f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}", HashLookup(b"k", (b"x",))) == [[b"1"]]
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             read(f"rediss://127.0.0.1:{port}")

@@ -20,7 +20,7 @@ from skewless.online.store.connection import connect
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.writer import OnlineStoreWriter
 from tests.online.store.test_store import VIEW, key, row
-from tests.services.predict_server import until
+from tests.services.waiting import until
 from tests.tables.arrays import packed
 
 (ONE,) = packed(VIEW.fields, [row(1.0, 1)])
@@ -122,9 +122,9 @@ def test_a_primary_that_is_demoted(redis_sentinel):
         pushing.push([1])
         before = redis_sentinel.primary
         redis_sentinel.sentinel.ask("SENTINEL", "FAILOVER", "features")
-        until(lambda: redis_sentinel.primary is not before, seconds=20)
+        until(lambda: redis_sentinel.primary is not before)
         arrived = lambda: redis_sentinel.primary.ask("HGET", key(2), "delays") == ONE  # noqa: E731
-        until(lambda: pushing.arrives([2]) and arrived(), seconds=20)
+        until(lambda: pushing.arrives([2]) and arrived())
         assert redis_sentinel.primary.ask("HGET", key(1), "delays") == ONE
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from time import monotonic
 
 import numpy as np
 from hypothesis import given
@@ -14,7 +15,8 @@ from skewless.contract.model.tensor_scorer import TensorScorer
 from skewless.contract.registry.rollout import CachePolicy
 from skewless.server.predict.score_cache import ScoreCache
 from tests.models import tiny
-from tests.services.predict_server import ROW, Live, until
+from tests.services.predict_server import ROW, Live
+from tests.services.waiting import until
 
 COLUMNS = 5
 SCORER = MatrixScorer(tiny.model(), ScoreOutput("probabilities", 1), columns=COLUMNS)
@@ -22,9 +24,11 @@ VALUES = st.sampled_from([0.0, -0.0, 1.5, float("nan"), float("inf"), -2.0])
 ROWS = st.lists(st.lists(VALUES, min_size=COLUMNS, max_size=COLUMNS), max_size=20)
 
 
-def cached(rows: int, ttl_s: float = 60.0) -> tuple[ScoreCache, Counter, Counter]:
+def cached(
+    rows: int, ttl_s: float = 60.0, clock: Callable[[], float] = monotonic
+) -> tuple[ScoreCache, Counter, Counter]:
     hits, misses = (Counter(name, name, registry=None) for name in ("hits", "misses"))
-    return ScoreCache(SCORER, CachePolicy(rows, ttl_s), hits, misses), hits, misses
+    return ScoreCache(SCORER, CachePolicy(rows, ttl_s), hits, misses, clock=clock), hits, misses
 
 
 @given(st.lists(ROWS, max_size=8), st.integers(1, 10))
@@ -97,12 +101,14 @@ def test_every_value_of_named_outputs_is_the_scorers(requests: list[list[tuple[s
 
 
 def test_a_score_is_forgotten_in_time():
-    cache, hits, _ = cached(10, ttl_s=0.05)
+    now = 100.0
+    cache, hits, _ = cached(10, ttl_s=5.0, clock=lambda: now)
     row = np.ones((1, COLUMNS), np.float32)
     cache.score(row)
+    now = 104.9
     cache.score(row)
     assert hits._value.get() == 1
-    time.sleep(0.06)
+    now = 105.1
     cache.score(row)
     assert hits._value.get() == 1
 
@@ -117,7 +123,10 @@ def test_a_rollout_turns_it_on_and_off_and_a_new_version_starts_empty(live: Live
     until(lambda: live.score(ROW)["version"] == "2.0.0")
     assert live.score(ROW)["scores"] != first[:1]
     tiny.roll_out(live.settings.models, cache=None)
-    time.sleep(0.3)
-    before = live.metric(hits % "2.0.0")
-    live.score(ROW)
-    assert live.metric(hits % "2.0.0") == before
+
+    def scored_without_a_hit() -> bool:
+        before = live.metric(hits % "2.0.0")
+        live.score(ROW)
+        return live.metric(hits % "2.0.0") == before
+
+    until(scored_without_a_hit)

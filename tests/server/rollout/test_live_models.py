@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.models import tiny
-from tests.services.predict_server import ROW, Live, until
+from tests.services.predict_server import ROW, Live
+from tests.services.waiting import until
 
 
 def version(live: Live) -> str:

@@ -15,8 +15,9 @@ from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import Canary, GuardrailBounds, promote, start_canary
 from tests.models import tiny
 from tests.server.api.test_server import served
-from tests.services.predict_server import PREDICT, ROW, serving, settings_of, until
+from tests.services.predict_server import PREDICT, ROW, serving, settings_of
 from tests.services.s3 import BUCKET, S3, s3, s3_server
+from tests.services.waiting import until
 
 __all__ = ["s3", "s3_server"]
 NOW = datetime(2013, 10, 1, 12, tzinfo=UTC)
@@ -82,10 +83,10 @@ def test_workers_take_up_a_rollout_under_load_and_withdraw_a_canary_once(state: 
             )
             canary = Canary("2.0.0", 0.5, ("tailnum",), bounds)
             registry.change(tiny.NAME, start_canary(tiny.NAME, canary), **SIGNED)
-            until(lambda: any("2.0.0" in versions for _, versions in answers), seconds=20)
-            until(lambda: registry.rollout(tiny.NAME).canary is None, seconds=40)
+            until(lambda: any("2.0.0" in versions for _, versions in answers))
+            until(lambda: registry.rollout(tiny.NAME).canary is None)
             registry.change(tiny.NAME, promote("2.0.0"), **SIGNED)
-            until(lambda: len(answers) > 50 and set(answers[-50:]) == {(200, ("2.0.0",))}, seconds=30)
+            until(lambda: len(answers) > 50 and set(answers[-50:]) == {(200, ("2.0.0",))})
         finally:
             done.set()
             for asker in askers:

@@ -18,7 +18,8 @@ from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.server.rollout.router import ModelRouter
 from tests.models import tiny
 from tests.server.test_served_log import logged
-from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of, until
+from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of
+from tests.services.waiting import until
 
 ROWS = [{"origin": "JFK", "tailnum": f"N{number}", "hour": 8} for number in range(60)]
 HALF = Canary("2.0.0", 0.5, ("tailnum",))

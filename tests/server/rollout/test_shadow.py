@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from skewless.server.predict.request import PredictRequest
 from skewless.server.predict.result_sink import ResultSink
 from skewless.server.rollout.model_version import ServedVersion
 from skewless.server.rollout.shadow import ShadowQueue, ShadowTee
+from tests.services.waiting import VirtualTimeLoop, run_in_virtual_time
 
 
 class Bursts:
@@ -41,11 +41,8 @@ def shadow(metrics: ServerMetrics, capacity: int = 10) -> tuple[ShadowQueue, Bur
 
 
 async def asked(bursts: Bursts, *names: str) -> None:
-    """Wait until the shadow was asked these, in order, and nothing else."""
-    for _ in range(2_000):
-        if len(bursts.asked) >= len(names):
-            break
-        await asyncio.sleep(0.005)
+    """The shadow is asked these, in order, and nothing else."""
+    await asyncio.sleep(1)
     assert [name for name, _ in bursts.asked] == list(names)
 
 
@@ -65,7 +62,7 @@ def test_it_is_asked_only_once_the_answer_is_out():
         assert bursts.asked == []
         await asked(bursts, "r")
 
-    asyncio.run(run())
+    run_in_virtual_time(run())
 
 
 def test_a_request_that_failed_is_not_asked_again():
@@ -77,7 +74,7 @@ def test_a_request_that_failed_is_not_asked_again():
         assert bursts.asked == []
         assert isinstance(answer.exception(), ValueError)
 
-    asyncio.run(run())
+    run_in_virtual_time(run())
 
 
 def test_what_does_not_fit_is_dropped_and_counted_and_failures_stop_nothing():
@@ -97,17 +94,19 @@ def test_what_does_not_fit_is_dropped_and_counted_and_failures_stop_nothing():
         await asked(bursts, "a", "b", "e")
         assert counted(metrics.shadow_failed) - failed == 1
 
-    asyncio.run(run())
+    run_in_virtual_time(run())
 
 
 def test_while_the_loop_is_busy_it_waits():
     async def run() -> None:
         one, bursts = shadow(ServerMetrics(None))
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
         one.offer("a", PredictRequest(1, {}))
         for _ in range(10):
-            time.sleep(0.01)  # noqa: ASYNC251 - what a busy loop is
+            loop.advance(0.01)
             await asyncio.sleep(0)
         assert bursts.asked == []
         await asked(bursts, "a")
 
-    asyncio.run(run())
+    run_in_virtual_time(run())

@@ -25,11 +25,19 @@ class ScoreCache:
     first. Threads share it.
     """
 
-    def __init__(self, scorer: MatrixScorer | TensorScorer, cache: CachePolicy, hits: Counter, misses: Counter) -> None:
+    def __init__(
+        self,
+        scorer: MatrixScorer | TensorScorer,
+        cache: CachePolicy,
+        hits: Counter,
+        misses: Counter,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._score: Callable[[Any], Any] = scorer.score
         self._rows: RowSplitter = TensorRowSplitter() if isinstance(scorer, TensorScorer) else MatrixRowSplitter()
         self._hits, self._misses = hits, misses
-        self._kept: TTLCache[Hashable, Any] = TTLCache(cache.rows, cache.ttl_s, timer=monotonic)
+        self._kept: TTLCache[Hashable, Any] = TTLCache(cache.rows, cache.ttl_s, timer=clock)
         self._lock = Lock()
 
     def score(self, inputs: Any) -> Any:  # noqa: ANN401 - by form
