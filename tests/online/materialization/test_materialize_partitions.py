@@ -89,7 +89,7 @@ def test_a_window_covers_the_partition_and_what_arrived_since_the_last(tmp_path:
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
         assert planned(state, MIDNIGHT, MIDNIGHT + DAY) == (None, MIDNIGHT + DAY, True)
         run = state.run_started("tests", "seen", "m", window_start=None, window_end=MIDNIGHT, started_at=MIDNIGHT)
-        state.run_finished(run, materialize.Counts(), finished_at=MIDNIGHT, watermark=MIDNIGHT + DAY)
+        state.run_finished(run, materialize.RunCounts(), finished_at=MIDNIGHT, watermark=MIDNIGHT + DAY)
         assert planned(state, MIDNIGHT + DAY, MIDNIGHT + 2 * DAY) == (MIDNIGHT + DAY - before, MIDNIGHT + 2 * DAY, True)
         assert planned(state, MIDNIGHT + 2 * DAY, MIDNIGHT + 3 * DAY) == (MIDNIGHT + DAY, MIDNIGHT + 3 * DAY, True)
         assert planned(state, MIDNIGHT - DAY, MIDNIGHT) == (MIDNIGHT - DAY - before, MIDNIGHT + DAY, True)

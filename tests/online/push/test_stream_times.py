@@ -162,7 +162,7 @@ def test_killed_consumers_late_events_and_repeats_leave_no_difference(cards: Car
         assert differences(cards.redis_url, cards.data, to_micros(end)) == []
 
 
-def add(writer: test_stream.Consumer, rows: list[dict]) -> None:
+def add(writer: test_stream.StreamConsumer, rows: list[dict]) -> None:
     """In entries of a few rows each."""
     for place in range(0, len(rows), 3):
         writer.entries.add("cards", json.dumps(rows[place : place + 3]).encode())

@@ -64,7 +64,7 @@ def test_a_model_whose_bundle_is_broken_answers_503_with_the_reason(state: Path,
 
 
 def test_a_model_trained_on_other_definitions_answers_503_and_names_them(state: Path, stored: str):
-    other = tiny.View("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields[1:], 60, tiny.DELAYS.known_by)
+    other = tiny.PlanView("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields[1:], 60, tiny.DELAYS.known_by)
     tiny.write_catalog(stored, tiny.plan(delays=other))
     with serving(settings_of(state, stored)) as live:
         reason = not_ready(live.client)

@@ -113,7 +113,7 @@ def test_a_row_of_another_schema_is_looked_up(live: Live):
     """A view that gained a feature since the model was trained, and one that lost its order."""
     fields = tiny.DELAYS.fields
     for origin, schema in (("A", (*fields, tiny.Field("new", "Bool"))), ("B", fields[::-1])):
-        view = tiny.View("delays", "delays", tiny.DELAYS.join_keys, schema, tiny.DELAYS.ttl_us, "created_timestamp")
+        view = tiny.PlanView("delays", "delays", tiny.DELAYS.join_keys, schema, tiny.DELAYS.ttl_us, "created_timestamp")
         tiny.write_catalog(live.settings.redis_url, tiny.plan(delays=view))
         tiny.write_row(live.settings.redis_url, view, origin, {"mean": 2.5, "gate": "A1"}, event=tiny.NOON)
     origins = ("A", "B", "JFK")

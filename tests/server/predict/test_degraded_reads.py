@@ -17,7 +17,7 @@ from tests.services.waiting import until
 
 N1 = EntityKeyEncoder("tests", ["tailnum"], ["String"]).encode(["N1"])
 NOBODY = {"origin": "?", "tailnum": "?", "hour": 8}
-OTHER = tiny.View("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields[:1], 0, "event_timestamp")
+OTHER = tiny.PlanView("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields[:1], 0, "event_timestamp")
 
 
 @pytest.fixture

@@ -67,9 +67,9 @@ def mixed(stored: str) -> str:
     """JFK is as it should be; the others are old, gone, wide, of a newer schema, or cannot be read."""
     event = tiny.NOON - 30 * MINUTE
     newer = (*tiny.DELAYS.fields[::-1], tiny.Field("more", "Bool"))
-    added = tiny.View("delays", "delays", tiny.DELAYS.join_keys, newer, tiny.DELAYS.ttl_us, "created_timestamp")
+    added = tiny.PlanView("delays", "delays", tiny.DELAYS.join_keys, newer, tiny.DELAYS.ttl_us, "created_timestamp")
     lost = (tiny.Field("mean", "Float32"), tiny.Field("never told", "Int32"))
-    unlisted = tiny.View("delays", "delays", tiny.DELAYS.join_keys, lost, tiny.DELAYS.ttl_us, "created_timestamp")
+    unlisted = tiny.PlanView("delays", "delays", tiny.DELAYS.join_keys, lost, tiny.DELAYS.ttl_us, "created_timestamp")
     tiny.write_catalog(stored, tiny.plan(delays=added))
     tiny.write_row(stored, tiny.DELAYS, "LGA", {"departures": 3}, event=event - 4 * tiny.HOUR_US)
     tiny.write_row(stored, tiny.DELAYS, "EWR", {"mean": 1.0}, event=event, deleted=True)

@@ -70,7 +70,7 @@ def test_a_bad_bundle_never_replaces_a_good_one(live: Live, published: Path, cha
 
 
 def test_a_champion_on_other_definitions_waits_until_the_store_agrees(live: Live):
-    longer = tiny.View("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields, 7, tiny.DELAYS.known_by)
+    longer = tiny.PlanView("delays", "delays", tiny.DELAYS.join_keys, tiny.DELAYS.fields, 7, tiny.DELAYS.known_by)
     tiny.write_bundle(live.settings.models, "5.0.0", contract=tiny.plan(delays=longer))
     tiny.promote(live.settings.models, "5.0.0")
     until(lambda: part(live)["refused"])
