@@ -6,7 +6,6 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +32,7 @@ from skewless.contract.plan import (
     TransformOutput,
     check,
 )
+from skewless.contract.timestamps import duration_micros
 from skewless.contract.value_types import value_type
 from skewless.definitions.file_source import table_of
 from skewless.offline.tables.source import TableSource
@@ -146,7 +146,7 @@ def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureView
             if key.name != DUMMY_ENTITY[0]
         ),
         fields=tuple(Field(field.name, _dtype(field)) for field in definition.features),
-        ttl_us=definition.ttl // timedelta(microseconds=1) if definition.ttl else 0,
+        ttl_us=duration_micros(definition.ttl) if definition.ttl else 0,
         known_by=cast(KnownBy, known_by),
         deleted_field=tags.get("deleted_field"),
     )

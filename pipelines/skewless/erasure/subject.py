@@ -14,10 +14,9 @@ import pyarrow.compute as pc
 
 from skewless.contract.admission import Flags
 from skewless.contract.errors import SkewlessError
-from skewless.contract.rfc3339 import parse_instant
-from skewless.runtime.nearest import meant
+from skewless.contract.timestamps import SECOND_US, UtcMicros, parse_rfc3339
+from skewless.runtime.errors import did_you_mean
 
-_SECOND = 1_000_000
 _COST = {"n": 1 << 14, "r": 8, "p": 1}
 ALGORITHM = "scrypt n=16384 r=8 p=1"
 
@@ -57,7 +56,7 @@ class ErasureSubject:
         """Refuse names that are none of the join keys that there are. Raises: SubjectMissing."""
         for name in sorted(self.names.difference(known)):
             there = f"there are {', '.join(sorted(known))}" if known else "there are none (`skewless apply`)"
-            raise SubjectMissing(name, f"no feature view has that join key; {meant(name, known, '{}')}{there}")
+            raise SubjectMissing(name, f"no feature view has that join key; {did_you_mean(name, known, '{}')}{there}")
 
     @property
     def names(self) -> frozenset[str]:
@@ -89,7 +88,7 @@ def same(held: object, text: str) -> bool:
     if isinstance(held, bool) or held is None:
         return False
     if isinstance(held, int):
-        return held == _integer(text) or held * _SECOND == _time(text)
+        return held == _integer(text) or held * SECOND_US == _time(text)
     if isinstance(held, bytes):
         return held == _bytes(text)
     return held == text or (isinstance(held, str) and _time(held) is not None and _time(held) == _time(text))
@@ -128,9 +127,9 @@ def _integer(text: str) -> int | None:
         return None
 
 
-def _time(text: str) -> int | None:
+def _time(text: str) -> UtcMicros | None:
     try:
-        return parse_instant(text)
+        return parse_rfc3339(text)
     except ValueError:
         return None
 

@@ -8,7 +8,7 @@ watermark moves to `end` only where the window leaves no gap behind it; `skewles
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import StrictStr
@@ -18,6 +18,7 @@ from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
+from skewless.contract.timestamps import MICROSECOND, aware
 from skewless.definitions.compiler import source_of, view_of
 from skewless.definitions.data_folder import data_folder
 from skewless.feast.errors import FeastUnsupported
@@ -25,8 +26,6 @@ from skewless.feast.online_store import online_writer
 from skewless.online.materialization.materialize import plan_windows, run
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import RunCounts, StateDatabase
-
-_INSTANT = timedelta(microseconds=1)
 
 
 class SkewlessEngineConfig(FeastConfigBaseModel):
@@ -69,7 +68,7 @@ class SkewlessEngine(ComputeEngine):
         config, definition = self.repo_config, task.feature_view
         view = view_of(config, definition, definition.projection)
         source = source_of(definition, data_folder(config))
-        start, end = _aware(task.start_time) - _INSTANT, _aware(task.end_time)
+        start, end = aware(task.start_time) - MICROSECOND, aware(task.end_time)
         state = StateDatabase(ProjectSettings.read().state_url)
         try:
             writer = online_writer(config)
@@ -79,7 +78,3 @@ class SkewlessEngine(ComputeEngine):
         finally:
             state.close()
         return done.get(view.stored_as, RunCounts())
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

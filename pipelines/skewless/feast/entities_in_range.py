@@ -8,7 +8,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import timestamp_scalar, to_micros
 from skewless.contract.value_types import value_type
 from skewless.feast.source_rows import rows_between
 from skewless.offline.join.point_in_time import TIMESTAMP
@@ -30,7 +30,7 @@ def entities_between(
         table = pa.concat_tables(found, promote_options="default")
         table = table.group_by(table.column_names).aggregate([]).sort_by([(n, "ascending") for n in table.column_names])
     rows = table.num_rows if found else 1
-    at = pa.repeat(pa.scalar(to_micros(end)).cast(pa.timestamp("us", "UTC")), rows)
+    at = pa.repeat(timestamp_scalar(to_micros(end)), rows)
     return table.append_column(TIMESTAMP, at) if found else pa.table({TIMESTAMP: at})
 
 

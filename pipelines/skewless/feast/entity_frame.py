@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 
 from feast.errors import EntityTimestampInferenceException
 from feast.infra.offline_stores.offline_store import RetrievalMetadata
-from skewless.contract.admission import Micros
 from skewless.contract.plan import Field
-from skewless.contract.timestamps import from_micros
+from skewless.contract.timestamps import UtcMicrosArray, from_micros
 from skewless.feast.errors import FeastUnsupported
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
 from skewless.runtime.errors import SpineMismatch
@@ -55,7 +54,7 @@ class EntityFrame:
         )
 
     @property
-    def times(self) -> Micros:
+    def times(self) -> UtcMicrosArray:
         """The rows' times in microseconds. Raises: SpineMismatch."""
         return spine_times(self.spine(()))
 

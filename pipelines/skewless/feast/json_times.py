@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pyarrow as pa
 
+from skewless.contract.timestamps import UTC_TIMESTAMP, aware
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
-
-_TIME = pa.timestamp("us", tz="UTC")
 
 
 def timed(source: TableSource, table: pa.Table) -> pa.Table:
@@ -18,7 +17,7 @@ def timed(source: TableSource, table: pa.Table) -> pa.Table:
         place = table.schema.get_field_index(name)
         if place >= 0 and pa.types.is_string(table.schema.field(place).type):
             times = [None if text is None else _time(source, name, text) for text in table.column(place).to_pylist()]
-            table = table.set_column(place, name, pa.array(times, _TIME))
+            table = table.set_column(place, name, pa.array(times, UTC_TIMESTAMP))
     return table
 
 
@@ -27,4 +26,4 @@ def _time(source: TableSource, name: str, text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise SourceMismatch(source.view, name, f"is sent as {text!r}, which is no ISO 8601 time") from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return aware(time)

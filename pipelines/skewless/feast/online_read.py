@@ -14,7 +14,7 @@ from skewless.contract.storage.catalog import catalog_key, removal_field
 from skewless.contract.storage.corrupt_rows import corrupt, unlisted
 from skewless.contract.storage.entity_key import told_key
 from skewless.contract.storage.lookup import HashLookup, Reply
-from skewless.contract.timestamps import from_micros
+from skewless.contract.timestamps import UtcMicros, from_micros
 from skewless.feast.view_decoder import DecodedView, ViewDecoder
 from skewless.online.store.store import OnlineWriter
 
@@ -58,7 +58,7 @@ class OnlineViewRead:
 
 
 def readings(
-    store: OnlineWriter, project: str, asked: Sequence[tuple[ViewDecoder, Keys]], at: int
+    store: OnlineWriter, project: str, asked: Sequence[tuple[ViewDecoder, Keys]], at: UtcMicros
 ) -> list[OnlineViewRead]:
     """One trip for all, each distinct entity once. A view that is being removed has no rows. Raises: RedisUnreachable."""
     marks = tuple(dict.fromkeys(removal_field(read.view.stored_as) for read, _ in asked))
@@ -80,7 +80,7 @@ def _reading(
     read: ViewDecoder,
     keys: Keys,
     found: Mapping[tuple[bytes, bytes], Reply | CorruptRow],
-    at: int,
+    at: UtcMicros,
 ) -> OnlineViewRead:
     """Looks a schema up that the view no longer has; each of them at most once."""
     rows: list[bytes | None] = []

@@ -21,7 +21,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _get_table_entity_values, _populate_response_from_feature_data
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.definitions.compiler import view_of
 from skewless.feast.errors import FeastUnsupported
 from skewless.feast.online_read import Read, readings
@@ -244,7 +244,7 @@ def _default_url(settings: ProjectSettings) -> str:
     return embedded_valkey.ensure(settings)
 
 
-def _now() -> int:
+def _now() -> UtcMicros:
     return to_micros(datetime.now(UTC))
 
 

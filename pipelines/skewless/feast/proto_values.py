@@ -11,10 +11,10 @@ from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidInput
 from skewless.contract.storage.entity_key import KeyValue
+from skewless.contract.timestamps import SECOND_US
 from skewless.contract.value_types import ValueType
 from skewless.offline.values.feast_messages import FIELDS, REFUSALS, normalized
 
-_SECOND = 1_000_000
 _ALIASES = {"map_val": "struct_val", "map_list_val": "struct_list_val"}
 """Feast takes a map for a struct where it does not know the type."""
 NULL = Value()
@@ -38,7 +38,7 @@ def to_protos(kind: ValueType, values: ColumnValues) -> list[Value]:
     field = FIELDS[kind.number]
     data: Sequence[object] = values.data.tolist()
     if kind.name == "UnixTimestamp":
-        data = (values.data // _SECOND).tolist()
+        data = (values.data // SECOND_US).tolist()
     return [
         Value(**{field: datum}) if there else NULL  # type: ignore[arg-type]
         for datum, there in zip(data, values.valid.tolist(), strict=True)
@@ -59,4 +59,4 @@ def _plain(name: str, kind: ValueType, value: Value) -> KeyValue | float | bool 
     plain: KeyValue | float | bool = getattr(value, held)
     if kind.name != "UnixTimestamp":
         return plain
-    return None if plain == NULL_TIMESTAMP_INT_VALUE else int(plain) * _SECOND
+    return None if plain == NULL_TIMESTAMP_INT_VALUE else int(plain) * SECOND_US

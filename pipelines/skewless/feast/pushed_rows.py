@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import told_key
 from skewless.contract.storage.packed_row import RowLayout
-from skewless.contract.timestamps import from_micros, to_micros
+from skewless.contract.timestamps import UtcMicros, aware, from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.feast.errors import FutureRows
 from skewless.feast.proto_values import to_arrow
@@ -23,7 +23,7 @@ Row = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 """Entity, values, event time, created time."""
 
 
-def packed(project: str, view: PlanView, data: Sequence[Row], now: int) -> tuple[list[bytes], list[bytes]]:
+def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) -> tuple[list[bytes], list[bytes]]:
     """Keys and packed rows. A feature that a row lacks is null; a row without created time is known since its event.
 
     Raises: InvalidInput for a null join key or a value of another type, FutureRows for what may not be used `now`.
@@ -68,5 +68,5 @@ def _is_nat(time: datetime) -> bool:
     return time != time  # noqa: PLR0124
 
 
-def _micros(time: datetime) -> int:
-    return to_micros(time if time.tzinfo else time.replace(tzinfo=UTC))
+def _micros(time: datetime) -> UtcMicros:
+    return to_micros(aware(time))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +13,21 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
-from skewless.contract.admission import Micros
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import (
+    SECOND_US,
+    UtcMicros,
+    UtcMicrosArray,
+    aware,
+    nanos_to_micros,
+    timestamp_scalar,
+    to_micros,
+)
 from skewless.offline.join.entity_codes import EntityCodes
-from skewless.offline.tables.columns import micros
+from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
-_SECOND = 1_000_000
-_NANOSECONDS_REACH = 2**63 // 1000 - 1
+_NANOSECONDS_REACH = nanos_to_micros(2**63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,8 @@ class SourceRows:
     """Rows of a table with their times in microseconds."""
 
     table: pa.Table
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
 
 
 def schema_of(source: TableSource) -> pa.Schema:
@@ -58,8 +64,8 @@ def rows_between(
     table = ds.dataset(files, format="parquet", schema=held).to_table(columns=wanted, filter=near) if files else None
     if table is None:
         table = pa.schema([held.field(name) for name in wanted]).empty_table()
-    event = micros(source.view, times[0], table.column(times[0]))
-    created = micros(source.view, times[-1], table.column(times[-1]))
+    event = time_column(source.view, times[0], table.column(times[0]))
+    created = time_column(source.view, times[-1], table.column(times[-1]))
     inside = np.ones(len(event), bool)
     if start is not None:
         inside &= event >= _instant(start)
@@ -73,18 +79,18 @@ def _near(time: pa.Field, start: datetime | None, last: int | None) -> pc.Expres
     if not pa.types.is_timestamp(time.type):
         return None
     near = pc.scalar(True)  # noqa: FBT003
-    if start is not None and (first := _as(time.type, _instant(start) - _SECOND)) is not None:
+    if start is not None and (first := _as(time.type, _instant(start) - SECOND_US)) is not None:
         near &= pc.field(time.name) >= first
-    if last is not None and (after := _as(time.type, last + _SECOND)) is not None:
+    if last is not None and (after := _as(time.type, last + SECOND_US)) is not None:
         near &= pc.field(time.name) <= after
     return near
 
 
-def _as(kind: pa.TimestampType, instant: int) -> pa.Scalar | None:
+def _as(kind: pa.TimestampType, instant: UtcMicros) -> pa.Scalar | None:
     """None for an instant that 64 bits of nanoseconds do not reach."""
     if kind.unit == "ns" and abs(instant) > _NANOSECONDS_REACH:
         return None
-    return pa.scalar(instant).cast(pa.timestamp("us", kind.tz)).cast(kind, safe=False)
+    return timestamp_scalar(instant, kind.tz).cast(kind, safe=False)
 
 
 def newest_of_each(rows: SourceRows, join_keys: Sequence[str]) -> pa.Table:
@@ -113,5 +119,5 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
-def _instant(time: datetime) -> int:
-    return to_micros(time if time.tzinfo else time.replace(tzinfo=UTC))
+def _instant(time: datetime) -> UtcMicros:
+    return to_micros(aware(time))

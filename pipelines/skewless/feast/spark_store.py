@@ -25,6 +25,7 @@ from feast.infra.offline_stores.contrib.spark_offline_store.spark import (
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 from feast.infra.registry.base_registry import BaseRegistry
 from skewless.contract.plan import PlanView
+from skewless.contract.timestamps import SECOND_US
 from skewless.definitions.compiler import source_of, view_of
 from skewless.definitions.data_folder import DataFolderConfig, data_folder
 from skewless.feast.errors import FeastUnsupported
@@ -36,7 +37,6 @@ from skewless.offline.tables.source import TableSource
 
 _SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
 _EVENT, _CREATED, _PLACE = "event_timestamp", "created_timestamp", "__skewless_place"
-_SECOND_US = 1_000_000
 
 
 class SkewlessSparkOfflineStoreConfig(SparkOfflineStoreConfig, DataFolderConfig):
@@ -112,7 +112,7 @@ def _on_spark(
     session: SparkSession, definition: FeatureView, view: PlanView, source: TableSource, *, by_created: bool
 ) -> FeatureView:
     """The definition with its table as a temporary view of Spark. Raises: FeastUnsupported, SourceMissing."""
-    if view.ttl_us % _SECOND_US:
+    if view.ttl_us % SECOND_US:
         raise FeastUnsupported(f"the ttl of feature view {view.name!r} on Spark", "give it whole seconds")
     if source.remote is not None:
         raise FeastUnsupported(f"the table {source.remote.url} on Spark", "mount it, and give the source a path")

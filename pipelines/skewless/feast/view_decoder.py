@@ -10,13 +10,13 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from feast.protos.feast.types.Value_pb2 import Value
-from skewless.contract.admission import Micros
 from skewless.contract.columns import Schema
 from skewless.contract.errors import CorruptRow, InvalidInput
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import DUMMY_ENTITY, Field, PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.storage.packed_row import RowReader
+from skewless.contract.timestamps import UtcMicros, UtcMicrosArray
 from skewless.contract.value_types import value_type
 from skewless.feast.proto_values import plain_values, to_protos
 
@@ -25,7 +25,7 @@ from skewless.feast.proto_values import plain_values, to_protos
 class DecodedView:
     """What a view has for n entities: event times (MISSING without a row), `Status` of each feature, its values."""
 
-    event: Micros
+    event: UtcMicrosArray
     view_status: NDArray[np.uint8]
     statuses: tuple[NDArray[np.uint8], ...]
     values: tuple[list[Value], ...]
@@ -62,7 +62,7 @@ class ViewDecoder:
         """Make rows of an older schema readable."""
         self._reader.learn(schema)
 
-    def reading(self, rows: Sequence[bytes | None], at: int) -> DecodedView:
+    def reading(self, rows: Sequence[bytes | None], at: UtcMicros) -> DecodedView:
         """What the rows say at `at` (microseconds). Raises: CorruptRow, UnknownSchema."""
         found = self._reader.read(rows)
         status = self.view.rule.status(found.event, found.created, found.deleted, np.int64(at))

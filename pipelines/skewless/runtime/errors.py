@@ -13,10 +13,17 @@ SkewlessError
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from skewless.contract.errors import SkewlessError
-from skewless.runtime.nearest import meant
+
+
+def did_you_mean(name: str, known: Collection[str], quoted: str = "{!r}") -> str:
+    """A question that names the nearest of the `known` names, with a blank after it; empty where none is near."""
+    like = get_close_matches(name, known, n=1)
+    return f"did you mean {quoted.format(like[0])}? " if like else ""
 
 
 @dataclass(eq=False)
@@ -42,7 +49,7 @@ class UnknownFeatureView(SkewlessError):
     def __str__(self) -> str:
         if not self.known:
             return f"there is no online feature view {self.view!r}, nor any other; run `skewless apply`"
-        return f"there is no online feature view {self.view!r}; {meant(self.view, self.known)}there are {', '.join(self.known)}"
+        return f"there is no online feature view {self.view!r}; {did_you_mean(self.view, self.known)}there are {', '.join(self.known)}"
 
 
 @dataclass(eq=False)

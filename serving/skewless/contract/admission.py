@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from skewless.contract.timestamps import DAY_US, Instant, UtcMicros, UtcMicrosArray
+
 KnownBy = Literal["created_timestamp", "event_timestamp"]
-Micros = NDArray[np.int64]
-Instant = NDArray[np.int64] | np.int64
 Flags = NDArray[np.bool_]
 Time = Any
 """An int, or one of the arrays above: the rule is written with operators that both have."""
@@ -48,7 +48,7 @@ class AdmissionRule:
     ttl_us: int
     known_by: KnownBy
 
-    def available_at(self, event: Micros, created: Micros) -> Micros:
+    def available_at(self, event: UtcMicrosArray, created: UtcMicrosArray) -> UtcMicrosArray:
         """The first instant at which a row may be used: `e`, or the later of `e` and `c`."""
         return np.maximum(event, created) if self.known_by == "created_timestamp" else event
 
@@ -68,7 +68,7 @@ class AdmissionRule:
         """For how long a stale row stays before it is removable."""
         return max(self.ttl_us, _LEAST_GRACE)
 
-    def horizon(self, end: int) -> int:
+    def horizon(self, end: UtcMicros) -> UtcMicros:
         """The event time of rows that a server which removes rows by itself may drop at once, in a run as of `end`; a
         later row it may drop once it kept it for `event - horizon`. Means nothing without a ttl.
 
@@ -88,11 +88,11 @@ class AdmissionRule:
         missing = (found ^ True) * _NOT_FOUND
         return missing + (found & (at - event > self.ttl_us)) * _STALE if self.ttl_us else missing
 
-    def status(self, event: Micros, created: Micros, deleted: Flags, at: Instant) -> NDArray[np.uint8]:
+    def status(self, event: UtcMicrosArray, created: UtcMicrosArray, deleted: Flags, at: Instant) -> NDArray[np.uint8]:
         """The status of each newest row at `at`: PRESENT, NOT_FOUND (not admissible, or a tombstone) or STALE."""
         return np.asarray(self.code(event, created, deleted, at), np.uint8)
 
 
-_LEAST_GRACE = 86_400_000_000
+_LEAST_GRACE = DAY_US
 MISSING = np.iinfo(np.int64).max
 """Event and created time of an entity without a row: later than any instant, hence never admissible."""

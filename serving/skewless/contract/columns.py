@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags, Micros
+from skewless.contract.admission import Flags
 from skewless.contract.plan import Field
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.contract.value_types import ValueType
 
 Schema = tuple[Field, ...]
@@ -32,8 +33,8 @@ class ColumnValues:
 class EntityRows:
     """The newest rows of one view for n entities. Times are int64 microseconds, MISSING where there is no row."""
 
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
     deleted: Flags
     columns: tuple[ColumnValues, ...]
 

@@ -1,4 +1,5 @@
-"""The JSON form of each feature type: text for texts and times, numbers for numbers, base64 for bytes.
+"""The JSON form of each feature type: text for texts and times, numbers for numbers, base64 for bytes. And where a
+body says NaN or Infinity, which JSON does not have but many encoders write.
 
 A JSON column is a list of n values, None where null. Reading is strict: what would be rounded, cut or guessed at is
 refused (a bool for an int, a number in quotes, 1.5 for an Int64, 1e39 for a Float32).
@@ -8,13 +9,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from skewless.contract.columns import ColumnValues
-from skewless.contract.rfc3339 import instant_texts, parse_instant
+from skewless.contract.errors import InvalidInput
+from skewless.contract.timestamps import SECOND_US, parse_rfc3339, rfc3339_texts
 from skewless.contract.value_types import ValueType
 
 Json = str | int | float | bool | None
@@ -80,14 +83,14 @@ def _bytes(column: Sequence[Any]) -> list[Any]:
 def _times(column: Sequence[Any]) -> list[Any]:
     _only(column, {str, _NULL}, "a time in a string, such as 2013-10-01T12:00:00Z,")
     try:
-        return [None if text is None else parse_instant(text) for text in column]
+        return [None if text is None else parse_rfc3339(text) for text in column]
     except ValueError as error:
         raise InvalidJsonValue(f"{error}, or null") from None
 
 
 def _whole_seconds(column: Sequence[Any]) -> list[Any]:
     times = _times(column)
-    if any(time is not None and time % 1_000_000 for time in times):
+    if any(time is not None and time % SECOND_US for time in times):
         raise InvalidJsonValue("must be a time in whole seconds (it is a join key) or null")
     return times
 
@@ -146,7 +149,7 @@ def to_json(kind: ValueType, values: ColumnValues) -> list[Json]:
     """Values as a JSON column. What JSON cannot say (NaN, infinities) is null."""
     there = values.valid
     if kind.name == "UnixTimestamp":
-        found: list[Json] = list(instant_texts(values.data.astype(np.int64)))
+        found: list[Json] = list(rfc3339_texts(values.data.astype(np.int64)))
     elif kind.name == "Bytes":
         found = [None if value is None else base64.b64encode(value).decode() for value in values.data]
     else:
@@ -156,3 +159,41 @@ def to_json(kind: ValueType, values: ColumnValues) -> list[Json]:
     if there.all():
         return found
     return [value if known else None for value, known in zip(found, there.tolist(), strict=True)]
+
+
+_CONSTANTS = (b"NaN", b"Infinity")
+
+
+class _JsonConstant(str):
+    """One of the words, where a number should be."""
+
+    __slots__ = ()
+
+
+def json_constants(body: bytes) -> tuple[InvalidInput, ...]:
+    """Each NaN and Infinity in a body that is JSON but for them, with its pointer; none for any other body."""
+    if not any(mark in body for mark in _CONSTANTS):
+        return ()
+    try:
+        found = tuple(_constants(json.loads(body, parse_constant=_JsonConstant)))
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(
+        InvalidInput(pointer, f"{word} is no JSON; send null where there is no value") for pointer, word in found
+    )
+
+
+def pointer_token(name: str) -> str:
+    """A name as one token of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _constants(parsed: object, pointer: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(parsed, _JsonConstant):
+        yield pointer, parsed
+    elif isinstance(parsed, dict):
+        for name, value in parsed.items():
+            yield from _constants(value, f"{pointer}/{pointer_token(name)}")
+    elif isinstance(parsed, list):
+        for index, value in enumerate(parsed):
+            yield from _constants(value, f"{pointer}/{index}")

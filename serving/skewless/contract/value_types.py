@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.contract.errors import UnsupportedType
+from skewless.contract.timestamps import UTC_TIMESTAMP
 
 Encoding = Literal["fixed", "utf8", "bytes", "value"]
 Shape = Literal["scalar", "array", "set", "struct"]
@@ -77,7 +78,7 @@ _SCALARS = {
         ValueType("Float64", 5, np.dtype("<f8"), pa.float64()),
         ValueType("Float32", 6, np.dtype("<f4"), pa.float32()),
         ValueType("Bool", 7, np.dtype("?"), pa.bool_()),
-        ValueType("UnixTimestamp", 8, np.dtype("<i8"), pa.timestamp("us", tz="UTC")),
+        ValueType("UnixTimestamp", 8, np.dtype("<i8"), UTC_TIMESTAMP),
         _value("Map", 20),
         _bytes("PdfBytes", 30),
         _bytes("ImageBytes", 31),

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.contract.timestamps import Clock, UtcMicros, nanos_to_micros
 from skewless.server import logs
 from skewless.server.api import health, models, predict, problems, push
 from skewless.server.api.predict import PredictEndpoint
@@ -25,7 +26,6 @@ from skewless.server.api.request_ids import RequestIdMiddleware
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.online_store.writer import OnlineStoreWriter
-from skewless.server.predict.predictor import Clock
 from skewless.server.push.receiver import PushReceiver
 from skewless.server.rollout.dependencies import VersionDependencies
 from skewless.server.rollout.live_models import LiveModels
@@ -37,9 +37,9 @@ _COLLECT_AFTER = 50_000
 _SWITCH_S = 0.0005
 
 
-def now() -> int:
+def now() -> UtcMicros:
     """Microseconds since 1970-01-01 UTC, by the system's clock."""
-    return time.time_ns() // 1_000
+    return nanos_to_micros(time.time_ns())
 
 
 class ServerApp(FastAPI):

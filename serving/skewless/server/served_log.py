@@ -18,7 +18,6 @@ from queue import Empty, SimpleQueue
 from uuid import uuid4
 from zlib import crc32
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
@@ -26,9 +25,9 @@ import structlog
 from skewless.contract.model.signature import ModelSignature
 from skewless.contract.plan import Plan
 from skewless.contract.storage.served_row import ServedBatch, served_schema, used_batch
+from skewless.contract.timestamps import DAY_US, day_text
 from skewless.server.metrics.counters import ServerMetrics
 
-_DAY = 86_400_000_000
 _HASHES = 1 << 32
 _PART = 512
 """Rows that are made into Arrow at a time: so that no request waits long for the interpreter."""
@@ -105,9 +104,9 @@ class ServedLogWriter:
         with suppress(Empty):
             while True:
                 by, entry = self._queue.get_nowait()
-                groups.setdefault((by.model, by.version, by.role, entry.served_at // _DAY), (by, []))[1].append(entry)
+                groups.setdefault((by.model, by.version, by.role, entry.served_at // DAY_US), (by, []))[1].append(entry)
         for (model, version, _, day), (by, entries) in groups.items():
-            folder = self._folder / f"model={model}" / f"version={version}" / f"day={np.datetime64(day, 'D')}"
+            folder = self._folder / f"model={model}" / f"version={version}" / f"day={day_text(day)}"
             rows = sum(len(entry.scores) for entry in entries)
             try:
                 written = _write(folder, by, entries, self._share)

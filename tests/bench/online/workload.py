@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Micros
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
+from skewless.contract.timestamps import UtcMicrosArray
 
 PROJECT = MODEL = "bench"
 KEY = "entity_id"
@@ -47,8 +47,8 @@ class Workload:
     """
 
     columns: dict[str, dict[str, pa.Array]]
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
 
     def matrix(self, entities: Sequence[int] | None = None) -> NDArray[np.float32]:
         """The model input of some entities (all if not given), by the slow and obvious way; null is NaN."""

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from skewless.contract.admission import KnownBy
 from skewless.contract.errors import InvalidRows, NotPushable
 from skewless.contract.plan import Field, JoinKey, PlanView
-from skewless.contract.rfc3339 import instant_text
 from skewless.contract.storage.push_batch import CREATED, EVENT, MAX_ERRORS, PushRowsReader, online_rows, part_table
 from skewless.contract.storage.push_target import PushTarget
+from skewless.contract.timestamps import rfc3339_text
 from tests.oracles import Row, entity_key, packed_row
 from tests.tables.pushed_view import PROJECT, TARGET, row
 
@@ -51,11 +51,11 @@ ROWS = st.lists(
 
 
 def as_json(key, text, event, created, gone, values) -> dict:
-    found = {"k": key, "s": text, EVENT: instant_text(event)}
+    found = {"k": key, "s": text, EVENT: rfc3339_text(event)}
     for field, value in zip(FIELDS, values, strict=True):
-        found[field.name] = instant_text(value) if field.dtype == "UnixTimestamp" and value is not None else value
+        found[field.name] = rfc3339_text(value) if field.dtype == "UnixTimestamp" and value is not None else value
     return (
-        found | ({} if created is None else {CREATED: instant_text(created)}) | ({} if gone is None else {"gone": gone})
+        found | ({} if created is None else {CREATED: rfc3339_text(created)}) | ({} if gone is None else {"gone": gone})
     )
 
 

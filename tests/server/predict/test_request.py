@@ -11,10 +11,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from skewless.contract.columns import ColumnValues
-from skewless.contract.json_constants import escaped
-from skewless.contract.json_values import SAMPLES, to_json
+from skewless.contract.json_values import SAMPLES, pointer_token, to_json
 from skewless.contract.plan import Field, JoinKey, Plan, PlanView
-from skewless.contract.rfc3339 import instant_text, parse_instant
+from skewless.contract.timestamps import parse_rfc3339, rfc3339_text
 from skewless.contract.value_types import NAMES, value_type
 from skewless.server.errors import InvalidBody, InvalidRequest
 from skewless.server.predict.request import PredictRequest, RequestReader, sample_row
@@ -168,34 +167,34 @@ def test_a_plan_without_inputs_takes_empty_rows():
     ],
 )
 def test_instants(text: str, micros: int):
-    assert parse_instant(text) == micros
+    assert parse_rfc3339(text) == micros
 
 
 def test_instants_as_text():
-    assert instant_text(0) == "1970-01-01T00:00:00Z"
-    assert instant_text(-1) == "1969-12-31T23:59:59.999999Z"
-    assert instant_text(500_000) == "1970-01-01T00:00:00.500000Z"
+    assert rfc3339_text(0) == "1970-01-01T00:00:00Z"
+    assert rfc3339_text(-1) == "1969-12-31T23:59:59.999999Z"
+    assert rfc3339_text(500_000) == "1970-01-01T00:00:00.500000Z"
 
 
 @given(st.text())
 def test_no_text_is_an_instant_by_chance(text: str):
     with pytest.raises(ValueError, match="RFC 3339"):
-        parse_instant(text)
+        parse_rfc3339(text)
 
 
 def test_the_ends_of_the_calendar_are_read():
     for text in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59"):
-        assert isinstance(parse_instant(text), int)
+        assert isinstance(parse_rfc3339(text), int)
 
 
 def test_pointers_are_escaped():
-    assert escaped("a/b~c") == "a~1b~0c"
+    assert pointer_token("a/b~c") == "a~1b~0c"
 
 
 def plain(dtype: str, value: Any) -> Any:
     if dtype == "Bytes":
         return base64.b64decode(value)
-    return parse_instant(value) if dtype == "UnixTimestamp" else value
+    return parse_rfc3339(value) if dtype == "UnixTimestamp" else value
 
 
 def same(one: ColumnValues, other: ColumnValues) -> bool:

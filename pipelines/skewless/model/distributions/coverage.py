@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from skewless.contract.admission import FeatureStatus, Micros
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.assembler import AdmittedRows
+from skewless.contract.timestamps import DAY_US, UtcMicrosArray, day_text
 
 FILE = "absences.json"
-_DAY_US = 86_400_000_000
 
 
 class AbsentRows(msgspec.Struct, frozen=True):
@@ -32,18 +32,16 @@ class CoverageCounts:
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, AbsentRows]] = defaultdict(dict)
 
-    def add(self, at: Micros, views: Mapping[str, AdmittedRows]) -> None:
+    def add(self, at: UtcMicrosArray, views: Mapping[str, AdmittedRows]) -> None:
         """Some rows with their times (microseconds) and what the join admitted for them."""
-        days = at // _DAY_US
+        days = at // DAY_US
         for view, admitted in views.items():
             gone = admitted.status != FeatureStatus.PRESENT
             for day in np.unique(days).tolist():
                 there = days == day
-                before = self._counts[str(np.datetime64(day, "D"))].get(view, AbsentRows(0, 0))
+                before = self._counts[day_text(day)].get(view, AbsentRows(0, 0))
                 rows, absent = int(np.count_nonzero(there)), int(np.count_nonzero(gone & there))
-                self._counts[str(np.datetime64(day, "D"))][view] = AbsentRows(
-                    before.rows + rows, before.absent + absent
-                )
+                self._counts[day_text(day)][view] = AbsentRows(before.rows + rows, before.absent + absent)
 
     def to_json(self) -> bytes:
         """The same counts are the same bytes."""

@@ -27,7 +27,7 @@ _MOST = 1_000
 _STARTS = 64
 _TICK_S = 1e-9
 _BATCHES = (("1 row", 1), ("100 rows", 100))
-Clock = Callable[[], float]
+Stopwatch = Callable[[], float]
 """Seconds of this thread's processor time: what else runs on the machine is not in it."""
 
 
@@ -58,7 +58,7 @@ class ScoreGap(NamedTuple):
 
 
 def measured(
-    original: BundleDraft, draft: BundleDraft, changes: GraphChanges, clock: Clock = time.thread_time
+    original: BundleDraft, draft: BundleDraft, changes: GraphChanges, clock: Stopwatch = time.thread_time
 ) -> OptimisationRecord:
     """What became of the `original` draft's graph, in the form in which each of both is published.
 
@@ -133,7 +133,7 @@ def _runs(model: BundleModel, taken: Sequence[Array], size: int) -> Callable[[],
     return lambda: model.score(next(turn))
 
 
-def _timing(what: str, before: Callable[[], object], after: Callable[[], object], clock: Clock) -> RunTiming:
+def _timing(what: str, before: Callable[[], object], after: Callable[[], object], clock: Stopwatch) -> RunTiming:
     """Both in turns: a round of one, a round of the other, and the other way round."""
     runs = (before, after)
     times = [max(1, min(_MOST, int(_ROUND_S / _seconds(run, 1, clock)))) for run in runs]
@@ -146,7 +146,7 @@ def _timing(what: str, before: Callable[[], object], after: Callable[[], object]
     return RunTiming(what, 1e6 * median(old for old, _ in rounds), 1e6 * median(new for _, new in rounds), ratio)
 
 
-def _seconds(run: Callable[[], object], times: int, clock: Clock) -> float:
+def _seconds(run: Callable[[], object], times: int, clock: Stopwatch) -> float:
     """Seconds a run, of so many."""
     started = clock()
     for _ in range(times):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.tree_leaves import LEAVES
 from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import promote as promote_step
+from skewless.contract.timestamps import MICROSECOND
 from skewless.model.publishing import golden_rows, onnx_import
 from skewless.model.publishing.bundle_draft import BundleDraft, Window, contents, explained, manifest, proven
 from skewless.model.publishing.graph_optimisation import NONE, GraphChanges, changed
@@ -173,7 +174,7 @@ def _whole(training_set: TrainingSet) -> tuple[Window, int]:
     if not len(times):
         raise SpineMismatch(TIMESTAMP, "has no value: the training set is empty, and golden rows are taken from it")
     first, last = pc.min_max(times).as_py().values()
-    return (first, last + timedelta(microseconds=1)), len(times)
+    return (first, last + MICROSECOND), len(times)
 
 
 def _check_conversion(

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 
 from skewless.contract.model.signature import SCORE
 from skewless.contract.plan import PlanView
+from skewless.contract.timestamps import UTC_TIMESTAMP
 from skewless.model.scoring.batch_score import ScoringRun
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables import append
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
-_US = pa.timestamp("us", tz="UTC")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -60,9 +60,11 @@ def run(
 
 def _rows(table: pa.Table, view: PlanView, source: TableSource, known: datetime, take: Mapping[str, str]) -> pa.Table:
     """Raises: SourceMismatch."""
-    columns = {source.timestamp_field: table.column(TIMESTAMP).cast(_US)}
+    columns = {source.timestamp_field: table.column(TIMESTAMP).cast(UTC_TIMESTAMP)}
     if source.created_timestamp_column is not None:
-        columns[source.created_timestamp_column] = pa.chunked_array([pa.repeat(pa.scalar(known, _US), len(table))])
+        columns[source.created_timestamp_column] = pa.chunked_array(
+            [pa.repeat(pa.scalar(known, UTC_TIMESTAMP), len(table))]
+        )
     told = {name: _told(table, view, output) for name, output in take.items()}
     for name, taken in _taken(table, view, told).items():
         columns[source.column(name)] = told[name] if taken is None else table.column(taken)

@@ -23,16 +23,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Micros
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import Assembler, Matrix, column_types, wanted_features
 from skewless.contract.model.bundle import given_values
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import ColumnSource, Plan, RequestInput, plan_from_json
-from skewless.contract.storage.served_row import TIMESTAMP as SERVED_TIME
 from skewless.contract.storage.served_row import to_arrow
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import UTC_TIMESTAMP as SERVED_TIME
+from skewless.contract.timestamps import UtcMicrosArray, to_micros
 from skewless.contract.value_types import value_type
 from skewless.definitions.compiler import CompiledService
 from skewless.model.distributions import coverage as absences
@@ -62,7 +61,7 @@ def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
 
 
 def values_for(
-    definitions: CompiledService, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
+    definitions: CompiledService, spine: pa.Table, *, read_at: UtcMicrosArray | None = None, report: Report = quiet
 ) -> dict[ColumnSource, ColumnValues]:
     """Every value that the plan names for each spine row; see `history.join` for `read_at` and errors."""
     assembler = Assembler(definitions.plan, definitions.transforms)
@@ -71,7 +70,7 @@ def values_for(
 
 
 def matrix_for(
-    definitions: CompiledService, spine: pa.Table, *, read_at: Micros | None = None, report: Report = quiet
+    definitions: CompiledService, spine: pa.Table, *, read_at: UtcMicrosArray | None = None, report: Report = quiet
 ) -> Matrix:
     """The model input for each spine row."""
     assembler = Assembler(definitions.plan, definitions.transforms)

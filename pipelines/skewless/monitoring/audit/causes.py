@@ -14,7 +14,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags, Micros
+from skewless.contract.admission import MISSING, Flags
+from skewless.contract.timestamps import UtcMicrosArray
 
 
 class SkewCause(StrEnum):
@@ -80,9 +81,9 @@ class ViewEvidence:
     and joined values are equal. `changed`: the view's definition is not the bundle's any more.
     """
 
-    at: Micros
-    served: tuple[Micros, Micros]
-    joined: tuple[Micros, Micros]
+    at: UtcMicrosArray
+    served: tuple[UtcMicrosArray, UtcMicrosArray]
+    joined: tuple[UtcMicrosArray, UtcMicrosArray]
     tombstone: Flags
     unread: Flags
     known: Flags

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.admission import MISSING, FeatureStatus, Flags, Micros
+from skewless.contract.admission import MISSING, FeatureStatus, Flags
 from skewless.contract.columns import column_values
 from skewless.contract.model.assembler import wanted_features
 from skewless.contract.model.signature import differing, typed
 from skewless.contract.plan import Plan, PlanView, StoredFeature, differences
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import UtcMicros, UtcMicrosArray, to_micros
 from skewless.contract.value_types import value_type
 from skewless.monitoring.audit.causes import ViewEvidence
 from skewless.monitoring.audit.replay import Places, ReplayComparison
@@ -34,8 +34,8 @@ _EVER = np.iinfo(np.int64).min
 class MaterializedRun:
     """A finished run: it took the arrivals in (start, end]; all times in microseconds."""
 
-    start: int
-    end: int
+    start: UtcMicros
+    end: UtcMicros
     finished: int
 
 
@@ -100,7 +100,12 @@ def gather(compared: ReplayComparison, view: PlanView, rows: Places, told: Audit
 
 
 def _covered(
-    view: PlanView, source: TableSource, event: Micros, created: Micros, at: Micros, runs: Sequence[MaterializedRun]
+    view: PlanView,
+    source: TableSource,
+    event: UtcMicrosArray,
+    created: UtcMicrosArray,
+    at: UtcMicrosArray,
+    runs: Sequence[MaterializedRun],
 ) -> Flags:
     """Whether a run had finished that took the arrival of the row in question."""
     rows = ViewRows((), event, created, np.zeros(len(event), bool), ())
@@ -132,7 +137,7 @@ def _looked_up(compared: ReplayComparison, view: PlanView, rows: Places, source:
 
 
 def _of_the_same_event(
-    wanted: pa.Table, entities: EntityCodes, view: PlanView, source: TableSource, until: int
+    wanted: pa.Table, entities: EntityCodes, view: PlanView, source: TableSource, until: UtcMicros
 ) -> Iterator[tuple[Places, ViewRows]]:
     """Rows of the table that have a wanted entity and event time, each with the `row` that wants it."""
     for batch in arrivals(view, source, int(_EVER), until).batches():

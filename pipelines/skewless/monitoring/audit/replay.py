@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, FeatureStatus, Flags, Micros
+from skewless.contract.admission import MISSING, FeatureStatus, Flags
 from skewless.contract.columns import ColumnValues
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import Array, cells, differing, from_columns
 from skewless.contract.plan import ColumnSource as PlanSource
 from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.progress import Report, quiet
@@ -66,7 +67,7 @@ class ReplayComparison:
         return [array for _, array in cells(self.bundle.form.taken, of)]
 
     @cached_property
-    def at(self) -> Micros:
+    def at(self) -> UtcMicrosArray:
         """When each row was served."""
         return micros_of(self.served, "served_at")
 
@@ -134,7 +135,7 @@ class ReplayComparison:
         unread: Flags = self.status(view) == FeatureStatus.NOT_READ
         return unread
 
-    def times(self, view: PlanView) -> tuple[Micros, Micros]:
+    def times(self, view: PlanView) -> tuple[UtcMicrosArray, UtcMicrosArray]:
         """Event and created time of the row that was logged; MISSING where none was found."""
         kinds = ("event_timestamp", "created_timestamp")
         event, created = (micros_of(self.served, f"{view.name}:{kind}") for kind in kinds)
@@ -201,7 +202,7 @@ def _apart(then: Array, now: Array) -> Array:
     return np.where(np.isfinite(gap), gap, other)
 
 
-def micros_of(served: pa.Table, column: str) -> Micros:
+def micros_of(served: pa.Table, column: str) -> UtcMicrosArray:
     """A time of the log in microseconds; MISSING where it is null."""
-    times: Micros = served.column(column).cast(pa.int64()).fill_null(MISSING).to_numpy()
+    times: UtcMicrosArray = served.column(column).cast(pa.int64()).fill_null(MISSING).to_numpy()
     return times

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from skewless.contract.admission import Flags
-from skewless.contract.timestamps import from_micros
+from skewless.contract.timestamps import DAY_US, SECOND_US, UtcMicros, from_micros
 
-_SECOND = 1_000_000
 _STEPS = {
-    "second": _SECOND,
-    "minute": 60 * _SECOND,
-    "5 minutes": 300 * _SECOND,
-    "hour": 3_600 * _SECOND,
-    "6 hours": 6 * 3_600 * _SECOND,
-    "day": 86_400 * _SECOND,
-    "week": timedelta(days=7) // timedelta(microseconds=1),
+    "second": SECOND_US,
+    "minute": 60 * SECOND_US,
+    "5 minutes": 300 * SECOND_US,
+    "hour": 3_600 * SECOND_US,
+    "6 hours": 6 * 3_600 * SECOND_US,
+    "day": DAY_US,
+    "week": 7 * DAY_US,
 }
 _MOST = 100
 
@@ -52,5 +49,5 @@ def timeline(served_at: NDArray[np.int64], differs: Flags) -> DifferenceTimeline
     )
 
 
-def _told(micros: int) -> str:
+def _told(micros: UtcMicros) -> str:
     return f"{from_micros(micros):%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC").replace(" 00:00 UTC", " UTC")

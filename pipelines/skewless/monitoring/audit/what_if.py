@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.admission import Micros
 from skewless.contract.model.bundle import Bundle
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.model.scoring.single_output import one_score
 from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.model.training.training_set import labelled
@@ -72,7 +72,7 @@ def run(
         raise SpineMismatch(label, "is null in every row of the window; choose another window")
     at = spine_times(rows)
 
-    def scores(read_at: Micros | None) -> Scores:
+    def scores(read_at: UtcMicrosArray | None) -> Scores:
         views = join(bundle.plan, sources, rows, read_at=read_at)
         return scored(bundle.assembler.values(views, request_values(bundle.plan, rows)))
 

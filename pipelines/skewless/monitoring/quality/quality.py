@@ -18,10 +18,10 @@ import pyarrow as pa
 from scipy import stats
 
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import from_micros, to_micros
+from skewless.contract.timestamps import DAY_US, from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.monitoring.quality.expectations import ColumnExpectation, ViewExpectations
-from skewless.offline.tables.columns import feature, micros
+from skewless.offline.tables.columns import feature, time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.offline.values.column_types import natural
@@ -78,9 +78,9 @@ def rows_in(view: PlanView, source: TableSource, table: pa.Table) -> pa.Table:
         if stored not in table.column_names:
             raise SourceMismatch(source.view, stored, f"is absent; the new rows have {table.column_names}")
         columns[name] = feature(source.view, stored, table.column(stored), value_type(dtype))
-    event = micros(source.view, source.timestamp_field, table.column(source.timestamp_field))
+    event = time_column(source.view, source.timestamp_field, table.column(source.timestamp_field))
     known = source.created_timestamp_column
-    created = micros(source.view, known, table.column(known)) if known else event
+    created = time_column(source.view, known, table.column(known)) if known else event
     deleted = np.zeros(len(table), bool)
     if view.deleted_field:
         marks = table.column(source.column(view.deleted_field)).combine_chunks().fill_null(fill_value=False)
@@ -145,7 +145,7 @@ def _of_batch(expected: ViewExpectations, found: Mapping[str, int], span: TimeSp
     """Volume and freshness."""
     rows, newest = found["rows"], found["newest"]
     begin = to_micros(span.start) if span.start else found["begin"]
-    days = (to_micros(span.end) - begin) / (_DAY / timedelta(microseconds=1)) if rows or span.start else 0.0
+    days = (to_micros(span.end) - begin) / DAY_US if rows or span.start else 0.0
     limits = expected.rows_per_day
     if limits is not None:
         few = limits.low is not None and days >= 1 and rows < limits.low * days

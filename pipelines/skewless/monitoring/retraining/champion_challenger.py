@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from skewless.contract.admission import Micros
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.monitoring.audit.replay import Scores
 from skewless.monitoring.audit.score_impact import Labels
@@ -45,7 +45,7 @@ class ChallengerComparison(msgspec.Struct, frozen=True):
 
 
 def contest(
-    where: str, labels: Labels, champion: Scores, candidate: Scores, at: Micros, *, confidence: float
+    where: str, labels: Labels, champion: Scores, candidate: Scores, at: UtcMicrosArray, *, confidence: float
 ) -> ChallengerComparison | None:
     """Compare scores of the same n rows, at least 2 blocks of them; None where there are fewer."""
     blocks = _blocks(at)
@@ -80,7 +80,7 @@ def _losses(labels: Labels, scores: Scores) -> NDArray[np.float64]:
     return losses
 
 
-def _blocks(at: Micros) -> NDArray[np.int64]:
+def _blocks(at: UtcMicrosArray) -> NDArray[np.int64]:
     """Which block each row is in: days where there are enough of them, else shorter ones, else rows."""
     for size in _BLOCKS:
         distinct, places = np.unique(at // size, return_inverse=True)

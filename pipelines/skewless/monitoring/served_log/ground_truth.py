@@ -24,15 +24,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
+from skewless.contract.timestamps import UTC_TIMESTAMP
 from skewless.offline.files.atomic import write_file
 from skewless.offline.tables.source import parquet_files
 
 FOLDER = "_outcomes"
 KEYS = ["request_id", "row"]
 """Which row of which request an outcome is of."""
-_TIMESTAMP = pa.timestamp("us", tz="UTC")
 _SCHEMA = pa.schema(
-    [("request_id", pa.string()), ("row", pa.int32()), ("label", pa.float64()), ("recorded_at", _TIMESTAMP)]
+    [("request_id", pa.string()), ("row", pa.int32()), ("label", pa.float64()), ("recorded_at", UTC_TIMESTAMP)]
 )
 
 
@@ -82,7 +82,7 @@ class GroundTruth:
         changed = pc.sum(pc.is_valid(fresh.column("label_before"))).as_py() or 0
         if len(fresh):
             stamped = fresh.select([*KEYS, "label"]).append_column(
-                "recorded_at", pa.array([recorded_at] * len(fresh), _TIMESTAMP)
+                "recorded_at", pa.array([recorded_at] * len(fresh), UTC_TIMESTAMP)
             )
             self._write(stamped.cast(_SCHEMA).sort_by([(key, "ascending") for key in KEYS]), recorded_at)
         return GroundTruthAdded(len(fresh) - changed, changed, len(batch) - len(fresh), self._unserved(batch))

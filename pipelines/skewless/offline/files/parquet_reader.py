@@ -9,13 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skewless.contract.timestamps import SECOND_US, nanos_to_micros
 from skewless.runtime.errors import TableRewritten
 
 _Identity = tuple[int, int, int]
 _BUFFER_BYTES = 1 << 18
 _FOOTERS_HELD = 1_000
 """Of tables with more files the footers are read again with each file, so that they do not fill the memory."""
-_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_UNITS = {"s": SECOND_US, "ms": 1_000, "us": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,6 @@ def _range(statistics: pq.Statistics | None, kind: pa.DataType | None) -> Instan
     if statistics.null_count or statistics.physical_type != "INT64":
         return None
     if kind.unit == "ns":
-        return InstantRange(statistics.min_raw // 1_000, statistics.max_raw // 1_000)
+        return InstantRange(nanos_to_micros(statistics.min_raw), nanos_to_micros(statistics.max_raw))
     unit = _UNITS[kind.unit]
     return InstantRange(statistics.min_raw * unit, statistics.max_raw * unit)

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, AdmissionRule, Flags, Micros
+from skewless.contract.admission import MISSING, AdmissionRule, Flags
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.offline.join.entity_codes import Codes
 
 Places = NDArray[np.int64]
-_Tied = tuple[Places, Micros, Micros, Places]
+_Tied = tuple[Places, UtcMicrosArray, UtcMicrosArray, Places]
 _TIES_HELD = 1 << 18
 _EARLIEST = np.iinfo(np.int64).min
 _LARGEST = np.iinfo(np.int64).max
@@ -44,17 +45,17 @@ class MatchedRows:
     """
 
     rows: Places
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
     answer: Places
-    hidden: Micros
+    hidden: UtcMicrosArray
     ties: TiedRows
 
 
 class AsOfMatch:
     """Compiled from the entity codes and instants of n spine rows. `offer` may be called from several threads."""
 
-    def __init__(self, codes: Codes, entities: int, at: Micros, rule: AdmissionRule) -> None:
+    def __init__(self, codes: Codes, entities: int, at: UtcMicrosArray, rule: AdmissionRule) -> None:
         self._rule = rule
         self._rows = len(codes)
         asked = np.flatnonzero(codes >= 0)
@@ -76,7 +77,7 @@ class AsOfMatch:
         self._noted, self._room = 0, max(_TIES_HELD, len(order))
         self._lock = threading.Lock()
 
-    def offer(self, codes: Codes, event: Micros, created: Micros, rows: Places) -> None:
+    def offer(self, codes: Codes, event: UtcMicrosArray, created: UtcMicrosArray, rows: Places) -> None:
         """Take note of some rows of the table: entity codes (-1: nobody's), times and row numbers."""
         if not len(self._slots):
             return
@@ -99,7 +100,7 @@ class AsOfMatch:
         with self._lock:
             self._take(slot, event, created, rows)
 
-    def _note_hidden(self, hidden: Micros, codes: Codes, event: Micros, slot: Places) -> None:
+    def _note_hidden(self, hidden: UtcMicrosArray, codes: Codes, event: UtcMicrosArray, slot: Places) -> None:
         """Rows that some slot would have used by their event time, before they were known."""
         early = self._line.position(codes, event)
         before = np.flatnonzero(self._position[slot - 1] >= early)
@@ -109,7 +110,7 @@ class AsOfMatch:
             with self._lock:
                 np.maximum.at(hidden, first, event[before])
 
-    def _take(self, slot: Places, event: Micros, created: Micros, rows: Places) -> None:
+    def _take(self, slot: Places, event: UtcMicrosArray, created: UtcMicrosArray, rows: Places) -> None:
         """Keep in each slot the greatest (event, created), and note rows that share both."""
         before = self._event[slot]
         np.maximum.at(self._event, slot, event)
@@ -153,7 +154,7 @@ class AsOfMatch:
             self._ties(used, place),
         )
 
-    def _hidden_events(self) -> Micros:
+    def _hidden_events(self) -> UtcMicrosArray:
         """For each spine row the newest event that had happened and was, at its time or before, not known yet."""
         found = np.full(self._rows, MISSING, np.int64)
         if self._hidden is not None:
@@ -176,7 +177,7 @@ class AsOfMatch:
         return slot[still], event[still], created[still], rows[still]
 
 
-def _running_newest(code: Codes, event: Micros, there: Flags) -> Places:
+def _running_newest(code: Codes, event: UtcMicrosArray, there: Flags) -> Places:
     """For each slot the slot at or before it, of the same entity, with the greatest event; of equal ones the last,
     which has the greater created time, since it became available later. -1 where there is none.
     """
@@ -198,16 +199,16 @@ class _EntityTimeline:
     `instants` are those that must be told apart; any other takes the place of the first of them at or after it.
     """
 
-    def __init__(self, instants: Micros, entities: int) -> None:
+    def __init__(self, instants: UtcMicrosArray, entities: int) -> None:
         self._first = int(instants.min(initial=_LARGEST)) if len(instants) else 0
         self._after = int(instants.max()) + 1 if len(instants) else 0
         self._span = self._after - self._first + 1
-        self._known: Micros | None = None
+        self._known: UtcMicrosArray | None = None
         if self._after > _LARGEST or entities * self._span > _LARGEST:
             self._known = np.unique(instants)
             self._span = len(self._known) + 1
 
-    def position(self, codes: Codes, instants: Micros) -> Places:
+    def position(self, codes: Codes, instants: UtcMicrosArray) -> Places:
         if self._known is not None:
             return codes * self._span + np.searchsorted(self._known, instants)
         return codes * self._span + (np.clip(instants, self._first, self._after) - self._first)

@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Micros
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import AdmittedRows, wanted_features
 from skewless.contract.plan import Field, Plan, PlanView, StoredFeature
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.contract.value_types import value_type
 from skewless.offline.join.memory_budget import bounds
 from skewless.offline.join.threads import worker_count
 from skewless.offline.join.view_join import TypedColumn, ViewAnswer, ViewJoin, ViewRequest, answered, put_together
 from skewless.offline.join.view_table import ViewTable
-from skewless.offline.tables.columns import cast, join_key, micros
+from skewless.offline.tables.columns import cast, join_key, time_column
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
 from skewless.runtime.progress import Report, quiet
@@ -57,7 +57,7 @@ class PointInTimeJoin:
         sources: Mapping[str, TableSource],
         spine: pa.Table,
         *,
-        read_at: Micros | None = None,
+        read_at: UtcMicrosArray | None = None,
         statuses: bool = True,
         memory: int = DEFAULT_JOIN_MEMORY,
     ) -> None:
@@ -150,7 +150,7 @@ def join(
     sources: Mapping[str, TableSource],
     spine: pa.Table,
     *,
-    read_at: Micros | None = None,
+    read_at: UtcMicrosArray | None = None,
     report: Report = quiet,
     memory: int = DEFAULT_JOIN_MEMORY,
 ) -> dict[str, AdmittedRows]:
@@ -170,12 +170,12 @@ def request_values(plan: Plan, spine: pa.Table) -> dict[str, ColumnValues]:
     }
 
 
-def spine_times(spine: pa.Table) -> Micros:
+def spine_times(spine: pa.Table) -> UtcMicrosArray:
     """The spine's times in microseconds. Raises: SpineMismatch."""
     if TIMESTAMP not in spine.column_names:
         raise SpineMismatch(TIMESTAMP, f"is absent; the spine has {spine.column_names}")
     try:
-        return micros("", TIMESTAMP, spine.column(TIMESTAMP))
+        return time_column("", TIMESTAMP, spine.column(TIMESTAMP))
     except SourceMismatch as error:
         raise SpineMismatch(TIMESTAMP, error.reason) from error
 

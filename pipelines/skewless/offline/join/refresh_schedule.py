@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from skewless.contract.admission import Micros
 from skewless.contract.errors import SkewlessError
+from skewless.contract.timestamps import UtcMicrosArray, duration_micros
 from skewless.runtime.durations import BadDuration, duration, short
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(eq=False)
@@ -47,10 +45,10 @@ class RefreshSchedule:
             raise BadSchedule(text)
         return cls(every, delay)
 
-    def filled(self, at: Micros) -> Micros:
+    def filled(self, at: UtcMicrosArray) -> UtcMicrosArray:
         """Up to which arrival (included) the store was filled at each of n instants: never later than the instant."""
-        shift, every = (self.offset + self.delay) // _MICROSECOND, self.every // _MICROSECOND
-        filled: Micros = at - (at - shift) % every - self.delay // _MICROSECOND
+        shift, every = duration_micros(self.offset + self.delay), duration_micros(self.every)
+        filled: UtcMicrosArray = at - (at - shift) % every - duration_micros(self.delay)
         return filled
 
     def __str__(self) -> str:

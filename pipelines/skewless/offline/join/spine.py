@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import UtcMicros, timestamp_scalar, to_micros
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
 from skewless.offline.tables.source import parquet_files
 from skewless.runtime.errors import SourceMissing, SpineMismatch
@@ -26,8 +26,8 @@ _READAHEAD = 2
 class SpineSlice:
     """How many rows have first <= event_timestamp < after, in microseconds."""
 
-    first: int
-    after: int
+    first: UtcMicros
+    after: UtcMicros
     rows: int
 
 
@@ -66,7 +66,7 @@ class SpineFiles:
         yield self.table() if first is None else first
         yield from parts
 
-    def _rows(self, first: int, after: int, columns: Sequence[str] | None = None) -> ds.Scanner:
+    def _rows(self, first: UtcMicros, after: UtcMicros, columns: Sequence[str] | None = None) -> ds.Scanner:
         return self._dataset.scanner(
             columns=columns,
             filter=within(self._dataset.schema, first, after),
@@ -74,7 +74,7 @@ class SpineFiles:
             fragment_readahead=_READAHEAD,
         )
 
-    def _slices(self, first: int, after: int, rows: int) -> Iterator[SpineSlice]:
+    def _slices(self, first: UtcMicros, after: UtcMicros, rows: int) -> Iterator[SpineSlice]:
         """Slices of at most `rows` rows, or of one instant."""
         width = max(-(-(after - first) // _BINS), 1)
         counts = self._spread(first, after, width)
@@ -92,7 +92,7 @@ class SpineFiles:
                 yield from [SpineSlice(*bounds, count)] if width == 1 else self._slices(*bounds, rows)
                 begin, held = place + 1, 0
 
-    def _spread(self, first: int, after: int, width: int) -> NDArray[np.int64]:
+    def _spread(self, first: UtcMicros, after: UtcMicros, width: int) -> NDArray[np.int64]:
         """How many rows fall into each bin of `width` microseconds."""
         bins = max(-(-(after - first) // width), 0)
         counts = np.zeros(bins, np.int64)
@@ -102,7 +102,7 @@ class SpineFiles:
         return counts
 
 
-def within(schema: pa.Schema, first: int, after: int) -> pc.Expression:
+def within(schema: pa.Schema, first: UtcMicros, after: UtcMicros) -> pc.Expression:
     """Whether first <= event_timestamp < after (microseconds), for times of any precision; naive ones are UTC.
 
     Raises: SpineMismatch.
@@ -112,5 +112,5 @@ def within(schema: pa.Schema, first: int, after: int) -> pc.Expression:
     kind = schema.field(TIMESTAMP).type
     if not pa.types.is_timestamp(kind):
         raise SpineMismatch(TIMESTAMP, f"is {kind}; it must be a timestamp")
-    begin, end = (pa.scalar(instant).cast(pa.timestamp("us", tz=kind.tz)) for instant in (first, after))
+    begin, end = (timestamp_scalar(instant, kind.tz) for instant in (first, after))
     return (pc.field(TIMESTAMP) >= begin) & (pc.field(TIMESTAMP) < end)

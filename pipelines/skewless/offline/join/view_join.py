@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, FeatureStatus, Flags, Micros
+from skewless.contract.admission import MISSING, FeatureStatus, Flags
 from skewless.contract.columns import EntityRows, column_values
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import Field, PlanView
 from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.storage.row_header import AFTER_SCHEMA
+from skewless.contract.timestamps import UtcMicros, UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import RowGroup, runs
 from skewless.offline.join.as_of_match import AsOfMatch, MatchedRows
@@ -39,8 +40,8 @@ class ViewRequest:
     """
 
     keys: tuple[pa.Array, ...]
-    known: Micros
-    at: Micros
+    known: UtcMicrosArray
+    at: UtcMicrosArray
     statuses: bool
 
 
@@ -53,8 +54,8 @@ class ViewAnswer:
     """
 
     fields: tuple[Field, ...]
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
     deleted: Flags
     status: NDArray[np.uint8]
     columns: tuple[pa.Array, ...]
@@ -201,7 +202,9 @@ class ViewJoin:
             tick(done)
         return joined(parts, fields)
 
-    def _waiting(self, status: NDArray[np.uint8], event: Micros, hidden: Micros, at: Micros) -> int:
+    def _waiting(
+        self, status: NDArray[np.uint8], event: UtcMicrosArray, hidden: UtcMicrosArray, at: UtcMicrosArray
+    ) -> int:
         """How many rows have no value but would have a fresh one if rows were known by their event time."""
         without = (status == FeatureStatus.NOT_FOUND) | (status == FeatureStatus.STALE)
         newer = (hidden != MISSING) & ((event == MISSING) | (hidden > event))
@@ -224,13 +227,13 @@ def put_together(parts: Sequence[ViewAnswer]) -> ViewAnswer:
     )
 
 
-def _may_answer(group: RowGroup, first: int | None, last: int) -> bool:
+def _may_answer(group: RowGroup, first: UtcMicros | None, last: int) -> bool:
     if group.event is None:
         return True
     return group.event.least <= last and (first is None or group.event.greatest >= first)
 
 
-def _placed(times: Micros, answers: Numbers, missing: int) -> Micros:
+def _placed(times: UtcMicrosArray, answers: Numbers, missing: int) -> UtcMicrosArray:
     found = answers >= 0
     placed = np.full(len(answers), missing, np.int64)
     placed[found] = times[answers[found]]

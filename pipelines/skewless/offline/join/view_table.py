@@ -11,11 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags, Micros
+from skewless.contract.admission import Flags
 from skewless.contract.plan import Field, JoinKey, PlanView
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import ParquetTable, RowBatch, RowGroup
-from skewless.offline.tables.columns import cast, check_columns, common_type, feature, join_key, micros, stored_types
+from skewless.offline.tables.columns import (
+    cast,
+    check_columns,
+    common_type,
+    feature,
+    join_key,
+    stored_types,
+    time_column,
+)
 from skewless.offline.tables.source import TableSource
 from skewless.offline.values.column_types import numbers_as_text
 from skewless.offline.values.packing import packable
@@ -29,8 +38,8 @@ class KeyRows:
     """Join keys, times in microseconds and numbers of some rows."""
 
     keys: tuple[pa.Array, ...]
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
     rows: Numbers
 
 
@@ -178,10 +187,10 @@ class ViewTable:
         flags: Flags = found.to_numpy(zero_copy_only=False)
         return flags
 
-    def _micros(self, batch: RowBatch, name: str) -> Micros:
+    def _micros(self, batch: RowBatch, name: str) -> UtcMicrosArray:
         if name not in batch.columns.schema.names:
             raise SourceMismatch(self.source.view, name, "is absent in some of its files; each row needs a time")
-        return micros(self.source.view, name, batch.columns.column(name))
+        return time_column(self.source.view, name, batch.columns.column(name))
 
 
 def joined(parts: Sequence[FeatureRows], fields: Sequence[Field]) -> FeatureRows:

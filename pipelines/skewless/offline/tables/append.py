@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skewless.contract.plan import PlanView
+from skewless.contract.timestamps import date_array
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.atomic import write_file
-from skewless.offline.tables.columns import feature, micros
+from skewless.offline.tables.columns import feature, time_column
 from skewless.offline.tables.object_storage import RemoteReadOnly
 from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.values.column_types import holds, natural
@@ -68,7 +69,7 @@ def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.T
         raise SourceMismatch(source.view, "*", f"appears twice: the rows have {table.column_names}")
     times = [source.timestamp_field, *filter(None, [source.created_timestamp_column])]
     for name in times:
-        micros(source.view, name, _column(source, table, name))
+        time_column(source.view, name, _column(source, table, name))
     kinds = {} if view is None else _declared(source, view)
     held = _held(source)
     types = {name: natural(kind) for name, kind in kinds.items()} | {field.name: field.type for field in held}
@@ -128,7 +129,6 @@ def _placed(source: TableSource, table: pa.Table) -> Iterator[tuple[Path, pa.Tab
     elif not any(source.path.glob("day=*/*.parquet")):
         yield source.path, table
     else:
-        event = pa.array(micros(source.view, source.timestamp_field, table.column(source.timestamp_field)))
-        days = event.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
+        days = date_array(time_column(source.view, source.timestamp_field, table.column(source.timestamp_field)))
         for day in days.unique().sort().to_pylist():
             yield source.path / f"day={day.isoformat()}", table.filter(pc.equal(days, pa.scalar(day)))

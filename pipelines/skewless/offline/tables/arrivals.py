@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from skewless.contract.admission import Flags
 from skewless.contract.plan import PlanView
+from skewless.contract.timestamps import UtcMicros
 from skewless.offline.tables import view_rows
-from skewless.offline.tables.columns import micros
+from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.runtime.errors import SourceMismatch, SourceMissing
@@ -34,7 +35,7 @@ class RowGroupBounds:
     """One row group: its rows, and the greatest event time and time of any kind in it (microseconds)."""
 
     rows: int
-    event: int
+    event: UtcMicros
     latest: int
 
 
@@ -47,7 +48,7 @@ class NewRowGroups:
     file: Path
     groups: tuple[int, ...]
     rows: int
-    event: int
+    event: UtcMicros
     stamp: tuple[int, int] = (0, 0)
 
 
@@ -60,8 +61,8 @@ class ViewArrivals:
 
     view: PlanView
     source: TableSource
-    start: int
-    end: int
+    start: UtcMicros
+    end: UtcMicros
     pieces: tuple[NewRowGroups, ...]
 
     def __str__(self) -> str:
@@ -133,7 +134,7 @@ def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def arrivals(view: PlanView, source: TableSource, start: int, end: int) -> ViewArrivals:
+def arrivals(view: PlanView, source: TableSource, start: UtcMicros, end: UtcMicros) -> ViewArrivals:
     """What to read for the window (start, end], without partitions of days after `end`. Raises: SourceMissing."""
     pieces, found = [], ViewArrivals(view, source, start, end, ())
     for file in source.files(until=end):
@@ -168,6 +169,6 @@ def _greatest(chunk: pq.ColumnChunkMetaData) -> int:
     if statistics is None or not statistics.has_min_max:
         return _UNKNOWN
     try:
-        return int(micros("", "", pa.array([statistics.max]))[0])
+        return int(time_column("", "", pa.array([statistics.max]))[0])
     except (SourceMismatch, ValueError, OverflowError):  # no timestamps, or beyond Python's years
         return _UNKNOWN

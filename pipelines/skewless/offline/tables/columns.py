@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.contract.admission import Micros
+from skewless.contract.timestamps import UTC_TIMESTAMP, UtcMicrosArray, nanos_to_micros
 from skewless.contract.value_types import ValueType
 from skewless.offline.values.column_types import as_texts, holds, holds_value, natural, numbers_as_text
 from skewless.runtime.errors import SourceMismatch
@@ -45,7 +45,7 @@ def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueT
         return next(iter(stored))
     if declared is None:
         precise = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in stored)
-        return pa.timestamp("ns" if precise else "us", tz="UTC")
+        return pa.timestamp("ns", tz="UTC") if precise else UTC_TIMESTAMP
     common = natural(declared)
     if common is None or declared.name == "ZonedTimestamp":
         listed = ", ".join(sorted(map(str, stored)))
@@ -101,7 +101,7 @@ def cast(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.Data
     return made
 
 
-def micros(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> Micros:
+def time_column(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> UtcMicrosArray:
     """A time column as microseconds since 1970 UTC; naive times are UTC, nanoseconds are cut.
 
     Raises: SourceMismatch for another type (dates, texts) or a null.
@@ -112,11 +112,11 @@ def micros(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> Micros:
         raise SourceMismatch(view, name, f"is null in {column.null_count} rows; each row needs a time")
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if column.type.unit == "ns":
-        nanos: Micros = whole.cast(pa.int64()).to_numpy(zero_copy_only=False)
-        return nanos // 1000
+        nanos: UtcMicrosArray = whole.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return nanos_to_micros(nanos)
     try:
         precise = whole.cast(pa.timestamp("us", tz=column.type.tz))
     except pa.ArrowInvalid as error:
         raise SourceMismatch(view, name, f"holds a time beyond the microseconds of 64 bits ({error})") from error
-    times: Micros = precise.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    times: UtcMicrosArray = precise.cast(pa.int64()).to_numpy(zero_copy_only=False)
     return times

@@ -24,8 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, folded_parts, part_time, sync_folder
+from skewless.contract.timestamps import UtcMicros, date_array, duration_micros, nanos_to_micros
 from skewless.offline.files.atomic import write_file
-from skewless.offline.tables.columns import micros
+from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource, parquet_files, parts_folder
 from skewless.runtime.errors import SourceMismatch
 from skewless.runtime.progress import Report, quiet
@@ -39,7 +40,6 @@ _METADATA = b"skewless.folded"
 _BYTES_AT_ONCE = 64 << 20
 _PARTS_AT_ONCE = 5_000
 _ROWS_A_GROUP = 100_000
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def run(
     source: TableSource,
     *,
     before: int,
-    now: int,
+    now: UtcMicros,
     keep: timedelta = KEEP,
     wait: timedelta = WAIT,
     report: Report = quiet,
@@ -90,7 +90,7 @@ def run(
             more_rows, more_files = _fold(source, base, some)
             _note(base, _record(base) | {str(part.relative_to(base)): now for part in some})
             rows, files, done = rows + more_rows, files + more_files, done + len(some)
-        removed = _remove(base, now - keep // _MICROSECOND)
+        removed = _remove(base, now - duration_micros(keep))
     return CompactionResult(len(parts), rows, files, removed)
 
 
@@ -101,7 +101,7 @@ def locked(base: Path, verb: str, wait: timedelta = WAIT) -> AbstractContextMana
 
 def _written(part: Path) -> int:
     time = part_time(part.name)
-    return part.stat().st_mtime_ns // 1_000 if time is None else time
+    return nanos_to_micros(part.stat().st_mtime_ns) if time is None else time
 
 
 def _chunks(parts: Sequence[Path]) -> Iterator[list[Path]]:
@@ -134,8 +134,7 @@ def _fold(source: TableSource, base: Path, parts: Sequence[Path]) -> tuple[int, 
 
 
 def _days(source: TableSource, table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
-    event = pa.array(micros(source.view, source.timestamp_field, table.column(source.timestamp_field)))
-    days = event.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
+    days = date_array(time_column(source.view, source.timestamp_field, table.column(source.timestamp_field)))
     for day in days.unique().to_pylist():
         yield day, table.filter(pc.equal(days, pa.scalar(day)))
 
@@ -194,7 +193,7 @@ def _note(base: Path, record: Mapping[str, int]) -> None:
     write_file(base / RECORD, msgspec.json.encode(record, order="sorted"))
 
 
-def _remove(base: Path, until: int) -> int:
+def _remove(base: Path, until: UtcMicros) -> int:
     """Remove the parts that were folded at or before `until`; how many."""
     record = _record(base)
     gone = [name for name, at in record.items() if at <= until]

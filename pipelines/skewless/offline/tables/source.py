@@ -8,12 +8,12 @@ from datetime import date
 from pathlib import Path, PurePath
 
 from skewless.contract.storage.part_files import folded_parts
+from skewless.contract.timestamps import DAY_US, UtcMicros
 from skewless.offline.tables.delta_table import current_files, is_delta
 from skewless.offline.tables.object_storage import RemoteTable
 from skewless.runtime.errors import SourceMissing
 
 _EPOCH = date(1970, 1, 1)
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class TableSource:
             return self.remote.url
         return str(self.path) if is_delta(self.path) else None
 
-    def files(self, *, until: int | None = None) -> list[Path]:
+    def files(self, *, until: UtcMicros | None = None) -> list[Path]:
         """The Parquet files, oldest partition first; with `until` (microseconds, included) without the partitions of
         later days. Raises: SourceMissing, RemoteUnreadable, DeltaUnreadable.
         """
-        last = None if until is None else until // _DAY_US
+        last = None if until is None else until // DAY_US
         there = self.remote is not None and self.remote.fetch(self.path, lambda path: _counts(path, last))
         if self.path.is_file():
             return [self.path, *_unfolded(parts_folder(self.path))]

@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags, Micros
+from skewless.contract.admission import Flags
 from skewless.contract.plan import PlanView
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
-from skewless.offline.tables.columns import check_columns, common_type, feature, join_key, micros, stored_types
+from skewless.offline.tables.columns import check_columns, common_type, feature, join_key, stored_types, time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.values.column_types import natural
 from skewless.runtime.errors import SourceMismatch, TableRewritten
@@ -28,15 +30,15 @@ class ViewRows:
     """
 
     keys: tuple[pa.Array, ...]
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
     deleted: Flags
     columns: tuple[pa.Array, ...]
 
     def __len__(self) -> int:
         return len(self.event)
 
-    def take(self, rows: Micros | Flags) -> ViewRows:
+    def take(self, rows: NDArray[np.int64] | Flags) -> ViewRows:
         """Some rows, by place or by mask."""
         places = pa.array(np.flatnonzero(rows) if rows.dtype == bool else rows)
         return ViewRows(
@@ -83,9 +85,9 @@ def history_of(view: PlanView, source: TableSource, table: pa.Table) -> ViewRows
         stored = source.column(name)
         read = join_key if name in keys else feature
         columns[name] = read(source.view, stored, table.column(stored), kind)
-    event = micros(source.view, source.timestamp_field, table.column(source.timestamp_field))
+    event = time_column(source.view, source.timestamp_field, table.column(source.timestamp_field))
     known = source.created_timestamp_column
-    created = event if known is None else micros(source.view, known, table.column(known))
+    created = event if known is None else time_column(source.view, known, table.column(known))
     return _history(view, columns, event, created)
 
 
@@ -115,7 +117,7 @@ def _wanted(view: PlanView) -> dict[str, ValueType]:
     return wanted
 
 
-def _history(view: PlanView, columns: dict[str, pa.Array], event: Micros, created: Micros) -> ViewRows:
+def _history(view: PlanView, columns: dict[str, pa.Array], event: UtcMicrosArray, created: UtcMicrosArray) -> ViewRows:
     if view.deleted_field:
         deleted = columns[view.deleted_field].fill_null(fill_value=False).to_numpy(zero_copy_only=False)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from skewless.contract.timestamps import UTC_TIMESTAMP
 from skewless.contract.value_types import ValueType
 
 _WORDS = {"Uuid", "TimeUuid", "Decimal"}
@@ -52,7 +53,7 @@ def natural(kind: ValueType) -> pa.DataType | None:
     if kind.encoding != "value":
         return kind.arrow
     if kind.name == "ZonedTimestamp":
-        return pa.timestamp("us", tz="UTC")
+        return UTC_TIMESTAMP
     inner = [natural(one) for one in kind.inner]
     if not inner or None in inner:
         return None

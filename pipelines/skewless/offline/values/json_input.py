@@ -14,6 +14,7 @@ import pyarrow as pa
 from skewless.contract.errors import NotPushable
 from skewless.contract.json_values import STORED, InvalidJsonValue, Parse
 from skewless.contract.plan import PlanView
+from skewless.contract.timestamps import UTC_TIMESTAMP
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.values.column_types import natural
 
@@ -39,7 +40,7 @@ def to_arrow(kind: ValueType, values: Sequence[Any]) -> pa.Array:
             else pa.array(values, kind.arrow)
         )
     if kind.name == "ZonedTimestamp":
-        return pa.array(values, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+        return pa.array(values, pa.int64()).cast(UTC_TIMESTAMP)
     return pa.array(values, natural(kind) or (pa.list_(pa.string()) if kind.shape != "scalar" else pa.string()))
 
 

@@ -22,7 +22,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.contract.storage.row_header import event_times, whole
 from skewless.contract.storage.write_policy import told_horizon
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.online.maintenance import hash_field_expiry
 from skewless.online.maintenance.hash_field_expiry import MemoryFootprint
 from skewless.online.store.store import OnlineWriter
@@ -111,7 +111,7 @@ class _ExpiryTask:
     """
 
     view: PlanView
-    at: int | None = None
+    at: UtcMicros | None = None
     horizon: bytes | None = None
 
 
@@ -149,7 +149,7 @@ class _ExpiryWalk:
             self.store.set_deadlines(task.view, [key for key in keys.to_pylist() if self.store.owns(key)], task.horizon)
         return removed
 
-    def _removed(self, view: PlanView, keys: pa.BinaryArray, rows: pa.BinaryArray, at: int) -> int:
+    def _removed(self, view: PlanView, keys: pa.BinaryArray, rows: pa.BinaryArray, at: UtcMicros) -> int:
         gone = pa.array(view.rule.removable(event_times(rows), at))
         pairs = zip(keys.filter(gone).to_pylist(), rows.filter(gone).to_pylist(), strict=True)
         ours = [(key, row) for key, row in pairs if self.store.owns(key)]

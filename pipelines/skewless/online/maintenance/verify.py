@@ -24,7 +24,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import told_key
 from skewless.contract.storage.newest_wins import replaces
 from skewless.contract.storage.row_header import times
-from skewless.contract.timestamps import from_micros, to_micros
+from skewless.contract.timestamps import UtcMicros, from_micros, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
 from skewless.online.maintenance.key_partitions import KeyPartitions
@@ -162,7 +162,7 @@ def _verify(
     store: OnlineWriter,
     project: str,
     found: VerifyResult,
-    at: int,
+    at: UtcMicros,
     *,
     repair: bool,
 ) -> None:
@@ -188,7 +188,7 @@ def _verify(
                 _repair(view, store, differences, found, at)
 
 
-def _newest(news: ViewArrivals, project: str, at: int) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
+def _newest(news: ViewArrivals, project: str, at: UtcMicros) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
     """Keys and newest rows of what is known at `at`; an entity may come again with an older row."""
     reader = NewestArrivals(news, project, lambda _: None, lambda batch: news.take(batch) & (batch.created <= at))
     return reader.rows(news.batches())
@@ -222,7 +222,12 @@ def _asked(
 
 
 def _differences(
-    view: PlanView, store: OnlineWriter, keys: pa.BinaryArray, wanted: pa.BinaryArray, found: VerifyResult, at: int
+    view: PlanView,
+    store: OnlineWriter,
+    keys: pa.BinaryArray,
+    wanted: pa.BinaryArray,
+    found: VerifyResult,
+    at: UtcMicros,
 ) -> Iterator[DifferingRow]:
     """Bytes are compared with bytes, as columns; a Python value is made of what differs alone."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
@@ -240,7 +245,7 @@ def _differences(
                 found.ahead += 1
 
 
-def verdict(rule: AdmissionRule, wanted: bytes | None, held: bytes | None, at: int) -> StoreDifference | None:
+def verdict(rule: AdmissionRule, wanted: bytes | None, held: bytes | None, at: UtcMicros) -> StoreDifference | None:
     """What is wrong where the offline store wants a row at `at` (microseconds) and Redis holds one; None: nothing.
 
     A row that may have been removed (`AdmissionRule.removable`) is not missed; a late row that is older still may have come to its
@@ -261,7 +266,7 @@ def verdict(rule: AdmissionRule, wanted: bytes | None, held: bytes | None, at: i
 
 
 def _repair(
-    view: PlanView, store: OnlineWriter, differences: Sequence[DifferingRow], found: VerifyResult, at: int
+    view: PlanView, store: OnlineWriter, differences: Sequence[DifferingRow], found: VerifyResult, at: UtcMicros
 ) -> None:
     """Newest-wins would keep a row that is wrong and newer: such rows go first, if they are still what was read."""
     wrong = [

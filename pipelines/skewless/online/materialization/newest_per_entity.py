@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags, Micros
+from skewless.contract.admission import Flags
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.offline.tables.arrivals import ROWS_A_BATCH
 from skewless.offline.tables.view_rows import ViewRows
 
@@ -22,7 +23,7 @@ CHUNK_BYTES = 32 << 20
 REMEMBERED = 1_500_000
 
 
-def newest(keys: pa.BinaryArray, event: Micros, created: Micros) -> Places:
+def newest(keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray) -> Places:
     """The places of the rows with the greatest (event, created) of their key, each tie included, in order of places.
 
     A row whose key is null is nobody's.
@@ -80,7 +81,7 @@ class SeenTimes:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def news(self, keys: pa.BinaryArray, event: Micros, created: Micros) -> Flags:
+    def news(self, keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray) -> Flags:
         """Which rows are not older than what was seen of their entity. They count as seen from now on.
 
         Rows of one entity have the same times, as `newest` leaves them.
@@ -96,7 +97,7 @@ class SeenTimes:
         self.remember(keys.filter(pa.array(~known)), event[~known], created[~known])
         return news
 
-    def remember(self, keys: pa.BinaryArray, event: Micros, created: Micros) -> None:
+    def remember(self, keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray) -> None:
         """Count these rows as seen. Of an entity that is given again the first times stay: less is then left out."""
         room = max(self._limit - len(self), 0)
         self._keys = pa.concat_arrays([self._keys, keys[:room]])

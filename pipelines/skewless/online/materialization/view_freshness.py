@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import pyarrow.parquet as pq
 
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import from_micros, to_micros
+from skewless.contract.timestamps import UtcMicros, from_micros, to_micros
 from skewless.offline.tables.arrivals import NewRowGroups, arrivals
-from skewless.offline.tables.columns import micros
+from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.state.database import StateDatabase
@@ -82,12 +82,12 @@ def _newest(view: PlanView, source: TableSource, until: datetime) -> datetime | 
     return from_micros(max(found)) if found else None
 
 
-def _newest_of(source: TableSource, piece: NewRowGroups, end: int) -> list[int]:
+def _newest_of(source: TableSource, piece: NewRowGroups, end: UtcMicros) -> list[int]:
     """The newest event time of a piece up to `end`, if it has one."""
     try:
         with pq.ParquetFile(piece.file) as file:
             times = file.read_row_groups(list(piece.groups), columns=[source.timestamp_field])
-        events = micros(source.view, source.timestamp_field, times.column(0))
+        events = time_column(source.view, source.timestamp_field, times.column(0))
     except (FileNotFoundError, SourceMismatch):
         return []  # rewritten meanwhile, or a table that no run will take
     behind = events[events <= end]

@@ -13,7 +13,7 @@ import numpy as np
 
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import same_rows
-from skewless.contract.timestamps import to_micros
+from skewless.contract.timestamps import MICROSECOND, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
 from skewless.online.store.completeness import StoredView
@@ -125,7 +125,7 @@ def plan_partition(
     for view, source in views:
         held = stored.get(view.stored_as, StoredView())
         watermark = _whole_until(state.watermark(project, view.stored_as), view, held)
-        begin = None if watermark is None else min(start - timedelta(microseconds=1), watermark)
+        begin = None if watermark is None else min(start - MICROSECOND, watermark)
         until = max(end, watermark or end)
         anew = watermark is None
         windows.append(ArrivalWindow(view, source, begin, until, advance=True, anew=anew, partition=(start, end)))

@@ -20,6 +20,7 @@ from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.part_files import write_part
 from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
 from skewless.contract.storage.push_target import PushTarget, check_target
+from skewless.contract.timestamps import UtcMicros
 from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.values import json_input
 from skewless.offline.values.packing import packable
@@ -98,7 +99,7 @@ class PushedRows:
         """Raises: InvalidRows, which points at each culprit."""
         return self._reader.read(rows, at)
 
-    def batch(self, parsed: Sequence[ParsedRows], now: int) -> PushBatch:
+    def batch(self, parsed: Sequence[ParsedRows], now: UtcMicros) -> PushBatch:
         """Parsed rows as a batch that is received at `now` (microseconds). Raises: InvalidRows."""
         try:
             return self._reader.batch(parsed, now, json_input.to_arrow)
@@ -112,7 +113,7 @@ def run(
     batch: PushBatch,
     data: Path,
     store: OnlineWriter,
-    now: int,
+    now: UtcMicros,
     check: Check = unchecked,
 ) -> PushResult:
     """Push a batch that was received at `now` (microseconds).
@@ -151,7 +152,7 @@ def entity_keys(project: str, batch: PushBatch) -> list[bytes]:
     return keys
 
 
-def _append(view: PlanView, folder: Path, table: pa.Table, now: int) -> None:
+def _append(view: PlanView, folder: Path, table: pa.Table, now: UtcMicros) -> None:
     try:
         write_part(folder, table, now)
     except OSError as error:

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.storage.push_batch import CREATED, EVENT, PushBatch
-from skewless.contract.storage.push_target import TIME, PushTarget
+from skewless.contract.storage.push_target import PushTarget
+from skewless.contract.timestamps import UTC_TIMESTAMP, UtcMicros
 from skewless.contract.value_types import value_type
-from skewless.offline.tables.columns import feature, micros
+from skewless.offline.tables.columns import feature, time_column
 from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
 
@@ -45,7 +46,7 @@ def format_of(said: str | None, file: Path | None) -> Format | None:
     return SUFFIXES.get(f".{said}")
 
 
-def read(rows: PushedRows, content: bytes, kind: Format, now: int) -> PushBatch:
+def read(rows: PushedRows, content: bytes, kind: Format, now: UtcMicros) -> PushBatch:
     """All rows of a file, checked. Raises: UnreadableRowFile, InvalidRows, SourceMismatch."""
     if kind == "json":
         return rows.batch([rows.parse(json_rows(content))], now)
@@ -79,7 +80,7 @@ def _json_lines(content: bytes) -> list[object]:
 
 
 def _csv(target: PushTarget, content: bytes) -> pa.Table:
-    types = {EVENT: TIME, CREATED: TIME}
+    types = {EVENT: UTC_TIMESTAMP, CREATED: UTC_TIMESTAMP}
     types |= {key.key: value_type(key.dtype).arrow for key in target.view.join_keys}
     types |= {field.name: value_type(field.dtype).arrow for field in target.view.fields}
     if target.view.deleted_field:
@@ -91,7 +92,7 @@ def _csv(target: PushTarget, content: bytes) -> pa.Table:
     return pa.csv.read_csv(pa.BufferReader(content), convert_options=options)
 
 
-def _batch(target: PushTarget, table: pa.Table, now: int) -> PushBatch:
+def _batch(target: PushTarget, table: pa.Table, now: UtcMicros) -> PushBatch:
     view, name = target.view, target.view.stored_as
     _check_names(target, table.column_names)
     event = _times(name, EVENT, table)
@@ -118,10 +119,10 @@ def _times(view: str, name: str, table: pa.Table) -> np.ndarray:
     column = table.column(name)
     if pa.types.is_string(column.type):
         try:
-            column = column.cast(TIME)
+            column = column.cast(UTC_TIMESTAMP)
         except pa.ArrowInvalid as error:
             raise SourceMismatch(view, name, f"is text that is no time ({error})") from error
-    return micros(view, name, column)
+    return time_column(view, name, column)
 
 
 def _check_names(target: PushTarget, names: Sequence[str]) -> None:

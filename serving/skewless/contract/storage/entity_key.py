@@ -12,11 +12,11 @@ from itertools import repeat
 
 from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import DUMMY_ENTITY
+from skewless.contract.timestamps import SECOND_US
 from skewless.contract.value_types import ValueType, value_type
 
 _BYTES, _STRING = 1, 2
 _SHORT = 4
-_SECOND = 1_000_000
 _PACKED_INTS = {"Int32": "i", "Int64": "q"}
 KeyValue = str | bytes | int
 Pack = Callable[[KeyValue], bytes]
@@ -170,7 +170,7 @@ def _bytes(name: str, kind: ValueType, value: KeyValue) -> bytes:
         if kind.name == "Bytes" and isinstance(value, bytes):
             return value
         if kind.name == "UnixTimestamp" and isinstance(value, int):
-            seconds, rest = divmod(value, _SECOND)
+            seconds, rest = divmod(value, SECOND_US)
             if not rest:
                 return struct.pack("<q", seconds)
     except (struct.error, UnicodeEncodeError):

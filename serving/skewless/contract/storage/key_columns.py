@@ -12,9 +12,8 @@ from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder, key_head
 from skewless.contract.storage.packed_row import fixed_width
+from skewless.contract.timestamps import SECOND_US
 from skewless.contract.value_types import ValueType, value_type
-
-_SECOND = 1_000_000
 
 
 class KeyColumnPacker:
@@ -50,7 +49,7 @@ def _packed(name: str, kind: ValueType, column: pa.Array) -> list[pa.BinaryArray
         values = values.cast(pa.int64())
     integers = values.fill_null(0).to_numpy(zero_copy_only=False)
     if kind.name == "UnixTimestamp":
-        integers, rest = np.divmod(integers, _SECOND)
+        integers, rest = np.divmod(integers, SECOND_US)
         if rest.any():
             whole = values[int(np.flatnonzero(rest)[0])].as_py()
             raise InvalidInput(name, f"{whole} is no join key of type {kind.name}")

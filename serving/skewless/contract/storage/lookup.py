@@ -18,6 +18,7 @@ from skewless.contract.model.assembler import AdmittedRows, admit
 from skewless.contract.plan import Plan
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.packed_row import RowReader
+from skewless.contract.timestamps import UtcMicros
 
 Reply = Sequence[bytes | None]
 Places = list[list[int]]
@@ -101,7 +102,7 @@ class OnlineRead:
             return parts[0] if parts else [()] * n
         return [[data for part in row for data in part] for row in zip(*parts, strict=True)]
 
-    def decode(self, batch: LookupBatch, replies: Sequence[Reply], at: int) -> dict[str, AdmittedRows]:
+    def decode(self, batch: LookupBatch, replies: Sequence[Reply], at: UtcMicros) -> dict[str, AdmittedRows]:
         """The admitted rows of each view at `at` (microseconds). Raises: CorruptRow, UnknownSchema."""
         found: dict[str, AdmittedRows] = {}
         moment = np.int64(at)

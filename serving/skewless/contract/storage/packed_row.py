@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags, Micros
+from skewless.contract.admission import MISSING, Flags
 from skewless.contract.columns import ColumnValues, EntityRows, Schema, absent, numbers
 from skewless.contract.errors import CorruptRow, UnknownSchema
 from skewless.contract.storage.row_header import (
@@ -40,6 +40,7 @@ from skewless.contract.storage.row_header import (
     tombstones,
     unbiased,
 )
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 
 _NARROWED = value_type("Int32")
@@ -71,12 +72,16 @@ class RowLayout:
         parts += [(f"v{i}", "<u4" if kind.text else kind.numpy) for i, kind in enumerate(types)]
         return np.dtype(parts)
 
-    def encode(self, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]) -> list[bytes]:
+    def encode(
+        self, event: UtcMicrosArray, created: UtcMicrosArray, deleted: Flags, columns: Sequence[pa.Array]
+    ) -> list[bytes]:
         """`pack`, as Python's bytes."""
         rows: list[bytes] = self.pack(event, created, deleted, columns).to_pylist()
         return rows
 
-    def pack(self, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]) -> pa.BinaryArray:
+    def pack(
+        self, event: UtcMicrosArray, created: UtcMicrosArray, deleted: Flags, columns: Sequence[pa.Array]
+    ) -> pa.BinaryArray:
         """Pack n rows, without a Python value for each. `columns` are Arrow arrays of n values in schema order."""
         narrow = self._fits(columns, len(event))
         if narrow.all() or not narrow.any():
@@ -97,7 +102,7 @@ class RowLayout:
         return fits
 
     def _pack(
-        self, form: int, event: Micros, created: Micros, deleted: Flags, columns: Sequence[pa.Array]
+        self, form: int, event: UtcMicrosArray, created: UtcMicrosArray, deleted: Flags, columns: Sequence[pa.Array]
     ) -> pa.BinaryArray:
         records = np.zeros(len(event), self.records[form])
         records["event"] = biased(event)

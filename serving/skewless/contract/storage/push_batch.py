@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.admission import Flags, Micros
+from skewless.contract.admission import Flags
 from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable
-from skewless.contract.json_constants import escaped
-from skewless.contract.json_values import PARSE, STORED, InvalidJsonValue, Parse
+from skewless.contract.json_values import PARSE, STORED, InvalidJsonValue, Parse, pointer_token
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.packed_row import RowLayout
-from skewless.contract.storage.push_target import TIME, PushTarget
+from skewless.contract.storage.push_target import PushTarget
+from skewless.contract.timestamps import UtcMicros, UtcMicrosArray, timestamp_array
 from skewless.contract.value_types import ValueType, value_type
 
 EVENT, CREATED = "event_timestamp", "created_timestamp"
@@ -48,15 +48,15 @@ class PushBatch:
 
     view: PlanView
     keys: tuple[pa.Array, ...]
-    event: Micros
-    created: Micros
+    event: UtcMicrosArray
+    created: UtcMicrosArray
     deleted: Flags
     columns: tuple[pa.Array, ...]
 
     def __len__(self) -> int:
         return len(self.event)
 
-    def due(self, now: int) -> Flags:
+    def due(self, now: UtcMicros) -> Flags:
         """Which rows may be used at `now`; the others wait for their time."""
         return np.asarray(self.view.rule.available_at(self.event, self.created) <= now)
 
@@ -106,7 +106,7 @@ class PushRowsReader:
             raise InvalidRows(self.view.stored_as, tuple(errors[:MAX_ERRORS]))
         return ParsedRows(keys, parsed)
 
-    def batch(self, parsed: Sequence[ParsedRows], now: int, arrow: Arrow | None = None) -> PushBatch:
+    def batch(self, parsed: Sequence[ParsedRows], now: UtcMicros, arrow: Arrow | None = None) -> PushBatch:
         """Parsed rows as one batch; those that do not say since when they are known are known since `now`."""
         rows = [row for one in parsed for row in one.rows]
         columns = [[row[place] for row in rows] for place in range(len(self.names))]
@@ -155,7 +155,7 @@ class PushRowsReader:
         optional = {CREATED, self._deleted} | ({name for name, _ in self._features} if gone else set())
         required = {EVENT, *(name for name, _ in self._keys)}
         for name, parse in (*self._keys, *self._features, *marks, *times):
-            value, pointer = row.get(name, _ABSENT), f"{at}/{escaped(name)}"
+            value, pointer = row.get(name, _ABSENT), f"{at}/{pointer_token(name)}"
             if value is _ABSENT:
                 if name not in optional:
                     mend = "each row needs it" if name in required else "send null where the value is unknown"
@@ -166,7 +166,7 @@ class PushRowsReader:
                 found += self._refusals(pointer, parse, value)
         known = ", ".join([*self.names, EVENT, CREATED, *([self._deleted] if self._deleted else [])])
         strangers = [name for name in row if name not in self._known]
-        found += [InvalidInput(f"{at}/{escaped(n)}", f"is unknown; a row has {known}") for n in strangers]
+        found += [InvalidInput(f"{at}/{pointer_token(n)}", f"is unknown; a row has {known}") for n in strangers]
         return found or self._key_errors(at, row)
 
     @staticmethod
@@ -182,7 +182,7 @@ class PushRowsReader:
         try:
             self._key([parse([row[name]])[0] for name, parse in self._keys])
         except InvalidInput as error:
-            return [InvalidInput(f"{at}/{escaped(error.pointer)}", error.reason)]
+            return [InvalidInput(f"{at}/{pointer_token(error.pointer)}", error.reason)]
         return []
 
 
@@ -202,9 +202,9 @@ def part_table(target: PushTarget, batch: PushBatch) -> pa.Table:
     columns |= {target.column(f.name): column for f, column in zip(view.fields, batch.columns, strict=True)}
     if view.deleted_field:
         columns[target.column(view.deleted_field)] = pa.array(batch.deleted)
-    columns[target.timestamp_field] = pa.array(batch.event).cast(TIME)
+    columns[target.timestamp_field] = timestamp_array(batch.event)
     if target.created_timestamp_column:
-        columns[target.created_timestamp_column] = pa.array(batch.created).cast(TIME)
+        columns[target.created_timestamp_column] = timestamp_array(batch.created)
     return pa.table(columns)
 
 

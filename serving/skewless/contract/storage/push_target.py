@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import pyarrow as pa
 
 from skewless.contract.errors import NotPushable
 from skewless.contract.plan import PlanView
@@ -60,7 +59,3 @@ def parse_target(data: bytes) -> PushTarget | None:
         return msgspec.json.decode(data, type=PushTarget)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-
-
-TIME = pa.timestamp("us", tz="UTC")
-"""The type of both times in a part."""

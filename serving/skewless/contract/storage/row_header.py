@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags, Micros
+from skewless.contract.admission import Flags
+from skewless.contract.timestamps import UtcMicrosArray
 
 ORDER_WIDTH, SCHEMA_WIDTH, FLAGS_WIDTH = 16, 4, 1
 FORM_WIDTH = SCHEMA_WIDTH + FLAGS_WIDTH
@@ -64,17 +65,17 @@ local SCHEMA_FIRST, SCHEMA_LAST, HEADER_WIDTH = {SCHEMA.start + 1}, {SCHEMA.stop
 """The same facts for scripts: places from 1, times as words of 32 bits, since a Lua number holds no 64."""
 
 
-def biased(times: Micros) -> NDArray[np.uint64]:
+def biased(times: UtcMicrosArray) -> NDArray[np.uint64]:
     """Times in microseconds as an order has them, but for the order of their bytes: they compare as the times do."""
     return times.view(np.uint64) ^ _SIGN
 
 
-def unbiased(order: NDArray[np.uint64]) -> Micros:
+def unbiased(order: NDArray[np.uint64]) -> UtcMicrosArray:
     """The times in microseconds of biased ones, of either byte order."""
     return (order.astype(np.uint64) ^ _SIGN).view(np.int64)
 
 
-def times_in_orders(orders: bytes | NDArray[np.uint8]) -> Micros:
+def times_in_orders(orders: bytes | NDArray[np.uint8]) -> UtcMicrosArray:
     """Event and created time of each of n orders that lie end to end, n x 2."""
     return unbiased(np.frombuffer(orders, ">u8")).reshape(-1, 2)
 
@@ -92,7 +93,7 @@ def times(row: bytes) -> tuple[int, int] | None:
     return event - BIAS, created - BIAS
 
 
-def event_times(rows: pa.BinaryArray) -> Micros:
+def event_times(rows: pa.BinaryArray) -> UtcMicrosArray:
     """Event times in microseconds of rows that are whole and not null."""
     return unbiased(biased_times(rows)[0])
 

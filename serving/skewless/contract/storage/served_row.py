@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Micros
+from skewless.contract.admission import MISSING
 from skewless.contract.columns import ColumnValues
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.model.signature import MatrixSignature, ModelInput, ModelSignature, Scores, to_columns
 from skewless.contract.plan import Plan
 from skewless.contract.storage.entity_key import KeyValue
 from skewless.contract.storage.row_header import biased, times_in_orders
+from skewless.contract.timestamps import UTC_TIMESTAMP, UtcMicros, UtcMicrosArray, timestamp_array
 from skewless.contract.value_types import ValueType, value_type
 
 Role = Literal["champion", "canary", "shadow", "pinned"]
-TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
 class ServedBatch(NamedTuple):
@@ -41,7 +41,7 @@ class ServedBatch(NamedTuple):
 
     request_ids: Sequence[str]
     counts: Sequence[int]
-    served_at: int
+    served_at: UtcMicros
     entities: Mapping[str, Sequence[KeyValue | None]]
     request: Mapping[str, ColumnValues]
     statuses: bytes
@@ -56,7 +56,7 @@ class ServedRequest:
     """One answered request of n rows. `served_at` is in microseconds; `entities` are columns by join key."""
 
     request_id: str
-    served_at: int
+    served_at: UtcMicros
     entities: Mapping[str, Sequence[KeyValue | None]]
     request: Mapping[str, ColumnValues]
     views: Mapping[str, AdmittedRows]
@@ -70,7 +70,7 @@ def served_schema(plan: Plan, form: ModelSignature | None = None) -> pa.Schema:
     fields = [
         pa.field("request_id", pa.string()),
         pa.field("row", pa.int32()),
-        pa.field("served_at", TIMESTAMP),
+        pa.field("served_at", UTC_TIMESTAMP),
         pa.field("model", pa.string()),
         pa.field("version", pa.string()),
         pa.field("role", pa.string()),
@@ -79,8 +79,8 @@ def served_schema(plan: Plan, form: ModelSignature | None = None) -> pa.Schema:
     fields += [pa.field(f"request:{field.name}", value_type(field.dtype).arrow) for field in plan.request]
     for view in plan.views:
         fields.append(pa.field(f"{view.name}:status", pa.uint8()))
-        fields.append(pa.field(f"{view.name}:event_timestamp", TIMESTAMP))
-        fields.append(pa.field(f"{view.name}:created_timestamp", TIMESTAMP))
+        fields.append(pa.field(f"{view.name}:event_timestamp", UTC_TIMESTAMP))
+        fields.append(pa.field(f"{view.name}:created_timestamp", UTC_TIMESTAMP))
     return pa.schema([*fields, *(group.field for group in (*shape.taken, *shape.told))])
 
 
@@ -132,7 +132,7 @@ def used_batch(
     columns: list[pa.Array] = [
         pa.array([name for one in requests for name in one.request_ids], pa.string()).take(pa.array(of)),
         pa.array(_places(requests, counts, of)),
-        pa.array(np.repeat(served_at, [len(one.scores) for one in requests])).cast(TIMESTAMP),
+        timestamp_array(np.repeat(served_at, [len(one.scores) for one in requests])),
         pa.repeat(model, len(of)),
         pa.repeat(version, len(of)),
         pa.repeat(role, len(of)),
@@ -172,8 +172,8 @@ def _joined(parts: Sequence[ColumnValues]) -> ColumnValues:
     return ColumnValues(np.concatenate([one.data for one in parts]), np.concatenate([one.valid for one in parts]))
 
 
-def _instants(times: Micros) -> pa.Array:
-    return pa.array(times, mask=times == MISSING).cast(TIMESTAMP)
+def _instants(times: UtcMicrosArray) -> pa.Array:
+    return timestamp_array(times, null=times == MISSING)
 
 
 def to_arrow(kind: ValueType, values: ColumnValues) -> pa.Array:

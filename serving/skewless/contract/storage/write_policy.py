@@ -9,6 +9,7 @@ from skewless.contract.admission import AdmissionRule
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import parse_view, removal_field, view_field
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
+from skewless.contract.timestamps import UtcMicros
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,11 @@ class WritePolicy:
             rule = held.rule
         return cls(removing is not None, expiry, rule)
 
-    def horizon(self, end: int) -> bytes | None:
+    def horizon(self, end: UtcMicros) -> bytes | None:
         """What `newest.SCRIPT` has to know in a run as of `end` (microseconds); None: nothing."""
         return told_horizon(self.rule, end) if self.expiry is ExpiryMode.SERVER else None
 
 
-def told_horizon(rule: AdmissionRule, end: int) -> bytes:
+def told_horizon(rule: AdmissionRule, end: UtcMicros) -> bytes:
     """`AdmissionRule.horizon` as scripts take it: in milliseconds, empty where rows never age."""
     return b"%d" % (rule.horizon(end) // 1000) if rule.ttl_us else b""

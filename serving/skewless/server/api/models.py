@@ -7,12 +7,11 @@ from pydantic import BaseModel, Field
 
 from skewless.contract.columns import Schema
 from skewless.contract.plan import Plan
+from skewless.contract.timestamps import SECOND_US
 from skewless.server.errors import ModelNotReady, UnknownModel
 from skewless.server.predict.request import sample_row
 from skewless.server.rollout.role_assignment import ModelState
 from skewless.server.service import PredictService
-
-_SECOND_US = 1_000_000
 
 
 class ModelSummary(BaseModel):
@@ -127,7 +126,7 @@ def _views(plan: Plan, wanted: dict[str, Schema]) -> list[ViewFeatures]:
     return [
         ViewFeatures(
             name=view.name,
-            ttl_seconds=view.ttl_us / _SECOND_US,
+            ttl_seconds=view.ttl_us / SECOND_US,
             known_by=view.known_by,
             features=[RowInput(name=field.name, type=field.dtype) for field in wanted[view.name]],
         )

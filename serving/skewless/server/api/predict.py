@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from skewless.contract.rfc3339 import instant_text
+from skewless.contract.timestamps import rfc3339_text
 from skewless.server.api.body import read_body
 from skewless.server.api.hot_exchange import HotExchange, ResponseWriter
 from skewless.server.api.hot_route import HotRoute, first_headers
@@ -138,7 +138,7 @@ def answer_body(who: ServedVersion, request_id: str, found: PredictAnswer) -> by
     Neither an id nor a model's name has anything in it that JSON would escape.
     """
     scores = orjson.dumps(found.scores)
-    told = who.told % (request_id.encode(), instant_text(found.served_at).encode(), scores)
+    told = who.told % (request_id.encode(), rfc3339_text(found.served_at).encode(), scores)
     if found.versions is not None:
         told = b'%b,"versions":%b}' % (told[:-1], orjson.dumps(found.versions))
     shown = who.explanation.told(found.full) if found.full is not None else found.told

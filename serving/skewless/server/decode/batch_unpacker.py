@@ -10,7 +10,7 @@ from itertools import chain, starmap
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags, Micros
+from skewless.contract.admission import Flags
 from skewless.contract.storage.row_header import (
     FORM_WIDTH,
     HEADER_WIDTH,
@@ -19,6 +19,7 @@ from skewless.contract.storage.row_header import (
     times_in_orders,
     tombstones,
 )
+from skewless.contract.timestamps import UtcMicrosArray
 from skewless.server.decode.row_layout import NO_TEXTS, RowSection
 
 Row = Sequence[bytes | None]
@@ -49,7 +50,7 @@ class DecodedRows:
     blank: Flags | None
     values: Bytes
 
-    def times(self) -> tuple[Micros, Micros]:
+    def times(self) -> tuple[UtcMicrosArray, UtcMicrosArray]:
         """Event and created times, n x views."""
         n, views = self.deleted.shape
         times = times_in_orders(self.orders).reshape(n, views, 2)

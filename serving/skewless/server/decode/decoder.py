@@ -24,6 +24,7 @@ from skewless.contract.model.assembler import Assembler, Matrix, column_input
 from skewless.contract.model.transforms import input_dtype, inputs_of, reference
 from skewless.contract.plan import ColumnSource, Field, RequestInput, StoredFeature, TransformOutput
 from skewless.contract.storage.row_header import FORM, living
+from skewless.contract.timestamps import UtcMicros
 from skewless.server.decode.batch_unpacker import BatchUnpacker, DecodedRows, DecodeSlots, Row
 from skewless.server.decode.row_layout import RowSection, compile_sections
 from skewless.server.decode.row_unpacker import RowUnpacker
@@ -117,7 +118,7 @@ class RowDecoder:
         for section in compile_sections(schema, self._wanted[place]):
             self._sections[place][section.form] = section
 
-    def take(self, rows: Sequence[Row], at: int, request: Mapping[str, ColumnValues]) -> DecodedInput | None:
+    def take(self, rows: Sequence[Row], at: UtcMicros, request: Mapping[str, ColumnValues]) -> DecodedInput | None:
         """The model's input of n >= 1 rows at `at` (microseconds), or None where the slow path must decide."""
         if len(rows) <= self._few:
             taken = self._one_by_one(rows, at)
@@ -138,7 +139,7 @@ class RowDecoder:
         self._fill(matrix, self._computed(raw, blank, request) if self._plan.transforms else {}, request)
         return DecodedInput(matrix, statuses.tobytes(), raw.orders.tobytes())
 
-    def _one_by_one(self, rows: Sequence[Row], at: int) -> DecodedInput | None:
+    def _one_by_one(self, rows: Sequence[Row], at: UtcMicros) -> DecodedInput | None:
         """A few rows, each of the shape of the one before or of its own."""
         step = _F4.itemsize * self._width
         matrix, statuses, orders = bytearray(step * len(rows)), bytearray(), []
@@ -189,7 +190,7 @@ class RowDecoder:
             values = computed[source] if isinstance(source, TransformOutput) else request[source.name]
             matrix[:, index] = column_input(values, column.default)
 
-    def _statuses(self, raw: DecodedRows, at: int) -> NDArray[np.uint8]:
+    def _statuses(self, raw: DecodedRows, at: UtcMicros) -> NDArray[np.uint8]:
         event, created = raw.times()
         moment, statuses = np.int64(at), np.empty(raw.deleted.shape, np.uint8)
         for rule, places in self._rules:

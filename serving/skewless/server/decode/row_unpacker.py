@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.admission import AdmissionRule
 from skewless.contract.storage.row_header import BIAS, DELETED, FORM_WIDTH, ORDER_WIDTH, living, order_struct
+from skewless.contract.timestamps import UtcMicros
 from skewless.server.decode.batch_unpacker import Row
 from skewless.server.decode.row_layout import NO_TEXTS, RowSection
 
@@ -85,7 +86,7 @@ class RowUnpacker:
             for section, start in zip(sections, starts, strict=False)
         )
 
-    def read(self, row: Row, at: int, matrix: bytearray, begin: int) -> tuple[bytes, bytes] | None:
+    def read(self, row: Row, at: UtcMicros, matrix: bytearray, begin: int) -> tuple[bytes, bytes] | None:
         """Put the model's input into `matrix` at `begin`. The answer is a `Status` and 16 order bytes for each view;
         None where the row is of another shape, of a length that cannot be, or has a number that Python would round.
         """
@@ -113,7 +114,7 @@ class RowUnpacker:
                 blank += [one.slot for one in view.section.held] if status else ()
         return (statuses, orders) if self._put(values, blank, matrix, begin) else None
 
-    def _statuses(self, orders: bytes, gone: Sequence[bool], at: int) -> bytes:
+    def _statuses(self, orders: bytes, gone: Sequence[bool], at: UtcMicros) -> bytes:
         """What the rules say of each view; at once where even the latest row and the oldest count."""
         times = self._times(orders)
         event, created = times[::2], times[1::2]

@@ -11,20 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skewless.contract.admission import FeatureStatus, Micros
+from skewless.contract.admission import FeatureStatus
 from skewless.contract.json_values import Json, to_json
 from skewless.contract.model.assembler import AdmittedRows, column_types, wanted_features
 from skewless.contract.model.shapley import ShapleyValues
 from skewless.contract.model.signature import ModelSignature
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import ColumnSource, Plan, StoredFeature
-from skewless.contract.rfc3339 import instant_texts
+from skewless.contract.timestamps import SECOND_US, UtcMicros, UtcMicrosArray, rfc3339_texts
 from skewless.contract.value_types import ValueType, value_type
 from skewless.server.predict.predictor import Prediction
 
 Entry = dict[str, Json]
 _NAMES = {int(status): status.name for status in FeatureStatus}
-_SECOND = 1_000_000
 
 
 class ExplainedFeature(NamedTuple):
@@ -96,13 +95,13 @@ def _told(prediction: Prediction, source: ColumnSource, kind: ValueType, status:
     return told
 
 
-def _times(admitted: AdmittedRows, at: int) -> tuple[list[str | None], list[float | None]]:
+def _times(admitted: AdmittedRows, at: UtcMicros) -> tuple[list[str | None], list[float | None]]:
     """Event times and ages of a view's rows; None where the entity is not found."""
     found = ~np.isin(admitted.status, (FeatureStatus.NOT_FOUND, FeatureStatus.NOT_READ))
-    events: Micros = np.where(found, admitted.rows.event, 0)
-    ages = ((at - events) / _SECOND).tolist()
+    events: UtcMicrosArray = np.where(found, admitted.rows.event, 0)
+    ages = ((at - events) / SECOND_US).tolist()
     known = found.tolist()
     return (
-        [text if there else None for text, there in zip(instant_texts(events), known, strict=True)],
+        [text if there else None for text, there in zip(rfc3339_texts(events), known, strict=True)],
         [age if there else None for age, there in zip(ages, known, strict=True)],
     )

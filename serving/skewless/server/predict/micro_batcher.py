@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 
 from skewless.contract.storage.lookup import Reply
 from skewless.contract.storage.served_row import ServedBatch
+from skewless.contract.timestamps import Clock, UtcMicros
 from skewless.server.errors import InvalidBody, StoreUnavailable
 from skewless.server.metrics.canary_window import SlidingCounts
 from skewless.server.metrics.version_counters import VersionCounters
 from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.predict import degraded_reads as unread
 from skewless.server.predict.explanation import ExplainedFeature
-from skewless.server.predict.predictor import Clock, Prediction, Predictor
+from skewless.server.predict.predictor import Prediction, Predictor
 from skewless.server.predict.request import PredictRequest, RequestColumns
 from skewless.server.predict.result_sink import ResultSink
 from skewless.server.predict.single_request import answer_alone
@@ -41,7 +42,7 @@ class PredictAnswer(NamedTuple):
     Where several versions answer, the `versions` of the rows, and their explanations already `told`.
     """
 
-    served_at: int
+    served_at: UtcMicros
     scores: list[Any]
     full: Prediction | None = None
     versions: list[str] | None = None
@@ -158,7 +159,7 @@ class MicroBatcher:
             begin = end
 
     async def _in_thread(
-        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: int
+        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: UtcMicros
     ) -> list[tuple[Sequence[PendingRequest], ServedBatch | None]]:
         self._running += 1
         try:
@@ -168,7 +169,7 @@ class MicroBatcher:
             self._send()
 
     def _predicted(
-        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: int
+        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: UtcMicros
     ) -> list[tuple[Sequence[PendingRequest], ServedBatch | None]]:
         """The burst in as few parts as can be predicted, None for whom the long way must decide."""
         ids, counts = [waiter.request_id for waiter in burst], [waiter.ask.rows for waiter in burst]

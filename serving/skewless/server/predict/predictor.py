@@ -17,6 +17,7 @@ from skewless.contract.model.signature import TensorSignature
 from skewless.contract.plan import ColumnSource
 from skewless.contract.storage.lookup import HashLookup, LookupBatch, OnlineRead, Places, Reply
 from skewless.contract.storage.served_row import ServedBatch, ServedRequest
+from skewless.contract.timestamps import UtcMicros
 from skewless.server.decode.decoder import RowDecoder
 from skewless.server.errors import NoContributions
 from skewless.server.predict.request import RequestColumns, RequestReader
@@ -24,7 +25,6 @@ from skewless.server.served_log import LoggedVersion
 
 _LONGEST_INLINE_S = 0.005
 _MEASURED_ROWS, _MEASURED_RUNS = 32, 3
-Clock = Callable[[], int]
 """Microseconds since 1970-01-01 UTC, now."""
 
 
@@ -93,7 +93,12 @@ class Predictor:
             self._decoder.learn(view, schema)
 
     def predict(
-        self, request_ids: Sequence[str], counts: Sequence[int], given: RequestColumns, rows: Sequence[Reply], at: int
+        self,
+        request_ids: Sequence[str],
+        counts: Sequence[int],
+        given: RequestColumns,
+        rows: Sequence[Reply],
+        at: UtcMicros,
     ) -> ServedBatch | None:
         """Scores of requests of `counts` rows at `at` (microseconds), or None where `predict_in_full` must decide.
 
@@ -109,7 +114,7 @@ class Predictor:
         )
 
     def predict_in_full(
-        self, request_id: str, given: RequestColumns, places: Places, replies: Sequence[Reply], at: int
+        self, request_id: str, given: RequestColumns, places: Places, replies: Sequence[Reply], at: UtcMicros
     ) -> Prediction:
         """`predict` with a name for every value: the definition that the compiled path is held equal to.
 

@@ -11,12 +11,20 @@ import orjson
 
 from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidInput
-from skewless.contract.json_constants import constants, escaped
-from skewless.contract.json_values import PARSE, PARSE_KEY, SAMPLES, InvalidJsonValue, Json, as_values
+from skewless.contract.json_values import (
+    PARSE,
+    PARSE_KEY,
+    SAMPLES,
+    InvalidJsonValue,
+    Json,
+    as_values,
+    json_constants,
+    pointer_token,
+)
 from skewless.contract.model.assembler import fields_of
 from skewless.contract.plan import Plan
-from skewless.contract.rfc3339 import parse_instant
 from skewless.contract.storage.entity_key import KeyValue
+from skewless.contract.timestamps import UtcMicros, parse_rfc3339
 from skewless.contract.value_types import value_type
 from skewless.server.errors import InvalidRequest, MalformedBody
 from skewless.server.predict.json_decoder import JsonRowDecoder
@@ -39,7 +47,7 @@ class PredictRequest(NamedTuple):
     rows: int
     columns: Mapping[str, Sequence[Any]]
     explain: Explain = ""
-    as_of: int | None = None
+    as_of: UtcMicros | None = None
     places: Sequence[int] | None = None
 
 
@@ -92,7 +100,7 @@ class RequestReader:
         try:
             parsed = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            if named := constants(body):
+            if named := json_constants(body):
                 raise InvalidRequest(named[:MAX_ERRORS]) from None
             raise MalformedBody(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
         if not isinstance(parsed, dict):
@@ -106,7 +114,7 @@ class RequestReader:
         """Check everything around the rows; the answer is `as_of`."""
         for name in parsed:
             if name not in _MEMBERS:
-                _refuse(f"/{escaped(name)}", f"is unknown; known are {', '.join(_MEMBERS)}")
+                _refuse(f"/{pointer_token(name)}", f"is unknown; known are {', '.join(_MEMBERS)}")
         rows = parsed.get("rows")
         if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_ROWS:
             got = f"not {len(rows)}" if isinstance(rows, list) else "and is missing or something else"
@@ -116,7 +124,7 @@ class RequestReader:
         if "as_of" not in parsed:
             return None
         try:
-            return parse_instant(parsed["as_of"] if isinstance(parsed["as_of"], str) else "")
+            return parse_rfc3339(parsed["as_of"] if isinstance(parsed["as_of"], str) else "")
         except ValueError as error:
             _refuse("/as_of", str(error))
 
@@ -144,7 +152,7 @@ class RequestReader:
     def _row_errors(self, at: str, row: dict[str, Any]) -> list[InvalidInput]:
         found = []
         for name, parse in self._fields:
-            pointer = f"{at}/{escaped(name)}"
+            pointer = f"{at}/{pointer_token(name)}"
             if name not in row:
                 found.append(InvalidInput(pointer, "is missing; send null where the value is unknown"))
                 continue
@@ -154,7 +162,7 @@ class RequestReader:
                 found.append(InvalidInput(pointer, str(refused)))
         strangers = [name for name in row if name not in self._names]
         known = ", ".join(name for name, _ in self._fields)
-        found += [InvalidInput(f"{at}/{escaped(n)}", f"is unknown; a row has {known}") for n in strangers]
+        found += [InvalidInput(f"{at}/{pointer_token(n)}", f"is unknown; a row has {known}") for n in strangers]
         return found
 
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from skewless.contract.errors import CorruptRow, UnknownSchema
 from skewless.contract.storage.lookup import HashLookup, Places, Reply
 from skewless.contract.storage.served_row import ServedBatch, used
+from skewless.contract.timestamps import Clock, UtcMicros
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.predict import degraded_reads as unread
-from skewless.server.predict.predictor import Clock, Prediction, Predictor
+from skewless.server.predict.predictor import Prediction, Predictor
 from skewless.server.predict.request import PredictRequest, RequestColumns
 
 
@@ -107,7 +108,7 @@ def _predicted(
     given: RequestColumns,
     places: Places,
     replies: list[Reply],
-    at: int,
+    at: UtcMicros,
 ) -> tuple[ServedBatch, Prediction | None]:
     """Raises: CorruptRow, UnknownSchema."""
     if not ask.explain:

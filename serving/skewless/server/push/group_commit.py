@@ -18,13 +18,13 @@ import orjson
 import structlog
 
 from skewless.contract.errors import InvalidInput, InvalidRows
-from skewless.contract.json_constants import escaped
+from skewless.contract.json_values import pointer_token
 from skewless.contract.storage.part_files import write_part
 from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
+from skewless.contract.timestamps import Clock, UtcMicros
 from skewless.server.errors import MalformedBody, StoreUnavailable, TableUnavailable
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.online_store.writer import OnlineStoreWriter
-from skewless.server.predict.predictor import Clock
 from skewless.server.predict.result_sink import ResultSink
 
 MAX_ROWS = 10_000
@@ -124,7 +124,7 @@ class GroupCommit:
         waits = (late[ends[1:]] - late[ends[:-1]]).tolist()
         return [CommittedPush(len(one.rows), wait, unreached) for one, wait in zip(parsed, waits, strict=True)]
 
-    async def _online(self, batch: PushBatch, now: int, due: np.ndarray, keys: list[bytes]) -> str:
+    async def _online(self, batch: PushBatch, now: UtcMicros, due: np.ndarray, keys: list[bytes]) -> str:
         """Write what is due; why that failed, or nothing."""
         pairs = zip(keys, online_rows(batch), strict=True)
         rows = [pair for pair, ready in zip(pairs, due.tolist(), strict=True) if ready]
@@ -147,7 +147,7 @@ def _rows(view: str, body: bytes) -> list[object]:
         raise InvalidRows(view, (InvalidInput("", "must be an object with `rows`"),))
     for name in parsed:
         if name != "rows":
-            raise InvalidRows(view, (InvalidInput(f"/{escaped(name)}", "is unknown; known is rows"),))
+            raise InvalidRows(view, (InvalidInput(f"/{pointer_token(name)}", "is unknown; known is rows"),))
     rows = parsed.get("rows")
     if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_ROWS:
         raise InvalidRows(view, (InvalidInput("/rows", f"must be an array of 1 to {MAX_ROWS} rows"),))

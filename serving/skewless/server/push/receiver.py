@@ -8,11 +8,11 @@ from time import monotonic
 
 from skewless.contract.storage.push_batch import PushRowsReader
 from skewless.contract.storage.push_target import PushTarget, check_target, parse_target, target_field
+from skewless.contract.timestamps import Clock
 from skewless.server.errors import StoreUnavailable, UnknownView
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.online_store.reader import OnlineStoreReader
 from skewless.server.online_store.writer import OnlineStoreWriter
-from skewless.server.predict.predictor import Clock
 from skewless.server.push.group_commit import CommittedPush, GroupCommit
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from skewless.contract.timestamps import Clock
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.online_store.reader import OnlineStoreReader
-from skewless.server.predict.predictor import Clock
 from skewless.server.served_log import ServedLogWriter
 
 

@@ -12,7 +12,6 @@ import asyncio
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import msgspec
 import structlog
@@ -21,6 +20,7 @@ from skewless.contract.errors import ContractMismatch, RegistryUnreadable, Rollo
 from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import Rollout, end_canary
 from skewless.contract.storage.catalog import confirm, view_field
+from skewless.contract.timestamps import from_micros
 from skewless.server.errors import ModelNotReady, UnknownModel, UnknownVersion
 from skewless.server.rollout.dependencies import VersionDependencies
 from skewless.server.rollout.model_version import LoadedBundle, loaded
@@ -182,5 +182,5 @@ class LiveModels:
                 _log.error("canary_withdrawn_here_only", model=name, version=version, reason=str(error))
 
     def _withdraw(self, name: str, version: str, reason: str) -> None:
-        now = datetime.fromtimestamp(self._parts.clock() / 1e6, UTC)
+        now = from_micros(self._parts.clock())
         self._registry.change(name, end_canary(name, version), by=f"server on {platform.node()}", at=now, reason=reason)
