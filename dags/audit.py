@@ -22,7 +22,7 @@ def audit(served: dict[str, str]) -> str:
     from skewless.contract.model.bundle import open_bundle
     from skewless.contract.model.cpu_features import processor_features
     from skewless.monitoring.audit import audit as verb
-    from skewless.monitoring.audit.evidence import clues
+    from skewless.monitoring.audit.evidence import project_evidence
     from skewless.monitoring.reports.audit_files import write_audit
     from skewless.monitoring.served_log.reader import ServedLogReader
 
@@ -30,7 +30,7 @@ def audit(served: dict[str, str]) -> str:
     bundle = open_bundle(work.settings.registry.bundle(served["model"], served["version"]), processor_features())
     read_views(work.project, bundle.plan.views)
     log = ServedLogReader(work.folders.served)
-    found = verb.run(bundle, clues(work, bundle.plan), log, window.start, window.end)
+    found = verb.run(bundle, project_evidence(work, bundle.plan), log, window.start, window.end)
     report = write_audit(work.folders.reports, found, now())
     if not found.clean:
         # The next audit replaces the other one.

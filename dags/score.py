@@ -23,13 +23,13 @@ def score() -> dict[str, Any]:
     from skewless.airflow.run_options import champion, choices
     from skewless.airflow.window import window_of
     from skewless.demo import task as example
-    from skewless.model.publishing.rollout_steps import proven
+    from skewless.model.publishing.rollout_steps import open_published
     from skewless.model.scoring import batch_score as verb
 
     context, work = get_current_context(), workspace()
     asked, window, registry = choices(context), window_of(context), work.settings.registry
     model, version = champion(asked, registry)
-    bundle, place = proven(registry, model, version), registry.bundle(model, version)
+    bundle, place = open_published(registry, model, version), registry.bundle(model, version)
     work.confirm(f"{model} {version}", bundle.plan)
     read_views(work.project, bundle.plan.views)
     spine = verb.ScoringSpine(work.folders.data / asked.get("spine", example.SPINE), window.start, window.end)

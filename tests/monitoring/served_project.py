@@ -22,7 +22,7 @@ from skewless.contract.storage.served_row import ServedRequest, served_batch
 from skewless.contract.timestamps import to_micros
 from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.audit import AuditResult
-from skewless.monitoring.audit.evidence import AuditEvidence, known
+from skewless.monitoring.audit.evidence import AuditEvidence, collect_evidence
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
@@ -115,13 +115,13 @@ class World:
         return ServedRequest(name, to_micros(at), entities, request, views, matrix, self.bundle.scorer.score(matrix))
 
     def audit(self, start: datetime = NOON, end: datetime = NOON + 9 * HOUR) -> AuditResult:
-        return audit.run(self.bundle, self.clues, self.log, start, end)
+        return audit.run(self.bundle, self.evidence, self.log, start, end)
 
     @property
-    def clues(self) -> AuditEvidence:
+    def evidence(self) -> AuditEvidence:
         plan = self.bundle.plan
         with closing(self.state()) as state:
-            return known(plan, state, sources(self.data, plan), self.today)
+            return collect_evidence(plan, state, sources(self.data, plan), self.today)
 
     def change(self, column: str, change: Callable[[list], None]) -> None:
         """Falsify a column of the log."""

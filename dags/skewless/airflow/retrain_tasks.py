@@ -81,8 +81,10 @@ def canary(context: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     share = choices(context).get("canary", SHARE)
     answer = context["ti"].xcom_pull(task_ids="approve")
     by = f"{answer['responded_by_user']['name']}, asked by {context['dag'].dag_id}" if answer else context["dag"].dag_id
-    verdict = msgspec.convert({name: found[name] for name in verb.RetrainResult.__struct_fields__}, verb.RetrainResult)
-    rollout = verb.try_out(settings().registry, verdict, share, now(), by=by)
+    verdict = msgspec.convert(
+        {name: found[name] for name in verb.RetrainResult.__struct_encode_fields__}, verb.RetrainResult
+    )
+    rollout = verb.start_canary(settings().registry, verdict, share, now(), by=by)
     return f"revision {rollout.revision}, {rollout.change.what}"
 
 

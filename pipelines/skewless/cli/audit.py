@@ -39,9 +39,9 @@ def audit(
     if context.invoked_subcommand:
         return
     from skewless.monitoring.audit import audit as verb
-    from skewless.monitoring.audit.evidence import clues
+    from skewless.monitoring.audit.evidence import project_evidence
     from skewless.monitoring.reports.audit_files import write_audit
-    from skewless.monitoring.reports.cause_table import told
+    from skewless.monitoring.reports.cause_table import terminal_lines
     from skewless.monitoring.served_log.reader import ServedLogReader
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
@@ -52,9 +52,11 @@ def audit(
     end = instant(until) if until else made_at
     with step("audit") as shown:
         log = ServedLogReader(work.folders.served)
-        found = verb.run(bundle, clues(work, bundle.plan), log, instant(since), end, role=role, report=shown.at)
+        found = verb.run(
+            bundle, project_evidence(work, bundle.plan), log, instant(since), end, role=role, report=shown.at
+        )
         shown.result = str(found)
-    for line in [*found.examples, *told(found)]:
+    for line in [*found.examples, *terminal_lines(found)]:
         console.print(line, markup=False)
     page = write_audit(work.folders.reports, found, made_at, html=html, json=json, prom=prom)
     console.print(f"report: {page}")
@@ -98,9 +100,9 @@ def what_if(
 
 def opened(registry: ModelRegistry, model: str, version: str | None) -> Bundle:
     """A published version, or the champion. Raises: NotTrained, InvalidBundle."""
-    from skewless.model.publishing.rollout_steps import champion_version, proven
+    from skewless.model.publishing.rollout_steps import champion_version, open_published
 
-    return proven(registry, model, version or champion_version(registry, model))
+    return open_published(registry, model, version or champion_version(registry, model))
 
 
 @verbs.command()

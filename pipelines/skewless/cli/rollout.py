@@ -106,9 +106,9 @@ def shadow(
 @models.command()
 def rollback(model: Model, reason: Reason, by: By = None) -> None:
     """Take the last step back: the canary where there is one, else the last promotion."""
-    from skewless.model.publishing.rollout_steps import go_back
+    from skewless.model.publishing.rollout_steps import restore_previous
 
-    _tell(go_back(_registry(), model, _signed(by, reason)))
+    _tell(restore_previous(_registry(), model, _signed(by, reason)))
 
 
 @models.command()

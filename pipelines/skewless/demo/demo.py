@@ -28,8 +28,8 @@ from skewless.demo.skew_picture import draw
 from skewless.demo.skew_price import SkewPrice
 from skewless.model.publishing import publish
 from skewless.model.publishing.registry_upload import publishing
-from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, proven
-from skewless.model.scoring.single_output import of_one_matrix
+from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, open_published
+from skewless.model.scoring.single_output import require_matrix
 from skewless.model.training import train, training_set
 from skewless.model.training.train import TimeSplit, evaluate, told
 from skewless.model.training.training_set import TrainingSet, labelled
@@ -150,7 +150,7 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
             published = publish.run(opened, models, task.MODEL, created_at=at, promote=False)
         version = published.manifest.version
         make_champion(registry, task.MODEL, version, ChangeAuthor("skewless demo", at, "published"))
-        bundle = proven(registry, task.MODEL, version)
+        bundle = open_published(registry, task.MODEL, version)
         what = "proven and published" if published.made else "published before, proven again"
         shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {told(bundle.manifest.metrics)}"
     return PreparedDemo(story, work, opened, bundle)
@@ -242,7 +242,7 @@ def _price(trained: PreparedDemo) -> None:
 
 def measured(work: Project, bundle: Bundle, split: TimeSplit, report: Report) -> SkewPrice:
     """The price of skew for the example's model over the windows of `split`."""
-    of_one_matrix(bundle, "skew-price")
+    require_matrix(bundle, "skew-price")
     asked = skew_price.PredictionTask(task.LABEL, split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
     definitions, scratch = work.service(task.SERVICE), work.folders.root / "skewed"
     return skew_price.run(definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=report)

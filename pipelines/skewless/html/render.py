@@ -1,4 +1,4 @@
-"""Results as one HTML page that needs no network: Jinja templates beside this file, plots as inline SVG."""
+"""Renders results as one HTML page that needs no network: Jinja templates beside this file, plots as inline SVG."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from skewless.html.table import percent, whole
+from skewless.html.table import percent, thousands
 
 _THOUSAND = 1_000
 _LABEL = 14
 
 
 class HasWindow(Protocol):
-    """What a run over a window of time found; both ends are ISO 8601."""
+    """The result of a run over a window of time; `start` and `end` are ISO 8601."""
 
     @property
     def start(self) -> str: ...
@@ -26,29 +26,29 @@ class HasWindow(Protocol):
 
 
 def short(number: float) -> str:
-    """A number in three digits that count."""
+    """A number in three significant digits, or as a whole number from a thousand on."""
     return f"{number:,.0f}" if _THOUSAND <= abs(number) < _THOUSAND**3 else f"{number:.3g}"
 
 
 def probability(p_value: float) -> str:
-    """A p-value."""
+    """A p-value in two significant digits."""
     return "<0.0001" if p_value < 0.0001 else f"{p_value:.2g}"
 
 
 def moment(text: str) -> str:
-    """An ISO 8601 time without what goes without saying."""
+    """An ISO 8601 time to the minute, or only its date at midnight; in UTC."""
     at = datetime.fromisoformat(text)
     return at.strftime("%Y-%m-%d" if at.time().isoformat() == "00:00:00" else "%Y-%m-%d %H:%M") + " UTC"
 
 
-def window(of: HasWindow) -> str:
-    """The window of a run, without a beginning that was not asked for."""
-    begin = f"from {moment(of.start)} " if datetime.fromisoformat(of.start).timestamp() > 0 else ""
-    return f"{begin}to {moment(of.end)}"
+def window(result: HasWindow) -> str:
+    """The window of a run; a start at the epoch, which stands for no limit, is left out."""
+    begin = f"from {moment(result.start)} " if datetime.fromisoformat(result.start).timestamp() > 0 else ""
+    return f"{begin}to {moment(result.end)}"
 
 
 def label(name: str) -> str:
-    """The name of a bar: a number in short, a text cut."""
+    """The label of a bar: a number shortened, a text cut to 14 characters."""
     try:
         return short(float(name))
     except ValueError:
@@ -56,12 +56,12 @@ def label(name: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """A feature's full name, which may break after its view's."""
+    """A feature's full name, with a possible line break after its view's name."""
     return Markup("__<wbr>").join(text.split("__"))
 
 
 def code(text: str) -> Markup:
-    """A text whose commands stand between backticks."""
+    """A text with the parts between backticks as code."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
@@ -69,12 +69,12 @@ def code(text: str) -> Markup:
 
 
 def sentence(text: str) -> str:
-    """A text as a sentence of its own."""
+    """A text with a capital first letter and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def render(template: str, made_at: datetime, **values: object) -> str:
-    """A template beside this file, filled in; what it does not know of is an error."""
+def render(template: str, created_at: datetime, **values: object) -> str:
+    """Render a template beside this file; an undefined variable in it is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -84,7 +84,7 @@ def render(template: str, made_at: datetime, **values: object) -> str:
     )
     environment.filters |= {
         "percent": percent,
-        "whole": whole,
+        "thousands": thousands,
         "short": short,
         "probability": probability,
         "moment": moment,
@@ -95,5 +95,5 @@ def render(template: str, made_at: datetime, **values: object) -> str:
         "sentence": sentence,
         "px": lambda number: f"{number:.1f}",
     }
-    told = {"version": version("skewless"), "made_at": moment(made_at.isoformat())}
-    return environment.get_template(template).render(**values, **told)
+    footer = {"version": version("skewless"), "created_at": moment(created_at.isoformat())}
+    return environment.get_template(template).render(**values, **footer)

@@ -1,4 +1,4 @@
-"""Tables of a page, and numbers as people read them."""
+"""Tables of a page, and numbers formatted for readers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table of a page: heads, rows of told cells, and (or not) a share of each row, drawn as a bar; `texts` says that
-    the cells are no numbers.
+    """A table of a page: column heads, rows of formatted cells, and optionally a share for each row, drawn as a bar;
+    `texts` marks a table whose cells are text, not numbers.
     """
 
     title: str
@@ -20,7 +20,7 @@ class PageTable:
 
 
 def percent(share: float) -> str:
-    """A share for a person: small ones keep a digit that counts."""
+    """A share (0 to 1) as a percentage; small shares keep significant digits."""
     if share in (0.0, 1.0):
         return f"{share:.0%}"
     if 0 < share < 0.0001:
@@ -28,6 +28,6 @@ def percent(share: float) -> str:
     return f"{share:.2%}" if share < 0.1 else f"{share:.1%}"
 
 
-def whole(number: float) -> str:
-    """A count with its thousands parted."""
+def thousands(number: float) -> str:
+    """A count with thousands separators."""
     return f"{number:,.0f}"

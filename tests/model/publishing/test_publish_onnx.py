@@ -183,7 +183,7 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
     found = audit.run(bundle, AuditEvidence(views), log, learnable_project.SPLIT.start, NOW)
     assert found.clean, str(found)
     assert (found.rows, found.values > 0) == (sum(len(one.rows) for one in asked) + len(again), True)
-    assert (found.price is None) == (name != "boosted"), "outcomes say nothing of named outputs"
+    assert (found.score_impact is None) == (name != "boosted"), "outcomes say nothing of named outputs"
     for told in (False, True):
         column = falsify(log.folder, bundle, told=told)
         found = audit.run(bundle, AuditEvidence(views), log, learnable_project.SPLIT.start, NOW)
@@ -191,7 +191,7 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
         assert found.differing_scores == 1 or not told, "another input may get the same score"
         assert {one.cause for one in found.causes} >= ({SkewCause.SCORE} if told else {SkewCause.CORRUPTION})
         assert any(f"{column} was served as" in example for example in found.examples)
-        assert max(one.moved for one in found.causes) > 0.0 or not told
+        assert max(one.score_shift for one in found.causes) > 0.0 or not told
 
 
 def falsify(served: Path, bundle: Bundle, *, told: bool) -> str:

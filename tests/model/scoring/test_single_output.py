@@ -14,7 +14,13 @@ from skewless.contract.model.cpu_features import processor_features
 from skewless.model.publishing import publish
 from skewless.model.publishing.onnx_import import ImportOptions
 from skewless.model.publishing.publish import VersionPlace
-from skewless.model.scoring.single_output import NanScores, NoSingleScore, TrainedElsewhere, of_one_matrix, one_score
+from skewless.model.scoring.single_output import (
+    NanScores,
+    NoSingleScore,
+    TrainedElsewhere,
+    require_matrix,
+    single_score,
+)
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import what_if
 from skewless.offline.join.refresh_schedule import RefreshSchedule
@@ -44,10 +50,10 @@ def test_two_classes_are_scored_by_the_second_and_one_number_by_itself(world: Pa
     graph = estimators.pipeline(opened, classes=2, filled=True)
     bundle = published(world, "two", graph, ImportOptions())
     told = bundle.score(bundle.inputs(values)).arrays["probabilities"]
-    assert one_score(bundle)(values).tobytes() == told[:, 1].tobytes()
+    assert single_score(bundle)(values).tobytes() == told[:, 1].tobytes()
     worn = published(world, "worn", estimators.network(), ImportOptions(NETWORK.inputs, ("worn",)))
     expected = worn.score(worn.inputs(values)).arrays["worn"]
-    assert one_score(worn)(values).tobytes() == expected.tobytes()
+    assert single_score(worn)(values).tobytes() == expected.tobytes()
     session = ort.InferenceSession(graph)
     assert [node.name for node in session.get_outputs()] == ["label", "probabilities"]
 
@@ -60,22 +66,22 @@ def test_what_if_takes_a_typed_model_of_one_score(world: Path):
     views = sources(world / "data", bundle.plan)
     found = what_if.run(bundle, views, learnable_project.spine(), learnable_project.LABEL, window, schedules)
     assert [one.every for one in found.refreshed] == ["6h", "1d"]
-    assert min(one.moved for one in found.refreshed) > 0
+    assert min(one.score_shift for one in found.refreshed) > 0
 
 
 def test_what_has_no_single_score_is_told_what_it_tells(world: Path):
     bundle = published(world, "network", estimators.network(), NETWORK)
     with pytest.raises(NoSingleScore, match=r"tells score:shares \(3 x float32\), score:worn \(1 x float64\) of each"):
-        one_score(bundle)
+        single_score(bundle)
     with pytest.raises(TrainedElsewhere, match="`skewless retrain` trains LightGBM"):
-        of_one_matrix(bundle, "retrain")
+        require_matrix(bundle, "retrain")
 
 
 def test_scores_that_are_no_numbers_are_refused(world: Path):
     opened = TrainingSet(world / "texts")
     bundle = published(world, "gaps", estimators.pipeline(opened, classes=2), ImportOptions())
     with pytest.raises(NanScores, match=r"gaps 1.0.0 scores [0-9]+ of these rows as NaN"):
-        one_score(bundle)(opened.values(pq.read_table(world / "texts" / "data.parquet")))
+        single_score(bundle)(opened.values(pq.read_table(world / "texts" / "data.parquet")))
 
 
 def test_only_numbers_are_scores(world: Path):
@@ -83,4 +89,4 @@ def test_only_numbers_are_scores(world: Path):
     bundle = published(world, "labels", estimators.pipeline(opened), ImportOptions(outputs=("label",)))
     assert np.asarray(bundle.score(bundle.form.blank(1)).arrays["label"]).dtype == object
     with pytest.raises(NoSingleScore, match="1 x string"):
-        one_score(bundle)
+        single_score(bundle)

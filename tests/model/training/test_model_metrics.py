@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skewless.model.training.model_metrics import calibration, measure
-from skewless.monitoring.audit.score_impact import price
+from skewless.monitoring.audit.score_impact import score_impact
 
 
 def test_a_performance_by_hand():
@@ -54,10 +54,10 @@ def test_bins_of_distinct_scores_are_of_one_size_and_a_calibrated_models_promise
 
 def test_a_price_by_hand():
     scores, fair = np.array([0.5, 0.25, 0.9], np.float32), np.array([0.5, 0.75, 0.8], np.float32)
-    found = price(scores, fair, np.array([np.nan, 1.0, 0.0]))
+    found = score_impact(scores, fair, np.array([np.nan, 1.0, 0.0]))
     assert (found.rows, found.mean, found.largest) == (2, pytest.approx(0.3), 0.5)
     assert found.logloss == pytest.approx((math.log(4) + math.log(10) - math.log(4 / 3) - math.log(5)) / 2, rel=1e-5)
     assert found.auc == 0.0
-    assert "2 scores are off, by 0.3000 in the mean and 0.5000 at most; that cost" in str(found)
-    unknown = price(scores, fair, np.full(3, np.nan))
+    assert "2 scores are off, by 0.3000 on average and 0.5000 at most; that cost" in str(found)
+    unknown = score_impact(scores, fair, np.full(3, np.nan))
     assert (unknown.logloss, unknown.auc, unknown.served) == (None, None, None)

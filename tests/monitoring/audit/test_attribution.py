@@ -108,7 +108,7 @@ def test_a_late_row(world: World):
     add(world, delays("JFK", NOON - HOUR / 2, NOON - HOUR / 2, 99.0))
     found = only(world.audit())
     assert (found.cause, found.view, found.rows, found.values, found.statuses) == ("late data", "delays", 1, 2, 0)
-    assert found.moved > 0
+    assert found.score_shift > 0
 
 
 def test_a_row_that_came_after_serving_where_event_time_decides(world: World):
@@ -193,8 +193,8 @@ def test_defaults_for_a_store_that_failed(world: World, redis: Redis):
     assert audited.clean
     assert (found.cause, found.view, found.rows, found.values) == ("default used", "delays", 3, audited.unread_values)
     assert found.values > 0
-    assert audited.price
-    assert audited.price.rows == 1, "what the failure cost is in the price"
+    assert audited.score_impact
+    assert audited.score_impact.rows == 1, "what the failure cost is in the price"
 
 
 def test_a_store_that_is_ahead_of_the_request(world: World, redis: Redis):

@@ -10,31 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.admission import MISSING
-from skewless.monitoring.audit.causes import MEANINGS, MENDS, SkewCause, ViewEvidence, decide
+from skewless.monitoring.audit.causes import MEANINGS, REMEDIES, SkewCause, ViewEvidence, decide
 
 FEW = st.integers(0, 3) | st.just(MISSING)
 
 
 class One(NamedTuple):
-    """What is known about one difference."""
+    """The evidence about one difference."""
 
-    at: int
+    served_at: int
     served: tuple[int, int]
     joined: tuple[int, int]
     tombstone: bool
     unread: bool
-    known: bool
+    in_table: bool
     replaced: bool
-    covered: bool
+    materialized: bool
     same_values: bool
 
 
 ones = st.builds(
     One,
-    at=st.integers(0, 4),
+    served_at=st.integers(0, 4),
     served=st.tuples(FEW, FEW),
     joined=st.tuples(FEW, FEW),
-    **{name: st.booleans() for name in ("tombstone", "unread", "known", "replaced", "covered", "same_values")},
+    **{name: st.booleans() for name in ("tombstone", "unread", "in_table", "replaced", "materialized", "same_values")},
 )
 
 
@@ -46,10 +46,10 @@ def cause(one: One, *, changed: bool) -> SkewCause:
     another = newer or (same and not one.same_values)
     rules = [
         (SkewCause.CORRUPTION, one.unread),
-        (SkewCause.DEFINITION_CHANGED, changed and (not one.known or (same and one.same_values))),
-        (SkewCause.CORRECTION, not one.known and one.replaced),
-        (SkewCause.CORRUPTION, not one.known),
-        (SkewCause.NOT_MATERIALIZED, another and one.joined[1] <= one.at and not one.covered),
+        (SkewCause.DEFINITION_CHANGED, changed and (not one.in_table or (same and one.same_values))),
+        (SkewCause.CORRECTION, not one.in_table and one.replaced),
+        (SkewCause.CORRUPTION, not one.in_table),
+        (SkewCause.NOT_MATERIALIZED, another and one.joined[1] <= one.served_at and not one.materialized),
         (SkewCause.DELETION, newer and one.tombstone),
         (SkewCause.CORRECTION, another and joined and one.joined[0] == one.served[0]),
         (SkewCause.LATE_DATA, newer),
@@ -64,11 +64,11 @@ def test_every_difference_has_the_first_cause_that_fits(some: list[One], changed
     columns = dict(zip(One._fields, map(list, zip(*some, strict=True)), strict=True))
     pairs = {name: tuple(np.array(columns[name], np.int64).T) for name in ("served", "joined")}
     plain = {name: np.array(column) for name, column in columns.items() if name not in pairs}
-    found = decide(ViewEvidence(**plain, **pairs, changed=changed))
+    found = decide(ViewEvidence(**plain, **pairs, definition_changed=changed))
     assert found.tolist() == [cause(one, changed=changed) for one in some]
 
 
 def test_every_cause_says_what_it_means_and_what_to_do():
-    assert set(MEANINGS) == set(MENDS) == set(SkewCause)
-    assert all(mend.count("`") % 2 == 0 for mend in MENDS.values())
-    assert {field.name for field in fields(ViewEvidence)} == {*One._fields, "changed"}
+    assert set(MEANINGS) == set(REMEDIES) == set(SkewCause)
+    assert all(remedy.count("`") % 2 == 0 for remedy in REMEDIES.values())
+    assert {field.name for field in fields(ViewEvidence)} == {*One._fields, "definition_changed"}

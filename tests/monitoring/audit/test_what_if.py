@@ -92,7 +92,7 @@ def test_the_curve_begins_fresh_and_goes_by_frequency(found: WhatIfResult, publi
     assert found.fresh.auc == pytest.approx(bundle.manifest.metrics["auc"])
     assert found.fresh.logloss == pytest.approx(bundle.manifest.metrics["logloss"])
     assert [(one.every, one.seconds) for one in found.refreshed] == [("1h", 3600), ("6h", 21600)]
-    assert min(one.moved for one in found.refreshed) > 0
+    assert min(one.score_shift for one in found.refreshed) > 0
     assert found.lines()[0].startswith("kept fresh: AUC 0.")
     assert found.lines()[2].startswith("every 6h: AUC 0.")
 

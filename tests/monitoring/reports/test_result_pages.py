@@ -119,7 +119,7 @@ def test_causes_come_first_with_what_to_do_and_examples():
     assert page.text.index("Default used") < page.text.index("By time") < page.text.index("Features")
     assert "mean 5.0 instead of 9.0" in page.text
     assert "request <b>0</b> row 0" in page.text
-    assert "What to do: let a row's created time be the time at which it arrives" in page.text
+    assert "What to do: set a row's created time to the time at which it arrives" in page.text
     assert "skewless verify --repair" in page.texts, "commands stand alone, as code"
 
 

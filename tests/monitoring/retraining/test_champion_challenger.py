@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, contest
+from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, compare_scores
 
 DAY = 86_400_000_000
 
@@ -22,7 +22,7 @@ def world(seed: int, days: int, noise: float) -> tuple[np.ndarray, np.ndarray, n
 
 
 def asked(labels, champion, candidate, at) -> ChallengerComparison:
-    found = contest("held-out rows", labels, champion, candidate, at, confidence=0.95)
+    found = compare_scores("held-out rows", labels, champion, candidate, at, confidence=0.95)
     assert found
     return found
 
@@ -58,7 +58,8 @@ def test_chance_is_rarely_taken_for_a_gain():
 def test_too_little_is_not_judged_and_short_windows_have_short_blocks():
     none = np.zeros(0)
     assert (
-        contest("x", none, none.astype(np.float32), none.astype(np.float32), none.astype(int), confidence=0.9) is None
+        compare_scores("x", none, none.astype(np.float32), none.astype(np.float32), none.astype(int), confidence=0.9)
+        is None
     )
     labels, knows, errs, at = world(1, 2, 0.5)
     assert asked(labels, errs, knows, at).blocks == 100, "rows"

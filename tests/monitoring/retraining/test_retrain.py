@@ -29,8 +29,15 @@ from skewless.model.training import train, training_set
 from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.reports.retraining_page import page
-from skewless.monitoring.retraining.champion_challenger import contest
-from skewless.monitoring.retraining.retrain import RetrainOptions, RetrainProject, RetrainResult, run, try_out, verdict
+from skewless.monitoring.retraining.champion_challenger import compare_scores
+from skewless.monitoring.retraining.retrain import (
+    RetrainOptions,
+    RetrainProject,
+    RetrainResult,
+    run,
+    start_canary,
+    verdict,
+)
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.runtime.errors import StepInputMissing
@@ -113,7 +120,7 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     found = weak.retrain()
-    assert (found.champion, found.candidate, found.better, found.on_trial) == ("1.0.0", "1.1.0", True, False)
+    assert (found.champion, found.candidate, found.better, found.is_canary) == ("1.0.0", "1.1.0", True, False)
     assert weak.champion == "1.0.0"
     assert found.held_out
     assert found.held_out.low > 0
@@ -127,10 +134,10 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     assert live.live.gain == pytest.approx(found.held_out.gain), "the same rows, by another way"
     shown = Page(page(live, NOON))
     assert shown.loads == []
-    for words in ("Better", "Held-out rows", "Live outcomes", "gain in logloss", "against the champion 1.0.0"):
+    for words in ("Better", "Held-out rows", "Live outcomes", "gain in logloss", "Compared with the champion 1.0.0"):
         assert words in shown.text
     promoted = weak.retrain(canary=0.25)
-    assert (promoted.on_trial, promoted.candidate, weak.champion) == (True, "1.1.0", "1.0.0")
+    assert (promoted.is_canary, promoted.candidate, weak.champion) == (True, "1.1.0", "1.0.0")
     assert "1.1.0 is a canary (champion 1.0.0)" in str(promoted)
     registry = ModelRegistry(weak.folders.models, weak.folders.models)
     rollout = registry.rollout("learned")
@@ -140,7 +147,7 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
     assert registry.history("learned")[-1].change.by == "skewless retrain"
     make_champion(registry, "learned", "1.1.0", ChangeAuthor("somebody", NOON, "it did well"))
     with pytest.raises(RolloutRefused, match=r"1\.1\.0 was held against 1\.0\.0, and 1\.1\.0 is the champion by now"):
-        try_out(registry, found, 0.25, NOON)
+        start_canary(registry, found, 0.25, NOON)
     again = weak.retrain(canary=0.25)
     assert (again.better, again.candidate) == (False, "1.1.0")
     assert "it is the champion itself" in again.reason
@@ -149,7 +156,7 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
 def test_a_candidate_that_is_not_better_by_the_margin_is_refused(tmp_path: Path):
     world = World(tmp_path, learnable_project.SPLIT)
     found = world.retrain(canary=0.25, split=EARLY, parameters={**learnable_project.PARAMETERS, "learning_rate": 1.0})
-    assert (found.better, found.on_trial, world.champion) == (False, False, "1.0.0")
+    assert (found.better, found.is_canary, world.champion) == (False, False, "1.0.0")
     assert "stays a candidate" in str(found)
     assert (world.folders.models / "learned" / found.candidate).is_dir()
     far = world.retrain(canary=0.25, margin=5.0)
@@ -158,7 +165,7 @@ def test_a_candidate_that_is_not_better_by_the_margin_is_refused(tmp_path: Path)
 
 def test_outcomes_that_say_worse_with_confidence_refuse():
     labels, scores = np.array([0.0, 1.0] * 30), np.full(60, 0.5, np.float32)
-    some = contest("rows", labels, scores, scores, np.arange(60), confidence=0.95)
+    some = compare_scores("rows", labels, scores, scores, np.arange(60), confidence=0.95)
     assert some
     good = msgspec.structs.replace(some, low=0.01, high=0.02)
     assert verdict(good, None, 0.0)[0]
@@ -205,7 +212,7 @@ def test_candidates_go_to_the_registry_wherever_it_is(tmp_path: Path, s3: S3):
     make_champion(registry, "learned", "1.0.0", ChangeAuthor("somebody", NOON, "first"))
     world.project = replace(world.project, registry=registry)
     found = world.retrain(canary=0.25)
-    assert (found.better, found.on_trial) == (True, True)
+    assert (found.better, found.is_canary) == (True, True)
     assert registry.versions("learned") == ["1.0.0", "1.1.0"]
     assert registry.rollout("learned").canary.version == "1.1.0"
     assert world.registry.rollout("learned").canary is None, "the folder's own rollout is another one"

@@ -1,7 +1,7 @@
-"""Changes of a model's rollout by people: checked before they are made, and signed.
+"""Changes of a model's rollout by a person or a job: checked before they are made, and recorded with their author.
 
-A version is named only once its bundle has proven itself here, and a canary or shadow only if it takes the requests of
-the champion: a server would refuse it, and say so where nobody looks.
+A version enters a rollout only after its bundle was opened and verified here, and as a canary or shadow only if it takes the
+champion's requests. Otherwise a server would refuse it later, and only its own log would say so.
 """
 
 from __future__ import annotations
@@ -38,66 +38,71 @@ class ChangeAuthor:
     reason: str
 
 
-def change(registry: ModelRegistry, model: str, step: RolloutStep, signed: ChangeAuthor) -> Rollout:
-    """Take a step that names no version. Raises: RolloutRefused."""
-    return registry.change(model, step, by=signed.by, at=signed.at, reason=signed.reason)
+def change(registry: ModelRegistry, model: str, step: RolloutStep, author: ChangeAuthor) -> Rollout:
+    """Make a change without checking bundles. Raises: RolloutRefused."""
+    return registry.change(model, step, by=author.by, at=author.at, reason=author.reason)
 
 
-def make_champion(registry: ModelRegistry, model: str, version: str, signed: ChangeAuthor) -> Rollout:
-    """Raises: InvalidBundle."""
-    proven(registry, model, version)
-    return change(registry, model, promote(version), signed)
+def make_champion(registry: ModelRegistry, model: str, version: str, author: ChangeAuthor) -> Rollout:
+    """Promote a version to champion. Raises: InvalidBundle."""
+    open_published(registry, model, version)
+    return change(registry, model, promote(version), author)
 
 
 def try_canary(
-    registry: ModelRegistry, model: str, canary: Canary, signed: ChangeAuthor, over: str | None = None
+    registry: ModelRegistry, model: str, canary: Canary, author: ChangeAuthor, over: str | None = None
 ) -> Rollout:
-    """With `over` only if that is the champion still. Raises: InvalidBundle, RolloutRefused."""
+    """Make a version the canary; with `over`, only if that version is still the champion. Raises: InvalidBundle, RolloutRefused."""
     bundle, champion = _beside_champion(registry, model, canary.version)
     if not same_answer(bundle.form, champion.form):
-        told = f"{canary.version} gives other answers than the champion {champion.manifest.version}"
-        raise RolloutRefused(model, f"{told}; `skewless models shadow` or `pin` tries it out of their sight")
+        reason = f"{canary.version} gives other answers than the champion {champion.manifest.version}"
+        raise RolloutRefused(
+            model, f"{reason}; try it with `skewless models shadow` or `pin` instead, which change no answer"
+        )
     draw(bundle.plan, model, canary)
-    return change(registry, model, start_canary(model, canary, over), signed)
+    return change(registry, model, start_canary(model, canary, over), author)
 
 
-def shadow(registry: ModelRegistry, model: str, version: str | None, signed: ChangeAuthor) -> Rollout:
-    """Raises: InvalidBundle, RolloutRefused."""
+def shadow(registry: ModelRegistry, model: str, version: str | None, author: ChangeAuthor) -> Rollout:
+    """Make a version the shadow, or remove the shadow (None). Raises: InvalidBundle, RolloutRefused."""
     if version is not None:
         _beside_champion(registry, model, version)
-    return change(registry, model, set_shadow(model, version), signed)
+    return change(registry, model, set_shadow(model, version), author)
 
 
-def pin_version(registry: ModelRegistry, model: str, version: str, signed: ChangeAuthor) -> Rollout:
-    """Raises: InvalidBundle, RolloutRefused."""
-    proven(registry, model, version)
-    return change(registry, model, pin(model, version), signed)
+def pin_version(registry: ModelRegistry, model: str, version: str, author: ChangeAuthor) -> Rollout:
+    """Make a version answer requests that ask for it by name. Raises: InvalidBundle, RolloutRefused."""
+    open_published(registry, model, version)
+    return change(registry, model, pin(model, version), author)
 
 
-def go_back(registry: ModelRegistry, model: str, signed: ChangeAuthor) -> Rollout:
-    """Raises: InvalidBundle where the champion to go back to does not prove itself any more, RolloutRefused."""
-    now = registry.rollout(model)
-    if now is not None and now.canary is None and now.previous is not None:
-        proven(registry, model, now.previous)
-    return change(registry, model, roll_back(model), signed)
+def restore_previous(registry: ModelRegistry, model: str, author: ChangeAuthor) -> Rollout:
+    """Undo the last step. Raises: InvalidBundle where the previous champion's bundle fails its checks, RolloutRefused."""
+    rollout = registry.rollout(model)
+    if rollout is not None and rollout.canary is None and rollout.previous is not None:
+        open_published(registry, model, rollout.previous)
+    return change(registry, model, roll_back(model), author)
 
 
 def champion_version(registry: ModelRegistry, model: str) -> str:
     """The version that servers answer with. Raises: StepInputMissing where none is published."""
-    now = registry.rollout(model)
-    if now is None:
+    rollout = registry.rollout(model)
+    if rollout is None:
         raise StepInputMissing(f"a published version of {model}", "skewless publish")
-    return now.champion
+    return rollout.champion
 
 
-def proven(registry: ModelRegistry, model: str, version: str) -> Bundle:
-    """A bundle of the registry, opened as a server opens it. Raises: InvalidBundle."""
+def open_published(registry: ModelRegistry, model: str, version: str) -> Bundle:
+    """A published bundle, opened with the checks of a server. Raises: InvalidBundle."""
     return open_bundle(registry.bundle(model, version), processor_features())
 
 
 def _beside_champion(registry: ModelRegistry, model: str, version: str) -> tuple[Bundle, Bundle]:
-    """A version and the champion, which take the same requests."""
-    bundle, champion = proven(registry, model, version), proven(registry, model, champion_version(registry, model))
+    """A version's bundle and the champion's, which must take the same requests. Raises: RolloutRefused, InvalidBundle."""
+    bundle, champion = (
+        open_published(registry, model, version),
+        open_published(registry, model, champion_version(registry, model)),
+    )
     if not same_request(bundle.plan, champion.plan):
         raise RolloutRefused(model, f"{version} takes other requests than the champion {champion.manifest.version}")
     return bundle, champion

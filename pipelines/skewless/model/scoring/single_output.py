@@ -64,7 +64,7 @@ class TrainedElsewhere(SkewlessError):
         )
 
 
-def one_score(bundle: Bundle) -> Scored:
+def single_score(bundle: Bundle) -> Scored:
     """How to score rows, which then raises NanScores. Raises: NoSingleScore where not one output alone is a score, of
     one number or two.
     """
@@ -85,7 +85,7 @@ def one_score(bundle: Bundle) -> Scored:
     return scored
 
 
-def of_one_matrix(bundle: Bundle, verb: str) -> None:
+def require_matrix(bundle: Bundle, verb: str) -> None:
     """Raises: TrainedElsewhere."""
     if not isinstance(bundle.form, MatrixSignature):
         raise TrainedElsewhere(bundle.manifest.name, bundle.manifest.version, verb)

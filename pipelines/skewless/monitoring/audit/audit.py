@@ -1,7 +1,7 @@
-"""The audit: served predictions replayed through the point-in-time join, compared bit for bit.
+"""The audit: served predictions are replayed through the point-in-time join and compared bit for bit.
 
-Every served row becomes a spine row at its `served_at`; the model input that the join gives for it must be the logged
-one, and the logged input must score to the logged score.
+Every served row becomes a spine row at its `served_at`. The model input that the join gives for it must equal the logged
+input, and the model must give the logged score for the logged input.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from skewless.contract.storage.served_row import Role
 from skewless.model.training.model_metrics import ModelPerformance
 from skewless.monitoring.audit.attribution import Attribution, CausedDifferences
 from skewless.monitoring.audit.evidence import AuditEvidence
-from skewless.monitoring.audit.replay import ReplayComparison, compare, differ, plain
-from skewless.monitoring.audit.score_impact import Labels, ScoreImpact, price
+from skewless.monitoring.audit.replay import ReplayComparison, compare, differ, format_value
+from skewless.monitoring.audit.score_impact import Labels, ScoreImpact, score_impact
 from skewless.monitoring.audit.timeline import DifferenceTimeline, timeline
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.runtime.progress import Report, quiet
 
 _EXAMPLES = 5
-"""Of each kind of difference and view."""
+"""At most so many for each kind of difference and view."""
 
 
 class AuditResult(msgspec.Struct, frozen=True):
-    """What an audit of one model version found. `values` are the model inputs compared; counts of differing ones by
-    column, of view statuses by view, and examples with the served and the joined value.
+    """The result of auditing one model version. `values` counts the model inputs compared; `columns` and `views` count the
+    differing inputs by column and the differing statuses by view; `examples` show the served and the joined value.
 
-    `causes` gives each of them exactly one cause; `price` is what they did to the scores, and `live` how well those told
-    the outcomes that are known.
+    `causes` attributes each difference to exactly one cause; `score_impact` is what the differences did to the scores, and
+    `live` the performance of the served scores where outcomes are known.
 
-    `unread_views` are those that the server did not get to read, since the online store failed; they are replayed as
-    unread, and `unread_values` are the model inputs that would have been others.
+    `unread_views` counts views that the server could not read because the online store failed; they are replayed as unread,
+    and `unread_values` counts the model inputs that were defaults because of it.
     """
 
     model: str
@@ -58,17 +58,17 @@ class AuditResult(msgspec.Struct, frozen=True):
     unread_values: int = 0
     timeline: DifferenceTimeline = DifferenceTimeline()
     causes: tuple[CausedDifferences, ...] = ()
-    price: ScoreImpact | None = None
+    score_impact: ScoreImpact | None = msgspec.field(default=None, name="price")
     role: Role | None = None
 
     @property
     def live(self) -> ModelPerformance | None:
-        """How well the served scores told what came to pass; None without outcomes."""
-        return self.price.served if self.price else None
+        """The performance of the served scores against the outcomes; None without outcomes."""
+        return self.score_impact.served if self.score_impact else None
 
     @property
     def clean(self) -> bool:
-        """Whether everything served was the training value, or the default where the store had failed."""
+        """Whether everything served equals the training value, or is the default where the store had failed."""
         return not (self.differing_values or self.differing_statuses or self.differing_scores)
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class AuditResult(msgspec.Struct, frozen=True):
 
 def run(
     bundle: Bundle,
-    known: AuditEvidence,
+    evidence: AuditEvidence,
     log: ServedLogReader,
     start: datetime,
     end: datetime,
@@ -99,13 +99,13 @@ def run(
     role: Role | None = None,
     report: Report = quiet,
 ) -> AuditResult:
-    """Replay what `bundle` served in [start, end), in any role or in one, compare, and name the cause of each difference.
+    """Replay what `bundle` served in [start, end), in `role` or (None) any role, and attribute each difference to a cause.
 
     Raises: StepInputMissing, SourceMissing, SourceMismatch.
     """
     manifest, plan = bundle.manifest, bundle.plan
     served = log.read(manifest.name, manifest.version, start, end, role)
-    compared = compare(bundle, known.sources, served, report)
+    compared = compare(bundle, evidence.sources, served, report)
     labels = GroundTruth(log.folder, manifest.name).of(served)
     wrong, unread = compared.wrong, sum(int(np.count_nonzero(compared.unread(view))) for view in plan.views)
     statuses = {view: int(np.count_nonzero(differing)) for view, differing in compared.wrong_statuses.items()}
@@ -124,51 +124,50 @@ def run(
         views={view: count for view, count in statuses.items() if count},
         examples=_examples(compared),
         unread_views=unread,
-        unread_values=int(np.count_nonzero(differ(compared.whole, compared.joined))),
-        timeline=timeline(compared.at, compared.any_wrong),
-        causes=tuple(Attribution(compared, known).causes()),
-        price=_price(compared, labels),
+        unread_values=int(np.count_nonzero(differ(compared.complete, compared.joined))),
+        timeline=timeline(compared.served_at, compared.any_wrong),
+        causes=tuple(Attribution(compared, evidence).causes()),
+        score_impact=_score_impact(compared, labels),
         role=role,
     )
 
 
 def _by_column(compared: ReplayComparison) -> dict[str, int]:
-    """How many values of each column differ; several inputs of a model may take one."""
+    """How many values of each column differ; several model inputs may use one column."""
     counts: Counter[str] = Counter()
     for column, wrong in zip(compared.columns, compared.wrong.sum(axis=0).tolist(), strict=True):
         counts[column.name] += wrong
     return {name: count for name, count in counts.items() if count}
 
 
-def _price(compared: ReplayComparison, labels: Labels) -> ScoreImpact | None:
-    """What the differences did to the scores; None where a model has named outputs, which no outcome tells of."""
+def _score_impact(compared: ReplayComparison, labels: Labels) -> ScoreImpact | None:
+    """What the differences did to the scores; None for a model with named outputs, which outcomes do not label."""
     if not isinstance(compared.bundle.form, MatrixSignature):
         return None
-    (scores,), (fair,) = compared.scores, compared.fair
-    return price(scores[:, 0], fair[:, 0], labels)
+    (scores,), (joined,) = compared.scores, compared.joined_scores
+    return score_impact(scores[:, 0], joined[:, 0], labels)
 
 
 def _examples(compared: ReplayComparison) -> list[str]:
-    """Differing values, statuses and scores, some of each."""
+    """Some differing values, statuses and scores of each kind."""
     plan, (logged, joined) = compared.plan, map(compared.inputs, (compared.logged, compared.joined))
-    told = []
+    examples = []
     for row, column in np.argwhere(compared.wrong)[:_EXAMPLES].tolist():
-        then, now = plain(logged[column][row]), plain(joined[column][row])
-        told.append(_example(compared, row, compared.columns[column].name, then, f"the join gives {now}"))
+        then, now = format_value(logged[column][row]), format_value(joined[column][row])
+        examples.append(_example(compared, row, compared.columns[column].name, then, f"the join gives {now}"))
     for view in plan.views:
-        statuses, found = compared.status(view), compared.found[view.name].status
+        logged_statuses, statuses = compared.status(view), compared.admitted[view.name].status
         for row in np.flatnonzero(compared.wrong_statuses[view.name])[:_EXAMPLES].tolist():
-            then, now = (FeatureStatus(status).name for status in (statuses[row], found[row]))
-            told.append(_example(compared, row, f"feature view {view.name}", then, f"the join gives {now}"))
-    (scores, rescored), form = (compared.scores, compared.rescored), compared.bundle.form
-    for row, place in np.argwhere(differ(scores, rescored))[:_EXAMPLES].tolist():
-        (name, then), (_, now) = (cells(form.told, of)[place] for of in (scores, rescored))
-        told.append(
-            _example(compared, row, f"the {name}", plain(then[row]), f"the logged input scores {plain(now[row])}")
-        )
-    return told
+            then, now = (FeatureStatus(status).name for status in (logged_statuses[row], statuses[row]))
+            examples.append(_example(compared, row, f"feature view {view.name}", then, f"the join gives {now}"))
+    (scores, rescored), groups = (compared.scores, compared.rescored), compared.bundle.form.told
+    for row, index in np.argwhere(differ(scores, rescored))[:_EXAMPLES].tolist():
+        (name, score), (_, again) = (cells(groups, arrays)[index] for arrays in (scores, rescored))
+        then, now = format_value(score[row]), format_value(again[row])
+        examples.append(_example(compared, row, f"the {name}", then, f"the logged input scores {now}"))
+    return examples
 
 
-def _example(compared: ReplayComparison, row: int, what: str, then: str, now: str) -> str:
-    request, place, at = (compared.served.column(name)[row] for name in ("request_id", "row", "served_at"))
-    return f"request {request} row {place} at {at}: {what} was served as {then} and {now}"
+def _example(compared: ReplayComparison, row: int, what: str, served: str, replayed: str) -> str:
+    request, number, at = (compared.served.column(name)[row] for name in ("request_id", "row", "served_at"))
+    return f"request {request} row {number} at {at}: {what} was served as {served} and {replayed}"

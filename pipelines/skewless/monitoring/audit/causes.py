@@ -1,8 +1,8 @@
-"""Why a served view is not the joined one: one cause for each difference, decided from evidence alone.
+"""Decides why a served view differs from the joined view: view cause for each difference, from evidence alone.
 
-The row that was served is looked for in the offline tables as they are now. Where it is there, the question is why the
-join uses another one; where it is not, what was served comes from nowhere that training sees. The causes are tried in
-the order of `SkewCause`: where evidence fits several, the first that fits is named.
+The served row is looked up in the offline tables as they are now. If it is in the table, the question is why the join uses
+another row; if it is not, the served values come from no source that training reads. The causes are tried in the order of
+`SkewCause`: where the evidence fits several, the first view is named.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skewless.contract.timestamps import UtcMicrosArray
 
 
 class SkewCause(StrEnum):
-    """In the order in which they are tried; corruption is what no evidence explains."""
+    """Causes of a difference, in the order in which they are tried; corruption is what no evidence explains."""
 
     DEFAULT_USED = "default used"
     DEFINITION_CHANGED = "definition changed"
@@ -35,122 +35,127 @@ class SkewCause(StrEnum):
 
 MEANINGS = {
     SkewCause.DEFAULT_USED: "the online store failed, and defaults were used",
-    SkewCause.DEFINITION_CHANGED: "what was served is in no table now, and the feature view's definition is not the bundle's",
-    SkewCause.NOT_MATERIALIZED: "the row was known, and no materialization that covers its arrival had finished by then",
+    SkewCause.DEFINITION_CHANGED: "the served row is in no table now, and the feature view's definition has changed since the "
+    "bundle was published",
+    SkewCause.NOT_MATERIALIZED: "the row had arrived, but no materialization that covers its arrival had finished by then",
     SkewCause.DELETION: "a tombstone reached the table after it was materialized, or after it was served",
-    SkewCause.CORRECTION: "a row of the same event time, known later, reached the table after the one that was served",
+    SkewCause.CORRECTION: "a row of the same event time, known later, reached the table after the view that was served",
     SkewCause.LATE_DATA: "a row of a newer event time reached the table after it was materialized, or after it was served",
-    SkewCause.STORE_AHEAD: "the store held a row that was not known yet at that time: a request as of the past, or clocks "
-    "that differ",
-    SkewCause.CORRUPTION: "what was served is unlike every offline row: the store, the log or the table was altered",
-    SkewCause.TRANSFORM: "the values that the transform was given are the join's, and its result is another",
-    SkewCause.SCORE: "the published model scores the logged input otherwise",
+    SkewCause.STORE_AHEAD: "the online store had a row that was created after the request's time: the request was as of the "
+    "past, or clocks differ",
+    SkewCause.CORRUPTION: "what was served equals no offline row: the store, the log or the table was altered",
+    SkewCause.TRANSFORM: "the transform's inputs equal the join's, but its result differs",
+    SkewCause.SCORE: "the published model gives another score for the logged input",
 }
+"""What each cause means."""
 
 
-MENDS = {
-    SkewCause.DEFAULT_USED: "look for why the store did not answer then; `skewless models policy MODEL --on-store-failure "
+REMEDIES = {
+    SkewCause.DEFAULT_USED: "find out why the store did not answer then; `skewless models policy MODEL --on-store-failure "
     "reject` refuses such requests instead",
-    SkewCause.DEFINITION_CHANGED: "train and publish a version on today's definition (`skewless retrain`), or undo the change: "
-    "what means something else deserves another name",
-    SkewCause.NOT_MATERIALIZED: "materialize more often, or push the rows; `skewless audit what-if` tells what each schedule is "
-    "worth",
-    SkewCause.DELETION: "let a tombstone's created time be the time at which it arrives, and the next run takes it; `skewless "
-    "verify --repair` brings online what was missed",
-    SkewCause.CORRECTION: "let a correction's created time be the time at which it arrives, and the join waits for it as the "
-    "server had to; `skewless verify --repair` brings online what was missed",
-    SkewCause.LATE_DATA: "let a row's created time be the time at which it arrives, and the join waits for it as the server had "
-    "to; `skewless verify --repair` brings online what was missed",
-    SkewCause.STORE_AHEAD: "nothing where requests name a time of the past (`as_of`); else set the clocks of those who write "
-    "rows and those who serve",
-    SkewCause.CORRUPTION: "`skewless verify` says whether the store still holds it, and `--repair` mends that; find out who else "
-    "writes to that Redis, the log or the table",
-    SkewCause.TRANSFORM: "a bundle is never changed: publish what was meant as a new version",
-    SkewCause.SCORE: "a bundle is never changed, nor is the log: publish what was meant as a new version",
+    SkewCause.DEFINITION_CHANGED: "train and publish a version on the current definition (`skewless retrain`), or undo the "
+    "change: a feature with another meaning should have another name",
+    SkewCause.NOT_MATERIALIZED: "materialize more often, or push the rows; `skewless audit what-if` shows what each schedule "
+    "is worth",
+    SkewCause.DELETION: "set a tombstone's created time to the time at which it arrives, and the next run takes it; `skewless "
+    "verify --repair` writes missed rows to the online store",
+    SkewCause.CORRECTION: "set a correction's created time to the time at which it arrives, and the join waits for it as the "
+    "server had to; `skewless verify --repair` writes missed rows to the online store",
+    SkewCause.LATE_DATA: "set a row's created time to the time at which it arrives, and the join waits for it as the server "
+    "had to; `skewless verify --repair` writes missed rows to the online store",
+    SkewCause.STORE_AHEAD: "nothing to do where requests name a time of the past (`as_of`); otherwise synchronize the clocks "
+    "of the writers and the servers",
+    SkewCause.CORRUPTION: "`skewless verify` checks whether the store still has the wrong row, and `--repair` replaces it; "
+    "find out what else writes to that Redis, the log or the table",
+    SkewCause.TRANSFORM: "publish the changed bundle as a new version: a published bundle must never be edited",
+    SkewCause.SCORE: "publish the changed bundle as a new version: neither a published bundle nor the log may be edited",
 }
-"""What to do about each."""
+"""What to do about each cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewEvidence:
-    """About one view for m served rows that differ in it. Times are microseconds, MISSING where there is no row.
+    """The evidence about one view for m served rows that differ in it. `served` and `joined` are (event, created) times.
 
-    `unread`: the server said that it could not read the view, and yet a value of it was logged. `known`: the served row, with its values, is in the
-    offline table (also where no row was served). `replaced`: it is not, but one of its event time and a greater created
-    time is. `covered`: a run that took the joined row's arrival had finished when it was served. `same_values`: served
-    and joined values are equal. `changed`: the view's definition is not the bundle's any more.
+    Times are microseconds, MISSING where there is no row. `unread`: the logged status says that the server could not read
+    the view, and yet a value of it was logged. `in_table`: the served row, with its values, is in the offline table (true
+    also where no row was served). `replaced`: it is not, but a row of its event time and a greater created time is.
+    `materialized`: a materialization that covers the joined row's arrival had finished at `served_at`. `same_values`:
+    served and joined values are equal. `definition_changed`: the view's registered definition is not the bundle's.
     """
 
-    at: UtcMicrosArray
+    served_at: UtcMicrosArray
     served: tuple[UtcMicrosArray, UtcMicrosArray]
     joined: tuple[UtcMicrosArray, UtcMicrosArray]
     tombstone: Flags
     unread: Flags
-    known: Flags
+    in_table: Flags
     replaced: Flags
-    covered: Flags
+    materialized: Flags
     same_values: Flags
-    changed: bool
+    definition_changed: bool
 
     @property
     def newer(self) -> Flags:
-        """Whether the join uses a newer row than was served."""
-        (event, created), (then, known) = self.joined, self.served
-        newer: Flags = (event != MISSING) & ((then == MISSING) | (event > then) | ((event == then) & (created > known)))
+        """Where the join uses a newer row than was served."""
+        (event, created), (served, since) = self.joined, self.served
+        later: Flags = (served == MISSING) | (event > served) | ((event == served) & (created > since))
+        newer: Flags = (event != MISSING) & later
         return newer
 
     @property
     def same_row(self) -> Flags:
-        (event, created), (then, known) = self.joined, self.served
-        same: Flags = (event == then) & (created == known)
+        """Where the join uses the row that was served."""
+        (event, created), (served, since) = self.joined, self.served
+        same: Flags = (event == served) & (created == since)
         return same
 
 
-def _definition(one: ViewEvidence) -> Flags:
-    return np.full(len(one.at), one.changed) & (~one.known | (one.same_row & one.same_values))
+def _definition(view: ViewEvidence) -> Flags:
+    return np.full(len(view.served_at), view.definition_changed) & (~view.in_table | (view.same_row & view.same_values))
 
 
-def _not_materialized(one: ViewEvidence) -> Flags:
-    waited: Flags = one.known & _elsewhere(one) & (one.joined[1] <= one.at) & ~one.covered
-    return waited
+def _not_materialized(view: ViewEvidence) -> Flags:
+    waiting: Flags = view.in_table & _other_row(view) & (view.joined[1] <= view.served_at) & ~view.materialized
+    return waiting
 
 
-def _deletion(one: ViewEvidence) -> Flags:
-    return one.known & one.newer & one.tombstone
+def _deletion(view: ViewEvidence) -> Flags:
+    return view.in_table & view.newer & view.tombstone
 
 
-def _correction(one: ViewEvidence) -> Flags:
-    again: Flags = one.known & _elsewhere(one) & (one.joined[0] == one.served[0]) & (one.joined[0] != MISSING)
-    instead: Flags = ~one.known & one.replaced
+def _correction(view: ViewEvidence) -> Flags:
+    again: Flags = view.in_table & _other_row(view) & (view.joined[0] == view.served[0]) & (view.joined[0] != MISSING)
+    instead: Flags = ~view.in_table & view.replaced
     return again | instead
 
 
-def _elsewhere(one: ViewEvidence) -> Flags:
-    """Whether the join uses a row that is newer, or as new and another."""
-    return one.newer | (one.same_row & ~one.same_values)
+def _other_row(view: ViewEvidence) -> Flags:
+    """Where the join uses a newer row, or a row of the same times with other values."""
+    return view.newer | (view.same_row & ~view.same_values)
 
 
-def _ahead(one: ViewEvidence) -> Flags:
-    return one.known & ~one.newer & ~one.same_row
+def _ahead(view: ViewEvidence) -> Flags:
+    return view.in_table & ~view.newer & ~view.same_row
 
 
-_TRIED: tuple[tuple[SkewCause, Callable[[ViewEvidence], Flags]], ...] = (
-    (SkewCause.CORRUPTION, lambda one: one.unread),  # an unread view is replayed as unread: the log was altered
+_RULES: tuple[tuple[SkewCause, Callable[[ViewEvidence], Flags]], ...] = (
+    (SkewCause.CORRUPTION, lambda view: view.unread),  # an unread view is replayed as unread: the log was altered
     (SkewCause.DEFINITION_CHANGED, _definition),
     (SkewCause.NOT_MATERIALIZED, _not_materialized),
     (SkewCause.DELETION, _deletion),
     (SkewCause.CORRECTION, _correction),
-    (SkewCause.LATE_DATA, lambda one: one.known & one.newer),
+    (SkewCause.LATE_DATA, lambda view: view.in_table & view.newer),
     (SkewCause.STORE_AHEAD, _ahead),
 )
 
 
 def decide(evidence: ViewEvidence) -> NDArray[np.object_]:
     """The cause of each of the m differences; what no evidence explains is corruption."""
-    found = np.full(len(evidence.at), SkewCause.CORRUPTION, np.object_)
-    open_ = np.ones(len(evidence.at), bool)
-    for cause, fits in _TRIED:
-        hit = open_ & fits(evidence)
-        found[hit] = cause
-        open_ &= ~hit
-    return found
+    causes = np.full(len(evidence.served_at), SkewCause.CORRUPTION, np.object_)
+    undecided = np.ones(len(evidence.served_at), bool)
+    for cause, fits in _RULES:
+        matched = undecided & fits(evidence)
+        causes[matched] = cause
+        undecided &= ~matched
+    return causes

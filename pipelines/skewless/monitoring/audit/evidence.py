@@ -1,4 +1,6 @@
-"""Gathers what is known about differences: the offline rows of the entities, finished runs, definitions of today."""
+"""Gathers the evidence about differences: the offline rows of the entities, finished materializations, and definitions
+as they are registered now.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from skewless.contract.plan import Plan, PlanView, StoredFeature, differences
 from skewless.contract.timestamps import UtcMicros, UtcMicrosArray, to_micros
 from skewless.contract.value_types import value_type
 from skewless.monitoring.audit.causes import ViewEvidence
-from skewless.monitoring.audit.replay import Places, ReplayComparison
+from skewless.monitoring.audit.replay import Positions, ReplayComparison
 from skewless.offline.join.entity_codes import EntityCodes
 from skewless.offline.join.point_in_time import spine_column
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
@@ -32,7 +34,7 @@ _EVER = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, slots=True)
 class MaterializedRun:
-    """A finished run: it took the arrivals in (start, end]; all times in microseconds."""
+    """A finished materialization of the arrivals in (start, end]; all times in microseconds."""
 
     start: UtcMicros
     end: UtcMicros
@@ -41,26 +43,26 @@ class MaterializedRun:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvidence:
-    """By view of the plan: its table, the runs that finished, and what its definition of today says otherwise."""
+    """By view of the plan: its table, its finished materializations, and how its current definition differs from it now."""
 
     sources: Mapping[str, TableSource]
     runs: Mapping[str, Sequence[MaterializedRun]] = field(default_factory=dict)
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def clues(work: Project, plan: Plan) -> AuditEvidence:
-    """What a project knows about the views of a plan. Raises: InvalidPlan, StateUnreachable."""
-    today = {view.name: work.stored([view.stored_as.partition("@")[0]])[0][0] for view in plan.views}
-    return known(plan, work.state, work.sources(plan), today)
+def project_evidence(project: Project, plan: Plan) -> AuditEvidence:
+    """The evidence that a project has about the views of a plan. Raises: InvalidPlan, StateUnreachable."""
+    current = {view.name: project.stored([view.stored_as.partition("@")[0]])[0][0] for view in plan.views}
+    return collect_evidence(plan, project.state, project.sources(plan), current)
 
 
-def known(
-    plan: Plan, state: StateDatabase, sources: Mapping[str, TableSource], today: Mapping[str, PlanView]
+def collect_evidence(
+    plan: Plan, state: StateDatabase, sources: Mapping[str, TableSource], current: Mapping[str, PlanView]
 ) -> AuditEvidence:
-    """The same from its parts; `today` are the views of the plan as they are defined now."""
+    """The evidence from a state database and tables; `current` are the views of the plan as they are defined now."""
     wanted = wanted_features(plan)
     changed = {
-        view.name: [str(one) for one in differences(view, today[view.name], wanted[view.name], where="the registry")]
+        view.name: [str(gap) for gap in differences(view, current[view.name], wanted[view.name], where="the registry")]
         for view in plan.views
     }
     return AuditEvidence(sources, {view.name: _runs(state, plan.project, view) for view in plan.views}, changed)
@@ -78,86 +80,88 @@ def _runs(state: StateDatabase, project: str, view: PlanView) -> list[Materializ
     ]
 
 
-def gather(compared: ReplayComparison, view: PlanView, rows: Places, told: AuditEvidence) -> ViewEvidence:
-    """What is known about some served rows that differ in a view. Raises: SourceMissing, SourceMismatch."""
-    joined = compared.found[view.name].rows
-    at = compared.at[rows]
+def gather(compared: ReplayComparison, view: PlanView, rows: Positions, evidence: AuditEvidence) -> ViewEvidence:
+    """The evidence about some served rows that differ in a view. Raises: SourceMissing, SourceMismatch."""
+    joined, source = compared.admitted[view.name].rows, evidence.sources[view.name]
+    served_at = compared.served_at[rows]
     event, created = joined.event[rows], joined.created[rows]
-    then, since = (times[rows] for times in compared.times(view))
-    there, replaced = _looked_up(compared, view, rows, told.sources[view.name])
+    served_event, served_created = (times[rows] for times in compared.times(view))
+    in_table, replaced = _look_up(compared, view, rows, source)
     return ViewEvidence(
-        at=at,
-        served=(then, since),
+        served_at=served_at,
+        served=(served_event, served_created),
         joined=(event, created),
         tombstone=joined.deleted[rows],
         unread=compared.unread(view)[rows],
-        known=there | (then == MISSING),
+        in_table=in_table | (served_event == MISSING),
         replaced=replaced,
-        covered=_covered(view, told.sources[view.name], event, created, at, told.runs.get(view.name, ())),
+        materialized=_materialized(view, source, event, created, served_at, evidence.runs.get(view.name, ())),
         same_values=~np.asarray(compared.wrong[np.ix_(rows, compared.features(view))].any(axis=1)),
-        changed=bool(told.changed.get(view.name)),
+        definition_changed=bool(evidence.changed.get(view.name)),
     )
 
 
-def _covered(
+def _materialized(
     view: PlanView,
     source: TableSource,
     event: UtcMicrosArray,
     created: UtcMicrosArray,
-    at: UtcMicrosArray,
+    served_at: UtcMicrosArray,
     runs: Sequence[MaterializedRun],
 ) -> Flags:
-    """Whether a run had finished that took the arrival of the row in question."""
+    """Whether a materialization that covers the arrival of each row had finished when it was served."""
     rows = ViewRows((), event, created, np.zeros(len(event), bool), ())
     covered = np.zeros(len(event), bool)
     for run in runs:
-        covered |= (run.finished <= at) & ViewArrivals(view, source, run.start, run.end, ()).take(rows)
+        covered |= (run.finished <= served_at) & ViewArrivals(view, source, run.start, run.end, ()).take(rows)
     return covered
 
 
-def _looked_up(compared: ReplayComparison, view: PlanView, rows: Places, source: TableSource) -> tuple[Flags, Flags]:
-    """Which served rows are in the table as they were served; of which it has the event time with a later knowledge."""
+def _look_up(compared: ReplayComparison, view: PlanView, rows: Positions, source: TableSource) -> tuple[Flags, Flags]:
+    """Which served rows are in the table as they were served, and of which it has a row of the same event time and a later
+    created time.
+    """
     keys = [
         spine_column(compared.served, f"entity:{key.name}", key.dtype).take(pa.array(rows)) for key in view.join_keys
     ]
     entities = EntityCodes(keys, len(rows))
-    then, since = (times[rows] for times in compared.times(view))
-    there, later = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
-    asked = np.flatnonzero((then != MISSING) & (entities.codes >= 0))
-    if not len(asked):
-        return there, later
-    wanted = pa.table({"code": entities.codes[asked], "event": then[asked], "row": asked})
+    event, created = (times[rows] for times in compared.times(view))
+    in_table, later = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    sought = np.flatnonzero((event != MISSING) & (entities.codes >= 0))
+    if not len(sought):
+        return in_table, later
+    keyed = pa.table({"code": entities.codes[sought], "event": event[sought], "row": sought})
     present = compared.status(view)[rows] == FeatureStatus.PRESENT
-    for row, found in _of_the_same_event(wanted, entities, view, source, int(then[asked].max())):
-        same = found.created == since[row]
-        alike = ~present[row] | (~found.deleted & _same_values(compared, view, rows[row], found))
-        there[row[same & alike]] = True
-        later[row[found.created > since[row]]] = True
-    return there, later
+    for row, matches in _same_event(keyed, entities, view, source, int(event[sought].max())):
+        same = matches.created == created[row]
+        alike = ~present[row] | (~matches.deleted & _same_values(compared, view, rows[row], matches))
+        in_table[row[same & alike]] = True
+        later[row[matches.created > created[row]]] = True
+    return in_table, later
 
 
-def _of_the_same_event(
-    wanted: pa.Table, entities: EntityCodes, view: PlanView, source: TableSource, until: UtcMicros
-) -> Iterator[tuple[Places, ViewRows]]:
-    """Rows of the table that have a wanted entity and event time, each with the `row` that wants it."""
+def _same_event(
+    keyed: pa.Table, entities: EntityCodes, view: PlanView, source: TableSource, until: UtcMicros
+) -> Iterator[tuple[Positions, ViewRows]]:
+    """Rows of the view's table with the entity and event time of a `keyed` row, each with that row's number `row`."""
     for batch in arrivals(view, source, int(_EVER), until).batches():
         codes = entities.of(batch.keys, len(batch))
-        mine = np.flatnonzero(codes >= 0)
-        held = pa.table({"code": codes[mine], "event": batch.event[mine], "place": mine})
-        pairs = wanted.join(held, keys=["code", "event"], join_type="inner")
+        known = np.flatnonzero(codes >= 0)
+        stored = pa.table({"code": codes[known], "event": batch.event[known], "position": known})
+        pairs = keyed.join(stored, keys=["code", "event"], join_type="inner")
         if len(pairs):
-            yield pairs.column("row").to_numpy(), batch.take(pairs.column("place").to_numpy())
+            yield pairs.column("row").to_numpy(), batch.take(pairs.column("position").to_numpy())
 
 
-def _same_values(compared: ReplayComparison, view: PlanView, rows: Places, found: ViewRows) -> Flags:
-    """Whether rows of the table hold the values that were logged."""
+def _same_values(compared: ReplayComparison, view: PlanView, rows: Positions, matches: ViewRows) -> Flags:
+    """Whether rows of the table have the values that were logged."""
     same = np.ones(len(rows), bool)
-    stored: dict[Any, int] = {StoredFeature(view.name, field.name): place for place, field in enumerate(view.fields)}
+    fields: dict[Any, int] = {StoredFeature(view.name, field.name): index for index, field in enumerate(view.fields)}
     kinds = [group.kind for group in compared.bundle.form.taken for _ in group.names]
     inputs = compared.inputs(compared.logged)
-    for place in compared.features(view).tolist():
-        column = compared.columns[place]
-        kept = stored[column.source]
-        values = column_values(value_type(view.fields[kept].dtype), found.columns[kept])
-        same &= ~differing(inputs[place][rows], typed(values, kinds[place], column.default))
+    for position in compared.features(view).tolist():
+        column = compared.columns[position]
+        index = fields[column.source]
+        values = column_values(value_type(view.fields[index].dtype), matches.columns[index])
+        same &= ~differing(inputs[position][rows], typed(values, kinds[position], column.default))
     return same

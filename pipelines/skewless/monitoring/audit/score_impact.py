@@ -1,4 +1,4 @@
-"""The price of what an audit found: how far scores were off, and where outcomes are known what that cost."""
+"""What an audit's differences did to the scores, and where outcomes are known what that cost in model performance."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ Labels = NDArray[np.float64]
 
 
 class ScoreImpact(msgspec.Struct, frozen=True):
-    """`rows` have another score than the joined values get: by `mean` (over these rows) and by at most `largest`.
-    `served` and `fair` are the performance of the served and of the joined values' scores, on the rows whose outcome is
-    known.
+    """`rows` scores differ from the scores of the joined values: by `mean` on average over these rows, by at most
+    `largest`. `served` and `joined` are the performance of the served and the joined scores, on the rows whose outcome
+    is known.
     """
 
     rows: int
     mean: float
     largest: float
     served: ModelPerformance | None
-    fair: ModelPerformance | None
+    joined: ModelPerformance | None = msgspec.field(name="fair")
 
     @property
     def logloss(self) -> float | None:
         """What the differences cost in logloss; None without outcomes."""
-        return self.served.logloss - self.fair.logloss if self.served and self.fair else None
+        return self.served.logloss - self.joined.logloss if self.served and self.joined else None
 
     @property
     def auc(self) -> float | None:
-        """What they cost in AUC; None without outcomes of both classes."""
-        if not (self.served and self.fair) or self.served.auc is None or self.fair.auc is None:
+        """What the differences cost in AUC; None without outcomes of both classes."""
+        if not (self.served and self.joined) or self.served.auc is None or self.joined.auc is None:
             return None
-        return self.fair.auc - self.served.auc
+        return self.joined.auc - self.served.auc
 
     def __str__(self) -> str:
-        told = f"{self.rows:,} scores are off, by {self.mean:.4f} in the mean and {self.largest:.4f} at most"
+        text = f"{self.rows:,} scores are off, by {self.mean:.4f} on average and {self.largest:.4f} at most"
         if self.logloss is not None:
-            told += f"; that cost {self.logloss:+.4f} logloss"
+            text += f"; that cost {self.logloss:+.4f} logloss"
         if self.auc is not None:
-            told += f" and {self.auc:+.4f} AUC"
-        return told
+            text += f" and {self.auc:+.4f} AUC"
+        return text
 
 
-def price(scores: Scores, fair: Scores, labels: Labels) -> ScoreImpact:
-    """`scores` were served, `fair` are those of the joined values; `labels` are NaN where the outcome is not known."""
-    gap = np.abs(scores.astype(float) - fair)
+def score_impact(served: Scores, joined: Scores, labels: Labels) -> ScoreImpact:
+    """Compare served scores with the scores of the joined values; `labels` are NaN where the outcome is not known."""
+    gap = np.abs(served.astype(float) - joined)
     off, known = gap > 0, ~np.isnan(labels)
     return ScoreImpact(
         rows=int(off.sum()),
         mean=float(gap[off].mean()) if off.any() else 0.0,
         largest=float(gap.max(initial=0.0)),
-        served=measure(labels[known], scores[known]),
-        fair=measure(labels[known], fair[known]),
+        served=measure(labels[known], served[known]),
+        joined=measure(labels[known], joined[known]),
     )

@@ -1,4 +1,4 @@
-"""Rows by time, in even steps."""
+"""Counts of an audit's rows by time, in equal steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _MOST = 100
 
 
 class DifferenceTimeline(msgspec.Struct, frozen=True):
-    """Rows, and how many of them differ in anything, by step of time: from the first row's to the last row's."""
+    """By time step, how many rows were served and how many of them differ in anything; from the first row's step to the
+    last row's.
+    """
 
     step: str = ""
     starts: tuple[str, ...] = ()
@@ -32,22 +34,22 @@ class DifferenceTimeline(msgspec.Struct, frozen=True):
 
 
 def timeline(served_at: NDArray[np.int64], differs: Flags) -> DifferenceTimeline:
-    """Rows by the finest step that needs at most a hundred of them (weeks may be more); times are microseconds."""
+    """Count rows by the finest step that gives at most a hundred steps (weeks may give more); times are microseconds."""
     if not len(served_at):
         return DifferenceTimeline()
     first, last = int(served_at.min()), int(served_at.max())
     step = next((name for name, size in _STEPS.items() if last // size - first // size < _MOST), "week")
     size = _STEPS[step]
-    places = served_at // size - first // size
-    count = int(places.max()) + 1
+    steps = served_at // size - first // size
+    count = int(steps.max()) + 1
     return DifferenceTimeline(
         step=step,
-        starts=tuple(_told((first // size + place) * size) for place in range(count)),
-        end=_told((first // size + count) * size),
-        rows=tuple(np.bincount(places, minlength=count).tolist()),
-        differing=tuple(np.bincount(places[differs], minlength=count).tolist()),
+        starts=tuple(_format_time((first // size + index) * size) for index in range(count)),
+        end=_format_time((first // size + count) * size),
+        rows=tuple(np.bincount(steps, minlength=count).tolist()),
+        differing=tuple(np.bincount(steps[differs], minlength=count).tolist()),
     )
 
 
-def _told(micros: UtcMicros) -> str:
+def _format_time(micros: UtcMicros) -> str:
     return f"{from_micros(micros):%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC").replace(" 00:00 UTC", " UTC")

@@ -1,6 +1,7 @@
-"""What if the online store had been refreshed that seldom: AUC and logloss of a published model, computed from history.
+"""What-if on freshness: AUC and logloss of a published model, had the online store been refreshed on another schedule.
 
-Nothing is served: every row of a labelled spine is joined as an online store on a schedule would have answered it.
+It is computed from history and serves nothing: every row of a labelled spine is joined as an online store on that schedule
+would have answered it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.timestamps import UtcMicrosArray
-from skewless.model.scoring.single_output import one_score
+from skewless.model.scoring.single_output import single_score
 from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.model.training.training_set import labelled
 from skewless.monitoring.audit.replay import Scores
@@ -27,16 +28,18 @@ from skewless.runtime.progress import Report, quiet
 
 
 class ScheduleResult(msgspec.Struct, frozen=True):
-    """The model served from a store that is refreshed `every`; `moved` is by how much scores are off in the mean."""
+    """The model served from a store that is refreshed `every`; `score_shift` is the mean distance of its scores from those
+    of a fresh store.
+    """
 
     every: str
     seconds: float
     performance: ModelPerformance
-    moved: float
+    score_shift: float = msgspec.field(name="moved")
 
 
 class WhatIfResult(msgspec.Struct, frozen=True):
-    """`fresh` is the model on a store that holds each row from the instant at which it is known."""
+    """`fresh` is the model on a store that has each row from its created time on; `refreshed` are the schedules."""
 
     model: str
     version: str
@@ -48,8 +51,11 @@ class WhatIfResult(msgspec.Struct, frozen=True):
 
     def lines(self) -> list[str]:
         """The curve for a terminal."""
-        told = [f"kept fresh: {self.fresh}"]
-        return told + [f"every {one.every}: {one.performance}; scores off by {one.moved:.4f}" for one in self.refreshed]
+        fresh = [f"kept fresh: {self.fresh}"]
+        return fresh + [
+            f"every {result.every}: {result.performance}; scores off by {result.score_shift:.4f}"
+            for result in self.refreshed
+        ]
 
 
 def run(
@@ -66,7 +72,7 @@ def run(
 
     Raises: NoSingleScore, SpineMismatch, SourceMissing, SourceMismatch.
     """
-    scored = one_score(bundle)
+    scored = single_score(bundle)
     rows, labels = labelled(spine, label)
     if not len(rows):
         raise SpineMismatch(label, "is null in every row of the window; choose another window")
@@ -77,14 +83,14 @@ def run(
         return scored(bundle.assembler.values(views, request_values(bundle.plan, rows)))
 
     fresh = scores(None)
-    found = []
-    ordered = sorted(schedules, key=lambda one: one.every)
+    results = []
+    ordered = sorted(schedules, key=lambda schedule: schedule.every)
     for number, schedule in enumerate(ordered):
         report(f"every {short(schedule.every)}", number, len(ordered))
         stale = scores(schedule.filled(at))
-        moved = float(np.abs(stale.astype(float) - fresh).mean())
+        shift = float(np.abs(stale.astype(float) - fresh).mean())
         seconds = schedule.every / timedelta(seconds=1)
-        found.append(ScheduleResult(short(schedule.every), seconds, _measured(labels, stale), moved))
+        results.append(ScheduleResult(short(schedule.every), seconds, _measured(labels, stale), shift))
     return WhatIfResult(
         model=bundle.manifest.name,
         version=bundle.manifest.version,
@@ -92,11 +98,11 @@ def run(
         end=window[1].isoformat(),
         delay=short(schedules[0].delay),
         fresh=_measured(labels, fresh),
-        refreshed=tuple(found),
+        refreshed=tuple(results),
     )
 
 
 def _measured(labels: np.ndarray, scores: Scores) -> ModelPerformance:
-    found = measure(labels, scores)
-    assert found is not None  # noqa: S101 - there are rows
-    return found
+    performance = measure(labels, scores)
+    assert performance is not None  # noqa: S101 - there are rows
+    return performance

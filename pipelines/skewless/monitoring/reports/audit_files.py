@@ -1,4 +1,4 @@
-"""An audit's files: the page, the JSON and the metrics."""
+"""Writes an audit's files: the page, the JSON and the metrics."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from skewless.monitoring.reports.result_pages import audit_page
 
 def write_audit(
     folder: Path,
-    found: AuditResult,
-    made_at: datetime,
+    result: AuditResult,
+    created_at: datetime,
     *,
     html: Path | None = None,
     json: Path | None = None,
     prom: Path | None = None,
 ) -> Path:
-    """In `folder`, unless they are asked for elsewhere; the page's path."""
-    role = f"-{found.role}" if found.role else ""
-    stem = folder / f"audit-{found.model}-{found.version}{role}"
-    page, metrics = audit_page(found, made_at), audit_metrics(found, made_at)
-    return write(stem, found, page, metrics, html=html, json=json, prom=prom)
+    """Write the files to `folder`, or to the paths given by option; returns the page's path."""
+    role = f"-{result.role}" if result.role else ""
+    stem = folder / f"audit-{result.model}-{result.version}{role}"
+    page, metrics = audit_page(result, created_at), audit_metrics(result, created_at)
+    return write(stem, result, page, metrics, html=html, json=json, prom=prom)

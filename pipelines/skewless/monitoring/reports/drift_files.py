@@ -1,4 +1,4 @@
-"""The files that a drift run leaves: page, JSON and metrics."""
+"""Writes a drift run's files: the page, the JSON and the metrics."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from skewless.monitoring.reports.result_pages import drift_page
 
 def write_report(
     folder: Path,
-    found: DriftResult,
-    made_at: datetime,
+    result: DriftResult,
+    created_at: datetime,
     *,
     html: Path | None = None,
     json: Path | None = None,
     prom: Path | None = None,
 ) -> Path:
-    """The page, the JSON and the metrics, in `folder` unless they are asked for elsewhere; the page's path."""
-    stem = folder / f"drift-{found.model}-{found.version}"
-    page, metrics = drift_page(found, made_at), drift_metrics(found, made_at)
-    return write(stem, found, page, metrics, html=html, json=json, prom=prom)
+    """Write the files to `folder`, or to the paths given by option; returns the page's path."""
+    stem = folder / f"drift-{result.model}-{result.version}"
+    page, metrics = drift_page(result, created_at), drift_metrics(result, created_at)
+    return write(stem, result, page, metrics, html=html, json=json, prom=prom)

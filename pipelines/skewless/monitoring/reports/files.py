@@ -1,4 +1,4 @@
-"""The files of one run: the page, the JSON and the metrics, each written whole or not at all."""
+"""Writes the files of one run: the page, the JSON and the metrics, each atomically."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def write(
     json: Path | None,
     prom: Path | None,
 ) -> Path:
-    """Write them where they are asked for, else beside each other as `stem` with a suffix; the page's path. Not every run
-    has metrics.
+    """Write each file to its path, or where that is None to `stem` plus a suffix; returns the page's path. `metrics` is
+    None for a run without metrics.
     """
-    # A version has dots of its own, so the suffix is added, not replaced.
-    place = html or stem.with_name(f"{stem.name}.html")
-    write_file(place, page.encode())
+    # A version contains dots, so the suffix is appended, not replaced.
+    page_path = html or stem.with_name(f"{stem.name}.html")
+    write_file(page_path, page.encode())
     write_file(json or stem.with_name(f"{stem.name}.json"), msgspec.json.format(msgspec.json.encode(result)))
     if metrics is not None:
         write_file(prom or stem.with_name(f"{stem.name}.prom"), metrics)
-    return place
+    return page_path

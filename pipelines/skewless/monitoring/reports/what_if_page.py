@@ -1,4 +1,4 @@
-"""The what-if on freshness as a page: AUC and logloss by schedule."""
+"""A what-if on freshness as a page: AUC and logloss by refresh schedule."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from skewless.html.render import render
-from skewless.html.table import PageTable, whole
+from skewless.html.table import PageTable, thousands
 from skewless.monitoring.audit.what_if import ScheduleResult, WhatIfResult
 
 
 @dataclass(frozen=True, slots=True)
 class WhatIfCurve:
-    """A measure by schedule; `top` and `bottom` bound what is drawn."""
+    """A measure by schedule; `top` and `bottom` are the limits of the vertical axis."""
 
     title: str
     about: str
@@ -23,46 +23,55 @@ class WhatIfCurve:
     bottom: float
 
 
-def page(found: WhatIfResult, made_at: datetime) -> str:
-    """The whole page."""
-    worst = max(found.refreshed, key=lambda one: one.performance.logloss)
-    told = {"curves": _curves(found), "tables": [_table(found)], "worst": worst, "price": _price(found, worst)}
-    return render("what_if.html", made_at, found=found, **told)
+def page(result: WhatIfResult, created_at: datetime) -> str:
+    """The page as HTML."""
+    worst = max(result.refreshed, key=lambda schedule: schedule.performance.logloss)
+    return render(
+        "what_if.html",
+        created_at,
+        result=result,
+        curves=_curves(result),
+        tables=[_table(result)],
+        worst=worst,
+        price=_price(result, worst),
+    )
 
 
-def _price(found: WhatIfResult, worst: ScheduleResult) -> str:
+def _price(result: WhatIfResult, worst: ScheduleResult) -> str:
     """The most that staleness costs, in a sentence."""
-    fresh, stale = found.fresh, worst.performance
-    auc = f"AUC {_told(fresh.auc)} to {_told(stale.auc)}, " if fresh.auc is not None else ""
-    told = f"Refreshed every {worst.every}, the model goes from {auc}logloss {fresh.logloss:.4f} to {stale.logloss:.4f}"
+    fresh, stale = result.fresh, worst.performance
+    auc = f"AUC {_auc(fresh.auc)} to {_auc(stale.auc)}, " if fresh.auc is not None else ""
+    text = f"Refreshed every {worst.every}, the model goes from {auc}logloss {fresh.logloss:.4f} to {stale.logloss:.4f}"
     beaten = stale.logloss >= fresh.constant_logloss
-    return f"{told}: worse than a constant." if beaten else f"{told}; a constant has {fresh.constant_logloss:.4f}."
+    return f"{text}: worse than a constant." if beaten else f"{text}; a constant has {fresh.constant_logloss:.4f}."
 
 
-def _curves(found: WhatIfResult) -> list[WhatIfCurve]:
-    names = ("kept fresh", *(f"every {one.every}" for one in found.refreshed))
-    all_of = [found.fresh, *(one.performance for one in found.refreshed)]
-    aucs = [one.auc for one in all_of if one.auc is not None]
+def _curves(result: WhatIfResult) -> list[WhatIfCurve]:
+    names = ("kept fresh", *(f"every {schedule.every}" for schedule in result.refreshed))
+    performances = [result.fresh, *(schedule.performance for schedule in result.refreshed)]
+    aucs = [performance.auc for performance in performances if performance.auc is not None]
     curves = []
-    if len(aucs) == len(all_of):
-        curves.append(_curve("AUC", "More is better; 0.5 knows nothing.", names, aucs))
-    losses = [one.logloss for one in all_of]
-    told = f"Less is better; the constant that fits best has {found.fresh.constant_logloss:.4f}."
-    return [*curves, _curve("Logloss", told, names, losses)]
+    if len(aucs) == len(performances):
+        curves.append(_curve("AUC", "Higher is better; 0.5 is no better than chance.", names, aucs))
+    losses = [performance.logloss for performance in performances]
+    about = f"Lower is better; the best constant has {result.fresh.constant_logloss:.4f}."
+    return [*curves, _curve("Logloss", about, names, losses)]
 
 
 def _curve(title: str, about: str, names: tuple[str, ...], values: Sequence[float]) -> WhatIfCurve:
     return WhatIfCurve(title, about, names, tuple(values), max(values), min(values))
 
 
-def _table(found: WhatIfResult) -> PageTable:
-    rows = [("kept fresh", _told(found.fresh.auc), f"{found.fresh.logloss:.4f}", "0", whole(found.fresh.rows))]
-    for one in found.refreshed:
-        auc, loss = _told(one.performance.auc), f"{one.performance.logloss:.4f}"
-        rows.append((f"every {one.every}", auc, loss, f"{one.moved:.4f}", whole(one.performance.rows)))
+def _table(result: WhatIfResult) -> PageTable:
+    rows = [("kept fresh", _auc(result.fresh.auc), f"{result.fresh.logloss:.4f}", "0", thousands(result.fresh.rows))]
+    for schedule in result.refreshed:
+        auc, loss = _auc(schedule.performance.auc), f"{schedule.performance.logloss:.4f}"
+        shift, count = f"{schedule.score_shift:.4f}", thousands(schedule.performance.rows)
+        rows.append((f"every {schedule.every}", auc, loss, shift, count))
     heads = ("refreshed", "AUC", "logloss", "scores off by", "rows")
-    return PageTable("By schedule", "Scores are off from those of a store that is kept fresh.", heads, tuple(rows))
+    about = "Scores are compared with those of a store that is kept fresh."
+    return PageTable("By schedule", about, heads, tuple(rows))
 
 
-def _told(auc: float | None) -> str:
+def _auc(auc: float | None) -> str:
     return "one class only" if auc is None else f"{auc:.4f}"

@@ -1,6 +1,6 @@
-"""Two models on the same rows: is one better by a margin, with confidence? The bootstrap is scipy's.
+"""Compares two models on the same rows: the gain in logloss and its confidence interval, by scipy's bootstrap.
 
-Rows of one day share their weather, so what is drawn again is not rows but whole blocks of time.
+Rows that are close in time are alike, so the bootstrap resamples blocks of time, not single rows.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ _SEED = 7
 
 
 class ChallengerComparison(msgspec.Struct, frozen=True):
-    """`gain` is by how much the candidate's logloss is less than the champion's in the mean, `low` and `high` its
-    confidence interval.
-    """
+    """`gain` is the champion's mean logloss minus the candidate's; `low` and `high` are the ends of its confidence interval."""
 
     where: str
     champion: ModelPerformance
@@ -44,20 +42,20 @@ class ChallengerComparison(msgspec.Struct, frozen=True):
         )
 
 
-def contest(
+def compare_scores(
     where: str, labels: Labels, champion: Scores, candidate: Scores, at: UtcMicrosArray, *, confidence: float
 ) -> ChallengerComparison | None:
-    """Compare scores of the same n rows, at least 2 blocks of them; None where there are fewer."""
+    """Compare scores of the same n rows; None where they are in fewer than 2 blocks of time. `at` is in microseconds."""
     blocks = _blocks(at)
     counts = np.bincount(blocks).astype(float)
-    then, now = measure(labels, champion), measure(labels, candidate)
-    if len(counts) < 2 or then is None or now is None:
+    before, after = measure(labels, champion), measure(labels, candidate)
+    if len(counts) < 2 or before is None or after is None:
         return None
     sums = np.bincount(blocks, _losses(labels, champion) - _losses(labels, candidate))
     if not sums.any():
         low = high = 0.0
     else:
-        found = stats.bootstrap(
+        interval = stats.bootstrap(
             (sums, counts),
             lambda some, many, axis: some.sum(axis) / many.sum(axis),
             n_resamples=_RESAMPLES,
@@ -68,22 +66,22 @@ def contest(
             method="percentile",
             random_state=np.random.default_rng(_SEED),
         ).confidence_interval
-        low, high = float(found.low), float(found.high)
+        low, high = float(interval.low), float(interval.high)
     gain = float(sums.sum() / counts.sum())
-    return ChallengerComparison(where, then, now, gain, low, high, confidence, len(counts))
+    return ChallengerComparison(where, before, after, gain, low, high, confidence, len(counts))
 
 
 def _losses(labels: Labels, scores: Scores) -> NDArray[np.float64]:
-    """Each row's logloss."""
+    """The logloss of each row."""
     exact = np.clip(scores.astype(float), np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)
     losses: NDArray[np.float64] = -np.where(labels == 1, np.log(exact), np.log1p(-exact))
     return losses
 
 
 def _blocks(at: UtcMicrosArray) -> NDArray[np.int64]:
-    """Which block each row is in: days where there are enough of them, else shorter ones, else rows."""
+    """The block number of each row: days if there are at least 20, else 6 hours, else hours, else single rows."""
     for size in _BLOCKS:
-        distinct, places = np.unique(at // size, return_inverse=True)
+        distinct, numbers = np.unique(at // size, return_inverse=True)
         if len(distinct) >= _LEAST_BLOCKS:
-            return places
+            return numbers
     return np.arange(len(at))

@@ -1,9 +1,9 @@
-"""Trains a model anew on a later window, and tries it on requests only if it is better than the champion.
+"""Retrains a model on a later window, and makes it a canary only if it is better than the champion.
 
-The training set is rebuilt, the model trained and published as a candidate, which no server answers with. Champion and
-candidate then score the same held-out rows, each through its own plan, and the served rows whose outcome is known. The
-candidate is better where its gain in logloss is more than the margin with confidence on the held-out rows, and the
-outcomes do not say with confidence that it is worse.
+The training set is rebuilt, and the model is trained and published as a candidate, which no server answers with. Champion
+and candidate then score the same held-out rows, each through its own plan, and the served rows whose outcome is known. The
+candidate is better if its gain in logloss exceeds the margin with confidence on the held-out rows, and it is not worse with
+confidence on the outcomes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from skewless.contract.state_folder import StateFolders
 from skewless.definitions.compiler import CompiledService
 from skewless.model.publishing import publish
 from skewless.model.publishing.registry_upload import publishing
-from skewless.model.publishing.rollout_steps import ChangeAuthor, champion_version, proven, try_canary
-from skewless.model.scoring.single_output import of_one_matrix, one_score
+from skewless.model.publishing.rollout_steps import ChangeAuthor, champion_version, open_published, try_canary
+from skewless.model.scoring.single_output import require_matrix, single_score
 from skewless.model.training import train, training_set
 from skewless.model.training.train import Parameters, TimeSplit
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.monitoring.audit.replay import Scores, spine_of
-from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, contest
+from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, compare_scores
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import join, request_values, spine_times
@@ -52,9 +52,9 @@ _STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class RetrainOptions:
-    """What is trained, on which rows, and when it counts as better: by more than `margin` of logloss with `confidence`.
+    """The model, its training rows, and the gain in logloss that it needs: more than `margin` with `confidence`.
 
-    With `as_served` training and comparison join as a store on that schedule would have answered.
+    With `as_served`, training and comparison join as a store on that schedule would have answered.
     """
 
     model: str
@@ -69,8 +69,8 @@ class RetrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class RetrainProject:
-    """Where things are: the folders, the models, the service's definitions of today, and where any plan's views have
-    their tables.
+    """The folders, the model registry, the current definitions of the service, and a function that gives the tables of a
+    plan's views. `memory` bounds the join, in bytes.
     """
 
     folders: StateFolders
@@ -80,15 +80,15 @@ class RetrainProject:
     memory: int = DEFAULT_JOIN_MEMORY
 
     @classmethod
-    def of(cls, work: Project, service: str) -> Self:
+    def of(cls, project: Project, service: str) -> Self:
         """Raises: NoDefinitions, RegistryUnreadable, InvalidPlan, UnsupportedType, Untraceable."""
-        settings = work.settings
-        return cls(work.folders, settings.registry, work.service(service), work.sources, settings.join_memory)
+        settings, definitions = project.settings, project.service(service)
+        return cls(project.folders, settings.registry, definitions, project.sources, settings.join_memory)
 
 
 class RetrainResult(msgspec.Struct, frozen=True):
-    """The verdict: `better` with the `reason`; `live` is None without outcomes, `on_trial` where some are answered with
-    it, as a canary.
+    """The verdict: `better` with the `reason`. `live` is None without outcomes; `is_canary` says whether the candidate was
+    made a canary.
     """
 
     model: str
@@ -101,84 +101,84 @@ class RetrainResult(msgspec.Struct, frozen=True):
     live: ChallengerComparison | None
     better: bool
     reason: str
-    on_trial: bool = False
+    is_canary: bool = msgspec.field(default=False, name="on_trial")
 
     def __str__(self) -> str:
-        state = "is a canary" if self.on_trial else "is better" if self.better else "stays a candidate"
+        state = "is a canary" if self.is_canary else "is better" if self.better else "stays a candidate"
         return f"{self.model} {self.candidate} {state} (champion {self.champion}): {self.reason}"
 
     def lines(self) -> list[str]:
         """The comparison for a terminal."""
-        return [str(one) for one in (self.held_out, self.live) if one is not None]
+        return [str(compared) for compared in (self.held_out, self.live) if compared is not None]
 
 
 def run(
     project: RetrainProject,
-    asked: RetrainOptions,
+    options: RetrainOptions,
     *,
     created_at: datetime,
     canary: float | None,
     report: Report = quiet,
 ) -> RetrainResult:
-    """Train, publish a candidate, compare; a better one becomes a canary for the share `canary` of entities (None: no).
+    """Train and publish a candidate, compare it, and make a better one a canary for the share `canary` of entities (None: no).
 
-    What can be refused beforehand is, and then nothing is written. Raises: StepInputMissing where there is no champion to
-    compare with, TrainedElsewhere, InvalidPlan, RolloutRefused, SpineMismatch, SourceMissing, SourceMismatch.
+    Options that cannot work are refused before anything is written. Raises: StepInputMissing where there is no champion,
+    TrainedElsewhere, InvalidPlan, RolloutRefused, SpineMismatch, SourceMissing, SourceMismatch.
     """
-    champion = _challenged(project, asked, canary)
-    before, version = champion.manifest.version, _candidate(project, asked, created_at, report)
+    champion = _champion(project, options, canary)
+    before, version = champion.manifest.version, _candidate(project, options, created_at, report)
     report("comparing", 3, _STEPS)
-    sides = champion, proven(project.registry, asked.model, version)
+    pair = champion, open_published(project.registry, options.model, version)
     held_out, live = (
-        (None, None) if before == version else (_held_out(project, asked, *sides), _live(project, asked, *sides))
+        (None, None) if before == version else (_held_out(project, options, *pair), _live(project, options, *pair))
     )
-    better, reason = verdict(held_out, live, asked.margin)
-    found = RetrainResult(
-        model=asked.model,
+    better, reason = verdict(held_out, live, options.margin)
+    result = RetrainResult(
+        model=options.model,
         champion=before,
         candidate=version,
-        start=asked.split.start.isoformat(),
-        end=asked.split.end.isoformat(),
-        margin=asked.margin,
+        start=options.split.start.isoformat(),
+        end=options.split.end.isoformat(),
+        margin=options.margin,
         held_out=held_out,
         live=live,
         better=better,
         reason=reason,
     )
     if better and canary is not None:
-        try_out(project.registry, found, canary, created_at)
-        return msgspec.structs.replace(found, on_trial=True)
-    return found
+        start_canary(project.registry, result, canary, created_at)
+        return msgspec.structs.replace(result, is_canary=True)
+    return result
 
 
-def _candidate(project: RetrainProject, asked: RetrainOptions, created_at: datetime, report: Report) -> str:
-    """Train and publish a candidate that nobody is answered with; its version."""
-    split, definitions = asked.split, project.definitions
+def _candidate(project: RetrainProject, options: RetrainOptions, created_at: datetime, report: Report) -> str:
+    """Train and publish a candidate, which serves no request; returns its version."""
+    split, definitions = options.split, project.definitions
     folder = project.folders.training / f"{definitions.plan.name}.candidate"
     report("training set", 0, _STEPS)
-    rows = SpineFiles(asked.spine, split.start, split.end)
-    training_set.run(definitions, rows, folder, as_served=asked.as_served, memory=project.memory)
+    rows = SpineFiles(options.spine, split.start, split.end)
+    training_set.run(definitions, rows, folder, as_served=options.as_served, memory=project.memory)
     report("training", 1, _STEPS)
-    opened = TrainingSet(folder)
-    train.run(opened, asked.label, split, asked.parameters)
+    training = TrainingSet(folder)
+    train.run(training, options.label, split, options.parameters)
     report("publishing", 2, _STEPS)
-    with publishing(project.registry, project.folders.models, asked.model) as models:
-        done = publish.run(opened, models, asked.model, created_at=created_at, promote=False)
-    return done.manifest.version
+    with publishing(project.registry, project.folders.models, options.model) as models:
+        published = publish.run(training, models, options.model, created_at=created_at, promote=False)
+    return published.manifest.version
 
 
-def _challenged(project: RetrainProject, asked: RetrainOptions, canary: float | None) -> Bundle:
-    """The champion, where a candidate can be trained and compared, and where one may become a canary."""
-    champion = proven(project.registry, asked.model, champion_version(project.registry, asked.model))
-    of_one_matrix(champion, "retrain")
+def _champion(project: RetrainProject, options: RetrainOptions, canary: float | None) -> Bundle:
+    """The champion, after checking that a candidate can be trained, compared with it and (with `canary`) made a canary."""
+    champion = open_published(project.registry, options.model, champion_version(project.registry, options.model))
+    require_matrix(champion, "retrain")
     plan = project.definitions.plan
     MatrixSignature(plan)
     if canary is not None:
-        trial_of(None, asked.model, canary, (), None)
+        trial_of(None, options.model, canary, (), None)
         if not same_request(plan, champion.plan):
-            told = f"the service {plan.name} takes other requests than the champion {champion.manifest.version}"
+            reason = f"the service {plan.name} takes other requests than the champion {champion.manifest.version}"
             raise RolloutRefused(
-                asked.model, f"{told}; retrain without --canary, or on the service that it was trained on"
+                options.model, f"{reason}; retrain without --canary, or on the service that it was trained on"
             )
     return champion
 
@@ -186,63 +186,65 @@ def _challenged(project: RetrainProject, asked: RetrainOptions, canary: float | 
 def verdict(
     held_out: ChallengerComparison | None, live: ChallengerComparison | None, margin: float
 ) -> tuple[bool, str]:
-    """Whether a candidate may be tried, and why."""
+    """Whether a candidate may become a canary, and why."""
     if held_out is None:
-        return False, "it is the champion itself, or there are too few held-out rows to tell"
+        return False, "it is the champion itself, or there are too few held-out rows to compare"
     if not held_out.low > margin:
         return False, f"its gain on the held-out rows is not more than {margin:g} with confidence"
     if live is not None and live.high < 0:
-        return False, "it would have been worse on the outcomes of what was served, with confidence"
+        return False, "it would have been worse on the outcomes of served predictions, with confidence"
     return True, f"its gain on the held-out rows is more than {margin:g} with confidence"
 
 
-def try_out(
-    registry: ModelRegistry, found: RetrainResult, weight: float, at: datetime, *, by: str = "skewless retrain"
+def start_canary(
+    registry: ModelRegistry, result: RetrainResult, weight: float, at: datetime, *, by: str = "skewless retrain"
 ) -> Rollout:
-    """The one place where a better candidate gets requests: a share of the entities, within bounds; the rollout then.
+    """Make a better candidate a canary for the share `weight` of entities; returns the new rollout.
 
-    Raises: RolloutRefused where it takes other requests than the champion or that is another one by now, InvalidBundle.
+    Raises: RolloutRefused where it takes other requests than the champion, or the champion has changed; InvalidBundle.
     """
-    trial = trial_of(registry.rollout(found.model), found.candidate, weight, (), None)
-    return try_canary(registry, found.model, trial, ChangeAuthor(by, at, found.reason), found.champion)
+    canary = trial_of(registry.rollout(result.model), result.candidate, weight, (), None)
+    return try_canary(registry, result.model, canary, ChangeAuthor(by, at, result.reason), result.champion)
 
 
 def _held_out(
-    project: RetrainProject, asked: RetrainOptions, champion: Bundle, candidate: Bundle
+    project: RetrainProject, options: RetrainOptions, champion: Bundle, candidate: Bundle
 ) -> ChallengerComparison | None:
-    spine = training_set.read_spine(asked.spine, asked.split.test, asked.split.end)
-    rows, labels = labelled(spine, asked.label)
-    then, now = (_scores(project, one, rows, asked.as_served) for one in (champion, candidate))
-    return contest("held-out rows", labels, then, now, spine_times(rows), confidence=asked.confidence)
+    spine = training_set.read_spine(options.spine, options.split.test, options.split.end)
+    rows, labels = labelled(spine, options.label)
+    before, after = (_scores(project, bundle, rows, options.as_served) for bundle in (champion, candidate))
+    return compare_scores("held-out rows", labels, before, after, spine_times(rows), confidence=options.confidence)
 
 
 def _live(
-    project: RetrainProject, asked: RetrainOptions, champion: Bundle, candidate: Bundle
+    project: RetrainProject, options: RetrainOptions, champion: Bundle, candidate: Bundle
 ) -> ChallengerComparison | None:
-    """On what the champion served since the candidate's training and validation ended, as far as outcomes are known.
-
-    The candidate is scored on the rows of the store's own history at that time. None where the log lacks an input of it.
+    """Compare on the rows that the champion served since the candidate's training and validation ended and whose outcome is
+    known. The candidate's inputs are joined as of their time. None where there are no such rows, or the log lacks an
+    entity or request column that the candidate needs.
     """
     log, version = ServedLogReader(project.folders.served), champion.manifest.version
     try:
-        served = log.read(asked.model, version, asked.split.test, datetime.max.replace(tzinfo=asked.split.test.tzinfo))
+        served = log.read(
+            options.model, version, options.split.test, datetime.max.replace(tzinfo=options.split.test.tzinfo)
+        )
     except StepInputMissing:
         return None
-    labels = GroundTruth(log.folder, asked.model).of(served)
+    labels = GroundTruth(log.folder, options.model).of(served)
     known = labels == labels  # noqa: PLR0124 - not NaN
     served, labels = served.filter(pa.array(known)), labels[known]
-    wanted = {f"entity:{key.name}" for key in candidate.plan.join_keys}
-    wanted |= {f"request:{one.name}" for one in candidate.plan.request}
-    if not len(served) or wanted - set(served.column_names):
+    needed = {f"entity:{key.name}" for key in candidate.plan.join_keys}
+    needed |= {f"request:{field.name}" for field in candidate.plan.request}
+    if not len(served) or needed - set(served.column_names):
         return None
     rows = spine_of(candidate.plan, served)
-    now = _scores(project, candidate, rows, asked.as_served)
-    then: Scores = served.column(SCORE).to_numpy()
-    return contest("live outcomes", labels, then, now, spine_times(rows), confidence=asked.confidence)
+    after = _scores(project, candidate, rows, options.as_served)
+    before: Scores = served.column(SCORE).to_numpy()
+    return compare_scores("live outcomes", labels, before, after, spine_times(rows), confidence=options.confidence)
 
 
 def _scores(project: RetrainProject, bundle: Bundle, rows: pa.Table, as_served: RefreshSchedule | None) -> Scores:
-    """What a model would have answered at each row's time."""
+    """The scores that a model would have answered at each row's time."""
     plan, read_at = bundle.plan, None if as_served is None else as_served.filled(spine_times(rows))
     views = join(plan, project.sources(plan), rows, read_at=read_at)
-    return one_score(bundle)(bundle.assembler.values(views, request_values(plan, rows)))
+    return single_score(bundle)(bundle.assembler.values(views, request_values(plan, rows)))
