@@ -24,7 +24,7 @@ def ingest() -> dict[str, int]:
 
     work, (first, last) = workspace(), window_of(get_current_context()).days
     data = work.folders.data
-    done = verb.run(data, first, last, checks=QualityGates.of(work).doors(data))
+    done = verb.run(data, first, last, checks=QualityGates.of(work).day_checks(data))
     wrote_tables(done.data / table.table for table in done.tables)
     return {table.table: table.rows for table in done.tables}
 

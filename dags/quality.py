@@ -23,7 +23,7 @@ def quality() -> dict[str, int]:
     work, at = workspace(), window_of(get_current_context()).end
     gates = QualityGates.of(work).by_view
     try:
-        found = {view: gate.stored(at) for view, gate in gates.items()}
+        found = {view: gate.check_table(at) for view, gate in gates.items()}
     except SourceMissing as error:
         if any(work.state.watermark(work.project, view) for view in gates):
             raise

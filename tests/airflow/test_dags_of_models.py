@@ -116,6 +116,6 @@ def test_a_variable_that_is_not_understood_fails_at_once_and_says_what_it_may_ho
 
 
 def test_old_days_of_the_served_log_are_folded_and_go_only_where_that_was_asked(told: dict[str, Any]):
-    assert told["trim"]["returned"]["trim"] == "2 files folded; 0 days with 0 files removed"
-    assert told["trim old"]["returned"]["trim"] == "0 files folded; 1 days with 1 files removed"
+    assert told["trim"]["returned"]["trim"] == "2 files compacted; 0 days with 0 files removed"
+    assert told["trim old"]["returned"]["trim"] == "0 files compacted; 1 days with 1 files removed"
     assert not told["day"].exists()

@@ -48,7 +48,7 @@ def prepared(work: Project, folder: Path, schedule: RefreshSchedule | None) -> t
     spine = SpineFiles(work.folders.data / task.SPINE, task.TRAIN, task.END)
     training_set.run(work.service(task.SERVICE), spine, folder, as_served=schedule, memory=work.settings.join_memory)
     train.run(TrainingSet(folder), task.LABEL, SPLIT, task.PARAMETERS)
-    return train.trained(folder)[0], folder
+    return train.load_model(folder)[0], folder
 
 
 def evaluated(booster: lgb.Booster, folder: Path) -> dict[str, float]:

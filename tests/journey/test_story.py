@@ -23,7 +23,7 @@ from skewless.demo import task
 from skewless.demo.http_replay import ReplayInstant, moments
 from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.model.publishing.versions import versions
-from skewless.model.training.train import trained
+from skewless.model.training.train import load_model
 from skewless.model.training.training_set import TrainingSet
 from skewless.online.store import embedded_valkey
 from skewless.online.store.valkey_process import free_port
@@ -158,7 +158,7 @@ def test_an_answer_tells_what_moved_the_score(project: Project, running: Running
     moment = project.moments()[-1]
     project.skewless("materialize", "--end", moment.at.isoformat())
     answer = ask(project, running, moment, explain="contributions").raise_for_status().json()
-    booster, _ = trained(project.training_set().folder)
+    booster, _ = load_model(project.training_set().folder)
     own = np.asarray(booster.predict(project.training_set().matrix(moment.rows), pred_contrib=True))
     for told, expected in zip(answer["contributions"], own, strict=True):
         assert list(told["features"]) == list(project.bundle().assembler.names)

@@ -95,7 +95,7 @@ def expectations(work: Project) -> Callable[[str], dict[str, Any] | None]:
     """What is expected of the rows of each view, for `gate`."""
     from skewless.monitoring.quality.gates import QualityGates
 
-    return QualityGates.of(work).plain
+    return QualityGates.of(work).to_builtins
 
 
 def gate(planned: dict[str, Any]) -> Check:
@@ -104,7 +104,9 @@ def gate(planned: dict[str, Any]) -> Check:
     from skewless.online.materialization.materialize import ArrivalWindow
 
     log, window = logging.getLogger(__name__), ArrivalWindow.parse(planned["window"])
-    return QualityGates.parse(window, planned["expected"], settings().folders.quarantine).window(log.warning)
+    return QualityGates.from_builtins(window, planned["expected"], settings().folders.quarantine).window_check(
+        log.warning
+    )
 
 
 def now() -> datetime:

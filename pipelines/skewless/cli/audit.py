@@ -137,4 +137,4 @@ def trim(
         served, models = ProjectSettings.read().folders.served, model or ()
         shown.result = str(verb.trim(verb.days(served, models), today, age, shown.at))
         if age is not None:
-            shown.result += f"; {outcomes.forget(served, today - age, models):,} files of outcomes removed"
+            shown.result += f"; {outcomes.remove_before(served, today - age, models):,} files of outcomes removed"

@@ -54,11 +54,11 @@ def ingest(
     data = work.folders.data
     with step("ingest") as shown:
         gates = QualityGates([]) if unchecked else QualityGates.of(work)
-        done = verb.run(data, instant(start).date(), instant(end).date(), shown.at, checks=gates.doors(data))
+        done = verb.run(data, instant(start).date(), instant(end).date(), shown.at, checks=gates.day_checks(data))
         rows = sum(table.rows for table in done.tables)
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
-    for warning in gates.absences(done.tables):
+    for warning in gates.missing_days(done.tables):
         console.print(f"warning: {warning}", markup=False)
 
 
@@ -133,7 +133,7 @@ def materialize(
             console.print(f"{window}: {news.rows:,} rows in {len(news.pieces):,} files to look at")
         return
     with step("materialize") as shown:
-        check = verb.unchecked if unchecked else QualityGates.of(work).window(console.print)
+        check = verb.unchecked if unchecked else QualityGates.of(work).window_check(console.print)
         done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
         shown.result = _result(done.values(), len(views) - len(done))
     if not views:
@@ -159,7 +159,7 @@ def quality(
 
     gates = QualityGates.of(Project(ProjectSettings.read()), view or ())
     with step("quality") as shown:
-        found = {name: gate.stored(instant(at) if at else now()) for name, gate in gates.by_view.items()}
+        found = {name: gate.check_table(instant(at) if at else now()) for name, gate in gates.by_view.items()}
         wrong = sum(map(len, found.values()))
         shown.result = f"{wrong} expectations not met in {len(found)} feature views"
     for name, breaches in found.items():

@@ -40,7 +40,7 @@ def train(
     with step("train") as shown:
         training_set = TrainingSet(ProjectSettings.read().folders.training / service)
         done = verb.run(training_set, label, split, task.PARAMETERS)
-        shown.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.told(done.metrics)}"
+        shown.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.format_metrics(done.metrics)}"
 
 
 @verbs.command()
@@ -80,7 +80,7 @@ def _publish(
     from skewless.model.publishing import publish as verb
     from skewless.model.publishing.registry_upload import publishing
     from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion
-    from skewless.model.training.train import told
+    from skewless.model.training.train import format_metrics
     from skewless.model.training.training_set import TrainingSet
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
@@ -102,7 +102,7 @@ def _publish(
             signed = ChangeAuthor("skewless publish", when, "published")
             make_champion(settings.registry, model, done.manifest.version, signed)
         state = "proven and published" if done.made else "published before, unchanged"
-        test = f"; test {told(done.manifest.metrics)}" if done.manifest.metrics else ""
+        test = f"; test {format_metrics(done.manifest.metrics)}" if done.manifest.metrics else ""
         shown.result = f"{model} {done.manifest.version} {state}{test}"
     if done.unexplained:
         console.print(done.unexplained, markup=False)

@@ -48,7 +48,7 @@ def push(
     with step("push") as shown:
         received = to_micros(now())
         batch = row_files.read(rows, content, chosen, received)
-        check = verb.unchecked if unchecked else QualityGates.of(work, [view]).pushed(view)
+        check = verb.unchecked if unchecked else QualityGates.of(work, [view]).push_check(view)
         done = verb.run(work.project, rows.target, batch, work.data, work.online, received, check)
         shown.result = str(done)
     raise typer.Exit(1 if done.refusal else 0)
@@ -126,7 +126,7 @@ def _consume(
     from skewless.runtime.console import console
 
     def door(view: str) -> push.Check:
-        return push.unchecked if unchecked else QualityGates.of(work, [view]).pushed(view)
+        return push.unchecked if unchecked else QualityGates.of(work, [view]).push_check(view)
 
     def waits(error: SkewlessError) -> None:
         console.print(f"waiting: {error}", markup=False)

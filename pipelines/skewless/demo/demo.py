@@ -31,7 +31,7 @@ from skewless.model.publishing.registry_upload import publishing
 from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, open_published
 from skewless.model.scoring.single_output import require_matrix
 from skewless.model.training import train, training_set
-from skewless.model.training.train import TimeSplit, evaluate, told
+from skewless.model.training.train import TimeSplit, evaluate, format_metrics
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.evidence import AuditEvidence
@@ -128,11 +128,13 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
         shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
     with step("ingest") as shown:
         gates = QualityGates.of(work)
-        done = ingest.run(work.folders.data, story.first, story.last, shown.at, checks=gates.doors(work.folders.data))
+        done = ingest.run(
+            work.folders.data, story.first, story.last, shown.at, checks=gates.day_checks(work.folders.data)
+        )
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         rows = sum(table.rows for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
-    for warning in gates.absences(done.tables):
+    for warning in gates.missing_days(done.tables):
         console.print(f"  {warning}", markup=False)
     folder = work.folders.training / task.SERVICE
     with step("training-set") as shown:
@@ -152,7 +154,7 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
         make_champion(registry, task.MODEL, version, ChangeAuthor("skewless demo", at, "published"))
         bundle = open_published(registry, task.MODEL, version)
         what = "proven and published" if published.made else "published before, proven again"
-        shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {told(bundle.manifest.metrics)}"
+        shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {format_metrics(bundle.manifest.metrics)}"
     return PreparedDemo(story, work, opened, bundle)
 
 
@@ -167,7 +169,7 @@ def _replay_store(work: Project) -> Iterator[tuple[str, HttpReplay]]:
         state = StateDatabase(f"sqlite:///{folders.state_db}")
         try:
             writer = OnlineWriter(connect(store.url), work.project)
-            check = QualityGates.of(work).window(console.print)
+            check = QualityGates.of(work).window_check(console.print)
             yield store.url, HttpReplay(work.stored(), writer, state, work.project, check)
         finally:
             state.close()
@@ -205,8 +207,8 @@ def _replay(
 def _tell_metrics(rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> None:
     _, labels = labelled(rows, task.LABEL)
     known = rows.column(task.LABEL).is_valid().to_numpy()
-    console.print(f"  offline, these flights: {told(evaluate(labels, offline[known]))}")
-    console.print(f"  served over HTTP:       {told(evaluate(labels, served[known]))}")
+    console.print(f"  offline, these flights: {format_metrics(evaluate(labels, offline[known]))}")
+    console.print(f"  served over HTTP:       {format_metrics(evaluate(labels, served[known]))}")
 
 
 def _audit(trained: PreparedDemo, rows: int) -> audit.AuditResult:
@@ -233,10 +235,10 @@ def _price(trained: PreparedDemo) -> None:
             skew_price.save(priced, kept)
         shown.result = "measured for this model before" if again else "measured"
     picture = draw(priced, kept / "skew-price.png")
-    console.print(f"  honest, served = offline:             {told(priced.honest)}")
-    console.print(f"  scheduled stamps, promised offline:   {told(priced.scheduled_offline)}")
-    console.print(f"  scheduled stamps, served:             {told(priced.scheduled_served)}")
-    console.print(f"  honest, store refreshed at midnight:  {told(priced.daily_refresh)}")
+    console.print(f"  honest, served = offline:             {format_metrics(priced.honest)}")
+    console.print(f"  scheduled stamps, promised offline:   {format_metrics(priced.scheduled_offline)}")
+    console.print(f"  scheduled stamps, served:             {format_metrics(priced.scheduled_served)}")
+    console.print(f"  honest, store refreshed at midnight:  {format_metrics(priced.daily_refresh)}")
     console.print(f"  picture: {picture}")
 
 

@@ -22,7 +22,7 @@ _MODEL = "model="
 def tables(subject: ErasureSubject, served: Path, logged: Mapping[str, Sequence[str]]) -> Iterator[ErasableTable]:
     """The outcomes of each model whose served log has rows about the subject; `logged` are its columns of keys."""
     for folder in sorted(served.glob(f"{_MODEL}*")):
-        place = GroundTruth(served, folder.name.removeprefix(_MODEL)).place
+        place = GroundTruth(served, folder.name.removeprefix(_MODEL)).path
         if place.is_dir() and len(asked := _requests(subject, folder, logged)):
             yield ErasableTable("outcomes", place, {key: [key] for key in KEYS}, requests=RequestRows(asked))
 

@@ -1,1 +1,1 @@
-"""What is watched in production: audit, drift, quality, retraining. It imports `model` and what is below it."""
+"""Monitoring of production: audit, drift, quality, retraining. It imports `model` and the rooms below it."""

@@ -46,7 +46,7 @@ def publish_bundle(models: Path, training: Path, work: Workload) -> Path:
     (training / PLAN).write_bytes(workload.PLAN.to_json())
     opened = TrainingSet(training)
     train.run(opened, "label", _SPLIT, _PARAMETERS, rounds=TREES)
-    shape = _shape(train.trained(training)[0])
+    shape = _shape(train.load_model(training)[0])
     assert shape == (TREES, LEAVES), f"the model came out with {shape[0]} trees of up to {shape[1]} leaves"
     return publish.run(opened, models, MODEL, created_at=_START).folder
 

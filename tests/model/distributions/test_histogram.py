@@ -19,8 +19,8 @@ def test_shares_sum_to_one(then: np.ndarray, now: np.ndarray):
     picture = of_numbers(baseline, present(now))
     if picture is None:
         return
-    assert len(picture.edges) == len(picture.then) + 1
-    for side, values in ((picture.then, baseline.quantiles), (picture.now, present(now))):
+    assert len(picture.edges) == len(picture.baseline) + 1
+    for side, values in ((picture.baseline, baseline.quantiles), (picture.served, present(now))):
         assert sum(side) == pytest.approx(1.0 if len(values) else 0.0)
 
 
@@ -34,8 +34,8 @@ def test_numbers_stay_in_order_and_names_beyond_the_bars_count_together():
     assert isinstance(hours, CategoryCounts)
     picture = of_categories(hours, {"3": 5, "99": 5})
     assert picture.names == (*map(str, range(24)), "(other)")
-    assert (picture.now[3], picture.now[-1]) == (0.5, 0.5)
+    assert (picture.served[3], picture.served[-1]) == (0.5, 0.5)
     many = CategoryCounts(1000, 0, {f"N{n}": 50 - n for n in range(40)}, other=180)
     picture = of_categories(many, {"N39": 1, "N0": 1})
-    assert (len(picture.names), picture.names[0], picture.now[0], picture.now[-1]) == (33, "N0", 0.5, 0.5)
-    assert sum(picture.then) == pytest.approx(1.0)
+    assert (len(picture.names), picture.names[0], picture.served[0], picture.served[-1]) == (33, "N0", 0.5, 0.5)
+    assert sum(picture.baseline) == pytest.approx(1.0)

@@ -62,7 +62,7 @@ def test_a_bundle_opens_and_scores_as_the_model(opened: TrainingSet, models: Pat
     assert bundle.exact
     assert bundle.manifest == done.manifest
     assert bundle.plan == opened.plan
-    booster, report = train.trained(opened.folder)
+    booster, report = train.load_model(opened.folder)
     test, _ = labelled(
         opened.between(learnable_project.SPLIT.test, learnable_project.SPLIT.end), learnable_project.LABEL
     )
@@ -129,7 +129,7 @@ def test_the_contributions_of_a_published_model_are_lightgbms(opened: TrainingSe
     assert done.unexplained == ""
     found = open_bundle(done.folder, processor_features()).contributions
     assert (found.head.covers, found.head.link, found.head.output) == ("lightgbm", "logistic", "probabilities")
-    booster, _ = train.trained(opened.folder)
+    booster, _ = train.load_model(opened.folder)
     test, _ = labelled(
         opened.between(learnable_project.SPLIT.test, learnable_project.SPLIT.end), learnable_project.LABEL
     )
@@ -289,7 +289,7 @@ def test_a_conversion_that_is_far_off_is_refused(opened: TrainingSet, models: Pa
 
 
 def test_a_conversion_is_the_same_again(opened: TrainingSet):
-    booster, _ = train.trained(opened.folder)
+    booster, _ = train.load_model(opened.folder)
     assert convert(booster, 5) == convert(booster, 5)
 
 

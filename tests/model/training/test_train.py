@@ -11,7 +11,7 @@ import pytest
 
 from skewless.demo import task
 from skewless.model.training import train, training_set
-from skewless.model.training.train import BadTrainingWindow, TimeSplit, evaluate, told, trained
+from skewless.model.training.train import BadTrainingWindow, TimeSplit, evaluate, format_metrics, load_model
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.runtime.errors import SpineMismatch, StepInputMissing
 from tests.models import learnable_project
@@ -38,7 +38,7 @@ def test_the_number_of_threads_does_not_matter(opened: TrainingSet, tmp_path: Pa
     mine = TrainingSet(Path(shutil.copytree(opened.folder, tmp_path / "set")))
     parameters = learnable_project.PARAMETERS | {"num_threads": threads}
     train.run(mine, learnable_project.LABEL, learnable_project.SPLIT, parameters, rounds=60)
-    theirs, ours = (trained(folder)[0].model_to_string() for folder in (opened.folder, mine.folder))
+    theirs, ours = (load_model(folder)[0].model_to_string() for folder in (opened.folder, mine.folder))
     assert ours.partition("\nparameters:")[0] == theirs.partition("\nparameters:")[0]
 
 
@@ -47,7 +47,7 @@ def test_a_model_that_is_there_is_not_trained_again(opened: TrainingSet, monkeyp
         raise AssertionError("it trains")
 
     monkeypatch.setattr(train, "fit", busy)
-    report = trained(opened.folder)[1]
+    report = load_model(opened.folder)[1]
     assert (
         train.run(opened, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=60)
         == report
@@ -57,7 +57,7 @@ def test_a_model_that_is_there_is_not_trained_again(opened: TrainingSet, monkeyp
 
 
 def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
-    booster, report = trained(opened.folder)
+    booster, report = load_model(opened.folder)
     test, labels = labelled(
         opened.between(learnable_project.SPLIT.test, learnable_project.SPLIT.end), learnable_project.LABEL
     )
@@ -73,7 +73,7 @@ def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
         < len(opened.between(learnable_project.SPLIT.start, learnable_project.SPLIT.validate))
     )
     assert report.metrics["auc"] > 0.6
-    assert told(report.metrics).startswith("AUC 0.")
+    assert format_metrics(report.metrics).startswith("AUC 0.")
 
 
 def test_windows_are_told_by_how_long_each_is():
@@ -94,7 +94,7 @@ def test_metrics():
 
 def test_what_is_not_trained_is_told(tmp_path: Path):
     with pytest.raises(StepInputMissing, match="run `skewless train` first"):
-        trained(tmp_path)
+        load_model(tmp_path)
 
 
 def test_a_window_without_both_classes_is_refused_and_the_old_model_stays(opened: TrainingSet):
@@ -126,4 +126,4 @@ def test_a_kill_between_the_two_files_leaves_nothing_to_publish(opened: Training
     with pytest.raises(KeyboardInterrupt):
         train.run(mine, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=5)
     with pytest.raises(StepInputMissing):
-        trained(folder)
+        load_model(folder)

@@ -95,7 +95,7 @@ def test_an_input_that_is_gone_is_told_by_its_nulls(then: Baseline):
     (gone,) = drift.run(bench.WINDOW, bench.PLAN, then, rows.served(), DriftThresholds()).alarms
     assert [check.measure for check in gone.checks] == ["nulls"]
     assert "nulls (share 0.9" in str(gone)
-    assert gone.nulls_now == 1.0
+    assert gone.served_nulls == 1.0
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def gate(tmp_path: Path) -> QualityGate:
 
 def ingest(gate: QualityGate, *rows: Row) -> None:
     batches = table(VIEW, rows).to_batches()
-    day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
+    day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.check_day)
 
 
 def kept(gate: QualityGate) -> list[Path]:
@@ -73,7 +73,7 @@ def test_a_refused_day_leaves_the_table_as_it_was(gate: QualityGate):
     (place,) = kept(gate)
     assert pq.read_table(place / "rows.parquet").column("miles").to_pylist() == [7, -8]
     reason = msgspec.json.decode((place / "reason.json").read_bytes(), type=RefusalReason)
-    assert (reason.view, reason.door, reason.batch) == ("seen", "ingest", "2013-10-01")
+    assert (reason.view, reason.stage, reason.batch) == ("seen", "ingest", "2013-10-01")
     assert (reason.breaches[0].gate, reason.breaches[0].column, reason.breaches[0].count) == ("range", "miles", 1)
     ingest(gate, *good)
 
@@ -96,16 +96,18 @@ def test_a_day_that_came_empty_does_not_lose_its_rows(gate: QualityGate):
 
 def test_days_for_which_nothing_came_are_told(gate: QualityGate):
     batches = table(VIEW, [row("N1", 1, 7), row("N2", 11, 8)]).to_batches()
-    written = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 4), gate.day)
-    assert QualityGates([gate]).absences([written]) == [
+    written = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 4), gate.check_day)
+    assert QualityGates([gate]).missing_days([written]) == [
         "feature view 'seen': no row of 2 days (2013-10-02 the first); expected 2..50 a day"
     ]
     assert (
-        QualityGates([QualityGate(VIEW, gate.source, ViewExpectations("seen"), gate.quarantine)]).absences([written])
+        QualityGates([QualityGate(VIEW, gate.source, ViewExpectations("seen"), gate.quarantine)]).missing_days(
+            [written]
+        )
         == []
     )
-    whole = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.day)
-    assert QualityGates([gate]).absences([whole]) == []
+    whole = day_partitions.write(gate.source.path, batches, ("tail",), DAY, date(2013, 10, 2), gate.check_day)
+    assert QualityGates([gate]).missing_days([whole]) == []
 
 
 def test_pushed_rows_are_judged_by_their_values_alone(gate: QualityGate, tmp_path: Path, redis_url: str):
@@ -116,7 +118,9 @@ def test_pushed_rows_are_judged_by_their_values_alone(gate: QualityGate, tmp_pat
 
     def put(*miles: int | None) -> int:
         batch = rows.batch([rows.parse([told | {"miles": one} for one in miles])], now)
-        return push.run("tests", target, batch, tmp_path / "data", store, now, QualityGates([gate]).pushed("seen")).rows
+        return push.run(
+            "tests", target, batch, tmp_path / "data", store, now, QualityGates([gate]).push_check("seen")
+        ).rows
 
     with Redis.from_url(redis_url) as redis:
         store = OnlineWriter(redis, "tests")
@@ -127,7 +131,7 @@ def test_pushed_rows_are_judged_by_their_values_alone(gate: QualityGate, tmp_pat
         assert redis.dbsize() == 0
         assert not gate.source.path.exists()
         assert put(7) + put(7, 7) + put(None) == 4, "few, and again"
-    assert QualityGates([]).pushed("seen") is push.unchecked
+    assert QualityGates([]).push_check("seen") is push.unchecked
     assert kept(gate) == []
 
 
@@ -141,7 +145,7 @@ class Store:
     def run(self, hours: float) -> int:
         online = OnlineWriter(self.redis, "tests")
         windows = plan_windows(self.state, "tests", [(VIEW, self.gate.source)], end=NOON + hours * HOUR)
-        check = QualityGates([self.gate]).window(self.told.append)
+        check = QualityGates([self.gate]).window_check(self.told.append)
         done = materialize.run(windows, online, self.state, "tests", clock=lambda: NOON + 99 * HOUR, check=check)
         return done["seen"].written
 
@@ -184,25 +188,25 @@ def test_rows_that_are_wanting_are_only_told_at_the_second_door(gate: QualityGat
 
 def test_what_is_stored_is_judged_by_hand(gate: QualityGate):
     write(gate.source.path.parent, VIEW, [row("N1", -1, 7), row("N2", -1, 8), row("N3", -2, 101)], files=3)
-    found = gate.stored(NOON)
+    found = gate.check_table(NOON)
     assert [(one.gate, one.count, one.rows) for one in found] == [("range", 1, 3)]
-    assert [one.gate for one in gate.stored(NOON + 24 * HOUR)] == ["freshness", "range"]
+    assert [one.gate for one in gate.check_table(NOON + 24 * HOUR)] == ["freshness", "range"]
 
 
 def test_a_gate_crosses_to_another_process(gate: QualityGate, store: Store):
     write(gate.source.path.parent, VIEW, [row("N1", -1, 7), row("N2", -1, 101)])
     (window,) = plan_windows(store.state, "tests", [(VIEW, gate.source)], end=NOON)
-    told = msgspec.json.decode(msgspec.json.encode(QualityGates([gate]).plain("seen")))
-    again = QualityGates.parse(window, told, gate.quarantine)
+    told = msgspec.json.decode(msgspec.json.encode(QualityGates([gate]).to_builtins("seen")))
+    again = QualityGates.from_builtins(window, told, gate.quarantine)
     assert again.by_view["seen"] == gate
-    assert QualityGates([]).plain("seen") is None
-    assert QualityGates.parse(window, None, gate.quarantine).by_view == {}
+    assert QualityGates([]).to_builtins("seen") is None
+    assert QualityGates.from_builtins(window, None, gate.quarantine).by_view == {}
 
 
 def test_doors_are_those_of_the_tables_below_the_folder(gate: QualityGate, tmp_path: Path):
     gates = QualityGates([gate])
-    assert list(gates.doors(tmp_path / "data")) == ["seen"]
-    assert gates.doors(tmp_path / "elsewhere") == {}
+    assert list(gates.day_checks(tmp_path / "data")) == ["seen"]
+    assert gates.day_checks(tmp_path / "elsewhere") == {}
 
 
 def test_the_error_survives_a_process(gate: QualityGate):

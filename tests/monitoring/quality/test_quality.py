@@ -109,17 +109,17 @@ def test_a_share_is_not_refused_by_chance(wrong: int, of: int, refused: bool):
 def test_volume_and_freshness_look_at_the_span():
     rows = [("JFK", place, 0.5, 0, 2, False) for place in range(50)]
     few = checked(rows, rows_per_day=ValueBounds(100.0, None))["rows per day"]
-    assert (few.missing, few.found) == (True, "50 rows in 1.0 days")
+    assert (few.missing, few.observed) == (True, "50 rows in 1.0 days")
     many = checked(rows, rows_per_day=ValueBounds(None, 10.0))["rows per day"]
     assert not many.missing
     assert not checked(rows, span=TimeSpan(NOON - HOUR, NOON), rows_per_day=ValueBounds(100.0, None)), (
         "an hour may be quiet"
     )
     stale = checked(rows, fresh_within=HOUR)["freshness"]
-    assert (stale.missing, stale.found) == (True, "the newest event is of 2013-10-01 10:00 UTC")
+    assert (stale.missing, stale.observed) == (True, "the newest event is of 2013-10-01 10:00 UTC")
     assert not checked(rows, fresh_within=3 * HOUR)
     assert not checked([], span=TimeSpan(NOON - HOUR, NOON), fresh_within=3 * HOUR), "an hour may be quiet"
-    assert checked([], fresh_within=3 * HOUR)["freshness"].found == "there is no row"
+    assert checked([], fresh_within=3 * HOUR)["freshness"].observed == "there is no row"
     assert not checked([], span=TimeSpan(None, NOON), fresh_within=HOUR, rows_per_day=ValueBounds(1.0, None))
 
 

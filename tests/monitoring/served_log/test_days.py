@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.monitoring.served_log.days import days, fold, trim
+from skewless.monitoring.served_log.days import compact, days, trim
 from skewless.monitoring.served_log.reader import ServedLogReader
 from tests.faults.killed_calls import Killed, killer
 
@@ -45,20 +45,20 @@ def test_days_that_are_over_are_folded_and_old_ones_go(tmp_path: Path):
         write(tmp_path, day, f"{day}-1", f"{day}-2")
     before = read(tmp_path)
     done = trim(days(tmp_path), TODAY, timedelta(days=90))
-    assert str(done) == "3 files folded; 1 days with 2 files removed"
+    assert str(done) == "3 files compacted; 1 days with 2 files removed"
     assert not gone.exists()
     assert [file.name.partition("-")[0] for file in folder.iterdir()] == ["folded"]
     assert read(tmp_path) == sorted(set(before) - {"x", "y"})
-    assert trim(days(tmp_path), TODAY, timedelta(days=90)).folded == 0
+    assert trim(days(tmp_path), TODAY, timedelta(days=90)).compacted == 0
     assert trim(days(tmp_path), TODAY, None).days == 0
 
 
 def test_a_file_that_comes_after_the_fold_is_folded_with_it(tmp_path: Path):
     folder = write(tmp_path, date(2013, 10, 1), "a", "b")
-    assert fold(folder) == 2
+    assert compact(folder) == 2
     write(tmp_path, date(2013, 10, 1), "c")
     assert read(tmp_path) == ["a", "b", "c"]
-    assert fold(folder) == 2
+    assert compact(folder) == 2
     assert len(list(folder.iterdir())) == 1
     assert read(tmp_path) == ["a", "b", "c"]
 
@@ -74,12 +74,12 @@ def test_other_models_and_other_folders_are_left_alone(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def killed() -> Iterator[Killed]:
-    with killer("tests.monitoring.served_log.test_days", "fold_day") as killed:
+    with killer("tests.monitoring.served_log.test_days", "compact_day") as killed:
         yield killed
 
 
-def fold_day(folder: str) -> None:
-    fold(Path(folder))
+def compact_day(folder: str) -> None:
+    compact(Path(folder))
 
 
 def test_a_fold_that_is_killed_at_any_step_loses_and_doubles_nothing(tmp_path: Path, killed: Killed):
@@ -90,7 +90,7 @@ def test_a_fold_that_is_killed_at_any_step_loses_and_doubles_nothing(tmp_path: P
         folder = write(served, date(2013, 10, 1), "a", "b", "c")
         went_on = killed(steps, str(folder))
         assert read(served) == ["a", "b", "c"], f"killed at step {steps}"
-        fold(folder)
+        compact(folder)
         assert read(served) == ["a", "b", "c"]
         assert len([file for file in folder.iterdir() if not file.name.startswith(".")]) == 1
         if not went_on:
@@ -102,6 +102,6 @@ def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path))
     write(tmp_path / "served", date(2013, 10, 1), "a", "b")
     told = CliRunner().invoke(app, ["trim"], catch_exceptions=False)
-    assert "2 files folded; 0 days with 0 files removed" in told.output
+    assert "2 files compacted; 0 days with 0 files removed" in told.output
     told = CliRunner().invoke(app, ["trim", "--keep", "365d"], catch_exceptions=False)
-    assert "0 files folded; 1 days with 1 files removed" in told.output
+    assert "0 files compacted; 1 days with 1 files removed" in told.output

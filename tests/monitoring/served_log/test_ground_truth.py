@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.monitoring.served_log.ground_truth import BadGroundTruth, GroundTruth, forget, read
+from skewless.monitoring.served_log.ground_truth import BadGroundTruth, GroundTruth, read, remove_before
 
 NOW = datetime(2013, 10, 2, tzinfo=UTC)
 SERVED = pa.table({"request_id": ["a", "a", "b", "c"], "row": pa.array([0, 1, 0, 0], pa.int32())})
@@ -28,7 +28,7 @@ def batch(*rows: tuple[str, int, float]) -> pa.Table:
 
 
 def of(outcomes: GroundTruth) -> list[float | None]:
-    return [None if np.isnan(one) else one for one in outcomes.of(SERVED).tolist()]
+    return [None if np.isnan(one) else one for one in outcomes.labels_of(SERVED).tolist()]
 
 
 def test_labels_go_to_the_rows_that_they_name(tmp_path: Path):
@@ -112,12 +112,12 @@ def test_what_was_recorded_long_ago_goes(tmp_path: Path):
     for model in ("tiny", "other"):
         GroundTruth(tmp_path, model).add(batch(("a", 0, 0.0), ("b", 0, 1.0)), NOW - timedelta(days=2))
         GroundTruth(tmp_path, model).add(batch(("a", 0, 1.0), ("c", 0, 1.0)), NOW)
-    assert forget(tmp_path, NOW.date(), ["tiny"]) == 1
+    assert remove_before(tmp_path, NOW.date(), ["tiny"]) == 1
     assert of(GroundTruth(tmp_path, "tiny")) == [1.0, None, None, 1.0]
     assert of(GroundTruth(tmp_path, "other")) == [1.0, None, 1.0, 1.0]
-    assert forget(tmp_path, NOW.date()) == 1
-    assert forget(tmp_path, NOW.date()) == 0
-    assert forget(tmp_path / "nowhere", NOW.date()) == 0
+    assert remove_before(tmp_path, NOW.date()) == 1
+    assert remove_before(tmp_path, NOW.date()) == 0
+    assert remove_before(tmp_path / "nowhere", NOW.date()) == 0
 
 
 def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,7 @@
-"""The baseline of a bundle: how each model input, join key, view and score was distributed before serving.
+"""The baseline of a bundle: the distribution of each model input, join key, view and score before serving.
 
-Inputs, keys and views are those of the rows that the model was trained on; scores are those of the test window, as
-a model scores the rows that it learned from more boldly than any others. Drift is measured against it.
+Inputs, keys and views are those of the training rows; scores are those of the test window, since a model is overconfident
+on the rows that it was trained on. Drift is measured against the baseline.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from skewless.model.distributions.coverage import AbsentRows
 
 QUANTILES = 512
 SKETCH_ERROR = 0.5 / QUANTILES
-"""How far a sketch's distribution function is from the one that it was made of, at most (one row more in theory)."""
+"""The greatest gap between a sketch's distribution function and that of its values (in theory one row more)."""
 _DISCRETE = 32
 _ROWS_PER_VALUE = 10
 _CATEGORIES = 100
@@ -35,7 +35,7 @@ Numbers = NDArray[np.floating]
 
 @dataclass(eq=False)
 class BaselineMissing(SkewlessError):
-    """A bundle was published without a baseline, or with one of an earlier format."""
+    """A bundle that was published without a baseline, or with a baseline of an earlier format."""
 
     model: str
     version: str
@@ -43,14 +43,14 @@ class BaselineMissing(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"the baseline of {self.model} {self.version} cannot be compared with: {self.reason}; "
+            f"the baseline of {self.model} {self.version} cannot be read: {self.reason}; "
             "publish the model again with `skewless publish --version NEXT`"
         )
 
 
 class NumberSketch(msgspec.Struct, frozen=True, tag="sketch"):
-    """Numbers of many values: of `rows`, `nulls` were null (NaN); `quantiles` are values that occurred, at the middles
-    of 512 even shares.
+    """Numbers of many values: of `rows`, `nulls` were null (NaN). `quantiles` are values that occurred, at the midpoints of
+    512 equal shares.
     """
 
     rows: int
@@ -59,9 +59,9 @@ class NumberSketch(msgspec.Struct, frozen=True, tag="sketch"):
 
 
 class CategoryCounts(msgspec.Struct, frozen=True, tag="counted"):
-    """Things of few values: of `rows`, `nulls` were null; `counts` of the most frequent values, `other` of the rest.
+    """A column of few values: of `rows`, `nulls` were null. `counts` has the most frequent values, `other` counts the rest.
 
-    Numbers are named by nine digits, which tell every float32 from every other.
+    Numbers are named by nine significant digits, which distinguish every float32.
     """
 
     rows: int
@@ -74,8 +74,8 @@ Distribution = NumberSketch | CategoryCounts
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """`inputs` by model column, `keys` by join key, `views` by the plan's view name (where the training set tells).
-    `outputs` by name, where a model tells more than one number a row; then `scores` is the first of them.
+    """The distributions: `inputs` by model column, `keys` by join key, `views` by the plan's view name (empty for training
+    sets of older versions). `outputs` by name, where a model gives several values a row; `scores` is then the first.
     """
 
     inputs: dict[str, Distribution]
@@ -94,14 +94,14 @@ def describe(
     absent: Mapping[str, AbsentRows],
     scores: Scores,
 ) -> Baseline:
-    """The baseline of training rows (`inputs` and `keys`) and of the scores of the test window."""
-    told = {name: distribution(array) for name, array in cells(form.told, form.told_arrays(scores))}
+    """Compute the baseline from training rows (`inputs` and `keys`) and the scores of the test window."""
+    outputs = {name: distribution(array) for name, array in cells(form.told, form.told_arrays(scores))}
     return Baseline(
         inputs={name: distribution(array) for name, array in cells(form.taken, form.taken_arrays(inputs))},
         keys={key.name: texts(keys.column(key.name)) for key in plan.join_keys},
         views=dict(absent),
-        scores=next(iter(told.values())),
-        outputs=told if len(told) > 1 else {},
+        scores=next(iter(outputs.values())),
+        outputs=outputs if len(outputs) > 1 else {},
     )
 
 
@@ -113,29 +113,29 @@ def distribution(values: Array) -> Distribution:
 
 
 def as_numbers(values: Array) -> Numbers:
-    """Whole numbers and truths as floating ones."""
+    """Integers and booleans as float64; floats as they are."""
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
 def numbers(values: Numbers) -> Distribution:
-    """The distribution of numbers; NaN is null. Few values are counted, of many a sketch is kept."""
-    there = present(values)
-    distinct, counts = np.unique(there, return_counts=True)
-    nulls = len(values) - len(there)
-    if len(distinct) <= _DISCRETE and len(there) >= _ROWS_PER_VALUE * len(distinct):
+    """The distribution of numbers; NaN is null. Columns of few values are counted, the others are sketched."""
+    known = present(values)
+    distinct, counts = np.unique(known, return_counts=True)
+    nulls = len(values) - len(known)
+    if len(distinct) <= _DISCRETE and len(known) >= _ROWS_PER_VALUE * len(distinct):
         named = dict(zip(names(distinct), counts.tolist(), strict=True))
         return CategoryCounts(len(values), nulls, named)
     middles = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    quantiles = np.quantile(there, middles, method="inverted_cdf")
+    quantiles = np.quantile(known, middles, method="inverted_cdf")
     return NumberSketch(len(values), nulls, tuple(quantiles.tolist()))
 
 
 def texts(column: pa.ChunkedArray) -> CategoryCounts:
-    """The distribution of a column of names: its most frequent values, and how many rows have another."""
-    found = counted_names(column)
-    often = sorted(found, key=lambda name: (-found[name], name))[:_CATEGORIES]
-    kept = {name: found[name] for name in often}
-    return CategoryCounts(len(column), column.null_count, kept, sum(found.values()) - sum(kept.values()))
+    """The distribution of a text column: its 100 most frequent values, and how many rows have another."""
+    counts = counted_names(column)
+    frequent = sorted(counts, key=lambda name: (-counts[name], name))[:_CATEGORIES]
+    named = {name: counts[name] for name in frequent}
+    return CategoryCounts(len(column), column.null_count, named, sum(counts.values()) - sum(named.values()))
 
 
 def counted_names(column: pa.ChunkedArray) -> dict[str, int]:
@@ -145,17 +145,17 @@ def counted_names(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def present(values: Numbers) -> Numbers:
-    """The numbers that are there; infinities become the greatest float32, which JSON can hold."""
+    """The numbers that are not NaN; infinities become the greatest float32, which JSON can represent."""
     return np.clip(values[~np.isnan(values)], -_GREATEST, _GREATEST)
 
 
 def names(values: Numbers) -> list[str]:
-    """What `CategoryCounts` calls some numbers."""
+    """The names of numbers in `CategoryCounts`."""
     return [f"{value:.9g}" for value in values.tolist()]
 
 
 def read(folder: Path, model: str, version: str) -> Baseline:
-    """The baseline of a proven bundle. Raises: BaselineMissing."""
+    """The baseline of a bundle that was opened. Raises: BaselineMissing."""
     try:
         return msgspec.json.decode((folder / BASELINE).read_bytes(), type=Baseline)
     except (msgspec.MsgspecError, OSError) as error:

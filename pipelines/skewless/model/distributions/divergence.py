@@ -1,7 +1,7 @@
-"""How far apart two distributions are, and how likely chance alone put them there. The statistics are scipy's.
+"""The divergence of two distributions, and the p-value of that divergence. The statistics are scipy's.
 
-Numbers with many values are compared with a sketch of the baseline by Kolmogorov-Smirnov, things of few values by
-chi-square. Either way the population stability index and the Jensen-Shannon distance stand beside it.
+Numbers of many values are compared with a sketch of the baseline by Kolmogorov-Smirnov, columns of few values by
+chi-square. Both come with the population stability index and the Jensen-Shannon distance.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from skewless.model.distributions.baseline import SKETCH_ERROR, CategoryCounts, 
 _BINS = 10
 _LEAST_EXPECTED, _LEAST_POOLED = 5.0, 1.0
 OTHER = "(other)"
-"""What a page calls the values that a baseline does not name."""
+"""The name on a page for values that the baseline does not name."""
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """`statistic` of `test` with its p-value. `ks` is the greatest gap of two distribution functions (0 for things of
-    few values), `psi` the population stability index less what chance alone gives, `js` the Jensen-Shannon distance.
+    """The `statistic` of `test` with its p-value. `ks` is the greatest gap of two distribution functions (0 for columns of
+    few values), `psi` the population stability index minus its expectation by chance, `js` the Jensen-Shannon distance.
     """
 
     test: str
@@ -40,34 +40,34 @@ class Divergence:
 def of_numbers(baseline: NumberSketch, values: Numbers) -> Divergence:
     """Numbers (at least one that is not NaN) against a sketch.
 
-    The sketch's own error is taken off the statistic before its p-value is asked for, so it raises no alarm.
+    The sketch's own error is subtracted from the statistic before its p-value is computed, so it cannot cause an alarm.
     """
-    there, sketch = present(values), np.array(baseline.quantiles)
-    gap = float(stats.ks_2samp(there, sketch, method="asymp").statistic)
+    served, sketch = present(values), np.array(baseline.quantiles)
+    gap = float(stats.ks_2samp(served, sketch, method="asymp").statistic)
     known = baseline.rows - baseline.nulls
-    size = max(round(known * len(there) / (known + len(there))), 1)
+    size = max(round(known * len(served) / (known + len(served))), 1)
     p_value = float(stats.kstwo.sf(max(gap - SKETCH_ERROR, 0.0), size))
     edges = np.unique(np.quantile(sketch, np.arange(1, _BINS) / _BINS, method="inverted_cdf"))
     then = _binned(edges, sketch) * (known / len(sketch))
-    now = _binned(edges, there)
+    now = _binned(edges, served)
     return Divergence("Kolmogorov-Smirnov", gap, p_value, gap, _psi(then, now), _js(then, now))
 
 
 def of_categories(baseline: CategoryCounts, counts: Mapping[str, int]) -> Divergence:
-    """Counts by name against counted ones. Names that were rare or unknown then count together as another."""
+    """Counts by name against the baseline's. Names that are rare in the baseline, or unknown to it, are pooled."""
     then, now = aligned(baseline, counts)
     pooled_then, pooled_now = _pooled(then, now)
     if len(pooled_then) < 2:
         return Divergence("chi-square", 0.0, 1.0, 0.0, 0.0, 0.0)
-    found = stats.chi2_contingency(np.stack([pooled_then, pooled_now]), correction=False)
+    result = stats.chi2_contingency(np.stack([pooled_then, pooled_now]), correction=False)
     return Divergence(
-        "chi-square", float(found.statistic), float(found.pvalue), 0.0, _psi(pooled_then, pooled_now), _js(then, now)
+        "chi-square", float(result.statistic), float(result.pvalue), 0.0, _psi(pooled_then, pooled_now), _js(then, now)
     )
 
 
 def of_shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[str, float]:
-    """Two shares, each as (how many, of how many): the test that fits their sizes and its p-value."""
-    table = np.array([[part, whole - part] for part, whole in (then, now)], np.float64)
+    """Compare two shares, each as (count, total): the test that suits their sizes, and its p-value."""
+    table = np.array([[count, total - count] for count, total in (then, now)], np.float64)
     if not table.sum(axis=0).all() or not table.sum(axis=1).all():
         return "none", 1.0
     if stats.contingency.expected_freq(table).min() < _LEAST_EXPECTED:
@@ -76,7 +76,7 @@ def of_shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[str, float]:
 
 
 def aligned(baseline: CategoryCounts, counts: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Counts then and now of the baseline's names in its order, and last of all others."""
+    """The baseline's and the new counts of the baseline's names, in its order; the last element counts all other names."""
     known = list(baseline.counts)
     rest = sum(count for name, count in counts.items() if name not in baseline.counts)
     then = [*baseline.counts.values(), baseline.other]
@@ -85,25 +85,25 @@ def aligned(baseline: CategoryCounts, counts: Mapping[str, int]) -> tuple[NDArra
 
 
 def counts_of(values: Numbers) -> dict[str, int]:
-    """Numbers counted by the names that a baseline gives them."""
+    """Counts of numbers by their names in a baseline."""
     distinct, counts = np.unique(present(values), return_counts=True)
     return dict(zip(names(distinct), counts.tolist(), strict=True))
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Benjamini-Hochberg: p-values that may be held against one level however many they are."""
+    """Benjamini-Hochberg-corrected p-values, which can be compared with one level however many they are."""
     return stats.false_discovery_control(p_values, method="bh").tolist() if len(p_values) else []
 
 
 def _binned(edges: Numbers, values: Numbers) -> NDArray[np.float64]:
     """How many values lie in each of (-inf, e0], (e0, e1], ... (en, inf)."""
-    places = np.searchsorted(edges, values, side="left")
-    return np.bincount(places, minlength=len(edges) + 1).astype(np.float64)
+    bins = np.searchsorted(edges, values, side="left")
+    return np.bincount(bins, minlength=len(edges) + 1).astype(np.float64)
 
 
 def _pooled(then: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """With all names pooled of which chi-square expects fewer than five, and that pool with the next rarest name where
-    it expects less than one of it (Cochran's rule).
+    """Pool all names whose expected count by chi-square is below five; and the pool with the next rarest name where its
+    expected count is below one (Cochran's rule).
     """
     expected = min(then.sum(), now.sum()) * (then + now) / max(then.sum() + now.sum(), 1.0)
     order = np.argsort(expected, kind="stable")
@@ -116,8 +116,8 @@ def _pooled(then: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[NDArra
 
 
 def _psi(then: NDArray[np.float64], now: NDArray[np.float64]) -> float:
-    """Half a row is added to each bin so that an empty one stays finite. Between two samples of one distribution the
-    index is (bins - 1)(1/n + 1/m) in the mean; that is taken off.
+    """The population stability index. Half a row is added to each bin so that an empty bin stays finite. Between two samples
+    of one distribution the index is (bins - 1)(1/n + 1/m) on average; that is subtracted.
     """
     bins = len(then)
     p, q = ((side + 0.5) / (side.sum() + 0.5 * bins) for side in (then, now))

@@ -149,7 +149,7 @@ def _baseline(draft: BundleDraft) -> Baseline:
     of = model.form.inputs(training_set.assembler, training_set.values(table))
     scored = table if draft.scored == draft.trained else training_set.between(*draft.scored)
     inputs = model.form.inputs(training_set.assembler, training_set.values(scored))
-    absent = training_set.absences(*draft.trained)
+    absent = training_set.absent_rows(*draft.trained)
     return describe(training_set.plan, model.form, of, table, absent, model.score(inputs))
 
 

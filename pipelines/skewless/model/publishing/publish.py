@@ -36,7 +36,7 @@ from skewless.model.publishing.optimisation_report import measured
 from skewless.model.publishing.tree_ensemble import NotExplainable
 from skewless.model.publishing.versions import following, is_version, newest
 from skewless.model.training.model_metrics import CalibrationBin, calibration
-from skewless.model.training.train import TrainingRun, evaluate, trained
+from skewless.model.training.train import TrainingRun, evaluate, load_model
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.offline.files.atomic import new_folder
 from skewless.offline.join.point_in_time import TIMESTAMP
@@ -83,7 +83,7 @@ def run(
     changes: GraphChanges = NONE,
 ) -> PublishedBundle:
     """Publish the model that was trained on a training set: see `publish`. Raises: as it, and NotTrained."""
-    booster, training = trained(training_set.folder)
+    booster, training = load_model(training_set.folder)
     graph, origin = changed(convert(booster, len(training_set.plan.columns)), changes)
     scorer = MatrixScorer(graph, ScoreOutput("probabilities", 1), columns=len(training_set.plan.columns))
     metrics, gap, bins = _check_conversion(booster, scorer, training_set, training)

@@ -1,4 +1,4 @@
-"""How well scores told what came to pass: AUC, logloss, calibration. The statistics are scikit-learn's."""
+"""Model performance against labels: AUC, logloss, calibration. The statistics are scikit-learn's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BINS = 10
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):
-    """Scores of about one size: how many, their mean, and the share of them that came true."""
+    """A bin of similar scores: how many rows, their mean score, and the share of rows with label 1."""
 
     rows: int
     score: float
@@ -19,8 +19,9 @@ class CalibrationBin(msgspec.Struct, frozen=True):
 
 
 class ModelPerformance(msgspec.Struct, frozen=True):
-    """`auc` is None where only one class was seen. `constant_logloss` is that of the constant that fits the labels best,
-    `calibration_error` the mean gap of score and share over the bins, by rows.
+    """The performance of scores against labels. `auc` is None where the labels have one class only. `constant_logloss` is
+    the logloss of the best constant score; `calibration_error` is the mean gap of score and share over the bins, weighted
+    by rows.
     """
 
     rows: int
@@ -39,7 +40,7 @@ class ModelPerformance(msgspec.Struct, frozen=True):
 
 
 def measure(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> ModelPerformance | None:
-    """Of n labels (0 or 1) and their scores; None without any."""
+    """The performance of n scores against their labels (0 or 1); None where n is 0."""
     if not len(labels):
         return None
     exact, bins = scores.astype(float), calibration(labels, scores)
@@ -49,17 +50,18 @@ def measure(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> Model
         auc=float(roc_auc_score(labels, exact)) if 0 < labels.mean() < 1 else None,
         logloss=float(log_loss(labels, exact, labels=[0, 1])),
         constant_logloss=float(log_loss(labels, constant, labels=[0, 1])),
-        calibration_error=sum(abs(one.score - one.share) * one.rows for one in bins) / len(labels),
+        calibration_error=sum(abs(each.score - each.share) * each.rows for each in bins) / len(labels),
         calibration=bins,
     )
 
 
 def calibration(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> tuple[CalibrationBin, ...]:
-    """Up to ten bins of as many scores each, the least first; equal scores share a bin."""
+    """Up to ten bins of about equal size, the lowest scores first; equal scores share a bin."""
     edges = np.unique(np.quantile(scores, np.arange(1, _BINS) / _BINS, method="inverted_cdf"))
-    places = np.searchsorted(edges, scores, side="left")
-    found = []
-    for place in np.unique(places):
-        some = places == place
-        found.append(CalibrationBin(int(some.sum()), float(scores[some].mean(dtype=float)), float(labels[some].mean())))
-    return tuple(found)
+    numbers = np.searchsorted(edges, scores, side="left")
+    bins = []
+    for number in np.unique(numbers):
+        inside = numbers == number
+        share = float(labels[inside].mean())
+        bins.append(CalibrationBin(int(inside.sum()), float(scores[inside].mean(dtype=float)), share))
+    return tuple(bins)

@@ -1,4 +1,4 @@
-"""Trains the example's model: LightGBM on a training set, by time."""
+"""Trains a LightGBM model on a training set that is split by time."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Parameters = Mapping[str, float | int | str | bool]
 
 @dataclass(eq=False)
 class BadTrainingWindow(SkewlessError):
-    """How long to train, validate and test cannot be understood."""
+    """A text that does not give the lengths of the train, validation and test windows."""
 
     text: str
 
     def __str__(self) -> str:
-        return f"{self.text!r} is no window; write how long to train, validate and test, as 212d,30d,92d"
+        return f"{self.text!r} is not a valid window; give the lengths to train, validate and test, as 212d,30d,92d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,18 @@ class TimeSplit:
 
     @classmethod
     def until(cls, end: datetime, window: str) -> Self:
-        """The three windows before `end`, as long as `window` says: 212d,30d,92d. Raises: BadTrainingWindow."""
+        """The three windows that end at `end`, with the lengths in `window`: 212d,30d,92d. Raises: BadTrainingWindow."""
         try:
             train, validate, test = map(duration, window.split(","))
         except (BadDuration, ValueError):
             raise BadTrainingWindow(window) from None
-        tested = end - test
-        return cls(tested - validate - train, tested - validate, tested, end)
+        test_start = end - test
+        return cls(test_start - validate - train, test_start - validate, test_start, end)
 
 
 class TrainingRun(msgspec.Struct, frozen=True):
-    """What a training run did; times are ISO 8601. `inputs` is the digest of all that decided it, `metrics` are of
-    LightGBM's own scores on the test window.
+    """The report of a training run; times are ISO 8601. `inputs` is the digest of everything that determines the model;
+    `metrics` are computed from LightGBM's own scores on the test window.
     """
 
     inputs: str
@@ -75,15 +75,15 @@ class TrainingRun(msgspec.Struct, frozen=True):
 def run(
     training_set: TrainingSet, label: str, split: TimeSplit, parameters: Parameters, *, rounds: int = 2000
 ) -> TrainingRun:
-    """Train with early stopping on the validation window; model and report go into the training set's folder.
+    """Train with early stopping on the validation window, and write model and report to the training set's folder.
 
-    The same training set and parameters give the same model, so where it is there already it is not trained again.
-    Rows without a label are left out. Raises: SpineMismatch.
+    The same training set and parameters give the same model, so a model that exists already is not trained again. Rows
+    without a label are left out. Raises: SpineMismatch.
     """
     inputs = _digest(training_set, label, split, parameters, rounds)
-    there = (training_set.folder / MODEL).exists()
-    if there and (before := _report(training_set.folder)) and before.inputs == inputs:
-        return before
+    exists = (training_set.folder / MODEL).exists()
+    if exists and (previous := _report(training_set.folder)) and previous.inputs == inputs:
+        return previous
     train, train_labels = _window(training_set, label, split.start, split.validate)
     valid, valid_labels = _window(training_set, label, split.validate, split.test)
     test, test_labels = _window(training_set, label, split.test, split.end)
@@ -110,7 +110,7 @@ def run(
 
 
 def _window(training_set: TrainingSet, label: str, start: datetime, end: datetime) -> tuple[pa.Table, Labels]:
-    """The labelled rows with start <= event_timestamp < end. Raises: SpineMismatch where they do not show both classes."""
+    """The labelled rows with start <= event_timestamp < end. Raises: SpineMismatch where they do not have both classes."""
     table, labels = labelled(training_set.between(start, end), label)
     if set(np.unique(labels)) != {0.0, 1.0}:
         where = f"the {len(labels):,} labelled rows from {start.isoformat()} to {end.isoformat()}"
@@ -127,7 +127,7 @@ def fit(
     parameters: Parameters,
     rounds: int,
 ) -> lgb.Booster:
-    """A booster stopped where the validation loss was least; the same inputs give the same booster."""
+    """Train a booster up to the round with the lowest validation loss; the same inputs give the same booster."""
     fixed = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "seed": 7}
     data = lgb.Dataset(train, train_labels, feature_name=names, params=fixed)
     return lgb.train(
@@ -140,7 +140,7 @@ def fit(
 
 
 def evaluate(labels: Labels, scores: NDArray[np.floating]) -> dict[str, float]:
-    """AUC and logloss of scores, beside the logloss of the constant that fits the labels best."""
+    """AUC and logloss of scores, and the logloss of the best constant score."""
     constant = np.full(len(labels), labels.mean())
     return {
         "rows": float(len(labels)),
@@ -150,16 +150,16 @@ def evaluate(labels: Labels, scores: NDArray[np.floating]) -> dict[str, float]:
     }
 
 
-def told(metrics: Mapping[str, float]) -> str:
-    """Metrics as a person reads them."""
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Metrics from `evaluate` as a line of text."""
     return (
         f"AUC {metrics['auc']:.4f}, logloss {metrics['logloss']:.4f} "
         f"(a constant: {metrics['constant_logloss']:.4f}) on {metrics['rows']:,.0f} rows"
     )
 
 
-def trained(folder: Path) -> tuple[lgb.Booster, TrainingRun]:
-    """The booster and report of a training set's folder. Raises: StepInputMissing."""
+def load_model(folder: Path) -> tuple[lgb.Booster, TrainingRun]:
+    """The booster and report in a training set's folder. Raises: StepInputMissing."""
     report = _report(folder)
     if report is None:
         raise StepInputMissing(f"a model in {folder}", "skewless train")
@@ -167,7 +167,7 @@ def trained(folder: Path) -> tuple[lgb.Booster, TrainingRun]:
 
 
 def _report(folder: Path) -> TrainingRun | None:
-    """The report of the last training in a folder, if there is one that we understand."""
+    """The report of the last training in a folder; None where it is missing or has another format."""
     try:
         return msgspec.json.decode((folder / REPORT).read_bytes(), type=TrainingRun)
     except (FileNotFoundError, msgspec.MsgspecError):
@@ -175,9 +175,9 @@ def _report(folder: Path) -> TrainingRun | None:
 
 
 def _digest(training_set: TrainingSet, label: str, split: TimeSplit, parameters: Parameters, rounds: int) -> str:
-    """SHA-256 of the training set's files and of how it is trained, with which LightGBM."""
-    told = [lgb.__version__, label, str(split), str(sorted(parameters.items())), str(rounds)]
-    digest = hashlib.sha256("\n".join(told).encode())
+    """SHA-256 of the training set's files, the options of the training, and LightGBM's version."""
+    options = [lgb.__version__, label, str(split), str(sorted(parameters.items())), str(rounds)]
+    digest = hashlib.sha256("\n".join(options).encode())
     for name in (DATA, PLAN):
         digest.update((training_set.folder / name).read_bytes())
     return digest.hexdigest()

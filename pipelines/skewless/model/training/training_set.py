@@ -1,13 +1,13 @@
-"""A training set: a spine joined to a feature service as of each row's time, as a folder.
+"""A training set: a spine joined to a feature service as of each row's time, in a folder.
 
-    data.parquet       the spine's columns, then the plan's given values and transform outputs under Feast's full
-                       feature names (`view__feature`), typed, null where not PRESENT
-    absences.json      by day and view, for how many rows the view had nothing to say
-    plan.json          the contract that the values were made by
+    data.parquet       the spine's columns, then the plan's features and transform outputs under Feast's full feature
+                       names (`view__feature`), typed, null where not PRESENT
+    absences.json      by day and view, for how many rows the view was absent or stale
+    plan.json          the plan by which the values were computed
     transforms.onnx    the traced transforms, where the plan has any
-    as-served          the schedule of the online store that was joined as if, where one was
+    as-served          the refresh schedule of the simulated online store, where the join used one
 
-A training set is replaced whole or not at all.
+A training set is replaced atomically.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from skewless.contract.timestamps import UTC_TIMESTAMP as SERVED_TIME
 from skewless.contract.timestamps import UtcMicrosArray, to_micros
 from skewless.contract.value_types import value_type
 from skewless.definitions.compiler import CompiledService
-from skewless.model.distributions import coverage as absences
+from skewless.model.distributions import coverage
 from skewless.model.distributions.coverage import AbsentRows, CoverageCounts
 from skewless.offline.files import parquet_writer
 from skewless.offline.files.atomic import replace_folder
@@ -63,7 +63,7 @@ def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
 def values_for(
     definitions: CompiledService, spine: pa.Table, *, read_at: UtcMicrosArray | None = None, report: Report = quiet
 ) -> dict[ColumnSource, ColumnValues]:
-    """Every value that the plan names for each spine row; see `history.join` for `read_at` and errors."""
+    """Every value that the plan names for each spine row; see `point_in_time.join` for `read_at` and errors."""
     assembler = Assembler(definitions.plan, definitions.transforms)
     views = join(definitions.plan, definitions.sources, spine, read_at=read_at, report=report)
     return assembler.values(views, request_values(definitions.plan, spine))
@@ -79,8 +79,8 @@ def matrix_for(
 
 @dataclass(frozen=True, slots=True)
 class WrittenTrainingSet:
-    """A training set that was written: its rows and columns, and for each view how many rows have no value of it only
-    because none was known yet (`created_timestamp` after the row's time) though it had happened.
+    """The rows and columns of a training set that was written. `waiting` counts by view the rows without a value only because
+    the value had happened but was not known yet (`created_timestamp` after the row's time).
     """
 
     rows: int
@@ -88,7 +88,7 @@ class WrittenTrainingSet:
     waiting: dict[str, int]
 
     def warnings(self) -> list[str]:
-        """A line for each view of which rows wait for values, and the mend."""
+        """A line for each view whose values came too late for some rows, with what to do about it."""
         return [waiting_told(view, count, self.rows) for view, count in self.waiting.items() if count]
 
 
@@ -101,20 +101,20 @@ def run(
     report: Report = quiet,
     memory: int = DEFAULT_JOIN_MEMORY,
 ) -> WrittenTrainingSet:
-    """Join the spine and write the training set to `folder`, replacing it whole. A folder that holds the same training
-    set stays as it is, with the model that was trained on it.
+    """Join the spine and write the training set to `folder`, which is replaced atomically. A folder that has the same
+    training set already stays as it is, with the model that was trained on it.
 
     With `as_served` each row is joined as an online store on that schedule would have answered at its time.
 
-    Rows out are rows in, in the spine's order. They are written as they are joined, so that neither the result nor a
-    spine on disk need fit into memory: see `skewless.offline.join.memory_budget`.
+    The training set has the spine's rows, in the spine's order. They are written as they are joined, so that neither the
+    result nor a spine on disk need fit into memory: see `skewless.offline.join.memory_budget`.
     Raises: SpineMismatch, SourceMissing, SourceMismatch.
     """
     waiting, absent = {view.name: 0 for view in definitions.plan.views}, CoverageCounts()
     with replace_folder(folder) as building:
         frames = _frames(definitions, spine, (waiting, absent), as_served, report, memory)
         written = parquet_writer.write(building / DATA, frames)
-        (building / absences.FILE).write_bytes(absent.to_json())
+        (building / coverage.FILE).write_bytes(absent.to_json())
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:
             (building / TRANSFORMS).write_bytes(definitions.transforms)
@@ -126,7 +126,7 @@ def run(
 def explain(
     definitions: CompiledService, spine: pa.Table | SpineFiles, *, memory: int = DEFAULT_JOIN_MEMORY
 ) -> JoinPlan:
-    """What `run` would read and hold. Raises: SpineMismatch, SourceMissing, SourceMismatch."""
+    """What `run` would read and hold in memory. Raises: SpineMismatch, SourceMissing, SourceMismatch."""
     parts = spine_parts(definitions.plan, spine, memory)
     return join_plan.explain(_join(definitions, part, None, memory) for part in parts)
 
@@ -146,22 +146,22 @@ def _frames(
     report: Report,
     memory: int,
 ) -> Iterator[pa.Table]:
-    """The joined rows block by block, one block at least; adds to the counts of what waits and what is absent."""
+    """The joined rows block by block, at least one block; adds to the counts of waiting and absent rows."""
     waiting, absent = counts
     plan, assembler = definitions.plan, Assembler(definitions.plan, definitions.transforms)
     for part in spine_parts(plan, spine, memory):
         for block in _join(definitions, part, as_served, memory).blocks(report):
             rows = part.slice(block.start, block.rows)
-            admitted = {name: found.admitted() for name, found in block.views.items()}
-            for name, found in block.views.items():
-                waiting[name] += found.waiting
+            admitted = {name: joined.admitted() for name, joined in block.views.items()}
+            for name, joined in block.views.items():
+                waiting[name] += joined.waiting
             absent.add(spine_times(rows), admitted)
             yield frame(plan, rows, assembler.values(admitted, request_values(plan, rows)))
 
 
 def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_JOIN_MEMORY) -> Iterator[pa.Table]:
-    """The spine in parts that are joined one after the other: a table is one, a spine on disk as many as it takes;
-    one at least, so that an empty spine has its columns.
+    """The spine in parts that are joined one after the other: a table is a single part, a spine on disk gives as many as
+    the memory bound requires; at least one, so that an empty spine keeps its columns.
     """
     if isinstance(spine, pa.Table):
         yield spine
@@ -171,9 +171,9 @@ def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_
 
 
 def frame(plan: Plan, spine: pa.Table, values: Mapping[ColumnSource, ColumnValues]) -> pa.Table:
-    """The spine's columns, then each value as a column named by `reference`; request inputs are the spine's own.
+    """The spine's columns, then each value as a column named by `reference`; request inputs are columns of the spine already.
 
-    Raises: SpineMismatch where the spine has a column of a feature's name, which would be taken for the feature.
+    Raises: SpineMismatch where the spine has a column with the name of a feature, which would be mistaken for the feature.
     """
     types = column_types(plan)
     table = spine
@@ -187,7 +187,7 @@ def frame(plan: Plan, spine: pa.Table, values: Mapping[ColumnSource, ColumnValue
 
 
 class TrainingSet:
-    """A training set on disk, opened. Raises: StepInputMissing where the folder does not hold one."""
+    """A training set on disk. Raises: StepInputMissing where the folder has none."""
 
     def __init__(self, folder: Path) -> None:
         if not (folder / DATA).exists():
@@ -203,18 +203,18 @@ class TrainingSet:
         data = self.folder / DATA
         return pq.read_table(data, filters=within(pq.read_schema(data), to_micros(start), to_micros(end)))
 
-    def absences(self, start: datetime, end: datetime) -> dict[str, AbsentRows]:
-        """By view for how many rows of the days that begin in [start, end) it had nothing to say."""
-        return absences.read(self.folder, start, end)
+    def absent_rows(self, start: datetime, end: datetime) -> dict[str, AbsentRows]:
+        """By view, how many rows of the days that begin in [start, end) it was absent or stale for."""
+        return coverage.read(self.folder, start, end)
 
     def times(self) -> pa.ChunkedArray:
         """The event_timestamp of all rows, as UTC."""
         return pq.read_table(self.folder / DATA, columns=[TIMESTAMP]).column(TIMESTAMP).cast(SERVED_TIME)
 
     def matrix(self, table: pa.Table) -> Matrix:
-        """The model input of rows of this training set: by the same function as online.
+        """The model input of rows of this training set, computed by the same function as online.
 
-        Raises: InvalidPlan where a column is a text.
+        Raises: InvalidPlan where a column is text.
         """
         return MatrixSignature(self.plan).inputs(self.assembler, self.values(table))
 
@@ -228,12 +228,12 @@ class TrainingSet:
             for column in self.plan.columns
         }
 
-    def given(self, table: pa.Table) -> pa.Table:
-        """The given values of rows of this training set, as golden rows keep them."""
+    def untransformed(self, table: pa.Table) -> pa.Table:
+        """The features and request inputs of rows of this training set, before transforms, as golden rows store them."""
         return table.select([reference(source) for source in self.assembler.given])
 
-    def given_values(self, table: pa.Table) -> dict[ColumnSource, ColumnValues]:
-        """The given values of rows of this training set."""
+    def untransformed_values(self, table: pa.Table) -> dict[ColumnSource, ColumnValues]:
+        """The features and request inputs of rows of this training set, before transforms."""
         return given_values(self.plan, self.assembler.given, table)
 
 

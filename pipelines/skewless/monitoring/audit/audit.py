@@ -106,7 +106,7 @@ def run(
     manifest, plan = bundle.manifest, bundle.plan
     served = log.read(manifest.name, manifest.version, start, end, role)
     compared = compare(bundle, evidence.sources, served, report)
-    labels = GroundTruth(log.folder, manifest.name).of(served)
+    labels = GroundTruth(log.folder, manifest.name).labels_of(served)
     wrong, unread = compared.wrong, sum(int(np.count_nonzero(compared.unread(view))) for view in plan.views)
     statuses = {view: int(np.count_nonzero(differing)) for view, differing in compared.wrong_statuses.items()}
     return AuditResult(

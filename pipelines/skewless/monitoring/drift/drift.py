@@ -1,8 +1,8 @@
-"""Drift: is what a model was served in a window still what it was trained on?
+"""Drift: compares what a model was served in a window with what it was trained on.
 
-Every model input, join key and the score are compared with the bundle's baseline, and so are the shares of nulls and of
-rows that a view had nothing to say of (none found, or beyond its ttl). All p-values of a run are corrected together; an alarm needs a small one and an effect that
-matters (`drift_thresholds`).
+Every model input, every join key and the score are compared with the bundle's baseline, and so are the shares of nulls and
+of rows for which a view was absent (not found, or beyond its ttl). All p-values of a run are corrected together; an alarm
+needs a small p-value and an effect that matters (`DriftThresholds`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Measure = Literal["distribution", "nulls", "other values", "absent"]
 
 
 class DriftCheck(msgspec.Struct, frozen=True):
-    """One comparison: `p_adjusted` is Benjamini-Hochberg's over the run; `effect` (a `ks`, `psi` or `share`) is held
-    against `threshold`.
+    """One comparison: `p_adjusted` is the Benjamini-Hochberg p-value over the run; `effect` (a `ks`, `psi` or `share`) is
+    compared with `threshold`.
     """
 
     measure: Measure
@@ -53,38 +53,38 @@ class DriftCheck(msgspec.Struct, frozen=True):
 
 
 class DriftSubject(msgspec.Struct, frozen=True):
-    """A model input, join key, view or the score: its checks, and shares of nulls (of a view: rows not there or stale)
-    then and now. `note` says why something was not judged.
+    """A model input, join key, view or score: its checks, and the share of nulls (of a view: of absent or stale rows) in
+    training and as served. `note` says why something was not judged.
     """
 
     name: str
     kind: Literal["input", "key", "view", "score"]
     rows: int
-    nulls_then: float
-    nulls_now: float
+    baseline_nulls: float = msgspec.field(name="nulls_then")
+    served_nulls: float = msgspec.field(name="nulls_now")
     psi: float
     js: float
     checks: tuple[DriftCheck, ...]
-    picture: Histogram | None = None
+    histogram: Histogram | None = msgspec.field(default=None, name="picture")
     note: str = ""
 
     @property
     def drifted(self) -> bool:
-        """Whether any of its checks is an alarm."""
+        """Whether any of its checks alarms."""
         return any(check.drifted for check in self.checks)
 
     def __str__(self) -> str:
-        told = [
+        alarms = [
             f"{check.measure} ({check.effect_name} {check.effect:.3g}, threshold {check.threshold:g}, "
             f"corrected p {check.p_adjusted:.2g})"
             for check in self.checks
             if check.drifted
         ]
-        return f"{self.kind} {self.name}: {'; '.join(told) or 'as trained'}"
+        return f"{self.kind} {self.name}: {'; '.join(alarms) or 'as trained'}"
 
 
 class DriftResult(msgspec.Struct, frozen=True):
-    """What a drift run found in the window [start, end) of the served log."""
+    """The result of a drift run over the window [start, end) of the served log."""
 
     model: str
     version: str
@@ -97,7 +97,7 @@ class DriftResult(msgspec.Struct, frozen=True):
 
     @property
     def alarms(self) -> tuple[DriftSubject, ...]:
-        """Those that drifted."""
+        """The subjects that drifted."""
         return tuple(subject for subject in self.subjects if subject.drifted)
 
     @property
@@ -107,14 +107,14 @@ class DriftResult(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         tests = sum(len(subject.checks) for subject in self.subjects)
-        told = ", ".join(subject.name for subject in self.alarms[:5]) or "none"
+        names = ", ".join(subject.name for subject in self.alarms[:5]) or "none"
         more = f" and {len(self.alarms) - 5} more" if len(self.alarms) > 5 else ""
-        return f"{self.model} {self.version}: {self.rows:,} served rows, {tests} tests, drifted: {told}{more}"
+        return f"{self.model} {self.version}: {self.rows:,} served rows, {tests} tests, drifted: {names}{more}"
 
 
 @dataclass(frozen=True, slots=True)
 class ServedWindow:
-    """What a model version served with start <= served_at < end (aware UTC)."""
+    """The rows that a model version served with start <= served_at < end (aware UTC)."""
 
     model: str
     version: str
@@ -130,25 +130,25 @@ def run(
     thresholds: DriftThresholds,
     form: ModelSignature | None = None,
 ) -> DriftResult:
-    """Compare the served rows of a window with the baseline of the bundle (its `plan`, and its model's form unless that
-    is one matrix) that served them.
+    """Compare the served rows of a window with the baseline of the bundle that served them. `plan` is that bundle's, and
+    `form` its model's signature (None: one matrix).
     """
-    found = _subjects(plan, form or MatrixSignature(plan), baseline, served, thresholds)
-    subjects = _corrected(list(found), thresholds.alpha)
+    uncorrected = _subjects(plan, form or MatrixSignature(plan), baseline, served, thresholds)
+    subjects = _corrected(list(uncorrected), thresholds.alpha)
     return DriftResult(
         model=window.model,
         version=window.version,
         start=window.start.isoformat(),
         end=window.end.isoformat(),
         rows=len(served),
-        baseline_rows=max(one.rows for one in baseline.inputs.values()),
+        baseline_rows=max(distribution.rows for distribution in baseline.inputs.values()),
         alpha=thresholds.alpha,
         subjects=tuple(subjects),
     )
 
 
-def names_of(plan: Plan) -> list[str]:
-    """Everything that thresholds may be given for."""
+def threshold_names(plan: Plan) -> list[str]:
+    """The names that thresholds may be set for: the score, and the plan's columns, join keys and views."""
     columns, keys, views = plan.columns, plan.join_keys, plan.views
     return [SCORE, *(c.name for c in columns), *(k.name for k in keys), *(v.name for v in views)]
 
@@ -157,13 +157,13 @@ def _subjects(
     plan: Plan, form: ModelSignature, baseline: Baseline, served: pa.Table, thresholds: DriftThresholds
 ) -> Iterator[DriftSubject]:
     least, scores = thresholds.least_rows, baseline.outputs or {SCORE: baseline.scores}
-    for name, now in cells(form.told, from_columns(form.told, served)):
-        yield _column(name, "score", scores[name], now, thresholds.of(name), least)
-    for name, now in cells(form.taken, from_columns(form.taken, served)):
-        yield _column(name, "input", baseline.inputs[name], now, thresholds.of(name), least)
+    for name, values in cells(form.told, from_columns(form.told, served)):
+        yield _column(name, "score", scores[name], values, thresholds.of(name), least)
+    for name, values in cells(form.taken, from_columns(form.taken, served)):
+        yield _column(name, "input", baseline.inputs[name], values, thresholds.of(name), least)
     for key in plan.join_keys:
-        now = served.column(f"entity:{key.name}")
-        yield _texts(key.name, "key", baseline.keys[key.name], now, thresholds.of(key.name), least)
+        texts = served.column(f"entity:{key.name}")
+        yield _texts(key.name, "key", baseline.keys[key.name], texts, thresholds.of(key.name), least)
     for view in plan.views:
         if view.name in baseline.views:
             statuses = served.column(f"{view.name}:status").to_numpy()
@@ -172,7 +172,7 @@ def _subjects(
 
 @dataclass(frozen=True, slots=True)
 class _ServedCounts:
-    """Served rows, how many of them are null, and of how many values how many the baseline does not name."""
+    """Served rows and nulls among them; `others` is (values that the baseline does not name, all values)."""
 
     rows: int
     nulls: int
@@ -180,112 +180,123 @@ class _ServedCounts:
 
 
 def _numbers(
-    name: str, kind: Literal["input", "score"], then: Distribution, now: Numbers, limits: ThresholdOverride, least: int
+    name: str,
+    kind: Literal["input", "score"],
+    baseline: Distribution,
+    served: Numbers,
+    limits: ThresholdOverride,
+    least: int,
 ) -> DriftSubject:
-    there = present(now)
-    if isinstance(then, CategoryCounts):
-        counts = divergence.counts_of(now)
-        picture: Histogram | None = of_categories(then, counts)
-        found = divergence.of_categories(then, counts) if len(there) else None
-        others = _others(then, counts)
+    values = present(served)
+    if isinstance(baseline, CategoryCounts):
+        counts = divergence.counts_of(served)
+        histogram: Histogram | None = of_categories(baseline, counts)
+        diverged = divergence.of_categories(baseline, counts) if len(values) else None
+        others = _others(baseline, counts)
     else:
         others = None
-        picture = of_numbers(then, there)
-        found = divergence.of_numbers(then, there) if len(there) and then.quantiles else None
-    now_counted = _ServedCounts(len(now), len(now) - len(there), others)
-    return _subject(name, kind, then, now_counted, found, limits, least, picture)
+        histogram = of_numbers(baseline, values)
+        diverged = divergence.of_numbers(baseline, values) if len(values) and baseline.quantiles else None
+    counted = _ServedCounts(len(served), len(served) - len(values), others)
+    return _subject(name, kind, baseline, counted, diverged, limits, least, histogram)
 
 
 def _column(
-    name: str, kind: Literal["input", "score"], then: Distribution, now: Array, limits: ThresholdOverride, least: int
+    name: str,
+    kind: Literal["input", "score"],
+    baseline: Distribution,
+    served: Array,
+    limits: ThresholdOverride,
+    least: int,
 ) -> DriftSubject:
-    if now.dtype == object and isinstance(then, CategoryCounts):
-        return _texts(name, kind, then, pa.chunked_array([pa.array(now, pa.string())]), limits, least)
-    return _numbers(name, kind, then, as_numbers(now), limits, least)
+    if served.dtype == object and isinstance(baseline, CategoryCounts):
+        return _texts(name, kind, baseline, pa.chunked_array([pa.array(served, pa.string())]), limits, least)
+    return _numbers(name, kind, baseline, as_numbers(served), limits, least)
 
 
 def _texts(
     name: str,
     kind: Literal["input", "key", "score"],
-    then: CategoryCounts,
-    now: pa.ChunkedArray,
+    baseline: CategoryCounts,
+    served: pa.ChunkedArray,
     limits: ThresholdOverride,
     least: int,
 ) -> DriftSubject:
-    counts = counted_names(now)
-    found = divergence.of_categories(then, counts) if counts else None
-    counted = _ServedCounts(len(now), now.null_count, _others(then, counts))
-    return _subject(name, kind, then, counted, found, limits, least, of_categories(then, counts))
+    counts = counted_names(served)
+    diverged = divergence.of_categories(baseline, counts) if counts else None
+    counted = _ServedCounts(len(served), served.null_count, _others(baseline, counts))
+    return _subject(name, kind, baseline, counted, diverged, limits, least, of_categories(baseline, counts))
 
 
-def _others(then: CategoryCounts, counts: Mapping[str, int]) -> tuple[int, int]:
-    """How many of some counted values the baseline does not name, and how many there are."""
-    return sum(count for name, count in counts.items() if name not in then.counts), sum(counts.values())
+def _others(baseline: CategoryCounts, counts: Mapping[str, int]) -> tuple[int, int]:
+    """How many of the counted values the baseline does not name, and how many values there are."""
+    return sum(count for name, count in counts.items() if name not in baseline.counts), sum(counts.values())
 
 
 def _subject(
     name: str,
     kind: Literal["input", "key", "score"],
-    then: Distribution,
-    now: _ServedCounts,
-    found: divergence.Divergence | None,
+    baseline: Distribution,
+    served: _ServedCounts,
+    diverged: divergence.Divergence | None,
     limits: ThresholdOverride,
     least: int,
-    picture: Histogram | None,
+    histogram: Histogram | None,
 ) -> DriftSubject:
-    nulls, rows, others = now.nulls, now.rows, now.others
+    nulls, rows, others = served.nulls, served.rows, served.others
     checks, note = [], limits.because if limits.ignore else ""
-    if not limits.ignore and rows >= least and then.rows:
-        checks.append(_share("nulls", (then.nulls, then.rows), (nulls, rows), limits))
-    if not limits.ignore and found and rows - nulls >= least:
-        sketched = not isinstance(then, CategoryCounts)
+    if not limits.ignore and rows >= least and baseline.rows:
+        checks.append(_share("nulls", (baseline.nulls, baseline.rows), (nulls, rows), limits))
+    if not limits.ignore and diverged and rows - nulls >= least:
+        sketched = not isinstance(baseline, CategoryCounts)
         limit = (limits.ks if sketched else limits.psi) or 0.0
-        effect = found.ks if sketched else found.psi
+        effect = diverged.ks if sketched else diverged.psi
         by: Literal["ks", "psi"] = "ks" if sketched else "psi"
-        if others and isinstance(then, CategoryCounts):
-            checks.append(_share("other values", (then.other, then.rows - then.nulls), others, limits))
-        checks.append(DriftCheck("distribution", found.test, found.statistic, found.p_value, by, effect, limit))
+        if others and isinstance(baseline, CategoryCounts):
+            checks.append(_share("other values", (baseline.other, baseline.rows - baseline.nulls), others, limits))
+        checks.append(
+            DriftCheck("distribution", diverged.test, diverged.statistic, diverged.p_value, by, effect, limit)
+        )
     elif not limits.ignore:
         note = f"{rows - nulls} values are too few to judge; {least} are needed"
-    psi, js = (found.psi, found.js) if found else (0.0, 0.0)
-    return DriftSubject(
-        name, kind, rows, _part(then.nulls, then.rows), _part(nulls, rows), psi, js, tuple(checks), picture, note
-    )
+    psi, js = (diverged.psi, diverged.js) if diverged else (0.0, 0.0)
+    before = _ratio(baseline.nulls, baseline.rows)
+    return DriftSubject(name, kind, rows, before, _ratio(nulls, rows), psi, js, tuple(checks), histogram, note)
 
 
-def _view(name: str, then: AbsentRows, statuses: np.ndarray, limits: ThresholdOverride, least: int) -> DriftSubject:
+def _view(name: str, baseline: AbsentRows, statuses: np.ndarray, limits: ThresholdOverride, least: int) -> DriftSubject:
     rows = len(statuses)
-    absent, stale = (
-        int(np.count_nonzero(found)) for found in (statuses != FeatureStatus.PRESENT, statuses == FeatureStatus.STALE)
-    )
-    judged = not limits.ignore and rows >= least and then.rows > 0
-    checks = (_share("absent", (then.absent, then.rows), (absent, rows), limits),) if judged else ()
+    absent = int(np.count_nonzero(statuses != FeatureStatus.PRESENT))
+    stale = int(np.count_nonzero(statuses == FeatureStatus.STALE))
+    judged = not limits.ignore and rows >= least and baseline.rows > 0
+    checks = (_share("absent", (baseline.absent, baseline.rows), (absent, rows), limits),) if judged else ()
     few = f"{rows} rows are too few to judge; {least} are needed"
-    note = limits.because if limits.ignore else f"{_part(stale, rows):.2%} stale" if judged else few
-    return DriftSubject(
-        name, "view", rows, _part(then.absent, then.rows), _part(absent, rows), 0.0, 0.0, checks, None, note
-    )
+    note = limits.because if limits.ignore else f"{_ratio(stale, rows):.2%} stale" if judged else few
+    before = _ratio(baseline.absent, baseline.rows)
+    return DriftSubject(name, "view", rows, before, _ratio(absent, rows), 0.0, 0.0, checks, None, note)
 
 
-def _share(measure: Measure, then: tuple[int, int], now: tuple[int, int], limits: ThresholdOverride) -> DriftCheck:
-    test, p_value = divergence.of_shares(then, now)
-    effect = abs(_part(*now) - _part(*then))
-    return DriftCheck(measure, test, _part(*now), p_value, "share", effect, limits.share or 0.0)
+def _share(
+    measure: Measure, baseline: tuple[int, int], served: tuple[int, int], limits: ThresholdOverride
+) -> DriftCheck:
+    test, p_value = divergence.of_shares(baseline, served)
+    effect = abs(_ratio(*served) - _ratio(*baseline))
+    return DriftCheck(measure, test, _ratio(*served), p_value, "share", effect, limits.share or 0.0)
 
 
-def _part(some: int, of: int) -> float:
-    return some / of if of else 0.0
+def _ratio(count: int, total: int) -> float:
+    return count / total if total else 0.0
 
 
 def _corrected(subjects: list[DriftSubject], alpha: float) -> list[DriftSubject]:
-    """The p-values of all checks corrected together, and the alarms that follow."""
+    """Correct the p-values of all checks together, and decide which checks alarm."""
     corrected = iter(divergence.adjusted([check.p_value for subject in subjects for check in subject.checks]))
-    done = []
+    judged = []
     for subject in subjects:
         checks = []
         for check in subject.checks:
             p = next(corrected)
             drifted = p < alpha and check.effect >= check.threshold
             checks.append(msgspec.structs.replace(check, p_adjusted=p, drifted=drifted))
-        done.append(msgspec.structs.replace(subject, checks=tuple(checks)))
-    return done
+        judged.append(msgspec.structs.replace(subject, checks=tuple(checks)))
+    return judged

@@ -1,4 +1,4 @@
-"""Drift of a served log: a window of it beside the baseline of the bundle that served it."""
+"""Measures the drift of a window of the served log against the baseline of the bundle that served it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from skewless.runtime.settings import ProjectSettings
 
 
 def run(settings: ProjectSettings, window: ServedWindow) -> DriftResult:
-    """Compare what a model version was served with what it was trained on.
+    """Compare the served inputs and scores of a model version with those of its training.
 
-    Raises: NotTrained where it has no served log, InvalidBundle, BadThresholds.
+    Raises: StepInputMissing where it has no served log, InvalidBundle, BadThresholds.
     """
     folders, model, version = settings.folders, window.model, window.version
     folder = settings.registry.bundle(model, version)
     bundle = open_bundle(folder, processor_features())
-    limits = thresholds.read(settings.feature_repo / thresholds.FILE, model, drift.names_of(bundle.plan))
+    limits = thresholds.read(settings.feature_repo / thresholds.FILE, model, drift.threshold_names(bundle.plan))
     served = ServedLogReader(folders.served).read(model, version, window.start, window.end)
     return drift.run(window, bundle.plan, baseline.read(folder, model, version), served, limits, bundle.form)

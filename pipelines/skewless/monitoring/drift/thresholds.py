@@ -1,11 +1,11 @@
-"""What counts as drift, by model: `drift.yaml` beside the definitions. Without it the defaults hold.
+"""Drift thresholds by model, from `drift.yaml` beside the definitions. Without that file the defaults apply.
 
-flight_delay:
-  alpha: 0.01                 # chance of a false alarm of a whole run, over all its tests
-  ks: 0.1                     # numbers: greatest gap of the distribution functions that is let pass
+my_model:
+  alpha: 0.01                 # probability of a false alarm in a run, over all its tests
+  ks: 0.1                     # numbers: greatest allowed gap of the distribution functions
   features:
-    origin_weather__temperature: {ks: 0.4, because: "winter follows autumn"}
-    origin: {ignore: true, because: "..."}
+    my_view__my_feature: {ks: 0.4, because: "it follows the season"}
+    my_join_key: {ignore: true, because: "..."}
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCORE = "score"
 
 @dataclass(eq=False)
 class BadThresholds(SkewlessError):
-    """`drift.yaml` does not say what it may say."""
+    """`drift.yaml` is not valid."""
 
     path: str
     reason: str
@@ -34,7 +34,7 @@ class BadThresholds(SkewlessError):
 
 
 class ThresholdOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Other thresholds for one model input, join key, view or the score; `because` is for people."""
+    """Thresholds of one model input, join key, view or score; `because` is a note for readers."""
 
     ks: float | None = None
     psi: float | None = None
@@ -44,12 +44,12 @@ class ThresholdOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class DriftThresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An alarm needs two things: chance is an unlikely reason (`alpha`, after correction for all tests of the run),
-    and the effect is large enough to matter. Without the second, a large window alarms on nothing.
+    """The thresholds of a model. An alarm needs a p-value below `alpha`, corrected for all tests of the run, and an effect
+    large enough to matter: without the second, a large window would alarm on negligible differences.
 
     The effect is `ks` (greatest gap of two distribution functions) for numbers of many values, `psi` (population
-    stability index) for things of few, and `share` (of nulls, new values, absent rows) as an absolute difference.
-    Fewer than `least_rows` values are not judged.
+    stability index) for columns of few values, and `share` (absolute difference of the share of nulls, new values or
+    absent rows). Fewer than `least_rows` values are not judged.
     """
 
     alpha: float = 0.01
@@ -60,7 +60,7 @@ class DriftThresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: dict[str, ThresholdOverride] = msgspec.field(default_factory=dict)
 
     def of(self, name: str) -> ThresholdOverride:
-        """The thresholds of one thing, all filled in."""
+        """The thresholds of one input, key, view or score, with the model's defaults filled in."""
         own = self.features.get(name, ThresholdOverride())
         return ThresholdOverride(
             ks=self.ks if own.ks is None else own.ks,
@@ -78,13 +78,13 @@ def read(path: Path, model: str, known: Iterable[str]) -> DriftThresholds:
     except FileNotFoundError:
         return DriftThresholds()
     try:
-        every = msgspec.yaml.decode(content, type=dict[str, DriftThresholds] | None) or {}
+        by_model = msgspec.yaml.decode(content, type=dict[str, DriftThresholds] | None) or {}
     except msgspec.MsgspecError as error:
         raise BadThresholds(str(path), str(error)) from error
-    found = every.get(model, DriftThresholds())
-    strange = sorted(set(found.features) - set(known))
-    if strange:
-        raise BadThresholds(str(path), f"model {model!r} has no input, join key or view {strange[0]!r}")
-    if not 0 < found.alpha < 1:
-        raise BadThresholds(str(path), f"alpha of model {model!r} is {found.alpha}, not between 0 and 1")
-    return found
+    thresholds = by_model.get(model, DriftThresholds())
+    unknown = sorted(set(thresholds.features) - set(known))
+    if unknown:
+        raise BadThresholds(str(path), f"model {model!r} has no input, join key or view {unknown[0]!r}")
+    if not 0 < thresholds.alpha < 1:
+        raise BadThresholds(str(path), f"alpha of model {model!r} is {thresholds.alpha}, not between 0 and 1")
+    return thresholds

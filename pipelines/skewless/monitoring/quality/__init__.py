@@ -1,1 +1,1 @@
-"""Expectations of tables and the gates that hold rows to them. It imports `offline` and `definitions`."""
+"""Expectations of feature views and the gates that check rows against them. It imports `offline` and `definitions`."""

@@ -1,11 +1,11 @@
-"""Expectations of a feature view, as tags of its definition: they reach the gates through Feast's registry.
+"""Expectations of a feature view, given as tags of its definition; the gates read them from Feast's registry.
 
-Field(..., tags={"expect_range": "0..100"})              every value within, ends included; either may be left out
+Field(..., tags={"expect_range": "0..100"})              every value within, ends included; either end may be left out
 Field(..., tags={"expect_range": "0..120, 98%"})         at least 98% of the values within
-Field(..., tags={"expect_null_share": "5%"})             at most so many nulls (NaN is one)
-Field(..., tags={"expect_values": "A, B"})               nothing else; also on an Entity, for its join key
+Field(..., tags={"expect_null_share": "5%"})             at most this share of nulls (NaN counts as null)
+Field(..., tags={"expect_values": "A, B"})               only these values; also on an Entity, for its join key
 FeatureView(..., tags={"expect_unique": "true"})         one row for each key, event and created time
-FeatureView(..., tags={"expect_rows_per_day": "10.."})   volume, in rows for each day of event time
+FeatureView(..., tags={"expect_rows_per_day": "10.."})   number of rows for each day of event time
 FeatureView(..., tags={"expect_fresh_within": "6h"})     the newest event is at most this old at the batch's end
 """
 
@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 from skewless.contract.errors import SkewlessError
 from skewless.contract.plan import DUMMY_ENTITY
 
-if TYPE_CHECKING:  # a task that was told the expectations needs no Feast
+if TYPE_CHECKING:  # a task that receives the expectations from another one needs no Feast
     from feast import FeatureStore, FeatureView
 
 _PREFIX = "expect_"
-_OF_COLUMN = {"expect_range", "expect_null_share", "expect_values"}
-_OF_VIEW = {"expect_unique", "expect_rows_per_day", "expect_fresh_within"}
+_COLUMN_TAGS = {"expect_range", "expect_null_share", "expect_values"}
+_VIEW_TAGS = {"expect_unique", "expect_rows_per_day", "expect_fresh_within"}
 _NUMBERS = {"Int32", "Int64", "Float32", "Float64", "Double", "Float"}
 _RANGE = re.compile(r"(?P<low>[^,]*?)\.\.(?P<high>[^,]*?)(?:,\s*(?P<share>[\d.]+)\s*%)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -34,19 +34,19 @@ _AGE = re.compile(r"(?P<count>\d+)\s*(?P<unit>[smhd])")
 
 @dataclass(eq=False)
 class BadExpectation(SkewlessError):
-    """A tag of a definition begins with `expect_` and says nothing that can be checked."""
+    """A tag of a definition begins with `expect_`, but is unknown or has an invalid value."""
 
     view: str
     tag: str
     reason: str
 
     def __str__(self) -> str:
-        return f"feature view {self.view!r}: tag {self.tag!r} {self.reason}; mend the definition in feature_repo/"
+        return f"feature view {self.view!r}: tag {self.tag!r} {self.reason}; correct the definition in feature_repo/"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueBounds:
-    """From `low` to `high`, both included; None is no bound. At least `share` of the values lie within."""
+    """A range from `low` to `high`, both included; None is no bound. At least `share` of the values must lie within."""
 
     low: float | None
     high: float | None
@@ -59,7 +59,7 @@ class ValueBounds:
 
 @dataclass(frozen=True, slots=True)
 class ColumnExpectation:
-    """What is expected of one feature or join key."""
+    """The expectations of one feature or join key."""
 
     name: str
     bounds: ValueBounds | None = None
@@ -69,7 +69,7 @@ class ColumnExpectation:
 
 @dataclass(frozen=True, slots=True)
 class ViewExpectations:
-    """What is expected of a view's rows: of a batch that is ingested or materialized, or of all."""
+    """The expectations of a view's rows: of a batch that is ingested or materialized, or of the whole table."""
 
     view: str
     columns: tuple[ColumnExpectation, ...] = ()
@@ -82,14 +82,14 @@ class ViewExpectations:
 
 
 def expectations(store: FeatureStore, view: FeatureView) -> ViewExpectations:
-    """The expectations of a registered view, its join keys' from their entities. Raises: BadExpectation."""
-    name, tags = view.name, _tags(view.name, view.tags, _OF_VIEW)
+    """The expectations of a registered view; those of its join keys come from their entities. Raises: BadExpectation."""
+    name, tags = view.name, _tags(view.name, view.tags, _VIEW_TAGS)
     columns = [_column(name, field.name, field.tags, str(field.dtype)) for field in view.features]
     for entity_name in view.entities:
         if entity_name != DUMMY_ENTITY[0]:
             entity = store.get_entity(entity_name)
             columns.append(_column(name, entity.join_key, entity.tags, entity.value_type.name.title()))
-    unique, rows, fresh = (tags.get(f"expect_{what}") for what in ("unique", "rows_per_day", "fresh_within"))
+    unique, rows, fresh = (tags.get(f"expect_{kind}") for kind in ("unique", "rows_per_day", "fresh_within"))
     if unique not in (None, "true", "false"):
         raise BadExpectation(name, "expect_unique", f"is {unique!r}, not true or false")
     return ViewExpectations(
@@ -102,18 +102,18 @@ def expectations(store: FeatureStore, view: FeatureView) -> ViewExpectations:
 
 
 def _tags(view: str, tags: Mapping[str, str] | None, known: set[str]) -> dict[str, str]:
-    ours = {tag: value for tag, value in (tags or {}).items() if tag.startswith(_PREFIX)}
-    for tag in ours:
+    expected = {tag: value for tag, value in (tags or {}).items() if tag.startswith(_PREFIX)}
+    for tag in expected:
         if tag not in known:
-            raise BadExpectation(view, tag, f"is unknown there; there are {sorted(known)}")
-    return ours
+            raise BadExpectation(view, tag, f"is unknown here; known are {sorted(known)}")
+    return expected
 
 
 def _column(view: str, name: str, tags: Mapping[str, str] | None, dtype: str) -> ColumnExpectation | None:
-    ours = _tags(view, tags, _OF_COLUMN)
-    if not ours:
+    tags = _tags(view, tags, _COLUMN_TAGS)
+    if not tags:
         return None
-    bounds, nulls, values = (ours.get(f"expect_{what}") for what in ("range", "null_share", "values"))
+    bounds, nulls, values = (tags.get(f"expect_{kind}") for kind in ("range", "null_share", "values"))
     if bounds is not None and dtype not in _NUMBERS:
         raise BadExpectation(view, "expect_range", f"is on {name!r}, a {dtype}; only numbers have a range")
     return ColumnExpectation(
@@ -125,11 +125,11 @@ def _column(view: str, name: str, tags: Mapping[str, str] | None, dtype: str) ->
 
 
 def _bounds(view: str, tag: str, text: str) -> ValueBounds:
-    found = _RANGE.fullmatch(text.strip())
-    if found is None:
+    match = _RANGE.fullmatch(text.strip())
+    if match is None:
         raise BadExpectation(view, tag, f"is {text!r}, not a range such as 0..100, 0.. or '0..120, 98%'")
-    low, high = (_number(view, tag, found[end]) for end in ("low", "high"))
-    share = 1.0 if found["share"] is None else _share(view, tag, found["share"])
+    low, high = (_number(view, tag, match[end]) for end in ("low", "high"))
+    share = 1.0 if match["share"] is None else _share(view, tag, match["share"])
     if low is not None and high is not None and low > high:
         raise BadExpectation(view, tag, f"is {text!r}, whose lower end is above the upper")
     return ValueBounds(low, high, share)
@@ -139,7 +139,7 @@ def _number(view: str, tag: str, text: str) -> float | None:
     try:
         return float(text) if text.strip() else None
     except ValueError as error:
-        raise BadExpectation(view, tag, f"has the end {text!r}, which is no number") from error
+        raise BadExpectation(view, tag, f"has the end {text!r}, which is not a number") from error
 
 
 def _share(view: str, tag: str, text: str) -> float:
@@ -150,7 +150,7 @@ def _share(view: str, tag: str, text: str) -> float:
 
 
 def _age(view: str, text: str) -> timedelta:
-    found = _AGE.fullmatch(text.strip())
-    if found is None:
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
         raise BadExpectation(view, "expect_fresh_within", f"is {text!r}, not an age such as 90m, 6h or 2d")
-    return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
+    return timedelta(**{_UNITS[match["unit"]]: int(match["count"])})

@@ -1,10 +1,10 @@
-"""Gates at the doors of a feature view: its table, when rows are ingested or pushed, and the online store, when they are
-materialized. A batch that does not meet the view's expectations stays outside and is kept aside with the reason.
+"""Quality gates of a feature view: at its table, when rows are ingested or pushed, and at the online store, when they are
+materialized. A batch that does not meet the view's expectations is refused, and quarantined with the reason.
 
     <quarantine>/<view>/<batch>-<digest>/rows.parquet, reason.json
 
-The same batch refused twice is kept once. Rows that are wanting (too few, none that is fresh) are told and refuse nothing
-at the second door: keeping those out that did come would only make the store staler.
+The same batch refused twice is stored once. At materialization, missing rows (too few, or none that is fresh) only give a
+warning: refusing the rows that did arrive would only make the store staler.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from skewless.offline.tables.view_rows import ViewRows, read_history
 from skewless.online.materialization.materialize import ArrivalWindow
 from skewless.online.push import push
 
-if TYPE_CHECKING:  # a task that was told the expectations needs no Feast
+if TYPE_CHECKING:  # a task that receives the expectations from another one needs no Feast
     from skewless.project.project import Project
 
-_KEPT_ROWS = 1_000_000
+_QUARANTINED_ROWS = 1_000_000
 ROWS, REASON = "rows.parquet", "reason.json"
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 @dataclass(eq=False)
 class QualityRefused(SkewlessError):
-    """A batch of a feature view's rows does not meet the view's expectations."""
+    """A batch of rows that does not meet the expectations of its feature view."""
 
     view: str
     batch: str
@@ -50,17 +50,17 @@ class QualityRefused(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"feature view {self.view!r}: the rows of {self.batch} are refused: {'; '.join(self.breaches)}. They are kept "
-            f"in {self.quarantine}. Mend the rows or the expectation in feature_repo/ and run again (`skewless quality "
-            f"--view {self.view}` checks what is stored), or let them pass with --unchecked"
+            f"feature view {self.view!r}: the rows of {self.batch} are refused: {'; '.join(self.breaches)}. They are in "
+            f"{self.quarantine}. Correct the rows, or the expectation in feature_repo/, and run again (`skewless quality "
+            f"--view {self.view}` checks what is stored), or skip the check with --unchecked"
         )
 
 
 class RefusalReason(msgspec.Struct, frozen=True):
-    """Why a batch was refused, for machines."""
+    """Why a batch was refused, as stored in reason.json. `stage` is "ingest" or "materialize"."""
 
     view: str
-    door: str
+    stage: str = msgspec.field(name="door")
     batch: str
     start: str | None
     end: str
@@ -69,139 +69,139 @@ class RefusalReason(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class QualityGate:
-    """One view's expectations, and where its refused batches go."""
+    """The expectations of one view, and the folder for its refused batches."""
 
     view: PlanView
     source: TableSource
     expected: ViewExpectations
     quarantine: Path
 
-    def day(self, day: date, rows: pa.Table) -> None:
-        """The first door: rows of the view's table of one day. Raises: QualityRefused, SourceMismatch."""
+    def check_day(self, day: date, rows: pa.Table) -> None:
+        """Check the rows that are ingested for one UTC day. Raises: QualityRefused, SourceMismatch."""
         begin = datetime.combine(day, time(), UTC)
         span = TimeSpan(begin, begin + timedelta(days=1))
         breaches = check(self.expected, self.view, [rows_in(self.view, self.source, rows)], span)
         if breaches:
-            self._refuse("ingest", day.isoformat(), span, breaches, rows.slice(0, _KEPT_ROWS))
+            self._refuse("ingest", day.isoformat(), span, breaches, rows.slice(0, _QUARANTINED_ROWS))
 
-    def window(self, window: ArrivalWindow, parts: Iterable[ViewRows], tell: Tell) -> None:
-        """The second door: what arrived in a window, in parts. Raises: QualityRefused."""
-        span, seen = TimeSpan(window.start, window.end), _BatchSample(self.view, parts)
-        breaches = check(self.expected, self.view, seen, span)
+    def check_window(self, window: ArrivalWindow, parts: Iterable[ViewRows], warn: Warn) -> None:
+        """Check the rows that arrived in a materialization window, in parts. Raises: QualityRefused."""
+        span, sample = TimeSpan(window.start, window.end), _BatchSample(self.view, parts)
+        breaches = check(self.expected, self.view, sample, span)
         wrong = [breach for breach in breaches if not breach.missing]
         if wrong:
             since = window.start.strftime("%Y%m%dT%H%M%S") if window.start else "start"
             batch = f"{since}-{window.end:%Y%m%dT%H%M%S}"
-            self._refuse("materialize", batch, span, wrong, pa.concat_tables(seen.kept))
+            self._refuse("materialize", batch, span, wrong, pa.concat_tables(sample.tables))
         for breach in breaches:
-            tell(f"feature view {self.view.stored_as!r}: {breach}")
+            warn(f"feature view {self.view.stored_as!r}: {breach}")
 
-    def pushed(self, rows: pa.Table) -> None:
-        """The door of pushed rows: their values alone are judged, since few may come at any time, and again; who pushes them
-        still has them. Raises: InvalidRows, SourceMismatch.
+    def check_pushed(self, rows: pa.Table) -> None:
+        """Check pushed rows. Only their values are checked, since a push may contain any number of rows and repeat them. They
+        are not quarantined: the client still has them. Raises: InvalidRows, SourceMismatch.
         """
         values = replace(self.expected, unique=False, rows_per_day=None, fresh_within=None)
         span = TimeSpan(None, datetime.max.replace(tzinfo=UTC))
         breaches = check(values, self.view, [rows_in(self.view, self.source, rows)], span)
         if breaches:
-            raise InvalidRows(self.view.stored_as, tuple(InvalidInput("", str(one)) for one in breaches))
+            raise InvalidRows(self.view.stored_as, tuple(InvalidInput("", str(breach)) for breach in breaches))
 
-    def stored(self, at: datetime) -> list[ExpectationBreach]:
-        """What is wrong with the rows that the table holds as of `at` (event time, included). Raises: SourceMissing."""
+    def check_table(self, at: datetime) -> list[ExpectationBreach]:
+        """Check the rows in the view's table up to `at` (event time, included). Raises: SourceMissing."""
         files = self.source.files()
         parts = (rows_of(self.view, read_history(self.view, self.source, [file])) for file in files)
         return check(self.expected, self.view, parts, TimeSpan(None, at))
 
     def _refuse(
-        self, door: str, batch: str, span: TimeSpan, breaches: Sequence[ExpectationBreach], rows: pa.Table
+        self, stage: str, batch: str, span: TimeSpan, breaches: Sequence[ExpectationBreach], rows: pa.Table
     ) -> None:
         start = span.start.isoformat() if span.start else None
-        reason = RefusalReason(self.view.stored_as, door, batch, start, span.end.isoformat(), list(breaches))
-        told = msgspec.json.format(msgspec.json.encode(reason))
-        place = self.quarantine / self.view.stored_as / f"{batch}-{hashlib.sha256(told).hexdigest()[:8]}"
-        with replace_folder(place) as building:
+        reason = RefusalReason(self.view.stored_as, stage, batch, start, span.end.isoformat(), list(breaches))
+        reason_json = msgspec.json.format(msgspec.json.encode(reason))
+        folder = self.quarantine / self.view.stored_as / f"{batch}-{hashlib.sha256(reason_json).hexdigest()[:8]}"
+        with replace_folder(folder) as building:
             pq.write_table(rows, building / ROWS, compression="zstd")
-            (building / REASON).write_bytes(told)
-        raise QualityRefused(self.view.stored_as, batch, tuple(map(str, breaches)), str(place))
+            (building / REASON).write_bytes(reason_json)
+        raise QualityRefused(self.view.stored_as, batch, tuple(map(str, breaches)), str(folder))
 
 
 class _BatchSample:
-    """Parts of a batch as the gates take them; the first million rows are remembered, in case they are refused."""
+    """Iterates over the parts of a batch, and remembers up to a million rows in `tables`, in case the batch is refused."""
 
     def __init__(self, view: PlanView, parts: Iterable[ViewRows]) -> None:
         self._view, self._parts = view, parts
-        self.kept: list[pa.Table] = []
+        self.tables: list[pa.Table] = []
 
     def __iter__(self) -> Iterator[pa.Table]:
-        room = _KEPT_ROWS
+        remaining = _QUARANTINED_ROWS
         for part in self._parts:
             rows = rows_of(self._view, part)
-            if room:
-                self.kept.append(rows.slice(0, room))
-                room -= len(self.kept[-1])
+            if remaining:
+                self.tables.append(rows.slice(0, remaining))
+                remaining -= len(self.tables[-1])
             yield rows
 
 
 class QualityGates:
-    """The gates of a project's views that expect anything."""
+    """The gates of those views of a project that have expectations."""
 
     def __init__(self, gates: Sequence[QualityGate]) -> None:
         self.by_view = {gate.view.stored_as: gate for gate in gates}
 
     @classmethod
-    def of(cls, work: Project, only: Sequence[str] = ()) -> QualityGates:
-        """The gates of the registered views, or of those named. Raises: NoSuchView, BadExpectation."""
-        folder = work.folders.quarantine
-        found = []
-        for view, source in work.stored(only):
-            expected = expectations(work.store, work.store.get_feature_view(view.stored_as))
+    def of(cls, project: Project, only: Sequence[str] = ()) -> QualityGates:
+        """The gates of all registered views, or of those in `only`. Raises: NoSuchView, BadExpectation."""
+        folder = project.folders.quarantine
+        gates = []
+        for view, source in project.stored(only):
+            expected = expectations(project.store, project.store.get_feature_view(view.stored_as))
             if expected:
-                found.append(QualityGate(view, source, expected, folder))
-        return cls(found)
+                gates.append(QualityGate(view, source, expected, folder))
+        return cls(gates)
 
-    def doors(self, data: Path) -> dict[str, Check]:
-        """The first doors of the tables below a data folder, by table."""
+    def day_checks(self, data: Path) -> dict[str, Check]:
+        """The checks for ingesting into the tables directly below a data folder, by table."""
         gates = [gate for gate in self.by_view.values() if gate.source.path.parent == data]
-        return {gate.source.path.name: gate.day for gate in gates}
+        return {gate.source.path.name: gate.check_day for gate in gates}
 
-    def pushed(self, view: str) -> push.Check:
-        """The door of a view's pushed rows."""
+    def push_check(self, view: str) -> push.Check:
+        """The check for rows pushed to a view; it accepts everything where the view has no expectations."""
         gate = self.by_view.get(view)
-        return push.unchecked if gate is None else gate.pushed
+        return push.unchecked if gate is None else gate.check_pushed
 
-    def absences(self, written: Iterable[DayWriteResult]) -> list[str]:
-        """What is to be told of days for which nothing came, though rows are expected of every day: there is nothing that
-        a door could keep out.
+    def missing_days(self, written: Iterable[DayWriteResult]) -> list[str]:
+        """Warnings about days without rows in views that expect rows every day; no gate saw these days, as they have no
+        batch.
         """
-        told = []
+        warnings = []
         for gate in self.by_view.values():
             limits, table = gate.expected.rows_per_day, gate.source.path.name
-            days = [day for one in written if one.table == table for day in one.absent]
+            days = [day for result in written if result.table == table for day in result.absent]
             if days and limits is not None and limits.low:
                 some = f"no row of {len(days)} days" if len(days) > 1 else "no row"
-                told.append(
+                warnings.append(
                     f"feature view {gate.view.stored_as!r}: {some} ({days[0]} the first); expected {limits} a day"
                 )
-        return told
+        return warnings
 
-    def window(self, tell: Tell) -> Callable[[ArrivalWindow, Iterable[ViewRows]], None]:
-        """The second door of all views; `tell` is given what is wanting."""
+    def window_check(self, warn: Warn) -> Callable[[ArrivalWindow, Iterable[ViewRows]], None]:
+        """The check for materialization windows of all views; `warn` is called with each breach that refuses nothing."""
 
         def check_window(window: ArrivalWindow, parts: Iterable[ViewRows]) -> None:
             gate = self.by_view.get(window.view.stored_as)
             if gate is not None:
-                gate.window(window, parts, tell)
+                gate.check_window(window, parts, warn)
 
         return check_window
 
-    def plain(self, view: str) -> dict[str, Any] | None:
-        """What is expected of a view as JSON takes it, for a process that materializes what another one planned."""
+    def to_builtins(self, view: str) -> dict[str, Any] | None:
+        """A view's expectations as JSON-compatible values, to send to the process that materializes; None without any."""
         gate = self.by_view.get(view)
         return None if gate is None else msgspec.to_builtins(gate.expected)
 
     @classmethod
-    def parse(cls, window: ArrivalWindow, told: dict[str, Any] | None, quarantine: Path) -> QualityGates:
-        """The gate of a window's view that `plain` told of."""
-        if told is None:
+    def from_builtins(cls, window: ArrivalWindow, expected: dict[str, Any] | None, quarantine: Path) -> QualityGates:
+        """The gate of a window's view, from what `to_builtins` gave."""
+        if expected is None:
             return cls([])
-        return cls([QualityGate(window.view, window.source, msgspec.convert(told, ViewExpectations), quarantine)])
+        return cls([QualityGate(window.view, window.source, msgspec.convert(expected, ViewExpectations), quarantine)])

@@ -1,7 +1,7 @@
-"""Data-quality gates: a batch of a feature view's rows against the expectations beside the view's definition.
+"""Data-quality checks: a batch of a feature view's rows against the expectations of the view's definition.
 
-DuckDB counts, in one bounded memory: batches may be larger than that. Tombstones have no values, so only their keys and
-times are looked at.
+DuckDB counts in bounded memory, so that batches may be larger than memory. Tombstones have no values, so only their keys
+and times are checked.
 """
 
 from __future__ import annotations
@@ -28,41 +28,42 @@ from skewless.offline.values.column_types import natural
 from skewless.runtime.errors import SourceMismatch
 
 _EXAMPLES = 3
-_CHANCE = 0.001
+_SIGNIFICANCE = 0.001
 _DAY = timedelta(days=1)
 _MEMORY = "512MB"
 _EVENT, _CREATED, _DELETED = "__event", "__created", "__deleted"
 
 
 class ExpectationBreach(msgspec.Struct, frozen=True):
-    """One expectation that a batch does not meet: `count` of `rows` rows are at fault, `examples` some of what they
-    hold. `missing` says that rows are wanting (too few, or too old); the ones that are there are no worse for it.
+    """An expectation that a batch does not meet: `count` of `rows` rows violate it, with some of their values as
+    `examples`. `missing` marks breaches by absent rows (too few, or none that is fresh); the rows present are valid.
     """
 
     gate: str
     column: str
     expected: str
-    found: str
+    observed: str = msgspec.field(name="found")
     count: int
     rows: int
     examples: tuple[str, ...] = ()
     missing: bool = False
 
     def __str__(self) -> str:
-        such = f" (such as {', '.join(self.examples)})" if self.examples else ""
-        return f"{self.gate}{' of ' + self.column if self.column else ''}: {self.found}{such}; expected {self.expected}"
+        subject = f"{self.gate} of {self.column}" if self.column else self.gate
+        examples = f" (such as {', '.join(self.examples)})" if self.examples else ""
+        return f"{subject}: {self.observed}{examples}; expected {self.expected}"
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """The times that a batch is to cover, [start, end): `start` None is since the first of its rows."""
+    """The event times that a batch should cover, [start, end); `start` None means from its first row on."""
 
     start: datetime | None
     end: datetime
 
 
 def rows_of(view: PlanView, history: ViewRows) -> pa.Table:
-    """A view's rows as the gates take them."""
+    """Rows of a view's table as the table that `check` takes."""
     columns = {key.key: column for key, column in zip(view.join_keys, history.keys, strict=True)}
     columns |= {field.name: column for field, column in zip(view.fields, history.columns, strict=True)}
     times = {_EVENT: history.event, _CREATED: history.created, _DELETED: history.deleted}
@@ -70,7 +71,7 @@ def rows_of(view: PlanView, history: ViewRows) -> pa.Table:
 
 
 def rows_in(view: PlanView, source: TableSource, table: pa.Table) -> pa.Table:
-    """Rows of a view's source, before they are in it, as the gates take them. Raises: SourceMismatch."""
+    """Rows that are about to be written to a view's source, as the table that `check` takes. Raises: SourceMismatch."""
     kinds = {key.key: key.dtype for key in view.join_keys} | {field.name: field.dtype for field in view.fields}
     columns = {}
     for name, dtype in kinds.items():
@@ -91,36 +92,37 @@ def rows_in(view: PlanView, source: TableSource, table: pa.Table) -> pa.Table:
 def check(
     expected: ViewExpectations, view: PlanView, batch: Iterable[pa.Table], span: TimeSpan
 ) -> list[ExpectationBreach]:
-    """What of the expectations a batch does not meet; it comes in parts of any size from `rows_of` or `rows_in`."""
+    """The expectations that a batch does not meet. The batch comes in parts of any size from `rows_of` or `rows_in`."""
     if not expected:
         return []
     keys = [key.key for key in view.join_keys]
-    judged = [column.name for column in expected.columns]
-    schema = _schema(view, [*keys, *(name for name in judged if name not in keys)])
+    checked = [column.name for column in expected.columns]
+    schema = _schema(view, [*keys, *(name for name in checked if name not in keys)])
     rules = [_rule(column, schema.field(column.name).type) for column in expected.columns]
-    with _database().cursor() as counted:
+    with _database().cursor() as cursor:
         reader = pa.RecordBatchReader.from_batches(schema, _batches(batch, schema))
-        counted.register("arriving", reader)
-        counted.execute("CREATE TEMP TABLE batch AS SELECT * FROM arriving")
+        cursor.register("arriving", reader)
+        cursor.execute("CREATE TEMP TABLE batch AS SELECT * FROM arriving")
         try:
-            asked = {"rows": "count(*)", "begin": f"min({_EVENT})", "newest": f"max({_EVENT})"}
-            asked |= {"alive": f"count(*) FILTER (NOT {_DELETED})"}
-            for place, rule in enumerate(rules):
-                conditions = {"known": rule.known, "outside": rule.outside, "strange": rule.strange}
-                asked |= {f"{what} {place}": f"count(*) FILTER ({sql})" for what, sql in conditions.items() if sql}
-            found = dict(zip(asked, _row(counted, f"SELECT {', '.join(asked.values())} FROM batch"), strict=True))
-            breaches = list(_of_batch(expected, found, span))
-            for place, rule in enumerate(rules):
-                own = {what.partition(" ")[0]: n for what, n in found.items() if what.endswith(f" {place}")}
-                breaches += _of_column(counted, rule, own, found["alive"])
-            return breaches + (list(_duplicates(counted, keys, found["rows"])) if expected.unique else [])
+            selected = {"rows": "count(*)", "begin": f"min({_EVENT})", "newest": f"max({_EVENT})"}
+            selected |= {"alive": f"count(*) FILTER (NOT {_DELETED})"}
+            for index, rule in enumerate(rules):
+                conditions = {"known": rule.known, "outside": rule.outside, "unexpected": rule.unexpected}
+                selected |= {f"{name} {index}": f"count(*) FILTER ({sql})" for name, sql in conditions.items() if sql}
+            query = f"SELECT {', '.join(selected.values())} FROM batch"
+            counts = dict(zip(selected, _row(cursor, query), strict=True))
+            breaches = list(_batch_breaches(expected, counts, span))
+            for index, rule in enumerate(rules):
+                own = {name.partition(" ")[0]: n for name, n in counts.items() if name.endswith(f" {index}")}
+                breaches += _column_breaches(cursor, rule, own, counts["alive"])
+            return breaches + (list(_duplicates(cursor, keys, counts["rows"])) if expected.unique else [])
         finally:
-            counted.execute("DROP TABLE batch")
+            cursor.execute("DROP TABLE batch")
 
 
 @lru_cache(maxsize=1)
 def _database() -> duckdb.DuckDBPyConnection:
-    """One for the process, since opening costs more than a day's check; each check has a cursor and a table of its own."""
+    """One connection per process, since opening costs more than a day's check; each check has its own cursor and table."""
     return duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})
 
 
@@ -136,15 +138,17 @@ def _batches(batch: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Record
         yield from part.select(schema.names).cast(schema).to_batches()
 
 
-def _row(counted: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
-    """The numbers of a query's only row; no number is 0."""
-    return tuple(int(value or 0) for value in counted.execute(query).fetchall()[0])
+def _row(cursor: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    """The numbers of a query's only row; null becomes 0."""
+    return tuple(int(value or 0) for value in cursor.execute(query).fetchall()[0])
 
 
-def _of_batch(expected: ViewExpectations, found: Mapping[str, int], span: TimeSpan) -> Iterator[ExpectationBreach]:
-    """Volume and freshness."""
-    rows, newest = found["rows"], found["newest"]
-    begin = to_micros(span.start) if span.start else found["begin"]
+def _batch_breaches(
+    expected: ViewExpectations, counts: Mapping[str, int], span: TimeSpan
+) -> Iterator[ExpectationBreach]:
+    """Breaches of volume and freshness."""
+    rows, newest = counts["rows"], counts["newest"]
+    begin = to_micros(span.start) if span.start else counts["begin"]
     days = (to_micros(span.end) - begin) / DAY_US if rows or span.start else 0.0
     limits = expected.rows_per_day
     if limits is not None:
@@ -155,21 +159,21 @@ def _of_batch(expected: ViewExpectations, found: Mapping[str, int], span: TimeSp
                 "rows per day", "", str(limits), f"{rows:,} rows in {days:.1f} days", rows, rows, missing=few
             )
     age = expected.fresh_within
-    # A span shorter than the age may well be quiet.
+    # A span shorter than the age may have no rows at all.
     if age is not None and days * _DAY >= age and (not rows or from_micros(newest) < span.end - age):
-        told = f"the newest event is of {from_micros(newest):%Y-%m-%d %H:%M} UTC" if rows else "there is no row"
-        wanted = f"one within {age} before {span.end:%Y-%m-%d %H:%M} UTC"
-        yield ExpectationBreach("freshness", "", wanted, told, 0, rows, missing=True)
+        observed = f"the newest event is of {from_micros(newest):%Y-%m-%d %H:%M} UTC" if rows else "there is no row"
+        required = f"one within {age} before {span.end:%Y-%m-%d %H:%M} UTC"
+        yield ExpectationBreach("freshness", "", required, observed, 0, rows, missing=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _SqlRule:
-    """A column's expectations as SQL: which rows have a value, one out of bounds, one that is not in the set."""
+    """A column's expectations as SQL conditions: the row has a value, one out of bounds, one that is not in the set."""
 
     column: ColumnExpectation
     known: str
     outside: str
-    strange: str
+    unexpected: str
 
 
 def _rule(column: ColumnExpectation, kind: pa.DataType) -> _SqlRule:
@@ -187,55 +191,55 @@ def _rule(column: ColumnExpectation, kind: pa.DataType) -> _SqlRule:
 
 
 def _literal(bound: float, kind: pa.DataType) -> str:
-    """A bound in the column's own precision: the float32 nearest to 0.1 is within ..0.1, and no int64 is rounded."""
+    """A bound in the column's precision: the float32 nearest to 0.1 is within ..0.1, and no int64 is rounded."""
     if pa.types.is_floating(kind):
         return f"CAST({bound!r} AS {'FLOAT' if kind == pa.float32() else 'DOUBLE'})"
     return f"{bound:.0f}" if bound.is_integer() else repr(bound)
 
 
-def _of_column(
-    counted: duckdb.DuckDBPyConnection, rule: _SqlRule, found: Mapping[str, int], alive: int
+def _column_breaches(
+    cursor: duckdb.DuckDBPyConnection, rule: _SqlRule, counts: Mapping[str, int], alive: int
 ) -> Iterator[ExpectationBreach]:
-    column, known = rule.column, found["known"]
+    column, known = rule.column, counts["known"]
     nulls = alive - known
     if column.null_share is not None and _too_many(nulls, alive, column.null_share):
-        told = f"{nulls / alive:.2%} are null ({nulls:,} of {alive:,})"
-        yield ExpectationBreach("null share", column.name, f"at most {column.null_share:.2%}", told, nulls, alive)
+        observed = f"{nulls / alive:.2%} are null ({nulls:,} of {alive:,})"
+        yield ExpectationBreach("null share", column.name, f"at most {column.null_share:.2%}", observed, nulls, alive)
     allowed = 1 - column.bounds.share if column.bounds else 0.0
-    for gate, count, share, condition, wanted in (
-        ("range", found.get("outside", 0), allowed, rule.outside, str(column.bounds)),
-        ("values", found.get("strange", 0), 0.0, rule.strange, ", ".join(column.values)),
+    for gate, count, share, condition, required in (
+        ("range", counts.get("outside", 0), allowed, rule.outside, str(column.bounds)),
+        ("values", counts.get("unexpected", 0), 0.0, rule.unexpected, ", ".join(column.values)),
     ):
         if _too_many(count, known, share):
-            some = (
+            query = (
                 f"SELECT DISTINCT {_quoted(column.name)} FROM batch WHERE {condition} ORDER BY 1 DESC LIMIT {_EXAMPLES}"
             )
-            examples = tuple(str(value) for (value,) in counted.execute(some).fetchall())
-            told = f"{count:,} of {known:,} values are outside"
-            yield ExpectationBreach(gate, column.name, wanted, told, count, known, examples)
+            examples = tuple(str(value) for (value,) in cursor.execute(query).fetchall())
+            observed = f"{count:,} of {known:,} values are outside"
+            yield ExpectationBreach(gate, column.name, required, observed, count, known, examples)
 
 
 def _too_many(count: int, rows: int, share: float) -> bool:
-    """Whether `count` of `rows` is more than a share allows, and more than chance would make of that share: of three
-    rows one may well be of the two in a hundred.
+    """Whether `count` of `rows` exceeds a share by more than chance explains (binomial test): of three rows, one may well
+    belong to the two in a hundred.
     """
-    return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _CHANCE
+    return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _SIGNIFICANCE
 
 
-def _duplicates(counted: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: int) -> Iterator[ExpectationBreach]:
+def _duplicates(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: int) -> Iterator[ExpectationBreach]:
     columns = ", ".join([*map(_quoted, keys), _EVENT, _CREATED])
-    (distinct,) = _row(counted, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM batch)")
+    (distinct,) = _row(cursor, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM batch)")
     if distinct < rows:
         groups = f"SELECT {columns} FROM batch GROUP BY ALL HAVING count(*) > 1"
-        some = counted.execute(f"{groups} ORDER BY ALL LIMIT {_EXAMPLES}").fetchall()
+        repeated = cursor.execute(f"{groups} ORDER BY ALL LIMIT {_EXAMPLES}").fetchall()
         examples = tuple(
             f"{', '.join(map(str, row[:-2]))} at {from_micros(row[-2]):%Y-%m-%d %H:%M:%S} UTC".removeprefix(" at ")
-            for row in some
+            for row in repeated
         )
-        again = rows - distinct
-        told = f"{again:,} of {rows:,} rows have the key and times of another"
-        wanted = "one row for each key, event and created time"
-        yield ExpectationBreach("uniqueness", ", ".join(keys), wanted, told, again, rows, examples)
+        surplus = rows - distinct
+        observed = f"{surplus:,} of {rows:,} rows have the key and times of another"
+        required = "one row for each key, event and created time"
+        yield ExpectationBreach("uniqueness", ", ".join(keys), required, observed, surplus, rows, examples)
 
 
 def _quoted(name: str) -> str:

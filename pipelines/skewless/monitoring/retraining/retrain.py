@@ -230,7 +230,7 @@ def _live(
         )
     except StepInputMissing:
         return None
-    labels = GroundTruth(log.folder, options.model).of(served)
+    labels = GroundTruth(log.folder, options.model).labels_of(served)
     known = labels == labels  # noqa: PLR0124 - not NaN
     served, labels = served.filter(pa.array(known)), labels[known]
     needed = {f"entity:{key.name}" for key in candidate.plan.join_keys}

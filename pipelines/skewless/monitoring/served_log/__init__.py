@@ -1,1 +1,1 @@
-"""What servers logged, by day, with ground truth. The other rooms of `monitoring` import it."""
+"""The served log by day, and the outcomes (ground truth) of its rows. The other rooms of `monitoring` import it."""

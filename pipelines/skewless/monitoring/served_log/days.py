@@ -1,8 +1,8 @@
-"""The days of a served log: small files of a day that is over become one, and days that are old enough go.
+"""Maintains the days of a served log: compacts the small files of a past day into one, and removes old days.
 
-A server writes a file every few seconds. A folded file names, in its own metadata, the files whose rows it holds: once
-it is there those do not count any more, and they are removed. So a reader sees each row once, and a run that is killed
-at any step is finished by the next.
+A server writes a file every few seconds. A compacted file names, in its own metadata, the files whose rows it has: as soon
+as it exists, readers ignore those files, and they are removed. So a reader sees each row once, and a run that is killed at
+any step is finished by the next one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from skewless.contract.storage.part_files import sync_folder
 from skewless.offline.tables.source import parquet_files
 from skewless.runtime.progress import Report, quiet
 
-_FOLDED = "folded-"
-_FOLDS = b"skewless.folds"
+_COMPACTED = "folded-"
+_REPLACED = b"skewless.folds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +35,26 @@ class ServedDay:
 
 @dataclass(frozen=True, slots=True)
 class TrimResult:
-    """Small files that were folded, and days and their files that were removed."""
+    """How many small files were compacted, and how many days with how many files were removed."""
 
-    folded: int
+    compacted: int
     days: int
     files: int
 
     def __str__(self) -> str:
-        return f"{self.folded:,} files folded; {self.days:,} days with {self.files:,} files removed"
+        return f"{self.compacted:,} files compacted; {self.days:,} days with {self.files:,} files removed"
 
 
-def standing(files: Sequence[Path]) -> list[Path]:
-    """The files of a served log whose rows count: not those that another one has folded."""
-    folded = {file.with_name(name) for file in files if file.name.startswith(_FOLDED) for name in _folds(file)}
-    return [file for file in files if file not in folded]
+def active_files(files: Sequence[Path]) -> list[Path]:
+    """The files of a served log whose rows count: those that no compacted file replaces."""
+    replaced = {
+        file.with_name(name) for file in files if file.name.startswith(_COMPACTED) for name in _replaced_by(file)
+    }
+    return [file for file in files if file not in replaced]
 
 
 def days(served: Path, models: Sequence[str] = ()) -> Iterator[ServedDay]:
-    """The days of all models, or of those named; what is called otherwise is left alone."""
+    """The days of all models, or of those in `models`; folders that are not named by a date are skipped."""
     for folder in sorted(served.glob("model=*/version=*/day=*")):
         if models and folder.parts[-3].removeprefix("model=") not in models:
             continue
@@ -62,40 +64,40 @@ def days(served: Path, models: Sequence[str] = ()) -> Iterator[ServedDay]:
             continue
 
 
-def trim(found: Iterable[ServedDay], today: date, keep: timedelta | None, report: Report = quiet) -> TrimResult:
-    """Fold the days before yesterday, and remove those that began more than `keep` before `today` (None: none).
+def trim(served_days: Iterable[ServedDay], today: date, keep: timedelta | None, report: Report = quiet) -> TrimResult:
+    """Compact the days before yesterday, and remove those that began more than `keep` before `today` (None: none).
 
-    Yesterday may still be written: rows wait for seconds.
+    Yesterday is left alone, as a server may still write it: rows wait in its queue for seconds.
     """
-    folded = gone = files = 0
-    listed = list(found)
-    for number, one in enumerate(listed):
-        report(str(one.folder.name), number, len(listed))
-        if keep is not None and today - one.day > keep:
-            gone, files = gone + 1, files + _remove(one.folder)
-        elif today - one.day > timedelta(days=1):
-            folded += fold(one.folder)
-    return TrimResult(folded, gone, files)
+    compacted = removed = files = 0
+    listed = list(served_days)
+    for number, served_day in enumerate(listed):
+        report(str(served_day.folder.name), number, len(listed))
+        if keep is not None and today - served_day.day > keep:
+            removed, files = removed + 1, files + _remove(served_day.folder)
+        elif today - served_day.day > timedelta(days=1):
+            compacted += compact(served_day.folder)
+    return TrimResult(compacted, removed, files)
 
 
-def fold(folder: Path) -> int:
-    """Make the files of a day one; how many they were. A day that is one file already stays."""
-    small = standing(parquet_files(folder))
+def compact(folder: Path) -> int:
+    """Compact the files of a day into one; returns how many they were, 0 where the day is one file already."""
+    small = active_files(parquet_files(folder))
     if len(small) > 1:
         _write(folder, small)
     files = parquet_files(folder)
-    for file in set(files) - set(standing(files)):
+    for file in set(files) - set(active_files(files)):
         file.unlink(missing_ok=True)
     return len(small) if len(small) > 1 else 0
 
 
 def _write(folder: Path, small: Sequence[Path]) -> None:
-    """One file that holds the rows of all of them, row group by row group, and says so."""
+    """Write a compacted file with the rows of `small`, one row group for each, and their names in its metadata."""
     schema = pq.read_schema(small[0])
     names = json.dumps([file.name for file in small]).encode()
     texts = [field.name for field in schema if str(field.type) == "string"]
-    unfinished = folder / f".{_FOLDED}{uuid4().hex}.parquet.tmp"
-    named = schema.with_metadata({**(schema.metadata or {}), _FOLDS: names})
+    unfinished = folder / f".{_COMPACTED}{uuid4().hex}.parquet.tmp"
+    named = schema.with_metadata({**(schema.metadata or {}), _REPLACED: names})
     try:
         with pq.ParquetWriter(unfinished, named, compression="zstd", use_dictionary=texts) as writer:
             for file in small:
@@ -108,13 +110,14 @@ def _write(folder: Path, small: Sequence[Path]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _folds(file: Path) -> list[str]:
-    names: list[str] = json.loads((pq.read_schema(file).metadata or {}).get(_FOLDS, b"[]"))
+def _replaced_by(file: Path) -> list[str]:
+    """The names of the files that a compacted file replaces."""
+    names: list[str] = json.loads((pq.read_schema(file).metadata or {}).get(_REPLACED, b"[]"))
     return names
 
 
 def _remove(folder: Path) -> int:
-    """Remove a day; how many files it had."""
+    """Remove the folder of a day; returns how many files it had."""
     files = parquet_files(folder)
     for file in folder.iterdir():
         file.unlink(missing_ok=True)

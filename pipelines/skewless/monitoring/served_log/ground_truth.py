@@ -1,9 +1,9 @@
-"""Outcomes: what came to pass of served predictions, by request id and row, beside the served log.
+"""Outcomes: the ground-truth labels of served predictions, by request id and row, stored beside the served log.
 
     <served>/_outcomes/model=NAME/<recorded at>-<random>.parquet
 
-Files are only ever added, until they are old (`forget`). Of several labels of one row the one that was recorded last counts, and a label that counts
-already is not written again: the same outcomes may be brought twice.
+Files are only added, and removed once they are old (`remove_before`). Of several labels of a row, the one recorded last
+counts. A label that counts already is not written again, so the same outcomes may be added twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from skewless.offline.tables.source import parquet_files
 
 FOLDER = "_outcomes"
 KEYS = ["request_id", "row"]
-"""Which row of which request an outcome is of."""
+"""Identify the served row of an outcome: the request's id, and the row's number in the request."""
 _SCHEMA = pa.schema(
     [("request_id", pa.string()), ("row", pa.int32()), ("label", pa.float64()), ("recorded_at", UTC_TIMESTAMP)]
 )
@@ -38,7 +38,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(eq=False)
 class BadGroundTruth(SkewlessError):
-    """Outcomes that cannot be understood; nothing of them was stored."""
+    """A file of outcomes that is not valid; nothing of it was stored."""
 
     source: str
     reason: str
@@ -49,8 +49,8 @@ class BadGroundTruth(SkewlessError):
 
 @dataclass(frozen=True, slots=True)
 class GroundTruthAdded:
-    """Of a batch of outcomes: how many are new, how many change an earlier label, and how many were known; and how many
-    of all these are of rows that the served log does not have (not yet, by its sampling, or since they were trimmed).
+    """How many outcomes of a batch are new, change an earlier label, or were known already. `unserved` of all these belong to
+    rows that the served log does not have: not yet, not sampled, or trimmed.
     """
 
     new: int
@@ -59,23 +59,24 @@ class GroundTruthAdded:
     unserved: int
 
     def __str__(self) -> str:
-        told = f"{self.new:,} new outcomes, {self.changed:,} changed, {self.known:,} known already"
-        return f"{told}; {self.unserved:,} are of rows that the served log does not have" if self.unserved else told
+        text = f"{self.new:,} new outcomes, {self.changed:,} changed, {self.known:,} known already"
+        return f"{text}; {self.unserved:,} are of rows that the served log does not have" if self.unserved else text
 
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """The outcomes of one model. `folder` is the served log's."""
+    """The outcomes of one model. `folder` is the folder of the served log."""
 
     folder: Path
     model: str
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
+        """The folder of the model's outcomes."""
         return self.folder / FOLDER / f"model={self.model}"
 
     def add(self, batch: pa.Table, recorded_at: datetime) -> GroundTruthAdded:
-        """Store what `read` gave, in one file or not at all."""
+        """Store outcomes as `read` returns them, atomically in one file."""
         joined = batch.join(self.labels(), keys=KEYS, join_type="left outer", right_suffix="_before")
         known = pc.fill_null(pc.equal(joined.column("label"), joined.column("label_before")), fill_value=False)
         fresh = joined.filter(pc.invert(known))
@@ -91,46 +92,46 @@ class GroundTruth:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         name = f"{recorded_at:%Y%m%dT%H%M%S%f}-{uuid4().hex[:12]}.parquet"
-        write_file(self.place / name, sink.getvalue().to_pybytes())
+        write_file(self.path / name, sink.getvalue().to_pybytes())
 
     def _unserved(self, batch: pa.Table) -> int:
-        """How many of a batch are of no row on disk; only their ids are looked for, in two columns of the log."""
+        """How many outcomes of a batch belong to no row in the served log; reads only the key columns of these requests."""
         served = self.folder / f"model={self.model}"
         files = [str(file) for file in parquet_files(served)] if served.is_dir() else []
         if not files:
             return len(batch)
-        asked = pc.field("request_id").isin(batch.column("request_id").combine_chunks())
-        found = ds.dataset(files, format="parquet", partitioning=None).to_table(columns=KEYS, filter=asked)
-        return len(batch.join(found, keys=KEYS, join_type="left anti"))
+        same_request = pc.field("request_id").isin(batch.column("request_id").combine_chunks())
+        rows = ds.dataset(files, format="parquet", partitioning=None).to_table(columns=KEYS, filter=same_request)
+        return len(batch.join(rows, keys=KEYS, join_type="left anti"))
 
     def labels(self) -> pa.Table:
-        """`request_id`, `row` and the `label` that counts."""
-        files = [str(file) for file in parquet_files(self.place)] if self.place.is_dir() else []
+        """A table of `request_id`, `row` and the `label` that counts."""
+        files = [str(file) for file in parquet_files(self.path)] if self.path.is_dir() else []
         if not files:
             return _SCHEMA.empty_table().select([*KEYS, "label"])
         ordered = ds.dataset(files, format="parquet", partitioning=None).to_table().sort_by("recorded_at")
         last = ordered.group_by(KEYS, use_threads=False).aggregate([("label", "last")])
         return last.rename_columns({"label_last": "label"}).select([*KEYS, "label"])
 
-    def of(self, served: pa.Table) -> NDArray[np.float64]:
-        """The label of each served row, in its order; NaN where the outcome is not known."""
-        found = np.full(len(served), np.nan)
-        asked = served.select(KEYS).append_column("place", pa.array(np.arange(len(served))))
-        joined = asked.join(self.labels(), keys=KEYS, join_type="inner")
-        found[joined.column("place").to_numpy()] = joined.column("label").to_numpy()
-        return found
+    def labels_of(self, served: pa.Table) -> NDArray[np.float64]:
+        """The label of each row of a served log, in its order; NaN where the outcome is not known."""
+        labels = np.full(len(served), np.nan)
+        keys = served.select(KEYS).append_column("position", pa.array(np.arange(len(served))))
+        joined = keys.join(self.labels(), keys=KEYS, join_type="inner")
+        labels[joined.column("position").to_numpy()] = joined.column("label").to_numpy()
+        return labels
 
 
-def forget(served: Path, before: date, models: Sequence[str] = ()) -> int:
-    """Remove outcomes that were recorded before a day (UTC), of all models or of those named; how many files went.
+def remove_before(served: Path, before: date, models: Sequence[str] = ()) -> int:
+    """Remove outcomes recorded before a day (UTC), of all models or of those in `models`; returns how many files.
 
-    What they are of was served before that, and goes with the days of the served log.
+    Their rows were served before that day, and are removed with the days of the served log.
     """
     old = [
         file
-        for place in sorted((served / FOLDER).glob("model=*"))
-        if not models or place.name.removeprefix("model=") in models
-        for file in parquet_files(place)
+        for folder in sorted((served / FOLDER).glob("model=*"))
+        if not models or folder.name.removeprefix("model=") in models
+        for file in parquet_files(folder)
         if file.name < f"{before:%Y%m%d}"
     ]
     for file in old:
@@ -139,8 +140,8 @@ def forget(served: Path, before: date, models: Sequence[str] = ()) -> int:
 
 
 def read(path: Path) -> pa.Table:
-    """Outcomes in a JSON Lines, CSV or Parquet file: `request_id`, `label` (0 or 1, or a boolean), and `row` where a
-    request had several. Raises: BadGroundTruth, before anything is stored.
+    """Read outcomes from a JSON Lines, CSV or Parquet file: `request_id`, `label` (0 or 1, or a boolean), and `row` for
+    requests of several rows (default: 0). Raises: BadGroundTruth, before anything is stored.
     """
     try:
         table = _READERS[path.suffix](path)
@@ -154,13 +155,15 @@ def read(path: Path) -> pa.Table:
     if "row" not in table.column_names:
         table = table.append_column("row", pa.array(np.zeros(len(table), np.int32)))
     try:
-        plain = pa.table({name: _plain(table.column(name)).cast(_SCHEMA.field(name).type) for name in (*KEYS, "label")})
+        typed = pa.table(
+            {name: _as_number(table.column(name)).cast(_SCHEMA.field(name).type) for name in (*KEYS, "label")}
+        )
     except pa.ArrowException as error:
         raise BadGroundTruth(str(path), f"have another type ({error})") from error
-    return _checked(plain, path)
+    return _checked(typed, path)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
 
 
