@@ -51,5 +51,5 @@ def test_names_beyond_the_hundred_most_frequent_count_together():
 @pytest.mark.parametrize("content", [b"{}", b"", b'{"mean": {"rows": 3, "null_share": 0.0, "quantiles": []}}'])
 def test_an_older_baseline_is_refused_with_the_mend(tmp_path: Path, content: bytes):
     (tmp_path / "baseline.json").write_bytes(content)
-    with pytest.raises(BaselineMissing, match=r"baseline of tiny 1\.0\.0 cannot be compared with: .*`skewless publish"):
+    with pytest.raises(BaselineMissing, match=r"baseline of tiny 1\.0\.0 cannot be read: .*`skewless publish"):
         read(tmp_path, "tiny", "1.0.0")
