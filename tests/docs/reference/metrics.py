@@ -61,7 +61,7 @@ def _audited() -> bytes:
     found: Any = SimpleNamespace(
         model="m", version="1.0.0", role="champion", rows=1, compared_views=1, values=1,
         differing_values=1, differing_statuses=1, differing_scores=1,
-        causes=[SimpleNamespace(cause="late data", view="v", rows=1)], price=SimpleNamespace(rows=1), live=live,
+        causes=[SimpleNamespace(cause="late data", view="v", rows=1)], score_impact=SimpleNamespace(rows=1), live=live,
     )  # fmt: skip
     return audit_metrics(found, AT)
 
