@@ -10,12 +10,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from skewless.files import exchange
 from tests.checkout import ROOT
 
-OPERATIONS = ((os, "fsync"), (Path, "replace"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir"))
+OPERATIONS = (
+    *((os, name) for name in ("fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")),
+    (exchange, "exchange_names"),
+)
 Killed = Callable[..., bool]
 
 

@@ -116,8 +116,8 @@ def now() -> datetime:
 
 def write_freshness(planned: list[dict[str, Any]]) -> str:
     """The metrics of how fresh the planned windows' views are, for node-exporter's textfile collector; their file."""
+    from skewless.files.durable import write_file
     from skewless.monitoring.reports.freshness_metrics import freshness_metrics
-    from skewless.offline.files.atomic import write_file
     from skewless.online.materialization import view_freshness
     from skewless.online.materialization.materialize import ArrivalWindow
     from skewless.state.database import StateDatabase

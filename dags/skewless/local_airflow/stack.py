@@ -24,6 +24,7 @@ from types import FrameType
 import httpx
 
 from skewless.contract.errors import SkewlessError
+from skewless.files.durable import write_file
 from skewless.local_airflow import process_guard
 from skewless.online.store import embedded_valkey
 from skewless.project import apply
@@ -227,13 +228,11 @@ class AirflowStack:
         """Keys of this installation, made once."""
         kept = self.home / "secrets.json"
         if not kept.is_file():
-            self.home.mkdir(parents=True, exist_ok=True)
             made = {
                 name: secrets.token_hex(32) for name in ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
             }
             made["AIRFLOW__CORE__FERNET_KEY"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-            kept.touch(mode=0o600)
-            kept.write_text(json.dumps(made))
+            write_file(kept, json.dumps(made).encode(), mode=0o600)
         known: dict[str, str] = json.loads(kept.read_text())
         return known
 

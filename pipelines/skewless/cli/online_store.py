@@ -63,8 +63,8 @@ def status(
     settings = ProjectSettings.read()
     project, views = _freshness(settings)
     if prom:
+        from skewless.files.durable import write_file
         from skewless.monitoring.reports.freshness_metrics import freshness_metrics
-        from skewless.offline.files.atomic import write_file
 
         write_file(prom, freshness_metrics(project, views))
     if as_json:

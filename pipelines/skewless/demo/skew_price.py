@@ -20,9 +20,9 @@ from skewless.contract.model.assembler import Matrix
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import CompiledService
 from skewless.demo import ingest
+from skewless.files.durable import write_file
 from skewless.model.training.train import Parameters, TimeSplit, evaluate, fit
 from skewless.model.training.training_set import labelled, matrix_for, read_spine
-from skewless.offline.files.atomic import write_file
 from skewless.offline.join.point_in_time import spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.tables.source import TableSource

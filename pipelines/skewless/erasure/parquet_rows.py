@@ -7,7 +7,6 @@ codecs, order of rows and row groups, without the subject's rows; one that held 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ import pyarrow.parquet as pq
 
 from skewless.contract.admission import Flags
 from skewless.contract.errors import SkewlessError
-from skewless.contract.storage.part_files import sync_folder
 from skewless.erasure.subject import ErasureSubject
+from skewless.files.durable import remove_unfinished, replace_file
 from skewless.offline.tables.compaction import locked
 from skewless.offline.tables.source import parquet_files, parts_folder
 from skewless.state.locks import WAIT
@@ -113,13 +112,12 @@ def remove(subject: ErasureSubject, found: FileWithSubject, wait: timedelta = WA
         if table.shared:
             base = parts_folder(table.path) if table.path.is_file() else table.path
             alone.enter_context(locked(base, "erase", wait))
-        unfinished = found.path.with_name(f".{found.path.name}.erasing")
+        remove_unfinished(found.path)
         try:
-            _rewrite(table.requests or subject, found.path, table.columns, unfinished)
+            _rewrite(table.requests or subject, found.path, table.columns)
         except OSError as error:
             if not found.path.exists():
                 return
-            unfinished.unlink(missing_ok=True)
             raise FileNotRewritten(str(found.path), error.strerror or str(error)) from error
 
 
@@ -131,22 +129,16 @@ def digest(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rewrite(
-    who: ErasureSubject | RequestRows, path: Path, columns: Mapping[str, Sequence[str]], unfinished: Path
-) -> None:
+def _rewrite(who: ErasureSubject | RequestRows, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
     old = pq.ParquetFile(path)
-    with unfinished.open("wb") as file:
-        with pq.ParquetWriter(file, old.schema_arrow, **_like(old)) as writer:
+    with replace_file(path) as building:
+        with pq.ParquetWriter(building, old.schema_arrow, **_like(old)) as writer:
             for group in range(old.num_row_groups):
                 table = old.read_row_group(group)
                 kept = table.filter(pa.array(~who.rows(table, columns)))
                 if len(kept):
                     writer.write_table(kept, row_group_size=len(kept))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.chmod(path.stat().st_mode & 0o777)
-    unfinished.replace(path)
-    sync_folder(path.parent)
+        building.chmod(path.stat().st_mode & 0o777)
 
 
 def _like(old: pq.ParquetFile) -> dict[str, object]:

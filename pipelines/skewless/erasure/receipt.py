@@ -15,7 +15,7 @@ import msgspec
 
 from skewless.erasure.parquet_rows import FileWithSubject, digest
 from skewless.erasure.subject import ALGORITHM, ErasureSubject
-from skewless.offline.files.atomic import write_file
+from skewless.files.durable import write_file
 
 
 class RewrittenFile(msgspec.Struct):

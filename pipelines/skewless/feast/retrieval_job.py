@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage
 from skewless.feast.errors import FeastUnsupported
+from skewless.files.durable import replace_file, replace_folder
 from skewless.offline.files import parquet_writer
-from skewless.offline.files.atomic import replace_folder
 from skewless.offline.join.explain import waiting_told
 
 if TYPE_CHECKING:
@@ -160,13 +159,8 @@ class SkewlessRetrievalJob(RetrievalJob):
             with replace_folder(path) as building:
                 parquet_writer.write(building / "part-0.parquet", self._finished())
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        building = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-        try:
+        with replace_file(path) as building:
             parquet_writer.write(building, self._finished())
-            building.replace(path)
-        finally:
-            building.unlink(missing_ok=True)
 
     def to_remote_storage(self) -> list[str]:
         raise FeastUnsupported(

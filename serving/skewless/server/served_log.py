@@ -8,7 +8,6 @@ full queue drops whole bursts of requests and counts their rows, and never makes
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,6 +25,7 @@ from skewless.contract.model.signature import ModelSignature
 from skewless.contract.plan import Plan
 from skewless.contract.storage.served_row import ServedBatch, served_schema, used_batch
 from skewless.contract.timestamps import DAY_US, day_text
+from skewless.files.durable import replace_file
 from skewless.server.metrics.counters import ServerMetrics
 
 _HASHES = 1 << 32
@@ -142,19 +142,11 @@ def _write(folder: Path, by: LoggedVersion, entries: list[ServedBatch], share: f
     rows = sum(len(batch) for batch in batches)
     if not rows:
         return 0
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{uuid4().hex}.parquet"
-    unfinished = folder / f".{name}.tmp"
-    try:
-        table = pa.Table.from_batches(batches, served_schema(by.plan, by.form))
-        # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
-        texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-        pq.write_table(table, unfinished, compression="zstd", use_dictionary=texts)
-        with unfinished.open("rb+") as file:  # what has its name outlives a power cut, too
-            os.fsync(file.fileno())
-        unfinished.replace(folder / name)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    table = pa.Table.from_batches(batches, served_schema(by.plan, by.form))
+    # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    with replace_file(folder / f"{uuid4().hex}.parquet") as building:
+        pq.write_table(table, building, compression="zstd", use_dictionary=texts)
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.contract.plan import Field, JoinKey, PlanView
-from skewless.offline.files import atomic
 from skewless.offline.tables.append import append
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows, read_history
@@ -135,7 +135,7 @@ def test_a_write_that_fails_leaves_nothing(table: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     files = set(table.parent.rglob("*.parquet"))
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         append(source(table), rows(NOON + 1))
     assert {file for file in table.parent.rglob("*") if file.is_file()} == files

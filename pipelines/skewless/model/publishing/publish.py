@@ -27,6 +27,7 @@ from skewless.contract.model.tree_leaves import LEAVES
 from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import promote as promote_step
 from skewless.contract.timestamps import MICROSECOND
+from skewless.files.durable import new_folder
 from skewless.model.publishing import golden_rows, onnx_import
 from skewless.model.publishing.bundle_draft import BundleDraft, Window, contents, explained, manifest, proven
 from skewless.model.publishing.graph_optimisation import NONE, GraphChanges, changed
@@ -38,7 +39,6 @@ from skewless.model.publishing.versions import following, is_version, newest
 from skewless.model.training.model_metrics import CalibrationBin, calibration
 from skewless.model.training.train import TrainingRun, evaluate, load_model
 from skewless.model.training.training_set import TrainingSet, labelled
-from skewless.offline.files.atomic import new_folder
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.runtime.errors import AlreadyPublished, SpineMismatch
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from skewless.contract.model.manifest import MANIFEST
 from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.files.durable import new_folder
 from skewless.model.publishing.versions import is_version, numbers, versions
 from skewless.runtime.errors import AlreadyPublished
 
@@ -30,7 +31,8 @@ def publishing(registry: ModelRegistry, models: Path, model: str) -> Iterator[Pa
     there = [version for version in registry.versions(model) if is_version(version)]
     for version in sorted(there, key=numbers)[-1:]:
         if version not in known:
-            shutil.copytree(registry.bundle(model, version), models / model / version)
+            with new_folder(models / model / version) as building:
+                shutil.copytree(registry.bundle(model, version), building, dirs_exist_ok=True)
             known.append(version)
     yield models
     for version in versions(models / model):

@@ -10,11 +10,9 @@ the same. The folder is replaced whole, and stays as it is where the scores are 
 from __future__ import annotations
 
 import fcntl
-import filecmp
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,8 +29,8 @@ from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.manifest import MANIFEST
 from skewless.contract.model.signature import to_columns
 from skewless.contract.plan import ColumnSource as PlanSource
+from skewless.files.durable import put_folder, replace_file, same_files, write_file
 from skewless.offline.files import parquet_writer
-from skewless.offline.files.atomic import write_file
 from skewless.offline.join.point_in_time import PointInTimeJoin, request_values
 from skewless.offline.join.spine import SpineFiles
 from skewless.offline.tables.source import TableSource, parquet_files
@@ -206,8 +204,6 @@ def _alone(folder: Path) -> Iterator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ScoringUnderWay(str(folder)) from error
-        for old in folder.parent.glob(f".{folder.name}-old-*"):  # a run was killed while it put its folder in place
-            shutil.rmtree(old)
         yield building
 
 
@@ -227,11 +223,8 @@ def _resumable(building: Path, asked: ScoringInputs, scored_at: datetime) -> str
 
 def _write(file: Path, tables: Iterator[pa.Table]) -> None:
     """A part is there whole, and on the disk, or not at all."""
-    unfinished = file.with_name(f".{file.name}")
-    parquet_writer.write(unfinished, tables)
-    with unfinished.open("rb") as handle:
-        os.fsync(handle.fileno())
-    unfinished.replace(file)
+    with replace_file(file) as unfinished:
+        parquet_writer.write(unfinished, tables)
 
 
 def _holds(folder: Path, building: Path, parts: Iterable[str]) -> bool:
@@ -239,15 +232,10 @@ def _holds(folder: Path, building: Path, parts: Iterable[str]) -> bool:
     names = sorted(parts)
     if sorted(path.name for path in folder.glob("*.parquet")) != names:
         return False
-    _, differing, unreadable = filecmp.cmpfiles(folder, building, names, shallow=False)
-    return not (differing or unreadable)
+    return same_files(folder, building, names)
 
 
 def _replace(folder: Path, building: Path) -> None:
     """A kill on the way leaves all parts in `building`, where the next run finds them."""
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    if folder.exists():
-        folder.rename(old / "was")
-    building.rename(folder)
+    put_folder(building, folder)
     (folder / _ASKED).unlink()
-    shutil.rmtree(old)

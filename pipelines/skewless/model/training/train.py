@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
 from skewless.contract.errors import SkewlessError
+from skewless.files.durable import write_file
 from skewless.model.training.training_set import DATA, PLAN, Labels, TrainingSet, labelled
-from skewless.offline.files.atomic import write_file
 from skewless.runtime.durations import BadDuration, duration
 from skewless.runtime.errors import SpineMismatch, StepInputMissing
 

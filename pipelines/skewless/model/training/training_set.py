@@ -34,10 +34,10 @@ from skewless.contract.timestamps import UTC_TIMESTAMP as SERVED_TIME
 from skewless.contract.timestamps import UtcMicrosArray, to_micros
 from skewless.contract.value_types import value_type
 from skewless.definitions.compiler import CompiledService
+from skewless.files.durable import replace_folder
 from skewless.model.distributions import coverage
 from skewless.model.distributions.coverage import AbsentRows, CoverageCounts
 from skewless.offline.files import parquet_writer
-from skewless.offline.files.atomic import replace_folder
 from skewless.offline.join import explain as join_plan
 from skewless.offline.join.explain import JoinPlan, waiting_told
 from skewless.offline.join.memory_budget import bounds

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.plan import PlanView
+from skewless.files.durable import replace_folder
 from skewless.monitoring.quality.expectations import ViewExpectations, expectations
 from skewless.monitoring.quality.quality import ExpectationBreach, TimeSpan, check, rows_in, rows_of
-from skewless.offline.files.atomic import replace_folder
 from skewless.offline.tables.day_partitions import Check, DayWriteResult
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows, read_history

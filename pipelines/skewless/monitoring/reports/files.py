@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from skewless.offline.files.atomic import write_file
+from skewless.files.durable import write_file
 
 
 def write(

@@ -8,7 +8,6 @@ any step is finished by the next one.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,7 +16,7 @@ from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from skewless.contract.storage.part_files import sync_folder
+from skewless.files.durable import replace_file
 from skewless.offline.tables.source import parquet_files
 from skewless.runtime.progress import Report, quiet
 
@@ -96,18 +95,13 @@ def _write(folder: Path, small: Sequence[Path]) -> None:
     schema = pq.read_schema(small[0])
     names = json.dumps([file.name for file in small]).encode()
     texts = [field.name for field in schema if str(field.type) == "string"]
-    unfinished = folder / f".{_COMPACTED}{uuid4().hex}.parquet.tmp"
     named = schema.with_metadata({**(schema.metadata or {}), _REPLACED: names})
-    try:
-        with pq.ParquetWriter(unfinished, named, compression="zstd", use_dictionary=texts) as writer:
-            for file in small:
-                writer.write_table(pq.read_table(file, partitioning=None).cast(named))
-        with unfinished.open("rb+") as written:
-            os.fsync(written.fileno())
-        unfinished.replace(folder / unfinished.name.removeprefix(".").removesuffix(".tmp"))
-        sync_folder(folder)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        replace_file(folder / f"{_COMPACTED}{uuid4().hex}.parquet") as building,
+        pq.ParquetWriter(building, named, compression="zstd", use_dictionary=texts) as writer,
+    ):
+        for file in small:
+            writer.write_table(pq.read_table(file, partitioning=None).cast(named))
 
 
 def _replaced_by(file: Path) -> list[str]:

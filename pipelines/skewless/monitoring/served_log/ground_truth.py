@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import UTC_TIMESTAMP
-from skewless.offline.files.atomic import write_file
+from skewless.files.durable import write_file
 from skewless.offline.tables.source import parquet_files
 
 FOLDER = "_outcomes"

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import date_array
 from skewless.contract.value_types import ValueType, value_type
-from skewless.offline.files.atomic import write_file
+from skewless.files.durable import write_file
 from skewless.offline.tables.columns import feature, time_column
 from skewless.offline.tables.object_storage import RemoteReadOnly
 from skewless.offline.tables.source import TableSource, parts_folder

@@ -11,7 +11,6 @@ from both are identical, and of those the newest wins with the same values. `ing
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, folded_parts, part_time, sync_folder
+from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, folded_parts, part_time
 from skewless.contract.timestamps import UtcMicros, date_array, duration_micros, nanos_to_micros
-from skewless.offline.files.atomic import write_file
+from skewless.files.durable import remove_unfinished, replace_file, write_file
 from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource, parquet_files, parts_folder
 from skewless.runtime.errors import SourceMismatch
@@ -157,18 +156,14 @@ def _append(source: TableSource, path: Path, base: Path, parts: Mapping[str, pa.
     # A part that is gone cannot be folded again, so its name need not be remembered.
     names = [name for name in held if (base / name).exists()] + list(new)
     listed = {_METADATA: json.dumps(names).encode()}
-    path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    with unfinished.open("wb") as file:
-        with pq.ParquetWriter(file, schema.with_metadata(listed), compression="zstd") as writer:
-            for table in (*(_groups(path) if there else ()), added):
-                whole = pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
-                writer.write_table(whole.select(schema.names), row_group_size=_ROWS_A_GROUP)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    sync_folder(path.parent)
-    sync_folder(base)
+    remove_unfinished(path)
+    with (
+        replace_file(path) as building,
+        pq.ParquetWriter(building, schema.with_metadata(listed), compression="zstd") as writer,
+    ):
+        for table in (*(_groups(path) if there else ()), added):
+            whole = pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
+            writer.write_table(whole.select(schema.names), row_group_size=_ROWS_A_GROUP)
     return int(added.num_rows)
 
 

@@ -1,6 +1,5 @@
 """Parquet tables in one file per event day, which a reader finds whole or not at all."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -11,11 +10,9 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from skewless.contract.errors import SkewlessError
+from skewless.files.durable import remove_unfinished, write_file
 
 _FILE = "part-0.parquet"
-# Readers of hive tables skip names that start with a dot; the next run removes what a kill left.
-_UNFINISHED = ".part-0.parquet"
-
 
 Check = Callable[[date, pa.Table], None]
 """Called with a day and its rows; raises to keep them out."""
@@ -76,8 +73,8 @@ def write(
     Raises: DisorderedDays, and what `check` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob(f"day=*/{_UNFINISHED}"):
-        left_over.unlink()
+    for day_folder in folder.glob("day=*"):  # of a killed run
+        remove_unfinished(day_folder / _FILE)
     days: set[date] = set()
     rows = written = 0
     for day, table in _by_day(folder.name, batches):
@@ -86,7 +83,7 @@ def write(
         path, content = day_file(folder, day), _encoded(_ordered(table, keys))
         if not _holds(path, content):
             check(day, table)
-            _replace(path, content)
+            write_file(path, content)
             written += 1
     absent = [day for day in map(date.fromordinal, range(start.toordinal(), end.toordinal())) if day not in days]
     removed = sorted(set(absent) & set(_stored_days(folder)))
@@ -140,17 +137,6 @@ def _encoded(table: pa.Table) -> pa.Buffer:
 def _holds(path: Path, content: pa.Buffer) -> bool:
     """Whether exactly `content` is at `path`."""
     return path.is_file() and path.stat().st_size == content.size and bool(path.read_bytes() == content)
-
-
-def _replace(path: Path, content: pa.Buffer) -> None:
-    """Put `content` at `path` at once and for good."""
-    path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(_UNFINISHED)
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
 
 
 def _stored_days(folder: Path) -> list[date]:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
 from skewless.contract.errors import SkewlessError
+from skewless.files.durable import replace_file
 from skewless.offline.tables.delta_table import LOG, DeltaUnreadable
 
 _AT_ONCE = 8
@@ -94,21 +94,20 @@ def _bring(filesystem: fs.FileSystem, info: fs.FileInfo, copy: Path) -> None:
     for _ in range(_TRIES):
         if _is_there(info, copy):
             return
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".fetched-", dir=copy.parent)
-        building = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file, filesystem.open_input_stream(info.path) as stream:
+        # A copy that a power cut takes is fetched again.
+        with suppress(_ChangedMeanwhile), replace_file(copy, durable=False) as building:
+            with building.open("wb") as file, filesystem.open_input_stream(info.path) as stream:
                 shutil.copyfileobj(stream, file, 1 << 20)
-            now = filesystem.get_file_info(info.path)
-            if _same(info, now) and building.stat().st_size == info.size:
-                building.chmod(0o644)
-                os.utime(building, ns=(info.mtime_ns or 0, info.mtime_ns or 0))
-                building.replace(copy)
-            info = now
-        finally:
-            building.unlink(missing_ok=True)
+            before, info = info, filesystem.get_file_info(info.path)
+            if not _same(before, info) or building.stat().st_size != info.size:
+                raise _ChangedMeanwhile
+            os.utime(building, ns=(info.mtime_ns or 0, info.mtime_ns or 0))
+            return
     raise OSError(f"{info.path} changed {_TRIES} times while it was read")
+
+
+class _ChangedMeanwhile(Exception):
+    """An object changed while it was fetched."""
 
 
 def _same(info: fs.FileInfo, now: fs.FileInfo) -> bool:
