@@ -13,7 +13,15 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, RequestInput, StoredFeature
+from skewless.contract.plan import (
+    Field,
+    JoinKey,
+    ModelColumn,
+    Plan,
+    PlanView,
+    RequestInput,
+    StoredFeature,
+)
 from skewless.contract.value_types import NAMES, value_type
 from tests.oracles import Row, Spine, Value, number_bytes
 
@@ -206,3 +214,13 @@ def spines(draw: st.DrawFn, plan: Plan, moments: st.SearchStrategy[int], *, max_
         }
         found.append(Spine(keys, draw(moments) + draw(st.sampled_from([-1, 0, 0, 1]))))
     return found
+
+
+ALL_KEY_TYPES = (*KEY_TYPES, "UnixTimestamp")
+VALUES = {
+    "String": TEXTS,
+    "Bytes": st.binary(max_size=6),
+    "Int32": st.integers(-(2**31), 2**31 - 1),
+    "Int64": st.integers(-(2**63), 2**63 - 1),
+    "UnixTimestamp": st.integers(-(10**10), 10**10).map(lambda seconds: seconds * 1_000_000),
+}

@@ -15,7 +15,7 @@ from skewless.project.project import Project
 from skewless.runtime.settings import ProjectSettings
 from tests.airflow import served_projects
 from tests.models import learnable_project
-from tests.monitoring.retraining.test_retrain import EARLY
+from tests.monitoring.retraining.training_days import EARLY
 from tests.monitoring.served_project import NOON
 
 MODEL = "late"

@@ -21,7 +21,7 @@ from skewless.contract.plan import PlanView
 from skewless.model.distributions.baseline import describe
 from skewless.model.distributions.coverage import AbsentRows
 from tests.models import tiny
-from tests.monitoring.audit.test_audit import STORE
+from tests.monitoring.audit.audited_store import STORE
 from tests.monitoring.served_project import NOON, World, history
 
 TYPES = {"Float32": Float32, "Float64": Float64, "Int64": Int64, "String": String, "UnixTimestamp": UnixTimestamp}

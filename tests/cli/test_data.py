@@ -8,7 +8,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cli.conftest import Shop, Skewless
+from tests.cli.shop_project import Shop, Skewless
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 CARD = {"customer": 1, "shop": "A", "amount": 1.0, "event_timestamp": NOON, "created_timestamp": NOON}

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, make_url, text
 from skewless.project.project import Project
 from skewless.runtime.errors import FeastRegistryUnavailable
 from skewless.runtime.settings import ProjectSettings
-from tests.cli.conftest import VIEWS, Shop, Skewless, customer, shop
+from tests.cli.shop_project import VIEWS, Shop, Skewless, customer, shop
 
 ENGINES = ("read_engine", "write_engine")
 NOWHERE = "postgresql://me:secret@127.0.0.1:1/registry"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 import stamina.instrumentation
 
-from tests.cli.conftest import Shop, Skewless
+from tests.cli.shop_project import Shop, Skewless
 
 UNKNOWN = "error: there is no online feature view 'peopel'; did you mean 'people'? there are cards, city, people\n"
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)

@@ -10,51 +10,16 @@ from skewless.contract.errors import InvalidPlan, UnsupportedType
 from skewless.contract.plan import (
     Field,
     JoinKey,
-    ModelColumn,
     Plan,
-    PlanView,
     RequestInput,
     StoredFeature,
-    Transform,
     TransformOutput,
     check,
     differences,
     plan_from_json,
 )
+from tests.models.flight_plan import AIRCRAFT, CITY, CLOCK, PLAN, but
 from tests.strategies import plans
-
-AIRCRAFT = PlanView(
-    "aircraft",
-    "aircraft",
-    (JoinKey("tail", "tail_number", "String"),),
-    (Field("delay", "Float32"), Field("seats", "Int64"), Field("maker", "String")),
-    ttl_us=3_600_000_000,
-    known_by="created_timestamp",
-    deleted_field="scrapped",
-)
-CITY = PlanView("city", "city", (), (Field("delay", "Float64"),), 0, "event_timestamp")
-CLOCK = Transform(
-    "clock",
-    (("hour", RequestInput("hour")), ("delay", StoredFeature("aircraft", "delay"))),
-    (Field("sine", "Float32"), Field("late", "Float32")),
-    "ab" * 32,
-)
-PLAN = Plan(
-    "lateness",
-    "skewless",
-    (AIRCRAFT, CITY),
-    (Field("hour", "Int32"), Field("distance", "Float32")),
-    (CLOCK,),
-    (
-        ModelColumn("aircraft__delay", StoredFeature("aircraft", "delay"), 0.0),
-        ModelColumn("distance", RequestInput("distance")),
-        ModelColumn("clock__sine", TransformOutput("clock", "sine"), -1.5),
-    ),
-)
-
-
-def but(thing, **changes):
-    return msgspec.structs.replace(thing, **changes)
 
 
 def test_the_plan_of_these_tests_is_a_good_one():

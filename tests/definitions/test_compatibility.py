@@ -8,8 +8,8 @@ import pytest
 from skewless.contract.plan import Field, JoinKey, Plan, PlanView
 from skewless.definitions.compatibility import DefinitionsChanged, confirm
 from skewless.definitions.onnx_tracing import digest, load_functions
-from tests.definitions.test_onnx_tracing import DELAYS, GOOD, RUSH, functions
-from tests.definitions.test_onnx_tracing import plan as plan_of
+from tests.definitions.traced_functions import DELAYS, GOOD, RUSH, functions
+from tests.definitions.traced_functions import plan as plan_of
 
 
 def change(view: PlanView, **changes) -> PlanView:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import msgspec
@@ -15,46 +14,13 @@ from skewless.contract.columns import ColumnValues
 from skewless.contract.model.transforms import TransformGraph
 from skewless.contract.plan import (
     Field,
-    JoinKey,
-    ModelColumn,
-    Plan,
-    PlanView,
-    RequestInput,
-    StoredFeature,
     Transform,
     TransformOutput,
 )
 from skewless.definitions.onnx_tracing import digest, load_functions, trace
 from skewless.runtime.errors import Untraceable
 from tests.checkout import ROOT
-
-MEAN, COUNT, HOUR = StoredFeature("delays", "mean"), StoredFeature("delays", "count"), RequestInput("hour")
-DELAYS = PlanView(
-    "delays",
-    "delays",
-    (JoinKey("origin", "origin", "String"),),
-    (Field("mean", "Float32"), Field("count", "Int64")),
-    0,
-    "created_timestamp",
-)
-RUSH = Transform("rush", (("mean", MEAN), ("hour", HOUR)), (Field("swell", "Float32"),), "")
-GOOD = """
-def rush(mean, hour):
-    xp = mean.__array_namespace__()
-    return {"swell": mean * xp.astype(xp.sin(hour), xp.float32)}
-"""
-
-
-def plan(*transforms: Transform) -> Plan:
-    columns = tuple(
-        ModelColumn(f"{t.name}_{f.name}", TransformOutput(t.name, f.name)) for t in transforms for f in t.outputs
-    )
-    return Plan("s", "p", (DELAYS,), (Field("hour", "Int64"),), transforms, columns)
-
-
-def functions(repo: Path, source: str):
-    (repo / "transforms.py").write_text(textwrap.dedent(source))
-    return load_functions(repo)
+from tests.definitions.traced_functions import COUNT, GOOD, HOUR, MEAN, RUSH, functions, plan
 
 
 def traced(repo: Path, source: str, *transforms: Transform) -> bytes:
@@ -209,7 +175,7 @@ ELSEWHERE = """
 import sys
 from pathlib import Path
 from skewless.definitions.onnx_tracing import digest, load_functions
-from tests.definitions import test_onnx_tracing as here
+from tests.definitions import traced_functions as here
 print(digest(here.RUSH, here.plan(here.RUSH), load_functions(Path(sys.argv[1]))))
 """
 

@@ -6,9 +6,8 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -16,11 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, RequestInput
+from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, RequestInput
 from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.push_batch import part_table
-from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import to_micros
 from skewless.erasure import erase
 from skewless.erasure.erase import ErasurePlaces, ErasureUnfinished
@@ -35,30 +32,16 @@ from skewless.online.materialization import materialize
 from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.push.stream_entries import StreamEntries
-from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
+from tests.erasure.shop_project import NOW, PEOPLE, SUBJECT, clock, places, put, run
 from tests.faults.killed_calls import killer
 from tests.oracles import entity_key
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, row, source, stored
 
 __all__ = ["s3", "s3_server"]
-
-NOW = to_micros(at(10))
-PEOPLE = PlanView(
-    "people", "people", (JoinKey("who", "customer", "Int64"),), (Field("age", "Int64"),), 0, "event_timestamp"
-)
-SHOPS = PlanView(
-    "shops", "shops", (JoinKey("shop", "shop", "String"),), (Field("customer", "Int64"),), 0, "event_timestamp"
-)
-TARGETS = {
-    "cards": TARGET,
-    "people": PushTarget(PEOPLE, "people", "event_timestamp", "created_timestamp"),
-    "shops": PushTarget(SHOPS, "shops", "event_timestamp", "created_timestamp"),
-}
-SUBJECT = ErasureSubject.parse(["customer=42"])
 
 
 LABEL = 42.0
@@ -70,32 +53,6 @@ def _asked(*rows: tuple[str, int]) -> dict[str, pa.Array]:
 
 
 ASKED = _asked(("r1", 0), ("r1", 1), ("r2", 0))
-
-
-def clock() -> datetime:
-    return at(60)
-
-
-def places(root: str | Path, redis_url: str) -> ErasurePlaces:
-    folders = StateFolders(Path(root))
-    views = tuple((target.view, source(folders.data, target)) for target in TARGETS.values())
-    registry, state = ModelRegistry(folders.models, folders.models), StateDatabase(f"sqlite:///{folders.state_db}")
-    return ErasurePlaces(folders, folders.data, PROJECT, views, connect(redis_url), registry, state)
-
-
-def run(subject: ErasureSubject, where: ErasurePlaces, **given: Any) -> tuple[ErasureReceipt, Path]:
-    """Erase where nothing is on its way."""
-    return erase.run(subject, where, clock, settle=timedelta(0), **given)
-
-
-def erased(root: str, redis_url: str) -> None:
-    run(SUBJECT, places(root, redis_url))
-
-
-def put(where: ErasurePlaces, name: str, *rows: dict) -> None:
-    reader = PushedRows(PROJECT, TARGETS[name])
-    batch = reader.batch([reader.parse(rows)], NOW)
-    push.run(PROJECT, TARGETS[name], batch, where.data, OnlineWriter(where.client, PROJECT), NOW)
 
 
 def fill(where: ErasurePlaces) -> None:
@@ -239,7 +196,7 @@ def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_ur
     dumped = {key: client.dump(key) for key in client.scan_iter()}
     shutil.copytree(where.folders.root, tmp_path / "kept")
     done = False
-    with killer(__name__, "erased") as killed:
+    with killer("tests.erasure.shop_project", "erased") as killed:
         for step in range(1, 200):
             root = tmp_path / f"{step}"
             shutil.copytree(tmp_path / "kept", root)

@@ -25,7 +25,7 @@ from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import StoreFull
 from skewless.online.store.store import OnlineWriter
 from skewless.server.online_store.writer import OnlineStoreWriter
-from tests.erasure.test_erase import NOW, SUBJECT, TARGETS, clock, places, put, run
+from tests.erasure.shop_project import NOW, SUBJECT, TARGETS, clock, places, put, run
 from tests.oracles import entity_key
 from tests.services.predict_server import Live, serving, settings_of
 from tests.services.waiting import until

@@ -17,7 +17,7 @@ from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
 from skewless.state.database import StateDatabase
-from tests.online.materialization import test_materialize as here
+from tests.tables import view_project as here
 from tests.tables.histories import source
 
 

@@ -20,9 +20,9 @@ from skewless.online.store import store as online
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
-from tests.online.materialization.test_materialize import SEEN, at
 from tests.services.waiting import until
 from tests.tables.histories import source
+from tests.tables.view_project import SEEN, at
 
 SLOW_SECONDS = 0.02
 CALLS_BEFORE_THE_GATE = 10

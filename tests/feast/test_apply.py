@@ -10,7 +10,7 @@ from skewless.cli import app
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.storage.push_target import parse_target, target_field
 from skewless.project import apply
-from tests.feast.conftest import Project
+from tests.tables.scratch_project import ScratchProject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
@@ -21,7 +21,7 @@ def applied() -> Result:
     return done
 
 
-def test_applied_views_can_be_pushed_to(project: Project, redis: Redis, monkeypatch: pytest.MonkeyPatch):
+def test_applied_views_can_be_pushed_to(project: ScratchProject, redis: Redis, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(project.repo))
     monkeypatch.setattr(apply, "run", lambda _: "what Feast says: the project is applied already")
     redis.flushall()

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pytest
 from feast.errors import RequestDataNotFoundInEntityDfException
 
-from tests.feast.conftest import DAY, HOUR, NOW, Project, times
+from tests.tables.scratch_project import DAY, HOUR, NOW, ScratchProject, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
-def tables(project: Project) -> None:
+def tables(project: ScratchProject) -> None:
     project.write(
         "told",
         tailnum=["N2", "N1", "N1", "old", "new", None],
@@ -41,7 +41,7 @@ def tables(project: Project) -> None:
     )
 
 
-def between(project: Project, *features: str, start=NOW - DAY, end=NOW, **options):
+def between(project: ScratchProject, *features: str, start=NOW - DAY, end=NOW, **options):
     return project.store().get_historical_features(None, list(features), start_date=start, end_date=end, **options)
 
 

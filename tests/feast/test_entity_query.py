@@ -9,13 +9,13 @@ from feast.errors import EntityTimestampInferenceException, RequestDataNotFoundI
 
 from skewless.feast.errors import EntityQueryRefused
 from skewless.runtime.errors import SpineMismatch
-from tests.feast.conftest import DAY, HOUR, NOW, Project, times
+from tests.tables.scratch_project import DAY, HOUR, NOW, ScratchProject, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
-def tables(project: Project) -> None:
+def tables(project: ScratchProject) -> None:
     """A source, known by the name `told`, and a table of labels that no feature view knows."""
     project.write(
         "told",
@@ -33,7 +33,7 @@ def tables(project: Project) -> None:
     )
 
 
-def asked(project: Project, query: str, *features: str, **options) -> list[dict]:
+def asked(project: ScratchProject, query: str, *features: str, **options) -> list[dict]:
     job = project.store().get_historical_features(query, list(features or ["told:fuel", "told:gate"]), **options)
     return job.to_arrow().to_pylist()
 

@@ -11,16 +11,16 @@ from redis import Redis
 
 from skewless.contract.storage.catalog import catalog_key
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode
-from tests.feast.conftest import Project
 from tests.oracles import entity_key
 from tests.services.waiting import until
+from tests.tables.scratch_project import ScratchProject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 KEPT = timedelta(days=3)
 """A day of ttl, and of grace, twice."""
 
 
-def test_written_and_pushed_rows_vanish_by_themselves(project: Project, redis: Redis):
+def test_written_and_pushed_rows_vanish_by_themselves(project: ScratchProject, redis: Redis):
     redis.hset(catalog_key("scratch"), EXPIRY, ExpiryMode.SERVER.encode())
     store, now = project.store(), datetime.now(UTC)
     ages = {"N1": KEPT - timedelta(seconds=3), "N2": timedelta(0), "N3": KEPT + timedelta(hours=1)}

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from skewless.online.store.valkey_process import free_port
-from tests.feast.conftest import FEAST, HOUR, NOW, Project
-from tests.feast.test_online_store import ask, write_tables
+from tests.feast.online_features import ask, write_tables
 from tests.oracles import entity_key
 from tests.services.waiting import until
+from tests.tables.scratch_project import FEAST, HOUR, NOW, ScratchProject
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
@@ -46,7 +46,7 @@ class Server:
         }
 
 
-def started(project: Project, *words: str) -> Server:
+def started(project: ScratchProject, *words: str) -> Server:
     port = free_port()
     process = subprocess.Popen(
         [str(FEAST), "-c", str(project.repo), *words, "--port", str(port)],
@@ -59,7 +59,7 @@ def started(project: Project, *words: str) -> Server:
 
 
 @pytest.fixture
-def servers(project: Project) -> Iterator[tuple[Server, Server]]:
+def servers(project: ScratchProject) -> Iterator[tuple[Server, Server]]:
     """Both, started together since each takes seconds."""
     both = (started(project, "serve", "--no-access-log"), started(project, "ui", "--host", "127.0.0.1"))
     try:

@@ -14,7 +14,7 @@ from feast.value_type import ValueType
 from pydantic import ValidationError
 
 from skewless.contract.errors import InvalidPlan
-from tests.feast.conftest import DAY, HOUR, NOW, times
+from tests.tables.scratch_project import DAY, HOUR, NOW, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 STORE = "skewless.feast.SkewlessOfflineStore"

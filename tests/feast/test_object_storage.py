@@ -13,8 +13,8 @@ from feast.types import Float32
 from feast.value_type import ValueType
 
 from skewless.offline.tables.object_storage import RemoteReadOnly
-from tests.feast.conftest import HOUR, NOW, times
 from tests.services.s3 import BUCKET, S3, s3, s3_server
+from tests.tables.scratch_project import HOUR, NOW, times
 
 __all__ = ["s3", "s3_server"]
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")

@@ -17,7 +17,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
 from skewless.feast.errors import FeastUnsupported
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
-from tests.feast.conftest import DAY, HOUR, NOW, Project, times
+from tests.tables.scratch_project import DAY, HOUR, NOW, ScratchProject, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 BIG = 2**53 + 1
@@ -46,13 +46,13 @@ def test_types_are_exact_and_missing_values_are_no_floats(project):
     assert lacking["cycles"].tolist() == [4, pd.NA, BIG]
 
 
-def told(project: Project, **columns: object) -> None:
+def told(project: ScratchProject, **columns: object) -> None:
     """The table of the view `told`, known by its event time."""
     rows = len(columns["tailnum"])
     project.write("told", **{"gate": [1] * rows, "created_timestamp": columns["event_timestamp"]} | columns)
 
 
-def fuel(project: Project, frame: pd.DataFrame, **options: object) -> list[float | None]:
+def fuel(project: ScratchProject, frame: pd.DataFrame, **options: object) -> list[float | None]:
     table = project.store().get_historical_features(frame, ["told:fuel"], **options).to_arrow()
     return table["fuel"].to_pylist()
 

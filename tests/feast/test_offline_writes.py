@@ -16,14 +16,14 @@ from feast.infra.offline_stores.file_source import FileLoggingDestination
 
 from skewless.feast.errors import FeastUnsupported
 from skewless.runtime.errors import SourceMismatch
-from tests.feast.conftest import DAY, HOUR, NOW, Project, times
+from tests.tables.scratch_project import DAY, HOUR, NOW, ScratchProject, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 FRAME = pd.DataFrame({"tailnum": ["N1", "N2"], "event_timestamp": NOW})
 
 
 @pytest.fixture(params=["told/part-0.parquet", "told/day=2024-01-01/part-0.parquet", "told"])
-def table(project: Project, request) -> pa.Table:
+def table(project: ScratchProject, request) -> pa.Table:
     """The table of `told` as a folder, in days, and as one file."""
     file = project.data / request.param
     file.parent.mkdir(parents=True)
@@ -52,7 +52,7 @@ def rows(**columns) -> pd.DataFrame:
     return pd.DataFrame(whole | columns, index=[5, 9])
 
 
-def joined(project: Project) -> list[tuple]:
+def joined(project: ScratchProject) -> list[tuple]:
     found = project.store().get_historical_features(FRAME, ["told:fuel", "told:gate"]).to_arrow()
     return list(zip(found["fuel"].to_pylist(), found["gate"].to_pylist(), strict=True))
 
@@ -128,7 +128,7 @@ class Elsewhere(LoggingDestination):
     """A destination that is no folder."""
 
 
-def logs(project: Project, service: FeatureService, first: int, count: int) -> pa.Table:
+def logs(project: ScratchProject, service: FeatureService, first: int, count: int) -> pa.Table:
     schema = FeatureServiceLoggingSource(service, "scratch").get_schema(project.store().registry)
     columns = {
         name: [None] * count if kind != pa.string() else [f"N{n}" for n in range(count)]

@@ -20,9 +20,9 @@ from skewless.contract.storage.catalog import catalog_key, removal_field
 from skewless.feast.errors import FeastUnsupported
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import UnwritableKeys
-from tests.feast.conftest import HOUR, NOW, STORE, Project
-from tests.feast.test_online_store import answers, ask, push, write_tables
+from tests.feast.online_features import answers, ask, push, write_tables
 from tests.oracles import entity_key
+from tests.tables.scratch_project import HOUR, NOW, STORE, ScratchProject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 NOTHING, INVALID = (None, "NOT_FOUND"), (None, "INVALID")
@@ -41,7 +41,7 @@ def entity(tail: str) -> EntityKey:
     return EntityKey(join_keys=["tailnum"], entity_values=[Value(string_val=tail)])
 
 
-def test_the_asynchronous_half_answers_as_the_other(project: Project):
+def test_the_asynchronous_half_answers_as_the_other(project: ScratchProject):
     write_tables(project)
     store = project.store()
     store.materialize(NOW - timedelta(days=30), NOW)
@@ -71,7 +71,7 @@ def test_the_asynchronous_half_answers_as_the_other(project: Project):
     assert (provided.read, provided.write) == (True, True)
 
 
-def test_a_server_that_is_away_is_told_at_the_start(project: Project):
+def test_a_server_that_is_away_is_told_at_the_start(project: ScratchProject):
     store = project.store()
     store.config.online_store.url = "redis://127.0.0.1:1"
     with pytest.raises(RedisUnreachable, match="skewless up"):

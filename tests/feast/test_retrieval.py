@@ -16,9 +16,9 @@ from skewless.contract.plan import Field, Plan, PlanView, StoredFeature, Transfo
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import view_of
 from skewless.feast.retrieval import output_names
-from tests.feast.conftest import HOUR, NOW, US, Project
 from tests.oracles import Row, Spine, Value, join
 from tests.strategies import arrow_column
+from tests.tables.scratch_project import HOUR, NOW, US, ScratchProject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 SECOND = 1_000_000
@@ -70,7 +70,7 @@ def plan_of(store: FeatureStore, service: str) -> Plan:
     return Plan(service, store.project, tuple(views), (), (), ())
 
 
-def write_histories(project: Project, plan: Plan) -> dict[str, list[Row]]:
+def write_histories(project: ScratchProject, plan: Plan) -> dict[str, list[Row]]:
     lot = random.Random(7)
     found: dict[str, list[Row]] = {}
     for view in plan.views:

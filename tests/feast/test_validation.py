@@ -15,7 +15,7 @@ from feast.dqm.errors import ValidationFailed
 from feast.dqm.profilers.profiler import Profile, Profiler, ValidationError, ValidationReport
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
-from tests.feast.conftest import HOUR, NOW, Project, times
+from tests.tables.scratch_project import HOUR, NOW, ScratchProject, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
@@ -64,7 +64,7 @@ class Ranger(Profiler):
         raise NotImplementedError
 
 
-def write(project: Project, part: str, fuel: list[float], offset) -> None:
+def write(project: ScratchProject, part: str, fuel: list[float], offset) -> None:
     project.write(
         "told",
         part,

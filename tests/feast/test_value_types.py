@@ -21,8 +21,8 @@ from redis import Redis
 
 from skewless.contract.value_types import value_type
 from skewless.definitions.compiler import view_of
-from tests.feast.conftest import DAY, HOUR, NOW, Project, times
 from tests.oracles import entity_key
+from tests.tables.scratch_project import DAY, HOUR, NOW, ScratchProject, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 BIG = 2**53 + 1
@@ -97,7 +97,7 @@ ASKED = [f"all:{name}" for name in CASES]
 
 
 @pytest.fixture
-def store(project: Project) -> FeatureStore:
+def store(project: ScratchProject) -> FeatureStore:
     """A view of all types, applied, with a table of three entities: values, empty values, nulls."""
     store = project.store()
     source = FileSource(

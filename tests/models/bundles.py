@@ -18,8 +18,7 @@ from skewless.contract.model.assembler import Assembler
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
-from tests.contract.model.test_assembler import clock
-from tests.contract.test_plan import PLAN, but
+from tests.models.flight_plan import PLAN, but, clock
 from tests.models.graphs import model, traced
 
 HERE = ("AVX2", "FMA3")

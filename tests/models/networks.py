@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from skewless.contract.model.bundle import Bundle
+from skewless.model.publishing.onnx_import import ImportOptions
 
 COLUMNS = 4
 SCALE = np.array([0.02, 0.05, 0.03, 0.04], np.float32)
@@ -71,3 +75,15 @@ def made(nodes: list, told: tuple[str, int], constants: dict[str, np.ndarray]) -
         [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items() if name in used],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+NETWORK = ImportOptions({"now": ("mean", "hour"), "plane_age": ("age",)})
+
+
+def as_told(bundle: Bundle, rows: pa.Table) -> list:
+    """What the batch wrote, as JSON tells it."""
+    columns = {group.column: rows.column(group.column).to_pylist() for group in bundle.form.told}
+    if len(columns) == 1:
+        return columns["score"]
+    plain = {name.removeprefix("score:"): values for name, values in columns.items()}
+    return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

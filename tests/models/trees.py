@@ -8,6 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from skewless.contract.model.tree_leaves import TreeLeaves
+from skewless.model.publishing.tree_ensemble import TreeEnsemble, read
+from skewless.model.publishing.tree_leaves import leaves_of
 from tests.oracles import COMPARE, Leaf, Split, Tree
 
 THRESHOLDS = (-np.inf, -1.5, -0.0, 0.1, 1.0, 3.4028235e38)
@@ -107,3 +110,22 @@ def onnx_graph(
     graph = helper.make_graph([made], "trees", taken, told)
     content: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
     return content
+
+
+def compiled_leaves(content: bytes, of: list[Tree], *, output: str) -> TreeLeaves:
+    found = read(content, [output])
+    return leaves_of(found, leaf_rows(found, of), "rows")
+
+
+def leaf_rows(found: TreeEnsemble, of: list[Tree]) -> np.ndarray:
+    """The rows at the leaves as the oracle has them, in the order of the ensemble."""
+
+    def lower_first(node: Tree) -> list[int]:
+        if isinstance(node, Leaf):
+            return [node.rows]
+        true, false = lower_first(node.true), lower_first(node.false)
+        return true + false if node.mode in ("BRANCH_LEQ", "BRANCH_LT") else false + true
+
+    rows = np.array([rows for one in of for rows in lower_first(one)], np.float64)
+    assert len(rows) == len(found.leaves)
+    return rows

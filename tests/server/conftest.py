@@ -10,9 +10,8 @@ import pytest
 
 from skewless.server.api.hot_exchange import HotExchange
 from tests.models import tiny
+from tests.models.tiny_rows import fill
 from tests.services.predict_server import Live, serving, settings_of
-
-MINUTE = 60_000_000
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +46,6 @@ def live(state: Path, stored: str) -> Iterator[Live]:
     """A server at noon that answers as of other times too."""
     with serving(settings_of(state, stored, allow_as_of=True)) as server:
         yield server
-
-
-def fill(redis_url: str) -> None:
-    tiny.write_catalog(redis_url)
-    event = tiny.NOON - 30 * MINUTE
-    delays = {"mean": 7.25, "departures": 2**53 + 1, "gate": "B12"}
-    tiny.write_row(redis_url, tiny.DELAYS, "JFK", delays, event=event, created=event + MINUTE)
-    tiny.write_row(redis_url, tiny.PLANES, "N1", {"age": 12.5, "built": 978_307_200_000_000}, event=0)
 
 
 @pytest.fixture

@@ -19,17 +19,13 @@ from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.served_log import ServedLogWriter
 from tests.models import tiny
 from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of
+from tests.services.served_log_rows import logged
 from tests.services.waiting import HANG_SECONDS, until
 
 WRITTEN = "skewless_served_log_written_rows_total"
 DROPPED = "skewless_served_log_dropped_rows_total"
 UNSAMPLED = "skewless_served_log_unsampled_rows_total"
 LOST = "skewless_served_log_lost_rows_total"
-
-
-def logged(folder: Path) -> list[dict[str, object]]:
-    files = sorted(folder.rglob("*.parquet"))
-    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
 
 
 def test_what_is_logged_is_what_was_used(live: Live):

@@ -20,10 +20,9 @@ from skewless.state.database import RunStatus, StateDatabase
 from skewless.state.locks import LockBusy, file_turn
 from tests.faults import lock_holders
 from tests.faults.killed_calls import lives, spawner
-from tests.online.materialization.test_law_four import differences
-from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.services.waiting import until
 from tests.tables.histories import source
+from tests.tables.view_project import SEEN, ViewProject, at, differences_at_watermark, row
 
 SOON, AT_ONCE = timedelta(seconds=0.2), timedelta(0)
 LONG = timedelta(seconds=60)
@@ -94,10 +93,10 @@ def test_a_file_turn_names_the_last_holder_only(tmp_path: Path):
 
 
 @pytest.fixture
-def project(tmp_path: Path, redis_url: str) -> Iterator[Project]:
+def project(tmp_path: Path, redis_url: str) -> Iterator[ViewProject]:
     """Entities whose rows are written slowly by another process."""
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as client:
-        made = Project(tmp_path / "data", state, client)
+        made = ViewProject(tmp_path / "data", state, client)
         made.write(*[row(f"N{number:03d}", 1, 1) for number in range(ROWS)])
         yield made
 
@@ -108,7 +107,7 @@ def gate(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def begun(project: Project, gate: Path, tmp_path: Path, redis_url: str, spawn) -> int:
+def begun(project: ViewProject, gate: Path, tmp_path: Path, redis_url: str, spawn) -> int:
     """A materialization that is under way, and ends only once `gate` is there."""
     state = f"sqlite:///{tmp_path / 'state.db'}"
     process = int(spawn("slowly", state, redis_url, str(project.data), str(gate), 2))
@@ -117,7 +116,7 @@ def begun(project: Project, gate: Path, tmp_path: Path, redis_url: str, spawn) -
     return process
 
 
-def test_two_materializations_in_two_processes_come_one_after_the_other(project: Project, begun: int, gate: Path):
+def test_two_materializations_in_two_processes_come_one_after_the_other(project: ViewProject, begun: int, gate: Path):
     windows = plan_windows(project.state, "tests", [(SEEN, source(project.data, SEEN))], end=at(3))
     run = (windows, OnlineWriter(project.redis, "tests"), project.state, "tests")
     with pytest.raises(LockBusy, match=rf"process {begun} on"):
@@ -127,17 +126,17 @@ def test_two_materializations_in_two_processes_come_one_after_the_other(project:
     materialize.run(*run, clock=lambda: at(4), wait=LONG)
     assert [one.status for one in project.state.runs("tests")] == [RunStatus.DONE] * 2
     assert project.watermark == at(3)
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
-def test_a_killed_materialization_is_taken_up_at_once(project: Project, begun: int):
+def test_a_killed_materialization_is_taken_up_at_once(project: ViewProject, begun: int):
     killed(begun)
     project.run(3)
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
 def test_an_erasure_waits_for_a_materialization_that_has_read_the_subject(
-    project: Project, begun: int, gate: Path, tmp_path, redis_url
+    project: ViewProject, begun: int, gate: Path, tmp_path, redis_url
 ):
     """Else its rows would come online after the receipt said that they are gone."""
     given = (f"sqlite:///{tmp_path / 'state.db'}", redis_url, str(project.data), LAST)
@@ -148,7 +147,7 @@ def test_an_erasure_waits_for_a_materialization_that_has_read_the_subject(
     receipt = lock_holders.erased(*given, LONG)
     assert not lives(begun)
     assert (receipt.status, receipt.online_entities, len(receipt.files)) == ("done", 1, 1)
-    assert project.held(LAST) is None
-    assert differences(project) == 0
+    assert project.online_row(LAST) is None
+    assert differences_at_watermark(project) == 0
     project.run(3, full=True)
-    assert project.held(LAST) is None
+    assert project.online_row(LAST) is None

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ndonnx as ndx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,15 +11,11 @@ from skewless.contract.model.assembler import Assembler, admit, column_types, fi
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.plan import Field, ModelColumn, Plan, RequestInput, StoredFeature, TransformOutput
 from skewless.contract.storage.packed_row import RowReader
-from tests.contract.test_plan import AIRCRAFT, CITY, PLAN, but
+from tests.models.flight_plan import AIRCRAFT, CITY, PLAN, but, clock
 from tests.models.graphs import traced
 from tests.oracles import Row, model_input, packed_row
 from tests.strategies import NUMBERS, values
 from tests.tables.arrays import as_values
-
-
-def clock(hour, delay):
-    return {"sine": ndx.sin(hour / 24), "late": ndx.astype(delay > 15, ndx.float32)}
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from skewless.contract.model import bundle as b
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.plan import ModelColumn, StoredFeature
-from tests.contract.test_plan import PLAN, but
 from tests.models import tiny
 from tests.models.bundles import ELSEWHERE, FILES, HERE, refused, republish
+from tests.models.flight_plan import PLAN, but
 
 
 def test_a_whole_bundle_opens(published):

@@ -12,8 +12,8 @@ from skewless.contract.model import bundle as b
 from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.contract.model.signature import MODEL_INPUT, SCORE
 from skewless.contract.plan import StoredFeature
-from tests.contract.test_plan import PLAN
 from tests.models.bundles import ELSEWHERE, ROWS, refused, regild, republish
+from tests.models.flight_plan import PLAN
 from tests.models.graphs import model, traced
 from tests.tables.arrays import as_values
 

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from skewless.contract.model.onnx_session import open_session
 from skewless.contract.model.shapley import ShapleyExplainer, beyond_rounding, linked
-from skewless.contract.model.tree_leaves import TreeLeaves, parse_leaves
-from skewless.model.publishing.tree_ensemble import TreeEnsemble, read
-from skewless.model.publishing.tree_leaves import leaves_of
+from skewless.contract.model.tree_leaves import parse_leaves
 from tests import oracles
 from tests.models import trees
+from tests.models.trees import compiled_leaves
 from tests.oracles import Leaf, Split, Tree
 
 COLUMNS = 4
@@ -26,25 +25,6 @@ ROWS = st.lists(st.tuples(*[trees.VALUES] * COLUMNS), min_size=1, max_size=5)
 def compiled(content: bytes, of: list[Tree], *, columns: int = COLUMNS, output: str = "score") -> ShapleyExplainer:
     leaves = compiled_leaves(content, of, output=output)
     return ShapleyExplainer(parse_leaves(leaves.to_parquet(), columns), columns)
-
-
-def compiled_leaves(content: bytes, of: list[Tree], *, output: str) -> TreeLeaves:
-    found = read(content, [output])
-    return leaves_of(found, leaf_rows(found, of), "rows")
-
-
-def leaf_rows(found: TreeEnsemble, of: list[Tree]) -> np.ndarray:
-    """The rows at the leaves as the oracle has them, in the order of the ensemble."""
-
-    def lower_first(node: Tree) -> list[int]:
-        if isinstance(node, Leaf):
-            return [node.rows]
-        true, false = lower_first(node.true), lower_first(node.false)
-        return true + false if node.mode in ("BRANCH_LEQ", "BRANCH_LT") else false + true
-
-    rows = np.array([rows for one in of for rows in lower_first(one)], np.float64)
-    assert len(rows) == len(found.leaves)
-    return rows
 
 
 @given(st.lists(trees.tree(COLUMNS), min_size=1, max_size=3), ROWS)

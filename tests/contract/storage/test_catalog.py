@@ -19,7 +19,7 @@ from skewless.contract.storage.catalog import (
     view_field,
 )
 from skewless.contract.storage.packed_row import RowReader, fingerprint
-from tests.contract.test_plan import AIRCRAFT, CITY, PLAN, but
+from tests.models.flight_plan import AIRCRAFT, CITY, PLAN, but
 from tests.oracles import Row, packed_row
 from tests.strategies import plans
 

@@ -12,17 +12,9 @@ from skewless.contract.plan import DUMMY_ENTITY
 from skewless.contract.storage.entity_key import EntityKeyEncoder, ParsedEntityKey, key_head, parse_key, told_key
 from tests.checkout import GOLDEN_BYTES
 from tests.oracles import entity_key
-from tests.strategies import KEY_TYPES, TEXTS
+from tests.strategies import ALL_KEY_TYPES, VALUES
 
 GOLDEN = json.loads(GOLDEN_BYTES.read_text())["keys"]
-ALL_KEY_TYPES = (*KEY_TYPES, "UnixTimestamp")
-VALUES = {
-    "String": TEXTS,
-    "Bytes": st.binary(max_size=6),
-    "Int32": st.integers(-(2**31), 2**31 - 1),
-    "Int64": st.integers(-(2**63), 2**63 - 1),
-    "UnixTimestamp": st.integers(-(10**10), 10**10).map(lambda seconds: seconds * 1_000_000),
-}
 
 
 @st.composite

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.storage.key_columns import KeyColumnPacker
-from tests.contract.storage.test_entity_key import ALL_KEY_TYPES, VALUES
 from tests.oracles import entity_key
+from tests.strategies import ALL_KEY_TYPES, VALUES
 
 ARROW = {
     "String": pa.string(),

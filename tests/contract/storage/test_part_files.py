@@ -4,16 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from skewless.contract.storage import part_files
 from skewless.contract.storage.part_files import FOLDED, part_name, part_time, write_part
 from tests.faults.killed_calls import ROOT
-
-TABLE = pa.table({"k": [1, 2], "at": pa.array([5, 6], pa.timestamp("us", tz="UTC")), "s": ["a", None]})
-NOW = 1_380_628_800_000_000
+from tests.tables.part_table import NOW, TABLE
 
 
 def test_a_part_is_the_table_under_a_name_that_ascends(tmp_path):
@@ -46,7 +43,8 @@ def test_a_table_that_takes_nothing_is_left_as_it_was(tmp_path):
 def test_a_killed_writer_leaves_nothing_that_a_reader_sees(tmp_path, operation):
     program = (
         "import os, pathlib, signal, sys\n"
-        "from tests.contract.storage.test_part_files import NOW, TABLE, write_part\n"
+        "from skewless.contract.storage.part_files import write_part\n"
+        "from tests.tables.part_table import NOW, TABLE\n"
         f"{operation} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_part(pathlib.Path(sys.argv[1]), TABLE, NOW)\n"
     )

@@ -8,7 +8,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import removal_field, view_entry, view_field
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
 from skewless.contract.storage.write_policy import WritePolicy, told_horizon
-from tests.contract.test_plan import AIRCRAFT, but
+from tests.models.flight_plan import AIRCRAFT, but
 
 NOW = 10**15
 HOUR = 3_600_000_000

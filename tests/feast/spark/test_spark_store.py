@@ -15,7 +15,7 @@ from feast.types import Float32, Int64, String
 from feast.value_type import ValueType
 
 from skewless.feast.errors import FeastUnsupported
-from tests.feast.conftest import DAY, HOUR, NOW, times
+from tests.tables.scratch_project import DAY, HOUR, NOW, times
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),

@@ -10,10 +10,8 @@ from skewless.contract.model.bundle import open_model
 from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.model.distributions import baseline
 from skewless.model.publishing.model_card import drawn, importance
-from tests.model.publishing.test_publish import NOW, models, opened, published
+from tests.model.publishing.late_model import NOW, published
 from tests.models import tiny
-
-__all__ = ["models", "opened"]
 
 
 def test_an_input_that_does_nothing_moves_nothing():

@@ -31,27 +31,11 @@ from skewless.model.publishing.versions import versions
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.runtime.errors import AlreadyPublished, StepInputMissing
+from tests.model.publishing.late_model import published
 from tests.models import learnable_project
 
-NOW = datetime(2013, 10, 1, 12, tzinfo=UTC)
 FILES = ["baseline.json", "card.html", "golden.parquet", "leaves.parquet", "manifest.json", "model.onnx", "plan.json"]
 FILES += ["transforms.onnx"]
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory) -> TrainingSet:
-    folder = tmp_path_factory.mktemp("publish")
-    learnable_project.write_tables(folder / "data")
-    return learnable_project.trained(folder / "set", folder / "data")
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
-
-
-def published(opened: TrainingSet, models: Path, **options):
-    return publish.run(opened, models, "late", created_at=NOW, **options)
 
 
 def test_a_bundle_opens_and_scores_as_the_model(opened: TrainingSet, models: Path):

@@ -39,12 +39,12 @@ from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.models import estimators, learnable_project
+from tests.models.networks import NETWORK, as_told
 from tests.services.predict_server import serving, settings_of
 from tests.services.waiting import until
 from tests.tables.histories import sources, stored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-NETWORK = ImportOptions({"now": ("mean", "hour"), "plane_age": ("age",)})
 
 
 @pytest.fixture(scope="module")
@@ -204,15 +204,6 @@ def falsify(served: Path, bundle: Bundle, *, told: bool) -> str:
         table = table.set_column(table.schema.get_field_index(group.column), group.field, column)
     pq.write_table(table, file)
     return bundle.form.taken[0].names[0]
-
-
-def as_told(bundle: Bundle, rows: pa.Table) -> list:
-    """What the batch wrote, as JSON tells it."""
-    columns = {group.column: rows.column(group.column).to_pylist() for group in bundle.form.told}
-    if len(columns) == 1:
-        return columns["score"]
-    plain = {name.removeprefix("score:"): values for name, values in columns.items()}
-    return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
 
 
 def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: Path, tmp_path: Path):

@@ -44,8 +44,8 @@ from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
-from tests.model.publishing.test_publish_onnx import NETWORK, as_told
 from tests.models import estimators, learnable_project
+from tests.models.networks import NETWORK, as_told
 from tests.services.predict_server import Live, serving, settings_of
 from tests.services.waiting import until
 from tests.tables.histories import instants, sources, stored

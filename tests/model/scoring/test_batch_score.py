@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from skewless.contract.model.bundle import Bundle, open_bundle
+from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.storage.lookup import OnlineRead
@@ -22,7 +22,7 @@ from skewless.definitions.compiler import CompiledService
 from skewless.demo.http_replay import HttpReplay, moments, predict
 from skewless.model.publishing import publish
 from skewless.model.scoring import batch_score, score_write_back
-from skewless.model.scoring.batch_score import ScoringRun, ScoringSpine, ScoringUnderWay
+from skewless.model.scoring.batch_score import ScoringSpine, ScoringUnderWay
 from skewless.model.training import train, training_set
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource
@@ -31,12 +31,11 @@ from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
 from skewless.state.database import StateDatabase
 from tests.faults.killed_calls import killer
+from tests.model.scoring.risk_scores import NOW, SPLIT, opened, run
 from tests.models import learnable_project, tiny
 from tests.services.predict_server import serving, settings_of
 from tests.tables.histories import sources, stored
 
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
-SPLIT = learnable_project.SPLIT
 RISK = PlanView(
     "risk", "risk", (JoinKey("tailnum", "tailnum", "String"),), (Field("lateness", "Float32"),), 0, "event_timestamp"
 )
@@ -50,22 +49,6 @@ def world(tmp_path_factory) -> Path:
     publish.run(learnable_project.trained(root / "set", root / "data"), root / "models", "late", created_at=NOW)
     pq.write_table(learnable_project.spine(), root / "spine.parquet")
     return root
-
-
-def opened(root: Path) -> Bundle:
-    return open_bundle(root / "models" / "late" / "1.0.0", processor_features())
-
-
-def run(root: Path, folder: Path, *, spine: Path | None = None, at: datetime = NOW, **options) -> ScoringRun:
-    bundle = opened(root)
-    asked = ScoringSpine(spine or root / "spine.parquet", SPLIT.start, SPLIT.end)
-    place = root / "models" / "late" / "1.0.0"
-    return batch_score.run(bundle, place, sources(root / "data", bundle.plan), asked, folder, scored_at=at, **options)
-
-
-def killable(root: str, folder: str) -> None:
-    batch_score._ROWS_A_PART = 1_000
-    run(Path(root), Path(folder))
 
 
 def files(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -135,7 +118,7 @@ def test_a_run_that_is_killed_goes_on(world: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(batch_score, "_ROWS_A_PART", 1_000)
     assert run(world, tmp_path / "whole").parts == tuple(f"scores-{n:05d}.parquet" for n in range(5))
     expected = [(name, content) for name, (_, content) in files(tmp_path / "whole").items() if name[0] != "_"]
-    with killer("tests.model.scoring.test_batch_score", "killable") as killed:
+    with killer("tests.model.scoring.risk_scores", "killable") as killed:
         for step in range(1, 60, 6):
             folder = tmp_path / f"killed-{step}"
             if not killed(step, str(world), str(folder)):

@@ -24,8 +24,8 @@ from skewless.model.scoring.single_output import (
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import what_if
 from skewless.offline.join.refresh_schedule import RefreshSchedule
-from tests.model.publishing.test_publish_onnx import NETWORK
 from tests.models import estimators, learnable_project
+from tests.models.networks import NETWORK
 from tests.monitoring.served_project import NOON
 from tests.tables.histories import sources
 

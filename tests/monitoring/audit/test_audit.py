@@ -25,6 +25,7 @@ from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import StepInputMissing
 from tests.models import tiny
+from tests.monitoring.audit.audited_store import STORE
 from tests.monitoring.served_project import DELAYS, HOUR, NOON, PLANES, World, delays, history
 from tests.tables.histories import write
 
@@ -144,16 +145,6 @@ def test_a_log_that_is_not_there_is_told(world: World):
         world.log.read("tiny", "2.0.0", NOON, NOON)
     (world.file.parent / ".half.parquet").write_bytes(b"PAR1")
     assert world.log.rows("tiny") == 9
-
-
-STORE = """
-project: tests
-provider: local
-registry: {{registry_type: sql, path: "sqlite:///{folder}/registry.db"}}
-offline_store: {{type: skewless.feast.SkewlessOfflineStore}}
-online_store: {{type: sqlite, path: "{folder}/online.db"}}
-entity_key_serialization_version: 3
-"""
 
 
 @pytest.fixture

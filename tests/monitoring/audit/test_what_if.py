@@ -27,7 +27,7 @@ from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SpineMismatch
 from tests.models import learnable_project, tiny
-from tests.monitoring.reports.test_result_pages import Page
+from tests.monitoring.reports.html_page import Page
 from tests.monitoring.served_project import DELAYS, HOUR, NOON, World, delays
 from tests.tables.histories import sources, write
 

@@ -9,7 +9,7 @@ import msgspec
 
 from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.reports.audit_files import write_audit
-from tests.monitoring.reports.test_result_pages import SKEWED
+from tests.monitoring.reports.audit_results import SKEWED
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 

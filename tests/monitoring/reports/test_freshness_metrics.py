@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from skewless.monitoring.reports.freshness_metrics import freshness_metrics
 from skewless.online.materialization.view_freshness import ViewFreshness
-from tests.monitoring.reports.test_prometheus import samples
-from tests.monitoring.reports.test_result_pages import NOON
+from tests.monitoring.reports.audit_results import NOON
+from tests.monitoring.reports.prometheus_samples import samples
 
 
 def test_how_fresh_views_are_in_instants_so_that_an_old_file_tells_a_growing_age():

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from skewless.monitoring.drift.drift import run
 from skewless.monitoring.drift.thresholds import DriftThresholds
 from skewless.monitoring.reports.prometheus import audit_metrics, drift_metrics
 from tests.bench import drift as bench
-from tests.monitoring.reports.test_result_pages import NOON, SKEWED
-
-
-def samples(text: bytes) -> dict[tuple, float]:
-    families = text_string_to_metric_families(text.decode())
-    return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
+from tests.monitoring.reports.audit_results import NOON, SKEWED
+from tests.monitoring.reports.prometheus_samples import samples
 
 
 def test_an_audit_in_numbers():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from html.parser import HTMLParser
-
 import msgspec
 import numpy as np
 import pytest
@@ -12,55 +9,12 @@ import pytest
 from skewless.html.render import label, short
 from skewless.html.table import PageTable, percent
 from skewless.monitoring.audit.attribution import CausedDifferences
-from skewless.monitoring.audit.audit import AuditResult
-from skewless.monitoring.audit.timeline import timeline
 from skewless.monitoring.drift.drift import run
 from skewless.monitoring.drift.thresholds import DriftThresholds, ThresholdOverride
 from skewless.monitoring.reports.result_pages import audit_page, drift_page
 from tests.bench import drift as bench
-
-NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
-MICROS = 1_380_628_800_000_000
-SKEWED = AuditResult(
-    model="tiny", version="1.0.0", start="2013-10-01T00:00:00+00:00", end="2013-10-02T00:00:00+00:00",
-    rows=9, compared_views=2, values=45, differing_values=2, differing_statuses=1, differing_scores=0,
-    columns={"mean": 2}, views={"delays": 1}, examples=["request <script>alert(1)</script>: mean was 5"],
-    timeline=timeline(MICROS + np.arange(9) * 60_000_000, np.arange(9) < 2),
-)  # fmt: skip
-CLEAN = msgspec.structs.replace(
-    SKEWED, differing_values=0, differing_statuses=0, columns={}, views={}, examples=[],
-    timeline=timeline(MICROS + np.arange(9), np.zeros(9, bool)),
-)  # fmt: skip
-VOID = {"meta", "line", "rect", "br", "wbr", "link", "img"}
-
-
-class Page(HTMLParser):
-    """A page as a browser takes it apart: every tag closed, its texts, and what it would load."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.loads: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self.open == [], f"left open: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.loads += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data.strip())
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
+from tests.monitoring.reports.audit_results import CLEAN, NOON, SKEWED
+from tests.monitoring.reports.html_page import Page
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -42,15 +41,13 @@ from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.runtime.errors import StepInputMissing
 from tests.models import estimators, learnable_project
-from tests.monitoring.reports.test_result_pages import Page
+from tests.monitoring.reports.html_page import Page
+from tests.monitoring.retraining.training_days import EARLY
 from tests.monitoring.served_project import NOON
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 from tests.tables.histories import sources
 
 __all__ = ["s3", "s3_server"]
-
-EARLY = TimeSplit(learnable_project.START, *(learnable_project.START + timedelta(days=days) for days in (2, 4, 8)))
-"""So short that its model knows little."""
 
 
 class World:

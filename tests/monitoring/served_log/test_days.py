@@ -74,12 +74,8 @@ def test_other_models_and_other_folders_are_left_alone(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def killed() -> Iterator[Killed]:
-    with killer("tests.monitoring.served_log.test_days", "compact_day") as killed:
+    with killer("tests.monitoring.served_log.day_files", "compact_day") as killed:
         yield killed
-
-
-def compact_day(folder: str) -> None:
-    compact(Path(folder))
 
 
 def test_a_fold_that_is_killed_at_any_step_loses_and_doubles_nothing(tmp_path: Path, killed: Killed):

@@ -14,7 +14,7 @@ from skewless.offline.join.explain import explain
 from skewless.offline.join.point_in_time import PointInTimeJoin, answers
 from skewless.offline.join.spine import SpineFiles
 from skewless.runtime.settings import LEAST_JOIN_MEMORY
-from tests.offline.join.test_point_in_time import DELAYS, NOON, PLAN
+from tests.offline.join.delay_plan import DELAYS, NOON, PLAN
 from tests.oracles import Row, Spine
 from tests.tables import large_view
 from tests.tables.histories import sources, spine_table, write

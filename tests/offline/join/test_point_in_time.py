@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.assembler import wanted_features
-from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
+from skewless.contract.plan import PlanView, StoredFeature
 from skewless.contract.value_types import value_type
 from skewless.offline.join import point_in_time
 from skewless.offline.join.memory_budget import JoinBounds, bounds
@@ -23,6 +23,7 @@ from skewless.offline.join.point_in_time import TIMESTAMP, PointInTimeJoin, answ
 from skewless.offline.values.arrow_answers import answer
 from skewless.runtime.errors import SourceMissing, SpineMismatch
 from tests import oracles
+from tests.offline.join.delay_plan import DELAYS, NOON, PLAN
 from tests.oracles import Joined, Row, Spine, as_of, rule_of, view_status
 from tests.strategies import MOMENTS, OLD_MOMENTS, UNIT, histories, plans, spines
 from tests.tables.histories import (
@@ -36,12 +37,6 @@ from tests.tables.histories import (
     told,
     write,
 )
-
-NOON = 1_380_628_800_000_000
-DELAYS = PlanView(
-    "delays", "delays", (JoinKey("origin", "origin", "String"),), (Field("mean", "Float32"),), UNIT, "created_timestamp"
-)
-PLAN = Plan("s", "p", (DELAYS,), (Field("hour", "Int64"),), (), (ModelColumn("mean", StoredFeature("delays", "mean")),))
 
 
 @st.composite

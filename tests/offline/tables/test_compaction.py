@@ -21,21 +21,13 @@ from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
 from skewless.state.locks import LockBusy
 from tests.faults.killed_calls import killer
-from tests.tables.pushed_view import PROJECT, TARGET, at, row, source, stored
-
-NOW = to_micros(at(10))
-HOUR, DAY = 3_600_000_000, 60 * 24
+from tests.offline.tables.pushed_parts import DAY, HOUR, NOW, fold
+from tests.tables.pushed_view import PROJECT, TARGET, row, source, stored
 
 
 def add(data: Path, *rows: dict, now: int = NOW) -> Path:
     reader = PushedRows(PROJECT, TARGET)
     return write_part(data / "cards", part_table(TARGET, reader.batch([reader.parse(rows)], now)), now)
-
-
-def fold(
-    data: Path, *, now: int = NOW + HOUR, keep: timedelta = compaction.KEEP, before: int = NOW + HOUR, **more
-) -> CompactionResult:
-    return compaction.run(source(data), before=before, now=now, keep=keep, **more)
 
 
 def files(data: Path) -> list[str]:
@@ -133,14 +125,10 @@ def test_an_absent_table_has_nothing_to_fold(tmp_path):
     assert fold(tmp_path) == CompactionResult(0, 0, 0, 0)
 
 
-def compacted(data: str, now: int) -> None:
-    fold(Path(data), now=now, before=2**62, keep=timedelta(0))
-
-
 def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(tmp_path):
     """Killed before each of its file operations in turn, then run again, with pushes in between."""
     expected, turn, ended = [], 0, 0
-    with killer(__name__, "compacted") as killed:
+    with killer("tests.offline.tables.pushed_parts", "compacted") as killed:
         for step in range(1, 100):
             for _ in range(2):
                 turn += 1

@@ -4,40 +4,14 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import date
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from skewless.offline.tables.day_partitions import DayWriteResult, DisorderedDays, day_file, write
 from tests.checkout import ROOT
-
-FIRST, LAST = date(2013, 5, 1), date(2013, 5, 4)
-UTC_US = pa.timestamp("us", tz="UTC")
-SCHEMA = pa.schema({"key": pa.string(), "event_timestamp": UTC_US, "created_timestamp": UTC_US, "x": pa.int64()})
-
-
-def batch(*rows):
-    """Rows of (key, hours since the first day, x)."""
-    start = datetime(2013, 5, 1, tzinfo=UTC)
-    times = [start + timedelta(hours=hours) for _, hours, _ in rows]
-    columns = [[key for key, _, _ in rows], times, times, [x for _, _, x in rows]]
-    return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
-
-
-ROWS = [("b", 1, 1), ("a", 5, 2), ("a", 2, 3), ("a", 30, 4), ("a", 71, 5)]
-
-
-def put(folder: Path, *rows, start=FIRST, end=LAST) -> DayWriteResult:
-    return write(folder, [batch(row) for row in rows], ("key",), start, end)
-
-
-def state(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {
-        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()
-    }
+from tests.offline.tables.day_rows import FIRST, LAST, ROWS, SCHEMA, batch, put, state
 
 
 def test_one_sorted_file_per_day(tmp_path):
@@ -98,7 +72,7 @@ def test_what_a_kill_left_is_no_table_to_a_reader_and_goes_with_the_next_run(tmp
     before = state(tmp_path / "t")
     program = (
         "import os, signal, pathlib\n"
-        "from tests.offline.tables.test_day_partitions import *\n"
+        "from tests.offline.tables.day_rows import ROWS, put\n"
         "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"put(pathlib.Path({str(tmp_path / 't')!r}), ('a', 1, 77), *ROWS[3:])\n"
     )

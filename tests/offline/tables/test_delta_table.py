@@ -20,7 +20,7 @@ from pyarrow import fs
 from skewless.offline.tables.delta_table import LOG, DeltaUnreadable
 from skewless.offline.tables.object_storage import RemoteReadOnly, RemoteTable
 from skewless.offline.tables.source import TableSource, parquet_files
-from tests.feast.conftest import DAY, HOUR, NOW, times
+from tests.tables.scratch_project import DAY, HOUR, NOW, times
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,66 +13,35 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from skewless.contract.admission import AdmissionRule, FeatureStatus
-from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.storage.packed_row import RowReader
 from skewless.contract.timestamps import to_micros
-from skewless.online.maintenance import expiry, verify
+from skewless.online.maintenance import expiry
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.redis_errors import RowsLost
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
-from tests.online.materialization.test_materialize import HOUR, SEEN, Project, at, row
 from tests.oracles import entity_key, packed_row
 from tests.tables.histories import source
+from tests.tables.view_project import AGING, SEEN, ViewProject, aging, at, differences, expire, row
 
 GONE_AFTER = 26
 """Hours: two of ttl and a day of grace."""
 
 
-def aging(hours: float) -> PlanView:
-    return msgspec.structs.replace(SEEN, ttl_us=int(hours * HOUR / timedelta(microseconds=1)))
-
-
-AGING = aging(2)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
-        yield state
-
-
-@pytest.fixture
-def project(tmp_path: Path, state: StateDatabase, redis_url: str) -> Iterator[Project]:
-    with Redis.from_url(redis_url) as client:
-        yield Project(tmp_path / "data", state, client, AGING)
-
-
-def expire(project: Project, **options) -> int:
-    store = OnlineWriter(project.redis, "tests")
-    return expiry.run([project.view], store, project.state, "tests", **options).get("seen", 0)
-
-
-def differences(project: Project) -> int:
-    views = [(project.view, source(project.data, project.view))]
-    (found,) = verify.run(views, OnlineWriter(project.redis, "tests"), project.state, "tests")
-    return found.differences
-
-
-def test_rows_go_when_they_were_stale_for_a_day(project: Project):
+def test_rows_go_when_they_were_stale_for_a_day(project: ViewProject):
     project.write(row("N1", 0, 0), row("N2", 1, 1))
     project.run(GONE_AFTER)
     assert expire(project) == 0, "both ends count"
     project.run(GONE_AFTER + 0.5)
     assert expire(project) == 1
-    assert [project.held(tail) is None for tail in ("N1", "N2")] == [True, False]
+    assert [project.online_row(tail) is None for tail in ("N1", "N2")] == [True, False]
     assert differences(project) == 0
 
 
-def test_a_store_that_was_filled_as_of_an_old_time_keeps_its_rows(project: Project):
+def test_a_store_that_was_filled_as_of_an_old_time_keeps_its_rows(project: ViewProject):
     project.write(row("N1", 0, 0))
     project.run(1)
     assert expire(project, end=at(10_000)) == 0, "the watermark stands for now"
@@ -84,14 +50,14 @@ def test_a_store_that_was_filled_as_of_an_old_time_keeps_its_rows(project: Proje
 
 def test_a_view_without_ttl_keeps_all(tmp_path: Path, state: StateDatabase, redis_url: str):
     with Redis.from_url(redis_url) as client:
-        project = Project(tmp_path / "data", state, client)
+        project = ViewProject(tmp_path / "data", state, client)
         project.write(row("N1", 0, 0))
         project.run(10_000)
         assert expiry.run([SEEN], OnlineWriter(client, "tests"), state, "tests") == {}
 
 
 @pytest.mark.parametrize("ttl", [100, 0], ids=["raised", "taken away"])
-def test_rows_that_went_by_a_shorter_ttl_come_back_with_a_longer_one(project: Project, ttl: float):
+def test_rows_that_went_by_a_shorter_ttl_come_back_with_a_longer_one(project: ViewProject, ttl: float):
     """N1 is fresh again by the new ttl, and a run that read new arrivals alone would leave it out."""
     project.write(row("N1", 0, 0), row("N2", 39, 39))
     project.run(40)
@@ -100,12 +66,12 @@ def test_rows_that_went_by_a_shorter_ttl_come_back_with_a_longer_one(project: Pr
     assert differences(project) == 1
     assert project.run(40).written == 1
     assert differences(project) == 0
-    assert project.held("N1") == packed_row(row("N1", 0, 0))
+    assert project.online_row("N1") == packed_row(row("N1", 0, 0))
     assert expire(project) == 0
     assert project.run(40) is None, "once is enough"
 
 
-def test_a_shorter_ttl_needs_no_row_and_counts_once_the_store_has_it(project: Project):
+def test_a_shorter_ttl_needs_no_row_and_counts_once_the_store_has_it(project: ViewProject):
     """Until then models are served by the longer one, which the catalog has."""
     project.view = aging(100)
     project.write(row("N1", 0, 0))
@@ -118,7 +84,7 @@ def test_a_shorter_ttl_needs_no_row_and_counts_once_the_store_has_it(project: Pr
     assert differences(project) == 0
 
 
-def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(project: Project):
+def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(project: ViewProject):
     """Another process, with older definitions, shortened it in between."""
     project.view = aging(100)
     project.write(row("N1", 0, 0), row("N2", 41, 41))
@@ -136,26 +102,26 @@ def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(pro
     assert differences(project) == 0
 
 
-def test_a_view_that_the_store_does_not_know_is_left_alone(project: Project):
+def test_a_view_that_the_store_does_not_know_is_left_alone(project: ViewProject):
     project.write(row("N1", 0, 0))
     project.run(40)
     project.redis.hdel(catalog_key("tests"), view_field("seen"))
     assert expire(project) == 0
     project.redis.hset(catalog_key("tests"), view_field("seen"), b"of another version")
     assert expire(project) == 0
-    assert project.held("N1") is not None
+    assert project.online_row("N1") is not None
 
 
-def test_nobody_gives_the_view_another_ttl_while_rows_go(project: Project):
+def test_nobody_gives_the_view_another_ttl_while_rows_go(project: ViewProject):
     """A run that writes by a longer one has its turn before the catalog is read, or after the rows are gone."""
     project.write(row("N1", 0, 0))
     project.run(40)
     with project.state.turn("tests", ["seen"], "materialize"), pytest.raises(LockBusy, match="feature view 'seen'"):
         expire(project, wait=timedelta(0))
-    assert project.held("N1") is not None
+    assert project.online_row("N1") is not None
 
 
-def test_a_key_that_ends_like_ours_is_another_projects(project: Project):
+def test_a_key_that_ends_like_ours_is_another_projects(project: ViewProject):
     project.write(row("N1", 0, 0))
     project.run(40)
     other = entity_key("other tests", {"tail": ("String", "N1")})
@@ -165,7 +131,7 @@ def test_a_key_that_ends_like_ours_is_another_projects(project: Project):
     assert project.redis.hexists(other, "seen")
 
 
-def test_a_late_older_row_is_not_served_as_fresh_after_the_removal(project: Project):
+def test_a_late_older_row_is_not_served_as_fresh_after_the_removal(project: ViewProject):
     """A tombstone is gone, and a row that it had hidden comes in late: it is out of its ttl too."""
     project.write(row("N1", 1, 1, None, gone=True))
     project.run(40)
@@ -173,15 +139,15 @@ def test_a_late_older_row_is_not_served_as_fresh_after_the_removal(project: Proj
     late = row("N1", 0, 41, 7)
     project.write(late)
     project.run(42)
-    assert project.held() == packed_row(late)
+    assert project.online_row() == packed_row(late)
     assert differences(project) == 0
-    rows = RowReader("seen", AGING.fields, [AGING.fields]).read([project.held()])
+    rows = RowReader("seen", AGING.fields, [AGING.fields]).read([project.online_row()])
     for hours in (41, 42, 100):
         (status,) = AGING.rule.status(rows.event, rows.created, rows.deleted, np.int64(to_micros(at(hours))))
         assert status in (FeatureStatus.STALE, FeatureStatus.NOT_FOUND)
 
 
-def test_a_row_that_is_written_meanwhile_stays(project: Project):
+def test_a_row_that_is_written_meanwhile_stays(project: ViewProject):
     project.write(row("N1", 0, 0))
     project.run(40)
     fresh = row("N1", 40, 40)
@@ -194,10 +160,10 @@ def test_a_row_that_is_written_meanwhile_stays(project: Project):
 
     with patch.object(OnlineWriter, "discard", meanwhile):
         assert expire(project) == 0
-    assert project.held() == packed_row(fresh)
+    assert project.online_row() == packed_row(fresh)
 
 
-def test_what_is_no_row_stays(project: Project):
+def test_what_is_no_row_stays(project: ViewProject):
     project.write(row("N1", 0, 0))
     project.run(40)
     project.redis.hset(entity_key("tests", {"tail": ("String", "N1")}), "seen", b"noise")

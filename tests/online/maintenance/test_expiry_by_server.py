@@ -25,14 +25,11 @@ from skewless.online.push.push import PushedRows
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
-from tests.online.maintenance.test_expiry import AGING, aging, differences, expire, project, state
-from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.oracles import entity_key, packed_row
 from tests.services.waiting import until
 from tests.tables import pushed_view
 from tests.tables.histories import source
-
-__all__ = ["project", "state"]
+from tests.tables.view_project import AGING, SEEN, ViewProject, aging, at, differences, expire, row
 
 SECOND = 1 / 3600
 KEPT = 50
@@ -40,7 +37,7 @@ KEPT = 50
 MS_AN_HOUR = 3_600_000
 
 
-def choose(project: Project, by: ExpiryMode = ExpiryMode.SERVER) -> expiry.ExpiryChoice:
+def choose(project: ViewProject, by: ExpiryMode = ExpiryMode.SERVER) -> expiry.ExpiryChoice:
     return expiry.choose(by, [project.view], OnlineWriter(project.redis, "tests"), project.state, "tests")
 
 
@@ -71,29 +68,29 @@ def about(hours: float) -> object:
     return pytest.approx(hours, abs=60 * SECOND)
 
 
-def test_materialized_rows_vanish_by_themselves_and_are_not_missed(project: Project):
+def test_materialized_rows_vanish_by_themselves_and_are_not_missed(project: ViewProject):
     choose(project)
     project.write(row("N1", 3 * SECOND, 0), row("N2", 49, 49), row("N3", -1, 0))
     assert project.run(KEPT).written == 3
-    assert project.held("N3") is None, "long out of its ttl when it was written"
-    assert project.held("N1") is not None
+    assert project.online_row("N3") is None, "long out of its ttl when it was written"
+    assert project.online_row("N1") is not None
     assert left(project.redis, "N2") == about(49)
-    until(lambda: project.held("N1") is None)
-    assert project.held("N2") is not None
+    until(lambda: project.online_row("N1") is None)
+    assert project.online_row("N2") is not None
     assert differences(project) == 0
     assert project.run(KEPT + 1).read == 0
     assert project.run(KEPT + 2, full=True).written == 2, "they win again, and are gone again"
-    assert [project.held(tail) is None for tail in ("N1", "N2", "N3")] == [True, False, True]
+    assert [project.online_row(tail) is None for tail in ("N1", "N2", "N3")] == [True, False, True]
 
 
-def test_a_store_that_is_filled_as_of_an_old_time_has_its_rows(project: Project):
+def test_a_store_that_is_filled_as_of_an_old_time_has_its_rows(project: ViewProject):
     choose(project)
     project.write(row("N1", 0, 0))
     project.run(1)
     assert left(project.redis) == about(KEPT - 1)
 
 
-def test_a_run_up_to_the_far_future_is_as_of_its_clock(project: Project):
+def test_a_run_up_to_the_far_future_is_as_of_its_clock(project: ViewProject):
     choose(project)
     project.write(row("N1", project.now, project.now))
     project.run(10_000)
@@ -118,7 +115,7 @@ def test_pushed_rows_vanish_by_themselves(tmp_path: Path, redis_url: str):
         assert lives / MS_AN_HOUR == about(1)
 
 
-def test_repaired_rows_have_deadlines(project: Project):
+def test_repaired_rows_have_deadlines(project: ViewProject):
     choose(project)
     project.write(row("N1", 0, 0))
     project.run(1)
@@ -129,7 +126,7 @@ def test_repaired_rows_have_deadlines(project: Project):
     assert left(project.redis) == about(KEPT - 1)
 
 
-def test_a_longer_ttl_moves_deadlines_when_it_counts_and_none_takes_them_off(project: Project):
+def test_a_longer_ttl_moves_deadlines_when_it_counts_and_none_takes_them_off(project: ViewProject):
     choose(project)
     project.write(row("N1", 0, 0))
     project.run(0)
@@ -146,7 +143,7 @@ def test_a_longer_ttl_moves_deadlines_when_it_counts_and_none_takes_them_off(pro
     assert left(project.redis) is None
 
 
-def test_a_shorter_ttl_counts_from_the_next_walk_after_the_store_has_it(project: Project):
+def test_a_shorter_ttl_counts_from_the_next_walk_after_the_store_has_it(project: ViewProject):
     choose(project)
     project.view = aging(100)
     project.write(row("N1", 0, 0), row("N2", 1, 1))
@@ -163,28 +160,28 @@ def test_a_shorter_ttl_counts_from_the_next_walk_after_the_store_has_it(project:
     assert left(project.redis, "N2") == about(KEPT - 1)
 
 
-def test_a_choice_holds_for_what_is_there_and_can_be_taken_back(project: Project):
+def test_a_choice_holds_for_what_is_there_and_can_be_taken_back(project: ViewProject):
     project.write(*[row(f"N{number}", 0, number % 2) for number in range(200)], row("N999", -60, 0))
     project.run(1)
-    assert project.held("N999") is not None
+    assert project.online_row("N999") is not None
     chosen = choose(project)
     assert chosen.removed == {"seen": 1}
     assert re.search(r"of 100 100 had it, at \d+ bytes each; of (99|100) 0 have it now, at \d+;", chosen.warning)
     assert {left(project.redis, f"N{number}") for number in range(200)} != {None}
     assert differences(project) == 0
     assert choose(project).warning is None, "it was said"
-    before = project.held()
+    before = project.online_row()
     assert choose(project, ExpiryMode.SWEEP) == expiry.ExpiryChoice({"seen": 0}, None)
     assert {left(project.redis, f"N{number}") for number in range(200)} == {None}
     assert {project.redis.object("encoding", key(f"N{number}")) for number in range(200)} == {b"listpack"}
-    assert project.held() == before
+    assert project.online_row() == before
     project.write(row("N1", 1, 2))
     project.run(2)
     assert left(project.redis) is None
     assert differences(project) == 0
 
 
-def test_the_deadlines_of_views_that_were_never_materialized_are_taken_off_too(project: Project):
+def test_the_deadlines_of_views_that_were_never_materialized_are_taken_off_too(project: ViewProject):
     choose(project)
     store = OnlineWriter(project.redis, "tests")
     store.write(AGING, [key("N1")], [packed_row(row("N1", 0, 0))], store.prepare(AGING).horizon(to_micros(at(0))))
@@ -196,7 +193,7 @@ def test_the_deadlines_of_views_that_were_never_materialized_are_taken_off_too(p
 
 def test_a_view_without_ttl_has_no_deadlines(tmp_path: Path, state: StateDatabase, redis_url: str):
     with Redis.from_url(redis_url) as client:
-        project = Project(tmp_path / "data", state, client)
+        project = ViewProject(tmp_path / "data", state, client)
         choose(project)
         project.write(row("N1", 0, 0))
         for _ in range(2):
@@ -206,7 +203,7 @@ def test_a_view_without_ttl_has_no_deadlines(tmp_path: Path, state: StateDatabas
         assert client.object("encoding", key("N1")) == b"listpack"
 
 
-def test_an_emptied_server_knows_of_no_choice(project: Project):
+def test_an_emptied_server_knows_of_no_choice(project: ViewProject):
     choose(project)
     project.redis.flushall()
     project.write(row("N1", 0, 0))
@@ -214,12 +211,12 @@ def test_an_emptied_server_knows_of_no_choice(project: Project):
     assert left(project.redis) is None
 
 
-def test_a_subject_is_erased_with_its_deadlines(project: Project):
+def test_a_subject_is_erased_with_its_deadlines(project: ViewProject):
     choose(project)
     project.write(row("N1", 0, 0), row("N2", 0, 0))
     project.run(1)
     assert redis_rows.entities(project.redis, "tests", ErasureSubject.parse(["tail=N1"]), delete=True) == 1
-    assert project.held("N1") is None
+    assert project.online_row("N1") is None
     assert left(project.redis, "N2") == about(KEPT - 1)
 
 
@@ -232,7 +229,7 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[Redis | RedisCluster]:
 
 @pytest.mark.parametrize("anywhere", ["redis_cluster", "redis_sentinel"], indirect=True)
 def test_every_kind_of_redis(tmp_path: Path, state: StateDatabase, anywhere: Any):
-    project = Project(tmp_path / "data", state, anywhere, AGING)
+    project = ViewProject(tmp_path / "data", state, anywhere, AGING)
     project.write(*[row(f"N{number}", 0, 0) for number in range(20)])
     project.run(1)
     assert "of 20 20 had it" in choose(project).warning
@@ -245,28 +242,28 @@ def test_every_kind_of_redis(tmp_path: Path, state: StateDatabase, anywhere: Any
     assert [left(anywhere, f"N{number}") for number in range(20)] == [None] * 20
 
 
-def _applied(project: Project, chance: random.Random) -> None:
+def _applied(project: ViewProject, chance: random.Random) -> None:
     project.view = aging(chance.choice([2, 2, 20, 100, 0]))
 
 
-def _walked(project: Project, _: random.Random) -> None:
+def _walked(project: ViewProject, _: random.Random) -> None:
     expire(project)
 
 
-def _chosen(project: Project, chance: random.Random) -> None:
+def _chosen(project: ViewProject, chance: random.Random) -> None:
     choose(project, chance.choice(list(ExpiryMode)))
 
 
-STEPS: list[Callable[[Project, random.Random], None]] = [_applied, _walked, _chosen]
+STEPS: list[Callable[[ViewProject, random.Random], None]] = [_applied, _walked, _chosen]
 STEP_HOURS = 8
 
 
-def held_view(project: Project) -> PlanView:
+def held_view(project: ViewProject) -> PlanView:
     return msgspec.json.decode(project.redis.hget(catalog_key("tests"), view_field("seen")), type=PlanView)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_row_is_missed_through_a_life_of_changing_ttls_and_choices(project: Project, seed: int):
+def test_no_row_is_missed_through_a_life_of_changing_ttls_and_choices(project: ViewProject, seed: int):
     """Neither by what the store says that it holds, while another definition is applied, nor after that counts."""
     chance, project.now = random.Random(seed), 1_000
     for step in range(30):

@@ -18,9 +18,8 @@ from skewless.online.maintenance.hash_field_expiry import MemoryFootprint, lacki
 from skewless.online.store.redis_errors import NoFieldExpiry
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
-from tests.online.maintenance.test_expiry import AGING
-from tests.online.materialization.test_materialize import Project, row
 from tests.services.waiting import until
+from tests.tables.view_project import AGING, ViewProject, row
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def _answers(client: Redis) -> bool:
 
 def test_a_server_that_cannot_is_refused_before_anything_changes(tmp_path: Path, older: Redis):
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
-        project = Project(tmp_path / "data", state, older, AGING)
+        project = ViewProject(tmp_path / "data", state, older, AGING)
         project.write(row("N1", 0, 0), row("N2", 99, 99))
         project.run(100)
         before = {key: older.dump(key) for key in older.keys()}  # noqa: SIM118 - Redis's command
@@ -58,7 +57,7 @@ def test_a_server_that_cannot_is_refused_before_anything_changes(tmp_path: Path,
             expiry.choose(ExpiryMode.SERVER, [AGING], store, state, "tests")
         assert {key: older.dump(key) for key in older.keys()} == before  # noqa: SIM118
         assert expiry.choose(ExpiryMode.SWEEP, [AGING], store, state, "tests") == expiry.ExpiryChoice({"seen": 1}, None)
-        assert project.held("N1") is None
+        assert project.online_row("N1") is None
         assert project.run(101).written == 0
 
 

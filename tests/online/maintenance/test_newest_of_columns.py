@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.online.maintenance.newest_of_columns import winners
-from tests.online.store.test_store import SCHEMA
 from tests.oracles import merged
 from tests.strategies import MOMENTS, rows
 from tests.tables.arrays import packed
+from tests.tables.delay_rows import SCHEMA
 
 WRITES = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"cc", b""]), rows(SCHEMA, MOMENTS)), max_size=25)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
@@ -24,38 +23,26 @@ from skewless.online.maintenance.verify import EntitySample, StoreDifference, Ve
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
-from tests.online.materialization.test_materialize import SEEN, TRUE, Project, at, row
 from tests.oracles import Row, entity_key, merged, packed_row
 from tests.tables.histories import source
+from tests.tables.view_project import SEEN, TRUE, ViewProject, at, row
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
-        yield state
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
-    made = Project(tmp_path / "data", state, redis)
+def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> ViewProject:
+    made = ViewProject(tmp_path / "data", state, redis)
     made.write(row("N1", 0, 0, 1), row("N1", 1, 1, 2), row("N2", 1, 1), row("N3", 1, 1), row("N9", 7, 7))
     made.run(2)
     return made
 
 
-def verified(project: Project, **options) -> VerifyResult:
+def verified(project: ViewProject, **options) -> VerifyResult:
     views = [(project.view, source(project.data, project.view))]
     (found,) = verify.run(views, OnlineWriter(project.redis, "tests"), project.state, "tests", **options)
     return found
 
 
-def put(project: Project, one: Row) -> None:
+def put(project: ViewProject, one: Row) -> None:
     project.redis.hset(key(one.key[0]), project.view.name, packed_row(one))
 
 
@@ -63,18 +50,18 @@ def key(tail: str) -> bytes:
     return entity_key("tests", {"tail": ("String", tail)})
 
 
-def test_a_store_that_is_as_it_should_be(project: Project):
+def test_a_store_that_is_as_it_should_be(project: ViewProject):
     found = verified(project)
     assert (found.watermark, found.compared, found.ahead, found.differences) == (at(2), 3, 0, 0)
     assert found.examples == []
 
 
 def test_a_view_that_was_never_materialized_is_not_compared(tmp_path: Path, state: StateDatabase, redis: Redis):
-    found = verified(Project(tmp_path, state, redis))
+    found = verified(ViewProject(tmp_path, state, redis))
     assert (found.watermark, found.compared) == (None, 0)
 
 
-def test_every_kind_of_difference_is_found_named_and_mended(project: Project):
+def test_every_kind_of_difference_is_found_named_and_mended(project: ViewProject):
     project.redis.hdel(key("N1"), "seen")
     put(project, row("N2", 0, 0, 9))
     put(project, row("N3", 1, 1, 9))
@@ -87,26 +74,26 @@ def test_every_kind_of_difference_is_found_named_and_mended(project: Project):
     assert verified(project, repair=True).repaired == 5
     assert verified(project).differences == 0
     for tail in ("N1", "N2", "N3"):
-        assert project.held(tail) == packed_row(row(tail, 1, 1, 2 if tail == "N1" else 1))
-    assert project.held("N4") is None
+        assert project.online_row(tail) == packed_row(row(tail, 1, 1, 2 if tail == "N1" else 1))
+    assert project.online_row("N4") is None
 
 
-def test_a_row_that_is_newer_than_all_that_is_known_and_not_offline_is_removed(project: Project):
+def test_a_row_that_is_newer_than_all_that_is_known_and_not_offline_is_removed(project: ViewProject):
     put(project, row("N2", 1.5, 1.5, 9))
     assert verified(project, repair=True).counts == {"different": 1}
-    assert project.held("N2") == packed_row(row("N2", 1, 1))
+    assert project.online_row("N2") == packed_row(row("N2", 1, 1))
 
 
-def test_pushed_rows_are_ahead_and_stay(project: Project):
+def test_pushed_rows_are_ahead_and_stay(project: ViewProject):
     pushed = [row("N1", 2.5, 2.5), row("N2", 1, 3), row("N7", 3, 3)]
     for one in pushed:
         put(project, one)
     found = verified(project, repair=True)
     assert (found.differences, found.ahead) == (0, 3)
-    assert [project.held(one.key[0]) for one in pushed] == [packed_row(one) for one in pushed]
+    assert [project.online_row(one.key[0]) for one in pushed] == [packed_row(one) for one in pushed]
 
 
-def test_bytes_that_are_no_row_and_keys_that_are_no_hash(project: Project):
+def test_bytes_that_are_no_row_and_keys_that_are_no_hash(project: ViewProject):
     project.redis.hset(key("N1"), "seen", b"noise")
     project.redis.delete(key("N2"))
     project.redis.set(key("N2"), "a text")
@@ -117,14 +104,14 @@ def test_bytes_that_are_no_row_and_keys_that_are_no_hash(project: Project):
     assert verified(project).differences == 0
 
 
-def test_other_views_and_projects_do_not_matter(project: Project):
+def test_other_views_and_projects_do_not_matter(project: ViewProject):
     project.redis.hset(key("N5"), "other", b"x")
     project.redis.hset(entity_key("mytests", {"tail": ("String", "N5")}), "seen", packed_row(row("N5", 0, 0)))
     project.redis.hset(entity_key("tests", {"wing": ("String", "N5")}), "seen", packed_row(row("N5", 0, 0)))
     assert verified(project).differences == 0
 
 
-def test_a_row_that_changes_before_it_is_mended_stays(project: Project):
+def test_a_row_that_changes_before_it_is_mended_stays(project: ViewProject):
     put(project, row("N5", 0, 0))
     pushed = row("N5", 3, 3)
     discard = OnlineWriter.discard
@@ -135,21 +122,21 @@ def test_a_row_that_changes_before_it_is_mended_stays(project: Project):
 
     with patch.object(OnlineWriter, "discard", meanwhile):
         assert verified(project, repair=True).counts == {"extra": 1}
-    assert project.held("N5") == packed_row(pushed)
+    assert project.online_row("N5") == packed_row(pushed)
 
 
 def test_late_rows_of_a_view_that_is_known_by_its_event_time(tmp_path: Path, state: StateDatabase, redis: Redis):
     """They may be there already or not yet: neither is a difference."""
-    project = Project(tmp_path / "data", state, redis, TRUE)
+    project = ViewProject(tmp_path / "data", state, redis, TRUE)
     project.write(row("N1", 0, 0, 1), row("N1", 1, 5, 2))
     project.run(2)
-    assert project.held() == packed_row(row("N1", 1, 5, 2))
+    assert project.online_row() == packed_row(row("N1", 1, 5, 2))
     assert verified(project).differences == 0
     project.write(row("N1", 1.5, 6, 3))
     assert verified(project).differences == 0
 
 
-def test_a_sample_looks_at_some_entities_and_another_seed_at_others(project: Project):
+def test_a_sample_looks_at_some_entities_and_another_seed_at_others(project: ViewProject):
     project.redis.flushall()
     project.write(*[row(f"N{number}", 1, 1) for number in range(100, 300)])
     project.run(2, full=True)
@@ -171,7 +158,7 @@ def test_what_a_clean_sample_says_of_all():
 
 
 def test_an_entityless_view(tmp_path: Path, state: StateDatabase, redis: Redis):
-    project = Project(tmp_path / "data", state, redis, msgspec.structs.replace(SEEN, join_keys=()))
+    project = ViewProject(tmp_path / "data", state, redis, msgspec.structs.replace(SEEN, join_keys=()))
     project.write(Row((), to_micros(at(0)), to_micros(at(0)), False, (1,), SEEN.fields))
     project.run(1)
     assert (verified(project).compared, verified(project).differences) == (1, 0)
@@ -205,7 +192,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> No
 
 
 @pytest.mark.parametrize("repair", [False, True])
-def test_rows_that_are_pushed_while_it_looks_are_no_differences(project: Project, monkeypatch, repair: bool):
+def test_rows_that_are_pushed_while_it_looks_are_no_differences(project: ViewProject, monkeypatch, repair: bool):
     """Late ones, whose times lie before the watermark: of an entity that is there, and of one that was not."""
     late = [row("N1", 1.5, 1.5, 3), row("N7", 0, 0)]
 
@@ -218,12 +205,12 @@ def test_rows_that_are_pushed_while_it_looks_are_no_differences(project: Project
     meanwhile(monkeypatch, pushed)
     found = verified(project, repair=repair)
     assert (found.counts, found.ahead, found.repaired) == ({"different": 1}, 2, int(repair))
-    assert [project.held(one.key[0]) for one in late] == [packed_row(one) for one in late]
+    assert [project.online_row(one.key[0]) for one in late] == [packed_row(one) for one in late]
     monkeypatch.undo()
     assert verified(project).differences == int(not repair)
 
 
-def test_a_table_that_is_rewritten_while_it_looks_hides_nothing(project: Project, monkeypatch):
+def test_a_table_that_is_rewritten_while_it_looks_hides_nothing(project: ViewProject, monkeypatch):
     """As a compaction does: other files, the same rows."""
     files = source(project.data, project.view).files()
 
@@ -237,7 +224,7 @@ def test_a_table_that_is_rewritten_while_it_looks_hides_nothing(project: Project
     assert verified(project).counts == {"different": 1, "extra": 1}
 
 
-def test_a_repair_waits_for_its_turn_and_a_look_does_not(project: Project):
+def test_a_repair_waits_for_its_turn_and_a_look_does_not(project: ViewProject):
     """An erasure that ended between a repair's looks would see its subject written again."""
     with project.state.turn("tests", ["seen"], "erase"):
         assert verified(project).differences == 0

@@ -20,9 +20,9 @@ from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import RemovalUnfinished
 from skewless.online.store.store import OnlineWriter
 from tests.checkout import ROOT
-from tests.online.store.test_store import VIEW, key, row
 from tests.oracles import entity_key
 from tests.tables.arrays import packed
+from tests.tables.delay_rows import VIEW, key, row
 
 OTHER = msgspec.structs.replace(VIEW, name="kept", stored_as="kept")
 PAIR = PlanView(

@@ -21,7 +21,6 @@ from sqlalchemy import create_engine, make_url, text
 from skewless.contract.errors import SkewlessError
 from skewless.contract.plan import Field
 from skewless.contract.state_folder import StateFolders
-from skewless.online.maintenance import verify
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store import embedded_valkey
@@ -32,36 +31,11 @@ from skewless.online.store.redis_errors import RowsLost, StoreFull, StoreReadOnl
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import RunStatus, StateDatabase, StateUnreachable
 from tests.checkout import ROOT
-from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.oracles import Row, entity_key, packed_row
 from tests.tables.histories import source
+from tests.tables.view_project import SEEN, ViewProject, at, differences_at_watermark, row
 
 KILLS = 50
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
-        yield state
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
-    return Project(tmp_path / "data", state, redis)
-
-
-def differences(project: Project) -> int:
-    views = [(project.view, source(project.data, project.view))]
-    (found,) = verify.run(views, OnlineWriter(project.redis, "tests"), project.state, "tests")
-    assert found.watermark is not None
-    assert found.ahead == 0
-    return found.differences
 
 
 def arriving(hour: int, rows: int, chance: random.Random) -> list[Row]:
@@ -72,15 +46,15 @@ def arriving(hour: int, rows: int, chance: random.Random) -> list[Row]:
     ]
 
 
-def test_each_day_of_a_life_leaves_no_difference(project: Project):
+def test_each_day_of_a_life_leaves_no_difference(project: ViewProject):
     chance = random.Random(4)
     for hour in range(12):
         project.write(*arriving(hour, 60, chance), row("N1", hour + 3, hour))
         project.run(hour)
-        assert differences(project) == 0
+        assert differences_at_watermark(project) == 0
 
 
-def test_a_schema_that_changes_between_runs(project: Project):
+def test_a_schema_that_changes_between_runs(project: ViewProject):
     project.write(*arriving(0, 50, random.Random(5)))
     project.run(1)
     project.view = msgspec.structs.replace(SEEN, fields=(*SEEN.fields, Field("hours", "Float64")))
@@ -88,10 +62,10 @@ def test_a_schema_that_changes_between_runs(project: Project):
     fields = project.view.fields
     project.write(*[Row(one.key, one.event, one.created, False, (7, 0.5), fields) for one in later])
     project.run(3)
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
-def test_two_runs_at_once(project: Project, state: StateDatabase, redis: Redis):
+def test_two_runs_at_once(project: ViewProject, state: StateDatabase, redis: Redis):
     project.write(*arriving(3, 4_000, random.Random(6)))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(4))
     runs = [
@@ -107,11 +81,11 @@ def test_two_runs_at_once(project: Project, state: StateDatabase, redis: Redis):
     for one in runs:
         one.join(60)
     assert [one.status for one in state.runs("tests")] == [RunStatus.DONE] * 2
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
 @contextmanager
-def forking(project: Project, state_url: str, redis_url: str) -> Iterator[subprocess.Popen[str]]:
+def forking(project: ViewProject, state_url: str, redis_url: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.faults.killed_runs", state_url, redis_url, str(project.data)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -123,7 +97,7 @@ def forking(project: Project, state_url: str, redis_url: str) -> Iterator[subpro
         process.stdout.close()
 
 
-def test_runs_that_are_killed_at_any_instant(project: Project, tmp_path: Path, redis_url: str):
+def test_runs_that_are_killed_at_any_instant(project: ViewProject, tmp_path: Path, redis_url: str):
     chance, hours = random.Random(7), count()
     killed, project.now = 0, 10_000
 
@@ -139,17 +113,17 @@ def test_runs_that_are_killed_at_any_instant(project: Project, tmp_path: Path, r
         while dies(whole):
             whole *= 2
             assert whole < 60
-        assert differences(project) == 0
+        assert differences_at_watermark(project) == 0
         for number in range(10 * KILLS):
             killed += dies(chance.random() * whole)
             if number % 5 == 4:
                 project.run(next(hours))
-                assert differences(project) == 0
+                assert differences_at_watermark(project) == 0
             if killed == KILLS:
                 break
         project.run(next(hours))
     assert killed == KILLS
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
 @pytest.fixture
@@ -173,21 +147,21 @@ def interrupted(monkeypatch, calls: int, what) -> None:
     monkeypatch.setattr(LuaPipeline, "_calls", counting)
 
 
-def failed_and_run_again(project: Project, error: type[SkewlessError], mend) -> None:
+def failed_and_run_again(project: ViewProject, error: type[SkewlessError], mend) -> None:
     with pytest.raises(error):
         project.run(4)
     assert project.watermark == at(0)
     assert project.state.runs("tests")[0].status == RunStatus.FAILED
     mend()
     project.run(4)
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
-def filled(tmp_path: Path, state: StateDatabase, client: Redis) -> Project:
-    return filled_twice(Project(tmp_path / "data", state, client))
+def filled(tmp_path: Path, state: StateDatabase, client: Redis) -> ViewProject:
+    return filled_twice(ViewProject(tmp_path / "data", state, client))
 
 
-def filled_twice(project: Project) -> Project:
+def filled_twice(project: ViewProject) -> ViewProject:
     """100 rows that were materialized, and 500 that arrived since."""
     project.write(*arriving(0, 100, random.Random(8)))
     project.run(0)
@@ -220,17 +194,17 @@ def test_a_server_that_is_restarted_half_way(tmp_path: Path, state: StateDatabas
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         project.redis = client
         project.run(4)
-        assert differences(project) == 0
+        assert differences_at_watermark(project) == 0
 
 
-def test_a_server_that_comes_back_emptied_without_a_word(project: Project, monkeypatch):
+def test_a_server_that_comes_back_emptied_without_a_word(project: ViewProject, monkeypatch):
     """The client connects anew by itself and every command succeeds: only the store can tell."""
     filled_twice(project)
     interrupted(monkeypatch, 20, project.redis.flushall)
     failed_and_run_again(project, RowsLost, lambda: None)
 
 
-def test_a_server_that_comes_back_from_an_older_copy(project: Project):
+def test_a_server_that_comes_back_from_an_older_copy(project: ViewProject):
     """A snapshot, a lagging replica, an append-only file without its last seconds."""
     filled_twice(project)
     copy = {key: project.redis.dump(key) for key in project.redis.scan_iter()}
@@ -239,12 +213,12 @@ def test_a_server_that_comes_back_from_an_older_copy(project: Project):
     for key, content in copy.items():
         project.redis.restore(key, 0, content)
     project.write(*arriving(5, 50, random.Random(10)))
-    assert differences(project) > 0
+    assert differences_at_watermark(project) > 0
     project.run(6)
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
-def test_a_push_into_an_emptied_store_does_not_vouch_for_the_view(project: Project):
+def test_a_push_into_an_emptied_store_does_not_vouch_for_the_view(project: ViewProject):
     filled_twice(project)
     store, pushed = OnlineWriter(project.redis, "tests"), row("N1", 3.5, 3.5)
     project.redis.flushall()
@@ -253,18 +227,18 @@ def test_a_push_into_an_emptied_store_does_not_vouch_for_the_view(project: Proje
     store.introduce(SEEN)
     project.write(pushed)
     project.run(4)
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
-def test_an_earlier_end_after_the_store_was_emptied(project: Project):
+def test_an_earlier_end_after_the_store_was_emptied(project: ViewProject):
     filled_twice(project)
     project.run(4)
     project.redis.flushall()
     project.run(1)
     assert project.watermark == at(1), "later ones meant another store"
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
     project.run(4)
-    assert differences(project) == 0
+    assert differences_at_watermark(project) == 0
 
 
 def test_a_state_database_that_goes_away_half_way(tmp_path: Path, redis: Redis, monkeypatch, postgres_url: str):
@@ -289,5 +263,5 @@ def test_a_state_database_that_goes_away_half_way(tmp_path: Path, redis: Redis, 
             allow(connections=True)
         assert project.watermark == at(0)
         project.run(4)
-        assert differences(project) == 0
+        assert differences_at_watermark(project) == 0
     server.dispose()

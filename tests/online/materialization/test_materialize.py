@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -13,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from skewless.contract.plan import Field, JoinKey, PlanView
+from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.timestamps import to_micros
 from skewless.offline.tables.source import TableSource
@@ -23,34 +21,8 @@ from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.state.database import RunCounts, RunStatus, StateDatabase
 from tests.oracles import Row, entity_key, packed_row
-from tests.tables.histories import source, write
-
-T0 = datetime(2013, 10, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-SEEN = PlanView(
-    "seen", "seen", (JoinKey("tail", "tail", "String"),), (Field("miles", "Int64"),), 0, "created_timestamp", "gone"
-)
-TRUE = msgspec.structs.replace(SEEN, name="true", stored_as="true", known_by="event_timestamp")
-
-
-def at(hours: float) -> datetime:
-    return T0 + hours * HOUR
-
-
-def row(tail: str, event: float, created: float, miles: int | None = 1, *, gone: bool = False) -> Row:
-    return Row((tail,), to_micros(at(event)), to_micros(at(created)), gone, (miles,), SEEN.fields)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
-        yield state
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
+from tests.tables.histories import source
+from tests.tables.view_project import HOUR, SEEN, T0, TRUE, ViewProject, at, row
 
 
 @pytest.fixture
@@ -58,39 +30,9 @@ def store(redis: Redis) -> OnlineWriter:
     return OnlineWriter(redis, "tests")
 
 
-class Project:
-    """One view's table, watermark and rows; it is `now` hours after T0."""
-
-    def __init__(self, data: Path, state: StateDatabase, redis: Redis, view: PlanView = SEEN) -> None:
-        self.data, self.state, self.redis, self.view = data, state, redis, view
-        self.now = 99.0
-
-    def write(self, *rows: Row) -> None:
-        write(self.data, self.view, rows)
-
-    def run(self, end: float, **options) -> RunCounts | None:
-        views = [(self.view, source(self.data, self.view))]
-        store = OnlineWriter(self.redis, "tests")
-        stored = store.holdings([self.view])
-        windows = plan_windows(self.state, "tests", views, end=at(end), stored=stored, **options)
-        return materialize.run(windows, store, self.state, "tests", clock=lambda: at(self.now)).get(self.view.name)
-
-    def held(self, tail: str = "N1") -> bytes | None:
-        return self.redis.hget(entity_key("tests", {"tail": ("String", tail)}), self.view.name)
-
-    @property
-    def watermark(self) -> datetime | None:
-        return self.state.watermark("tests", self.view.name)
-
-
 @pytest.fixture
-def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
-    return Project(tmp_path / "data", state, redis)
-
-
-@pytest.fixture
-def true_project(tmp_path: Path, state: StateDatabase, redis: Redis) -> Project:
-    return Project(tmp_path / "data", state, redis, TRUE)
+def true_project(tmp_path: Path, state: StateDatabase, redis: Redis) -> ViewProject:
+    return ViewProject(tmp_path / "data", state, redis, TRUE)
 
 
 def planned(state: StateDatabase, **options) -> list[tuple[datetime | None, datetime, bool]]:
@@ -124,7 +66,7 @@ def test_a_window_that_leaves_a_gap_does_not_move_the_watermark(state: StateData
 def test_a_table_without_created_timestamps_is_read_again_for_late_rows(
     tmp_path: Path, state: StateDatabase, redis: Redis
 ):
-    project = Project(tmp_path / "data", state, redis)
+    project = ViewProject(tmp_path / "data", state, redis)
     views = [(SEEN, TableSource("seen", project.data / "seen", "event_timestamp", None))]
     store = OnlineWriter(redis, "tests")
 
@@ -149,61 +91,61 @@ def test_a_window_tells_what_it_is():
     assert str(window) == "seen: (2013-10-01T12:00:00+00:00, 2013-10-01T13:00:00+00:00]"
 
 
-def test_both_ends_of_a_window(project: Project):
+def test_both_ends_of_a_window(project: ViewProject):
     project.write(row("N1", 0, 0), row("N2", 1, 1), row("N3", 2, 2))
     assert project.run(1, start=at(0)) == RunCounts(read=1, written=1)
-    assert [project.held(tail) is not None for tail in ("N1", "N2", "N3")] == [False, True, False]
+    assert [project.online_row(tail) is not None for tail in ("N1", "N2", "N3")] == [False, True, False]
     assert project.watermark is None
 
 
-def test_a_row_of_the_future_waits_and_arrives(project: Project):
+def test_a_row_of_the_future_waits_and_arrives(project: ViewProject):
     early, forecast = row("N1", 0, 0, 1), row("N1", 3, 1, 2)
     project.write(early, forecast)
     assert project.run(2) == RunCounts(read=1, written=1, held_back=1)
-    assert project.held() == packed_row(early)
+    assert project.online_row() == packed_row(early)
     assert project.run(2.5) == RunCounts()
     assert project.run(3) == RunCounts(read=1, written=1)
-    assert project.held() == packed_row(forecast)
+    assert project.online_row() == packed_row(forecast)
 
 
-def test_a_row_that_is_known_later_waits(project: Project, true_project: Project):
+def test_a_row_that_is_known_later_waits(project: ViewProject, true_project: ViewProject):
     known, backfill = row("N1", 0, 0, 1), row("N1", 1, 5, 2)
     for each in (project, true_project):
         each.write(known, backfill)
         each.run(2)
-    assert project.held() == packed_row(known)
-    assert true_project.held() == packed_row(backfill), "a backfilled row counts from its event time"
+    assert project.online_row() == packed_row(known)
+    assert true_project.online_row() == packed_row(backfill), "a backfilled row counts from its event time"
     project.run(5)
-    assert project.held() == packed_row(backfill)
+    assert project.online_row() == packed_row(backfill)
 
 
 @pytest.mark.parametrize("view", [SEEN, TRUE])
 def test_a_late_row_reaches_the_store_if_it_is_the_newest(tmp_path, state, redis, view):
-    project = Project(tmp_path / "data", state, redis, view)
+    project = ViewProject(tmp_path / "data", state, redis, view)
     project.write(row("N1", 0, 0), row("N2", 4, 4))
     project.run(5)
     late, too_late = row("N1", 1, 6), row("N2", 3, 6)
     project.write(late, too_late)
     assert project.run(7) == RunCounts(read=2, written=1, skipped_older=1)
-    assert project.held("N1") == packed_row(late)
-    assert project.held("N2") == packed_row(row("N2", 4, 4))
+    assert project.online_row("N1") == packed_row(late)
+    assert project.online_row("N2") == packed_row(row("N2", 4, 4))
 
 
 @pytest.mark.parametrize("view", [SEEN, TRUE])
 def test_a_correction_wins_and_a_tombstone_deletes(tmp_path, state, redis, view):
-    project = Project(tmp_path / "data", state, redis, view)
+    project = ViewProject(tmp_path / "data", state, redis, view)
     project.write(row("N1", 0, 0, 1))
     project.run(1)
     correction, gone = row("N1", 0, 2, None), row("N1", 3, 3, None, gone=True)
     project.write(correction)
     assert project.run(2) == RunCounts(read=1, written=1)
-    assert project.held() == packed_row(correction)
+    assert project.online_row() == packed_row(correction)
     project.write(gone)
     project.run(3)
-    assert project.held() == packed_row(gone)
+    assert project.online_row() == packed_row(gone)
 
 
-def test_a_run_that_is_repeated_writes_nothing(project: Project):
+def test_a_run_that_is_repeated_writes_nothing(project: ViewProject):
     project.write(row("N1", 0, 0), row("N1", 1, 1), row("N2", 1, 1))
     assert project.run(2) == RunCounts(read=3, written=2, skipped_older=1)
     assert project.run(2) is None
@@ -211,7 +153,7 @@ def test_a_run_that_is_repeated_writes_nothing(project: Project):
     assert project.watermark == at(2)
 
 
-def test_rows_with_a_null_key_are_nobodys(project: Project):
+def test_rows_with_a_null_key_are_nobodys(project: ViewProject):
     nobody = Row((None,), to_micros(at(0)), to_micros(at(0)), False, (1,), SEEN.fields)
     project.write(nobody, row("N1", 0, 0))
     assert project.run(1).written == 1
@@ -220,14 +162,14 @@ def test_rows_with_a_null_key_are_nobodys(project: Project):
 
 def test_keys_that_are_times(tmp_path: Path, state: StateDatabase, redis: Redis):
     view = msgspec.structs.replace(SEEN, join_keys=(JoinKey("due", "due", "UnixTimestamp"),), deleted_field=None)
-    project = Project(tmp_path / "data", state, redis, view)
+    project = ViewProject(tmp_path / "data", state, redis, view)
     times = (to_micros(at(0)), to_micros(at(0)))
     project.write(Row((to_micros(T0),), *times, False, (1,), SEEN.fields), Row((None,), *times, False, (2,), ()))
     assert project.run(1).written == 1
     assert redis.hkeys(entity_key("tests", {"due": ("UnixTimestamp", to_micros(T0))})) == [b"seen"]
 
 
-def test_every_run_is_noted(project: Project, state: StateDatabase):
+def test_every_run_is_noted(project: ViewProject, state: StateDatabase):
     project.write(row("N1", 0, 0))
     project.run(1)
     project.run(3, start=at(2))
@@ -238,7 +180,7 @@ def test_every_run_is_noted(project: Project, state: StateDatabase):
     assert project.watermark == at(1)
 
 
-def test_it_tells_how_many_rows_it_has_read(project: Project, state: StateDatabase, store: OnlineWriter):
+def test_it_tells_how_many_rows_it_has_read(project: ViewProject, state: StateDatabase, store: OnlineWriter):
     project.write(row("N1", 0, 0), row("N2", 0, 0))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(1))
     told = []
@@ -247,7 +189,7 @@ def test_it_tells_how_many_rows_it_has_read(project: Project, state: StateDataba
     assert told[-1] == ("seen", 2, 2)
 
 
-def test_a_bad_table_is_refused_before_anything_is_written(project: Project, state: StateDatabase, redis: Redis):
+def test_a_bad_table_is_refused_before_anything_is_written(project: ViewProject, state: StateDatabase, redis: Redis):
     with pytest.raises(SourceMissing, match="seen"):
         project.run(1)
     (project.data / "seen").mkdir(parents=True)
@@ -265,13 +207,13 @@ def test_a_bad_table_is_refused_before_anything_is_written(project: Project, sta
     ]
 
 
-def test_a_run_registers_what_its_view_means(project: Project, redis: Redis):
+def test_a_run_registers_what_its_view_means(project: ViewProject, redis: Redis):
     project.write()
     project.run(1)
     assert msgspec.json.decode(redis.hget(catalog_key("tests"), view_field("seen")), type=PlanView) == SEEN
 
 
-def test_the_clock_is_the_callers(project: Project, state: StateDatabase):
+def test_the_clock_is_the_callers(project: ViewProject, state: StateDatabase):
     project.write()
     project.run(1)
     assert state.runs("tests")[0].finished_at == at(99)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -23,21 +23,9 @@ from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import RunStatus, StateDatabase
 from tests.checkout import ROOT
-from tests.online.materialization.test_materialize import SEEN, at, row
 from tests.oracles import Row, entity_key, merged, packed_row
 from tests.tables.histories import source, write
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
-        yield state
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
+from tests.tables.view_project import SEEN, at, row
 
 
 def many(rows: int) -> list[Row]:
@@ -110,7 +98,7 @@ from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
 from skewless.state.database import StateDatabase
-from tests.online.materialization import test_materialize as here
+from tests.tables import view_project as here
 from tests.tables.histories import source
 
 online._ROWS_A_CALL = online._CALLS_A_TRIP = 2

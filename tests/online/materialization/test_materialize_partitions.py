@@ -25,9 +25,9 @@ from skewless.online.store.completeness import StoredView
 from skewless.online.store.embedded_valkey import RunningValkey
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
-from tests.online.materialization.test_materialize import SEEN, TRUE
 from tests.oracles import Row, Rule, as_of, entity_key, packed_row
 from tests.tables.histories import source, write
+from tests.tables.view_project import SEEN, TRUE
 
 MIDNIGHT = datetime(2013, 10, 1, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -7,23 +7,21 @@ import msgspec
 from skewless.contract.plan import Field
 from skewless.contract.storage.catalog import parse_schema, schema_field
 from skewless.contract.storage.packed_row import RowReader
-from tests.online.materialization.test_materialize import SEEN, Project, at, project, redis, row, state
 from tests.oracles import packed_row
-
-__all__ = ["project", "redis", "state"]
+from tests.tables.view_project import SEEN, ViewProject, at, row
 
 WIDER = msgspec.structs.replace(SEEN, fields=(*SEEN.fields, Field("legs", "Int64")))
 
 
-def test_an_emptied_redis_is_filled_from_the_beginning(project: Project) -> None:
+def test_an_emptied_redis_is_filled_from_the_beginning(project: ViewProject) -> None:
     project.write(row("N1", 0, 0))
     project.run(1)
     project.redis.flushall()
     assert project.run(2).written == 1
-    assert project.held() == packed_row(row("N1", 0, 0))
+    assert project.online_row() == packed_row(row("N1", 0, 0))
 
 
-def test_a_view_that_gained_a_feature_is_filled_from_the_beginning(project: Project) -> None:
+def test_a_view_that_gained_a_feature_is_filled_from_the_beginning(project: ViewProject) -> None:
     project.write(row("N1", 0, 0))
     project.run(1)
     project.view = WIDER
@@ -36,21 +34,21 @@ def test_a_view_that_gained_a_feature_is_filled_from_the_beginning(project: Proj
     counts = project.run(1)
     assert counts is not None
     assert counts.written == 1
-    found = RowReader("seen", WIDER.fields, [WIDER.fields]).read([project.held()])
+    found = RowReader("seen", WIDER.fields, [WIDER.fields]).read([project.online_row()])
     assert [column.data.tolist() for column in found.columns] == [[1], [7]]
 
 
-def test_a_view_that_lost_a_feature_is_filled_from_the_beginning(project: Project) -> None:
+def test_a_view_that_lost_a_feature_is_filled_from_the_beginning(project: ViewProject) -> None:
     project.view = WIDER
     narrow = row("N1", 0, 0)
     project.write(type(narrow)(narrow.key, narrow.event, narrow.created, False, (1, 7), WIDER.fields))
     project.run(1)
     project.view = SEEN
     assert project.run(1).written == 1
-    assert project.held() == packed_row(narrow)
+    assert project.online_row() == packed_row(narrow)
 
 
-def test_another_ttl_needs_no_rows_and_is_registered(project: Project) -> None:
+def test_another_ttl_needs_no_rows_and_is_registered(project: ViewProject) -> None:
     project.write(row("N1", 0, 0))
     project.run(1)
     project.view = msgspec.structs.replace(SEEN, ttl_us=7)
@@ -58,7 +56,7 @@ def test_another_ttl_needs_no_rows_and_is_registered(project: Project) -> None:
     assert project.run(1) is None
 
 
-def test_a_partial_window_under_a_new_definition_keeps_the_old_one_in_the_catalog(project: Project) -> None:
+def test_a_partial_window_under_a_new_definition_keeps_the_old_one_in_the_catalog(project: ViewProject) -> None:
     project.write(row("N1", 0, 0))
     project.run(1)
     project.view = WIDER
@@ -68,5 +66,5 @@ def test_a_partial_window_under_a_new_definition_keeps_the_old_one_in_the_catalo
     project.run(3, start=at(1))
     stored = project.redis.hget(b"skewless:catalog:tests", b"view:seen")
     assert msgspec.json.decode(stored, type=type(SEEN)) == SEEN
-    schema = project.redis.hget(b"skewless:catalog:tests", schema_field(project.held()[16:20]))
+    schema = project.redis.hget(b"skewless:catalog:tests", schema_field(project.online_row()[16:20]))
     assert parse_schema(schema) == WIDER.fields

@@ -14,31 +14,31 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
-from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.oracles import packed_row
 from tests.tables.histories import source
+from tests.tables.view_project import SEEN, ViewProject, at, row
 
 
 @pytest.fixture
-def project(tmp_path: Path, redis_url: str) -> Iterator[Project]:
+def project(tmp_path: Path, redis_url: str) -> Iterator[ViewProject]:
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
-        yield Project(tmp_path / "data", state, redis)
+        yield ViewProject(tmp_path / "data", state, redis)
 
 
-def test_the_watermark_stays_behind_the_clock_whatever_the_end(project: Project):
+def test_the_watermark_stays_behind_the_clock_whatever_the_end(project: ViewProject):
     """An end that lies ahead (a typing error, the hour that is not over) says nothing of rows that are yet to come."""
     project.write(row("N1", 0, 0), row("N2", 150, 0))
     project.run(1_000)
-    assert project.held("N1")
-    assert project.held("N2"), "the caller says the end"
+    assert project.online_row("N1")
+    assert project.online_row("N2"), "the caller says the end"
     assert project.watermark == at(99) - materialize.SETTLED
     project.write(row("N1", 100, 100, 2))
     project.run(101)
-    assert project.held("N1") == packed_row(row("N1", 100, 100, 2))
+    assert project.online_row("N1") == packed_row(row("N1", 100, 100, 2))
     assert project.watermark == at(99) - materialize.SETTLED
 
 
-def test_windows_that_end_at_the_clock_follow_one_another_without_a_gap(project: Project):
+def test_windows_that_end_at_the_clock_follow_one_another_without_a_gap(project: ViewProject):
     """As Feast's `materialize-incremental` asks for them: each starts where the one before ended."""
     project.write(row("N1", 0, 0))
     project.run(99)
@@ -51,13 +51,13 @@ def test_windows_that_end_at_the_clock_follow_one_another_without_a_gap(project:
         assert (window.start, window.advance) == (at(hour - 1) - materialize.SETTLED, True)
         materialize.run([window], store, project.state, "tests", clock=lambda hour=hour: at(hour))
         assert project.watermark == at(hour) - materialize.SETTLED
-        assert project.held("N1") == packed_row(late), "it was on its way when the window before ended"
+        assert project.online_row("N1") == packed_row(late), "it was on its way when the window before ended"
     later = at(101) + timedelta(microseconds=1)
     (window,) = plan_windows(project.state, "tests", views, start=later, end=at(102))
     assert (window.start, window.advance) == (later, False), "that is a gap"
 
 
-def test_a_row_that_came_to_its_table_a_little_late_is_not_lost(project: Project):
+def test_a_row_that_came_to_its_table_a_little_late_is_not_lost(project: ViewProject):
     """A push that was received before the run's end, whose part was written after the run had listed the files, and
     whose write to the store failed.
     """
@@ -65,4 +65,4 @@ def test_a_row_that_came_to_its_table_a_little_late_is_not_lost(project: Project
     project.run(99)
     project.write(row("N2", 99 - 5 / 3600, 99 - 5 / 3600))
     project.run(99.5)
-    assert project.held("N2") == packed_row(row("N2", 99 - 5 / 3600, 99 - 5 / 3600))
+    assert project.online_row("N2") == packed_row(row("N2", 99 - 5 / 3600, 99 - 5 / 3600))

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
-import pytest
-from redis import Redis
-
 from skewless.online.materialization import view_freshness
 from skewless.online.materialization.view_freshness import ViewFreshness
-from skewless.state.database import StateDatabase
-from tests.online.materialization.test_materialize import HOUR, Project, at, row
 from tests.tables import histories
 from tests.tables.histories import source
+from tests.tables.view_project import HOUR, ViewProject, at, row
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state:
-        yield state
-
-
-@pytest.fixture
-def project(tmp_path: Path, state: StateDatabase, redis_url: str) -> Iterator[Project]:
-    with Redis.from_url(redis_url) as client:
-        yield Project(tmp_path / "data", state, client)
-
-
-def fresh(project: Project) -> ViewFreshness:
+def fresh(project: ViewProject) -> ViewFreshness:
     views = [(project.view, source(project.data, project.view))]
     (found,) = view_freshness.run(views, project.state, "tests", at(5))
     return found
 
 
-def test_a_view_that_was_never_materialized(project: Project):
+def test_a_view_that_was_never_materialized(project: ViewProject):
     found = fresh(project)
     assert (found.watermark_age, found.newest_age, found.last_run) == (None, None, "none")
     assert found.as_json()["watermark_age_s"] is None
 
 
-def test_the_ages_of_watermark_and_newest_row(project: Project):
+def test_the_ages_of_watermark_and_newest_row(project: ViewProject):
     project.write(row("N1", 1, 1), row("N2", 3, 3))
     project.run(4)
     found = fresh(project)
@@ -55,7 +35,7 @@ def test_the_ages_of_watermark_and_newest_row(project: Project):
     assert fresh(project).newest_age == 1.25 * HOUR
 
 
-def test_what_failed_is_told(project: Project):
+def test_what_failed_is_told(project: ViewProject):
     project.write(row("N1", 1, 1))
     project.run(4)
     run = project.state.run_started(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,12 +21,6 @@ from skewless.online.store.store import OnlineWriter
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, row, source, stored
 
 NOW = to_micros(at(10))
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,56 +23,21 @@ from skewless.contract.plan import Field
 from skewless.contract.state_folder import StateFolders
 from skewless.contract.timestamps import to_micros
 from skewless.online.push.stop_signal import StopSignal
-from skewless.online.push.stream import StreamConsumer, StreamLimits
+from skewless.online.push.stream import StreamConsumer
 from skewless.online.push.stream_entries import GROUP, StreamEntries
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import StoreFull
-from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import FeastRegistryUnavailable
 from tests.faults.killed_calls import lives, spawner
+from tests.online.push.consumers import QUICK, add, consumer, once
 from tests.services.waiting import HANG_SECONDS, until
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, differences, row, stored
-
-QUICK = StreamLimits(batch=50, idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50), deliveries=5)
-
-
-def consumer(
-    data: Path, redis_url: str, *, name: str = "one", limits: StreamLimits = QUICK, targets=None
-) -> StreamConsumer:
-    client = connect(redis_url)
-    found = {"cards": TARGET} if targets is None else targets
-    entries = StreamEntries(client, PROJECT, name)
-    return StreamConsumer(
-        PROJECT, data, OnlineWriter(client, PROJECT), entries, lambda: found, lambda: datetime.now(UTC), limits
-    )
-
-
-def serve(data: str, redis_url: str) -> None:
-    """What a consumer's process runs."""
-    with StopSignal() as stopping:
-        one = consumer(Path(data), redis_url, name=f"process-{os.getpid()}")
-        one.run(stopping)
-        one.entries.leave()
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
 def one(tmp_path: Path, redis_url: str) -> StreamConsumer:
     return consumer(tmp_path, redis_url)
-
-
-def add(consumer: StreamConsumer, *rows: object, view: str = "cards") -> bytes:
-    return consumer.entries.add(view, json.dumps(list(rows)).encode())
-
-
-def once(consumer: StreamConsumer):
-    return consumer.run(lambda: False, once=True)
 
 
 def letters(redis: Redis, consumer: StreamConsumer) -> list[tuple[bytes, str]]:
@@ -292,7 +256,7 @@ def test_killing_consumers_loses_nothing(tmp_path, redis_url, redis):
     def joined(pid: int) -> bool:
         return f"process-{pid}".encode() in names()
 
-    with spawner(__name__, "serve") as spawn:
+    with spawner("tests.online.push.consumers", "serve") as spawn:
         running = [spawn(str(tmp_path), redis_url) for _ in range(2)]
         for _ in range(15):
             for _ in range(40):

@@ -21,11 +21,12 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.push import push
 from skewless.online.push.push import PushedRows
+from skewless.online.push.stream import StreamConsumer
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.faults.killed_calls import lives, spawner
-from tests.online.push import test_stream
+from tests.online.push.consumers import add, consumer, once
 from tests.oracles import entity_key
 from tests.services.predict_server import serving, settings_of
 from tests.services.waiting import until
@@ -65,11 +66,11 @@ def cards(tmp_path: Path, redis_url: str) -> Iterator[Cards]:
 
 
 def by_stream(cards: Cards, *rows: dict) -> None:
-    one = test_stream.consumer(cards.data, cards.redis_url)
+    one = consumer(cards.data, cards.redis_url)
     one.clock = lambda: RECEIVED
     for each in rows:
-        test_stream.add(one, each)
-    assert test_stream.once(one).rows == len(rows)
+        add(one, each)
+    assert once(one).rows == len(rows)
 
 
 def by_push(cards: Cards, *rows: dict) -> None:
@@ -135,16 +136,16 @@ def test_killed_consumers_late_events_and_repeats_leave_no_difference(cards: Car
     sent = events(chance, 400)
     queue = sent + chance.sample(sent, 100)
     chance.shuffle(queue)
-    writer = test_stream.consumer(cards.data, cards.redis_url)
+    writer = consumer(cards.data, cards.redis_url)
     writer.entries.open()
     cards.data.mkdir()
-    add(writer, queue[:5])
-    with spawner("tests.online.push.test_stream", "serve") as spawn:
+    add_entries(writer, queue[:5])
+    with spawner("tests.online.push.consumers", "serve") as spawn:
         start = partial(spawn, str(cards.data), cards.redis_url)
         running = [start(), start()]
         until(lambda: stored_rows(cards) > 0)
         for kill in range(10):
-            add(writer, queue[5 + kill * 50 : 5 + (kill + 1) * 50])
+            add_entries(writer, queue[5 + kill * 50 : 5 + (kill + 1) * 50])
             time.sleep(chance.random() * 0.15)
             os.kill(running[kill % 2], signal.SIGKILL)
             running[kill % 2] = start()
@@ -162,7 +163,7 @@ def test_killed_consumers_late_events_and_repeats_leave_no_difference(cards: Car
         assert differences(cards.redis_url, cards.data, to_micros(end)) == []
 
 
-def add(writer: test_stream.StreamConsumer, rows: list[dict]) -> None:
+def add_entries(writer: StreamConsumer, rows: list[dict]) -> None:
     """In entries of a few rows each."""
     for place in range(0, len(rows), 3):
         writer.entries.add("cards", json.dumps(rows[place : place + 3]).encode())

@@ -17,9 +17,8 @@ from skewless.online.maintenance import view_removal
 from skewless.online.store.completeness import StoredView, advance, holdings, marks
 from skewless.online.store.redis_errors import RemovalUnfinished, RowsLost
 from skewless.state.database import StateDatabase
-from tests.online.materialization.test_law_four import differences
-from tests.online.materialization.test_materialize import SEEN, Project, at, row
 from tests.services.valkey_cluster import Cluster
+from tests.tables.view_project import SEEN, ViewProject, at, differences_at_watermark, row
 
 FAR = [at(0), at(1), at(1) + timedelta(microseconds=1), datetime.max.replace(tzinfo=at(0).tzinfo)]
 
@@ -89,19 +88,19 @@ def test_what_is_no_time_says_nothing(client: Redis):
 
 
 @pytest.fixture
-def clustered(redis_cluster: Cluster, tmp_path: Path) -> Iterator[Project]:
+def clustered(redis_cluster: Cluster, tmp_path: Path) -> Iterator[ViewProject]:
     """A view's rows on three nodes, up to the first hour."""
     with (
         closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state,
         closing(redis_cluster.client()) as client,
     ):
-        project = Project(tmp_path / "data", state, client)
+        project = ViewProject(tmp_path / "data", state, client)
         project.write(*[row(f"N{number}", 0, 0) for number in range(100)])
         project.run(1)
         yield project
 
 
-def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: Project, redis_cluster: Cluster):
+def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: ViewProject, redis_cluster: Cluster):
     """The catalog lies on another one."""
     catalogued = redis_cluster.primary_of(catalog_key("tests"))
     roles = redis_cluster.roles()
@@ -112,11 +111,11 @@ def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: Project, 
     with pytest.raises(RowsLost, match="does not say what it has"):
         advance(clustered.redis, "tests", SEEN, at(1), at(2), anew=False)
     clustered.run(2)
-    assert differences(clustered) == 0
+    assert differences_at_watermark(clustered) == 0
     assert held(clustered.redis) == StoredView(SEEN, at(2))
 
 
-def test_a_node_that_came_back_from_an_older_copy_says_up_to_where_it_is_whole(clustered: Project):
+def test_a_node_that_came_back_from_an_older_copy_says_up_to_where_it_is_whole(clustered: ViewProject):
     mark = marks(clustered.redis, "tests")[77]
     copy = clustered.redis.dump(mark)
     clustered.run(2)
@@ -129,16 +128,16 @@ def test_a_node_that_came_back_from_an_older_copy_says_up_to_where_it_is_whole(c
     assert held(clustered.redis) == StoredView(SEEN, at(3))
 
 
-def test_marks_move_with_their_slots(clustered: Project, redis_cluster: Cluster):
+def test_marks_move_with_their_slots(clustered: ViewProject, redis_cluster: Cluster):
     for mark in marks(clustered.redis, "tests")[100:102]:
         redis_cluster.move_slot(mark)
     assert held(clustered.redis) == StoredView(SEEN, at(1))
     clustered.run(2)
     assert held(clustered.redis) == StoredView(SEEN, at(2))
-    assert differences(clustered) == 0
+    assert differences_at_watermark(clustered) == 0
 
 
-def test_marks_lie_in_all_slots_alike_and_one_server_has_none(clustered: Project, client: Redis):
+def test_marks_lie_in_all_slots_alike_and_one_server_has_none(clustered: ViewProject, client: Redis):
     slots = [clustered.redis.keyslot(mark) for mark in marks(clustered.redis, "tests")]
     spans = [slot // 64 for slot in slots]
     assert spans == list(range(256))

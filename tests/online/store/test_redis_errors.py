@@ -17,8 +17,8 @@ from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.redis_errors import RemovalUnfinished, StoreFull, StoreReadOnly, UnwritableKeys, mapped
 from skewless.online.store.store import OnlineWriter
-from tests.online.store.test_store import VIEW, key, row
 from tests.tables.arrays import packed
+from tests.tables.delay_rows import VIEW, key, row
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 from unittest.mock import patch
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis, RedisCluster
 
-from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.lookup import HashLookup
 from skewless.contract.storage.packed_row import fingerprint
 from skewless.online.store import store as online
@@ -27,16 +25,9 @@ from tests.oracles import entity_key, merged
 from tests.services.valkey_cluster import Cluster
 from tests.strategies import MOMENTS, rows
 from tests.tables.arrays import packed
-
-SCHEMA = (Field("mean", "Float32"), Field("gate", "String"))
-OTHER = (Field("mean", "Float64"),)
-VIEW = PlanView("delays", "delays", (JoinKey("origin", "origin", "String"),), SCHEMA, 0, "created_timestamp")
+from tests.tables.delay_rows import OTHER, SCHEMA, VIEW, key, row
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
-
-
-def key(number: int) -> bytes:
-    return entity_key("tests", {"origin": ("String", f"A{number}")})
 
 
 @pytest.fixture
@@ -105,12 +96,6 @@ def test_it_counts_the_rows_that_won(store: OnlineWriter):
     assert store.write(VIEW, [key(1), key(1), key(2)], [new, old, old]) == 2
     assert store.write(VIEW, [key(1), key(2)], [new, new]) == 1
     assert store.write(VIEW, [], []) == 0
-
-
-def row(mean: float, time: int):
-    from tests.oracles import Row
-
-    return Row((), time, time, False, (np.float32(mean), None), SCHEMA)
 
 
 def test_more_rows_than_one_call_takes(store: OnlineWriter):

@@ -19,10 +19,10 @@ from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from tests.checkout import ROOT
-from tests.online.store.test_store import OTHER, SCHEMA, key
 from tests.oracles import merged
 from tests.strategies import rows
 from tests.tables.arrays import packed
+from tests.tables.delay_rows import OTHER, SCHEMA, key
 
 TIMES = st.sampled_from([0, 1, 2, 10**15])
 WRITER = """

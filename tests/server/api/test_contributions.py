@@ -12,10 +12,10 @@ from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.server.rollout.live_models import LiveModels
 from tests import oracles
-from tests.contract.model.test_shapley import compiled_leaves
 from tests.models import tiny, trees
+from tests.models.trees import compiled_leaves
 from tests.oracles import Leaf, Split
-from tests.server.api.test_predict import assert_problem
+from tests.services.http_problems import assert_problem
 from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of
 from tests.services.waiting import until
 

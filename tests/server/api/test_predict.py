@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import socket
 
-import httpx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from tests.models import tiny
-from tests.server.conftest import MINUTE
+from tests.models.tiny_rows import MINUTE
 from tests.services.http_messages import ResponseReader
+from tests.services.http_problems import assert_problem
 from tests.services.predict_server import PREDICT, ROW, Live
 from tests.services.waiting import HANG_SECONDS
 
@@ -272,15 +272,3 @@ def test_no_input_is_a_500(live: Live, body: object):
 @given(st.binary(max_size=200))
 def test_no_bytes_are_a_500(live: Live, body: bytes):
     assert live.client.post(PREDICT, content=body, headers=JSON).status_code in (400, 422)
-
-
-def assert_problem(answer: httpx.Response, status: int, kind: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body = answer.json()
-    assert body["type"] == f"urn:skewless:problem:{kind}"
-    assert body["status"] == status
-    assert body["instance"].startswith("/v1/models/")
-    assert body["request_id"] == answer.headers["X-Request-ID"]
-    assert body["title"]
-    assert body["detail"]

@@ -14,9 +14,9 @@ from skewless.online.store import embedded_valkey
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.reader import OnlineStoreReader
 from tests.models import tiny
-from tests.server.conftest import fill
-from tests.server.test_served_log import logged
+from tests.models.tiny_rows import fill
 from tests.services.predict_server import ROW, serving, settings_of
+from tests.services.served_log_rows import logged
 from tests.services.waiting import HANG_SECONDS, until
 
 

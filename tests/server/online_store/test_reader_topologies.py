@@ -15,7 +15,7 @@ from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.online.store import embedded_valkey
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.reader import OnlineStoreReader
-from tests.server.conftest import fill
+from tests.models.tiny_rows import fill
 from tests.services.predict_server import ROW, Live, serving, settings_of
 from tests.services.tls_proxy import tls_proxy, write_certificate
 from tests.services.waiting import until

@@ -19,9 +19,9 @@ from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.writer import OnlineStoreWriter
-from tests.online.store.test_store import VIEW, key, row
 from tests.services.waiting import until
 from tests.tables.arrays import packed
+from tests.tables.delay_rows import VIEW, key, row
 
 (ONE,) = packed(VIEW.fields, [row(1.0, 1)])
 DAY, HOUR = 86_400_000_000, 3_600_000_000

@@ -11,8 +11,8 @@ from redis import Redis
 from skewless.contract.storage.catalog import catalog_key
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 from tests.models import tiny
-from tests.server.test_served_log import logged
 from tests.services.predict_server import ROW, Live, serving, settings_of
+from tests.services.served_log_rows import logged
 from tests.services.waiting import until
 
 N1 = EntityKeyEncoder("tests", ["tailnum"], ["String"]).encode(["N1"])

@@ -37,7 +37,7 @@ from skewless.server.predict.request import PredictRequest
 from skewless.server.predict.single_request import answer_alone
 from skewless.server.served_log import ServedLogWriter
 from tests.models import tiny
-from tests.server.conftest import MINUTE
+from tests.models.tiny_rows import MINUTE
 
 ORIGINS = ("JFK", "LGA", "EWR", "wide", "new", "nobody", None, "corrupt", "unlisted", "text")
 BAD = ORIGINS[-3:]

@@ -14,9 +14,9 @@ from skewless.contract.errors import RegistryUnreadable
 from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import Canary, GuardrailBounds, promote, start_canary
 from tests.models import tiny
-from tests.server.api.test_server import served
 from tests.services.predict_server import PREDICT, ROW, serving, settings_of
 from tests.services.s3 import BUCKET, S3, s3, s3_server
+from tests.services.serve_process import served
 from tests.services.waiting import until
 
 __all__ = ["s3", "s3_server"]

@@ -17,8 +17,8 @@ from skewless.contract.registry.traffic_split import draw
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.server.rollout.router import ModelRouter
 from tests.models import tiny
-from tests.server.test_served_log import logged
 from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of
+from tests.services.served_log_rows import logged
 from tests.services.waiting import until
 
 ROWS = [{"origin": "JFK", "tailnum": f"N{number}", "hour": 8} for number in range(60)]

@@ -1,0 +1,16 @@
+"""A project of the view `seen`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from skewless.state.database import StateDatabase
+from tests.tables.view_project import ViewProject
+
+
+@pytest.fixture
+def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> ViewProject:
+    return ViewProject(tmp_path / "data", state, redis)
