@@ -1,1 +1,3 @@
-"""Feast's registry compiled to plans, and transforms traced to ONNX. It imports `offline` and the contract."""
+"""Feast's registry compiled to plans, and transforms traced to ONNX. It imports `state`, `offline` and what is below
+them.
+"""

@@ -34,6 +34,8 @@ from skewless.contract.plan import (
 )
 from skewless.contract.timestamps import duration_micros
 from skewless.contract.value_types import value_type
+from skewless.definitions.compiled_views import CompiledView, CompiledViews, TaggedColumn
+from skewless.definitions.data_folder import data_folder
 from skewless.definitions.file_source import table_of
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import UnknownFeatureView
@@ -87,6 +89,31 @@ def compile_service(store: FeatureStore, service: str, data: Path) -> CompiledSe
 def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tuple[PlanView, TableSource]:
     """One feature view as materialization knows it: under its own name and with its own join keys."""
     return view_of(store.config, definition, definition.projection), source_of(definition, data)
+
+
+def compile_views(store: FeatureStore) -> CompiledViews:
+    """All online feature views. Raises: InvalidPlan, UnsupportedType, and what Feast raises for an absent entity."""
+    data = data_folder(store.config)
+    return CompiledViews(
+        str(store.project), data, tuple(compile_tagged(store, view, data) for view in stored_views(store))
+    )
+
+
+def compile_tagged(store: FeatureStore, definition: FeatureView, data: Path) -> CompiledView:
+    """One feature view with what its definition says of it and of its columns."""
+    plan, source = compile_view(store, definition, data)
+    return CompiledView(plan, source, dict(definition.tags or {}), tagged_columns(store, definition))
+
+
+def tagged_columns(store: FeatureStore, definition: FeatureView) -> tuple[TaggedColumn, ...]:
+    """The features of a view, then the join keys of its entities."""
+    columns = [TaggedColumn(field.name, str(field.dtype), dict(field.tags or {})) for field in definition.features]
+    for name in definition.entities:
+        if name != DUMMY_ENTITY[0]:
+            entity = store.get_entity(name)
+            kind = entity.value_type.name.title()
+            columns.append(TaggedColumn(entity.join_key, kind, dict(entity.tags or {})))
+    return tuple(columns)
 
 
 def stored_views(store: FeatureStore, only: Sequence[str] = ()) -> list[FeatureView]:

@@ -7,27 +7,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from feast import FeatureStore
-from redis import Redis, RedisCluster
+from sqlalchemy import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from skewless.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
 from skewless.contract.plan import Plan, PlanView
 from skewless.contract.redis_urls import masked
-from skewless.contract.storage.push_target import PushTarget
-from skewless.definitions.compatibility import confirm
-from skewless.definitions.compiler import CompiledService, compile_service, compile_view, source_of, stored_views
-from skewless.definitions.data_folder import data_folder
-from skewless.definitions.onnx_tracing import load_functions
+from skewless.contract.state_folder import STORE_FILE
+from skewless.definitions.compiled_views import CompiledView, CompiledViewCache, CompiledViews
 from skewless.offline.tables.source import TableSource
-from skewless.online.push.push import targets
-from skewless.online.store import embedded_valkey
-from skewless.online.store.connection import connect
-from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import FeastRegistryUnavailable
 from skewless.runtime.settings import ProjectSettings
-from skewless.state.database import StateDatabase
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from redis import Redis, RedisCluster
+
+    from skewless.contract.storage.push_target import PushTarget
+    from skewless.definitions.compiler import CompiledService
+    from skewless.online.store.store import OnlineWriter
+    from skewless.state.database import StateDatabase
 
 
 @dataclass(eq=False)
@@ -41,7 +42,9 @@ class FeatureRepoMissing(SkewlessError):
 
 
 class Project:
-    """Feast's store, the state database and the online store of one project; each is opened at its first use."""
+    """Feast's store, the state database and the online store of one project; each is imported and opened at its first
+    use, for a verb to pay for what it uses alone.
+    """
 
     def __init__(self, settings: ProjectSettings) -> None:
         self.settings = settings
@@ -50,11 +53,17 @@ class Project:
     @cached_property
     def store(self) -> FeatureStore:
         """Feast's own view of the definitions. Raises: FeatureRepoMissing, FeastRegistryUnavailable."""
-        repo = self.settings.feature_repo
-        if not (repo / "feature_store.yaml").is_file():
-            raise FeatureRepoMissing(str(repo))
+        repo = self._repo()
+        from feast import FeatureStore
+
         with self._registry():
             return FeatureStore(repo_path=str(repo))
+
+    def _repo(self) -> Path:
+        repo = self.settings.feature_repo
+        if not (repo / STORE_FILE).is_file():
+            raise FeatureRepoMissing(str(repo))
+        return repo
 
     @contextmanager
     def _registry(self) -> Iterator[None]:
@@ -67,35 +76,96 @@ class Project:
     @cached_property
     def project(self) -> str:
         """The project's name."""
-        return str(self.store.project)
+        known = self._compiled_views()
+        return known.project if known else str(self.store.project)
 
     @cached_property
     def state(self) -> StateDatabase:
         """The state database. Raises: StateUnreachable."""
+        from skewless.state.database import StateDatabase
+
         return StateDatabase(self.settings.state_url)
 
     @cached_property
     def client(self) -> Redis | RedisCluster:
         """A connection to the online store; the embedded one is started. Raises: as `online`."""
+        from skewless.online.store import embedded_valkey
+        from skewless.online.store.connection import connect
+
         return connect(embedded_valkey.ensure(self.settings))
 
     @cached_property
     def online(self) -> OnlineWriter:
         """The online store. Raises: RedisUnreachable, EmbeddedServerFailed."""
+        from skewless.online.store.store import OnlineWriter
+
         return OnlineWriter(self.client, self.project)
 
     @cached_property
     def data(self) -> Path:
         """Where relative source paths start."""
+        known = self._compiled_views()
+        if known:
+            return known.data
+        from skewless.definitions.data_folder import data_folder
+
         return data_folder(self.store.config)
+
+    @cached_property
+    def _cache(self) -> CompiledViewCache:
+        folders, settings = self.folders, self.settings
+        return CompiledViewCache(folders.compiled_views, self._repo(), folders.root, settings.registry_url)
+
+    def _compiled_views(self) -> CompiledViews | None:
+        """The online feature views as the registry has them now: from the cache, else by Feast.
+
+        None where they cannot be kept: one of them does not compile, or the registry is not that of the settings.
+        """
+        return self._cache.read() or self._compile()
+
+    def _compile(self) -> CompiledViews | None:
+        from feast.errors import FeastError
+
+        from skewless.definitions.compiler import compile_views
+
+        if "plugin" not in make_url(str(getattr(self.store.config.registry, "path", ""))).query:
+            return None
+        content = self._cache.content(str(self.store.project))
+        with self._registry(), suppress(InvalidPlan, UnsupportedType, FeastError):
+            self.store.refresh_registry()
+            compiled = compile_views(self.store)
+            if content is not None and content == self._cache.content(compiled.project):
+                self._cache.write(compiled, content)
+            return compiled
+        return None
 
     def service(self, name: str) -> CompiledService:
         """A feature service, compiled. Raises: InvalidPlan, UnsupportedType, Untraceable, FeastRegistryUnavailable."""
+        from skewless.definitions.compiler import compile_service
+
         with self._registry():
             return compile_service(self.store, name, self.data)
 
+    def compiled(self, only: Sequence[str] = ()) -> list[CompiledView]:
+        """The online feature views, or those named, each once, with the tags of their definitions.
+
+        Raises: UnknownFeatureView, InvalidPlan, FeastRegistryUnavailable.
+        """
+        known = self._compiled_views()
+        if known:
+            return known.named(only)
+        from skewless.definitions.compiler import compile_tagged, stored_views
+
+        with self._registry():
+            return [compile_tagged(self.store, view, self.data) for view in stored_views(self.store, only)]
+
     def stored(self, only: Sequence[str] = ()) -> list[tuple[PlanView, TableSource]]:
-        """The online feature views, or those named, each once. Raises: NoSuchView, InvalidPlan, FeastRegistryUnavailable."""
+        """The same without tags. Raises: UnknownFeatureView, InvalidPlan, FeastRegistryUnavailable."""
+        known = self._compiled_views()
+        if known:
+            return [(view.plan, view.source) for view in known.named(only)]
+        from skewless.definitions.compiler import compile_view, stored_views
+
         with self._registry():
             return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
@@ -104,29 +174,45 @@ class Project:
 
         A view that cannot be used has none, and does not keep the others from theirs.
         """
+        from skewless.online.push.push import targets
+
+        found = targets(self._usable(), self.data)
+        self.online.accept(list(found.values()))
+        return found
+
+    def _usable(self) -> list[tuple[PlanView, TableSource]]:
+        """The online feature views that compile."""
+        known = self._compiled_views()
+        if known:
+            return [(view.plan, view.source) for view in known.views]
+        from skewless.definitions.compiler import compile_view, stored_views
+
         usable = []
         with self._registry():
             definitions = stored_views(self.store)
         for definition in definitions:
             with suppress(InvalidPlan, UnsupportedType):
                 usable.append(compile_view(self.store, definition, self.data))
-        found = targets(usable, self.data)
-        self.online.accept(list(found.values()))
-        return found
+        return usable
 
     def fresh_targets(self) -> dict[str, PushTarget]:
         """`targets`, as the registry has them now. Raises: FeastRegistryUnavailable."""
-        with self._registry():
-            self.store.refresh_registry()
+        if not self._compiled_views():
+            with self._registry():
+                self.store.refresh_registry()
         return self.targets()
 
     def target(self, view: str) -> PushTarget:
-        """One of them. Raises: NoSuchView."""
+        """One of them. Raises: UnknownFeatureView."""
         self.stored([view])
         return self.targets()[view]
 
     def confirm(self, model: str, plan: Plan) -> None:
-        """Refuse a plan whose features mean something else by now. Raises: Redefined."""
+        """Refuse a plan whose features mean something else by now. Raises: DefinitionsChanged."""
+        from skewless.definitions.compatibility import confirm
+        from skewless.definitions.compiler import compile_view
+        from skewless.definitions.onnx_tracing import load_functions
+
         known = {view.name for view in self.store.list_feature_views()}
 
         def stored(name: str) -> PlanView | None:
@@ -136,7 +222,9 @@ class Project:
         confirm(model, plan, stored, load_functions(self.settings.feature_repo))
 
     def sources(self, plan: Plan) -> dict[str, TableSource]:
-        """Where the views of a plan (of a bundle, say) have their histories now. Raises: NoSuchView, InvalidPlan."""
+        """Where the views of a plan (of a bundle, say) have their histories now. Raises: UnknownFeatureView, InvalidPlan."""
+        from skewless.definitions.compiler import source_of, stored_views
+
         found = {}
         for view in plan.views:
             (definition,) = stored_views(self.store, [view.stored_as.partition("@")[0]])

@@ -38,6 +38,11 @@ class StateFolders:
         return self.root / "registry.db"
 
     @property
+    def compiled_views(self) -> Path:
+        """What the registry's online feature views were compiled to."""
+        return self.root / "compiled-views.json"
+
+    @property
     def state_db(self) -> Path:
         """Watermarks and runs."""
         return self.root / "state.db"

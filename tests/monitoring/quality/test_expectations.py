@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Float32, Int64, String
 
+from skewless.definitions.compiler import compile_tagged
 from skewless.monitoring.quality.expectations import (
     BadExpectation,
     ColumnExpectation,
@@ -29,7 +31,12 @@ def read(view_tags=None, field_tags=None, entity_tags=None, dtype=Float32) -> Vi
         source=FileSource(name="weather", path="weather", timestamp_field="event_timestamp"),
         tags=view_tags,
     )
-    return expectations(SimpleNamespace(get_entity=lambda name: entity), view)
+    offline = SimpleNamespace(known_by="created_timestamp")
+    config = SimpleNamespace(
+        offline_store=offline, registry=SimpleNamespace(enable_online_feature_view_versioning=False)
+    )
+    store = SimpleNamespace(get_entity=lambda name: entity, config=config)
+    return expectations(compile_tagged(store, view, Path("/tables")))
 
 
 def test_a_view_without_tags_expects_nothing():

@@ -15,13 +15,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.plan import DUMMY_ENTITY
-
-if TYPE_CHECKING:  # a task that receives the expectations from another one needs no Feast
-    from feast import FeatureStore, FeatureView
+from skewless.definitions.compiled_views import CompiledView
 
 _PREFIX = "expect_"
 _COLUMN_TAGS = {"expect_range", "expect_null_share", "expect_values"}
@@ -81,14 +77,10 @@ class ViewExpectations:
         return bool(self.columns or self.unique or self.rows_per_day or self.fresh_within)
 
 
-def expectations(store: FeatureStore, view: FeatureView) -> ViewExpectations:
+def expectations(view: CompiledView) -> ViewExpectations:
     """The expectations of a registered view; those of its join keys come from their entities. Raises: BadExpectation."""
-    name, tags = view.name, _tags(view.name, view.tags, _VIEW_TAGS)
-    columns = [_column(name, field.name, field.tags, str(field.dtype)) for field in view.features]
-    for entity_name in view.entities:
-        if entity_name != DUMMY_ENTITY[0]:
-            entity = store.get_entity(entity_name)
-            columns.append(_column(name, entity.join_key, entity.tags, entity.value_type.name.title()))
+    name, tags = view.plan.name, _tags(view.plan.name, view.tags, _VIEW_TAGS)
+    columns = [_column(name, column.name, column.tags, column.dtype) for column in view.columns]
     unique, rows, fresh = (tags.get(f"expect_{kind}") for kind in ("unique", "rows_per_day", "fresh_within"))
     if unique not in (None, "true", "false"):
         raise BadExpectation(name, "expect_unique", f"is {unique!r}, not true or false")
@@ -101,15 +93,15 @@ def expectations(store: FeatureStore, view: FeatureView) -> ViewExpectations:
     )
 
 
-def _tags(view: str, tags: Mapping[str, str] | None, known: set[str]) -> dict[str, str]:
-    expected = {tag: value for tag, value in (tags or {}).items() if tag.startswith(_PREFIX)}
+def _tags(view: str, tags: Mapping[str, str], known: set[str]) -> dict[str, str]:
+    expected = {tag: value for tag, value in tags.items() if tag.startswith(_PREFIX)}
     for tag in expected:
         if tag not in known:
             raise BadExpectation(view, tag, f"is unknown here; known are {sorted(known)}")
     return expected
 
 
-def _column(view: str, name: str, tags: Mapping[str, str] | None, dtype: str) -> ColumnExpectation | None:
+def _column(view: str, name: str, tags: Mapping[str, str], dtype: str) -> ColumnExpectation | None:
     tags = _tags(view, tags, _COLUMN_TAGS)
     if not tags:
         return None

@@ -150,13 +150,13 @@ class QualityGates:
 
     @classmethod
     def of(cls, project: Project, only: Sequence[str] = ()) -> QualityGates:
-        """The gates of all registered views, or of those in `only`. Raises: NoSuchView, BadExpectation."""
+        """The gates of all registered views, or of those in `only`. Raises: UnknownFeatureView, BadExpectation."""
         folder = project.folders.quarantine
         gates = []
-        for view, source in project.stored(only):
-            expected = expectations(project.store, project.store.get_feature_view(view.stored_as))
+        for view in project.compiled(only):
+            expected = expectations(view)
             if expected:
-                gates.append(QualityGate(view, source, expected, folder))
+                gates.append(QualityGate(view.plan, view.source, expected, folder))
         return cls(gates)
 
     def day_checks(self, data: Path) -> dict[str, Check]:
