@@ -19,12 +19,12 @@ def ingest() -> dict[str, int]:
     from skewless.airflow.connections import workspace
     from skewless.airflow.lineage import wrote_tables
     from skewless.airflow.window import window_of
-    from skewless.demo import ingest as verb
     from skewless.monitoring.quality.gates import QualityGates
+    from skewless.offline.tables import ingest as verb
 
     work, (first, last) = workspace(), window_of(get_current_context()).days
     data = work.folders.data
-    done = verb.run(data, first, last, checks=QualityGates.of(work).day_checks(data))
+    done = verb.run(work.tables(), data, first, last, checks=QualityGates.of(work).day_checks(data))
     wrote_tables(done.data / table.table for table in done.tables)
     return {table.table: table.rows for table in done.tables}
 

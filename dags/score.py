@@ -2,7 +2,7 @@
 
 Runs when the online store holds the partition: by then the offline store does too. A window's scores are a folder of
 their own, `scores/<model>/<start>--<end>`, replaced whole; where nothing changed it stays as it is. Skipped where no model
-was named and none is published yet.
+was named and the project declares none, or the one that it declares is not published yet.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ def score() -> dict[str, Any]:
     """Score the window; with which version, how many rows, and where they are."""
     from skewless.airflow.connections import now, workspace
     from skewless.airflow.lineage import read_views
-    from skewless.airflow.run_options import champion, choices
+    from skewless.airflow.run_options import champion, choices, param
     from skewless.airflow.window import window_of
-    from skewless.demo import task as example
     from skewless.model.publishing.rollout_steps import open_published
     from skewless.model.scoring import batch_score as verb
 
     context, work = get_current_context(), workspace()
     asked, window, registry = choices(context), window_of(context), work.settings.registry
-    model, version = champion(asked, registry)
+    declared = work.model(asked.get("model"))
+    model, version = champion(declared, registry)
     bundle, place = open_published(registry, model, version), registry.bundle(model, version)
     work.confirm(f"{model} {version}", bundle.plan)
     read_views(work.project, bundle.plan.views)
-    spine = verb.ScoringSpine(work.folders.data / asked.get("spine", example.SPINE), window.start, window.end)
+    table = asked.get("spine") or declared.spec(param("spine")).spine
+    spine = verb.ScoringSpine(work.folders.data / table, window.start, window.end)
     folder = work.folders.scores / model / window.folder
     sources, memory = work.sources(bundle.plan), work.settings.join_memory
     done = verb.run(bundle, place, sources, spine, folder, scored_at=now(), memory=memory)

@@ -23,6 +23,7 @@ SERVER_ALONE = "the server knows only the contract, files and settings"
 NO_SERVER = "nothing that makes data knows the server"
 PURE = "the contract knows no web, network, database, dataframe or Feast"
 DEFINITIONS = "nobody imports a definition"
+EXAMPLE = "nothing imports the example"
 CONTRACT = "serving/skewless/contract"
 FILES = "serving/skewless/files"
 SERVER = "serving/skewless/server"
@@ -120,6 +121,10 @@ def test_the_allowed_arrows_are_allowed(tree: Path):
                 "uvicorn",
             )
         ],
+        (f"{PIPELINES}/cli/audit.py", "def late():\n    from skewless.demo import skew_price", EXAMPLE),
+        (f"{PIPELINES}/demo/cli.py", "from skewless.local_airflow import stack", ROOMS),
+        ("dags/skewless/local_airflow/stack.py", "from skewless.demo import demo", EXAMPLE),
+        (f"{SERVER}/app.py", "from skewless.demo import skew_price", EXAMPLE),
         (f"{SERVER}/app.py", "from feature_repo import entities", DEFINITIONS),
         (f"{PIPELINES}/definitions/compiler.py", "import feature_repo.entities", DEFINITIONS),
         ("dags/skewless/airflow/window.py", "from feature_repo.entities import aircraft", DEFINITIONS),

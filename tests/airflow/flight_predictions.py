@@ -11,11 +11,9 @@ from pathlib import Path
 
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
-from skewless.demo import task
-from skewless.demo.http_replay import HttpReplay, joined_rows, moments
-from skewless.demo.predict_server import server
 from skewless.model.publishing import publish
 from skewless.model.scoring import batch_score
+from skewless.model.scoring.http_replay import HttpReplay, joined_rows, moments
 from skewless.model.training import train, training_set
 from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
@@ -28,8 +26,10 @@ from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.online.store.valkey_process import free_port
 from skewless.project.project import Project
+from skewless.runtime.predict_server import server
 from skewless.state.database import StateDatabase
 from tests.models.learnable_project import PARAMETERS
+from tests.tables.flights import FLIGHTS, MODEL
 
 DAY = datetime(2013, 2, 5, tzinfo=UTC)
 SPLIT = TimeSplit(DAY, DAY + timedelta(hours=17), DAY + timedelta(hours=20), DAY + timedelta(days=1))
@@ -53,8 +53,8 @@ def by_hand(work: Project, redis_url: str) -> Predicted:
     found = audit.run(bundle, AuditEvidence(sources), ServedLogReader(work.folders.served), SPLIT.start, SPLIT.end)
     assert (found.clean, found.rows) == (True, served)
     folder = work.folders.scores / "by hand"
-    spine = batch_score.ScoringSpine(work.folders.data / task.SPINE, SPLIT.start, SPLIT.end)
-    place = work.settings.registry.bundle(task.MODEL, bundle.manifest.version)
+    spine = batch_score.ScoringSpine(work.folders.data / FLIGHTS.spine, SPLIT.start, SPLIT.end)
+    place = work.settings.registry.bundle(MODEL, bundle.manifest.version)
     batch_score.run(bundle, place, sources, spine, folder, scored_at=DAY)
     return Predicted(scored(folder), found)
 
@@ -66,11 +66,11 @@ def scored(folder: Path) -> dict[str, bytes]:
 
 def _champion(work: Project) -> Bundle:
     folder = work.folders.training / "small"
-    spine = SpineFiles(work.folders.data / task.SPINE, SPLIT.start, SPLIT.end)
+    spine = SpineFiles(work.folders.data / FLIGHTS.spine, SPLIT.start, SPLIT.end)
     training_set.run(work.service("small"), spine, folder)
     made = TrainingSet(folder)
-    train.run(made, task.LABEL, SPLIT, PARAMETERS, rounds=5)
-    return open_bundle(publish.run(made, work.folders.models, task.MODEL, created_at=DAY).folder, processor_features())
+    train.run(made, FLIGHTS.label, SPLIT, PARAMETERS, rounds=5)
+    return open_bundle(publish.run(made, work.folders.models, MODEL, created_at=DAY).folder, processor_features())
 
 
 def _serve(work: Project, bundle: Bundle, redis_url: str) -> int:
@@ -82,6 +82,6 @@ def _serve(work: Project, bundle: Bundle, redis_url: str) -> int:
         player = HttpReplay(work.stored(), OnlineWriter(client, work.project), state, work.project)
         player.materialize(played[0].at)
         with server(settings, free_port(), root / "server.log") as running:
-            told = player.play(running.url, task.MODEL, bundle.plan, played)
+            told = player.play(running.url, MODEL, bundle.plan, played)
     assert len(told) == len(joined_rows(played)) >= ASKED
     return len(told)

@@ -11,12 +11,12 @@ import pytest
 from redis import Redis
 
 from skewless.contract.storage.catalog import catalog_key, reached_field
-from skewless.demo import ingest
 from skewless.online.materialization import materialize
 from skewless.project import apply
 from skewless.project.project import Project
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
+from tests.tables.flights import fill
 
 VIEWS = ("aircraft_static", "origin_departures", "origin_weather", "route")
 FEW = VIEWS[2:]
@@ -30,7 +30,15 @@ def definitions(folder: Path, views: tuple[str, ...] = VIEWS) -> Path:
     imports = [f"from {view} import {view}" for view in views]
     small = f"small = FeatureService(name='small', features=[{', '.join(views)}])"
     folder.mkdir()
-    for name in ("feature_store.yaml", "entities.py", "sources.py", *(f"{view}.py" for view in views)):
+    shutil.copytree(FEATURE_REPO / "tables", folder / "tables", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (
+        ".feastignore",
+        "models.yaml",
+        "feature_store.yaml",
+        "entities.py",
+        "sources.py",
+        *(f"{view}.py" for view in views),
+    ):
         shutil.copy(FEATURE_REPO / name, folder)
     (folder / "services.py").write_text("\n".join(["from feast import FeatureService", *imports, small]))
     return folder
@@ -52,7 +60,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch, applied: Path, folder: Path, redis_
     folder.mkdir()
     shutil.copy(applied / "registry.db", folder)
     work = Project(ProjectSettings.read())
-    ingest.run(work.folders.data, FIRST, last)
+    fill(work.folders.data, FIRST, last)
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
     materialize.run(windows, work.online, work.state, work.project, clock=lambda: END + timedelta(hours=1))
     return work

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from skewless.demo import task
 from skewless.local_airflow.process_guard import GRACE_SECONDS
 from skewless.local_airflow.stack import FIRST, REST, AirflowStack, running
 from skewless.online.maintenance.verify import StoreDifference
@@ -28,6 +27,7 @@ from tests.airflow import flight_predictions, flights_project
 from tests.checkout import DAGS
 from tests.services.airflow import QUICK, Airflow, made
 from tests.services.processes import living
+from tests.tables.flights import MODEL
 
 CHAIN_OF_DATA = ("skewless_ingest_daily", "skewless_materialize", "skewless_audit")
 CHAIN = (*CHAIN_OF_DATA, "skewless_score")
@@ -115,7 +115,7 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
         assert not living(started, GRACE_SECONDS + 10)
     assert not (scheduled / "airflow" / "airflow.db").exists()
     _same(scheduled, redis_url, expected, partitions)
-    scores = scheduled / "scores" / task.MODEL / "20130205T000000--20130206T000000"
+    scores = scheduled / "scores" / MODEL / "20130205T000000--20130206T000000"
     assert flight_predictions.scored(scores) == predicted.scores
     assert _verified() == dict.fromkeys(flights_project.FEW, 0)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lightgbm as lgb
 
-from skewless.demo import task
+from skewless.demo.demo import MIDNIGHT
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.offline.join.refresh_schedule import RefreshSchedule
@@ -19,9 +19,10 @@ from skewless.offline.join.spine import SpineFiles
 from skewless.project.project import Project
 from skewless.runtime.durations import short
 from skewless.runtime.settings import ProjectSettings
+from tests.tables.flights import FLIGHTS
 
 SCHEDULES = ("1h", "6h", "24h")
-SPLIT = train.TimeSplit(task.TRAIN, task.VALIDATE, task.TEST, task.END)
+SPLIT = train.TimeSplit(*FLIGHTS.windows.starts())
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
         print(f"| kept fresh | {told(best)} | |", flush=True)
         for text in SCHEDULES:
             # Days begin at midnight where it is predicted, as in the price of skew.
-            schedule = RefreshSchedule(RefreshSchedule.parse(text).every, offset=task.MIDNIGHT)
+            schedule = RefreshSchedule(RefreshSchedule.parse(text).every, offset=MIDNIGHT)
             lagged, folder = prepared(work, places / text, schedule)
             lost, won = evaluated(fresh, folder), evaluated(lagged, folder)
             back = {name: (won[name] - lost[name]) / (best[name] - lost[name]) for name in ("auc", "logloss")}
@@ -45,16 +46,16 @@ def main() -> None:
 
 def prepared(work: Project, folder: Path, schedule: RefreshSchedule | None) -> tuple[lgb.Booster, Path]:
     """A model that was trained on the months before the test, joined as a store on the schedule."""
-    spine = SpineFiles(work.folders.data / task.SPINE, task.TRAIN, task.END)
-    training_set.run(work.service(task.SERVICE), spine, folder, as_served=schedule, memory=work.settings.join_memory)
-    train.run(TrainingSet(folder), task.LABEL, SPLIT, task.PARAMETERS)
+    spine = SpineFiles(work.folders.data / FLIGHTS.spine, SPLIT.start, SPLIT.end)
+    training_set.run(work.service(FLIGHTS.service), spine, folder, as_served=schedule, memory=work.settings.join_memory)
+    train.run(TrainingSet(folder), FLIGHTS.label, SPLIT, FLIGHTS.parameters)
     return train.load_model(folder)[0], folder
 
 
 def evaluated(booster: lgb.Booster, folder: Path) -> dict[str, float]:
     """The model on the test months as joined in `folder`."""
     opened = TrainingSet(folder)
-    rows, labels = labelled(opened.between(task.TEST, task.END), task.LABEL)
+    rows, labels = labelled(opened.between(SPLIT.test, SPLIT.end), FLIGHTS.label)
     return train.evaluate(labels, booster.predict(opened.matrix(rows)))
 
 

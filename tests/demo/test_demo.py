@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skewless.demo import demo, task
+from skewless.demo import demo
 from skewless.model.training.train import TimeSplit
 from skewless.project.project import Project
 from skewless.runtime.settings import ProjectSettings
@@ -45,12 +45,12 @@ def test_every_check_holds_twice(
     assert "BROKEN" not in told
     assert "scheduled stamps, served" in told
     assert "curl -s http://127.0.0.1:" in told
-    registry, bundles = work.settings.registry, work.folders.models / task.MODEL
-    rollout, there = registry.rollout(task.MODEL), registry.seen(task.MODEL, "1.0.0")
+    registry, bundles = work.settings.registry, work.folders.models / demo.MODEL
+    rollout, there = registry.rollout(demo.MODEL), registry.seen(demo.MODEL, "1.0.0")
     assert (rollout.champion, rollout.change.by) == ("1.0.0", "skewless demo")
     assert not (bundles / "rollout").exists(), "servers are told where they look"
     before = {file: file.stat().st_mtime_ns for file in bundles.rglob("*") if file.parent != bundles}
     assert demo.run(work, FEBRUARY, stay=False)
-    assert (registry.rollout(task.MODEL), registry.seen(task.MODEL, "1.0.0")) == (rollout, there)
+    assert (registry.rollout(demo.MODEL), registry.seen(demo.MODEL, "1.0.0")) == (rollout, there)
     assert "0 files changed" in capsys.readouterr().out
     assert before == {file: file.stat().st_mtime_ns for file in bundles.rglob("*") if file.parent != bundles}

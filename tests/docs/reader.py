@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from skewless.cli import app
 from skewless.contract.state_folder import StateFolders
-from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.online.store.valkey_process import free_port
+from skewless.runtime.predict_server import RunningPredictServer, server
 from skewless.settings.process_environment import PREFIX
 from tests.docs.pages import Block, Page
 

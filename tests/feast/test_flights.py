@@ -13,12 +13,12 @@ from feast import FeatureStore
 from skewless.contract.state_folder import StateFolders
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import compile_service
-from skewless.demo import ingest
 from skewless.feast import online_store
 from skewless.model.training.training_set import frame, read_spine, values_for
 from skewless.online.store.embedded_valkey import RunningValkey
 from skewless.project import apply
 from tests.checkout import FEATURE_REPO
+from tests.tables.flights import fill
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 FIRST, LAST = date(2013, 7, 1), date(2013, 7, 4)
@@ -30,7 +30,7 @@ ODFV = ("flight_plan__", "turnaround__")
 def folders(tmp_path_factory: pytest.TempPathFactory, redis_server: RunningValkey) -> StateFolders:
     """Three days of tables, and the repository as it is, applied by Feast's CLI."""
     folders = StateFolders(tmp_path_factory.mktemp("flights") / ".skewless")
-    ingest.run(folders.data, FIRST, LAST)
+    fill(folders.data, FIRST, LAST)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(folders.root))
         environment.setenv("SKEWLESS_REDIS_URL", redis_server.url)

@@ -14,10 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from feast import FeatureStore
+from feast.repo_operations import get_repo_files
 from feast.types import from_feast_to_pyarrow_type
 
+from feature_repo.tables import flights as tables
 from skewless.definitions.onnx_tracing import load_functions
-from skewless.demo import tables
 from tests.checkout import FEATURE_REPO
 
 SCRATCH = """
@@ -58,6 +59,13 @@ def test_a_second_apply_changes_nothing(folder):
     again = feast(folder, "apply")
     assert "No changes to registry" in again
     assert "No changes to infrastructure" in again
+
+
+def test_how_the_tables_are_made_is_no_definition():
+    files = {path.relative_to(FEATURE_REPO) for path in get_repo_files(FEATURE_REPO)}
+    assert Path("entities.py") in files
+    assert (FEATURE_REPO / "tables" / "flights.py").is_file()
+    assert not [path for path in files if path.parts[0] == "tables"]
 
 
 def test_each_table_is_matched_exactly_by_its_view(store):

@@ -25,10 +25,10 @@ from typer.testing import CliRunner
 
 from skewless.cli import app
 from skewless.contract.timestamps import to_micros
-from skewless.demo.predict_server import server
 from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.audit.causes import SkewCause
 from skewless.online.store.valkey_process import free_port
+from skewless.runtime.predict_server import server
 from tests.airflow.served_projects import define
 from tests.models import tiny
 from tests.oracles import Row, entity_key, packed_row

@@ -19,16 +19,16 @@ from skewless.cli import app
 from skewless.contract.model.bundle import Bundle, open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.state_folder import StateFolders
-from skewless.demo import task
-from skewless.demo.http_replay import ReplayInstant, moments
-from skewless.demo.predict_server import RunningPredictServer, server
 from skewless.model.publishing.versions import versions
+from skewless.model.scoring.http_replay import ReplayInstant, moments
 from skewless.model.training.train import load_model
 from skewless.model.training.training_set import TrainingSet
 from skewless.online.store import embedded_valkey
 from skewless.online.store.valkey_process import free_port
+from skewless.runtime.predict_server import RunningPredictServer, server
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
+from tests.tables.flights import FLIGHTS, MODEL
 
 REPO = FEATURE_REPO
 TRAIN, VALIDATE, TEST, END = "2013-02-01", "2013-02-20", "2013-02-25", "2013-03-01"
@@ -48,10 +48,10 @@ class Project:
         return done
 
     def bundle(self) -> Bundle:
-        return open_bundle(self.folders.models / task.MODEL / VERSION, processor_features())
+        return open_bundle(self.folders.models / MODEL / VERSION, processor_features())
 
     def training_set(self) -> TrainingSet:
-        return TrainingSet(self.folders.training / task.SERVICE)
+        return TrainingSet(self.folders.training / FLIGHTS.service)
 
     def moments(self) -> list[ReplayInstant]:
         """Instants of the test days at which several flights are decided."""
@@ -101,7 +101,7 @@ def ask(project: Project, running: RunningPredictServer, moment: ReplayInstant, 
     """Ask for the flights of one instant, as of it."""
     names = [field.name for field in (*project.bundle().plan.join_keys, *project.bundle().plan.request)]
     body = {"rows": moment.rows.select(names).to_pylist(), "as_of": moment.at.isoformat(), **more}
-    return httpx.post(f"{running.url}/v1/models/{task.MODEL}/predict", json=body, timeout=30)
+    return httpx.post(f"{running.url}/v1/models/{MODEL}/predict", json=body, timeout=30)
 
 
 def test_ingesting_again_changes_nothing(project: Project) -> None:
@@ -128,7 +128,7 @@ def test_the_model_learned_something(project: Project) -> None:
 
 def test_publishing_the_same_again_makes_nothing_new(project: Project) -> None:
     assert "unchanged" in project.skewless("publish").output
-    assert versions(project.folders.models / task.MODEL) == [VERSION]
+    assert versions(project.folders.models / MODEL) == [VERSION]
 
 
 def test_served_scores_are_the_offline_scores_at_every_instant(project: Project, running: RunningPredictServer) -> None:
@@ -171,14 +171,14 @@ def test_an_unknown_aircraft_is_no_error(project: Project, running: RunningPredi
     names = [field.name for field in (*project.bundle().plan.join_keys, *project.bundle().plan.request)]
     row = moment.rows.select(names).slice(0, 1).to_pylist()[0] | {"tailnum": "N0BODY"}
     body = {"rows": [row], "as_of": moment.at.isoformat(), "explain": "features"}
-    answer = httpx.post(f"{running.url}/v1/models/{task.MODEL}/predict", json=body).raise_for_status().json()
+    answer = httpx.post(f"{running.url}/v1/models/{MODEL}/predict", json=body).raise_for_status().json()
     seats = answer["features"][0]["aircraft_static__seats"]
     assert seats["status"] == "NOT_FOUND"
     assert seats["value"] is None
 
 
 def test_bad_input_is_told_what_is_wrong(running: RunningPredictServer) -> None:
-    answer = httpx.post(f"{running.url}/v1/models/{task.MODEL}/predict", json={"rows": [{"origin": 7}]})
+    answer = httpx.post(f"{running.url}/v1/models/{MODEL}/predict", json={"rows": [{"origin": 7}]})
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert answer.headers["content-type"] == "application/problem+json"
     assert "/rows/0/origin" in {error["pointer"] for error in answer.json()["errors"]}

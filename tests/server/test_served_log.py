@@ -13,8 +13,8 @@ import pytest
 from skewless.contract.model.bundle import open_bundle
 from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.storage.served_row import served_schema
-from skewless.demo.predict_server import server
 from skewless.online.store.valkey_process import free_port
+from skewless.runtime.predict_server import server
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.served_log import ServedLogWriter
 from tests.models import tiny

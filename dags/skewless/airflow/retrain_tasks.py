@@ -35,30 +35,30 @@ def retrain(context: Mapping[str, Any]) -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowSkipException
     from skewless.airflow.connections import now, workspace
     from skewless.airflow.lineage import read_views
-    from skewless.airflow.run_options import choices
+    from skewless.airflow.run_options import choices, param
     from skewless.airflow.window import window_of
-    from skewless.demo import task as example
     from skewless.model.training.train import TimeSplit
     from skewless.monitoring.reports.retraining_page import write_report
     from skewless.monitoring.retraining import retrain as verb
     from skewless.offline.join.refresh_schedule import RefreshSchedule
 
     asked, drifted = choices(context), _drifted(context)
-    model = asked.get("model", example.MODEL)
+    work, at = workspace(), now()
+    declared = work.model(asked.get("model"))
+    model = declared.name(param("model"))
     if drifted and model not in drifted:
         raise AirflowSkipException(f"{', '.join(sorted(drifted))} drifted, not {model}")
-    work, at = workspace(), now()
-    split = TimeSplit.until(window_of(context).end, asked.get("window", example.WINDOW))
+    lengths = asked.get("window") or declared.windows(param("window")).lengths
     wanted = verb.RetrainOptions(
         model,
-        work.folders.data / asked.get("spine", example.SPINE),
-        asked.get("label", example.LABEL),
-        split,
-        example.PARAMETERS,
+        work.folders.data / (asked.get("spine") or declared.spec(param("spine")).spine),
+        asked.get("label") or declared.spec(param("label")).label,
+        TimeSplit.until(window_of(context).end, lengths),
+        declared.parameters,
         margin=asked.get("margin", 0.0),
         as_served=RefreshSchedule.parse(asked["as_served"]) if "as_served" in asked else None,
     )
-    project = verb.RetrainProject.of(work, asked.get("service", example.SERVICE))
+    project = verb.RetrainProject.of(work, asked.get("service") or declared.spec(param("service")).service)
     read_views(work.project, project.definitions.plan.views)
     found = verb.run(project, wanted, created_at=at, canary=None)
     page = write_report(work.folders.reports, found, at)

@@ -1,5 +1,5 @@
 """What a run may be told beside its window: by its params, else, since nobody gives params to a run that an asset or the
-clock triggers, by the Airflow Variable that is named like its DAG, as JSON. What neither tells is the verb's default.
+clock triggers, by the Airflow Variable that is named like its DAG, as JSON. What neither tells is as the project declares it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from skewless.contract.errors import SkewlessError
 if TYPE_CHECKING:
     from airflow.sdk.definitions.param import ParamsDict
     from skewless.contract.registry.model_registry import ModelRegistry
+    from skewless.project.model_specs import ModelDefaults
 
 _OF_THE_WINDOW = ("start", "end")
 
@@ -44,21 +45,28 @@ def choices(context: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(params, name, kept) | given
 
 
-def champion(asked: Mapping[str, Any], registry: ModelRegistry) -> tuple[str, str]:
-    """The model that a run is told, else the example's, and the version that servers answer with.
+def param(name: str) -> str:
+    """How errors call the param of a DAG, beside the Variable that has it too."""
+    return f"the DAG's param `{name}`"
 
-    Raises: StepInputMissing where it has none; AirflowSkipException where no model was told either: nobody waits for one.
+
+def champion(declared: ModelDefaults, registry: ModelRegistry) -> tuple[str, str]:
+    """The model of a run, by its params or else the project's only one, and the version that servers answer with.
+
+    Raises: StepInputMissing where it has none, ModelNotNamed where the project declares several; AirflowSkipException
+    where no model was named and none is declared, or published: nobody waits for one.
     """
     from airflow.sdk.exceptions import AirflowSkipException
-    from skewless.demo import task as example
     from skewless.model.publishing.rollout_steps import champion_version
     from skewless.runtime.errors import StepInputMissing
 
-    model = asked.get("model", example.MODEL)
+    if declared.model is None and not declared.specs.models:
+        raise AirflowSkipException(f"no model was named and {declared.specs.path} declares none")
+    model = declared.name(param("model"))
     try:
         return model, champion_version(registry, model)
     except StepInputMissing as error:
-        if "model" in asked:
+        if declared.model is not None:
             raise
         raise AirflowSkipException(str(error)) from None
 

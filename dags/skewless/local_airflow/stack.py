@@ -54,7 +54,7 @@ PRELOADED = (
     "airflow.sdk.execution_time.task_runner",
     "skewless.project.project",
     "skewless.monitoring.quality.gates",
-    "skewless.demo.ingest",
+    "skewless.offline.tables.ingest",
     "skewless.online.materialization.materialize",
     "skewless.online.materialization.view_freshness",
 )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from skewless.cli.drift import Html, Json, Model, Prom, Since, Until, Version
+from skewless.cli.model_defaults import Label, PublishedModel, Spine, declared
 from skewless.cli.time_options import instant, now
-from skewless.demo import task
 
 if TYPE_CHECKING:
     from skewless.contract.model.bundle import Bundle
@@ -23,7 +23,7 @@ verbs.add_typer(group, name="audit")
 @group.callback(invoke_without_command=True)
 def audit(
     context: typer.Context,
-    model: Model = task.MODEL,
+    model: Model = None,
     version: Version = None,
     role: Annotated[
         Literal["champion", "canary", "shadow", "pinned"] | None,
@@ -48,6 +48,7 @@ def audit(
     from skewless.runtime.settings import ProjectSettings
 
     work, made_at = Project(ProjectSettings.read()), now()
+    model = work.model(model).name()
     bundle = opened(work.settings.registry, model, version)
     end = instant(until) if until else made_at
     with step("audit") as shown:
@@ -67,11 +68,15 @@ def audit(
 def what_if(
     materialize_every: Annotated[str, typer.Option(help="Schedules, as 15m,1h,6h,24h.")] = "15m,1h,6h,24h",
     delay: Annotated[str, typer.Option(help="How long a run takes until the store holds its rows.")] = "0s",
-    model: Annotated[str, typer.Option(help="Published model: its champion.")] = task.MODEL,
-    since: Annotated[str, typer.Option("--from", help="First event_timestamp.")] = task.TEST.isoformat(),
-    until: Annotated[str, typer.Option("--to", help="First event_timestamp after the range.")] = task.END.isoformat(),
-    spine: Annotated[Path | None, typer.Option(help="Parquet with labels. Default: the flights.")] = None,
-    label: Annotated[str, typer.Option(help="Column of the spine that came true or not, 0 or 1.")] = task.LABEL,
+    model: PublishedModel = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="First event_timestamp. Default: the model's `test`.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="First event_timestamp after. Default: the model's `end`.")
+    ] = None,
+    spine: Spine = None,
+    label: Label = None,
     html: Html = None,
 ) -> None:
     """AUC and logloss had the online store been refreshed that seldom, computed from history."""
@@ -85,10 +90,14 @@ def what_if(
     from skewless.runtime.settings import ProjectSettings
 
     schedules = [RefreshSchedule.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
-    work, made_at, window = Project(ProjectSettings.read()), now(), (instant(since), instant(until))
+    work, made_at = Project(ProjectSettings.read()), now()
+    spec = work.model(model)
+    first = instant(since or str(spec.windows("--from").test))
+    window = (first, instant(until or str(spec.windows("--to").end)))
+    model, label = spec.name(), label or spec.spec("--label").label
     bundle = opened(work.settings.registry, model, None)
     with step("what-if") as shown:
-        rows = read_spine(spine or work.folders.data / task.SPINE, *window)
+        rows = read_spine(spine or work.folders.data / spec.spec("--spine").spine, *window)
         sources = work.sources(bundle.plan)
         found = verb.run(bundle, sources, rows, label, window, schedules, report=shown.at)
         shown.result = f"{found.fresh.rows:,} rows under {len(schedules)} schedules"
@@ -108,7 +117,7 @@ def opened(registry: ModelRegistry, model: str, version: str | None) -> Bundle:
 @verbs.command()
 def outcomes(
     file: Annotated[Path, typer.Argument(help="request_id, label (0 or 1) and row, as .jsonl, .csv or .parquet.")],
-    model: Model = task.MODEL,
+    model: Model = None,
 ) -> None:
     """Store what came to pass of served predictions, for the audit to hold the scores against."""
     from skewless.monitoring.served_log import ground_truth as verb
@@ -116,7 +125,7 @@ def outcomes(
     from skewless.runtime.settings import ProjectSettings
 
     with step("outcomes") as shown:
-        log = verb.GroundTruth(ProjectSettings.read().folders.served, model)
+        log = verb.GroundTruth(ProjectSettings.read().folders.served, declared(model).name())
         shown.result = str(log.add(verb.read(file), now()))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skewless.cli.model_defaults import Declared, Spine
 from skewless.cli.time_options import instant, now, span
 from skewless.contract.storage.expiry_mode import ExpiryMode
-from skewless.demo import task
 
 if TYPE_CHECKING:
     from skewless.state.database import RunCounts
@@ -39,22 +38,24 @@ def apply() -> None:
 
 @verbs.command()
 def ingest(
-    start: Annotated[str, typer.Option(help="First UTC day.")] = "2013-01-01",
-    end: Annotated[str, typer.Option(help="First UTC day after the range.")] = "2014-01-02",
+    start: Annotated[str | None, typer.Option(help="First UTC day. Default: models.yaml's history.")] = None,
+    end: Annotated[str | None, typer.Option(help="First UTC day after the range. Default: the same.")] = None,
     unchecked: Unchecked = False,
 ) -> None:
-    """Write the flights' feature tables and spine as Parquet, a file per table and day."""
-    from skewless.demo import ingest as verb
+    """Fill the tables by the function that models.yaml names, a Parquet file per table and day."""
     from skewless.monitoring.quality.gates import QualityGates
+    from skewless.offline.tables import ingest as verb
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    data = work.folders.data
+    data, specs = work.folders.data, work.specs
+    first = instant(start or str(specs.days("--start").start)).date()
+    last = instant(end or str(specs.days("--end").end)).date()
     with step("ingest") as shown:
         gates = QualityGates([]) if unchecked else QualityGates.of(work)
-        done = verb.run(data, instant(start).date(), instant(end).date(), shown.at, checks=gates.day_checks(data))
+        done = verb.run(work.tables(), data, first, last, shown.at, checks=gates.day_checks(data))
         rows = sum(table.rows for table in done.tables)
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
@@ -64,10 +65,11 @@ def ingest(
 
 @verbs.command()
 def training_set(
-    service: Annotated[str, typer.Option(help="Feature service to join.")] = task.SERVICE,
-    spine: Annotated[Path | None, typer.Option(help="Parquet file or folder. Default: the flights.")] = None,
-    start: Annotated[str, typer.Option(help="First event_timestamp.")] = task.TRAIN.isoformat(),
-    end: Annotated[str, typer.Option(help="First event_timestamp after the range.")] = task.END.isoformat(),
+    model: Declared = None,
+    service: Annotated[str | None, typer.Option(help="Feature service to join. Default: the model's.")] = None,
+    spine: Spine = None,
+    start: Annotated[str | None, typer.Option(help="First event_timestamp. Default: the model's `train`.")] = None,
+    end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the model's `end`.")] = None,
     as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print what would be read, and do nothing.")] = False,
 ) -> None:
@@ -80,7 +82,11 @@ def training_set(
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    rows = SpineFiles(spine or work.folders.data / task.SPINE, instant(start), instant(end))
+    declared = work.model(model)
+    service = service or declared.spec("--service").service
+    spine = spine or work.folders.data / declared.spec("--spine").spine
+    since = instant(start or str(declared.windows("--start").train))
+    rows = SpineFiles(spine, since, instant(end or str(declared.windows("--end").end)))
     memory = work.settings.join_memory
     if explain:
         console.print(str(verb.explain(work.service(service), rows, memory=memory)), markup=False)

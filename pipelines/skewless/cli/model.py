@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skewless.cli.model_defaults import Declared, Label, PublishedModel, Spine, declared
 from skewless.cli.time_options import instant, now
-from skewless.demo import task
 
 if TYPE_CHECKING:
     from skewless.contract.plan import PlanView
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from skewless.offline.tables.source import TableSource
 
 verbs = typer.Typer()
-Service = Annotated[str, typer.Option(help="The training set, by its feature service.")]
+Service = Annotated[
+    str | None, typer.Option(help="The training set, by its feature service. Default: the model's service.")
+]
 
 
 @verbs.command()
 def train(
-    service: Service = task.SERVICE,
-    label: Annotated[str, typer.Option(help="Column of the spine to predict, 0 or 1.")] = task.LABEL,
-    start: Annotated[str, typer.Option(help="Train from here,")] = task.TRAIN.isoformat(),
-    validate: Annotated[str, typer.Option(help="validate (early stopping) from here,")] = task.VALIDATE.isoformat(),
-    test: Annotated[str, typer.Option(help="test from here,")] = task.TEST.isoformat(),
-    end: Annotated[str, typer.Option(help="to here.")] = task.END.isoformat(),
+    model: Declared = None,
+    service: Service = None,
+    label: Label = None,
+    start: Annotated[str | None, typer.Option(help="Train from here,")] = None,
+    validate: Annotated[str | None, typer.Option(help="validate (early stopping) from here,")] = None,
+    test: Annotated[str | None, typer.Option(help="test from here,")] = None,
+    end: Annotated[str | None, typer.Option(help="to here. Default: the model's windows.")] = None,
 ) -> None:
     """Train LightGBM on a training set, split by time."""
     from skewless.model.training import train as verb
@@ -36,17 +39,27 @@ def train(
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
-    split = verb.TimeSplit(instant(start), instant(validate), instant(test), instant(end))
+    spec = declared(model)
+    split = verb.TimeSplit(
+        instant(start or str(spec.windows("--start").train)),
+        instant(validate or str(spec.windows("--validate").validate)),
+        instant(test or str(spec.windows("--test").test)),
+        instant(end or str(spec.windows("--end").end)),
+    )
+    label, service = label or spec.spec("--label").label, service or spec.spec("--service").service
     with step("train") as shown:
         training_set = TrainingSet(ProjectSettings.read().folders.training / service)
-        done = verb.run(training_set, label, split, task.PARAMETERS)
+        done = verb.run(training_set, label, split, spec.parameters)
         shown.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.format_metrics(done.metrics)}"
 
 
 @verbs.command()
 def publish(
-    service: Service = task.SERVICE,
-    model: Annotated[str, typer.Option("--model", "--name", help="Name that it is served under.")] = task.MODEL,
+    service: Service = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "--name", help="Name that it is served under. Default: models.yaml's only one."),
+    ] = None,
     version: Annotated[str | None, typer.Option(help="As 1.2.0. Default: the next minor version.")] = None,
     promote: Annotated[bool, typer.Option(help="Make it the version that servers answer with.")] = True,
     onnx: Annotated[Path | None, typer.Option(help="A ready graph, instead of the model trained here.")] = None,
@@ -71,7 +84,9 @@ def publish(
     if most is not None and not (optimise or quantise):
         raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
     asked = ImportOptions(dict(map(_columns, given or ())), output or ())
-    _publish(service, (model, version, promote), GraphChanges(optimise, quantise, most), onnx, asked)
+    spec = declared(model)
+    service, name = service or spec.spec("--service").service, spec.name()
+    _publish(service, (name, version, promote), GraphChanges(optimise, quantise, most), onnx, asked)
 
 
 def _publish(
@@ -121,11 +136,11 @@ def _columns(text: str) -> tuple[str, list[str]]:
 
 @verbs.command()
 def score(
-    spine: Annotated[Path | None, typer.Option(help="Parquet file or folder. Default: the flights.")] = None,
-    model: Annotated[str, typer.Option(help="Model that scores.")] = task.MODEL,
+    spine: Spine = None,
+    model: PublishedModel = None,
     version: Annotated[str | None, typer.Option(help="Its version. Default: the champion.")] = None,
-    start: Annotated[str, typer.Option(help="First event_timestamp.")] = task.TEST.isoformat(),
-    end: Annotated[str, typer.Option(help="First event_timestamp after the range.")] = task.END.isoformat(),
+    start: Annotated[str | None, typer.Option(help="First event_timestamp. Default: the model's `test`.")] = None,
+    end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the model's `end`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the scores. Default: in the state folder.")] = None,
     write_to: Annotated[str | None, typer.Option(help="Feature view whose table is given the scores too.")] = None,
     created: Annotated[str | None, typer.Option(help="Since when these are known. Default: this run.")] = None,
@@ -141,11 +156,14 @@ def score(
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    registry = work.settings.registry
+    registry, spec = work.settings.registry, work.model(model)
+    model = spec.name()
     place = registry.bundle(model, version or champion_version(registry, model))
     target = work.stored([write_to])[0] if write_to else None
     taken = dict(_pair(one) for one in take or ())
-    rows = verb.ScoringSpine(spine or work.folders.data / task.SPINE, instant(start), instant(end))
+    since = instant(start or str(spec.windows("--start").test))
+    until = instant(end or str(spec.windows("--end").end))
+    rows = verb.ScoringSpine(spine or work.folders.data / spec.spec("--spine").spine, since, until)
     folder = out or work.folders.scores / model / place.name
     with step("score") as shown:
         bundle = open_bundle(place, processor_features())
@@ -159,11 +177,16 @@ def score(
 
 @verbs.command()
 def retrain(
-    service: Annotated[str, typer.Option(help="Feature service to train on.")] = task.SERVICE,
-    model: Annotated[str, typer.Option(help="Name that the model is served under.")] = task.MODEL,
-    label: Annotated[str, typer.Option(help="Column of the spine to predict, 0 or 1.")] = task.LABEL,
-    until: Annotated[str, typer.Option("--to", help="First event_timestamp after the window.")] = task.END.isoformat(),
-    window: Annotated[str, typer.Option(help="How long to train, validate and test.")] = task.WINDOW,
+    service: Annotated[str | None, typer.Option(help="Feature service to train on. Default: the model's.")] = None,
+    model: PublishedModel = None,
+    spine: Spine = None,
+    label: Label = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="First event_timestamp after the window. Default: the model's `end`.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="How long to train, validate and test: 212d,30d,92d. Default: the model's.")
+    ] = None,
     as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
     margin: Annotated[float, typer.Option(help="Gain in logloss that is asked for, with 95% confidence.")] = 0.0,
     canary: Annotated[float | None, typer.Option(help="Try a better candidate on this share of entities.")] = None,
@@ -177,10 +200,14 @@ def retrain(
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work, made_at, split = Project(ProjectSettings.read()), now(), TimeSplit.until(instant(until), window)
+    work, made_at = Project(ProjectSettings.read()), now()
+    spec = work.model(model)
+    end = instant(until or str(spec.windows("--to").end))
+    split = TimeSplit.until(end, window or spec.windows("--window").lengths)
     schedule = RefreshSchedule.parse(as_served) if as_served else None
-    spine = work.folders.data / task.SPINE
-    asked = verb.RetrainOptions(model, spine, label, split, task.PARAMETERS, margin, as_served=schedule)
+    spine = spine or work.folders.data / spec.spec("--spine").spine
+    label, service = label or spec.spec("--label").label, service or spec.spec("--service").service
+    asked = verb.RetrainOptions(spec.name(), spine, label, split, spec.parameters, margin, as_served=schedule)
     with step("retrain") as shown:
         found = verb.run(
             verb.RetrainProject.of(work, service), asked, created_at=made_at, canary=canary, report=shown.at

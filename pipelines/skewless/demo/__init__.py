@@ -1,3 +1,3 @@
-"""The story on real flights: how their tables are made, the replay over HTTP, the price of skew. Nothing imports it but
-the command line.
+"""The story on real flights, the first user of the engine: from raw files to proven predictions, and the price of skew. It
+may import every room but the server; nothing imports it, its verbs come in by the entry point of the extra `example`.
 """

@@ -13,22 +13,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.state_folder import StateFolders
-from skewless.demo import ingest, skew_price, task
-from skewless.demo.http_replay import HttpReplay, ReplayInstant, joined_rows, moments
-from skewless.demo.predict_server import RunningPredictServer, server
+from skewless.demo import skew_price
 from skewless.demo.skew_picture import draw
 from skewless.demo.skew_price import SkewPrice
 from skewless.model.publishing import publish
 from skewless.model.publishing.registry_upload import publishing
 from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, open_published
+from skewless.model.scoring.http_replay import HttpReplay, ReplayInstant, joined_rows, moments
 from skewless.model.scoring.single_output import require_matrix
 from skewless.model.training import train, training_set
 from skewless.model.training.train import TimeSplit, evaluate, format_metrics
@@ -39,15 +39,22 @@ from skewless.monitoring.quality.gates import QualityGates
 from skewless.monitoring.reports.audit_files import write_audit
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.spine import SpineFiles
+from skewless.offline.tables import ingest
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.online.store.valkey_process import free_port
 from skewless.project import apply
+from skewless.project.model_specs import ModelSpec
 from skewless.project.project import Project
 from skewless.runtime.console import console, step
+from skewless.runtime.predict_server import RunningPredictServer, server
 from skewless.runtime.progress import Report
 from skewless.state.database import StateDatabase
+
+MODEL = "flight_delay"
+MIDNIGHT = timedelta(hours=5)
+"""Midnight in New York, Eastern Standard Time, after midnight UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +66,11 @@ class DemoStory:
     split: TimeSplit
     replayed: int
 
-
-YEAR = DemoStory(ingest.FIRST_DAY, ingest.LAST_DAY, TimeSplit(task.TRAIN, task.VALIDATE, task.TEST, task.END), 2_000)
+    @classmethod
+    def year(cls, work: Project) -> Self:
+        """All that the project declares. Raises: HistoryNotDeclared, ModelNotDeclared, WindowsNotDeclared."""
+        days, windows = work.specs.days("another story"), work.model(MODEL).windows("another story")
+        return cls(days.start, days.end, TimeSplit(*windows.starts()), 2_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +92,20 @@ class DemoChecks:
 
 @dataclass(frozen=True, slots=True)
 class PreparedDemo:
-    """What the preparation leaves: the training set, the opened bundle and the open project."""
+    """What the preparation leaves: the training set, the opened bundle and the open project; `spec` is the model's."""
 
     story: DemoStory
     work: Project
+    spec: ModelSpec
     training_set: TrainingSet
     bundle: Bundle
 
 
-def run(work: Project, story: DemoStory = YEAR, *, stay: bool) -> bool:
-    """Walk the story; with `stay` the server is left running until Ctrl-C. Whether every check held."""
+def run(work: Project, story: DemoStory | None = None, *, stay: bool) -> bool:
+    """Walk the story, the year's where no other is given; with `stay` the server is left running until Ctrl-C. Whether
+    every check held.
+    """
+    story = story or DemoStory.year(work)
     trained = _prepare(work, story)
     with _replay_store(work) as (url, player):
         played = moments(trained.training_set.between(story.split.test, story.split.end), story.replayed)
@@ -128,34 +142,34 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
         shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
     with step("ingest") as shown:
         gates = QualityGates.of(work)
-        done = ingest.run(
-            work.folders.data, story.first, story.last, shown.at, checks=gates.day_checks(work.folders.data)
-        )
+        data = work.folders.data
+        done = ingest.run(work.tables(), data, story.first, story.last, shown.at, checks=gates.day_checks(data))
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         rows = sum(table.rows for table in done.tables)
         shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
     for warning in gates.missing_days(done.tables):
         console.print(f"  {warning}", markup=False)
-    folder = work.folders.training / task.SERVICE
+    spec = work.model(MODEL).spec("another story")
+    folder = work.folders.training / spec.service
     with step("training-set") as shown:
-        definitions = work.service(task.SERVICE)
-        spine = SpineFiles(work.folders.data / task.SPINE, story.split.start, story.split.end)
+        definitions = work.service(spec.service)
+        spine = SpineFiles(work.folders.data / spec.spine, story.split.start, story.split.end)
         made = training_set.run(definitions, spine, folder, report=shown.at, memory=work.settings.join_memory)
         shown.result = f"{made.rows:,} rows joined to {len(definitions.plan.columns)} features"
     opened = TrainingSet(folder)
     with step("train") as shown:
-        report = train.run(opened, task.LABEL, story.split, task.PARAMETERS)
+        report = train.run(opened, spec.label, story.split, spec.parameters)
         shown.result = f"{report.rows:,} rows, {report.rounds} trees"
     with step("publish") as shown:
         registry, at = work.settings.registry, datetime.now(UTC)
-        with publishing(registry, work.folders.models, task.MODEL) as models:
-            published = publish.run(opened, models, task.MODEL, created_at=at, promote=False)
+        with publishing(registry, work.folders.models, MODEL) as models:
+            published = publish.run(opened, models, MODEL, created_at=at, promote=False)
         version = published.manifest.version
-        make_champion(registry, task.MODEL, version, ChangeAuthor("skewless demo", at, "published"))
-        bundle = open_published(registry, task.MODEL, version)
+        make_champion(registry, MODEL, version, ChangeAuthor("skewless demo", at, "published"))
+        bundle = open_published(registry, MODEL, version)
         what = "proven and published" if published.made else "published before, proven again"
-        shown.result = f"{task.MODEL} {bundle.manifest.version} {what}; test {format_metrics(bundle.manifest.metrics)}"
-    return PreparedDemo(story, work, opened, bundle)
+        shown.result = f"{MODEL} {bundle.manifest.version} {what}; test {format_metrics(bundle.manifest.metrics)}"
+    return PreparedDemo(story, work, spec, opened, bundle)
 
 
 @contextmanager
@@ -182,7 +196,7 @@ def _replay(
     story, bundle, offline_set = trained.story, trained.bundle, trained.training_set
     rows = joined_rows(played)
     with step("replay") as shown:
-        served = player.play(running.url, task.MODEL, bundle.plan, played, shown.at)
+        served = player.play(running.url, MODEL, bundle.plan, played, shown.at)
         shown.result = f"{len(served):,} predictions over HTTP at {len(played)} instants, materialized up to each"
     offline = bundle.scorer.score(offline_set.matrix(rows))
     wrong = int(np.count_nonzero(served.view(np.uint32) != offline.view(np.uint32)))
@@ -190,7 +204,7 @@ def _replay(
         found = _audit(trained, len(served))
         shown.result = str(found)
     console.print(f"  page: {write_audit(trained.work.folders.reports, found, datetime.now(UTC))}")
-    _tell_metrics(rows, served, offline)
+    _tell_metrics(trained.spec.label, rows, served, offline)
     return DemoChecks(
         (
             (
@@ -204,9 +218,9 @@ def _replay(
     )
 
 
-def _tell_metrics(rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> None:
-    _, labels = labelled(rows, task.LABEL)
-    known = rows.column(task.LABEL).is_valid().to_numpy()
+def _tell_metrics(label: str, rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> None:
+    _, labels = labelled(rows, label)
+    known = rows.column(label).is_valid().to_numpy()
     console.print(f"  offline, these flights: {format_metrics(evaluate(labels, offline[known]))}")
     console.print(f"  served over HTTP:       {format_metrics(evaluate(labels, served[known]))}")
 
@@ -216,7 +230,7 @@ def _audit(trained: PreparedDemo, rows: int) -> audit.AuditResult:
     work, plan, split = trained.work, trained.bundle.plan, trained.story.split
     log = ServedLogReader(_scratch(work) / "served")
     last = time.monotonic() + 30.0
-    while (held := log.rows(task.MODEL)) < rows and time.monotonic() < last:
+    while (held := log.rows(MODEL)) < rows and time.monotonic() < last:
         time.sleep(0.1)
     if held < rows:
         console.print(f"  only {held:,} of {rows:,} predictions reached the served log")
@@ -226,7 +240,7 @@ def _audit(trained: PreparedDemo, rows: int) -> audit.AuditResult:
 def _price(trained: PreparedDemo) -> None:
     """Measure the price of skew, or tell what was measured for this very model before."""
     work, bundle = trained.work, trained.bundle
-    kept = work.folders.reports / f"{task.MODEL}-{bundle.manifest.version}"
+    kept = work.folders.reports / f"{MODEL}-{bundle.manifest.version}"
     with step("skew-price") as shown:
         priced = skew_price.load(kept)
         again = priced is not None
@@ -245,9 +259,9 @@ def _price(trained: PreparedDemo) -> None:
 def measured(work: Project, bundle: Bundle, split: TimeSplit, report: Report) -> SkewPrice:
     """The price of skew for the example's model over the windows of `split`."""
     require_matrix(bundle, "skew-price")
-    asked = skew_price.PredictionTask(task.LABEL, split, task.SPINE, task.PARAMETERS, task.MIDNIGHT)
-    definitions, scratch = work.service(task.SERVICE), work.folders.root / "skewed"
-    return skew_price.run(definitions, work.folders.data, scratch, asked, bundle.scorer.score, report=report)
+    spec = work.model(MODEL).spec("another story")
+    asked = skew_price.PredictionTask(spec.label, split, spec.spine, spec.parameters, MIDNIGHT)
+    return skew_price.run(work, work.service(spec.service), asked, bundle.scorer.score, report=report)
 
 
 def _invite(trained: PreparedDemo, running: RunningPredictServer, moment: ReplayInstant) -> None:
@@ -258,8 +272,7 @@ def _invite(trained: PreparedDemo, running: RunningPredictServer, moment: Replay
     body = json.dumps({"rows": row, "as_of": moment.at.isoformat(), "explain": "features"})
     console.print("\n[bold]Try it[/bold]")
     console.print(
-        f"curl -s {running.url}/v1/models/{task.MODEL}/predict -H 'Content-Type: application/json' "
-        f"-d {shlex.quote(body)}",
+        f"curl -s {running.url}/v1/models/{MODEL}/predict -H 'Content-Type: application/json' -d {shlex.quote(body)}",
         markup=False,
     )
 

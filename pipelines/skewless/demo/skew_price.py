@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import lightgbm as lgb
@@ -19,13 +19,15 @@ import numpy as np
 from skewless.contract.model.assembler import Matrix
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import CompiledService
-from skewless.demo import ingest
 from skewless.files.durable import write_file
 from skewless.model.training.train import Parameters, TimeSplit, evaluate, fit
 from skewless.model.training.training_set import labelled, matrix_for, read_spine
 from skewless.offline.join.point_in_time import spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
+from skewless.offline.tables import ingest
 from skewless.offline.tables.source import TableSource
+from skewless.project import ingest_function
+from skewless.project.project import Project
 from skewless.runtime.progress import Report, quiet
 
 _ROUNDS = 2000
@@ -59,21 +61,19 @@ class PredictionTask:
 
 
 def run(
+    work: Project,
     definitions: CompiledService,
-    data: Path,
-    scratch: Path,
     task: PredictionTask,
     honest: Callable[[Matrix], np.ndarray],
     *,
     report: Report = quiet,
 ) -> SkewPrice:
-    """Measure. `honest` scores a model input with the published model; `data` holds the honest tables, and the tables
-    with scheduled stamps are made in `scratch`. Raises: SourceMissing, FlightsMissing.
+    """Measure. `honest` scores a model input with the published model; the project's data folder holds the honest tables,
+    and the tables with scheduled stamps are made beside it. Raises: SourceMissing, FlightsMissing.
     """
-    split = task.split
-    days = (split.start.date() - timedelta(days=31), split.end.date() + timedelta(days=1))
+    split, data, scratch = task.split, work.folders.data, work.folders.root / "skewed"
     report("tables with scheduled stamps", 0, 4)
-    ingest.run(scratch, *_days(*days), stamping="scheduled", lead=timedelta(0))
+    _write_scheduled(work, scratch, split)
     mistaken = CompiledService(definitions.plan, definitions.transforms, moved(definitions.sources, data, scratch))
     report("training on scheduled stamps", 1, 4)
     booster, offline = _mistaken_model(mistaken, scratch, task)
@@ -95,8 +95,13 @@ def run(
     )
 
 
-def _days(start: date, end: date) -> tuple[date, date]:
-    return max(start, ingest.FIRST_DAY), min(end, ingest.LAST_DAY)
+def _write_scheduled(work: Project, scratch: Path, split: TimeSplit) -> None:
+    """The tables as the mistake makes them, by the function that makes the honest ones. Raises: FlightsMissing."""
+    history = work.specs.days("another story")
+    tables = ingest_function.load(work.specs)
+    start = max(split.start.date() - timedelta(days=31), history.start)
+    end = min(split.end.date() + timedelta(days=1), history.end)
+    ingest.run(tables(stamping="scheduled", lead=timedelta(0)), scratch, start, end)
 
 
 def moved(sources: Mapping[str, TableSource], data: Path, scratch: Path) -> dict[str, TableSource]:

@@ -18,6 +18,8 @@ from skewless.contract.redis_urls import masked
 from skewless.contract.state_folder import STORE_FILE
 from skewless.definitions.compiled_views import CompiledView, CompiledViewCache, CompiledViews
 from skewless.offline.tables.source import TableSource
+from skewless.project import model_specs
+from skewless.project.model_specs import ModelDefaults, ProjectSpecs
 from skewless.runtime.errors import FeastRegistryUnavailable
 from skewless.runtime.settings import ProjectSettings
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from skewless.contract.storage.push_target import PushTarget
     from skewless.definitions.compiler import CompiledService
+    from skewless.offline.tables.ingest import IngestTable
     from skewless.online.store.store import OnlineWriter
     from skewless.state.database import StateDatabase
 
@@ -100,6 +103,23 @@ class Project:
         from skewless.online.store.store import OnlineWriter
 
         return OnlineWriter(self.client, self.project)
+
+    @cached_property
+    def specs(self) -> ProjectSpecs:
+        """What the project declares of its models and tables. Raises: BadModelSpecs."""
+        return model_specs.read(self.settings.feature_repo)
+
+    def model(self, name: str | None) -> ModelDefaults:
+        """What is declared of a model, or of the only one where none is named. Raises: BadModelSpecs."""
+        return self.specs.model(name)
+
+    def tables(self) -> Sequence[IngestTable]:
+        """The tables as the project's own function makes them. Raises: IngestNotDeclared, BadIngestFunction, BadModelSpecs,
+        and what that function raises.
+        """
+        from skewless.project import ingest_function
+
+        return ingest_function.tables(self.specs)
 
     @cached_property
     def data(self) -> Path:

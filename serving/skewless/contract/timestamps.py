@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TypeVar
 
@@ -33,6 +33,11 @@ DAY_US = 86_400 * SECOND_US
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+
+
+def midnight(day: date) -> datetime:
+    """When a UTC day begins."""
+    return datetime.combine(day, time(), UTC)
 
 
 def to_micros(instant: datetime) -> UtcMicros:

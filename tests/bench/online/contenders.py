@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from skewless.contract.model.matrix_scorer import MatrixScorer
 from skewless.contract.model.transforms import reference
-from skewless.demo.predict_server import server
 from skewless.online.store.valkey_process import free_port
+from skewless.runtime.predict_server import server
 from tests.bench.online.workload import MODEL, USED, drawn, features_body, predict_body
 from tests.checkout import ROOT
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore
 
-from skewless.demo import ingest
 from skewless.project import apply
 from skewless.project.project import Project
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
+from tests.tables.flights import fill
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
@@ -44,7 +44,7 @@ def test_the_flights_are_joined_alike(tmp_path, monkeypatch):
     shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("__pycache__"))
     apply.run(repo)
     data = Project(ProjectSettings.read()).folders.data
-    ingest.run(data, FIRST, LAST)
+    fill(data, FIRST, LAST)
     spine = pq.read_table(data / "flight_spine").to_pandas()
     frame = spine.sample(ASKED, random_state=7).reset_index(drop=True)
     frame = frame.drop(columns=[name for name in frame if name in ("late", "day")]).assign(row=range(ASKED))

@@ -22,12 +22,12 @@ from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.signature import MatrixSignature, differing, from_columns, to_columns
 from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.registry.rollout import CachePolicy, set_policy
-from skewless.demo.http_replay import HttpReplay, moments
 from skewless.model.distributions import baseline
 from skewless.model.publishing import publish
 from skewless.model.publishing.onnx_import import ImportOptions, ModelMismatch
 from skewless.model.publishing.publish import PublishedBundle, VersionPlace
 from skewless.model.scoring import batch_score
+from skewless.model.scoring.http_replay import HttpReplay, moments
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.causes import SkewCause

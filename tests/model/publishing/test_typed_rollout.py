@@ -32,12 +32,12 @@ from skewless.contract.registry.rollout import (
 from skewless.contract.registry.traffic_split import draw
 from skewless.contract.storage.served_row import Role
 from skewless.contract.timestamps import to_micros
-from skewless.demo.http_replay import HttpReplay, ReplayInstant, moments
 from skewless.model.publishing import publish
 from skewless.model.publishing.onnx_import import ImportOptions
 from skewless.model.publishing.publish import VersionPlace
 from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, shadow, try_canary
 from skewless.model.scoring import batch_score
+from skewless.model.scoring.http_replay import HttpReplay, ReplayInstant, moments
 from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.served_log.reader import ServedLogReader

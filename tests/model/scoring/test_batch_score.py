@@ -19,10 +19,10 @@ from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.storage.lookup import OnlineRead
 from skewless.definitions.compiler import CompiledService
-from skewless.demo.http_replay import HttpReplay, moments, predict
 from skewless.model.publishing import publish
 from skewless.model.scoring import batch_score, score_write_back
 from skewless.model.scoring.batch_score import ScoringSpine, ScoringUnderWay
+from skewless.model.scoring.http_replay import HttpReplay, moments, predict
 from skewless.model.training import train, training_set
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource

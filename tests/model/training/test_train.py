@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skewless.demo import task
 from skewless.model.training import train, training_set
 from skewless.model.training.train import BadTrainingWindow, TimeSplit, evaluate, format_metrics, load_model
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.runtime.errors import SpineMismatch, StepInputMissing
 from tests.models import learnable_project
+from tests.tables.flights import FLIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,9 @@ def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
 
 def test_windows_are_told_by_how_long_each_is():
     assert TimeSplit.until(learnable_project.SPLIT.end, "40d,10d,10d") == learnable_project.SPLIT
-    assert TimeSplit.until(task.END, task.WINDOW) == TimeSplit(task.TRAIN, task.VALIDATE, task.TEST, task.END)
+    split = TimeSplit(*FLIGHTS.windows.starts())
+    assert FLIGHTS.windows.lengths == "212d,30d,92d"
+    assert TimeSplit.until(split.end, FLIGHTS.windows.lengths) == split
 
 
 @pytest.mark.parametrize("text", ["", "40d,10d", "40d,10d,10d,1d", "40d,10d,soon"])

@@ -131,7 +131,7 @@ def fit(
     fixed = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "seed": 7}
     data = lgb.Dataset(train, train_labels, feature_name=names, params=fixed)
     return lgb.train(
-        {**fixed, **parameters},
+        {"objective": "binary", **fixed, **parameters},
         data,
         num_boost_round=rounds,
         valid_sets=[lgb.Dataset(valid, valid_labels, reference=data, params=fixed)],

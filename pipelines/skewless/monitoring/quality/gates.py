@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.plan import PlanView
+from skewless.contract.timestamps import midnight
 from skewless.files.durable import replace_folder
 from skewless.monitoring.quality.expectations import ViewExpectations, expectations
 from skewless.monitoring.quality.quality import ExpectationBreach, TimeSpan, check, rows_in, rows_of
@@ -78,7 +79,7 @@ class QualityGate:
 
     def check_day(self, day: date, rows: pa.Table) -> None:
         """Check the rows that are ingested for one UTC day. Raises: QualityRefused, SourceMismatch."""
-        begin = datetime.combine(day, time(), UTC)
+        begin = midnight(day)
         span = TimeSpan(begin, begin + timedelta(days=1))
         breaches = check(self.expected, self.view, [rows_in(self.view, self.source, rows)], span)
         if breaches:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from skewless.demo.events import LATE_MINUTES
+from .events import LATE_MINUTES
 
 Events = Literal["departures", "arrivals", "scheduled", "overdue"]
 Statistic = Literal["mean_delay", "late_share", "count"]

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from skewless.demo import events, tables
+from feature_repo.tables import events
+from feature_repo.tables import flights as tables
 from tests.feature_repo.flights_oracle import DEFINITIONS, Flight
 
 START = datetime(2013, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skewless.contract.timestamps import from_micros
-from skewless.demo.http_replay import joined_rows, moments
+from skewless.model.scoring.http_replay import joined_rows, moments
 from skewless.offline.join.point_in_time import TIMESTAMP
 from tests.tables.histories import instants
 

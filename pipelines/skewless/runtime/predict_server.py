@@ -1,4 +1,4 @@
-"""A prediction server as a child process, for the demo and for replays over HTTP."""
+"""A prediction server as a child process, for replays over HTTP."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import duckdb
 
-from skewless.demo import raw_files
+from . import raw_files
 
 Stamping = Literal["actual", "scheduled"]
 """When a departure and an arrival count as known: `actual` is honest (at the wheels); `scheduled`

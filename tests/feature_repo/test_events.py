@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from skewless.demo import events, raw_files
+from feature_repo.tables import events, raw_files
 from tests.feature_repo.flights_oracle import first_showing
 
 
@@ -129,5 +129,5 @@ def test_the_leaky_stamping_knows_events_at_their_schedule():
 
 def test_without_the_package_the_error_says_what_to_type(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(raw_files.FlightsMissing, match="uv sync --extra pipelines"):
+    with pytest.raises(raw_files.FlightsMissing, match="uv sync --extra example"):
         raw_files.folder()

