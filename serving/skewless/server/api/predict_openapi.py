@@ -33,12 +33,12 @@ _REQUEST = {
         "as_of": {**_TIME, "description": "Predict as of this time, where the server allows it."},
     },
 }
-_ROW = {"origin": "JFK", "dest": "LAX", "carrier": "UA", "tailnum": "N76526", "flight": 1545, "hour": 8}
+_ROW = {"customer": "C-1042", "country": "PT", "basket_items": 3, "hour": 8}
 _EXAMPLES = {
     "one row": {"value": {"rows": [_ROW]}},
     "with features": {"value": {"rows": [_ROW], "explain": "features"}},
     "with contributions": {"value": {"rows": [_ROW], "explain": "contributions"}},
-    "as of a time": {"value": {"rows": [_ROW], "as_of": "2013-10-01T12:00:00Z"}},
+    "as of a time": {"value": {"rows": [_ROW], "as_of": "2025-10-01T12:00:00Z"}},
 }
 _TOLD = {"type": ["number", "string", "boolean", "null"]}
 _FEATURE = {
@@ -91,9 +91,9 @@ _ANSWER = {
 }
 _ANSWER_EXAMPLE = {
     "request_id": "6f1f0c2e9d5a4c3c8f4d2b1a0e9f8d7c",
-    "model": "flight_delay",
+    "model": "churn",
     "version": "1.0.0",
-    "served_at": "2013-10-01T12:00:00Z",
+    "served_at": "2025-10-01T12:00:00Z",
     "scores": [0.2193414270877838],
 }
 _PROBLEM_EXAMPLE = {
@@ -101,7 +101,7 @@ _PROBLEM_EXAMPLE = {
     "title": "Invalid request",
     "status": 422,
     "detail": "/rows/0/hour: must be an integer of 64 bits, without a fraction or exponent, or null",
-    "instance": "/v1/models/flight_delay/predict",
+    "instance": "/v1/models/churn/predict",
     "request_id": "6f1f0c2e9d5a4c3c8f4d2b1a0e9f8d7c",
     "errors": [
         {
