@@ -19,12 +19,12 @@ def audit(served: dict[str, str]) -> str:
     from skewless.airflow.connections import now, workspace
     from skewless.airflow.lineage import read_views
     from skewless.airflow.window import window_of
-    from skewless.contract.model.bundle import open_bundle
-    from skewless.contract.model.cpu_features import processor_features
     from skewless.monitoring.audit import audit as verb
     from skewless.monitoring.audit.evidence import project_evidence
     from skewless.monitoring.reports.audit_files import write_audit
     from skewless.monitoring.served_log.reader import ServedLogReader
+    from skewless.registry.bundle_folder import open_bundle
+    from skewless.registry.cpu_features import processor_features
 
     work, window = workspace(), window_of(get_current_context())
     bundle = open_bundle(work.settings.registry.bundle(served["model"], served["version"]), processor_features())

@@ -13,18 +13,19 @@ from tests.checkout import ROOT
 
 FOLDERS = ("serving", "pipelines", "dags", "feature_repo")
 ROOMS = "rooms import what lies below them"
-CONTRACT_ROOMS = "inside the contract: registry -> storage -> model -> plan and values"
+CONTRACT_ROOMS = "inside the contract: rollout -> storage -> model -> plan and values"
 SERVER_ROOMS = "inside the server: app -> api -> rollout, push -> predict -> online store, decode, metrics"
 OFFLINE_ROOMS = "inside offline: join -> tables -> values, files"
 ONLINE_ROOMS = "inside online: push, maintenance -> materialization -> store"
 MODEL_ROOMS = "inside model: scoring, publishing -> training -> distributions"
 MONITORING_ROOMS = "inside monitoring: retraining, reports -> audit, drift, quality -> served log"
-SERVER_ALONE = "the server knows only the contract, files and settings"
+SERVER_ALONE = "the server knows only the contract, files, registry and settings"
 NO_SERVER = "nothing that makes data knows the server"
 PURE = "the contract knows no web, network, database, dataframe or Feast"
 DEFINITIONS = "nobody imports a definition"
 EXAMPLE = "nothing imports the example"
 CONTRACT = "serving/skewless/contract"
+REGISTRY = "serving/skewless/registry"
 FILES = "serving/skewless/files"
 SERVER = "serving/skewless/server"
 SETTINGS = "serving/skewless/settings"
@@ -65,6 +66,7 @@ def test_the_allowed_arrows_are_allowed(tree: Path):
     add(tree, f"{PIPELINES}/erasure/erase.py", "from skewless.monitoring.audit import audit as _audit")
     add(tree, f"{SERVER}/app.py", "from skewless.contract import errors")
     add(tree, f"{SERVER}/app.py", "from skewless.files import durable")
+    add(tree, f"{SERVER}/app.py", "from skewless.registry import bundle_folder")
     add(tree, "dags/skewless/airflow/window.py", "from skewless.monitoring.drift import drift")
     done = lint(tree)
     assert done.returncode == 0, done.stdout
@@ -79,6 +81,9 @@ def test_the_allowed_arrows_are_allowed(tree: Path):
         (f"{SETTINGS}/environment_settings.py", "from skewless.server import logs", NO_SERVER),
         (f"{CONTRACT}/errors.py", "from skewless.files import durable", ROOMS),
         (f"{FILES}/durable.py", "from skewless.settings import process_environment", ROOMS),
+        (f"{FILES}/durable.py", "from skewless.registry import bundle_cache", ROOMS),
+        (f"{CONTRACT}/model/bundle.py", "from skewless.registry import bundle_folder", ROOMS),
+        (f"{REGISTRY}/bundle_cache.py", "from skewless.runtime import errors as _errors", ROOMS),
         (f"{PIPELINES}/runtime/errors.py", "from skewless.state import database", ROOMS),
         (f"{PIPELINES}/state/database.py", "from skewless.offline.tables import append", ROOMS),
         (f"{PIPELINES}/offline/tables/append.py", "def late():\n    from skewless.online.push import push", ROOMS),
@@ -95,7 +100,7 @@ def test_the_allowed_arrows_are_allowed(tree: Path):
         ("dags/skewless/airflow/window.py", "from skewless.local_airflow import stack", ROOMS),
         (f"{CONTRACT}/plan.py", "from skewless.contract.model import signature", CONTRACT_ROOMS),
         (f"{CONTRACT}/model/signature.py", "from skewless.contract.storage import packed_row", CONTRACT_ROOMS),
-        (f"{CONTRACT}/storage/catalog.py", "from skewless.contract.registry import rollout", CONTRACT_ROOMS),
+        (f"{CONTRACT}/storage/catalog.py", "from skewless.contract.rollout import rollout", CONTRACT_ROOMS),
         (f"{SERVER}/metrics/counters.py", "from skewless.server.predict import predictor", SERVER_ROOMS),
         (f"{SERVER}/predict/predictor.py", "from skewless.server.rollout import router", SERVER_ROOMS),
         (f"{SERVER}/push/receiver.py", "from skewless.server.api import body", SERVER_ROOMS),
@@ -114,6 +119,7 @@ def test_the_allowed_arrows_are_allowed(tree: Path):
         (f"{PIPELINES}/online/store/connection.py", "import skewless.server.cli", NO_SERVER),
         (f"{CONTRACT}/errors.py", "from skewless.server import logs", NO_SERVER),
         (f"{FILES}/durable.py", "from skewless.server import logs", NO_SERVER),
+        (f"{REGISTRY}/bundle_cache.py", "from skewless.server import logs", NO_SERVER),
         *[
             (f"{CONTRACT}/errors.py", f"import {name}", PURE)
             for name in (

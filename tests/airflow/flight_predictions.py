@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.model.bundle import Bundle
 from skewless.model.publishing import publish
 from skewless.model.scoring import batch_score
 from skewless.model.scoring.http_replay import HttpReplay, joined_rows, moments
@@ -26,6 +25,8 @@ from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
 from skewless.online.store.valkey_process import free_port
 from skewless.project.project import Project
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.predict_server import server
 from skewless.state.database import StateDatabase
 from tests.models.learnable_project import PARAMETERS

@@ -14,12 +14,12 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueTyp
 from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.plan import PlanView
 from skewless.model.distributions.baseline import describe
 from skewless.model.distributions.coverage import AbsentRows
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from tests.models import tiny
 from tests.monitoring.audit.audited_store import STORE
 from tests.monitoring.served_project import NOON, World, history

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.local_airflow.stack import AirflowStack, running
 from skewless.online.store.valkey_process import free_port
+from skewless.registry.model_registry import ModelRegistry
 from tests.airflow import retraining_project
 from tests.checkout import DAGS
 from tests.services.airflow import QUICK, Airflow

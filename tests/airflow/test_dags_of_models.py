@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.registry.model_registry import ModelRegistry
+from skewless.registry.model_registry import ModelRegistry
 from tests.airflow import dag_test_process, retraining_project
 from tests.airflow.approver import NAME, NOBODY
 from tests.models import learnable_project

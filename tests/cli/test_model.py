@@ -14,13 +14,13 @@ from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 from typer.testing import CliRunner, Result
 
 from skewless.cli import app
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.definitions.compatibility import DefinitionsChanged
 from skewless.model.publishing.graph_optimisation import NothingToQuantise
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet
 from skewless.project.project import Project
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.settings import ProjectSettings
 from tests.models import learnable_project, networks
 

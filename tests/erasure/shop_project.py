@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from skewless.contract.plan import Field, JoinKey, PlanView
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import to_micros
@@ -19,6 +18,7 @@ from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.store.connection import connect
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from tests.tables.pushed_view import PROJECT, TARGET, at, source
 

@@ -16,7 +16,6 @@ import pytest
 from pyarrow import fs
 
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, RequestInput
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.storage.push_batch import part_table
 from skewless.contract.timestamps import to_micros
 from skewless.erasure import erase
@@ -33,6 +32,7 @@ from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
 from tests.erasure.shop_project import NOW, PEOPLE, SUBJECT, clock, places, put, run

@@ -10,7 +10,6 @@ from typing import Any
 
 from redis import Redis
 
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.state_folder import StateFolders
 from skewless.erasure import erase
 from skewless.erasure.receipt import ErasureReceipt
@@ -19,6 +18,7 @@ from skewless.online.materialization import materialize
 from skewless.online.store import store as online
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from tests.services.waiting import until
 from tests.tables.histories import source

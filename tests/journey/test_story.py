@@ -16,8 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from skewless.cli import app
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.model.bundle import Bundle
 from skewless.contract.state_folder import StateFolders
 from skewless.model.publishing.versions import versions
 from skewless.model.scoring.http_replay import ReplayInstant, moments
@@ -25,6 +24,8 @@ from skewless.model.training.train import load_model
 from skewless.model.training.training_set import TrainingSet
 from skewless.online.store import embedded_valkey
 from skewless.online.store.valkey_process import free_port
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.predict_server import RunningPredictServer, server
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO

@@ -18,6 +18,7 @@ from skewless.contract.model.assembler import Assembler
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
+from skewless.registry.bundle_folder import open_bundle
 from tests.models.flight_plan import PLAN, but, clock
 from tests.models.graphs import model, traced
 
@@ -91,7 +92,7 @@ def regild(folder: Path, change) -> None:
 
 def refused(folder: Path, *told: str, processor=HERE) -> None:
     with pytest.raises(InvalidBundle) as error:
-        b.open_bundle(folder, processor)
+        open_bundle(folder, processor)
     text = str(error.value)
     assert str(folder) in text
     assert all(word in text for word in told), text

@@ -21,7 +21,6 @@ from onnx import TensorProto, helper, numpy_helper
 from skewless.contract.model import bundle as files
 from skewless.contract.model.assembler import Assembler
 from skewless.contract.model.bundle import given_types, given_values, golden_table
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.manifest import Manifest
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.signature import MatrixSignature
@@ -38,13 +37,14 @@ from skewless.contract.plan import (
     Transform,
     TransformOutput,
 )
-from skewless.contract.registry.model_registry import ROLLOUT
 from skewless.contract.storage.catalog import catalog_key, schema_entry, view_entry
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.storage.newest_wins import SCRIPT
 from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.value_types import value_type
 from skewless.online.store.connection import connect
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ROLLOUT
 
 NAME = "tiny"
 HOUR_US = 3_600_000_000

@@ -10,10 +10,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.storage.served_row import served_schema
 from skewless.online.store.valkey_process import free_port
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.predict_server import server
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.served_log import ServedLogWriter

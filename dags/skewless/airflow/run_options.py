@@ -13,8 +13,8 @@ from skewless.contract.errors import SkewlessError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.param import ParamsDict
-    from skewless.contract.registry.model_registry import ModelRegistry
     from skewless.project.model_specs import ModelDefaults
+    from skewless.registry.model_registry import ModelRegistry
 
 _OF_THE_WINDOW = ("start", "end")
 

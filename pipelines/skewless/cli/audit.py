@@ -13,7 +13,7 @@ from skewless.cli.time_options import instant, now
 
 if TYPE_CHECKING:
     from skewless.contract.model.bundle import Bundle
-    from skewless.contract.registry.model_registry import ModelRegistry
+    from skewless.registry.model_registry import ModelRegistry
 
 verbs = typer.Typer()
 group = typer.Typer()

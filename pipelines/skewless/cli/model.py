@@ -147,11 +147,11 @@ def score(
     take: Annotated[list[str] | None, typer.Option(help="FEATURE=OUTPUT or FEATURE=OUTPUT[1] of --write-to.")] = None,
 ) -> None:
     """Score a spine as of each row's time, as the server would have answered then."""
-    from skewless.contract.model.bundle import open_bundle
-    from skewless.contract.model.cpu_features import processor_features
     from skewless.model.publishing.rollout_steps import champion_version
     from skewless.model.scoring import batch_score as verb
     from skewless.project.project import Project
+    from skewless.registry.bundle_folder import open_bundle
+    from skewless.registry.cpu_features import processor_features
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 

@@ -12,9 +12,9 @@ import typer
 from skewless.cli.time_options import now
 
 if TYPE_CHECKING:
-    from skewless.contract.registry.model_registry import ModelRegistry
-    from skewless.contract.registry.rollout import Rollout
+    from skewless.contract.rollout.rollout import Rollout
     from skewless.model.publishing.rollout_steps import ChangeAuthor
+    from skewless.registry.model_registry import ModelRegistry
 
 models = typer.Typer(help="Which versions of which models answer.", no_args_is_help=True)
 verbs = typer.Typer()
@@ -77,7 +77,7 @@ def canary(
     by: By = None,
 ) -> None:
     """Try a version on a share of the entities, or end the trial; beyond its bounds it is withdrawn."""
-    from skewless.contract.registry.rollout import bounds_from_json, end_canary, trial_of
+    from skewless.contract.rollout.rollout import bounds_from_json, end_canary, trial_of
     from skewless.model.publishing import rollout_steps as verb
 
     registry, signed = _registry(), _signed(by, reason)
@@ -122,7 +122,7 @@ def pin(model: Model, version: Version, reason: Reason, by: By = None) -> None:
 @models.command()
 def unpin(model: Model, version: Version, reason: Reason, by: By = None) -> None:
     """Requests may name this version no more."""
-    from skewless.contract.registry.rollout import unpin as step
+    from skewless.contract.rollout.rollout import unpin as step
     from skewless.model.publishing.rollout_steps import change
 
     _tell(change(_registry(), model, step(model, version), _signed(by, reason)))
@@ -140,7 +140,7 @@ def policy(
     by: By = None,
 ) -> None:
     """Say how a model's versions answer."""
-    from skewless.contract.registry.rollout import CachePolicy, set_policy
+    from skewless.contract.rollout.rollout import CachePolicy, set_policy
     from skewless.model.publishing.rollout_steps import change
 
     cache: CachePolicy | Literal["off"] | None = "off" if cache_rows == 0 else None

@@ -20,13 +20,13 @@ def skew_price(
     picture: Annotated[Path, typer.Option(help="Where the PNG goes.")] = Path("infra/pictures/skew-price.png"),
 ) -> None:
     """Measure what two common mistakes cost the example's model, and draw it."""
-    from skewless.contract.model.bundle import open_bundle
-    from skewless.contract.model.cpu_features import processor_features
     from skewless.demo import skew_price as verb
     from skewless.demo.demo import MODEL, DemoStory, measured
     from skewless.demo.skew_picture import draw
     from skewless.model.publishing.rollout_steps import champion_version
     from skewless.project.project import Project
+    from skewless.registry.bundle_folder import open_bundle
+    from skewless.registry.cpu_features import processor_features
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 

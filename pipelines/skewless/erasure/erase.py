@@ -21,7 +21,6 @@ from redis import Redis, RedisCluster
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import PLAN
 from skewless.contract.plan import PlanView, plan_from_json
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.state_folder import StateFolders
 from skewless.erasure import ground_truth_rows, parquet_rows, redis_rows
 from skewless.erasure.parquet_rows import ErasableTable, FileWithSubject
@@ -29,6 +28,7 @@ from skewless.erasure.receipt import ErasureReceipt, new_receipt, open_receipt
 from skewless.erasure.subject import ErasureSubject
 from skewless.offline.tables.source import TableSource
 from skewless.online.push.stream_entries import StreamEntries
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.progress import Report, quiet
 from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from pydantic import ByteSize, Field, field_validator
 
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.state_folder import DEFINITIONS, STORE_FILE, find_definitions
+from skewless.contract.state_folder import DEFINITIONS, STORE_FILE
+from skewless.files.state_root import find_definitions
+from skewless.registry.model_registry import ModelRegistry
 from skewless.settings.environment_settings import AbsolutePath, EnvironmentSettings, state_folders
 
 DEFAULT_JOIN_MEMORY = 1 << 30

@@ -1,4 +1,4 @@
-"""The state folder: where everything that Skewless writes lies, and where to look for it."""
+"""The state folder: where everything that Skewless writes lies."""
 
 from __future__ import annotations
 
@@ -94,24 +94,3 @@ class StateFolders:
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
         return self.temporary / f"skewless-{digest}.sock"
-
-
-def find_definitions(cwd: Path) -> Path | None:
-    """The nearest feature repository from the absolute `cwd` upward: `cwd` itself, or a folder's `feature_repo`."""
-    for folder in (cwd, *cwd.parents):
-        if folder.name == DEFINITIONS and (folder / STORE_FILE).is_file():
-            return folder
-        if (folder / DEFINITIONS / STORE_FILE).is_file():
-            return folder / DEFINITIONS
-    return None
-
-
-def find_root(cwd: Path, given: Path | None = None) -> Path:
-    """The state folder: `given` if any (relative to the absolute `cwd`), else `.skewless` beside the definitions.
-
-    Where no definitions are found upward of `cwd` it is `.skewless` in `cwd`. The answer is absolute.
-    """
-    if given is not None:
-        return Path(os.path.normpath(cwd / given.expanduser()))
-    definitions = find_definitions(cwd)
-    return (definitions.parent if definitions else cwd) / STATE

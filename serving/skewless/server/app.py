@@ -15,9 +15,9 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.timestamps import Clock, UtcMicros, nanos_to_micros
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from skewless.server import logs
 from skewless.server.api import health, models, predict, problems, push
 from skewless.server.api.predict import PredictEndpoint

@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from skewless.contract.errors import BadSetting
 from skewless.contract.redis_urls import embedded_redis_url, known_redis_url, masked
-from skewless.contract.state_folder import StateFolders, find_root
+from skewless.contract.state_folder import StateFolders
+from skewless.files.state_root import find_root
 from skewless.settings.process_environment import PREFIX
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: find_root(Path.cwd(), path))]

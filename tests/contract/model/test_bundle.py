@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.model import bundle as b
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.plan import ModelColumn, StoredFeature
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from tests.models import tiny
 from tests.models.bundles import ELSEWHERE, FILES, HERE, refused, republish
 from tests.models.flight_plan import PLAN, but
 
 
 def test_a_whole_bundle_opens(published):
-    opened = b.open_bundle(published, HERE)
+    opened = open_bundle(published, HERE)
     assert opened.exact
     assert opened.plan == PLAN
     assert (opened.manifest.name, opened.manifest.version) == ("lateness", "1.0.0")
@@ -27,8 +28,8 @@ def test_a_whole_bundle_opens(published):
 
 
 def test_on_another_processor_it_opens_and_says_whether_it_matched(published, folder):
-    assert b.open_bundle(published, ELSEWHERE).exact
-    assert b.open_bundle(published, list(HERE)).exact
+    assert open_bundle(published, ELSEWHERE).exact
+    assert open_bundle(published, list(HERE)).exact
 
 
 def test_the_processor_of_this_machine_can_be_asked(published):
@@ -161,7 +162,7 @@ def test_a_published_file_of_garbage_is_refused(folder, name, content):
 def sealed(folder) -> dict:
     manifest = msgspec.json.decode((folder / b.MANIFEST).read_bytes(), type=b.Manifest).sealed()
     (folder / b.MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    b.open_bundle(folder, HERE)
+    open_bundle(folder, HERE)
     return msgspec.json.decode((folder / b.MANIFEST).read_bytes())
 
 
@@ -187,7 +188,7 @@ GOLDEN_BUNDLE = Path(__file__).parent / "golden_bundle"
 
 
 def test_a_sealed_bundle_of_an_older_version_opens():
-    opened = b.open_bundle(GOLDEN_BUNDLE, ())
+    opened = open_bundle(GOLDEN_BUNDLE, ())
     assert (opened.manifest.name, opened.manifest.optimised) == ("tiny", None)
     assert len(opened.manifest.seal) == 64
 
@@ -240,7 +241,7 @@ def test_a_byte_that_is_changed_anywhere_is_refused_by_the_file(tmp_path_factory
         content[place:] = content[place:] * 2 if harm == "doubled" else b""
     (folder / name).write_bytes(content)
     if name == b.MANIFEST and _said(bytes(content)) == _said((GOLDEN_BUNDLE / name).read_bytes()):
-        b.open_bundle(folder, ())  # a blank between two words of it says nothing
+        open_bundle(folder, ())  # a blank between two words of it says nothing
     else:
         refused(folder, name, processor=())
 

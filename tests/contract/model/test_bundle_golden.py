@@ -12,6 +12,7 @@ from skewless.contract.model import bundle as b
 from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.contract.model.signature import MODEL_INPUT, SCORE
 from skewless.contract.plan import StoredFeature
+from skewless.registry.bundle_folder import open_bundle
 from tests.models.bundles import ELSEWHERE, ROWS, refused, regild, republish
 from tests.models.flight_plan import PLAN
 from tests.models.graphs import model, traced
@@ -57,7 +58,7 @@ def test_a_changed_golden_score_is_named_by_row_and_gap(folder):
 def test_a_last_bit_is_refused_here_and_told_elsewhere(folder, gap):
     regild(folder, scores_off_by(gap))
     refused(folder, "golden row 5", "allowed 0)")
-    assert not b.open_bundle(folder, ELSEWHERE).exact
+    assert not open_bundle(folder, ELSEWHERE).exact
 
 
 def test_beyond_the_tolerance_it_is_refused_everywhere(folder):
@@ -80,14 +81,14 @@ def input_with(old: float, new: float):
 def test_the_sign_of_a_zero_counts_where_bits_are_demanded(folder):
     regild(folder, input_with(0.0, -0.0))
     refused(folder, "model input differs")
-    assert not b.open_bundle(folder, ELSEWHERE).exact
+    assert not open_bundle(folder, ELSEWHERE).exact
 
 
 def test_a_nan_of_other_bits_is_refused_here_and_passes_elsewhere(folder):
     other_nan = np.frombuffer(np.uint32(0xFFC00000).tobytes(), "<f4")[0]
     regild(folder, input_with(np.nan, other_nan))
     refused(folder, "model input differs")
-    assert not b.open_bundle(folder, ELSEWHERE).exact
+    assert not open_bundle(folder, ELSEWHERE).exact
 
 
 def test_a_nan_for_a_number_is_refused_everywhere(folder):

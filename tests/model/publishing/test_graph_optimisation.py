@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.onnx_session import open_session
 from skewless.contract.model.signature import differing
 from skewless.model.publishing import graph_optimisation, publish
@@ -25,6 +24,8 @@ from skewless.model.publishing.optimisation_report import ScoreGapTooLarge
 from skewless.model.publishing.publish import PublishedBundle, VersionPlace
 from skewless.model.publishing.versions import versions
 from skewless.model.training.training_set import TrainingSet
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from tests.models import estimators, learnable_project, networks
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -16,11 +16,8 @@ from hypothesis import strategies as st
 
 from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidBundle
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.transforms import TransformGraph
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.model.distributions import baseline
 from skewless.model.publishing import publish, tree_leaves
 from skewless.model.publishing.lightgbm_export import convert, narrowed
@@ -30,6 +27,9 @@ from skewless.model.publishing.tree_ensemble import NotExplainable
 from skewless.model.publishing.versions import versions
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import AlreadyPublished, StepInputMissing
 from tests.model.publishing.late_model import published
 from tests.models import learnable_project

@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from skewless.contract.errors import InvalidBundle, InvalidPlan
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import MatrixSignature, differing, from_columns, to_columns
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import CachePolicy, set_policy
+from skewless.contract.rollout.rollout import CachePolicy, set_policy
 from skewless.model.distributions import baseline
 from skewless.model.publishing import publish
 from skewless.model.publishing.onnx_import import ImportOptions, ModelMismatch
@@ -37,6 +35,9 @@ from skewless.monitoring.drift.thresholds import DriftThresholds
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from tests.models import estimators, learnable_project
 from tests.models.networks import NETWORK, as_told

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from skewless.contract.model.bundle import MANIFEST
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.model.publishing.registry_upload import publishing
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import AlreadyPublished
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from skewless.cli import app
 from skewless.contract.errors import InvalidBundle, RolloutRefused, SkewlessError
 from skewless.contract.plan import Field
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import CachePolicy, Canary, GuardrailBounds
+from skewless.contract.rollout.rollout import CachePolicy, Canary, GuardrailBounds
+from skewless.registry.model_registry import ModelRegistry
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 

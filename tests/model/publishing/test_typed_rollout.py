@@ -17,10 +17,8 @@ import pytest
 from redis import Redis
 
 from skewless.contract.errors import RolloutRefused
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import (
+from skewless.contract.model.bundle import Bundle
+from skewless.contract.rollout.rollout import (
     Canary,
     GuardrailBounds,
     RolloutStep,
@@ -29,7 +27,7 @@ from skewless.contract.registry.rollout import (
     set_shadow,
     start_canary,
 )
-from skewless.contract.registry.traffic_split import draw
+from skewless.contract.rollout.traffic_split import draw
 from skewless.contract.storage.served_row import Role
 from skewless.contract.timestamps import to_micros
 from skewless.model.publishing import publish
@@ -43,6 +41,9 @@ from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from tests.models import estimators, learnable_project
 from tests.models.networks import NETWORK, as_told

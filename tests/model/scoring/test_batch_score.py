@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.storage.lookup import OnlineRead
 from skewless.definitions.compiler import CompiledService
@@ -28,6 +26,8 @@ from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
 from skewless.state.database import StateDatabase
 from tests.faults.killed_calls import killer

@@ -9,8 +9,7 @@ import onnxruntime as ort
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.model.bundle import Bundle
 from skewless.model.publishing import publish
 from skewless.model.publishing.onnx_import import ImportOptions
 from skewless.model.publishing.publish import VersionPlace
@@ -24,6 +23,8 @@ from skewless.model.scoring.single_output import (
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import what_if
 from skewless.offline.join.refresh_schedule import RefreshSchedule
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from tests.models import estimators, learnable_project
 from tests.models.networks import NETWORK
 from tests.monitoring.served_project import NOON

@@ -14,14 +14,14 @@ from redis import Redis
 
 from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.assembler import Assembler
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import TransformOutput
 from skewless.monitoring.audit.attribution import CausedDifferences
 from skewless.monitoring.audit.audit import AuditResult
 from skewless.online.maintenance import expiry
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from tests.models import tiny
 from tests.monitoring.served_project import HOUR, NOON, World, delays, history, plane
 from tests.oracles import entity_key, packed_row

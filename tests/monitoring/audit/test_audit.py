@@ -17,12 +17,12 @@ from redis import Redis
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.storage.served_row import served_batch
 from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.errors import StepInputMissing
 from tests.models import tiny
 from tests.monitoring.audit.audited_store import STORE

@@ -11,8 +11,6 @@ import pyarrow as pa
 import pytest
 from redis import Redis
 
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.storage.served_row import served_batch
 from skewless.contract.timestamps import from_micros
 from skewless.model.publishing.publish import run as publish
@@ -25,6 +23,8 @@ from skewless.monitoring.reports.what_if_page import page
 from skewless.offline.join.point_in_time import join, request_values, spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.online.store.store import OnlineWriter
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.errors import SpineMismatch
 from tests.models import learnable_project, tiny
 from tests.monitoring.reports.html_page import Page

@@ -17,14 +17,14 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.signature import MatrixSignature
 from skewless.model.distributions.baseline import Baseline, describe
 from skewless.model.distributions.coverage import AbsentRows
 from skewless.monitoring.drift import drift
 from skewless.monitoring.drift.drift import DriftResult
 from skewless.monitoring.drift.thresholds import DriftThresholds, ThresholdOverride
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from tests.bench import drift as bench
 from tests.models import tiny
 

@@ -12,11 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.contract.errors import InvalidPlan, RolloutRefused
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.signature import MODEL_INPUT, SCORE
 from skewless.contract.plan import Field
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.served_row import served_schema
 from skewless.definitions.compiler import CompiledService
@@ -39,6 +36,9 @@ from skewless.monitoring.retraining.retrain import (
 )
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
 from tests.models import estimators, learnable_project
 from tests.monitoring.reports.html_page import Page

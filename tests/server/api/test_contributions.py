@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.server.rollout.live_models import LiveModels
 from tests import oracles
 from tests.models import tiny, trees

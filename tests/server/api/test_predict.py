@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from tests.models import tiny
 from tests.models.tiny_rows import MINUTE
 from tests.services.http_messages import ResponseReader

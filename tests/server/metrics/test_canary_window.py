@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from skewless.contract.model.signature import ModelOutputs
-from skewless.contract.registry.canary_guardrail import CanaryCounts, buckets
-from skewless.contract.registry.rollout import GuardrailBounds
+from skewless.contract.rollout.rollout import GuardrailBounds
+from skewless.server.metrics.canary_guardrail import CanaryCounts, buckets
 from skewless.server.metrics.canary_window import SlidingCounts
 
 SCORES = np.array([0.25, 0.5], np.float32)

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from skewless.contract.model.assembler import Assembler
-from skewless.contract.model.bundle import Bundle, open_bundle, open_model
-from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.model.bundle import Bundle, open_model
 from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.storage.served_row import ServedBatch, used_batch
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.server.errors import StoreUnavailable
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.metrics.version_counters import VersionCounters

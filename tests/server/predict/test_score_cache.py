@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.signature import InputSpec, OutputSpec, SignatureSpec, differing
 from skewless.contract.model.tensor_scorer import TensorScorer
-from skewless.contract.registry.rollout import CachePolicy
+from skewless.contract.rollout.rollout import CachePolicy
 from skewless.server.predict.score_cache import ScoreCache
 from tests.models import tiny
 from tests.services.predict_server import ROW, Live

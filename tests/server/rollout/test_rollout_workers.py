@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from skewless.contract.errors import RegistryUnreadable
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import Canary, GuardrailBounds, promote, start_canary
+from skewless.contract.rollout.rollout import Canary, GuardrailBounds, promote, start_canary
+from skewless.registry.model_registry import ModelRegistry
 from tests.models import tiny
 from tests.services.predict_server import PREDICT, ROW, serving, settings_of
 from tests.services.s3 import BUCKET, S3, s3, s3_server

@@ -11,10 +11,10 @@ import pytest
 from redis import Redis
 
 from skewless.contract.plan import Field
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import Canary
-from skewless.contract.registry.traffic_split import draw
+from skewless.contract.rollout.rollout import Canary
+from skewless.contract.rollout.traffic_split import draw
 from skewless.contract.storage.entity_key import EntityKeyEncoder
+from skewless.registry.model_registry import ModelRegistry
 from skewless.server.rollout.router import ModelRouter
 from tests.models import tiny
 from tests.services.predict_server import PREDICT, ROW, Live, serving, settings_of

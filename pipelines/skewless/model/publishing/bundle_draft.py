@@ -14,7 +14,6 @@ import pyarrow as pa
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model import bundle as files
 from skewless.contract.model.bundle import BundleModel, open_model
-from skewless.contract.model.cpu_features import processor_features
 from skewless.contract.model.manifest import Manifest
 from skewless.contract.model.optimisation import OptimisationRecord
 from skewless.contract.model.signature import SignatureSpec
@@ -29,6 +28,7 @@ from skewless.model.publishing.onnx_import import ImportedModel
 from skewless.model.publishing.tree_ensemble import Counts, NotExplainable
 from skewless.model.training.model_metrics import CalibrationBin
 from skewless.model.training.training_set import TrainingSet
+from skewless.registry.cpu_features import processor_features
 
 _TOLERANCE = 1e-6
 _BLOCKS = (16, 1)

@@ -19,13 +19,11 @@ import pyarrow.compute as pc
 
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model import bundle as files
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
+from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.manifest import MANIFEST, Manifest
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.tree_leaves import LEAVES
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import promote as promote_step
+from skewless.contract.rollout.rollout import promote as promote_step
 from skewless.contract.timestamps import MICROSECOND
 from skewless.files.durable import new_folder
 from skewless.model.publishing import golden_rows, onnx_import
@@ -40,6 +38,9 @@ from skewless.model.training.model_metrics import CalibrationBin, calibration
 from skewless.model.training.train import TrainingRun, evaluate, load_model
 from skewless.model.training.training_set import TrainingSet, labelled
 from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import AlreadyPublished, SpineMismatch
 
 _CONVERSION_BOUND = 1e-5

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skewless.contract.model.manifest import MANIFEST
-from skewless.contract.registry.model_registry import ModelRegistry
 from skewless.files.durable import new_folder
 from skewless.model.publishing.versions import is_version, numbers, versions
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import AlreadyPublished
 
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from skewless.contract.errors import RolloutRefused
-from skewless.contract.model.bundle import Bundle, open_bundle
-from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import (
+from skewless.contract.model.bundle import Bundle
+from skewless.contract.rollout.rollout import (
     Canary,
     Rollout,
     RolloutStep,
@@ -25,7 +23,10 @@ from skewless.contract.registry.rollout import (
     set_shadow,
     start_canary,
 )
-from skewless.contract.registry.traffic_split import draw
+from skewless.contract.rollout.traffic_split import draw
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
 from skewless.model.distributions import baseline
 from skewless.monitoring.drift import drift, thresholds
 from skewless.monitoring.drift.drift import DriftResult, ServedWindow
 from skewless.monitoring.served_log.reader import ServedLogReader
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
 from skewless.runtime.settings import ProjectSettings
 
 

@@ -21,8 +21,7 @@ from skewless.contract.errors import RolloutRefused
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import SCORE, MatrixSignature
 from skewless.contract.plan import Plan
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import Rollout, same_request, trial_of
+from skewless.contract.rollout.rollout import Rollout, same_request, trial_of
 from skewless.contract.state_folder import StateFolders
 from skewless.definitions.compiler import CompiledService
 from skewless.model.publishing import publish
@@ -40,6 +39,7 @@ from skewless.offline.join.point_in_time import join, request_values, spine_time
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles
 from skewless.offline.tables.source import TableSource
+from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY

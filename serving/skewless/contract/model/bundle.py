@@ -1,4 +1,4 @@
-"""A bundle: a model version as a folder that proves itself when it is opened.
+"""A bundle: a model version as a folder that proves itself when it is opened (`skewless.registry.bundle_folder`).
 
     manifest.json      name, version, digests of the other files, contract fingerprint, output, training window,
                        metrics, tool versions, the processor that scored the golden rows
@@ -18,7 +18,6 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ import pyarrow.parquet as pq
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.errors import InvalidBundle, SkewlessError
 from skewless.contract.model.assembler import Assembler, column_types
-from skewless.contract.model.manifest import MANIFEST, Manifest, read_manifest
+from skewless.contract.model.manifest import MANIFEST, Manifest
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.shapley import ShapleyExplainer, beyond_rounding, contributions_of
 from skewless.contract.model.signature import (
@@ -113,16 +112,27 @@ def open_model(plan: Plan, graph: bytes, output: ScoreOutput, signature: Signatu
     return BundleModel(TensorSignature(plan, signature), TensorScorer(graph, signature))
 
 
-def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
-    """Open a bundle after checking its digests, its fingerprint and its golden rows. Raises: InvalidBundle.
+def file_names(manifest: Manifest, where: str) -> list[str]:
+    """The files that belong to a bundle beside its manifest. Raises: InvalidBundle where a name is no file's."""
+    for name in manifest.digests:
+        if "/" in name or name in {"", ".", "..", MANIFEST} or "\0" in name:
+            raise InvalidBundle(where, f"its manifest names {name!r}, which is not a file of the bundle")
+    return list(manifest.digests)
 
-    `processor` are the SIMD features of this machine.
+
+def prove_bundle(manifest: Manifest, files: Mapping[str, bytes], where: str, processor: Sequence[str]) -> Bundle:
+    """Open a bundle after checking the digests of its `files`, its fingerprint and its golden rows.
+
+    `where` names it in errors, and `processor` are the SIMD features of this machine. Raises: InvalidBundle.
     """
-    manifest = read_manifest(folder)
-    files = {name: _proven(folder, name, digest) for name, digest in manifest.digests.items()}
-    missing = {PLAN, MODEL, GOLDEN, BASELINE} - set(files)
+    for name in file_names(manifest, where):
+        if name not in files:
+            raise InvalidBundle(where, f"{name} is missing")
+        if hashlib.sha256(files[name]).hexdigest() != manifest.digests[name]:
+            raise InvalidBundle(where, f"{name} is not the file that was published")
+    missing = {PLAN, MODEL, GOLDEN, BASELINE} - set(manifest.digests)
     if missing:
-        raise InvalidBundle(str(folder), f"its manifest does not list {min(missing)}")
+        raise InvalidBundle(where, f"its manifest does not list {min(missing)}")
     try:
         plan = plan_from_json(files[PLAN], name=manifest.name)
         column_types(plan)
@@ -130,35 +140,21 @@ def open_bundle(folder: Path, processor: Sequence[str]) -> Bundle:
         model = open_model(plan, files[MODEL], manifest.output, manifest.signature)
         contributions = contributions_of(model.form, files[LEAVES]) if LEAVES in files else None
     except SkewlessError as error:
-        raise InvalidBundle(str(folder), str(error)) from error
+        raise InvalidBundle(where, str(error)) from error
     except Exception as error:  # ONNX Runtime raises its own kinds on a broken graph
-        raise InvalidBundle(str(folder), f"its graphs do not load ({type(error).__name__})") from error
+        raise InvalidBundle(where, f"its graphs do not load ({type(error).__name__})") from error
     if plan.fingerprint != manifest.contract:
-        raise InvalidBundle(str(folder), "plan.json is not the contract that its manifest names")
+        raise InvalidBundle(where, "plan.json is not the contract that its manifest names")
     trees = _TREES in files[MODEL]
     bundle = Bundle(manifest, plan, assembler, model, exact=True, contributions=contributions, of_trees=trees)
     same = tuple(processor) == manifest.processor
-    exact = _prove(folder, bundle, files[GOLDEN], None if same else manifest.tolerance)
+    exact = _prove(where, bundle, files[GOLDEN], None if same else manifest.tolerance)
     return replace(bundle, exact=exact)
 
 
 def told_outputs(output: ScoreOutput, signature: SignatureSpec | None) -> list[str]:
     """The outputs of the graph that are told, as the groups of the form's `told` follow each other."""
     return [one.name for one in signature.outputs] if signature is not None else [output.name]
-
-
-def _proven(folder: Path, name: str, digest: str) -> bytes:
-    if Path(name).name != name or name in {"", "..", MANIFEST} or "\0" in name:
-        raise InvalidBundle(str(folder), f"its manifest names {name!r}, which is not a file of the bundle")
-    try:
-        content = (folder / name).read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidBundle(str(folder), f"{name} is missing") from error
-    except OSError as error:
-        raise InvalidBundle(str(folder), f"{name} cannot be read ({error.strerror})") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise InvalidBundle(str(folder), f"{name} is not the file that was published")
-    return content
 
 
 def given_types(plan: Plan, given: Sequence[ColumnSource]) -> dict[ColumnSource, pa.DataType]:
@@ -184,31 +180,31 @@ def golden_table(given_rows: pa.Table, form: ModelSignature, inputs: ModelInput,
     return given_rows
 
 
-def _prove(folder: Path, bundle: Bundle, golden: bytes, tolerance: float | None) -> bool:
+def _prove(where: str, bundle: Bundle, golden: bytes, tolerance: float | None) -> bool:
     """Re-score the golden rows; whether they matched to the bit, which a tolerance of None demands.
 
     Raises: InvalidBundle naming the row and the gap.
     """
-    given, inputs, scores = _golden(folder, bundle, golden)
+    given, inputs, scores = _golden(where, bundle, golden)
     form = bundle.form
     try:
         now = bundle.inputs(bundle.assembler.complete(given))
         again = form.told_arrays(bundle.score(now))
         now_arrays = form.taken_arrays(now)
     except Exception as error:  # ONNX Runtime's own kinds, and NumPy's where a graph gives another shape
-        raise InvalidBundle(str(folder), f"its golden rows do not score ({type(error).__name__})") from error
+        raise InvalidBundle(where, f"its golden rows do not score ({type(error).__name__})") from error
     if bundle.contributions is not None:
         output, names = bundle.manifest.output, told_outputs(bundle.manifest.output, bundle.manifest.signature)
         told = again[names.index(bundle.contributions.head.output)]
         gap = beyond_rounding(bundle.contributions, now_arrays[0], told, output.column)
         if gap > 0:
-            raise InvalidBundle(str(folder), f"{LEAVES} adds up to other scores than its golden rows' (gap {gap:.3g})")
-    same_input = _same(folder, "model input", form.taken, now_arrays, inputs, tolerance)
-    return _same(folder, "score", form.told, again, scores, tolerance) and same_input
+            raise InvalidBundle(where, f"{LEAVES} adds up to other scores than its golden rows' (gap {gap:.3g})")
+    same_input = _same(where, "model input", form.taken, now_arrays, inputs, tolerance)
+    return _same(where, "score", form.told, again, scores, tolerance) and same_input
 
 
 def _golden(
-    folder: Path, bundle: Bundle, golden: bytes
+    where: str, bundle: Bundle, golden: bytes
 ) -> tuple[dict[ColumnSource, ColumnValues], list[Array], list[Array]]:
     """The given values, model input and scores of the golden rows. Raises: InvalidBundle."""
     try:
@@ -216,16 +212,16 @@ def _golden(
         given = given_values(bundle.plan, bundle.assembler.given, table)
         inputs, scores = (from_columns(groups, table) for groups in (bundle.form.taken, bundle.form.told))
     except NullInTensor as error:
-        raise InvalidBundle(str(folder), f"{GOLDEN} lacks the model input or the score of a row") from error
+        raise InvalidBundle(where, f"{GOLDEN} lacks the model input or the score of a row") from error
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise InvalidBundle(str(folder), f"{GOLDEN} does not hold the plan's values") from error
+        raise InvalidBundle(where, f"{GOLDEN} does not hold the plan's values") from error
     if not table.num_rows:
-        raise InvalidBundle(str(folder), f"{GOLDEN} holds no rows, so it proves nothing")
+        raise InvalidBundle(where, f"{GOLDEN} holds no rows, so it proves nothing")
     return given, inputs, scores
 
 
 def _same(
-    folder: Path,
+    where: str,
     what: str,
     groups: Sequence[ColumnGroup],
     now: Sequence[Array],
@@ -246,7 +242,7 @@ def _same(
             row, gap = np.argwhere(beyond)[0][0], np.nanmax(np.append(gaps[beyond], 0.0))
             told = what if len(groups) == 1 else f"{what} ({group.column})"
             raise InvalidBundle(
-                str(folder),
+                where,
                 f"golden row {row}: its {told} differs (greatest gap {gap:.3g}, allowed {tolerance or 0.0:.3g})",
             )
         exact = exact and not wrong.any()

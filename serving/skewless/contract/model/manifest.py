@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -48,20 +47,15 @@ class Manifest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, seal=_seal(msgspec.json.decode(msgspec.json.encode(self))))
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """A bundle's manifest. Raises: InvalidBundle where it is none, or not the one that was sealed."""
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """The manifest of the bundle `where`. Raises: InvalidBundle where it is none, or not the one that was sealed."""
     try:
-        content = (folder / MANIFEST).read_bytes()
         manifest = msgspec.json.decode(content, type=Manifest)
         told = msgspec.json.decode(content)
-    except FileNotFoundError as error:
-        raise InvalidBundle(str(folder), f"it has no {MANIFEST}") from error
-    except OSError as error:
-        raise InvalidBundle(str(folder), f"{MANIFEST} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidBundle(str(folder), f"{MANIFEST} does not fit its format ({error})") from error
+        raise InvalidBundle(where, f"{MANIFEST} does not fit its format ({error})") from error
     if not (manifest.seal == _seal(told) if manifest.seal else _is_of_old(told)):
-        raise InvalidBundle(str(folder), f"{MANIFEST} is not the file that was published")
+        raise InvalidBundle(where, f"{MANIFEST} is not the file that was published")
     return manifest
 
 

@@ -8,8 +8,8 @@ from functools import reduce
 from operator import add
 
 from skewless.contract.model.signature import SCORE, Array, ModelOutputs, Scores
-from skewless.contract.registry.canary_guardrail import CanaryCounts, buckets, verdict
-from skewless.contract.registry.rollout import GuardrailBounds
+from skewless.contract.rollout.rollout import GuardrailBounds
+from skewless.server.metrics.canary_guardrail import CanaryCounts, buckets, verdict
 
 
 class SlidingCounts:

@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from skewless.contract.model.matrix_scorer import MatrixScorer
 from skewless.contract.model.signature import Array, ModelOutputs, Typed
 from skewless.contract.model.tensor_scorer import TensorScorer
-from skewless.contract.registry.rollout import CachePolicy
+from skewless.contract.rollout.rollout import CachePolicy
 
 
 class ScoreCache:

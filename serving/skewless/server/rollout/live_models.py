@@ -1,6 +1,6 @@
 """The models that this process serves, and how it takes up new ones without a restart.
 
-What is served is what the registry's rollouts say (`skewless.contract.registry.rollout`), once the bundles have proven themselves
+What is served is what the registry's rollouts say (`skewless.contract.rollout.rollout`), once the bundles have proven themselves
 and the online store means the same by their features. A bad one never replaces a good one. One that is served and
 whose features come to mean something else stops answering. A canary that leaves its bounds is withdrawn, by whichever
 process sees it first.
@@ -17,10 +17,10 @@ import msgspec
 import structlog
 
 from skewless.contract.errors import ContractMismatch, RegistryUnreadable, RolloutRefused, SkewlessError
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import Rollout, end_canary
+from skewless.contract.rollout.rollout import Rollout, end_canary
 from skewless.contract.storage.catalog import confirm, view_field
 from skewless.contract.timestamps import from_micros
+from skewless.registry.model_registry import ModelRegistry
 from skewless.server.errors import ModelNotReady, UnknownModel, UnknownVersion
 from skewless.server.rollout.dependencies import VersionDependencies
 from skewless.server.rollout.model_version import LoadedBundle, loaded

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from skewless.contract.errors import InvalidBundle, SkewlessError
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.registry.rollout import CachePolicy
+from skewless.contract.rollout.rollout import CachePolicy
+from skewless.registry.bundle_folder import open_bundle
 from skewless.server.metrics.canary_window import SlidingCounts
 from skewless.server.metrics.version_counters import VersionCounters
 from skewless.server.predict.explanation import FeatureExplainer

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from skewless.contract.errors import RolloutRefused
-from skewless.contract.registry.model_registry import Seen
-from skewless.contract.registry.rollout import Canary, Rollout, same_answer, same_request
-from skewless.contract.registry.traffic_split import draw
+from skewless.contract.rollout.rollout import Canary, Rollout, same_answer, same_request
+from skewless.contract.rollout.traffic_split import draw
+from skewless.registry.model_registry import Seen
 from skewless.server.metrics.canary_window import CanaryWindow, SlidingCounts
 from skewless.server.rollout.dependencies import VersionDependencies
 from skewless.server.rollout.model_version import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from skewless.contract.registry.traffic_split import Draw
+from skewless.contract.rollout.traffic_split import Draw
 from skewless.server.metrics.canary_window import CanaryWindow
 from skewless.server.predict.explanation import ExplainedFeature
 from skewless.server.predict.micro_batcher import PredictAnswer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.contract.registry.bundle_cache import BundleCache
+from skewless.registry.bundle_cache import BundleCache
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0

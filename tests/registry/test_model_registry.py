@@ -12,10 +12,7 @@ import pytest
 from pyarrow import fs
 
 from skewless.contract.errors import InvalidRollout, RegistryUnreadable, RolloutRefused, SkewlessError
-from skewless.contract.model.bundle import open_bundle
-from skewless.contract.model.cpu_features import processor_features
-from skewless.contract.registry.model_registry import ModelRegistry
-from skewless.contract.registry.rollout import (
+from skewless.contract.rollout.rollout import (
     Canary,
     Rollout,
     RolloutStep,
@@ -25,6 +22,9 @@ from skewless.contract.registry.rollout import (
     start_canary,
     unpin,
 )
+from skewless.registry.bundle_folder import open_bundle
+from skewless.registry.cpu_features import processor_features
+from skewless.registry.model_registry import ModelRegistry
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 

@@ -15,16 +15,12 @@ its revision could still make the number a second time: such a number counts for
 from __future__ import annotations
 
 import hashlib
-import os
 import random
-import re
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import pyarrow as pa
@@ -32,24 +28,22 @@ from msgspec.structs import replace
 from pyarrow import fs
 
 from skewless.contract.errors import RegistryUnreadable, RolloutRefused, SkewlessError
-from skewless.contract.registry.bundle_cache import BundleCache
-from skewless.contract.registry.rollout import SANE_NAME, Rollout, RolloutChange, RolloutStep, rollout_from_json
+from skewless.contract.rollout.revisions import (
+    RevisionEntry,
+    claim_name,
+    parse_revision_name,
+    revision_name,
+    undisputed,
+)
+from skewless.contract.rollout.rollout import SANE_NAME, Rollout, RolloutChange, RolloutStep, rollout_from_json
+from skewless.files.durable import create_file
+from skewless.registry.bundle_cache import BundleCache
 
 ROLLOUT = "rollout"
-_REVISION = re.compile(r"(\d{8})(?:-([0-9a-f]{8}))?\.(json|claim)")
 _TRIES, _LOOKS = 40, 100
 _LONGEST_PAUSE_S = 0.05
 Seen = tuple[tuple[str, int, int], ...]
 """What tells whether a bundle's files changed: names, times of change in nanoseconds, sizes."""
-
-
-class RevisionEntry(NamedTuple):
-    """A revision of this number, or a claim to make it."""
-
-    number: int
-    nonce: str
-    path: str
-    made: bool
 
 
 class ModelRegistry:
@@ -70,7 +64,7 @@ class ModelRegistry:
 
     def models(self) -> list[str]:
         """The models that have a rollout, sorted."""
-        return [name for name in self._folders(self._root) if _undisputed(self._entries(name))]
+        return [name for name in self._folders(self._root) if undisputed(self._entries(name))]
 
     def versions(self, model: str) -> list[str]:
         """The versions of a model that have files, sorted as texts."""
@@ -82,7 +76,7 @@ class ModelRegistry:
 
     def history(self, model: str) -> list[Rollout]:
         """All revisions, oldest first. Raises: InvalidRollout."""
-        return [self._read(entry) for _, entry in sorted(_undisputed(self._entries(model)).items())]
+        return [self._read(entry) for _, entry in sorted(undisputed(self._entries(model)).items())]
 
     def change(self, model: str, step: RolloutStep, *, by: str, at: datetime, reason: str) -> Rollout:
         """Take a step from the newest revision, whatever that is by now; the revision that holds afterwards.
@@ -160,10 +154,8 @@ class ModelRegistry:
         with self._told():
             selector = fs.FileSelector(f"{self._root}/{model}/{ROLLOUT}", allow_not_found=True)
             infos = self._files.get_file_info(selector)
-        matched = ((info.path, _REVISION.fullmatch(info.base_name)) for info in infos)
-        return [
-            RevisionEntry(int(match[1]), match[2] or "", path, match[3] == "json") for path, match in matched if match
-        ]
+        found = (parse_revision_name(info.base_name, info.path) for info in infos)
+        return [entry for entry in found if entry is not None]
 
     def _settled(self, model: str) -> list[RevisionEntry]:
         """The revisions when nobody claims to make another; claims that stay are removed."""
@@ -178,7 +170,7 @@ class ModelRegistry:
         return [entry for entry in found if entry.made]
 
     def _newest(self, entries: Sequence[RevisionEntry], known: Rollout | None = None) -> Rollout | None:
-        found = _undisputed(entries)
+        found = undisputed(entries)
         if not found:
             return None
         newest = found[max(found)]
@@ -196,15 +188,17 @@ class ModelRegistry:
         folder = f"{self._root}/{model}/{ROLLOUT}"
         if self.is_folder:
             with self._told():
-                return _linked(Path(folder) / f"{made.revision:08d}.json", made.to_json())
-        stem = f"{folder}/{made.revision:08d}-{made.nonce}"
-        claim = RevisionEntry(made.revision, made.nonce, f"{stem}.claim", made=False)
+                return create_file(Path(folder) / revision_name(made.revision), made.to_json())
+        place = f"{folder}/{revision_name(made.revision, made.nonce)}"
+        claim = RevisionEntry(
+            made.revision, made.nonce, f"{folder}/{claim_name(made.revision, made.nonce)}", made=False
+        )
         with self._told():
             self._write(claim.path, b"")
             try:
                 alone = self._alone(model, claim)
                 if alone:
-                    self._write(f"{stem}.json", made.to_json())
+                    self._write(place, made.to_json())
             finally:
                 self._remove(claim)
         return alone
@@ -252,29 +246,5 @@ class ModelRegistry:
             ) from error
 
 
-def _undisputed(entries: Sequence[RevisionEntry]) -> dict[int, RevisionEntry]:
-    """The revisions by number, but for numbers that are there twice."""
-    made = [entry for entry in entries if entry.made]
-    times = Counter(entry.number for entry in made)
-    return {entry.number: entry for entry in made if times[entry.number] == 1}
-
-
 def _digest(seen: Seen) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
-
-
-def _linked(path: Path, content: bytes) -> bool:
-    """Make a file, whole; False where it is there already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(unfinished, path)
-    except FileExistsError:
-        return False
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return True

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skewless.contract.registry.canary_guardrail import CanaryCounts, buckets, distance, verdict
-from skewless.contract.registry.rollout import GuardrailBounds
+from skewless.contract.rollout.rollout import GuardrailBounds
+from skewless.server.metrics.canary_guardrail import CanaryCounts, buckets, distance, verdict
 
 COUNTS = st.integers(0, 5_000).flatmap(
     lambda n: st.builds(CanaryCounts, st.just(n), st.integers(0, n), st.integers(0, n))

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from skewless.files.durable import new_folder
+
 _SPARE = 3
 """Copies of a model that are kept beside those that its rollout names: going back should not need the storage."""
 _OPEN_S = 3600.0
@@ -31,17 +33,14 @@ class BundleCache:
 
     def fetch(self, copy: Path, names: Iterable[str], read: Callable[[str], bytes]) -> None:
         """Make a copy, whole. Raises: what `read` raises, OSError."""
-        building = copy.with_name(f".{copy.name}-{uuid4().hex[:8]}")
-        building.mkdir(parents=True)
         try:
-            for name in names:
-                (building / name).write_bytes(read(name))
-            building.rename(copy)
+            # A copy that a power cut takes is fetched again.
+            with new_folder(copy, durable=False) as building:
+                for name in names:
+                    (building / name).write_bytes(read(name))
         except OSError:
             if not copy.is_dir():  # else another process was quicker, with the same files
                 raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
 
     def used(self, copy: Path) -> None:
         """Note that a copy was asked for."""

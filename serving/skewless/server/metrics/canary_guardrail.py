@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 
 from skewless.contract.model.signature import SCORE, Array
-from skewless.contract.registry.rollout import GuardrailBounds
+from skewless.contract.rollout.rollout import GuardrailBounds
 
 _SIGN = np.uint32(1 << 31)
 _COARSE = 16

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.errors import RolloutRefused
-from skewless.contract.registry.rollout import Canary
-from skewless.contract.registry.traffic_split import draw, lot
+from skewless.contract.rollout.rollout import Canary
+from skewless.contract.rollout.traffic_split import draw, lot
 from tests.models import tiny
 
 TAILS = [f"N{number}" for number in range(4_000)]

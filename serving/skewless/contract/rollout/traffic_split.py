@@ -12,7 +12,7 @@ from typing import Any
 
 from skewless.contract.errors import InvalidInput, RolloutRefused
 from skewless.contract.plan import Plan
-from skewless.contract.registry.rollout import Canary
+from skewless.contract.rollout.rollout import Canary
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 
 _WHOLE = float(1 << 53)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.contract.errors import InvalidRollout, RolloutRefused
-from skewless.contract.registry.rollout import (
+from skewless.contract.rollout.rollout import (
     MOST_PINNED,
     CachePolicy,
     Canary,

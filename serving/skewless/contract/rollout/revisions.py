@@ -1,0 +1,45 @@
+"""Names of the revisions of a rollout, and which of those that are there count.
+
+<revision>.json            in a folder
+<revision>-<nonce>.json    in an object store, after a claim to the number
+<revision>-<nonce>.claim   that claim
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_NAME = re.compile(r"(\d{8})(?:-([0-9a-f]{8}))?\.(json|claim)")
+
+
+class RevisionEntry(NamedTuple):
+    """A revision of this number, or a claim to make it."""
+
+    number: int
+    nonce: str
+    path: str
+    made: bool
+
+
+def parse_revision_name(name: str, path: str) -> RevisionEntry | None:
+    """What the file `name` at `path` is; None for any other file."""
+    match = _NAME.fullmatch(name)
+    return RevisionEntry(int(match[1]), match[2] or "", path, match[3] == "json") if match else None
+
+
+def revision_name(number: int, nonce: str = "") -> str:
+    return f"{number:08d}-{nonce}.json" if nonce else f"{number:08d}.json"
+
+
+def claim_name(number: int, nonce: str) -> str:
+    return f"{number:08d}-{nonce}.claim"
+
+
+def undisputed(entries: Sequence[RevisionEntry]) -> dict[int, RevisionEntry]:
+    """The revisions by number, but for numbers that are there twice."""
+    made = [entry for entry in entries if entry.made]
+    times = Counter(entry.number for entry in made)
+    return {entry.number: entry for entry in made if times[entry.number] == 1}

@@ -1,0 +1,29 @@
+"""Where to look for the state folder and the definitions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from skewless.contract.state_folder import DEFINITIONS, STATE, STORE_FILE
+
+
+def find_definitions(cwd: Path) -> Path | None:
+    """The nearest feature repository from the absolute `cwd` upward: `cwd` itself, or a folder's `feature_repo`."""
+    for folder in (cwd, *cwd.parents):
+        if folder.name == DEFINITIONS and (folder / STORE_FILE).is_file():
+            return folder
+        if (folder / DEFINITIONS / STORE_FILE).is_file():
+            return folder / DEFINITIONS
+    return None
+
+
+def find_root(cwd: Path, given: Path | None = None) -> Path:
+    """The state folder: `given` if any (relative to the absolute `cwd`), else `.skewless` beside the definitions.
+
+    Where no definitions are found upward of `cwd` it is `.skewless` in `cwd`. The answer is absolute.
+    """
+    if given is not None:
+        return Path(os.path.normpath(cwd / given.expanduser()))
+    definitions = find_definitions(cwd)
+    return (definitions.parent if definitions else cwd) / STATE
