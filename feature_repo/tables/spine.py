@@ -1,4 +1,7 @@
-"""The spine: one row per scheduled flight, at the time when its lateness is to be predicted."""
+"""The spine: one row per scheduled flight, at the time when its lateness is to be predicted.
+
+Held by tests/feature_repo/test_tables.py.
+"""
 
 from datetime import timedelta
 

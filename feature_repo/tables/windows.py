@@ -4,6 +4,8 @@ An event counts in the window (T - length, T] from the instant it is known until
 each event adds its sums at one instant and takes them back at another, and the running sum of those
 deltas is the window's content at *every* instant: no window is ever scanned. Sums are integers,
 hence exact, in whatever order and from whatever day they are computed.
+
+Held by tests/feature_repo/test_tables.py.
 """
 
 # ruff: noqa: S608  (The parts of each query are names and numbers of this package.)

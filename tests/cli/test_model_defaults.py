@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cli.conftest import Shop, Skewless
+from tests.cli.shop_project import Shop, Skewless
 
 DECLARED = """
 ingest: tables.people:tables

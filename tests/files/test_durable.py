@@ -21,7 +21,6 @@ from skewless.files.durable import (
     create_file,
     make_folder,
     new_folder,
-    put_folder,
     remove_unfinished,
     replace_file,
     replace_folder,
@@ -29,57 +28,19 @@ from skewless.files.durable import (
 )
 from tests.faults.killed_calls import Killed, killer
 from tests.faults.power_cut import lay_out, recorded
-
-Content = bytes | dict[str, bytes] | None
-FILE, OLD_FILE = b"the new content", b"what was there"
-FOLDER, OLD_FOLDER = {"a": b"new a", "b": b"new b"}, {"a": b"old a", "c": b"old c"}
-
-
-def fill(folder: Path) -> None:
-    for name, content in FOLDER.items():
-        (folder / name).write_bytes(content)
-
-
-def writes_file(path: Path) -> None:
-    write_file(path, FILE)
-
-
-def writes_cached_file(path: Path) -> None:
-    write_file(path, FILE, durable=False)
-
-
-def creates_file(path: Path) -> None:
-    create_file(path, FILE)
-
-
-def replaces_file(path: Path) -> None:
-    with replace_file(path) as building, building.open("wb") as file:
-        file.write(FILE[:3])
-        file.write(FILE[3:])
-
-
-def makes_folder(path: Path) -> None:
-    with new_folder(path) as building:
-        fill(building)
-
-
-def replaces_folder(path: Path) -> None:
-    with replace_folder(path) as building:
-        fill(building)
-
-
-def puts_folder(path: Path) -> None:
-    building = path.with_name(".growing")
-    shutil.rmtree(building, ignore_errors=True)
-    make_folder(building)
-    fill(building)
-    put_folder(building, path)
-
-
-WRITERS = [
-    (writes_file, OLD_FILE), (creates_file, None), (replaces_file, OLD_FILE), (makes_folder, None),
-    (replaces_folder, OLD_FOLDER), (puts_folder, OLD_FOLDER),
-]  # fmt: skip
+from tests.files.durable_writers import (
+    FILE,
+    FOLDER,
+    OLD_FILE,
+    OLD_FOLDER,
+    WRITERS,
+    Content,
+    fill,
+    makes_folder,
+    puts_folder,
+    replaces_folder,
+    writes_cached_file,
+)
 
 
 def content(path: Path) -> Content:
@@ -109,13 +70,9 @@ def writers(function: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.parametrize(("writer", "old"), named)(function)
 
 
-def by_name(writer: str, path: str) -> None:
-    globals()[writer](Path(path))
-
-
 @pytest.fixture(scope="module")
 def killed():
-    with killer("tests.files.test_durable", "by_name") as kill:
+    with killer("tests.files.durable_writers", "by_name") as kill:
         yield kill
 
 

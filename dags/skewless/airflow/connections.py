@@ -1,4 +1,7 @@
-"""Where the stores are, by Airflow's own means: connections of these names, and the environment where there is none."""
+"""Where the stores are, by Airflow's own means: connections of these names, and the environment where there is none.
+
+Held by tests/airflow/test_dags_of_data.py.
+"""
 
 from __future__ import annotations
 

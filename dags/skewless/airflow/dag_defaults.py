@@ -1,6 +1,8 @@
 """The terms that every DAG runs under: its owner, which failures are tried again, when it is late, and who is told.
 
 How long a task waits before it is tried again is Airflow's `[core] default_task_retry_delay`, doubled each time.
+
+Held by tests/airflow/test_timetables.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Airflow's OpenLineage provider takes it from the task's inlets and outlets; where it is not installed, or names no
 transport, nothing happens.
+
+Held by tests/airflow/test_dags_of_data.py.
 """
 
 from __future__ import annotations

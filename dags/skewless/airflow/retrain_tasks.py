@@ -1,4 +1,7 @@
-"""What a retraining may be told, and how its tasks do it."""
+"""What a retraining may be told, and how its tasks do it.
+
+Held by tests/airflow/test_dags_of_models.py.
+"""
 
 from __future__ import annotations
 

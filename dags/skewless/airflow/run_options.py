@@ -1,5 +1,7 @@
 """What a run may be told beside its window: by its params, else, since nobody gives params to a run that an asset or the
 clock triggers, by the Airflow Variable that is named like its DAG, as JSON. What neither tells is as the project declares it.
+
+Held by tests/airflow/test_dags_of_models.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The verb that audits what was served, and the one that brings what came to pass of it."""
+"""The verb that audits what was served, and the one that brings what came to pass of it.
+
+Held by tests/monitoring/audit/test_audit.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The verb that compares what was served with training."""
+"""The verb that compares what was served with training.
+
+Held by tests/monitoring/drift/test_drift.py.
+"""
 
 from __future__ import annotations
 

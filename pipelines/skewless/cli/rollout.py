@@ -1,4 +1,7 @@
-"""`skewless models`: which versions answer."""
+"""`skewless models`: which versions answer.
+
+Held by tests/model/publishing/test_rollout_steps.py.
+"""
 
 from __future__ import annotations
 

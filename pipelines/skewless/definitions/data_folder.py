@@ -1,4 +1,7 @@
-"""Where the relative paths of a project's sources start: what each offline store of ours is configured with."""
+"""Where the relative paths of a project's sources start: what each offline store of ours is configured with.
+
+Held by tests/feast/test_object_storage.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Feast's FileSource as a table that the join can read: local, or mirrored from object storage."""
+"""Feast's FileSource as a table that the join can read: local, or mirrored from object storage.
+
+Held by tests/feast/test_object_storage.py.
+"""
 
 from __future__ import annotations
 

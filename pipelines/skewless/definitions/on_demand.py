@@ -2,6 +2,8 @@
 
 NumPy's `sin` or `exp` and ONNX Runtime's differ in their last bits, and ONNX Runtime's `where` makes -0.0 a 0.0. A body
 that calls the function itself gives the graph's bits only where it is made of + - * / and comparisons.
+
+Held by tests/feast/test_on_demand.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The verbs of the `example` extra: demo, skew-price."""
+"""The verbs of the `example` extra: demo, skew-price.
+
+Held by tests/demo/test_demo.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The price of skew as a picture."""
+"""The price of skew as a picture.
+
+Held by tests/demo/test_demo.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """A subject among the outcomes: those know nobody but requests, so the served log has to say which of them to erase.
 
 They go before the served rows do: a run that is killed in between still knows whose they were.
+
+Held by tests/erasure/test_erase.py.
 """
 
 from __future__ import annotations

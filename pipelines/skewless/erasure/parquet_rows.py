@@ -2,6 +2,8 @@
 
 A file that holds none is not touched. A new one takes the old one's place in one rename: the same schema, metadata,
 codecs, order of rows and row groups, without the subject's rows; one that held nothing else stays, empty.
+
+Held by tests/erasure/test_erase.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A receipt knows its subject by a salted digest. It is on the disk before anything is removed, so that a run that was
 killed is found by the next one for the same subject.
+
+Held by tests/erasure/test_erase.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A subject in Redis: the hashes of its entities, whatever other keys they have, and the events that name it."""
+"""A subject in Redis: the hashes of its entities, whatever other keys they have, and the events that name it.
+
+Held by tests/erasure/test_erase.py.
+"""
 
 from __future__ import annotations
 

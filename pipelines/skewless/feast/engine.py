@@ -4,6 +4,8 @@ What Feast's window [start, end] means here: the rows that *arrived* in it, both
 those whose event time lies in it. A row arrives when its view's rule first admits it, or when it was created if that
 is later; so late rows and corrections are taken, and what is not known by `end` waits for a later window. A view's
 watermark moves to `end` only where the window leaves no gap behind it; `skewless materialize` then starts there.
+
+Held by tests/feast/test_online_store.py.
 """
 
 from __future__ import annotations

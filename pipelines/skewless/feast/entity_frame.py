@@ -1,4 +1,7 @@
-"""The entity frame that a caller of `get_historical_features` brings: its rows, its time column, its join keys."""
+"""The entity frame that a caller of `get_historical_features` brings: its rows, its time column, its join keys.
+
+Held by tests/feast/test_offline_store.py.
+"""
 
 from __future__ import annotations
 

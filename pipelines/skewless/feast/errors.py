@@ -4,6 +4,8 @@ SkewlessError
 ├── Unsupported          a part of Feast's interface that these plug-ins do not have
 ├── FutureRows      rows for the online store that become true, or known, only later
 └── EntityQueryRefused   an entity frame in SQL that is not one SELECT over the project's tables
+
+Held by tests/feast/test_offline_store.py.
 """
 
 from __future__ import annotations

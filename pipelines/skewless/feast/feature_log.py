@@ -1,4 +1,7 @@
-"""What Feast's own feature server logged, kept as parts of a Parquet table. Our server's is the served log."""
+"""What Feast's own feature server logged, kept as parts of a Parquet table. Our server's is the served log.
+
+Held by tests/feast/test_offline_writes.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Times of rows that came as JSON, where a time can only be a text: what Feast's feature server is sent."""
+"""Times of rows that came as JSON, where a time can only be a text: what Feast's feature server is sent.
+
+Held by tests/feast/test_feature_server.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What several views say of their entities at one instant, asked of the store in one trip."""
+"""What several views say of their entities at one instant, asked of the store in one trip.
+
+Held by tests/feast/test_online_interface.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The tables of a project by name: those that its registry has as data sources, and those in its data folder."""
+"""The tables of a project by name: those that its registry has as data sources, and those in its data folder.
+
+Held by tests/feast/test_offline_store.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Feast's protobuf values as columns that rows take, and back."""
+"""Feast's protobuf values as columns that rows take, and back.
+
+Held by tests/feast/test_value_types.py.
+"""
 
 from __future__ import annotations
 

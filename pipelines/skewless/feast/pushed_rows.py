@@ -1,4 +1,7 @@
-"""Rows that Feast hands over to be written: its tuples of protobuf values as keys and packed rows."""
+"""Rows that Feast hands over to be written: its tuples of protobuf values as keys and packed rows.
+
+Held by tests/feast/test_online_store.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The answer of the offline store to Feast: a join or a scan that runs when its result is asked for."""
+"""The answer of the offline store to Feast: a join or a scan that runs when its result is asked for.
+
+Held by tests/feast/test_offline_store.py.
+"""
 
 from __future__ import annotations
 

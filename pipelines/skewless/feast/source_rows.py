@@ -1,4 +1,7 @@
-"""Rows of a source as they are, between two event times: what Feast asks for when it reads a table by itself."""
+"""Rows of a source as they are, between two event times: what Feast asks for when it reads a table by itself.
+
+Held by tests/feast/test_offline_store.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Each view's table is shaped first, so that Feast's SQL decides as the join does: one row for each entity and instant,
 tombstones as rows of nulls, created times only where they are what makes a row known.
+
+Held by tests/feast/spark/test_spark_store.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One feature view read for Feast: from join keys to keys of the store, from packed rows to Feast's values."""
+"""One feature view read for Feast: from join keys to keys of the store, from packed rows to Feast's values.
+
+Held by tests/feast/test_online_interface.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Renders results as one HTML page that needs no network: Jinja templates beside this file, plots as inline SVG."""
+"""Renders results as one HTML page that needs no network: Jinja templates beside this file, plots as inline SVG.
+
+Held by tests/monitoring/reports/test_result_pages.py.
+"""
 
 from __future__ import annotations
 

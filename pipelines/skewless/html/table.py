@@ -1,4 +1,7 @@
-"""Tables of a page, and numbers formatted for readers."""
+"""Tables of a page, and numbers formatted for readers.
+
+Held by tests/monitoring/reports/test_result_pages.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Feast imports every file of the repository under its bare name and changes the working folder; neither should happen
 to the process that asks.
+
+Held by tests/feast/test_apply.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The parts of one project, opened as they are needed: what every verb starts from."""
+"""The parts of one project, opened as they are needed: what every verb starts from.
+
+Held by tests/cli/test_data.py.
+"""
 
 from __future__ import annotations
 

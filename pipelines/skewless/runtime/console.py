@@ -1,4 +1,7 @@
-"""What a verb shows while it works: a live bar on a terminal, plain lines otherwise."""
+"""What a verb shows while it works: a live bar on a terminal, plain lines otherwise.
+
+Held by tests/cli/test_data.py.
+"""
 
 from __future__ import annotations
 

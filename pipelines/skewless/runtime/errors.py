@@ -9,6 +9,8 @@ SkewlessError
 ├── Untraceable          a transform cannot be traced to ONNX
 ├── StepInputMissing           a step asks for the output of an earlier one
 └── AlreadyPublished     a model version exists and is immutable
+
+Held by tests/offline/tables/test_view_rows.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A prediction server as a child process, for replays over HTTP."""
+"""A prediction server as a child process, for replays over HTTP.
+
+Held by tests/server/test_served_log.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The tables of the state database."""
+"""The tables of the state database.
+
+Held by tests/state/test_database.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SQLite as several processes share it."""
+"""SQLite as several processes share it.
+
+Held by tests/state/test_database.py.
+"""
 
 from __future__ import annotations
 

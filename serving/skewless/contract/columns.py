@@ -1,4 +1,7 @@
-"""Columns of values, as everything between the stores and the model holds them: a NumPy array and which of it is valid."""
+"""Columns of values, as everything between the stores and the model holds them: a NumPy array and which of it is valid.
+
+Held by tests/contract/storage/test_packed_row.py.
+"""
 
 from __future__ import annotations
 

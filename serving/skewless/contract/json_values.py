@@ -3,6 +3,8 @@ body says NaN or Infinity, which JSON does not have but many encoders write.
 
 A JSON column is a list of n values, None where null. Reading is strict: what would be rounded, cut or guessed at is
 refused (a bool for an int, a number in quotes, 1.5 for an Int64, 1e39 for a Float32).
+
+Held by tests/server/predict/test_request.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Two names change places in one step, so that a reader finds one folder or the other and never none."""
+"""Two names change places in one step, so that a reader finds one folder or the other and never none.
+
+Held by tests/files/test_durable.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The processor's SIMD features: where two machines have the same, ONNX Runtime gives the same bits."""
+"""The processor's SIMD features: where two machines have the same, ONNX Runtime gives the same bits.
+
+Held by tests/contract/model/test_bundle.py.
+"""
 
 from __future__ import annotations
 

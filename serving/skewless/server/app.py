@@ -1,4 +1,7 @@
-"""The server as an ASGI application."""
+"""The server as an ASGI application.
+
+Held by tests/server/api/test_server.py.
+"""
 
 from __future__ import annotations
 

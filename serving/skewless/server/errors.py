@@ -16,6 +16,8 @@ SkewlessError
     ├── InvalidRequest   it is JSON that does not fit the model
     ├── NoContributions  it asks for what the model cannot tell
     └── AsOfNotAllowed   it asks for another time than now
+
+Held by tests/server/api/test_problems.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Logs: one JSON object a line on stderr, ours and uvicorn's alike. Bodies, keys and passwords are never logged."""
+"""Logs: one JSON object a line on stderr, ours and uvicorn's alike. Bodies, keys and passwords are never logged.
+
+Held by tests/server/api/test_server.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A draft: what is to be published, before it is a bundle, and the proof that a row's score is the row's alone."""
+"""A draft: what is to be published, before it is a bundle, and the proof that a row's score is the row's alone.
+
+Held by tests/model/publishing/test_publish.py.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Golden rows: some training rows with the model input and scores that they gave, after the proof that what a row gets
 depends on nothing but the row: not on how many rows are asked about with it, its place among them, or other threads.
+
+Held by tests/model/publishing/test_publish.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""LightGBM's boosters as ONNX models that decide as they do."""
+"""LightGBM's boosters as ONNX models that decide as they do.
+
+Held by tests/model/publishing/test_publish.py.
+"""
 
 from __future__ import annotations
 

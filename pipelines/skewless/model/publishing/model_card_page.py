@@ -1,4 +1,7 @@
-"""A model's card as a page: made at publish, kept in the bundle."""
+"""A model's card as a page: made at publish, kept in the bundle.
+
+Held by tests/model/publishing/test_model_card.py.
+"""
 
 from __future__ import annotations
 

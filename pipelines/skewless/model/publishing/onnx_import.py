@@ -1,4 +1,7 @@
-"""A ready ONNX model read against a plan: which columns its inputs take, what its outputs tell, and in which form."""
+"""A ready ONNX model read against a plan: which columns its inputs take, what its outputs tell, and in which form.
+
+Held by tests/model/publishing/test_publish_onnx.py.
+"""
 
 from __future__ import annotations
 

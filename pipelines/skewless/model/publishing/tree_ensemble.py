@@ -1,4 +1,7 @@
-"""The tree ensemble of an ONNX graph: its trees node by node, and how many rows of a matrix each leaf gets."""
+"""The tree ensemble of an ONNX graph: its trees node by node, and how many rows of a matrix each leaf gets.
+
+Held by tests/model/publishing/test_tree_leaves.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The versions of a model: three numbers, each version later than those before it."""
+"""The versions of a model: three numbers, each version later than those before it.
+
+Held by tests/model/publishing/test_publish.py.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Gathers the evidence about differences: the offline rows of the entities, finished materializations, and definitions
 as they are registered now.
+
+Held by tests/monitoring/audit/test_attribution.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Replays a served log: the same rows through the point-in-time join, and where the logged values differ from it."""
+"""Replays a served log: the same rows through the point-in-time join, and where the logged values differ from it.
+
+Held by tests/monitoring/audit/test_audit.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an audit's differences did to the scores, and where outcomes are known what that cost in model performance."""
+"""What an audit's differences did to the scores, and where outcomes are known what that cost in model performance.
+
+Held by tests/monitoring/audit/test_attribution.py.
+"""
 
 from __future__ import annotations
 

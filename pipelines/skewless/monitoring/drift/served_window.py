@@ -1,4 +1,7 @@
-"""Measures the drift of a window of the served log against the baseline of the bundle that served it."""
+"""Measures the drift of a window of the served log against the baseline of the bundle that served it.
+
+Held by tests/monitoring/drift/test_drift.py.
+"""
 
 from __future__ import annotations
 

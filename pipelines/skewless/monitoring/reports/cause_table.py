@@ -1,4 +1,7 @@
-"""The causes of an audit's differences, their cost and the live performance, for its page and for a terminal."""
+"""The causes of an audit's differences, their cost and the live performance, for its page and for a terminal.
+
+Held by tests/monitoring/reports/test_result_pages.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writes a drift run's files: the page, the JSON and the metrics."""
+"""Writes a drift run's files: the page, the JSON and the metrics.
+
+Held by tests/monitoring/drift/test_drift.py.
+"""
 
 from __future__ import annotations
 

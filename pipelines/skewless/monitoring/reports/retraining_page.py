@@ -1,4 +1,7 @@
-"""A retraining result as a page: the candidate beside the champion."""
+"""A retraining result as a page: the candidate beside the champion.
+
+Held by tests/monitoring/retraining/test_retrain.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A what-if on freshness as a page: AUC and logloss by refresh schedule."""
+"""A what-if on freshness as a page: AUC and logloss by refresh schedule.
+
+Held by tests/monitoring/audit/test_what_if.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads the rows of the served log, by model version and window."""
+"""Reads the rows of the served log, by model version and window.
+
+Held by tests/monitoring/audit/test_audit.py.
+"""
 
 from __future__ import annotations
 

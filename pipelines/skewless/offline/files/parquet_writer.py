@@ -1,4 +1,7 @@
-"""Tables that come one after the other as one Parquet file whose row groups do not tell how they were cut."""
+"""Tables that come one after the other as one Parquet file whose row groups do not tell how they were cut.
+
+Held by tests/model/scoring/test_batch_score.py.
+"""
 
 from __future__ import annotations
 

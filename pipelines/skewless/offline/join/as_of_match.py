@@ -7,6 +7,8 @@ gives every slot its answer. So memory goes with the spine and never with the ta
 
 Of rows with equal times in both the one with the greatest packed bytes (tombstones first) is used, as online: where
 those are lies in the table, so such rows are only noted here (`MatchedRows.ties`) and settled by who can read them.
+
+Held by tests/offline/join/test_point_in_time.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The entities of a spine as small integers, and which of them a table's rows belong to."""
+"""The entities of a spine as small integers, and which of them a table's rows belong to.
+
+Held by tests/offline/join/test_point_in_time.py.
+"""
 
 from __future__ import annotations
 

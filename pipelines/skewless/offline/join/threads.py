@@ -1,4 +1,7 @@
-"""Work on many items at once: as many threads as Arrow is allowed, results in order."""
+"""Work on many items at once: as many threads as Arrow is allowed, results in order.
+
+Held by tests/offline/join/test_point_in_time.py.
+"""
 
 from __future__ import annotations
 

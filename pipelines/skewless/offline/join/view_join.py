@@ -2,6 +2,8 @@
 
 The first pass reads join keys and times of the row groups that can matter and decides the row numbers
 (`skewless.offline.join.as_of_match`); the second reads the features of the row groups that hold an answer.
+
+Held by tests/offline/join/test_point_in_time.py.
 """
 
 from __future__ import annotations

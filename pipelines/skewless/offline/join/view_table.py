@@ -1,4 +1,7 @@
-"""A feature view's table as the join reads it: keys and times of all rows that matter, then the features of a few."""
+"""A feature view's table as the join reads it: keys and times of all rows that matter, then the features of a few.
+
+Held by tests/offline/join/test_point_in_time.py.
+"""
 
 from __future__ import annotations
 

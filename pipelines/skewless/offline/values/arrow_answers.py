@@ -2,6 +2,8 @@
 
 A map has the type of its values, where they have one; else, and inside of structs and lists of lists, its values are
 JSON texts. A set is a list, sorted as it is stored. A zoned time is its instant in UTC, as Feast has it in Arrow.
+
+Held by tests/offline/values/test_feast_messages.py.
 """
 
 from __future__ import annotations

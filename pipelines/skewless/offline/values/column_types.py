@@ -1,4 +1,7 @@
-"""Which Arrow types hold the values of a feature's type, in a table and in an answer."""
+"""Which Arrow types hold the values of a feature's type, in a table and in an answer.
+
+Held by tests/offline/values/test_feast_messages.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """JSON values of every type that Feast knows, for rows that are pushed from here: lists, sets, maps and structs too.
 
 They become what a table holds (lists and structs of Arrow, maps and JSON as text); `value_messages` packs them.
+
+Held by tests/online/push/test_push.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A column of a history as rows take it."""
+"""A column of a history as rows take it.
+
+Held by tests/offline/values/test_feast_messages.py.
+"""
 
 from __future__ import annotations
 

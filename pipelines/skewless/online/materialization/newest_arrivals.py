@@ -1,6 +1,8 @@
 """The newest row of each entity among what arrived, as keys and packed rows: what materialize writes, and verify expects.
 
 Memory is bounded by `reduction.CHUNK_BYTES` and what `SeenTimes` remembers, however many rows there are.
+
+Held by tests/online/materialization/test_materialize.py.
 """
 
 from __future__ import annotations

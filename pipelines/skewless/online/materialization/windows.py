@@ -1,4 +1,7 @@
-"""Which windows of which views a materialization takes: decided first, so that it can be shown, or done elsewhere."""
+"""Which windows of which views a materialization takes: decided first, so that it can be shown, or done elsewhere.
+
+Held by tests/online/materialization/test_materialize.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rows to push, out of a file: JSON, JSON Lines, CSV or Parquet."""
+"""Rows to push, out of a file: JSON, JSON Lines, CSV or Parquet.
+
+Held by tests/online/push/test_push.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whether somebody asked this process to stop: SIGTERM or Ctrl-C, taken as a wish instead of an end."""
+"""Whether somebody asked this process to stop: SIGTERM or Ctrl-C, taken as a wish instead of an end.
+
+Held by tests/online/push/test_stream.py.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@
     {skewless:stream:PROJECT}:dead    entries that cannot be pushed, with `reason`, `entry` and `deliveries`
 
 The braces keep both in one hash slot, so that an entry moves from one to the other in one step.
+
+Held by tests/online/push/test_stream.py.
 """
 
 from __future__ import annotations

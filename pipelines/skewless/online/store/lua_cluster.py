@@ -1,4 +1,7 @@
-"""A server-side script on a Redis Cluster: the calls of each node in one pipeline, which redis-py's own refuses."""
+"""A server-side script on a Redis Cluster: the calls of each node in one pipeline, which redis-py's own refuses.
+
+Held by tests/online/store/test_completeness.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 It inherits a locked file, so the kernel knows whether it lives: the lock goes when the process does, however it ends.
 Neither a stale pid file nor a stale socket can deceive, and a pid that the system gave to somebody else is never
 signalled. Control always goes through the unix socket, also where clients use a port.
+
+Held by tests/online/store/test_embedded_valkey.py.
 """
 
 from __future__ import annotations

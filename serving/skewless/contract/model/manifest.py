@@ -1,4 +1,7 @@
-"""The manifest: what a bundle says of itself and of its files, sealed."""
+"""The manifest: what a bundle says of itself and of its files, sealed.
+
+Held by tests/contract/model/test_bundle.py.
+"""
 
 from __future__ import annotations
 

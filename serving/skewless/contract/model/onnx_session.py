@@ -1,4 +1,7 @@
-"""How every ONNX graph is run, offline and online: one thread, in order, no spinning."""
+"""How every ONNX graph is run, offline and online: one thread, in order, no spinning.
+
+Held by tests/contract/model/test_matrix_scorer.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What was done to a model's graph before it was published, and what that won and cost: a part of the manifest."""
+"""What was done to a model's graph before it was published, and what that won and cost: a part of the manifest.
+
+Held by tests/model/publishing/test_graph_optimisation.py.
+"""
 
 from __future__ import annotations
 

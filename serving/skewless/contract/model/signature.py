@@ -2,6 +2,8 @@
 
 Logs, golden rows, batch scores and the audit see both forms alike: as groups of values, each group a column of a table
 and an array of n rows by its names.
+
+Held by tests/model/publishing/test_publish_onnx.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The scorer of models with named inputs and outputs of several types."""
+"""The scorer of models with named inputs and outputs of several types.
+
+Held by tests/server/predict/test_score_cache.py.
+"""
 
 from __future__ import annotations
 

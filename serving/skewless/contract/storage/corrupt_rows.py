@@ -1,4 +1,7 @@
-"""Which rows of a batch cannot be read. The slow path behind an error: rows are looked at one by one."""
+"""Which rows of a batch cannot be read. The slow path behind an error: rows are looked at one by one.
+
+Held by tests/server/predict/test_degraded_reads.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How rows go that are long out of their ttl: a project's choice, which the catalog tells all writers."""
+"""How rows go that are long out of their ttl: a project's choice, which the catalog tells all writers.
+
+Held by tests/contract/storage/test_write_policy.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads the bytes of a JSON body within a limit."""
+"""Reads the bytes of a JSON body within a limit.
+
+Held by tests/server/api/test_predict.py.
+"""
 
 from __future__ import annotations
 

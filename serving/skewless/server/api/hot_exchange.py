@@ -1,6 +1,8 @@
 """A request that is answered below ASGI: what uvicorn keeps of a request and its response, and where its answer goes.
 
 An endpoint has its own kind of exchange, which begins the work and is told what came of it, as an asyncio.Future is.
+
+Held by tests/server/api/test_hot_protocol.py.
 """
 
 from __future__ import annotations

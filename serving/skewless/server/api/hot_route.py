@@ -1,4 +1,7 @@
-"""What the routes that are answered in front of FastAPI have in common: an address, headers, and how they fail."""
+"""What the routes that are answered in front of FastAPI have in common: an address, headers, and how they fail.
+
+Held by tests/server/api/test_hot_protocol.py.
+"""
 
 from __future__ import annotations
 

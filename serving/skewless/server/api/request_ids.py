@@ -1,4 +1,7 @@
-"""`X-Request-ID`: a sane one of the caller is kept, else one is made; every answer carries it."""
+"""`X-Request-ID`: a sane one of the caller is kept, else one is made; every answer carries it.
+
+Held by tests/server/api/test_predict.py.
+"""
 
 from __future__ import annotations
 

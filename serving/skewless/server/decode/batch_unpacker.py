@@ -1,4 +1,7 @@
-"""Records: many rows of one shape (a section for each view), laid end to end and read as one NumPy array."""
+"""Records: many rows of one shape (a section for each view), laid end to end and read as one NumPy array.
+
+Held by tests/server/decode/test_decoder.py.
+"""
 
 from __future__ import annotations
 

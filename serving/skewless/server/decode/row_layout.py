@@ -1,4 +1,7 @@
-"""A section: one view's rows of one schema and width, compiled to where each value that is wanted lies in their bytes."""
+"""A section: one view's rows of one schema and width, compiled to where each value that is wanted lies in their bytes.
+
+Held by tests/server/decode/test_decoder.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The unpacker: rows of one shape (a section for each view) read one at a time with `struct`, without NumPy.
 
 What `Records` and the admission rule make of a few rows, for less than their calls cost.
+
+Held by tests/server/decode/test_decoder.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What the server counts, in Prometheus's terms. Names begin with `skewless_`; times are in seconds."""
+"""What the server counts, in Prometheus's terms. Names begin with `skewless_`; times are in seconds.
+
+Held by tests/server/api/test_health.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The tally of one model version: its counters with their labels bound once, since finding them costs more."""
+"""The tally of one model version: its counters with their labels bound once, since finding them costs more.
+
+Held by tests/server/predict/test_micro_batcher.py.
+"""
 
 from __future__ import annotations
 

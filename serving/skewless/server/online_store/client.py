@@ -1,6 +1,8 @@
 """What a URL names: one Redis or Valkey, the primary that sentinels know, or a cluster. The one file that maps its errors.
 
 Whatever is asked may be asked again after a connection was lost: reads, and writes under newest-wins.
+
+Held by tests/server/online_store/test_reader.py.
 """
 
 from __future__ import annotations

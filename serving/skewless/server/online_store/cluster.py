@@ -1,6 +1,8 @@
 """A Redis Cluster as the server asks it: one shared connection to each node, one request to each node that is asked.
 
 Who holds which slot is asked when it is first needed, and again whenever a node is lost or sends somebody elsewhere.
+
+Held by tests/server/online_store/test_reader_topologies.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The shared connection where sentinels say who the primary is: they are asked whenever it is opened."""
+"""The shared connection where sentinels say who the primary is: they are asked whenever it is opened.
+
+Held by tests/server/online_store/test_reader_topologies.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 A stored feature is told as `{"value", "status", "event_timestamp", "age_seconds"}`; a request input and a transform's
 output have no time of their own, so they are `{"value", "status"}`. Contributions are `{"base", "raw", "features"}`:
 numbers of a model with one raw score, else lists of as many.
+
+Held by tests/server/predict/test_micro_batcher.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The short way from a request's body to its columns: a JSON decoder that is compiled for a plan's types.
 
 `RequestReader` says what a body means and what is wrong with it. Whatever is unusual gets None here, and it decides.
+
+Held by tests/server/predict/test_request.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Where an answer goes that somebody waits for."""
+"""Where an answer goes that somebody waits for.
+
+Held by tests/server/rollout/test_shadow.py.
+"""
 
 from __future__ import annotations
 

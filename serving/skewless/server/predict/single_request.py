@@ -1,4 +1,7 @@
-"""One request answered by itself: the definition of what each request of a burst is told."""
+"""One request answered by itself: the definition of what each request of a burst is told.
+
+Held by tests/server/predict/test_micro_batcher.py.
+"""
 
 from __future__ import annotations
 

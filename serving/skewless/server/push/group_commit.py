@@ -3,6 +3,8 @@
 Group commit: the rows that arrive while one commit runs make up the next one, so that many writers share one part, one
 fsync and one trip to Redis, and a lone writer waits for nobody. Two commits may run at once: while the disk has one,
 the store has the other.
+
+Held by tests/server/api/test_push.py.
 """
 
 from __future__ import annotations

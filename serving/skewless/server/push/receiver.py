@@ -1,4 +1,7 @@
-"""Takes pushed rows: finds the lane of a view by the target that the online store's catalog gives it."""
+"""Takes pushed rows: finds the lane of a view by the target that the online store's catalog gives it.
+
+Held by tests/server/api/test_push.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A model version in one of its roles, ready to answer."""
+"""A model version in one of its roles, ready to answer.
+
+Held by tests/server/rollout/test_router.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A champion that may not answer never replaces one that does. A canary or shadow that may not answer, or takes other
 requests than the champion, is left out, and the reason is told.
+
+Held by tests/server/rollout/test_router.py.
 """
 
 from __future__ import annotations
