@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test test-spark check docs docs-reference bench bench-online bench-history bench-materialize bench-push airflow up down sync
+.PHONY: help demo test test-spark check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push airflow up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -49,6 +49,9 @@ docs: $(SYNCED) ## the documentation as a site with search, in .skewless/docs/si
 
 docs-reference: $(SYNCED) ## write the generated parts of the documentation anew
 	@$(BIN)/python -m tests.docs.reference
+
+pictures: $(SYNCED) ## draw the rooms of the code and their imports, in infra/pictures
+	@$(BIN)/python -m tests.docs.rooms
 
 bench: bench-online bench-push bench-materialize bench-history ## all benchmarks, one after the other
 
