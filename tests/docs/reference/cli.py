@@ -23,11 +23,10 @@ def cli() -> str:
 
 
 def verbs(command: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """The verbs below a command, with those of its groups: `train`, `models list`."""
-    below = getattr(command, "commands", None)
-    if below is None:
+    """The verbs below a command, with those of its groups: `train`, `models list`, `audit` and `audit what-if`."""
+    below = getattr(command, "commands", {})
+    if not below or (before and command.invoke_without_command):
         yield before, command
-        return
     for name, one in below.items():
         yield from verbs(one, f"{before} {name}".strip())
 

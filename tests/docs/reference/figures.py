@@ -25,13 +25,19 @@ def figures() -> str:
     large = {one["contender"]: one for one in history["measured"] if (one["table"], one["spine"]) == (10**7, 10**6)}
     pushed, memory = push["events_per_second"], online["memory_bytes_an_entity"]
     pairs = [
-        ("predictions a second, 32 connections, one worker", busy[OURS]["per_second"], busy[STACK]["per_second"]),
+        (
+            "predictions a second (Feast behind FastAPI, with ONNX Runtime)",
+            busy[OURS]["per_second"],
+            busy[STACK]["per_second"],
+        ),
         ("rows pushed a second, 32 writers", pushed[servers.OURS]["32"], pushed[servers.FEAST]["32"]),
         ("rows materialized a second", rate(filled, OUR_MATERIALIZE), rate(filled, FEAST_MATERIALIZE)),
     ]
     rows = [[what, f"{ours:,.0f}", f"{other:,.0f}", f"{ours / other:.1f} times"] for what, ours, other in pairs]
     ours, other = large[OUR_JOIN], large[FEAST_DUCKDB]
-    rows.append(_less("seconds to join 10M rows to 1M labels", ours["seconds"], other["seconds"], ".1f"))
+    rows.append(
+        _less("seconds to join 10M rows to 1M labels (Feast on DuckDB)", ours["seconds"], other["seconds"], ".1f")
+    )
     rows.append(_less("GB of memory for that join", ours["peak_bytes"] / 1e9, other["peak_bytes"] / 1e9, ".2f"))
     rows.append(_less("bytes an entity in Redis, 5 views of 10 features", memory["ours"], memory["feast"], ".0f"))
     return table(["", "Skewless", "Feast", ""], rows)
