@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from skewless.server.api.problems import STATUSES
@@ -49,7 +50,8 @@ def _plain(message: str) -> str:
     return re.sub(r"([*_<\[\]])", r"\\\1", message)
 
 
-def error_classes() -> list[ErrorClass]:
+@cache
+def error_classes() -> tuple[ErrorClass, ...]:
     """The subclasses of our root error, directly or not."""
     found = [(module, node) for module, tree in _sources() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     names, before = {ROOT_ERROR}, 0
@@ -58,7 +60,7 @@ def error_classes() -> list[ErrorClass]:
         names |= {node.name for _, node in found if names & set(_bases(node))}
     ours = [(module, node) for module, node in found if names & set(_bases(node))]
     inherited = {node.name: node for _, node in ours}
-    return [_read(module, node, inherited) for module, node in ours]
+    return tuple(_read(module, node, inherited) for module, node in ours)
 
 
 def _sources() -> Iterator[tuple[str, ast.Module]]:
