@@ -18,7 +18,7 @@ def expire() -> dict[str, int]:
     from skewless.online.maintenance import expiry
 
     work = workspace()
-    return expiry.run([view for view, _ in work.stored()], work.online, work.state, work.project)
+    return expiry.run([view for view, _ in work.stored()], work.online_project)
 
 
 @dag(

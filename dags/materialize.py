@@ -28,13 +28,13 @@ def plan() -> list[dict[str, Any]]:
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
     """One view's window into the online store; its rows."""
-    from skewless.airflow.connections import gate, now, online_store
+    from skewless.airflow.connections import gate, now, online_project
     from skewless.airflow.lineage import materialized
     from skewless.online.materialization import materialize as verb
 
     project, window = planned["project"], verb.ArrivalWindow.parse(planned["window"])
     materialized(project, window.view, window.source.path)
-    done = verb.run([window], *online_store(project), project, clock=now, check=gate(planned))
+    done = verb.run([window], online_project(project), clock=now, check=gate(planned))
     return asdict(done[window.view.stored_as])
 
 

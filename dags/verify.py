@@ -32,7 +32,7 @@ def verify(view: str) -> dict[str, Any]:
     stored = work.stored([view])
     read_views(work.project, [known for known, _ in stored])
     sample = verb.EntitySample(asked["sample"], asked["seed"])
-    (found,) = verb.run(stored, work.online, work.state, work.project, sample=sample, repair=asked["repair"])
+    (found,) = verb.run(stored, work.online_project, sample=sample, repair=asked["repair"])
     if found.differences > found.repaired:
         mend = "trigger this DAG with the param repair, or run `skewless verify --repair`"
         raise AirflowFailException(f"gate verify: {found}\n{mend}")

@@ -62,7 +62,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch, applied: Path, folder: Path, redis_
     work = Project(ProjectSettings.read())
     fill(work.folders.data, FIRST, last)
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
-    materialize.run(windows, work.online, work.state, work.project, clock=lambda: END + timedelta(hours=1))
+    materialize.run(windows, work.online_project, clock=lambda: END + timedelta(hours=1))
     return work
 
 

@@ -31,6 +31,7 @@ from skewless.online.materialization import materialize
 from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.push.stream_entries import StreamEntries
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
@@ -164,7 +165,7 @@ def test_materializing_does_not_bring_it_back(where: ErasurePlaces, tmp_path: Pa
     views = [(view, one) for view, one in where.views]
     for full in (False, True):
         windows = materialize.plan_windows(state, PROJECT, views, end=at(100), full=full)
-        materialize.run(windows, store, state, PROJECT, clock=clock)
+        materialize.run(windows, OnlineProject(PROJECT, store, state), clock=clock)
     state.close()
     assert erase.plan(SUBJECT, where).empty
     assert differences(redis_url, where.data, to_micros(at(100))) == []

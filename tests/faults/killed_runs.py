@@ -16,6 +16,7 @@ from redis import Redis
 
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
+from skewless.online.store.online_project import OnlineProject
 from skewless.state.database import StateDatabase
 from tests.tables import view_project as here
 from tests.tables.histories import source
@@ -28,7 +29,7 @@ def run(end: float) -> None:
     views = [(here.SEEN, source(Path(data), here.SEEN))]
     stored = store.holdings([here.SEEN])
     windows = materialize.plan_windows(state, "tests", views, end=here.at(end), stored=stored)
-    materialize.run(windows, store, state, "tests", clock=lambda: here.at(end + 1))
+    materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: here.at(end + 1))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from skewless.erasure.subject import ErasureSubject
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
 from skewless.online.store.lua_pipeline import LuaPipeline
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
@@ -54,7 +55,7 @@ def slowly(url: str, redis_url: str, data: str, gate: str, end: float) -> None:
         [(SEEN, source(Path(data), SEEN))],
     )
     windows = materialize.plan_windows(state, "tests", views, end=at(end), stored=store.holdings([SEEN]))
-    materialize.run(windows, store, state, "tests", clock=lambda: at(end + 1))
+    materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: at(end + 1))
 
 
 def erased(url: str, redis_url: str, data: str, tail: str, wait: timedelta) -> ErasureReceipt:

@@ -26,6 +26,7 @@ from skewless.monitoring.audit.evidence import AuditEvidence, collect_evidence
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.models import tiny
@@ -86,7 +87,7 @@ class World:
             views = [(view, source(self.data, view)) for view in plan.views]
             windows = plan_windows(state, plan.project, views, end=end)
             store = OnlineWriter(redis, plan.project)
-            materialize.run(windows, store, state, plan.project, clock=lambda: finished or end)
+            materialize.run(windows, OnlineProject(plan.project, store, state), clock=lambda: finished or end)
 
     def state(self) -> StateDatabase:
         return StateDatabase(f"sqlite:///{self.root / 'state.db'}")

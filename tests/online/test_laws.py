@@ -27,6 +27,7 @@ from skewless.offline.join.point_in_time import join
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store import store as online
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests import oracles
@@ -62,7 +63,7 @@ def known_on_disk(past: History, until: int) -> History:
 def run(state: StateDatabase, store: OnlineWriter, data: Path, plan: Plan, end: int, **options) -> None:
     views = [(view, source(data, view)) for view in stored(plan)]
     windows = plan_windows(state, plan.project, views, end=from_micros(end), **options)
-    materialize.run(windows, store, state, plan.project, clock=lambda: from_micros(end))
+    materialize.run(windows, OnlineProject(plan.project, store, state), clock=lambda: from_micros(end))
 
 
 def read(store: OnlineWriter, plan: Plan, spine: Sequence[Spine], at: int) -> dict[str, AdmittedRows]:
@@ -128,7 +129,7 @@ def test_writers_in_any_order_leave_the_newest_row(redis_server, state, world, o
             for start, end in itertools.pairwise(bounds):
                 windows.append(materialize.ArrivalWindow(view, source(Path(folder), view), start, end, advance=False))
         order.shuffle(windows)
-        materialize.run(windows, store, state, plan.project, clock=lambda: from_micros(at))
+        materialize.run(windows, OnlineProject(plan.project, store, state), clock=lambda: from_micros(at))
         hashes = client.scan_iter(match=f"*{plan.project}", count=10_000)
         keys = [key for key in hashes if not key.startswith(b"skewless:")]
         written = {(key, name): value for key in keys for name, value in client.hgetall(key).items()}

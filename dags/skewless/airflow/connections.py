@@ -14,10 +14,9 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from skewless.online.materialization.materialize import Check
-    from skewless.online.store.store import OnlineWriter
+    from skewless.online.store.online_project import OnlineProject
     from skewless.project.project import Project
     from skewless.runtime.settings import ProjectSettings
-    from skewless.state.database import StateDatabase
 
 
 def redis_url(connection: Connection) -> str:
@@ -83,15 +82,17 @@ def workspace() -> Project:
     return Project(settings())
 
 
-def online_store(project: str) -> tuple[OnlineWriter, StateDatabase]:
-    """The online store and the state database alone: without Feast, a task starts seconds earlier."""
+def online_project(project: str) -> OnlineProject:
+    """A project's online store and state database alone: without Feast, a task starts seconds earlier."""
     from skewless.online.store import embedded_valkey
     from skewless.online.store.connection import connect
+    from skewless.online.store.online_project import OnlineProject
     from skewless.online.store.store import OnlineWriter
     from skewless.state.database import StateDatabase
 
     known = settings()
-    return OnlineWriter(connect(embedded_valkey.ensure(known)), project), StateDatabase(known.state_url)
+    store = OnlineWriter(connect(embedded_valkey.ensure(known)), project)
+    return OnlineProject(project, store, StateDatabase(known.state_url))
 
 
 def expectations(work: Project) -> Callable[[str], dict[str, Any] | None]:

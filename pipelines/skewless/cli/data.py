@@ -140,7 +140,7 @@ def materialize(
         return
     with step("materialize") as shown:
         check = verb.unchecked if unchecked else QualityGates.of(work).window_check(console.print)
-        done = verb.run(windows, work.online, work.state, work.project, clock=now, report=shown.at, check=check)
+        done = verb.run(windows, work.online_project, clock=now, report=shown.at, check=check)
         shown.result = _result(done.values(), len(views) - len(done))
     if not views:
         console.print("warning: there are no online feature views; run `skewless apply`")
@@ -195,11 +195,11 @@ def verify(
     views, told = work.stored(view or ()), warnings(work.online.client)
     options = {"sample": verb.EntitySample(sample, seed), "repair": repair}
     if as_json:
-        found = verb.run(views, work.online, work.state, work.project, **options)  # type: ignore[arg-type]
+        found = verb.run(views, work.online_project, **options)  # type: ignore[arg-type]
         typer.echo(json.dumps({"views": [one.as_json() for one in found], "warnings": told}, indent=2))
     else:
         with step("verify") as shown:
-            found = verb.run(views, work.online, work.state, work.project, report=shown.at, **options)  # type: ignore[arg-type]
+            found = verb.run(views, work.online_project, report=shown.at, **options)  # type: ignore[arg-type]
             shown.result = f"{sum(one.compared for one in found):,} rows of {len(found)} views compared"
         for line in [str(one) for one in found] + [f"warning: {one}" for one in told]:
             console.print(line)
@@ -224,14 +224,13 @@ def expire(
         raise typer.BadParameter("--by is for the whole project, as of now; leave out --view and --end")
     work = Project(ProjectSettings.read())
     views = [known for known, _ in work.stored(view or ())]
-    places = (views, work.online, work.state, work.project)
     warning = None
     with step("expire") as shown:
         if by:
-            chosen = expiry.choose(by, *places, report=shown.at)
+            chosen = expiry.choose(by, views, work.online_project, report=shown.at)
             done, warning = chosen.removed, chosen.warning
         else:
-            done = expiry.run(*places, end=instant(end) if end else None, report=shown.at)
+            done = expiry.run(views, work.online_project, end=instant(end) if end else None, report=shown.at)
         shown.result = f"{sum(done.values()):,} rows removed from {len(done)} views, by {work.online.expiry()}"
     if warning:
         console.print(f"warning: {warning}", markup=False)

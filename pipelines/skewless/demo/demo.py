@@ -42,6 +42,7 @@ from skewless.offline.join.spine import SpineFiles
 from skewless.offline.tables import ingest
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.online.store.valkey_process import free_port
 from skewless.project import apply
@@ -184,7 +185,7 @@ def _replay_store(work: Project) -> Iterator[tuple[str, HttpReplay]]:
         try:
             writer = OnlineWriter(connect(store.url), work.project)
             check = QualityGates.of(work).window_check(console.print)
-            yield store.url, HttpReplay(work.stored(), writer, state, work.project, check)
+            yield store.url, HttpReplay(work.stored(), OnlineProject(work.project, writer, state), check)
         finally:
             state.close()
 

@@ -26,6 +26,7 @@ from skewless.definitions.data_folder import data_folder
 from skewless.feast.errors import FeastUnsupported
 from skewless.feast.online_store import online_writer
 from skewless.online.materialization.materialize import plan_windows, run
+from skewless.online.store.online_project import OnlineProject
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import RunCounts, StateDatabase
 
@@ -76,7 +77,7 @@ class SkewlessEngine(ComputeEngine):
             writer = online_writer(config)
             stored = writer.holdings([view])
             windows = plan_windows(state, task.project, [(view, source)], end=end, start=start, stored=stored)
-            done = run(windows, writer, state, task.project, clock=lambda: datetime.now(UTC))
+            done = run(windows, OnlineProject(task.project, writer, state), clock=lambda: datetime.now(UTC))
         finally:
             state.close()
         return done.get(view.stored_as, RunCounts())

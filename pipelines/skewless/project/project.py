@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from skewless.contract.storage.push_target import PushTarget
     from skewless.definitions.compiler import CompiledService
     from skewless.offline.tables.ingest import IngestTable
+    from skewless.online.store.online_project import OnlineProject
     from skewless.online.store.store import OnlineWriter
     from skewless.state.database import StateDatabase
 
@@ -106,6 +107,13 @@ class Project:
         from skewless.online.store.store import OnlineWriter
 
         return OnlineWriter(self.client, self.project)
+
+    @cached_property
+    def online_project(self) -> OnlineProject:
+        """Its rows online and what the state database notes of them. Raises: as `online` and `state`."""
+        from skewless.online.store.online_project import OnlineProject
+
+        return OnlineProject(self.project, self.online, self.state)
 
     @cached_property
     def specs(self) -> ProjectSpecs:

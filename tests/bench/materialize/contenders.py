@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import hiredis
 import pyarrow.parquet as pq
 
+from skewless.online.store.online_project import OnlineProject
 from tests.bench.materialize.table import DAY, FIELDS, FIRST, KEY, NAME, PROJECT, VIEW, source
 
 OURS, FEAST, FLOOR, PIPE = "skewless", "feast", "floor", "redis-cli"
@@ -52,7 +53,7 @@ def skewless(url: str, table: Path) -> Callable[[], int]:
 
     def work() -> int:
         windows = materialize.plan_windows(state, PROJECT, [(VIEW, source(table))], end=END)
-        done = materialize.run(windows, store, state, PROJECT, clock=lambda: datetime.now(UTC))
+        done = materialize.run(windows, OnlineProject(PROJECT, store, state), clock=lambda: datetime.now(UTC))
         return done[NAME].read
 
     return work

@@ -25,6 +25,7 @@ from skewless.model.training import train, training_set
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
@@ -88,7 +89,7 @@ def test_scores_are_what_the_server_answers(world: Path, tmp_path: Path, redis_u
     names = [field.name for field in (*bundle.plan.join_keys, *bundle.plan.request)]
     views = [(view, sources(world / "data", bundle.plan)[view.name]) for view in stored(bundle.plan)]
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
-        player = HttpReplay(views, OnlineWriter(redis, bundle.plan.project), state, bundle.plan.project)
+        player = HttpReplay(views, OnlineProject(bundle.plan.project, OnlineWriter(redis, bundle.plan.project), state))
         player.materialize(asked[0].at)
         with serving(settings) as live:
             for moment in asked:
@@ -196,7 +197,7 @@ def test_scores_are_written_back_once_and_go_online(world: Path, tmp_path: Path,
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         store, views = OnlineWriter(redis, "tests"), [(RISK, table(tmp_path))]
         windows = materialize.plan_windows(state, "tests", views, end=NOW)
-        materialize.run(windows, store, state, "tests", clock=lambda: NOW)
+        materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: NOW)
         reader = OnlineRead(plan, {"risk": RISK.fields})
         last = dict(zip(*(held.sort_by(TIMESTAMP).column(n).to_pylist() for n in ("tailnum", "lateness")), strict=True))
         tails = sorted(last)
@@ -233,7 +234,7 @@ def test_a_model_reads_scores_that_were_computed_ahead_beside_fresh_features(
     settings = settings_of(tmp_path, redis_url, allow_as_of=True)
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         both = [(view, views[view.name]) for view in stored(plan)]
-        player = HttpReplay(both, OnlineWriter(redis, plan.project), state, plan.project)
+        player = HttpReplay(both, OnlineProject(plan.project, OnlineWriter(redis, plan.project), state))
         player.materialize(asked[0].at)
         with serving(settings) as live:
             for moment in asked:

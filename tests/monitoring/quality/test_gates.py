@@ -21,6 +21,7 @@ from skewless.offline.tables import day_partitions
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.push import push
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.oracles import Row, entity_key
@@ -146,7 +147,9 @@ class Store:
         online = OnlineWriter(self.redis, "tests")
         windows = plan_windows(self.state, "tests", [(VIEW, self.gate.source)], end=NOON + hours * HOUR)
         check = QualityGates([self.gate]).window_check(self.told.append)
-        done = materialize.run(windows, online, self.state, "tests", clock=lambda: NOON + 99 * HOUR, check=check)
+        done = materialize.run(
+            windows, OnlineProject("tests", online, self.state), clock=lambda: NOON + 99 * HOUR, check=check
+        )
         return done["seen"].written
 
     def holds(self, tail: str) -> bool:

@@ -19,6 +19,7 @@ from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import expiry
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.redis_errors import RowsLost
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
@@ -53,7 +54,7 @@ def test_a_view_without_ttl_keeps_all(tmp_path: Path, state: StateDatabase, redi
         project = ViewProject(tmp_path / "data", state, client)
         project.write(row("N1", 0, 0))
         project.run(10_000)
-        assert expiry.run([SEEN], OnlineWriter(client, "tests"), state, "tests") == {}
+        assert expiry.run([SEEN], OnlineProject("tests", OnlineWriter(client, "tests"), state)) == {}
 
 
 @pytest.mark.parametrize("ttl", [100, 0], ids=["raised", "taken away"])
@@ -96,7 +97,7 @@ def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(pro
     project.run(40)
     assert expire(project) == 1
     with pytest.raises(RowsLost, match="run it again"):
-        materialize.run(windows, store, project.state, "tests", clock=lambda: at(99))
+        materialize.run(windows, OnlineProject("tests", store, project.state), clock=lambda: at(99))
     project.view = aging(100)
     assert project.run(41).written == 2
     assert differences(project) == 0

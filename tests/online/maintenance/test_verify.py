@@ -20,6 +20,7 @@ from skewless.contract.storage.row_header import times
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import verify
 from skewless.online.maintenance.verify import EntitySample, StoreDifference, VerifyResult, verdict
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
@@ -38,7 +39,7 @@ def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> ViewProject:
 
 def verified(project: ViewProject, **options) -> VerifyResult:
     views = [(project.view, source(project.data, project.view))]
-    (found,) = verify.run(views, OnlineWriter(project.redis, "tests"), project.state, "tests", **options)
+    (found,) = verify.run(views, OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state), **options)
     return found
 
 

@@ -27,6 +27,7 @@ from skewless.online.store import embedded_valkey
 from skewless.online.store import store as online
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.lua_pipeline import LuaPipeline
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.redis_errors import RowsLost, StoreFull, StoreReadOnly
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import RunStatus, StateDatabase, StateUnreachable
@@ -71,7 +72,7 @@ def test_two_runs_at_once(project: ViewProject, state: StateDatabase, redis: Red
     runs = [
         threading.Thread(
             target=materialize.run,
-            args=(windows, OnlineWriter(redis, "tests"), state, "tests"),
+            args=(windows, OnlineProject("tests", OnlineWriter(redis, "tests"), state)),
             kwargs={"clock": lambda: at(5)},
         )
         for _ in range(2)

@@ -17,6 +17,7 @@ from skewless.contract.timestamps import to_micros
 from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import ArrivalWindow, plan_windows
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.state.database import RunCounts, RunStatus, StateDatabase
@@ -73,7 +74,7 @@ def test_a_table_without_created_timestamps_is_read_again_for_late_rows(
     def run(end: float) -> RunCounts:
         stored = store.holdings([SEEN])
         windows = plan_windows(state, "tests", views, end=at(end), overlap=2 * HOUR, stored=stored)
-        return materialize.run(windows, store, state, "tests", clock=lambda: at(99))["seen"]
+        return materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: at(99))["seen"]
 
     project.write(row("N1", 1, 1))
     assert run(4) == RunCounts(read=1, written=1)
@@ -184,7 +185,9 @@ def test_it_tells_how_many_rows_it_has_read(project: ViewProject, state: StateDa
     project.write(row("N1", 0, 0), row("N2", 0, 0))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(1))
     told = []
-    materialize.run(windows, store, state, "tests", clock=lambda: T0, report=lambda *item: told.append(item))
+    materialize.run(
+        windows, OnlineProject("tests", store, state), clock=lambda: T0, report=lambda *item: told.append(item)
+    )
     assert told[0] == ("seen", 0, 2)
     assert told[-1] == ("seen", 2, 2)
 

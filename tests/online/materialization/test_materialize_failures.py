@@ -20,6 +20,7 @@ from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store import embedded_valkey, store
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.lua_pipeline import LuaPipeline
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import RunStatus, StateDatabase
 from tests.checkout import ROOT
@@ -63,7 +64,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         monkeypatch.setattr(LuaPipeline, "_calls", dying)
         with pytest.raises(RedisUnreachable, match=r"unix://.*valkey\.sock"):
-            materialize.run(windows, OnlineWriter(client, "tests"), state, "tests", clock=lambda: at(99))
+            materialize.run(windows, OnlineProject("tests", OnlineWriter(client, "tests"), state), clock=lambda: at(99))
         monkeypatch.undo()
     assert 30 <= len(calls) < 100
     assert state.watermark("tests", "seen") is None
@@ -71,9 +72,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         materialize.run(
             plan_windows(state, "tests", views, end=at(9)),
-            OnlineWriter(client, "tests"),
-            state,
-            "tests",
+            OnlineProject("tests", OnlineWriter(client, "tests"), state),
             clock=lambda: at(99),
         )
         assert state_of(client) == oracle(rows)
@@ -85,7 +84,7 @@ def test_a_socket_that_nobody_listens_on(tmp_path: Path, state: StateDatabase):
     windows = plan_windows(state, "tests", [(SEEN, source(tmp_path, SEEN))], end=at(1))
     dead = OnlineWriter(Redis.from_url("redis://me:secret@127.0.0.1:1/2"), "tests")
     with pytest.raises(RedisUnreachable, match=r"redis://127.0.0.1:1/2") as refused:
-        materialize.run(windows, dead, state, "tests", clock=lambda: at(99))
+        materialize.run(windows, OnlineProject("tests", dead, state), clock=lambda: at(99))
     assert "secret" not in str(refused.value)
     assert "secret" not in (state.runs("tests")[0].error or "")
 
@@ -97,6 +96,7 @@ from pathlib import Path
 from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.store import store as online
+from skewless.online.store.online_project import OnlineProject
 from skewless.state.database import StateDatabase
 from tests.tables import view_project as here
 from tests.tables.histories import source
@@ -105,7 +105,7 @@ online._ROWS_A_CALL = online._CALLS_A_TRIP = 2
 state, url, data = StateDatabase(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 windows = materialize.plan_windows(state, "tests", [(here.SEEN, source(data, here.SEEN))], end=here.at(9))
 store = online.OnlineWriter(Redis.from_url(url), "tests")
-materialize.run(windows, store, state, "tests", clock=lambda: here.at(99))
+materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: here.at(99))
 """
 
 
@@ -128,7 +128,9 @@ def test_a_run_that_is_killed_is_run_again(tmp_path: Path, redis: Redis, redis_u
         assert [run.status for run in state.runs("tests")] == [RunStatus.RUNNING]
         views = [(SEEN, source(tmp_path / "data", SEEN))]
         windows = plan_windows(state, "tests", views, end=at(9))
-        done = materialize.run(windows, OnlineWriter(redis, "tests"), state, "tests", clock=lambda: at(99))
+        done = materialize.run(
+            windows, OnlineProject("tests", OnlineWriter(redis, "tests"), state), clock=lambda: at(99)
+        )
         assert state_of(redis) == oracle(rows)
         assert 0 < done["seen"].written < len(rows)
         assert state.watermark("tests", "seen") == at(9)

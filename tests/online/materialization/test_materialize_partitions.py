@@ -23,6 +23,7 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import ArrivalWindow, plan_partition
 from skewless.online.store.completeness import StoredView
 from skewless.online.store.embedded_valkey import RunningValkey
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.oracles import Row, Rule, as_of, entity_key, packed_row
@@ -69,7 +70,7 @@ def test_partitions_in_any_order_leave_the_newest_rows(
                     Path(folder) / "data", view, [one for one in rows if to_micros(start) <= one.event < to_micros(end)]
                 )
             windows = plan_partition(state, project, views, start=start, end=end, stored=store.holdings([view]))
-            materialize.run(windows, store, state, project, clock=lambda: MIDNIGHT + 9 * DAY)
+            materialize.run(windows, OnlineProject(project, store, state), clock=lambda: MIDNIGHT + 9 * DAY)
         assert state.watermark(project, view.stored_as) == MIDNIGHT + DAYS * DAY
         for tail in ("N1", "N2"):
             held = redis.hget(entity_key(project, {"tail": ("String", tail)}), view.stored_as)
@@ -116,7 +117,7 @@ class Days:
 
     def run(self, windows: list[ArrivalWindow], check: materialize.Check = materialize.unchecked) -> None:
         clock = MIDNIGHT + 9 * DAY
-        materialize.run(windows, self.store, self.state, "tests", clock=lambda: clock, check=check)
+        materialize.run(windows, OnlineProject("tests", self.store, self.state), clock=lambda: clock, check=check)
 
     def held(self, tail: str) -> bytes | None:
         return self.redis.hget(entity_key("tests", {"tail": ("String", tail)}), "seen")

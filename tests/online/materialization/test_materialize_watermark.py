@@ -12,6 +12,7 @@ from redis import Redis
 
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.oracles import packed_row
@@ -49,7 +50,7 @@ def test_windows_that_end_at_the_clock_follow_one_another_without_a_gap(project:
         project.write(late)
         (window,) = plan_windows(project.state, "tests", views, start=at(hour - 1), end=at(hour))
         assert (window.start, window.advance) == (at(hour - 1) - materialize.SETTLED, True)
-        materialize.run([window], store, project.state, "tests", clock=lambda hour=hour: at(hour))
+        materialize.run([window], OnlineProject("tests", store, project.state), clock=lambda hour=hour: at(hour))
         assert project.watermark == at(hour) - materialize.SETTLED
         assert project.online_row("N1") == packed_row(late), "it was on its way when the window before ended"
     later = at(101) + timedelta(microseconds=1)

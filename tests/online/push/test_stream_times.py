@@ -23,6 +23,7 @@ from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.push.stream import StreamConsumer
 from skewless.online.store.connection import connect
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
 from tests.faults.killed_calls import lives, spawner
@@ -47,10 +48,10 @@ class Cards:
 
     def materialize(self, end: datetime) -> None:
         windows = plan_windows(self.state, PROJECT, self.views, end=end, stored=self.store.holdings([CARDS]))
-        materialize.run(windows, self.store, self.state, PROJECT, clock=lambda: end + timedelta(days=1))
+        materialize.run(windows, OnlineProject(PROJECT, self.store, self.state), clock=lambda: end + timedelta(days=1))
 
     def differences(self) -> int:
-        (found,) = verify.run(self.views, self.store, self.state, PROJECT)
+        (found,) = verify.run(self.views, OnlineProject(PROJECT, self.store, self.state))
         assert found.watermark
         return found.differences
 

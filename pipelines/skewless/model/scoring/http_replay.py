@@ -22,9 +22,8 @@ from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import Check, unchecked
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.online_project import OnlineProject
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import StateDatabase
 
 _TIMEOUT_SECONDS = 30.0
 # The instants that are picked may be less busy than the mean; then more are picked.
@@ -87,21 +86,18 @@ class HttpReplay:
     def __init__(
         self,
         views: Sequence[tuple[PlanView, TableSource]],
-        store: OnlineWriter,
-        state: StateDatabase,
-        project: str,
+        project: OnlineProject,
         check: Check = unchecked,
     ) -> None:
-        self._views, self._store, self._state, self._project = views, store, state, project
-        self._check = check
+        self._views, self._project, self._check = views, project, check
 
     def materialize(self, until: datetime, report: Report = quiet) -> int:
         """Bring the store up to `until`; rows written. Raises: RedisUnreachable, QualityRefused."""
-        stored = self._store.holdings([view for view, _ in self._views])
-        windows = materialize.plan_windows(self._state, self._project, self._views, end=until, stored=stored)
-        done = materialize.run(
-            windows, self._store, self._state, self._project, clock=lambda: until, report=report, check=self._check
+        stored = self._project.store.holdings([view for view, _ in self._views])
+        windows = materialize.plan_windows(
+            self._project.state, self._project.name, self._views, end=until, stored=stored
         )
+        done = materialize.run(windows, self._project, clock=lambda: until, report=report, check=self._check)
         return sum(counts.written for counts in done.values())
 
     def play(

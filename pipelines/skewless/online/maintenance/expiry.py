@@ -25,9 +25,9 @@ from skewless.contract.storage.write_policy import told_horizon
 from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.online.maintenance import hash_field_expiry
 from skewless.online.maintenance.hash_field_expiry import MemoryFootprint
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT
 
 VERB = "expire"
@@ -37,9 +37,7 @@ _FOREVER = b""
 
 def run(
     views: Sequence[PlanView],
-    store: OnlineWriter,
-    state: StateDatabase,
-    project: str,
+    project: OnlineProject,
     *,
     end: datetime | None = None,
     report: Report = quiet,
@@ -55,13 +53,13 @@ def run(
     removed = {}
     for number, view in enumerate(views):
         report(view.stored_as, number, len(views))
-        walk = _ExpiryWalk(view, store, state, project, end, lift)
+        walk = _ExpiryWalk(view, project, end, lift)
         begun = walk.task()
         if begun.at is None and begun.horizon is None:
             continue
         gone = 0
-        for keys in store.keys_like(begun.view):
-            with state.turn(project, [view.stored_as], VERB, wait):
+        for keys in project.store.keys_like(begun.view):
+            with project.turn([view], VERB, wait):
                 gone += walk.done(keys)
         if begun.at is not None:
             removed[view.stored_as] = gone
@@ -79,9 +77,7 @@ class ExpiryChoice:
 def choose(
     expiry: ExpiryMode,
     views: Sequence[PlanView],
-    store: OnlineWriter,
-    state: StateDatabase,
-    project: str,
+    project: OnlineProject,
     *,
     report: Report = quiet,
 ) -> ExpiryChoice:
@@ -89,13 +85,14 @@ def choose(
 
     Raises: NoFieldExpiry before anything is changed; as `run`.
     """
+    store = project.store
     if expiry is ExpiryMode.SERVER:
         hash_field_expiry.require(store.client)
     sample = _sample(views, store)
     before = MemoryFootprint.of(store.client, sample)
     store.choose(expiry)
     lift = expiry is ExpiryMode.SWEEP and not hash_field_expiry.lacking(store.client)
-    removed = run(views, store, state, project, report=report, lift=lift)
+    removed = run(views, project, report=report, lift=lift)
     return ExpiryChoice(removed, before.cost(MemoryFootprint.of(store.client, sample)))
 
 
@@ -120,17 +117,16 @@ class _ExpiryWalk:
     """A walk over one view's rows."""
 
     view: PlanView
-    store: OnlineWriter
-    state: StateDatabase
-    project: str
+    project: OnlineProject
     end: datetime | None
     lift: bool
 
     def task(self) -> _ExpiryTask:
         """By what rows go, as things are now."""
-        watermark = self.state.watermark(self.project, self.view.stored_as)
-        held = self.store.holdings([self.view])[self.view.stored_as].view
-        server = self.store.expiry() is ExpiryMode.SERVER
+        watermark = self.project.watermark(self.view)
+        store = self.project.store
+        held = store.holdings([self.view])[self.view.stored_as].view
+        server = store.expiry() is ExpiryMode.SERVER
         lifted = _FOREVER if self.lift and not server else None
         if watermark is None or held is None:
             return _ExpiryTask(held or self.view, None, lifted)
@@ -140,17 +136,18 @@ class _ExpiryWalk:
 
     def done(self, keys: pa.BinaryArray) -> int:
         """Do it for these entities; how many rows went."""
-        task = self.task()
-        rows = self.store.held(task.view, keys)
+        task, store = self.task(), self.project.store
+        rows = store.held(task.view, keys)
         known = whole(rows)
         keys, rows = keys.filter(known), rows.filter(known)
         removed = 0 if task.at is None else self._removed(task.view, keys, rows, task.at)
         if task.horizon is not None:
-            self.store.set_deadlines(task.view, [key for key in keys.to_pylist() if self.store.owns(key)], task.horizon)
+            store.set_deadlines(task.view, [key for key in keys.to_pylist() if store.owns(key)], task.horizon)
         return removed
 
     def _removed(self, view: PlanView, keys: pa.BinaryArray, rows: pa.BinaryArray, at: UtcMicros) -> int:
+        store = self.project.store
         gone = pa.array(view.rule.removable(event_times(rows), at))
         pairs = zip(keys.filter(gone).to_pylist(), rows.filter(gone).to_pylist(), strict=True)
-        ours = [(key, row) for key, row in pairs if self.store.owns(key)]
-        return self.store.discard(view, [key for key, _ in ours], [row for _, row in ours])
+        ours = [(key, row) for key, row in pairs if store.owns(key)]
+        return store.discard(view, [key for key, _ in ours], [row for _, row in ours])

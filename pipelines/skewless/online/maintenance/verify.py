@@ -30,9 +30,9 @@ from skewless.offline.tables.source import TableSource
 from skewless.online.maintenance.key_partitions import KeyPartitions
 from skewless.online.maintenance.newest_of_columns import winners
 from skewless.online.materialization.newest_arrivals import NewestArrivals
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import OnlineWriter
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT
 
 EXAMPLES = 5
@@ -129,9 +129,7 @@ class VerifyResult:
 
 def run(
     views: Sequence[tuple[PlanView, TableSource]],
-    store: OnlineWriter,
-    state: StateDatabase,
-    project: str,
+    project: OnlineProject,
     *,
     sample: EntitySample = EVERY_ENTITY,
     repair: bool = False,
@@ -147,11 +145,11 @@ def run(
     done = []
     for number, (view, source) in enumerate(views):
         report(view.stored_as, number, len(views))
-        with state.turn(project, [view.stored_as] if repair else [], VERB, wait):
-            watermark = state.watermark(project, view.stored_as)
+        with project.turn([view] if repair else [], VERB, wait):
+            watermark = project.watermark(view)
             found = VerifyResult(view.stored_as, watermark, sample)
             if watermark is not None:
-                _verify(view, source, store, project, found, to_micros(watermark), repair=repair)
+                _verify(view, source, project, found, to_micros(watermark), repair=repair)
         done.append(found)
     return done
 
@@ -159,17 +157,16 @@ def run(
 def _verify(
     view: PlanView,
     source: TableSource,
-    store: OnlineWriter,
-    project: str,
+    project: OnlineProject,
     found: VerifyResult,
     at: UtcMicros,
     *,
     repair: bool,
 ) -> None:
-    news, sample = arrivals(view, source, _EVER, at), found.sample
+    news, sample, store = arrivals(view, source, _EVER, at), found.sample, project.store
     parts = min(_MOST_PARTS, news.rows // sample.of // _ROWS_A_PART + 1)
     with KeyPartitions(parts, sample=sample.of, seed=sample.seed) as spill:
-        for keys, rows in _newest(news, project, at):
+        for keys, rows in _newest(news, project.name, at):
             spill.add("offline", keys, rows)
         for keys in store.keys_like(view):
             spill.add("online", keys, pa.nulls(len(keys), pa.binary()))
@@ -180,7 +177,7 @@ def _verify(
             if differences:
                 # A pushed row is in the table before it is online: what we know of the table is older than the store.
                 later = arrivals(view, source, _EVER, at).besides(news)
-                differences = _lasting(differences, _newest(later, project, at), found)
+                differences = _lasting(differences, _newest(later, project.name, at), found)
             found.counts.update(one.kind for one in differences)
             for one in differences[: EXAMPLES - len(found.examples)]:
                 found.examples.append(str(one))

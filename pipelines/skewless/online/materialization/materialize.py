@@ -29,9 +29,9 @@ from skewless.online.materialization.windows import (
     plan_windows,
     replanned,
 )
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.online_project import OnlineProject
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import RunCounts, StateDatabase, StateUnreachable
+from skewless.state.database import RunCounts, StateUnreachable
 from skewless.state.locks import WAIT
 
 Clock = Callable[[], datetime]
@@ -60,9 +60,7 @@ def unchecked(window: ArrivalWindow, rows: Iterable[ViewRows]) -> None:
 
 def run(
     windows: Sequence[ArrivalWindow],
-    store: OnlineWriter,
-    state: StateDatabase,
-    project: str,
+    project: OnlineProject,
     *,
     clock: Clock,
     report: Report = quiet,
@@ -80,9 +78,7 @@ def run(
     """
     told = _ReadProgress(report)
     with ThreadPoolExecutor(min(len(windows) or 1, MOST_AT_ONCE, os.cpu_count() or 1)) as workers:
-        running = [
-            workers.submit(_in_turn, window, store, state, project, clock, told, check, wait) for window in windows
-        ]
+        running = [workers.submit(_in_turn, window, project, clock, told, check, wait) for window in windows]
         try:
             wait_for(running)
         except BaseException:
@@ -118,34 +114,30 @@ class _ReadProgress:
 
 def _in_turn(
     window: ArrivalWindow,
-    store: OnlineWriter,
-    state: StateDatabase,
-    project: str,
+    project: OnlineProject,
     clock: Clock,
     told: _ReadProgress,
     check: Check,
     wait: timedelta,
 ) -> RunCounts:
-    with state.turn(project, [window.view.stored_as], VERB, wait):
-        return _noted(replanned(window, state, project, store), store, state, project, clock, told, check)
+    with project.turn([window.view], VERB, wait):
+        return _noted(replanned(window, project), project, clock, told, check)
 
 
 def _noted(
     window: ArrivalWindow,
-    store: OnlineWriter,
-    state: StateDatabase,
-    project: str,
+    project: OnlineProject,
     clock: Clock,
     told: _ReadProgress,
     check: Check,
 ) -> RunCounts:
     """One window as a run in the state database."""
-    started = clock()
+    started, state = clock(), project.state
     noted = state.run_started(
-        project, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=started
+        project.name, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=started
     )
     try:
-        counts, reached = _materialize(window, store, project, min(window.end, started - SETTLED), told, check)
+        counts, reached = _materialize(window, project, min(window.end, started - SETTLED), told, check)
     except BaseException as error:
         with suppress(StateUnreachable):  # the window's own error is the one to tell
             state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
@@ -155,18 +147,19 @@ def _noted(
 
 
 def _materialize(
-    window: ArrivalWindow, store: OnlineWriter, project: str, whole: datetime, told: _ReadProgress, check: Check
+    window: ArrivalWindow, project: OnlineProject, whole: datetime, told: _ReadProgress, check: Check
 ) -> tuple[RunCounts, datetime | None]:
     """Its counts, and up to where the view is whole now; None where this window does not say. `whole`: up to where it
     may say so, and as of when the rows' time to live begins.
     """
+    store = project.store
     confirm(window, store)
     view, news = window.view, window.arrivals()
     check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
     told.begin(view.stored_as, news.rows)
     batches = news.batches()
     horizon = store.prepare(view).horizon(to_micros(whole))
-    reader = NewestArrivals(news, project, lambda rows: told.advance(view.stored_as, rows))
+    reader = NewestArrivals(news, project.name, lambda rows: told.advance(view.stored_as, rows))
     written = 0
     with ThreadPoolExecutor(1) as sender:
         sending: Future[int] | None = None

@@ -20,6 +20,7 @@ from skewless.contract.timestamps import MICROSECOND, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
 from skewless.online.store.completeness import StoredView
+from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.redis_errors import RowsLost
 from skewless.online.store.store import OnlineWriter
 from skewless.state.database import StateDatabase
@@ -135,7 +136,7 @@ def plan_partition(
     return windows
 
 
-def replanned(window: ArrivalWindow, state: StateDatabase, project: str, store: OnlineWriter) -> ArrivalWindow:
+def replanned(window: ArrivalWindow, project: OnlineProject) -> ArrivalWindow:
     """The window as it is now that its turn has come: a partition's goes by the watermark, which another run may have
     moved since it was planned. Any other is as good as it was: it begins no later than it must.
 
@@ -144,8 +145,8 @@ def replanned(window: ArrivalWindow, state: StateDatabase, project: str, store: 
     if window.partition is None:
         return window
     (start, end), view = window.partition, window.view
-    stored = store.holdings([view])
-    (now,) = plan_partition(state, project, [(view, window.source)], start=start, end=end, stored=stored)
+    stored, state = project.store.holdings([view]), project.state
+    (now,) = plan_partition(state, project.name, [(view, window.source)], start=start, end=end, stored=stored)
     return now
 
 

@@ -1,0 +1,30 @@
+"""A project as materialization and maintenance know it: its rows online, and what the state database notes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from skewless.contract.plan import PlanView
+from skewless.online.store.store import OnlineWriter
+from skewless.state.database import StateDatabase
+from skewless.state.locks import WAIT
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineProject:
+    """The project `name`: the online store that its rows are in, and the state database with its watermarks and runs."""
+
+    name: str
+    store: OnlineWriter
+    state: StateDatabase
+
+    def watermark(self, view: PlanView) -> datetime | None:
+        """Up to and including which arrival the view's rows are online. Raises: StateUnreachable."""
+        return self.state.watermark(self.name, view.stored_as)
+
+    def turn(self, views: Sequence[PlanView], verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
+        """Alone among those who write rows of these views. Raises: LockBusy, StateUnreachable."""
+        return self.state.turn(self.name, [view.stored_as for view in views], verb, wait)
