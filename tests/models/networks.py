@@ -82,7 +82,7 @@ NETWORK = ImportOptions({"now": ("mean", "hour"), "plane_age": ("age",)})
 
 def as_told(bundle: Bundle, rows: pa.Table) -> list:
     """What the batch wrote, as JSON tells it."""
-    columns = {group.column: rows.column(group.column).to_pylist() for group in bundle.form.told}
+    columns = {group.column: rows.column(group.column).to_pylist() for group in bundle.signature.outputs}
     if len(columns) == 1:
         return columns["score"]
     plain = {name.removeprefix("score:"): values for name, values in columns.items()}

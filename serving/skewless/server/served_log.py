@@ -44,7 +44,7 @@ class LoggedVersion:
     version: str
     plan: Plan
     views: tuple[str, ...]
-    form: ModelSignature
+    signature: ModelSignature
     role: str = "champion"
 
 
@@ -135,14 +135,15 @@ def sampled(request_ids: pa.Array, share: float) -> pa.Array:
 def _write(folder: Path, by: LoggedVersion, entries: list[ServedBatch], share: float) -> int:
     """How many rows were written: a share of the requests."""
     batches = [
-        used_batch(by.plan, by.model, by.version, by.views, part, by.form, role=by.role) for part in _parts(entries)
+        used_batch(by.plan, by.model, by.version, by.views, part, by.signature, role=by.role)
+        for part in _parts(entries)
     ]
     if share < 1.0:
         batches = [batch.filter(sampled(batch.column("request_id"), share)) for batch in batches]
     rows = sum(len(batch) for batch in batches)
     if not rows:
         return 0
-    table = pa.Table.from_batches(batches, served_schema(by.plan, by.form))
+    table = pa.Table.from_batches(batches, served_schema(by.plan, by.signature))
     # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
     with replace_file(folder / f"{uuid4().hex}.parquet") as building:

@@ -124,7 +124,7 @@ def test_a_score_is_the_rows_alone_whatever_the_batch_place_or_thread(small, ope
     bundle, rng = bundle_of(small), np.random.default_rng(seed)
     rows = rng.normal(size=(size, networks.COLUMNS)).astype(np.float32) * np.float32(10.0 ** rng.integers(-3, 6))
     rows[rng.random(rows.shape) < 0.1] = np.nan
-    score = lambda part: bundle.form.told_arrays(bundle.score(bundle.form.inputs_from([part])))[0]  # noqa: E731
+    score = lambda part: bundle.signature.output_arrays(bundle.score(bundle.signature.from_arrays([part])))[0]  # noqa: E731
     whole, row = score(rows), int(share * (size - 1))
     assert not differing(whole[row : row + 1], score(rows[row : row + 1])).any()
     with ThreadPoolExecutor(3) as pool:

@@ -83,7 +83,7 @@ def opened(root: Path, name: str) -> Bundle:
 
 
 def told(bundle: Bundle, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    return bundle.form.told_arrays(bundle.score(bundle.form.inputs_from(arrays)))
+    return bundle.signature.output_arrays(bundle.score(bundle.signature.from_arrays(arrays)))
 
 
 def test_what_was_read_from_the_graphs(world: Path):
@@ -97,7 +97,7 @@ def test_what_was_read_from_the_graphs(world: Path):
         ("label", "string", None),
         ("probabilities", "float32", 3),
     ]
-    assert isinstance(opened(world, "boosted").form, MatrixSignature), (
+    assert isinstance(opened(world, "boosted").signature, MatrixSignature), (
         "a regression on one matrix stays on the short path"
     )
     classes = opened(world, "classes").manifest.signature
@@ -119,7 +119,7 @@ def test_a_row_gets_what_it_gets_whatever_is_around_it(world: Path, name: str, d
     bundle = opened(world, name)
     table = pq.read_table(world / ("numbers" if name in NUMBERS else "texts") / "data.parquet")
     values = TrainingSet(world / ("numbers" if name in NUMBERS else "texts")).values(table)
-    whole = bundle.form.taken_arrays(bundle.inputs(values))
+    whole = bundle.signature.input_arrays(bundle.inputs(values))
     size = data.draw(st.integers(1, 1_000))
     places = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, len(table), size)
     together = told(bundle, [array[places] for array in whole])
@@ -142,8 +142,10 @@ def test_batch_scores_are_what_onnxruntime_tells_of_the_training_sets_columns(wo
     told = estimators.by_hand(training_set, (place / "model.onnx").read_bytes())
     if name == "boosted":
         told = {"score": told["variable"]}
-    expected = [np.reshape(told[group.column.removeprefix("score:")], (done.rows, -1)) for group in bundle.form.told]
-    for found, array in zip(from_columns(bundle.form.told, table), expected, strict=True):
+    expected = [
+        np.reshape(told[group.column.removeprefix("score:")], (done.rows, -1)) for group in bundle.signature.outputs
+    ]
+    for found, array in zip(from_columns(bundle.signature.outputs, table), expected, strict=True):
         assert found.dtype == array.dtype
         assert not differing(found, array).any()
 
@@ -198,14 +200,14 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
 
 def falsify(served: Path, bundle: Bundle, *, told: bool) -> str:
     """Overwrite the first input of the first row that is in a file of the log, or what was told of it; the input."""
-    file, groups = min(served.rglob("*.parquet")), bundle.form.told if told else bundle.form.taken
+    file, groups = min(served.rglob("*.parquet")), bundle.signature.outputs if told else bundle.signature.inputs
     table = pq.read_table(file, partitioning=None)
     arrays = [array.copy() for array in from_columns(groups, table)]
     arrays[0][0, 0] = "?" if arrays[0].dtype == object else 77_777
     for group, column in zip(groups, to_columns(groups, arrays), strict=True):
         table = table.set_column(table.schema.get_field_index(group.column), group.field, column)
     pq.write_table(table, file)
-    return bundle.form.taken[0].names[0]
+    return bundle.signature.inputs[0].names[0]
 
 
 def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: Path, tmp_path: Path):
@@ -221,15 +223,15 @@ def test_the_baseline_tells_of_every_input_and_output_and_drift_reads_it(world: 
     served = {f"entity:{key.name}": table.column(key.name) for key in bundle.plan.join_keys}
     served |= {f"{view.name}:status": pa.array(np.zeros(len(table), np.uint8)) for view in bundle.plan.views}
     shown = pa.table(served | {"served_at": table.column(TIMESTAMP)})
-    form = bundle.form
+    signature = bundle.signature
     for groups, arrays in (
-        (form.taken, form.taken_arrays(inputs)),
-        (form.told, form.told_arrays(bundle.score(inputs))),
+        (signature.inputs, signature.input_arrays(inputs)),
+        (signature.outputs, signature.output_arrays(bundle.score(inputs))),
     ):
         for group, column in zip(groups, to_columns(groups, arrays), strict=True):
             shown = shown.append_column(group.field, column)
     window = drift.ServedWindow("pipeline", "1.0.0", learnable_project.SPLIT.start, NOW)
-    same = drift.run(window, bundle.plan, found, shown, DriftThresholds(), form)
+    same = drift.run(window, bundle.plan, found, shown, DriftThresholds(), signature)
     assert {one.kind for one in same.alarms} <= {"view"}, "the statuses here are made up, the values are training's"
     assert {"delays__gate", "score:label", "score:probabilities[0]"} <= {one.name for one in same.subjects}
 
@@ -242,7 +244,7 @@ def test_trees_of_any_maker_tell_contributions(world: Path, name: str):
         return
     assert bundle.contributions.head.covers == "rows"
     values = TrainingSet(world / "numbers").values(pq.read_table(world / "numbers" / "data.parquet"))
-    (matrix,) = bundle.form.taken_arrays(bundle.inputs(values))
+    (matrix,) = bundle.signature.input_arrays(bundle.inputs(values))
     found = bundle.contributions.of(matrix)
     assert found.raw.shape == (len(matrix), 1 if name == "boosted" else 3)
     assert np.abs(found.base + found.values.sum(axis=2) - found.raw).max() < 1e-11

@@ -88,6 +88,6 @@ def test_scores_that_are_no_numbers_are_refused(world: Path):
 def test_only_numbers_are_scores(world: Path):
     opened = TrainingSet(world / "texts")
     bundle = published(world, "labels", estimators.pipeline(opened), ImportOptions(outputs=("label",)))
-    assert np.asarray(bundle.score(bundle.form.blank(1)).arrays["label"]).dtype == object
+    assert np.asarray(bundle.score(bundle.signature.zeros(1)).arrays["label"]).dtype == object
     with pytest.raises(NoSingleScore, match="1 x string"):
         single_score(bundle)

@@ -127,7 +127,9 @@ class Desk:
         full = (
             None
             if found.full is None
-            else orjson.dumps(FeatureExplainer(self.predictor.plan, self.predictor.bundle.form).told(found.full).rows)
+            else orjson.dumps(
+                FeatureExplainer(self.predictor.plan, self.predictor.bundle.signature).told(found.full).rows
+            )
         )
         return found.served_at, orjson.dumps(found.scores), full
 

@@ -88,16 +88,16 @@ class Baseline(msgspec.Struct, frozen=True):
 
 def describe(
     plan: Plan,
-    form: ModelSignature,
+    signature: ModelSignature,
     inputs: ModelInput,
     keys: pa.Table,
     absent: Mapping[str, AbsentRows],
     scores: Scores,
 ) -> Baseline:
     """Compute the baseline from training rows (`inputs` and `keys`) and the scores of the test window."""
-    outputs = {name: distribution(array) for name, array in cells(form.told, form.told_arrays(scores))}
+    outputs = {name: distribution(array) for name, array in cells(signature.outputs, signature.output_arrays(scores))}
     return Baseline(
-        inputs={name: distribution(array) for name, array in cells(form.taken, form.taken_arrays(inputs))},
+        inputs={name: distribution(array) for name, array in cells(signature.inputs, signature.input_arrays(inputs))},
         keys={key.name: texts(keys.column(key.name)) for key in plan.join_keys},
         views=dict(absent),
         scores=next(iter(outputs.values())),

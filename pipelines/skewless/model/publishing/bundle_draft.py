@@ -75,7 +75,7 @@ def explained(draft: BundleDraft) -> BundleDraft:
     """The draft with its leaves, or why it has none. Where the training did not count them, its rows are."""
     training_set, model = draft.training_set, draft.open()
     rows = draft.golden_rows() if draft.of_leaves is not None else training_set.between(*draft.trained)
-    taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(rows)))
+    taken = model.signature.input_arrays(model.signature.assemble(training_set.assembler, training_set.values(rows)))
     try:
         return replace(draft, leaves=leaves.made(draft.graph, draft.read, model, taken, draft.of_leaves))
     except NotExplainable as error:
@@ -149,14 +149,16 @@ def _baseline(draft: BundleDraft) -> Baseline:
     """How inputs, keys and statuses of the rows trained on are distributed, and the scores of those scored."""
     training_set, model = draft.training_set, draft.open()
     table = training_set.between(*draft.trained)
-    of = model.form.inputs(training_set.assembler, training_set.values(table))
+    of = model.signature.assemble(training_set.assembler, training_set.values(table))
     scored = table if draft.scored == draft.trained else training_set.between(*draft.scored)
-    inputs = model.form.inputs(training_set.assembler, training_set.values(scored))
+    inputs = model.signature.assemble(training_set.assembler, training_set.values(scored))
     absent = training_set.absent_rows(*draft.trained)
-    return describe(training_set.plan, model.form, of, table, absent, model.score(inputs))
+    return describe(training_set.plan, model.signature, of, table, absent, model.score(inputs))
 
 
 def _card(draft: BundleDraft, said: Manifest, baseline: Baseline) -> str:
     training_set, model = draft.training_set, draft.open()
-    taken = model.form.taken_arrays(model.form.inputs(training_set.assembler, training_set.values(draft.golden_rows())))
+    taken = model.signature.input_arrays(
+        model.signature.assemble(training_set.assembler, training_set.values(draft.golden_rows()))
+    )
     return card_page(said, training_set.plan, baseline, importance(model, taken), draft.calibration)

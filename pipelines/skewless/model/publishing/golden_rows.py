@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,21 +40,23 @@ def chosen(table: pa.Table) -> pa.Table:
 def prove(rows: pa.Table, assembler: Assembler, model: BundleModel) -> bytes:
     """The golden rows as Parquet. Raises: InvalidBundle where a row's input or score depends on what is around it."""
     given = given_values(assembler.plan, assembler.given, rows)
-    inputs = model.form.inputs(assembler, assembler.complete(given))
+    inputs = model.signature.assemble(assembler, assembler.complete(given))
     scores = model.score(inputs)
-    taken, told = model.form.taken_arrays(inputs), model.form.told_arrays(scores)
+    taken, told = model.signature.input_arrays(inputs), model.signature.output_arrays(scores)
     for size in _ODD_BATCHES:
         for start in range(0, len(rows), size):
             part = {source: _slice(values, start, size) for source, values in given.items()}
-            again = model.form.inputs(assembler, assembler.complete(part))
-            _demand_equal(_part(taken, start, size), model.form.taken_arrays(again), "model input", start, size)
-            _demand_equal(_part(told, start, size), model.form.told_arrays(model.score(again)), "score", start, size)
+            again = model.signature.assemble(assembler, assembler.complete(part))
+            _demand_equal(_part(taken, start, size), model.signature.input_arrays(again), "model input", start, size)
+            _demand_equal(
+                _part(told, start, size), model.signature.output_arrays(model.score(again)), "score", start, size
+            )
     if assembler.plan.transforms:
         _transforms_independent(assembler, model, given, taken)
     independent(model, taken, told)
     buffer = io.BytesIO()
     bare = rows.select([reference(source) for source in assembler.given])
-    pq.write_table(golden_table(bare, model.form, inputs, scores), buffer, compression="zstd")
+    pq.write_table(golden_table(bare, model.signature, inputs, scores), buffer, compression="zstd")
     return buffer.getvalue()
 
 
@@ -85,7 +86,7 @@ def _transforms_independent(
     def check(size: int) -> None:
         for start in range(0, _MOST_ROWS, size):
             part = {source: _slice(values, start, size) for source, values in many.items()}
-            again = model.form.taken_arrays(model.form.inputs(assembler, assembler.complete(part)))
+            again = model.signature.input_arrays(model.signature.assemble(assembler, assembler.complete(part)))
             _demand_equal(_part(expected, start, size), again, "model input", start, size)
 
     _everywhere(check)
@@ -105,8 +106,7 @@ def _everywhere(check: Callable[[int], None]) -> None:
 
 
 def _scored(model: BundleModel, arrays: Sequence[Array]) -> list[Array]:
-    inputs: Any = model.form.inputs_from(arrays)
-    return model.form.told_arrays(model.score(inputs))
+    return model.signature.output_arrays(model.score(model.signature.from_arrays(arrays)))
 
 
 def _part(arrays: Sequence[Array], start: int, size: int) -> list[Array]:

@@ -38,7 +38,7 @@ def importance(model: BundleModel, taken: Sequence[Array]) -> list[PermutationIm
     """The inputs by what shuffling each of them does to the scores of some rows, most first; equal runs give equals."""
     told = _told(model, taken)
     found = {}
-    for group, (whole, names) in enumerate(zip(taken, (group.names for group in model.form.taken), strict=True)):
+    for group, (whole, names) in enumerate(zip(taken, (group.names for group in model.signature.inputs), strict=True)):
         for place, name in enumerate(names):
             rng = np.random.default_rng(_SEED)
             effects = []
@@ -66,8 +66,8 @@ def _drawn(name: str, distribution: Distribution) -> DrawnDistribution:
 
 
 def _told(model: BundleModel, taken: Sequence[Array]) -> list[Array]:
-    scores = model.score(model.form.inputs_from(taken))
-    return [array for _, array in cells(model.form.told, model.form.told_arrays(scores))]
+    scores = model.score(model.signature.from_arrays(taken))
+    return [array for _, array in cells(model.signature.outputs, model.signature.output_arrays(scores))]
 
 
 def _gap(then: Sequence[Array], now: Sequence[Array]) -> float:

@@ -16,13 +16,13 @@ from skewless.contract.errors import SkewlessError
 from skewless.contract.model.assembler import column_types
 from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.contract.model.onnx_session import open_session
-from skewless.contract.model.signature import InputSpec, Kind, OutputSpec, SignatureSpec, TensorSignature, Typed
+from skewless.contract.model.signature import InputSpec, Kind, NamedTensors, OutputSpec, SignatureSpec, TensorSignature
 from skewless.contract.model.tensor_scorer import ONNX_KINDS
 from skewless.contract.plan import Plan
 from skewless.contract.value_types import value_type
 
 _PROBABILITIES = "probabilities"
-Sample = Callable[[TensorSignature], Typed]
+Sample = Callable[[TensorSignature], NamedTensors]
 """The input of some rows (two at least) in a form."""
 
 
@@ -67,8 +67,8 @@ def read(graph: bytes, plan: Plan, asked: ImportOptions, sample: Sample) -> Impo
         raise ModelMismatch(f"ONNX Runtime does not load it ({error})") from error
     inputs, outputs = tuple(_inputs(session, plan, asked.inputs)), asked.outputs
     chosen = _chosen(session, outputs)
-    form = TensorSignature(plan, SignatureSpec(inputs, ()))
-    told = _shapes(session, chosen, sample(form))
+    signature = TensorSignature(plan, SignatureSpec(inputs, ()))
+    told = _shapes(session, chosen, sample(signature))
     if _is_matrix(inputs, plan):
         if len(told) == 1 and told[0].kind == "float32" and told[0].width is None:
             return ImportedModel(ScoreOutput(told[0].name), None, SignatureSpec(inputs, told))
@@ -133,7 +133,7 @@ def _chosen(session: ort.InferenceSession, outputs: Sequence[str]) -> list[Any]:
     return [nodes[name] for name in outputs or nodes]
 
 
-def _shapes(session: ort.InferenceSession, nodes: Sequence[Any], sample: Typed) -> tuple[OutputSpec, ...]:
+def _shapes(session: ort.InferenceSession, nodes: Sequence[Any], sample: NamedTensors) -> tuple[OutputSpec, ...]:
     """What the outputs are in truth: what graphs say of their shapes is not always so."""
     rows = len(next(iter(sample.values())))
     try:

@@ -67,9 +67,11 @@ def measured(
     rows = draft.golden_rows()
     values = draft.training_set.values(rows)
     before, after = original.open(), draft.open()
-    inputs = [model.form.inputs(draft.training_set.assembler, values) for model in (before, after)]
-    taken = [model.form.taken_arrays(one) for model, one in zip((before, after), inputs, strict=True)]
-    gap = greatest(after.form.told, _told(replace(original, read=draft.read).open(), taken[1]), _told(after, taken[1]))
+    inputs = [model.signature.assemble(draft.training_set.assembler, values) for model in (before, after)]
+    taken = [model.signature.input_arrays(one) for model, one in zip((before, after), inputs, strict=True)]
+    gap = greatest(
+        after.signature.outputs, _told(replace(original, read=draft.read).open(), taken[1]), _told(after, taken[1])
+    )
     confirm(gap, changes.steps, changes.bound)
     old, new = (onnx.load_from_string(one.graph) for one in (original, draft))
     timings = [
@@ -120,7 +122,7 @@ def _gaps(then: Array, now: Array) -> NDArray[np.float64]:
 
 
 def _told(model: BundleModel, taken: Sequence[Array]) -> list[Array]:
-    scores: list[Array] = model.form.told_arrays(model.score(model.form.inputs_from(taken)))
+    scores: list[Array] = model.signature.output_arrays(model.score(model.signature.from_arrays(taken)))
     return scores
 
 
@@ -129,7 +131,7 @@ def _runs(model: BundleModel, taken: Sequence[Array], size: int) -> Callable[[],
     places = np.arange(size)
     starts = range(0, max(len(taken[0]), 2), max(len(taken[0]) // _STARTS, 1))
     parts = [[array.take(places + start, axis=0, mode="wrap") for array in taken] for start in starts]
-    turn = cycle([model.form.inputs_from(arrays) for arrays in parts])
+    turn = cycle([model.signature.from_arrays(arrays) for arrays in parts])
     return lambda: model.score(next(turn))
 
 

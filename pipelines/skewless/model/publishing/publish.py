@@ -113,7 +113,9 @@ def run_onnx(
     window, rows = _whole(training_set)
     values = training_set.values(golden_rows.chosen(training_set.between(*window)))
     made, origin = changed(graph, changes)
-    read = onnx_import.read(made, training_set.plan, asked, lambda form: form.inputs(training_set.assembler, values))
+    read = onnx_import.read(
+        made, training_set.plan, asked, lambda signature: signature.assemble(training_set.assembler, values)
+    )
     draft = BundleDraft(training_set, made, read, window, window, rows, {}, origin=origin)
     return publish(draft, place, created_at)
 

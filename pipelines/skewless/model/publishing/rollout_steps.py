@@ -55,7 +55,7 @@ def try_canary(
 ) -> Rollout:
     """Make a version the canary; with `over`, only if that version is still the champion. Raises: InvalidBundle, RolloutRefused."""
     bundle, champion = _beside_champion(registry, model, canary.version)
-    if not same_answer(bundle.form, champion.form):
+    if not same_answer(bundle.signature, champion.signature):
         reason = f"{canary.version} gives other answers than the champion {champion.manifest.version}"
         raise RolloutRefused(
             model, f"{reason}; try it with `skewless models shadow` or `pin` instead, which change no answer"

@@ -49,11 +49,11 @@ def made(
     covers: Covers = "rows" if of_leaves is None else "lightgbm"
     content = leaves_of(found, found.counted(matrix) if of_leaves is None else of_leaves, covers).to_parquet()
     try:
-        compiled = contributions_of(model.form, content)
+        compiled = contributions_of(model.signature, content)
     except InvalidPlan as error:
         raise NotExplainable(error.reason) from error
     some = matrix[np.linspace(0, len(matrix) - 1, min(_PROVEN_ROWS, len(matrix))).astype(np.int64)]
-    told = model.form.told_arrays(model.score(model.form.inputs_from([some])))[names.index(found.output)]
+    told = model.signature.output_arrays(model.score(model.signature.from_arrays([some])))[names.index(found.output)]
     gap = beyond_rounding(compiled, some, told, read.output.column)
     if gap > 0:
         raise NotExplainable(f"its scores are {gap:.2g} off what its leaves add up to")

@@ -157,14 +157,16 @@ def _frames(
 
 def with_scores(rows: pa.Table, bundle: Bundle, values: Mapping[PlanSource, ColumnValues]) -> pa.Table:
     """The rows with what the model tells of them. Raises: SpineMismatch where they have a column of its name."""
-    form = bundle.form
-    inputs = form.taken_arrays(bundle.inputs(values))
+    signature = bundle.signature
+    inputs = signature.input_arrays(bundle.inputs(values))
     parts = [
-        form.told_arrays(bundle.score(form.inputs_from([array[start : start + _ROWS_AT_ONCE] for array in inputs])))
+        signature.output_arrays(
+            bundle.score(signature.from_arrays([array[start : start + _ROWS_AT_ONCE] for array in inputs]))
+        )
         for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)
     ]
     told = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-    for group, column in zip(form.told, to_columns(form.told, told), strict=True):
+    for group, column in zip(signature.outputs, to_columns(signature.outputs, told), strict=True):
         if group.column in rows.column_names:
             raise SpineMismatch(group.column, "has the name of what is written beside it; rename it")
         rows = rows.append_column(group.field, column)

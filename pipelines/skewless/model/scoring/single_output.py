@@ -68,15 +68,15 @@ def single_score(bundle: Bundle) -> Scored:
     """How to score rows, which then raises NanScores. Raises: NoSingleScore where not one output alone is a score, of
     one number or two.
     """
-    form = bundle.form
-    places = [place for place, group in enumerate(form.told) if group.kind in ("float32", "float64")]
-    if len(places) != 1 or len(form.told[places[0]].names) > 2:
-        told = ", ".join(f"{group.column} ({len(group.names)} x {group.kind})" for group in form.told)
+    signature = bundle.signature
+    places = [place for place, group in enumerate(signature.outputs) if group.kind in ("float32", "float64")]
+    if len(places) != 1 or len(signature.outputs[places[0]].names) > 2:
+        told = ", ".join(f"{group.column} ({len(group.names)} x {group.kind})" for group in signature.outputs)
         raise NoSingleScore(bundle.manifest.name, bundle.manifest.version, told)
     place = places[0]
 
     def scored(values: Mapping[ColumnSource, ColumnValues]) -> NDArray[np.floating]:
-        told: NDArray[np.floating] = form.told_arrays(bundle.score(bundle.inputs(values)))[place]
+        told: NDArray[np.floating] = signature.output_arrays(bundle.score(bundle.inputs(values)))[place]
         scores = told[:, -1]  # of two classes the second
         if unknown := int(np.isnan(scores).sum()):
             raise NanScores(bundle.manifest.name, bundle.manifest.version, unknown)
@@ -87,5 +87,5 @@ def single_score(bundle: Bundle) -> Scored:
 
 def require_matrix(bundle: Bundle, verb: str) -> None:
     """Raises: TrainedElsewhere."""
-    if not isinstance(bundle.form, MatrixSignature):
+    if not isinstance(bundle.signature, MatrixSignature):
         raise TrainedElsewhere(bundle.manifest.name, bundle.manifest.version, verb)

@@ -216,7 +216,7 @@ class TrainingSet:
 
         Raises: InvalidPlan where a column is text.
         """
-        return MatrixSignature(self.plan).inputs(self.assembler, self.values(table))
+        return MatrixSignature(self.plan).assemble(self.assembler, self.values(table))
 
     def values(self, table: pa.Table) -> dict[ColumnSource, ColumnValues]:
         """The values of the plan's columns for rows of this training set."""

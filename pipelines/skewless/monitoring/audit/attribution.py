@@ -173,7 +173,7 @@ class Attribution:
 
     def _differing_score(self, row: int) -> str:
         """The first logged score of a row that is not the score of its logged input."""
-        compared, groups = self._compared, self._compared.bundle.form.told
+        compared, groups = self._compared, self._compared.bundle.signature.outputs
         pairs = zip(cells(groups, compared.scores), cells(groups, compared.rescored), strict=True)
         return next(
             f"the {name} {format_value(logged[row])} instead of {format_value(rescored[row])}"

@@ -142,7 +142,7 @@ def _by_column(compared: ReplayComparison) -> dict[str, int]:
 
 def _score_impact(compared: ReplayComparison, labels: Labels) -> ScoreImpact | None:
     """What the differences did to the scores; None for a model with named outputs, which outcomes do not label."""
-    if not isinstance(compared.bundle.form, MatrixSignature):
+    if not isinstance(compared.bundle.signature, MatrixSignature):
         return None
     (scores,), (joined,) = compared.scores, compared.joined_scores
     return score_impact(scores[:, 0], joined[:, 0], labels)
@@ -160,7 +160,7 @@ def _examples(compared: ReplayComparison) -> list[str]:
         for row in np.flatnonzero(compared.wrong_statuses[view.name])[:_EXAMPLES].tolist():
             then, now = (FeatureStatus(status).name for status in (logged_statuses[row], statuses[row]))
             examples.append(_example(compared, row, f"feature view {view.name}", then, f"the join gives {now}"))
-    (scores, rescored), groups = (compared.scores, compared.rescored), compared.bundle.form.told
+    (scores, rescored), groups = (compared.scores, compared.rescored), compared.bundle.signature.outputs
     for row, index in np.argwhere(differ(scores, rescored))[:_EXAMPLES].tolist():
         (name, score), (_, again) = (cells(groups, arrays)[index] for arrays in (scores, rescored))
         then, now = format_value(score[row]), format_value(again[row])

@@ -16,7 +16,7 @@ import pyarrow as pa
 from skewless.contract.admission import MISSING, FeatureStatus, Flags
 from skewless.contract.columns import column_values
 from skewless.contract.model.assembler import wanted_features
-from skewless.contract.model.signature import differing, typed
+from skewless.contract.model.signature import differing, tensor_column
 from skewless.contract.plan import Plan, PlanView, StoredFeature, differences
 from skewless.contract.timestamps import UtcMicros, UtcMicrosArray, to_micros
 from skewless.contract.value_types import value_type
@@ -159,11 +159,11 @@ def _same_values(compared: ReplayComparison, view: PlanView, rows: Positions, ma
     """Whether rows of the table have the values that were logged."""
     same = np.ones(len(rows), bool)
     fields: dict[Any, int] = {StoredFeature(view.name, field.name): index for index, field in enumerate(view.fields)}
-    kinds = [group.kind for group in compared.bundle.form.taken for _ in group.names]
+    kinds = [group.kind for group in compared.bundle.signature.inputs for _ in group.names]
     inputs = compared.inputs(compared.logged)
     for position in compared.features(view).tolist():
         column = compared.columns[position]
         index = fields[column.source]
         values = column_values(value_type(view.fields[index].dtype), matches.columns[index])
-        same &= ~differing(inputs[position][rows], typed(values, kinds[position], column.default))
+        same &= ~differing(inputs[position][rows], tensor_column(values, kinds[position], column.default))
     return same

@@ -63,11 +63,11 @@ class ReplayComparison:
     def columns(self) -> tuple[ModelColumn, ...]:
         """The plan's column of each model input, by position."""
         columns = {column.name: column for column in self.plan.columns}
-        return tuple(columns[name] for group in self.bundle.form.taken for name in group.names)
+        return tuple(columns[name] for group in self.bundle.signature.inputs for name in group.names)
 
     def inputs(self, arrays: Arrays) -> list[Array]:
         """The single model inputs of grouped arrays, by position."""
-        return [array for _, array in cells(self.bundle.form.taken, arrays)]
+        return [array for _, array in cells(self.bundle.signature.inputs, arrays)]
 
     @cached_property
     def served_at(self) -> UtcMicrosArray:
@@ -77,7 +77,7 @@ class ReplayComparison:
     @cached_property
     def scores(self) -> Arrays:
         """The logged scores."""
-        return from_columns(self.bundle.form.told, self.served)
+        return from_columns(self.bundle.signature.outputs, self.served)
 
     @cached_property
     def rescored(self) -> Arrays:
@@ -90,15 +90,15 @@ class ReplayComparison:
         return self._score(self.complete)
 
     def _score(self, inputs: Arrays) -> Arrays:
-        form = self.bundle.form
-        return form.told_arrays(self.bundle.score(form.inputs_from(inputs)))
+        signature = self.bundle.signature
+        return signature.output_arrays(self.bundle.score(signature.from_arrays(inputs)))
 
     @cached_property
     def score_shift(self) -> NDArray[np.float64]:
         """The distance of each row's logged score from its joined score; the mean over the scores where a model has
         several. Texts that differ, and numbers whose difference is not finite, count as 1.
         """
-        groups = self.bundle.form.told
+        groups = self.bundle.signature.outputs
         pairs = zip(cells(groups, self.scores), cells(groups, self.joined_scores), strict=True)
         shift: NDArray[np.float64] = np.mean([_distance(logged, joined) for (_, logged), (_, joined) in pairs], axis=0)
         return shift
@@ -163,12 +163,12 @@ def compare(
     joined = _model_inputs(bundle, read, request)
     unread = any((rows.status == FeatureStatus.NOT_READ).any() for rows in read.values())
     complete = _model_inputs(bundle, admitted, request) if unread else joined
-    return ReplayComparison(bundle, served, admitted, from_columns(bundle.form.taken, served), joined, complete)
+    return ReplayComparison(bundle, served, admitted, from_columns(bundle.signature.inputs, served), joined, complete)
 
 
 def _model_inputs(bundle: Bundle, views: Mapping[str, AdmittedRows], request: Mapping[str, ColumnValues]) -> Arrays:
     """The model inputs made of joined rows and request values."""
-    return bundle.form.taken_arrays(bundle.inputs(bundle.assembler.values(views, request)))
+    return bundle.signature.input_arrays(bundle.inputs(bundle.assembler.values(views, request)))
 
 
 def _as_read(joined: AdmittedRows, statuses: NDArray[np.uint8]) -> AdmittedRows:

@@ -128,12 +128,12 @@ def run(
     baseline: Baseline,
     served: pa.Table,
     thresholds: DriftThresholds,
-    form: ModelSignature | None = None,
+    signature: ModelSignature | None = None,
 ) -> DriftResult:
     """Compare the served rows of a window with the baseline of the bundle that served them. `plan` is that bundle's, and
     `form` its model's signature (None: one matrix).
     """
-    uncorrected = _subjects(plan, form or MatrixSignature(plan), baseline, served, thresholds)
+    uncorrected = _subjects(plan, signature or MatrixSignature(plan), baseline, served, thresholds)
     subjects = _corrected(list(uncorrected), thresholds.alpha)
     return DriftResult(
         model=window.model,
@@ -154,12 +154,12 @@ def threshold_names(plan: Plan) -> list[str]:
 
 
 def _subjects(
-    plan: Plan, form: ModelSignature, baseline: Baseline, served: pa.Table, thresholds: DriftThresholds
+    plan: Plan, signature: ModelSignature, baseline: Baseline, served: pa.Table, thresholds: DriftThresholds
 ) -> Iterator[DriftSubject]:
     least, scores = thresholds.least_rows, baseline.outputs or {SCORE: baseline.scores}
-    for name, values in cells(form.told, from_columns(form.told, served)):
+    for name, values in cells(signature.outputs, from_columns(signature.outputs, served)):
         yield _column(name, "score", scores[name], values, thresholds.of(name), least)
-    for name, values in cells(form.taken, from_columns(form.taken, served)):
+    for name, values in cells(signature.inputs, from_columns(signature.inputs, served)):
         yield _column(name, "input", baseline.inputs[name], values, thresholds.of(name), least)
     for key in plan.join_keys:
         texts = served.column(f"entity:{key.name}")

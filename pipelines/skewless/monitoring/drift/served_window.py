@@ -24,4 +24,4 @@ def run(settings: ProjectSettings, window: ServedWindow) -> DriftResult:
     bundle = open_bundle(folder, processor_features())
     limits = thresholds.read(settings.feature_repo / thresholds.FILE, model, drift.threshold_names(bundle.plan))
     served = ServedLogReader(folders.served).read(model, version, window.start, window.end)
-    return drift.run(window, bundle.plan, baseline.read(folder, model, version), served, limits, bundle.form)
+    return drift.run(window, bundle.plan, baseline.read(folder, model, version), served, limits, bundle.signature)

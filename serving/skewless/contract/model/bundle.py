@@ -18,7 +18,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -76,9 +76,9 @@ class Bundle:
     of_trees: bool = False
 
     @property
-    def form(self) -> ModelSignature:
+    def signature(self) -> ModelSignature:
         """What the model takes and tells."""
-        return self.model.form
+        return self.model.signature
 
     @property
     def scorer(self) -> MatrixScorer:
@@ -89,20 +89,21 @@ class Bundle:
 
     def inputs(self, values: Mapping[ColumnSource, ColumnValues]) -> ModelInput:
         """The model's input from the values that the plan names."""
-        return self.model.form.inputs(self.assembler, values)  # type: ignore[no-any-return]
+        return self.model.signature.assemble(self.assembler, values)
 
     def score(self, inputs: ModelInput) -> Scores:
         """What the model tells of n rows."""
-        return self.model.score(inputs)  # type: ignore[no-any-return]
+        return self.model.score(inputs)
 
 
 class BundleModel:
-    """A model's graph in its form: a scorer of one matrix, or of named inputs."""
+    """A model's graph and its signature: a scorer of one matrix, or of named inputs."""
 
-    def __init__(self, form: ModelSignature, scorer: MatrixScorer | TensorScorer) -> None:
-        self.form, self.scorer = form, scorer
-        self.score: Callable[[Any], Any] = scorer.score
-        """What the model tells of n rows of its form's input."""
+    def __init__(self, signature: ModelSignature, scorer: MatrixScorer | TensorScorer) -> None:
+        self.signature, self.scorer = signature, scorer
+        # The scorer's own method, so that a request pays for no call between: its inputs are made by its own signature.
+        self.score = cast(Callable[[ModelInput], Scores], scorer.score)
+        """What the model returns for n rows of its signature's input."""
 
 
 def open_model(plan: Plan, graph: bytes, output: ScoreOutput, signature: SignatureSpec | None) -> BundleModel:
@@ -138,7 +139,7 @@ def prove_bundle(manifest: Manifest, files: Mapping[str, bytes], where: str, pro
         column_types(plan)
         assembler = Assembler(plan, files.get(TRANSFORMS))
         model = open_model(plan, files[MODEL], manifest.output, manifest.signature)
-        contributions = contributions_of(model.form, files[LEAVES]) if LEAVES in files else None
+        contributions = contributions_of(model.signature, files[LEAVES]) if LEAVES in files else None
     except SkewlessError as error:
         raise InvalidBundle(where, str(error)) from error
     except Exception as error:  # ONNX Runtime raises its own kinds on a broken graph
@@ -172,9 +173,12 @@ def given_values(plan: Plan, given: Sequence[ColumnSource], table: pa.Table) -> 
     }
 
 
-def golden_table(given_rows: pa.Table, form: ModelSignature, inputs: ModelInput, scores: Scores) -> pa.Table:
+def golden_table(given_rows: pa.Table, signature: ModelSignature, inputs: ModelInput, scores: Scores) -> pa.Table:
     """Golden rows: the given values of some rows, with the model input and scores that they gave."""
-    for groups, arrays in ((form.taken, form.taken_arrays(inputs)), (form.told, form.told_arrays(scores))):
+    for groups, arrays in (
+        (signature.inputs, signature.input_arrays(inputs)),
+        (signature.outputs, signature.output_arrays(scores)),
+    ):
         for group, column in zip(groups, to_columns(groups, arrays), strict=True):
             given_rows = given_rows.append_column(group.field, column)
     return given_rows
@@ -186,11 +190,11 @@ def _prove(where: str, bundle: Bundle, golden: bytes, tolerance: float | None) -
     Raises: InvalidBundle naming the row and the gap.
     """
     given, inputs, scores = _golden(where, bundle, golden)
-    form = bundle.form
+    signature = bundle.signature
     try:
         now = bundle.inputs(bundle.assembler.complete(given))
-        again = form.told_arrays(bundle.score(now))
-        now_arrays = form.taken_arrays(now)
+        again = signature.output_arrays(bundle.score(now))
+        now_arrays = signature.input_arrays(now)
     except Exception as error:  # ONNX Runtime's own kinds, and NumPy's where a graph gives another shape
         raise InvalidBundle(where, f"its golden rows do not score ({type(error).__name__})") from error
     if bundle.contributions is not None:
@@ -199,8 +203,8 @@ def _prove(where: str, bundle: Bundle, golden: bytes, tolerance: float | None) -
         gap = beyond_rounding(bundle.contributions, now_arrays[0], told, output.column)
         if gap > 0:
             raise InvalidBundle(where, f"{LEAVES} adds up to other scores than its golden rows' (gap {gap:.3g})")
-    same_input = _same(where, "model input", form.taken, now_arrays, inputs, tolerance)
-    return _same(where, "score", form.told, again, scores, tolerance) and same_input
+    same_input = _same(where, "model input", signature.inputs, now_arrays, inputs, tolerance)
+    return _same(where, "score", signature.outputs, again, scores, tolerance) and same_input
 
 
 def _golden(
@@ -210,7 +214,7 @@ def _golden(
     try:
         table = pq.read_table(io.BytesIO(golden))
         given = given_values(bundle.plan, bundle.assembler.given, table)
-        inputs, scores = (from_columns(groups, table) for groups in (bundle.form.taken, bundle.form.told))
+        inputs, scores = (from_columns(groups, table) for groups in (bundle.signature.inputs, bundle.signature.outputs))
     except NullInTensor as error:
         raise InvalidBundle(where, f"{GOLDEN} lacks the model input or the score of a row") from error
     except (pa.ArrowException, OSError, KeyError) as error:

@@ -146,11 +146,11 @@ class ShapleyExplainer:
         return raw, values.reshape(len(matrix), self._targets, self._width)
 
 
-def contributions_of(form: ModelSignature, content: bytes) -> ShapleyExplainer:
+def contributions_of(signature: ModelSignature, content: bytes) -> ShapleyExplainer:
     """What a model's file of leaves tells. Raises: InvalidPlan where they are no leaves, or of another model."""
-    if len(form.taken) != 1 or form.taken[0].kind != "float32":
+    if len(signature.inputs) != 1 or signature.inputs[0].kind != "float32":
         raise InvalidPlan(LEAVES, "its model takes something else than one float32 matrix")
-    columns = len(form.taken[0].names)
+    columns = len(signature.inputs[0].names)
     return ShapleyExplainer(parse_leaves(content, columns), columns)
 
 

@@ -1,6 +1,6 @@
-"""What a model takes and tells: one float32 matrix and one score a row, or named inputs and outputs of several types.
+"""What a model takes and returns: one float32 matrix and one score a row, or named inputs and outputs of several types.
 
-Logs, golden rows, batch scores and the audit see both forms alike: as groups of values, each group a column of a table
+Logs, golden rows, batch scores and the audit see both kinds alike: as groups of values, each group a column of a table
 and an array of n rows by its names.
 
 Held by tests/model/publishing/test_publish_onnx.py.
@@ -35,7 +35,7 @@ _ARROW = {
 }
 _WHOLE = ("Int32", "Int64", "Bool", "UnixTimestamp")
 Array = NDArray[Any]
-Typed = dict[str, Array]
+NamedTensors = dict[str, Array]
 """The inputs of a graph by name: n values, or n x columns."""
 
 
@@ -87,7 +87,7 @@ class ModelOutputs:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-ModelInput = Matrix | Typed
+ModelInput = Matrix | NamedTensors
 Scores = NDArray[np.float32] | ModelOutputs
 
 
@@ -106,16 +106,19 @@ class ColumnGroup(NamedTuple):
 
 
 class ModelSignature(Protocol):
-    """How one model's input and scores are told of; `taken` and `told` are their groups."""
+    """What one model takes and returns: `inputs` and `outputs` are the groups of its values in tables.
 
-    taken: tuple[ColumnGroup, ...]
-    told: tuple[ColumnGroup, ...]
+    Each signature is given what belongs to its own model. Raises: TypeError where that belongs to the other kind.
+    """
 
-    def inputs(self, assembler: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> Any: ...  # noqa: ANN401 - by form
-    def blank(self, rows: int) -> Any: ...  # noqa: ANN401
-    def taken_arrays(self, inputs: Any) -> list[Array]: ...  # noqa: ANN401
-    def told_arrays(self, scores: Any) -> list[Array]: ...  # noqa: ANN401
-    def inputs_from(self, arrays: Sequence[Array]) -> Any: ...  # noqa: ANN401
+    inputs: tuple[ColumnGroup, ...]
+    outputs: tuple[ColumnGroup, ...]
+
+    def assemble(self, assembler: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> ModelInput: ...
+    def zeros(self, rows: int) -> ModelInput: ...
+    def input_arrays(self, inputs: ModelInput) -> list[Array]: ...
+    def output_arrays(self, scores: Scores) -> list[Array]: ...
+    def from_arrays(self, arrays: Sequence[Array]) -> ModelInput: ...
 
 
 class MatrixSignature:
@@ -128,74 +131,94 @@ class MatrixSignature:
                 raise InvalidPlan(
                     plan.name, f"column {column.name!r} is a {types[column.source]}; models of one matrix take numbers"
                 )
-        self.taken: tuple[ColumnGroup, ...] = (
+        self.inputs: tuple[ColumnGroup, ...] = (
             ColumnGroup(MODEL_INPUT, "float32", tuple(column.name for column in plan.columns)),
         )
-        self.told: tuple[ColumnGroup, ...] = (ColumnGroup(SCORE, "float32", (SCORE,), alone=True),)
+        self.outputs: tuple[ColumnGroup, ...] = (ColumnGroup(SCORE, "float32", (SCORE,), alone=True),)
 
-    def inputs(self, assembler: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> Matrix:
+    def assemble(self, assembler: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> Matrix:
         return assembler.matrix(values)
 
-    def blank(self, rows: int) -> Matrix:
+    def zeros(self, rows: int) -> Matrix:
         """An input of zeros, to warm a model with."""
-        return np.zeros((rows, len(self.taken[0].names)), np.float32)
+        return np.zeros((rows, len(self.inputs[0].names)), np.float32)
 
-    def taken_arrays(self, inputs: Matrix) -> list[Array]:
-        return [inputs]
+    def input_arrays(self, inputs: ModelInput) -> list[Array]:
+        return [as_matrix(inputs)]
 
-    def told_arrays(self, scores: NDArray[np.float32]) -> list[Array]:
+    def output_arrays(self, scores: Scores) -> list[Array]:
+        if isinstance(scores, ModelOutputs):
+            raise TypeError("these are outputs of a model with named tensors; this one returns one score a row")
         return [scores.reshape(-1, 1)]
 
-    def inputs_from(self, arrays: Sequence[Array]) -> Matrix:
+    def from_arrays(self, arrays: Sequence[Array]) -> Matrix:
         return arrays[0]
 
 
 class TensorSignature:
     """Named inputs and outputs. Raises: InvalidPlan where a column does not fit the input that takes it."""
 
-    def __init__(self, plan: Plan, signature: SignatureSpec) -> None:
+    def __init__(self, plan: Plan, spec: SignatureSpec) -> None:
         types, columns = column_types(plan), {column.name: column for column in plan.columns}
-        self._signature = signature
+        self._spec = spec
         self._columns = {
-            tensor.name: tuple(_taken(plan, tensor, columns.get(name), name, types) for name in tensor.columns)
-            for tensor in signature.inputs
+            tensor.name: tuple(_column_of(plan, tensor, columns.get(name), name, types) for name in tensor.columns)
+            for tensor in spec.inputs
         }
-        self.taken = tuple(
+        self.inputs = tuple(
             ColumnGroup(f"{MODEL_INPUT}:{one.name}", one.kind, one.columns, alone=len(one.columns) == 1)
-            for one in signature.inputs
+            for one in spec.inputs
         )
-        only = len(signature.outputs) == 1
-        self.told = tuple(_told(SCORE if only else f"{SCORE}:{one.name}", one) for one in signature.outputs)
+        only = len(spec.outputs) == 1
+        self.outputs = tuple(_output_group(SCORE if only else f"{SCORE}:{one.name}", one) for one in spec.outputs)
 
-    def inputs(self, _: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> Typed:
+    def assemble(self, _: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> NamedTensors:
         made = {}
-        for tensor in self._signature.inputs:
+        for tensor in self._spec.inputs:
             columns = [
-                typed(values[column.source], tensor.kind, column.default) for column in self._columns[tensor.name]
+                tensor_column(values[column.source], tensor.kind, column.default)
+                for column in self._columns[tensor.name]
             ]
             made[tensor.name] = columns[0] if tensor.flat else np.ascontiguousarray(np.stack(columns, axis=1))
         return made
 
-    def blank(self, rows: int) -> Typed:
+    def zeros(self, rows: int) -> NamedTensors:
         """An input of zeros and empty texts, to warm a model with."""
         made = {}
-        for tensor in self._signature.inputs:
+        for tensor in self._spec.inputs:
             shape = (rows,) if tensor.flat else (rows, len(tensor.columns))
             made[tensor.name] = np.full(shape, "", object) if tensor.kind == "string" else np.zeros(shape, tensor.kind)
         return made
 
-    def taken_arrays(self, inputs: Typed) -> list[Array]:
-        return [inputs[one.name].reshape(len(inputs[one.name]), len(one.columns)) for one in self._signature.inputs]
+    def input_arrays(self, inputs: ModelInput) -> list[Array]:
+        tensors = as_tensors(inputs)
+        return [tensors[one.name].reshape(len(tensors[one.name]), len(one.columns)) for one in self._spec.inputs]
 
-    def told_arrays(self, scores: ModelOutputs) -> list[Array]:
-        return [scores.arrays[one.name].reshape(len(scores), one.width or 1) for one in self._signature.outputs]
+    def output_arrays(self, scores: Scores) -> list[Array]:
+        if not isinstance(scores, ModelOutputs):
+            raise TypeError("this is one score a row; this model returns named outputs")
+        return [scores.arrays[one.name].reshape(len(scores), one.width or 1) for one in self._spec.outputs]
 
-    def inputs_from(self, arrays: Sequence[Array]) -> Typed:
-        pairs = zip(self._signature.inputs, arrays, strict=True)
+    def from_arrays(self, arrays: Sequence[Array]) -> NamedTensors:
+        pairs = zip(self._spec.inputs, arrays, strict=True)
         return {one.name: array[:, 0] if one.flat else array for one, array in pairs}
 
 
-def typed(values: ColumnValues, kind: Kind, default: float | None) -> Array:
+def as_matrix(inputs: ModelInput) -> Matrix:
+    """The input of a model of one matrix. Raises: TypeError."""
+    if isinstance(inputs, dict):
+        raise TypeError(f"these are named inputs ({', '.join(inputs)}); this model takes one matrix")
+    return inputs
+
+
+def as_tensors(inputs: ModelInput) -> NamedTensors:
+    """The inputs of a model that names them. Raises: TypeError."""
+    if not isinstance(inputs, dict):
+        raise TypeError("this is one matrix; this model takes named inputs")
+    return inputs
+
+
+def tensor_column(values: ColumnValues, kind: Kind, default: float | None) -> Array:
     """Values as a column of an input of some kind; where null the default, else NaN or the empty text."""
     if kind == "string":
         return np.where(values.valid, values.data, "").astype(object)
@@ -207,7 +230,7 @@ def typed(values: ColumnValues, kind: Kind, default: float | None) -> Array:
     return np.where(values.valid, values.data, np.array(default).astype(values.data.dtype)).astype(kind)
 
 
-def _taken(
+def _column_of(
     plan: Plan, tensor: InputSpec, column: ModelColumn | None, name: str, types: Mapping[ColumnSource, str]
 ) -> ModelColumn:
     if column is None:
@@ -223,7 +246,7 @@ def _taken(
     return column
 
 
-def _told(column: str, one: OutputSpec) -> ColumnGroup:
+def _output_group(column: str, one: OutputSpec) -> ColumnGroup:
     if one.width is None:
         return ColumnGroup(column, one.kind, (column,), alone=True)
     return ColumnGroup(column, one.kind, tuple(f"{column}[{place}]" for place in range(one.width)))

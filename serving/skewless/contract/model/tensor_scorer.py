@@ -9,7 +9,7 @@ import numpy as np
 
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.onnx_session import open_session
-from skewless.contract.model.signature import Array, ModelOutputs, SignatureSpec, Typed
+from skewless.contract.model.signature import Array, ModelOutputs, NamedTensors, SignatureSpec
 
 ONNX_KINDS = {
     "tensor(float)": "float32",
@@ -37,7 +37,7 @@ class TensorScorer:
             if told.get(one.name) != one.kind:
                 raise InvalidPlan("model.onnx", f"it has no output {one.name!r} of {one.kind}")
 
-    def score(self, inputs: Typed) -> ModelOutputs:
+    def score(self, inputs: NamedTensors) -> ModelOutputs:
         """What it tells of n rows. Only the outputs of the signature are computed."""
         rows, block = len(next(iter(inputs.values()))), self._signature.rows_a_run
         if not rows:

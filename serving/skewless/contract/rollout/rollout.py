@@ -283,5 +283,8 @@ def same_request(first: Plan, second: Plan) -> bool:
 
 def same_answer(first: ModelSignature, second: ModelSignature) -> bool:
     """Whether who reads one model's answers can read the other's: the same outputs, as wide, texts where texts were."""
-    one, other = ([(told.column, told.names, told.kind == "string") for told in form.told] for form in (first, second))
+    one, other = (
+        [(told.column, told.names, told.kind == "string") for told in signature.outputs]
+        for signature in (first, second)
+    )
     return one == other

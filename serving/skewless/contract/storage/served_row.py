@@ -64,9 +64,9 @@ class ServedRequest:
     scores: Scores
 
 
-def served_schema(plan: Plan, form: ModelSignature | None = None) -> pa.Schema:
+def served_schema(plan: Plan, signature: ModelSignature | None = None) -> pa.Schema:
     """The columns of the served log of a plan and its model's form (one matrix, unless it is named)."""
-    shape: ModelSignature = form or MatrixSignature(plan)
+    shape: ModelSignature = signature or MatrixSignature(plan)
     fields = [
         pa.field("request_id", pa.string()),
         pa.field("row", pa.int32()),
@@ -81,7 +81,7 @@ def served_schema(plan: Plan, form: ModelSignature | None = None) -> pa.Schema:
         fields.append(pa.field(f"{view.name}:status", pa.uint8()))
         fields.append(pa.field(f"{view.name}:event_timestamp", UTC_TIMESTAMP))
         fields.append(pa.field(f"{view.name}:created_timestamp", UTC_TIMESTAMP))
-    return pa.schema([*fields, *(group.field for group in (*shape.taken, *shape.told))])
+    return pa.schema([*fields, *(group.field for group in (*shape.inputs, *shape.outputs))])
 
 
 def used(views: Sequence[str], served: ServedRequest) -> ServedBatch:
@@ -107,11 +107,11 @@ def used(views: Sequence[str], served: ServedRequest) -> ServedBatch:
 
 
 def served_batch(
-    plan: Plan, model: str, version: str, served: ServedRequest, form: ModelSignature | None = None
+    plan: Plan, model: str, version: str, served: ServedRequest, signature: ModelSignature | None = None
 ) -> pa.RecordBatch:
     """One answered request as rows of the served log."""
     views = [view.name for view in plan.views]
-    return used_batch(plan, model, version, views, [used(views, served)], form)
+    return used_batch(plan, model, version, views, [used(views, served)], signature)
 
 
 def used_batch(
@@ -120,12 +120,12 @@ def used_batch(
     version: str,
     views: Sequence[str],
     requests: Sequence[ServedBatch],
-    form: ModelSignature | None = None,
+    signature: ModelSignature | None = None,
     *,
     role: str = "champion",
 ) -> pa.RecordBatch:
     """Answered requests (at least one `ServedBatch`) as rows of the served log, all at once."""
-    shape: ModelSignature = form or MatrixSignature(plan)
+    shape: ModelSignature = signature or MatrixSignature(plan)
     counts = np.array([count for one in requests for count in one.counts], np.intp)
     of = np.repeat(np.arange(len(counts)), counts)
     served_at = np.array([one.served_at for one in requests], np.int64)
@@ -148,8 +148,8 @@ def used_batch(
         columns.append(pa.array(np.ascontiguousarray(statuses[:, place])))
         columns += [_instants(np.ascontiguousarray(times[:, place, kind])) for kind in (0, 1)]
     for groups, parts in (
-        (shape.taken, [shape.taken_arrays(one.matrix) for one in requests]),
-        (shape.told, [shape.told_arrays(one.scores) for one in requests]),
+        (shape.inputs, [shape.input_arrays(one.matrix) for one in requests]),
+        (shape.outputs, [shape.output_arrays(one.scores) for one in requests]),
     ):
         columns += to_columns(groups, [np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
     return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan, shape))

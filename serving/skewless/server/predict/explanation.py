@@ -38,8 +38,8 @@ class ExplainedFeature(NamedTuple):
 class FeatureExplainer:
     """The features of a plan: stored ones by view, request inputs, transform outputs; and the inputs of its model."""
 
-    def __init__(self, plan: Plan, form: ModelSignature) -> None:
-        self._inputs = form.taken[0].names
+    def __init__(self, plan: Plan, signature: ModelSignature) -> None:
+        self._inputs = signature.inputs[0].names
         types = {source: value_type(dtype) for source, dtype in column_types(plan).items()}
         self._views = tuple(
             (

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from skewless.contract.columns import ColumnValues, Schema
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.shapley import ShapleyExplainer, ShapleyValues
-from skewless.contract.model.signature import TensorSignature
+from skewless.contract.model.signature import ModelInput, Scores, TensorSignature
 from skewless.contract.plan import ColumnSource
 from skewless.contract.storage.lookup import HashLookup, LookupBatch, OnlineRead, Places, Reply
 from skewless.contract.storage.served_row import ServedBatch, ServedRequest
@@ -51,14 +50,14 @@ class Predictor:
         self.reader = RequestReader(bundle.plan)
         self.online = OnlineRead(bundle.plan, bundle.assembler.wanted)
         self.views = self.online.views
-        self.logged = LoggedVersion(self.name, self.version, self.plan, self.views, bundle.form)
-        self.typed = isinstance(bundle.form, TensorSignature)
+        self.logged = LoggedVersion(self.name, self.version, self.plan, self.views, bundle.signature)
+        self.typed = isinstance(bundle.signature, TensorSignature)
         """Whether the model has named inputs, which only `predict_in_full` gives it."""
         self._run_s = _measured(bundle)
         self._decoder = None if self.typed else RowDecoder(bundle.assembler, self.views)
-        self.score: Callable[[Any], Any] = bundle.model.score
+        self.score: Callable[[ModelInput], Scores] = bundle.model.score
 
-    def scoring(self, score: Callable[[Any], Any]) -> Predictor:
+    def scoring(self, score: Callable[[ModelInput], Scores]) -> Predictor:
         """This predictor, which scores by another function that is equal to the scorer's."""
         other = copy(self)
         other.score = score
@@ -83,7 +82,7 @@ class Predictor:
 
     def contributed(self, full: Prediction) -> Prediction:
         """A prediction with what each column of the model's input contributed to it. Raises: NoContributions."""
-        (matrix,) = self.bundle.form.taken_arrays(full.served.matrix)
+        (matrix,) = self.bundle.signature.input_arrays(full.served.matrix)
         return replace(full, contributed=self.contributions.of(matrix))
 
     def learn(self, view: str, schema: Schema) -> None:
@@ -133,7 +132,7 @@ def _measured(bundle: Bundle) -> tuple[float, float]:
     """Seconds that a run of the model takes, and those of each row: the shortest of some runs, which also warm it."""
     took = []
     for rows in (1, _MEASURED_ROWS):
-        inputs = bundle.form.blank(rows)
+        inputs = bundle.signature.zeros(rows)
         times = []
         for _ in range(_MEASURED_RUNS):
             started = perf_counter()

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import Lock
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from cachetools import TTLCache
 from prometheus_client import Counter
 
 from skewless.contract.model.matrix_scorer import MatrixScorer
-from skewless.contract.model.signature import Array, ModelOutputs, Typed
+from skewless.contract.model.signature import Array, ModelInput, ModelOutputs, NamedTensors, Scores
 from skewless.contract.model.tensor_scorer import TensorScorer
 from skewless.contract.rollout.rollout import CachePolicy
 
@@ -34,13 +34,13 @@ class ScoreCache:
         *,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._score: Callable[[Any], Any] = scorer.score
+        self._score = cast(Callable[[ModelInput], Scores], scorer.score)
         self._rows: RowSplitter = TensorRowSplitter() if isinstance(scorer, TensorScorer) else MatrixRowSplitter()
         self._hits, self._misses = hits, misses
         self._kept: TTLCache[Hashable, Any] = TTLCache(cache.rows, cache.ttl_s, timer=clock)
         self._lock = Lock()
 
-    def score(self, inputs: Any) -> Any:  # noqa: ANN401 - by form
+    def score(self, inputs: ModelInput) -> Scores:
         """As the scorer's."""
         keys = self._rows.keys(inputs)
         with self._lock:
@@ -55,7 +55,7 @@ class ScoreCache:
                 return scored
         return self._rows.joined(known)
 
-    def _keep(self, keys: Sequence[Hashable], missing: Sequence[int], scored: Any, known: list[Any]) -> None:  # noqa: ANN401
+    def _keep(self, keys: Sequence[Hashable], missing: Sequence[int], scored: Scores, known: list[Any]) -> None:
         with self._lock:
             for place, score in zip(missing, self._rows.told(scored), strict=True):
                 self._kept[keys[place]] = known[place] = score
@@ -67,7 +67,7 @@ class RowSplitter(Protocol):
     def keys(self, inputs: Any, /) -> list[Hashable]: ...  # noqa: ANN401 - by form
     def taken(self, inputs: Any, places: Sequence[int], /) -> Any: ...  # noqa: ANN401
     def told(self, scores: Any, /) -> Iterable[Any]: ...  # noqa: ANN401
-    def joined(self, rows: Sequence[Any], /) -> Any: ...  # noqa: ANN401
+    def joined(self, rows: Sequence[Any], /) -> Scores: ...
 
 
 class MatrixRowSplitter:
@@ -89,10 +89,10 @@ class MatrixRowSplitter:
 class TensorRowSplitter:
     """The rows of named inputs, and of several outputs."""
 
-    def keys(self, inputs: Typed) -> list[Hashable]:
+    def keys(self, inputs: NamedTensors) -> list[Hashable]:
         return list(zip(*(_row_keys(array) for array in inputs.values()), strict=True))
 
-    def taken(self, inputs: Typed, places: Sequence[int]) -> Typed:
+    def taken(self, inputs: NamedTensors, places: Sequence[int]) -> NamedTensors:
         return {name: array[places] for name, array in inputs.items()}
 
     def told(self, scores: ModelOutputs) -> Iterable[dict[str, Array]]:

@@ -69,7 +69,7 @@ def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -
     if (bundle.manifest.name, bundle.manifest.version) != (model, version):
         told = f"{bundle.manifest.name} {bundle.manifest.version}"
         raise InvalidBundle(str(folder), f"its manifest says that it is {told}")
-    return LoadedBundle(Predictor(bundle), FeatureExplainer(bundle.plan, bundle.form))
+    return LoadedBundle(Predictor(bundle), FeatureExplainer(bundle.plan, bundle.signature))
 
 
 def answerer(casting: VersionConfig, parts: VersionDependencies) -> ServedVersion:

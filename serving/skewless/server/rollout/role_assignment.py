@@ -167,7 +167,7 @@ class RoleAssignment:
         """Why a version that takes the champion's requests may not answer some of them."""
         if self._withdrawn is not None:
             return f"it was withdrawn here ({self._withdrawn})"
-        forms = [one.predictor.bundle.form for one in (chief, canary.loaded) if one is not None]
+        forms = [one.predictor.bundle.signature for one in (chief, canary.loaded) if one is not None]
         return None if same_answer(*forms) else f"it gives other answers than the champion {chief.version}"
 
     def _trying(
