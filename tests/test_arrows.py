@@ -124,7 +124,7 @@ def test_the_allowed_arrows_are_allowed(tree: Path):
             (f"{CONTRACT}/errors.py", f"import {name}", PURE)
             for name in (
                 "airflow", "duckdb", "fastapi", "feast", "pandas", "polars", "redis", "sqlalchemy", "starlette",
-                "uvicorn",
+                "tempfile", "time", "uuid", "uvicorn",
             )
         ],
         (f"{PIPELINES}/cli/audit.py", "def late():\n    from skewless.demo import skew_price", EXAMPLE),

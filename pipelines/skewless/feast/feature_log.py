@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feast.infra.offline_stores.file_source import FileLoggingDestination
+from skewless.contract.timestamps import UtcMicros
 from skewless.feast.errors import FeastUnsupported
-from skewless.offline.tables.append import write
+from skewless.files.table_parts import write_part_once
 
 
-def keep(logs: pa.Table | Path, destination: object, schema: pa.Schema, data: Path) -> list[Path]:
-    """Add logged rows (a table, or a file or folder of Parquet) to their table; the files that hold them.
+def keep(logs: pa.Table | Path, destination: object, schema: pa.Schema, data: Path, now: UtcMicros) -> list[Path]:
+    """Add logged rows (a table, or a file or folder of Parquet) to their table at `now`; the files that hold them.
 
     A relative destination starts at `data`. `partition_by` makes a folder `column=value` of each value, and the
     column stays in the files too. Rows that are handed over twice are there once.
@@ -29,7 +30,7 @@ def keep(logs: pa.Table | Path, destination: object, schema: pa.Schema, data: Pa
     table = pq.read_table(logs, partitioning=None) if isinstance(logs, Path) else logs
     table = table.select(schema.names).cast(schema)
     folders = _folders(data / destination.path, table, destination.partition_by or ())
-    return [write(folder, rows) for folder, rows in folders if len(rows)]
+    return [write_part_once(folder, rows, now) for folder, rows in folders if len(rows)]
 
 
 def _folders(folder: Path, rows: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Path, pa.Table]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import compute_non_entity_date_range
+from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import source_of, view_of
 from skewless.definitions.data_folder import DataFolderConfig, data_folder
 from skewless.definitions.file_source import table_of
@@ -156,7 +157,7 @@ class SkewlessOfflineStore(OfflineStore):
         source = source_of(feature_view, data_folder(config))
         rows = table.select([name for name in table.column_names if not name.startswith(_PANDAS_INDEX)])
         rows = rows.replace_schema_metadata(None).rename_columns([source.column(name) for name in rows.column_names])
-        append(source, timed(source, rows), view)
+        append(source, timed(source, rows), view, now=to_micros(datetime.now(UTC)))
         if progress is not None:
             progress(len(rows))
 
@@ -169,7 +170,13 @@ class SkewlessOfflineStore(OfflineStore):
         registry: BaseRegistry,
     ) -> None:
         """Add what Feast's feature server logged to the table of its destination. Raises: Unsupported."""
-        keep(data, logging_config.destination, source.get_schema(registry), data_folder(config))
+        keep(
+            data,
+            logging_config.destination,
+            source.get_schema(registry),
+            data_folder(config),
+            to_micros(datetime.now(UTC)),
+        )
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """A source must be Parquet; a table that is there must have its time columns. It may come later.

@@ -64,8 +64,8 @@ def table(request, tmp_path: Path) -> Path:
 def test_rows_are_added_and_no_file_is_touched(table: Path):
     before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in table.parent.rglob("*.parquet")}
     had = len(read(table)) if before else 0
-    append(source(table), rows(NOON + 1, NOON + DAY, NOON + 2))
-    append(source(table), rows(NOON + 3))
+    append(source(table), rows(NOON + 1, NOON + DAY, NOON + 2), now=NOON)
+    append(source(table), rows(NOON + 3), now=NOON)
     found = read(table)
     added = [NOON + 1, NOON + 2, NOON + 3, NOON + DAY]
     assert sorted(found.event.tolist()) == [NOON] * had + added
@@ -75,25 +75,25 @@ def test_rows_are_added_and_no_file_is_touched(table: Path):
 
 def test_a_table_in_days_stays_one(tmp_path: Path):
     pq.write_to_dataset(rows(NOON), tmp_path / "delays" / "day=2013-10-01")
-    files = append(source(tmp_path / "delays"), rows(NOON + DAY, NOON, -1))
+    files = append(source(tmp_path / "delays"), rows(NOON + DAY, NOON, -1), now=NOON)
     assert [file.parent.name for file in files] == ["day=1969-12-31", "day=2013-10-01", "day=2013-10-02"]
     hive = pa.dataset.dataset(tmp_path / "delays", partitioning="hive").to_table().sort_by("event_timestamp")
     assert hive["day"].to_pylist() == ["1969-12-31", "2013-10-01", "2013-10-01", "2013-10-02"]
 
 
 def test_the_same_rows_are_there_once(table: Path):
-    first = append(source(table), rows(NOON + 1, NOON + DAY))
-    assert append(source(table), rows(NOON + 1, NOON + DAY)) == first
+    first = append(source(table), rows(NOON + 1, NOON + DAY), now=NOON)
+    assert append(source(table), rows(NOON + 1, NOON + DAY), now=NOON) == first
     assert read(table).event.tolist().count(NOON + 1) == 1
 
 
 def test_no_rows_are_no_file(table: Path):
-    assert append(source(table), rows()) == []
+    assert append(source(table), rows(), now=NOON) == []
 
 
 def test_values_get_the_types_of_the_table(table: Path):
     lacking = rows(NOON + 1, NOON + 2, mean=[1.5, 0.1], count=pa.array([np.nan, 2.0]))
-    append(source(table), lacking, VIEW)
+    append(source(table), lacking, VIEW, now=NOON)
     found = read(table)
     mine = found.take(found.event > NOON)
     assert mine.columns[0].to_pylist() == [1.5, float(np.float32(0.1))]
@@ -101,8 +101,8 @@ def test_values_get_the_types_of_the_table(table: Path):
 
 
 def test_columns_come_and_go(table: Path):
-    append(source(table), rows(NOON + 1, remark=["new"]))
-    append(source(table), rows(NOON + 2))
+    append(source(table), rows(NOON + 1, remark=["new"]), now=NOON)
+    append(source(table), rows(NOON + 2), now=NOON)
     newest = pq.read_table(source(table).files()[-1], partitioning=None)
     assert newest["remark"].to_pylist() == [None]
     assert len(read(table)) >= 2
@@ -126,7 +126,7 @@ def test_columns_come_and_go(table: Path):
 def test_what_does_not_fit_is_refused_before_anything_is_written(table: Path, columns, said):
     before = sorted(table.parent.rglob("*"))
     with pytest.raises(SourceMismatch, match=said):
-        append(source(table), rows(NOON, **columns), VIEW)
+        append(source(table), rows(NOON, **columns), VIEW, now=NOON)
     assert sorted(table.parent.rglob("*")) == before
 
 
@@ -137,13 +137,13 @@ def test_a_write_that_fails_leaves_nothing(table: Path, monkeypatch: pytest.Monk
     files = set(table.parent.rglob("*.parquet"))
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        append(source(table), rows(NOON + 1))
+        append(source(table), rows(NOON + 1), now=NOON)
     assert {file for file in table.parent.rglob("*") if file.is_file()} == files
 
 
 def _append_some(path: Path, writer: int) -> None:
     for turn in range(10):
-        append(source(path), rows(NOON + writer * 100 + turn))
+        append(source(path), rows(NOON + writer * 100 + turn), now=NOON)
 
 
 def test_writers_side_by_side_lose_nothing(tmp_path: Path):

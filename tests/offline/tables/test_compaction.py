@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.contract.storage.part_files import FOLDED, write_part
+from skewless.contract.storage.part_files import FOLDED
 from skewless.contract.storage.push_batch import part_table
 from skewless.contract.timestamps import to_micros
+from skewless.files.table_parts import write_part
 from skewless.offline.tables import compaction, day_partitions
 from skewless.offline.tables.compaction import CompactionResult, locked
 from skewless.offline.tables.source import TableSource
@@ -68,7 +69,7 @@ def test_parts_of_feast_in_days_are_folded_too(tmp_path):
     add(tmp_path, row(1))
     fold(tmp_path, keep=timedelta(0))
     table = pq.ParquetFile(tmp_path / "cards" / "day=2013-10-01" / FOLDED).read()
-    (made,) = append.append(source(tmp_path), table.set_column(0, "customer", pa.array([5])))
+    (made,) = append.append(source(tmp_path), table.set_column(0, "customer", pa.array([5])), now=NOW)
     assert made.parent.name == "day=2013-10-01"
     far = 2 * to_micros(datetime.now(UTC))
     assert fold(tmp_path, before=far, keep=timedelta(0)).parts == 1

@@ -138,6 +138,6 @@ def test_a_remote_table_is_not_written(s3, tmp_path):
     put(s3, "told/part-0.parquet", 1)
     times = pa.array([1], pa.int64()).cast(pa.timestamp("us", "UTC"))
     with pytest.raises(RemoteReadOnly, match="read only"):
-        append(source(s3, tmp_path), pa.table({"value": [1], "at": times}))
+        append(source(s3, tmp_path), pa.table({"value": [1], "at": times}), now=1)
     infos = s3.filesystem.get_file_info(fs.FileSelector(f"{BUCKET}/told", recursive=True))
     assert [info.base_name for info in infos if info.type == fs.FileType.File] == ["part-0.parquet"]

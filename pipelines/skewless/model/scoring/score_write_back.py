@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from skewless.contract.model.signature import SCORE
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import UTC_TIMESTAMP
+from skewless.contract.timestamps import UTC_TIMESTAMP, to_micros
 from skewless.model.scoring.batch_score import ScoringRun
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables import append
@@ -51,10 +51,11 @@ def run(
     once, however often it is written. Raises: SourceMismatch, RemoteReadOnly.
     """
     known = datetime.fromisoformat(scored.scored_at) if created is None else created
+    now = to_micros(datetime.fromisoformat(scored.scored_at))
     files: list[Path] = []
     for name in scored.parts:
         rows = pq.read_table(folder / name)
-        files += append.append(source, _rows(rows, view, source, known, take), view)
+        files += append.append(source, _rows(rows, view, source, known, take), view, now=now)
     return ScoreWriteBack(scored.rows, tuple(dict.fromkeys(files)))
 
 

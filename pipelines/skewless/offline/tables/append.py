@@ -1,7 +1,7 @@
 """Appends rows to a table as Parquet files of their own: what a table holds already is never written again.
 
-    <table>/pushed-00000001-<digest>.parquet                 a folder of files
-    <table>/day=2013-10-01/pushed-00000001-<digest>.parquet  a table in days: one part for each day of the rows
+    <table>/pushed-<microseconds>-<digest>.parquet                 a folder of files
+    <table>/day=2013-10-01/pushed-<microseconds>-<digest>.parquet  a table in days: one part for each day of the rows
     <table>.parquet.parts/pushed-...                         a table that is one file: beside it
 
 A part is visible whole, under its last name, once it is on the disk. Its name holds the digest of its content, so
@@ -10,7 +10,6 @@ that rows which are appended again, after a kill or by a client that tries once 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,20 +18,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import date_array
+from skewless.contract.timestamps import UtcMicros, date_array
 from skewless.contract.value_types import ValueType, value_type
-from skewless.files.durable import write_file
+from skewless.files.table_parts import write_part_once
 from skewless.offline.tables.columns import feature, time_column
 from skewless.offline.tables.object_storage import RemoteReadOnly
 from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.values.column_types import holds, natural
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
-_NAME = "pushed"
 
-
-def append(source: TableSource, table: pa.Table, view: PlanView | None = None) -> list[Path]:
-    """Add the rows of `table`, whose columns are named as the source's table names them; the files that hold them.
+def append(source: TableSource, table: pa.Table, view: PlanView | None = None, *, now: UtcMicros) -> list[Path]:
+    """Add the rows of `table` at `now`, whose columns are named as the source's table names them; the files that hold them.
 
     They get the types of the table, or as long as there is none of `view`: a number becomes a narrower one where it
     stays itself or is a fraction, a NaN among whole numbers (pandas' missing one) null. Columns that are new to the
@@ -44,24 +41,7 @@ def append(source: TableSource, table: pa.Table, view: PlanView | None = None) -
     if source.foreign is not None:
         raise RemoteReadOnly(source.foreign)
     fitted = _fitted(source, table, view)
-    return [write(folder, rows) for folder, rows in _placed(source, fitted)] if len(fitted) else []
-
-
-def write(folder: Path, rows: pa.Table) -> Path:
-    """Add rows to a folder as one file, durable and seen whole; the file that holds them already, if there is one."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd")
-    content = sink.getvalue()
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    there = sorted(file.name for file in folder.glob(f"{_NAME}-*.parquet"))
-    for name in there:
-        if name.endswith(f"-{digest}.parquet"):
-            return folder / name
-    # The newest part has the columns that a reader goes by, so names ascend. Of two writers at once both are kept.
-    number = 1 + (int(there[-1].split("-")[1]) if there else 0)
-    path = folder / f"{_NAME}-{number:08d}-{digest}.parquet"
-    write_file(path, content)
-    return path
+    return [write_part_once(folder, rows, now) for folder, rows in _placed(source, fitted)] if len(fitted) else []
 
 
 def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.Table:

@@ -22,9 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, folded_parts, part_time
+from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, part_time
 from skewless.contract.timestamps import UtcMicros, date_array, duration_micros, nanos_to_micros
 from skewless.files.durable import remove_unfinished, replace_file, write_file
+from skewless.files.table_parts import folded_parts
 from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource, parquet_files, parts_folder
 from skewless.runtime.errors import SourceMismatch

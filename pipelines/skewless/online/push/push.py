@@ -17,10 +17,10 @@ import pyarrow as pa
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
-from skewless.contract.storage.part_files import write_part
 from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
 from skewless.contract.storage.push_target import PushTarget, check_target
 from skewless.contract.timestamps import UtcMicros
+from skewless.files.table_parts import write_part
 from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.values import json_input
 from skewless.offline.values.packing import packable

@@ -21,9 +21,9 @@ import structlog
 
 from skewless.contract.errors import InvalidInput, InvalidRows
 from skewless.contract.json_values import pointer_token
-from skewless.contract.storage.part_files import write_part
 from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
 from skewless.contract.timestamps import Clock, UtcMicros
+from skewless.files.table_parts import write_part
 from skewless.server.errors import MalformedBody, StoreUnavailable, TableUnavailable
 from skewless.server.metrics.counters import ServerMetrics
 from skewless.server.online_store.writer import OnlineStoreWriter
