@@ -21,7 +21,7 @@ _COLOURS = {
     "data": ("how data is made: pipelines/skewless", "#fdf2e0", "#b7791f"),
     "dags": ("when: dags/skewless", "#f3eafa", "#7b4bb0"),
 }
-_SERVING, _DAGS = {"server", "settings"}, {"airflow", "local_airflow"}
+_FOLDERS = {"server": "serving", "data": "pipelines", "dags": "dags"}
 
 
 def data(plan: RoomPlan) -> str:
@@ -56,7 +56,7 @@ def layer(room: str) -> str:
     head = room.partition(".")[0]
     if head == "contract":
         return "contract"
-    return "server" if head in _SERVING else "dags" if head in _DAGS else "data"
+    return next(key for key, folder in _FOLDERS.items() if (ROOT / folder / "skewless" / head).is_dir())
 
 
 def _places(plan: RoomPlan, direct: list[tuple[str, str]], width: int) -> dict[str, tuple[float, float]]:

@@ -11,6 +11,7 @@ from tests.docs.reference.cli import cli
 from tests.docs.reference.errors import errors
 from tests.docs.reference.figures import figures, price
 from tests.docs.reference.http import http, problem_types
+from tests.docs.reference.rooms import rooms
 from tests.docs.reference.settings import settings
 
 COMMAND = "make docs-reference"
@@ -18,6 +19,7 @@ REFERENCE = DOCS / "reference"
 PARTS: dict[Page, dict[str, Callable[[], str]]] = {
     Page(README): {"figures": figures},
     Page(DOCS / "results.md"): {"price": price},
+    Page(DOCS / "concepts" / "rooms.md"): {"rooms": rooms},
     Page(REFERENCE / "settings.md"): {"settings": settings},
     Page(REFERENCE / "cli.md"): {"cli": cli},
     Page(REFERENCE / "http.md"): {"http": http, "problems": problem_types},

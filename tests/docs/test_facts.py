@@ -1,0 +1,50 @@
+"""Tables that people wrote name everything of their kind: DAGs, causes, expectations, statuses."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from skewless.contract.admission import FeatureStatus
+from skewless.monitoring.audit.causes import SkewCause
+from skewless.monitoring.quality import expectations
+from tests.checkout import DAGS
+from tests.docs.pages import DOCS
+
+
+def first_cells(name: str) -> str:
+    """The first column of a page's tables."""
+    text = (DOCS / name).read_text()
+    return "\n".join(line.split("|")[1] for line in text.split("\n") if line.startswith("|"))
+
+
+def test_every_dag_is_on_the_page_of_airflow() -> None:
+    strings = {
+        node.value
+        for path in DAGS.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    ids = {value for value in strings if re.fullmatch(r"skewless_[a-z_]*[a-z]", value)}
+    assert len(ids) >= 12
+    page = (DOCS / "operate" / "airflow.md").read_text()
+    assert not {one for one in ids if f"`{one}`" not in page}
+
+
+def test_every_cause_is_explained() -> None:
+    listed = first_cells("guides/audit.md")
+    unlisted = {cause.value for cause in SkewCause if f"`{cause.value}`" not in listed}
+    assert unlisted == {SkewCause.DEFAULT_USED.value}
+    assert f"`{SkewCause.DEFAULT_USED.value}`" in (DOCS / "guides" / "audit.md").read_text()
+
+
+def test_every_expectation_is_explained() -> None:
+    tags = set(re.findall(r'"(expect_\w+)"', Path(str(expectations.__file__)).read_text()))
+    assert len(tags) >= 6
+    assert tags == set(re.findall(r"`(expect_\w+)`", first_cells("guides/quality.md")))
+
+
+def test_every_status_is_explained() -> None:
+    listed = re.findall(r"`([A-Z_]+)`", first_cells("concepts/time.md"))
+    assert set(listed) == {status.name for status in FeatureStatus}
