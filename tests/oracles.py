@@ -172,6 +172,12 @@ def packed_row(row: Row, *, older: bool = False) -> bytes:
     return order + schema + flags + bytes(nulls) + fixed + bodies
 
 
+def milliseconds_left(row: bytes, horizon_ms: int, longest_ms: int) -> int:
+    """For how long from now a server that expires rows keeps this one, given `Rule.horizon` in milliseconds; 0: not."""
+    (event,) = struct.unpack(">Q", row[:8])
+    return max(0, min((event - 2**63) // 1000 - horizon_ms, longest_ms))
+
+
 def entity_key(project: str, values: Mapping[str, tuple[str, str | bytes | int]]) -> bytes:
     """The Redis key of an entity whose join keys have these types and values."""
     key = struct.pack("<I", len(values))

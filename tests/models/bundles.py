@@ -21,6 +21,7 @@ from skewless.contract.model.transforms import reference
 from skewless.registry.bundle_folder import open_bundle
 from tests.models.flight_plan import PLAN, but, clock
 from tests.models.graphs import model, traced
+from tests.models.tiny import given_types
 
 HERE = ("AVX2", "FMA3")
 ELSEWHERE = ("NEON",)
@@ -32,7 +33,7 @@ def golden(plan, transforms: bytes, graph: bytes) -> pa.Table:
     """Golden rows whose values, model input and score belong together; nulls among them."""
     assembler = Assembler(plan, transforms)
     drawn = np.random.default_rng(1).integers(0, 24, ROWS)
-    types = b.given_types(plan, assembler.given)
+    types = given_types(plan, assembler.given)
     table = pa.table(
         {
             reference(source): pa.array([None if n % 5 == 0 else int(n) for n in drawn]).cast(types[source])

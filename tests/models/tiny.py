@@ -19,14 +19,15 @@ import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
 
 from skewless.contract.model import bundle as files
-from skewless.contract.model.assembler import Assembler
-from skewless.contract.model.bundle import given_types, given_values, golden_table
+from skewless.contract.model.assembler import Assembler, column_types
+from skewless.contract.model.bundle import given_values, golden_table
 from skewless.contract.model.manifest import Manifest
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
 from skewless.contract.model.tree_leaves import LEAVES
 from skewless.contract.plan import (
+    ColumnSource,
     Field,
     JoinKey,
     ModelColumn,
@@ -235,3 +236,9 @@ def _golden(contract: Plan, assembler: Assembler, scorer: MatrixScorer) -> bytes
     pq.write_table(golden_table(table, MatrixSignature(contract), matrix, scorer.score(matrix)), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def given_types(plan: Plan, given: Sequence[ColumnSource]) -> dict[ColumnSource, pa.DataType]:
+    """The Arrow types of the given values, as golden rows and training sets keep them."""
+    types = column_types(plan)
+    return {source: value_type(types[source]).arrow for source in given}

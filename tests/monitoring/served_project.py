@@ -18,7 +18,7 @@ from skewless.contract.model.assembler import AdmittedRows, Assembler
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.lookup import OnlineRead
-from skewless.contract.storage.served_row import ServedRequest, served_batch
+from skewless.contract.storage.served_row import ServedRequest
 from skewless.contract.timestamps import to_micros
 from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.audit import AuditResult
@@ -32,6 +32,7 @@ from skewless.state.database import StateDatabase
 from tests.models import tiny
 from tests.oracles import Row
 from tests.tables.histories import source, sources, write
+from tests.tables.served_rows import served_batch
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

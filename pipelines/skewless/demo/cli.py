@@ -1,7 +1,4 @@
-"""The verbs of the `example` extra: demo, skew-price.
-
-Held by tests/demo/test_demo.py.
-"""
+"""The verbs of the `example` extra: demo, skew-price."""
 
 from __future__ import annotations
 

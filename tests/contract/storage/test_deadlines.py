@@ -13,9 +13,9 @@ from redis import Redis
 
 from skewless.contract.admission import AdmissionRule
 from skewless.contract.plan import Field
-from skewless.contract.storage.newest_wins import DEADLINES, LONGEST_MS, SCRIPT, life, replaces
+from skewless.contract.storage.newest_wins import DEADLINES, LONGEST_MS, SCRIPT, replaces
 from skewless.contract.storage.write_policy import told_horizon
-from tests.oracles import Row, packed_row
+from tests.oracles import Row, milliseconds_left, packed_row
 from tests.strategies import rows
 
 SCHEMA = (Field("s", "String"), Field("i", "Int64"))
@@ -60,7 +60,7 @@ def test_each_write_leaves_the_row_and_the_deadline_that_the_definitions_tell(cl
     for new, horizon in writes:
         wins = replaces(new, held)
         if wins or (new == held and horizon is not None):
-            held, left = new, life(new, int(horizon)) if horizon else None
+            held, left = new, milliseconds_left(new, int(horizon), LONGEST_MS) if horizon else None
         if left == 0:
             held = left = None
         answer, found, lives = write(client, new, horizon)
@@ -78,7 +78,7 @@ def test_each_write_leaves_the_row_and_the_deadline_that_the_definitions_tell(cl
 def test_deadlines_are_right_to_the_millisecond(client: Redis, event: int, horizon: int | None, lives: int):
     """For any event time, and horizons at any distance or close by."""
     horizon = max(-FAR, min(FAR, event // 1000 - lives)) if horizon is None else horizon
-    left = life(row(event), horizon)
+    left = milliseconds_left(row(event), horizon, LONGEST_MS)
     if not 0 < left < MINUTE:
         client.delete("x")
         _, held, found = write(client, row(event), b"%d" % horizon)
@@ -91,7 +91,7 @@ def test_deadlines_are_right_to_the_millisecond(client: Redis, event: int, horiz
     [(999, 0, 0), (1000, 0, 1), (-1, -1, 0), (-1, -2, 1), (2**63 - 1, 0, LONGEST_MS), (-(2**63), 0, 0), (0, -5, 5)],
 )
 def test_a_row_lives_for_as_long_as_it_lies_above_the_horizon(event: int, horizon: int, left: int):
-    assert life(row(event), horizon) == left
+    assert milliseconds_left(row(event), horizon, LONGEST_MS) == left
 
 
 def test_a_row_that_is_written_by_one_who_knows_no_horizon_has_no_deadline(client: Redis):

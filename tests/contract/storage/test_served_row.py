@@ -13,11 +13,12 @@ from skewless.contract.columns import EntityRows, column_values
 from skewless.contract.model.assembler import admit
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
 from skewless.contract.storage.entity_key import EntityKeyEncoder
-from skewless.contract.storage.served_row import ServedRequest, served_batch, served_schema, to_arrow
+from skewless.contract.storage.served_row import ServedRequest, served_schema, to_arrow
 from skewless.contract.value_types import value_type
 from tests.oracles import entity_key
 from tests.strategies import FLOAT32_BITS, INSTANTS, STORED, key_values, plans, values
 from tests.tables.arrays import as_values, values_bits
+from tests.tables.served_rows import served_batch
 
 
 def through_parquet(batch: pa.RecordBatch) -> pa.Table:

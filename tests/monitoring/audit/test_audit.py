@@ -17,7 +17,6 @@ from redis import Redis
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.contract.storage.served_row import served_batch
 from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.online.store.store import OnlineWriter
@@ -28,6 +27,7 @@ from tests.models import tiny
 from tests.monitoring.audit.audited_store import STORE
 from tests.monitoring.served_project import DELAYS, HOUR, NOON, PLANES, World, delays, history
 from tests.tables.histories import write
+from tests.tables.served_rows import served_batch
 
 
 @pytest.fixture

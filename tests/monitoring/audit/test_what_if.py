@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from redis import Redis
 
-from skewless.contract.storage.served_row import served_batch
 from skewless.contract.timestamps import from_micros
 from skewless.model.publishing.publish import run as publish
 from skewless.model.training import training_set
@@ -30,6 +29,7 @@ from tests.models import learnable_project, tiny
 from tests.monitoring.reports.html_page import Page
 from tests.monitoring.served_project import DELAYS, HOUR, NOON, World, delays
 from tests.tables.histories import sources, write
+from tests.tables.served_rows import served_batch
 
 SCHEDULES = [RefreshSchedule.parse("every=6h,delay=10m"), RefreshSchedule.parse("every=1h,delay=10m")]
 

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import Assembler, Matrix, column_types, wanted_features
-from skewless.contract.model.bundle import given_values
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import ColumnSource, Plan, RequestInput, plan_from_json
@@ -227,14 +226,6 @@ class TrainingSet:
             )
             for column in self.plan.columns
         }
-
-    def untransformed(self, table: pa.Table) -> pa.Table:
-        """The features and request inputs of rows of this training set, before transforms, as golden rows store them."""
-        return table.select([reference(source) for source in self.assembler.given])
-
-    def untransformed_values(self, table: pa.Table) -> dict[ColumnSource, ColumnValues]:
-        """The features and request inputs of rows of this training set, before transforms."""
-        return given_values(self.plan, self.assembler.given, table)
 
 
 def labelled(table: pa.Table, label: str) -> tuple[pa.Table, Labels]:

@@ -158,12 +158,6 @@ def told_outputs(output: ScoreOutput, signature: SignatureSpec | None) -> list[s
     return [one.name for one in signature.outputs] if signature is not None else [output.name]
 
 
-def given_types(plan: Plan, given: Sequence[ColumnSource]) -> dict[ColumnSource, pa.DataType]:
-    """The Arrow types of the given values, as golden rows and training sets keep them."""
-    types = column_types(plan)
-    return {source: value_type(types[source]).arrow for source in given}
-
-
 def given_values(plan: Plan, given: Sequence[ColumnSource], table: pa.Table) -> dict[ColumnSource, ColumnValues]:
     """The given values out of a table whose columns are named by `reference`."""
     types = column_types(plan)

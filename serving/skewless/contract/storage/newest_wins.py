@@ -1,4 +1,4 @@
-"""Newest wins: which of two rows of one entity and view stays, and for how long, in Python and as scripts for Redis.
+"""Newest wins: which of two rows of one entity and view stays, in Python and as scripts for Redis, and for how long.
 
 The greater `(event_timestamp, created_timestamp)` wins. On a tie a row of another schema replaces the stored one (the
 view was redefined and materialized again), and of two with one schema the greater bytes win, tombstones first, so
@@ -10,7 +10,7 @@ written anew has no deadline until it is given one.
 
 from __future__ import annotations
 
-from skewless.contract.storage.row_header import AFTER_SCHEMA, BIAS, EVENT, HEADER_WIDTH, LUA, ORDER, SCHEMA
+from skewless.contract.storage.row_header import AFTER_SCHEMA, HEADER_WIDTH, LUA, ORDER, SCHEMA
 
 LONGEST_MS = 1 << 45
 """A thousand years: servers refuse deadlines that are much further away."""
@@ -28,15 +28,6 @@ def replaces(new: bytes, old: bytes | None) -> bool:
     if new[SCHEMA] != old[SCHEMA]:
         return True
     return new[AFTER_SCHEMA] > old[AFTER_SCHEMA]
-
-
-def life(row: bytes, horizon: int) -> int:
-    """For how many milliseconds from now the server keeps a row, given `Rule.horizon` in milliseconds; 0: not at all.
-
-    The definition that the scripts are held equal to.
-    """
-    event = int.from_bytes(row[EVENT], "big") - BIAS
-    return max(0, min(event // 1000 - horizon, LONGEST_MS))
 
 
 _LIFE = (

@@ -24,10 +24,6 @@ class PushTarget(msgspec.Struct, frozen=True):
     shared_with: tuple[str, ...] = ()
     remote: str | None = None
 
-    @property
-    def pushable(self) -> bool:
-        return not (self.shared_with or self.remote)
-
     def column(self, name: str) -> str:
         """The table's column of a key, a feature or the mark of tombstones."""
         return dict(self.renamed).get(name, name)

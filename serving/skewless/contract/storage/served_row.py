@@ -106,14 +106,6 @@ def used(views: Sequence[str], served: ServedRequest) -> ServedBatch:
     )
 
 
-def served_batch(
-    plan: Plan, model: str, version: str, served: ServedRequest, signature: ModelSignature | None = None
-) -> pa.RecordBatch:
-    """One answered request as rows of the served log."""
-    views = [view.name for view in plan.views]
-    return used_batch(plan, model, version, views, [used(views, served)], signature)
-
-
 def used_batch(
     plan: Plan,
     model: str,
