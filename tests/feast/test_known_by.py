@@ -114,4 +114,4 @@ def test_rows_that_wait_for_their_values_are_counted_and_told(tmp_path, caplog):
     (told,) = job.warnings()
     assert "'plain': 1 of 3 rows" in told
     assert "known_by: event_timestamp" in told, "the mend"
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("pipelines")] == [told]
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("skewless")] == [told]

@@ -1,4 +1,7 @@
-"""Bundles as folders of this machine."""
+"""Bundles as folders of this machine.
+
+Held by tests/model/publishing/test_publish.py.
+"""
 
 from __future__ import annotations
 

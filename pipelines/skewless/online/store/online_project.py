@@ -1,4 +1,7 @@
-"""A project as materialization and maintenance know it: its rows online, and what the state database notes of them."""
+"""A project as materialization and maintenance know it: its rows online, and what the state database notes of them.
+
+Held by tests/online/materialization/test_materialize.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 <revision>.json            in a folder
 <revision>-<nonce>.json    in an object store, after a claim to the number
 <revision>-<nonce>.claim   that claim
+
+Held by tests/registry/test_model_registry.py.
 """
 
 from __future__ import annotations
