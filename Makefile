@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test test-spark check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push airflow up down sync
+.PHONY: help demo test test-spark check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push bench-startup airflow up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -69,6 +69,9 @@ airflow: $(SYNCED) ## a local Airflow at http://127.0.0.1:8791 until Ctrl-C; UNP
 
 bench-materialize: $(SYNCED) ## filling the store against Feast and a bare socket, 2 minutes
 	@$(BIN)/python -m tests.bench.materialize
+
+bench-startup: $(SYNCED) ## processor time of each verb before it does anything, 2 minutes; not part of `make bench`
+	@$(BIN)/python -m tests.bench.startup
 
 up: $(SYNCED) ## start the embedded Redis
 	@$(BIN)/skewless up

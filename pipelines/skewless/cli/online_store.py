@@ -133,7 +133,6 @@ def _ago(age: timedelta | None) -> str:
 
 def _places(settings: ProjectSettings) -> None:
     from skewless.contract.redis_urls import masked
-    from skewless.online.store import embedded_valkey
 
     typer.echo(f"state folder  {settings.state}")
     typer.echo(f"definitions   {settings.feature_repo}")
@@ -142,6 +141,8 @@ def _places(settings: ProjectSettings) -> None:
     if not settings.embedded:
         typer.echo(f"online store  {masked(settings.redis_url)} ({_answers(settings.redis_url)})")
         return
+    from skewless.online.store import embedded_valkey
+
     server = embedded_valkey.status(settings.folders)
     told = f"{server.url} (embedded, process {server.pid})" if server else "embedded, not running: `skewless up`"
     typer.echo(f"online store  {told}")

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
-from scipy import stats
 
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import DAY_US, from_micros, to_micros
@@ -26,6 +25,9 @@ from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.offline.values.column_types import natural
 from skewless.runtime.errors import SourceMismatch
+
+if TYPE_CHECKING:
+    import duckdb
 
 _EXAMPLES = 3
 _SIGNIFICANCE = 0.001
@@ -123,6 +125,8 @@ def check(
 @lru_cache(maxsize=1)
 def _database() -> duckdb.DuckDBPyConnection:
     """One connection per process, since opening costs more than a day's check; each check has its own cursor and table."""
+    import duckdb  # noqa: PLC0415 - gates are set up for every run, and most have nothing to check
+
     return duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})
 
 
@@ -223,7 +227,11 @@ def _too_many(count: int, rows: int, share: float) -> bool:
     """Whether `count` of `rows` exceeds a share by more than chance explains (binomial test): of three rows, one may well
     belong to the two in a hundred.
     """
-    return count > share * rows and float(stats.binom.sf(count - 1, rows, share)) < _SIGNIFICANCE
+    if count <= share * rows:
+        return False
+    from scipy import stats  # noqa: PLC0415 - as duckdb above, for rows that break an expectation alone
+
+    return float(stats.binom.sf(count - 1, rows, share)) < _SIGNIFICANCE
 
 
 def _duplicates(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str], rows: int) -> Iterator[ExpectationBreach]:

@@ -6,6 +6,7 @@ Memory goes with the size of a batch and of a row group's pages, never with the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,10 +20,9 @@ from skewless.contract.admission import Flags
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros
 from skewless.offline.tables import view_rows
-from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
-from skewless.runtime.errors import SourceMismatch, SourceMissing
+from skewless.runtime.errors import SourceMissing
 
 _UNKNOWN = 2**63 - 1
 _FILES_REMEMBERED = 200_000
@@ -155,20 +155,33 @@ def _bounds(file: Path, _modified: int, _size: int, times: tuple[str, ...]) -> t
 
 def _bounds_of(metadata: pq.FileMetaData, times: tuple[str, ...]) -> tuple[RowGroupBounds, ...]:
     """By row group; where the file does not say, the end of time."""
-    places = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
+    columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    places = {column.path: (index, _unit(column)) for index, column in enumerate(columns) if column.path in times}
     found = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        maxima = [_greatest(group.column(places[time])) if time in places else _UNKNOWN for time in times]
+        maxima = [_greatest(group, *places[time]) if time in places else _UNKNOWN for time in times]
         found.append(RowGroupBounds(group.num_rows, maxima[0], max(maxima)))
     return tuple(found)
 
 
-def _greatest(chunk: pq.ColumnChunkMetaData) -> int:
-    statistics = chunk.statistics
-    if statistics is None or not statistics.has_min_max:
+def _unit(column: pq.ColumnSchema) -> str | None:
+    """The unit of a column of timestamps; None for another one, and for the old ones of 96 bits."""
+    if column.physical_type != "INT64" or column.logical_type.type != "TIMESTAMP":
+        return None
+    return str(json.loads(column.logical_type.to_json())["timeUnit"])
+
+
+def _greatest(group: pq.RowGroupMetaData, place: int, unit: str | None) -> int:
+    """The greatest value in microseconds; the plain number, since a Python time would go through pandas."""
+    statistics = group.column(place).statistics
+    if unit is None or statistics is None or not statistics.has_min_max:
         return _UNKNOWN
-    try:
-        return int(time_column("", "", pa.array([statistics.max]))[0])
-    except (SourceMismatch, ValueError, OverflowError):  # no timestamps, or beyond Python's years
-        return _UNKNOWN
+    greatest: int = statistics.max_raw
+    match unit:
+        case "nanoseconds":
+            return greatest // 1_000
+        case "microseconds":
+            return greatest
+        case _:
+            return min(greatest * 1_000, _UNKNOWN)

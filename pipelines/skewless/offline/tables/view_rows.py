@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -59,9 +58,11 @@ def read_history(view: PlanView, source: TableSource, files: Sequence[Path]) -> 
         empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in _wanted(view).items()}
         none = np.zeros(0, np.int64)
         return _history(view, empty, none, none)
+    from pyarrow.dataset import dataset  # noqa: PLC0415 - it imports pandas, and the rows of a window are read without
+
     schema = table_schema(view, source, files)
     try:
-        data = ds.dataset([str(file) for file in files], format="parquet", schema=schema)
+        data = dataset([str(file) for file in files], format="parquet", schema=schema)
         return history_of(view, source, data.to_table())
     except FileNotFoundError as error:
         raise TableRewritten(str(source.path)) from error
@@ -102,7 +103,9 @@ def table_schema(view: PlanView, source: TableSource, files: Sequence[Path]) -> 
     kinds |= dict.fromkeys(times)
     held = pq.read_schema(files[-1])
     check_columns(source.view, held, kinds)
-    opened = ds.dataset([str(file) for file in files], format="parquet", schema=held)
+    from pyarrow.dataset import dataset  # noqa: PLC0415 - as above
+
+    opened = dataset([str(file) for file in files], format="parquet", schema=held)
     keys = {source.column(key.key) for key in view.join_keys}
     found = stored_types(source.view, ((one.path, one.physical_schema) for one in opened.get_fragments()), kinds, keys)
     return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in found.items()])

@@ -1,0 +1,1 @@
+"""What `skewless VERB` costs before it does anything: processor time, and what it imports."""
