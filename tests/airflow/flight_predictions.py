@@ -23,7 +23,7 @@ from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.spine import SpineFiles
 from skewless.online.store.connection import connect
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.online.store.valkey_process import free_port
 from skewless.project.project import Project
 from skewless.registry.bundle_folder import open_bundle
@@ -81,7 +81,7 @@ def _serve(work: Project, bundle: Bundle, redis_url: str) -> int:
     played = moments(TrainingSet(work.folders.training / "small").between(SPLIT.start, SPLIT.end), ASKED, least=4)
     settings = {"SKEWLESS_REDIS_URL": redis_url, "SKEWLESS_ALLOW_AS_OF": "true"}
     with closing(StateDatabase(f"sqlite:///{root / 'replay.db'}")) as state, connect(redis_url) as client:
-        player = HttpReplay(work.stored(), OnlineProject(work.project, OnlineWriter(client, work.project), state))
+        player = HttpReplay(work.stored(), OnlineProject(work.project, SyncOnlineStore(client, work.project), state))
         player.materialize(played[0].at)
         with server(settings, free_port(), root / "server.log") as running:
             told = player.play(running.url, MODEL, bundle.plan, played)

@@ -23,7 +23,7 @@ from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.lookup import OnlineRead
 from skewless.contract.timestamps import from_micros
 from skewless.online.store import embedded_valkey
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from tests.bench.online import load
 from tests.bench.online.__main__ import PAGE, RESULTS
 from tests.bench.online.contenders import OURS, STACK, Contender, wrong_scores
@@ -68,7 +68,7 @@ def test_our_layout_reads_back(work: Workload, redis_url: str):
     asked = list(range(ENTITIES))
     batch = read.batch({KEY: asked}, ENTITIES)
     with Redis.from_url(redis_url) as client:
-        admitted = read.decode(batch, OnlineWriter(client, PROJECT).read(batch.lookups), NOW)
+        admitted = read.decode(batch, SyncOnlineStore(client, PROJECT).read(batch.lookups), NOW)
     assembler = Assembler(PLAN, None)
     matrix = assembler.matrix(assembler.values(admitted, {}))
     assert matrix.tobytes() == work.matrix().tobytes()

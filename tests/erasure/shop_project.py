@@ -17,7 +17,7 @@ from skewless.erasure.subject import ErasureSubject
 from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.store.connection import connect
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from tests.tables.pushed_view import PROJECT, TARGET, at, source
@@ -56,7 +56,7 @@ def run(subject: ErasureSubject, where: ErasurePlaces, **given: Any) -> tuple[Er
 def put(where: ErasurePlaces, name: str, *rows: dict) -> None:
     reader = PushedRows(PROJECT, TARGETS[name])
     batch = reader.batch([reader.parse(rows)], NOW)
-    push.run(PROJECT, TARGETS[name], batch, where.data, OnlineWriter(where.client, PROJECT), NOW)
+    push.run(PROJECT, TARGETS[name], batch, where.data, SyncOnlineStore(where.client, PROJECT), NOW)
 
 
 def erased(root: str, redis_url: str) -> None:

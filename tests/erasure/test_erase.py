@@ -32,7 +32,7 @@ from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
@@ -161,7 +161,7 @@ def test_streams_keep_what_is_about_others(where: ErasurePlaces):
 def test_materializing_does_not_bring_it_back(where: ErasurePlaces, tmp_path: Path, redis_url: str):
     run(SUBJECT, where)
     state = StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")
-    store = OnlineWriter(where.client, PROJECT)
+    store = SyncOnlineStore(where.client, PROJECT)
     views = [(view, one) for view, one in where.views]
     for full in (False, True):
         windows = materialize.plan_windows(state, PROJECT, views, end=at(100), full=full)

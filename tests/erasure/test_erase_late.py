@@ -23,7 +23,7 @@ from skewless.online.push.stream import StreamConsumer, StreamLimits
 from skewless.online.push.stream_entries import StreamEntries, StreamEntry
 from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import StoreFull
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.server.online_store.writer import OnlineStoreWriter
 from tests.erasure.shop_project import NOW, SUBJECT, TARGETS, clock, places, put, run
 from tests.oracles import entity_key
@@ -160,7 +160,7 @@ def test_who_never_stops_is_told_after_a_few_rounds(where: ErasurePlaces):
 def consumer(where: ErasurePlaces, redis_url: str) -> StreamConsumer:
     client = connect(redis_url)
     limits = StreamLimits(idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50))
-    store, entries = OnlineWriter(client, PROJECT), StreamEntries(client, PROJECT, "holds")
+    store, entries = SyncOnlineStore(client, PROJECT), StreamEntries(client, PROJECT, "holds")
     return StreamConsumer(PROJECT, where.data, store, entries, lambda: TARGETS, lambda: datetime.now(UTC), limits)
 
 

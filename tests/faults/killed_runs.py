@@ -23,9 +23,9 @@ from tests.tables.histories import source
 
 
 def run(end: float) -> None:
-    online._ROWS_A_CALL = 2
+    online.ROWS_A_CALL = 2
     url, redis, data = sys.argv[1:]
-    state, store = StateDatabase(url), online.OnlineWriter(Redis.from_url(redis), "tests")
+    state, store = StateDatabase(url), online.SyncOnlineStore(Redis.from_url(redis), "tests")
     views = [(here.SEEN, source(Path(data), here.SEEN))]
     stored = store.holdings([here.SEEN])
     windows = materialize.plan_windows(state, "tests", views, end=here.at(end), stored=stored)

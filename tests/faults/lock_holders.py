@@ -18,7 +18,7 @@ from skewless.online.materialization import materialize
 from skewless.online.store import store as online
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
 from tests.services.waiting import until
@@ -48,10 +48,10 @@ def slowly(url: str, redis_url: str, data: str, gate: str, end: float) -> None:
             yield call
 
     LuaPipeline._calls = paced
-    online._ROWS_A_CALL = 2
+    online.ROWS_A_CALL = 2
     state, store, views = (
         StateDatabase(url),
-        OnlineWriter(Redis.from_url(redis_url), "tests"),
+        SyncOnlineStore(Redis.from_url(redis_url), "tests"),
         [(SEEN, source(Path(data), SEEN))],
     )
     windows = materialize.plan_windows(state, "tests", views, end=at(end), stored=store.holdings([SEEN]))

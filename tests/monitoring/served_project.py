@@ -27,7 +27,7 @@ from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.models import tiny
 from tests.oracles import Row
@@ -73,7 +73,7 @@ class World:
 
     def serve(self, redis: Redis) -> None:
         """Materialize and answer at noon, one and three."""
-        store, batches = OnlineWriter(redis, self.bundle.plan.project), []
+        store, batches = SyncOnlineStore(redis, self.bundle.plan.project), []
         for number, hours in enumerate((0, 1, 3)):
             self.materialize(redis, NOON + hours * HOUR)
             served = self.answer(store, f"r{number}", NOON + hours * HOUR)
@@ -87,7 +87,7 @@ class World:
         with closing(self.state()) as state:
             views = [(view, source(self.data, view)) for view in plan.views]
             windows = plan_windows(state, plan.project, views, end=end)
-            store = OnlineWriter(redis, plan.project)
+            store = SyncOnlineStore(redis, plan.project)
             materialize.run(windows, OnlineProject(plan.project, store, state), clock=lambda: finished or end)
 
     def state(self) -> StateDatabase:
@@ -96,13 +96,13 @@ class World:
     def log_another(self, redis: Redis, at: datetime, *, unread: str = "", assembler: Assembler | None = None) -> None:
         """Answer at `at` from what the store holds, and log it beside the others as r9."""
         plan = self.bundle.plan
-        served = self.answer(OnlineWriter(redis, plan.project), "r9", at, unread=unread, assembler=assembler)
+        served = self.answer(SyncOnlineStore(redis, plan.project), "r9", at, unread=unread, assembler=assembler)
         place = self.file.parent.with_name(f"day={at.date()}") / "part-1.parquet"
         place.parent.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_batches([served_batch(plan, "tiny", "1.0.0", served)]), place)
 
     def answer(
-        self, store: OnlineWriter, name: str, at: datetime, *, unread: str = "", assembler: Assembler | None = None
+        self, store: SyncOnlineStore, name: str, at: datetime, *, unread: str = "", assembler: Assembler | None = None
     ) -> ServedRequest:
         """`unread`: a view that the store does not give; its defaults are used."""
         assembler = assembler or self.bundle.assembler

@@ -28,7 +28,7 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store import store as online
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests import oracles
 from tests.oracles import Row, Spine, merged, packed_row, rule_of
@@ -60,13 +60,13 @@ def known_on_disk(past: History, until: int) -> History:
     return {name: [row for row in rows if row.created <= until] for name, rows in past.items()}
 
 
-def run(state: StateDatabase, store: OnlineWriter, data: Path, plan: Plan, end: int, **options) -> None:
+def run(state: StateDatabase, store: SyncOnlineStore, data: Path, plan: Plan, end: int, **options) -> None:
     views = [(view, source(data, view)) for view in stored(plan)]
     windows = plan_windows(state, plan.project, views, end=from_micros(end), **options)
     materialize.run(windows, OnlineProject(plan.project, store, state), clock=lambda: from_micros(end))
 
 
-def read(store: OnlineWriter, plan: Plan, spine: Sequence[Spine], at: int) -> dict[str, AdmittedRows]:
+def read(store: SyncOnlineStore, plan: Plan, spine: Sequence[Spine], at: int) -> dict[str, AdmittedRows]:
     reader = OnlineRead(plan, {view.name: view.fields for view in plan.views})
     columns = {key.name: [row.keys[key.name] for row in spine] for key in plan.join_keys}
     batch = reader.batch(columns, len(spine))
@@ -85,11 +85,11 @@ def test_online_is_offline_bit_for_bit(redis_server, state, world, steps, arrivi
     begin = min([row.event for rows in past.values() for row in rows] or [at])
     ends = [*sorted(min(begin + step * 250_001, at) for step in steps), at]
     client = Redis.from_url(redis_server.url)
-    store = OnlineWriter(client, plan.project)
+    store = SyncOnlineStore(client, plan.project)
     fields = {view.name: view.fields for view in plan.views}
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(online, "_ROWS_A_CALL", 2),
+        patch.object(online, "ROWS_A_CALL", 2),
         patch.object(point_in_time, "wanted_features", lambda _: fields),
     ):
         data, there = Path(folder), {name: [] for name in past}
@@ -122,7 +122,7 @@ def test_writers_in_any_order_leave_the_newest_row(redis_server, state, world, o
     moments = sorted({row.event for rows in past.values() for row in rows} | {at})
     bounds = [None, *(from_micros(one) for one in moments)]
     with Redis.from_url(redis_server.url) as client, tempfile.TemporaryDirectory() as folder:
-        store = OnlineWriter(client, plan.project)
+        store = SyncOnlineStore(client, plan.project)
         windows = []
         for view in stored(plan):
             write(Path(folder), view, past[view.name])

@@ -16,7 +16,7 @@ from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import RunStatus, StateDatabase
 from skewless.state.locks import LockBusy, file_turn
 from tests.faults import lock_holders
@@ -119,7 +119,7 @@ def begun(project: ViewProject, gate: Path, tmp_path: Path, redis_url: str, spaw
 
 def test_two_materializations_in_two_processes_come_one_after_the_other(project: ViewProject, begun: int, gate: Path):
     windows = plan_windows(project.state, "tests", [(SEEN, source(project.data, SEEN))], end=at(3))
-    run = (windows, OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state))
+    run = (windows, OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state))
     with pytest.raises(LockBusy, match=rf"process {begun} on"):
         materialize.run(*run, clock=lambda: at(4), wait=AT_ONCE)
     assert lives(begun)

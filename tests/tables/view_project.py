@@ -14,7 +14,7 @@ from skewless.online.maintenance import expiry, verify
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import RunCounts, StateDatabase
 from tests.oracles import Row, entity_key
 from tests.tables.histories import source, write
@@ -47,7 +47,7 @@ class ViewProject:
 
     def run(self, end: float, **options) -> RunCounts | None:
         views = [(self.view, source(self.data, self.view))]
-        store = OnlineWriter(self.redis, "tests")
+        store = SyncOnlineStore(self.redis, "tests")
         stored = store.holdings([self.view])
         windows = plan_windows(self.state, "tests", views, end=at(end), stored=stored, **options)
         return materialize.run(windows, OnlineProject("tests", store, self.state), clock=lambda: at(self.now)).get(
@@ -71,19 +71,19 @@ AGING = aging(2)
 
 def differences(project: ViewProject) -> int:
     views = [(project.view, source(project.data, project.view))]
-    (found,) = verify.run(views, OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state))
+    (found,) = verify.run(views, OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state))
     return found.differences
 
 
 def expire(project: ViewProject, **options) -> int:
-    store = OnlineWriter(project.redis, "tests")
+    store = SyncOnlineStore(project.redis, "tests")
     return expiry.run([project.view], OnlineProject("tests", store, project.state), **options).get("seen", 0)
 
 
 def differences_at_watermark(project: ViewProject) -> int:
     """Of a project that was materialized, to no later time than its watermark."""
     views = [(project.view, source(project.data, project.view))]
-    (found,) = verify.run(views, OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state))
+    (found,) = verify.run(views, OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state))
     assert found.watermark is not None
     assert found.ahead == 0
     return found.differences

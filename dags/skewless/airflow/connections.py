@@ -87,11 +87,11 @@ def online_project(project: str) -> OnlineProject:
     from skewless.online.store import embedded_valkey
     from skewless.online.store.connection import connect
     from skewless.online.store.online_project import OnlineProject
-    from skewless.online.store.store import OnlineWriter
+    from skewless.online.store.store import SyncOnlineStore
     from skewless.state.database import StateDatabase
 
     known = settings()
-    store = OnlineWriter(connect(embedded_valkey.ensure(known)), project)
+    store = SyncOnlineStore(connect(embedded_valkey.ensure(known)), project)
     return OnlineProject(project, store, StateDatabase(known.state_url))
 
 

@@ -43,7 +43,7 @@ from skewless.offline.tables import ingest
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.online.store.valkey_process import free_port
 from skewless.project import apply
 from skewless.project.model_specs import ModelSpec
@@ -183,7 +183,7 @@ def _replay_store(work: Project) -> Iterator[tuple[str, HttpReplay]]:
     with embedded_valkey.running(folders) as store:
         state = StateDatabase(f"sqlite:///{folders.state_db}")
         try:
-            writer = OnlineWriter(connect(store.url), work.project)
+            writer = SyncOnlineStore(connect(store.url), work.project)
             check = QualityGates.of(work).window_check(console.print)
             yield store.url, HttpReplay(work.stored(), OnlineProject(work.project, writer, state), check)
         finally:

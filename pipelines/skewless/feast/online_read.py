@@ -19,7 +19,7 @@ from skewless.contract.storage.entity_key import told_key
 from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.timestamps import UtcMicros, from_micros
 from skewless.feast.view_decoder import DecodedView, ViewDecoder
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 
 Read = tuple[datetime | None, dict[str, Value] | None]
 Keys = Sequence[bytes | None]
@@ -61,7 +61,7 @@ class OnlineViewRead:
 
 
 def readings(
-    store: OnlineWriter, project: str, asked: Sequence[tuple[ViewDecoder, Keys]], at: UtcMicros
+    store: SyncOnlineStore, project: str, asked: Sequence[tuple[ViewDecoder, Keys]], at: UtcMicros
 ) -> list[OnlineViewRead]:
     """One trip for all, each distinct entity once. A view that is being removed has no rows. Raises: RedisUnreachable."""
     marks = tuple(dict.fromkeys(removal_field(read.view.stored_as) for read, _ in asked))
@@ -79,7 +79,7 @@ def readings(
 
 
 def _reading(
-    store: OnlineWriter,
+    store: SyncOnlineStore,
     read: ViewDecoder,
     keys: Keys,
     found: Mapping[tuple[bytes, bytes], Reply | CorruptRow],

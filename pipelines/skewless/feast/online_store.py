@@ -31,7 +31,7 @@ from skewless.online.maintenance import view_removal
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import UnwritableKeys
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.console import step
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import StateDatabase
@@ -57,9 +57,9 @@ def client_of(config: RepoConfig) -> Redis | RedisCluster:
     return _connection(store.url or _default_url(ProjectSettings.read()))
 
 
-def online_writer(config: RepoConfig) -> OnlineWriter:
+def online_writer(config: RepoConfig) -> SyncOnlineStore:
     """The repository's online store, on the connection of this process. Raises: FeastUnsupported, RedisUnreachable."""
-    return OnlineWriter(client_of(config), config.project)
+    return SyncOnlineStore(client_of(config), config.project)
 
 
 class SkewlessOnlineStore(OnlineStore):

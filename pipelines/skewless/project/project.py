@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from skewless.definitions.compiler import CompiledService
     from skewless.offline.tables.ingest import IngestTable
     from skewless.online.store.online_project import OnlineProject
-    from skewless.online.store.store import OnlineWriter
+    from skewless.online.store.store import SyncOnlineStore
     from skewless.state.database import StateDatabase
 
 
@@ -102,11 +102,11 @@ class Project:
         return connect(embedded_valkey.ensure(self.settings))
 
     @cached_property
-    def online(self) -> OnlineWriter:
+    def online(self) -> SyncOnlineStore:
         """The online store. Raises: RedisUnreachable, EmbeddedServerFailed."""
-        from skewless.online.store.store import OnlineWriter
+        from skewless.online.store.store import SyncOnlineStore
 
-        return OnlineWriter(self.client, self.project)
+        return SyncOnlineStore(self.client, self.project)
 
     @cached_property
     def online_project(self) -> OnlineProject:

@@ -5,6 +5,8 @@ SkewlessError
 ├── InvalidPlan          a feature service cannot be compiled
 ├── CorruptRow           the bytes of an online row do not decode
 ├── UnknownSchema        an online row's schema is not known to the reader
+├── RowsLost             an online store lost rows behind the start of a window that was being written
+├── RemovalUnfinished    a feature view is being removed from an online store
 ├── InvalidInput         a request's rows do not fit the plan
 ├── InvalidRows          pushed rows do not fit their feature view
 ├── NotPushable          rows cannot be pushed to a feature view
@@ -90,6 +92,38 @@ class UnknownSchema(SkewlessError):
         return (
             f"a row of feature view {self.view!r} has schema {self.fingerprint}, which the store does not list; "
             f"run `skewless materialize --view {self.view} --full`"
+        )
+
+
+@dataclass(eq=False)
+class RowsLost(SkewlessError):
+    """The store went back behind the start of a window while the window was written."""
+
+    transient = True
+
+    view: str
+    since: str
+    reached: str | None
+
+    def __str__(self) -> str:
+        held = f"has all rows of arrivals up to {self.reached} only" if self.reached else "does not say what it has"
+        return (
+            f"the online store {held} of feature view {self.view!r}, and the run began after {self.since}: it was "
+            "emptied, or came back from an older copy, or another definition was materialized meanwhile; run it again, it "
+            "begins where the store is"
+        )
+
+
+@dataclass(eq=False)
+class RemovalUnfinished(SkewlessError):
+    """Rows of a view may not be written while its old ones are being removed."""
+
+    view: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature view {self.view!r} is being removed from the online store, or its removal was cut short; "
+            "`skewless sweep` finishes it"
         )
 
 

@@ -45,11 +45,11 @@ def skewless(url: str, table: Path) -> Callable[[], int]:
     """As the verb does it, watermark and run in a state database included."""
     from skewless.online.materialization import materialize
     from skewless.online.store.connection import connect
-    from skewless.online.store.store import OnlineWriter
+    from skewless.online.store.store import SyncOnlineStore
     from skewless.state.database import StateDatabase
 
     state = StateDatabase(f"sqlite:///{tempfile.mkdtemp()}/state.db")
-    store = OnlineWriter(connect(url), PROJECT)
+    store = SyncOnlineStore(connect(url), PROJECT)
 
     def work() -> int:
         windows = materialize.plan_windows(state, PROJECT, [(VIEW, source(table))], end=END)
@@ -139,12 +139,12 @@ def _commands(url: str, table: Path) -> tuple[list[bytes], int]:
     from skewless.offline.tables.arrivals import arrivals
     from skewless.online.materialization.newest_arrivals import packed
     from skewless.online.store.lua_pipeline import LuaPipeline
-    from skewless.online.store.store import _ROWS_A_CALL
+    from skewless.online.store.store import ROWS_A_CALL
 
     pipe, keys = LuaPipeline(Redis.from_url(url), SCRIPT), KeyColumnPacker(PROJECT, VIEW)
     commands, rows = [], 0
     for batch in arrivals(VIEW, source(table), 0, 2**62).batches():
-        made = pipe._calls(keys.pack(batch.keys, len(batch)), [NAME.encode()], packed(VIEW, batch), _ROWS_A_CALL)
+        made = pipe._calls(keys.pack(batch.keys, len(batch)), [NAME.encode()], packed(VIEW, batch), ROWS_A_CALL)
         commands += [call for _, call in made]
         rows += len(batch)
     return commands, rows

@@ -17,7 +17,7 @@ from redis import Redis
 from skewless.contract.plan import Field, PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.storage.packed_row import RowLayout
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from tests.bench.online.workload import KEY, PROJECT, VIEWS, Workload
 
 FEAST_DEFAULT_LISTPACK = 64
@@ -35,7 +35,7 @@ def write_ours(url: str, work: Workload) -> None:
     keys = entity_keys(len(work.event))
     alive = np.zeros(len(keys), bool)
     with Redis.from_url(url) as client:
-        writer = OnlineWriter(client, PROJECT)
+        writer = SyncOnlineStore(client, PROJECT)
         for view in VIEWS:
             columns = [work.columns[view.name][field.name] for field in view.fields]
             writer.prepare(view)

@@ -35,7 +35,7 @@ from skewless.monitoring.drift.thresholds import DriftThresholds
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
@@ -169,7 +169,7 @@ def test_http_batch_served_log_and_audit_agree(world: Path, tmp_path: Path, redi
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         project = bundle.plan.project
         both = [(view, views[view.name]) for view in stored(bundle.plan)]
-        player = HttpReplay(both, OnlineProject(project, OnlineWriter(redis, project), state))
+        player = HttpReplay(both, OnlineProject(project, SyncOnlineStore(redis, project), state))
         player.materialize(asked[0].at)
         with serving(server) as live:
             until(lambda: live.client.get("/readyz").status_code == 200)

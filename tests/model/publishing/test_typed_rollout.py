@@ -41,7 +41,7 @@ from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
@@ -117,7 +117,7 @@ class World:
         settings = settings_of(folder, redis_url, models=self.models, allow_as_of=True)
         with closing(StateDatabase(f"sqlite:///{folder / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
             both = [(view, views[view.name]) for view in stored(plan)]
-            player = HttpReplay(both, OnlineProject(plan.project, OnlineWriter(redis, plan.project), state))
+            player = HttpReplay(both, OnlineProject(plan.project, SyncOnlineStore(redis, plan.project), state))
             player.materialize(FIRST)
             with serving(settings) as live:
                 until(lambda: live.client.get("/readyz").status_code == 200)

@@ -26,7 +26,7 @@ from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.runtime.errors import SourceMismatch, SpineMismatch
@@ -89,7 +89,7 @@ def test_scores_are_what_the_server_answers(world: Path, tmp_path: Path, redis_u
     names = [field.name for field in (*bundle.plan.join_keys, *bundle.plan.request)]
     views = [(view, sources(world / "data", bundle.plan)[view.name]) for view in stored(bundle.plan)]
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
-        player = HttpReplay(views, OnlineProject(bundle.plan.project, OnlineWriter(redis, bundle.plan.project), state))
+        player = HttpReplay(views, OnlineProject(bundle.plan.project, SyncOnlineStore(redis, bundle.plan.project), state))
         player.materialize(asked[0].at)
         with serving(settings) as live:
             for moment in asked:
@@ -195,7 +195,7 @@ def test_scores_are_written_back_once_and_go_online(world: Path, tmp_path: Path,
     assert held.column("lateness").equals(whole(tmp_path / "out").column("score"))
     plan = Plan("second", "tests", (RISK,), (), (), (ModelColumn("risk__lateness", StoredFeature("risk", "lateness")),))
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
-        store, views = OnlineWriter(redis, "tests"), [(RISK, table(tmp_path))]
+        store, views = SyncOnlineStore(redis, "tests"), [(RISK, table(tmp_path))]
         windows = materialize.plan_windows(state, "tests", views, end=NOW)
         materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: NOW)
         reader = OnlineRead(plan, {"risk": RISK.fields})
@@ -234,7 +234,7 @@ def test_a_model_reads_scores_that_were_computed_ahead_beside_fresh_features(
     settings = settings_of(tmp_path, redis_url, allow_as_of=True)
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
         both = [(view, views[view.name]) for view in stored(plan)]
-        player = HttpReplay(both, OnlineProject(plan.project, OnlineWriter(redis, plan.project), state))
+        player = HttpReplay(both, OnlineProject(plan.project, SyncOnlineStore(redis, plan.project), state))
         player.materialize(asked[0].at)
         with serving(settings) as live:
             for moment in asked:

@@ -20,7 +20,7 @@ from skewless.monitoring.audit.attribution import CausedDifferences
 from skewless.monitoring.audit.audit import AuditResult
 from skewless.online.maintenance import expiry
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from tests.models import tiny
@@ -76,7 +76,7 @@ def test_rows_that_were_removed_long_out_of_their_ttl(world: World, redis: Redis
     world.materialize(redis, NOON + 40 * HOUR)
     project = world.bundle.plan.project
     with closing(world.state()) as state:
-        assert expiry.run([DELAYS], OnlineProject(project, OnlineWriter(redis, project), state)) == {"delays": 2}
+        assert expiry.run([DELAYS], OnlineProject(project, SyncOnlineStore(redis, project), state)) == {"delays": 2}
     add(world, delays("LGA", NOON, NOON + 41 * HOUR, 9.0))
     world.materialize(redis, NOON + 42 * HOUR)
     world.log_another(redis, NOON + 42 * HOUR)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from skewless.cli import app
 from skewless.monitoring.audit.audit import AuditResult
 from skewless.monitoring.served_log.ground_truth import GroundTruth
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.runtime.errors import StepInputMissing
@@ -78,7 +78,7 @@ def test_a_null_that_was_served_as_a_number_is_found(world: World):
 
 def test_defaults_for_a_store_that_failed_are_told_apart(world: World, redis_url: str):
     with Redis.from_url(redis_url) as redis:
-        served = world.answer(OnlineWriter(redis, "tests"), "r9", NOON + 4 * HOUR, unread="delays")
+        served = world.answer(SyncOnlineStore(redis, "tests"), "r9", NOON + 4 * HOUR, unread="delays")
     last = world.file.with_name("part-1.parquet")
     pq.write_table(pa.Table.from_batches([served_batch(world.bundle.plan, "tiny", "1.0.0", served)]), last)
     found = world.audit()

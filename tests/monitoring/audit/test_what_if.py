@@ -21,7 +21,7 @@ from skewless.monitoring.audit.what_if import WhatIfResult
 from skewless.monitoring.reports.what_if_page import page
 from skewless.offline.join.point_in_time import join, request_values, spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.runtime.errors import SpineMismatch
@@ -49,7 +49,7 @@ def test_a_store_on_a_schedule_answers_what_the_join_says(tmp_path: Path, redis_
     plan, assembler = world.bundle.plan, world.bundle.assembler
     stale = 0
     with Redis.from_url(redis_url) as redis:
-        store = OnlineWriter(redis, plan.project)
+        store = SyncOnlineStore(redis, plan.project)
         for step in range(1, 12):
             at = NOON + step * HOUR / 2.3
             spine = spine_of(plan, pa.Table.from_batches([served_batch(plan, "t", "1", world.answer(store, "r", at))]))

@@ -22,7 +22,7 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.push import push
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.oracles import Row, entity_key
 from tests.tables.histories import source, table, write
@@ -124,7 +124,7 @@ def test_pushed_rows_are_judged_by_their_values_alone(gate: QualityGate, tmp_pat
         ).rows
 
     with Redis.from_url(redis_url) as redis:
-        store = OnlineWriter(redis, "tests")
+        store = SyncOnlineStore(redis, "tests")
         with pytest.raises(
             InvalidRows, match=r"no row was pushed .*range of miles: 1 of 2 .*such as 101.*expected 0..100"
         ):
@@ -144,7 +144,7 @@ class Store:
         self.told: list[str] = []
 
     def run(self, hours: float) -> int:
-        online = OnlineWriter(self.redis, "tests")
+        online = SyncOnlineStore(self.redis, "tests")
         windows = plan_windows(self.state, "tests", [(VIEW, self.gate.source)], end=NOON + hours * HOUR)
         check = QualityGates([self.gate]).window_check(self.told.append)
         done = materialize.run(

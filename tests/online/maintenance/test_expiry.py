@@ -20,8 +20,8 @@ from skewless.online.maintenance import expiry
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.redis_errors import RowsLost
-from skewless.online.store.store import OnlineWriter
+from skewless.contract.errors import RowsLost
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
 from tests.oracles import entity_key, packed_row
@@ -54,7 +54,7 @@ def test_a_view_without_ttl_keeps_all(tmp_path: Path, state: StateDatabase, redi
         project = ViewProject(tmp_path / "data", state, client)
         project.write(row("N1", 0, 0))
         project.run(10_000)
-        assert expiry.run([SEEN], OnlineProject("tests", OnlineWriter(client, "tests"), state)) == {}
+        assert expiry.run([SEEN], OnlineProject("tests", SyncOnlineStore(client, "tests"), state)) == {}
 
 
 @pytest.mark.parametrize("ttl", [100, 0], ids=["raised", "taken away"])
@@ -90,7 +90,7 @@ def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(pro
     project.view = aging(100)
     project.write(row("N1", 0, 0), row("N2", 41, 41))
     project.run(40)
-    store = OnlineWriter(project.redis, "tests")
+    store = SyncOnlineStore(project.redis, "tests")
     views = [(project.view, source(project.data, project.view))]
     windows = plan_windows(project.state, "tests", views, end=at(41), stored=store.holdings([project.view]))
     project.view = AGING
@@ -152,14 +152,14 @@ def test_a_row_that_is_written_meanwhile_stays(project: ViewProject):
     project.write(row("N1", 0, 0))
     project.run(40)
     fresh = row("N1", 40, 40)
-    discard = OnlineWriter.discard
+    discard = SyncOnlineStore.discard
 
     def meanwhile(*args):
         key = entity_key("tests", {"tail": ("String", "N1")})
         project.redis.hset(key, "seen", packed_row(fresh))
         return discard(*args)
 
-    with patch.object(OnlineWriter, "discard", meanwhile):
+    with patch.object(SyncOnlineStore, "discard", meanwhile):
         assert expire(project) == 0
     assert project.online_row() == packed_row(fresh)
 

@@ -24,7 +24,7 @@ from skewless.online.push import push
 from skewless.online.push.push import PushedRows
 from skewless.online.store.connection import connect
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.oracles import entity_key, packed_row
 from tests.services.waiting import until
@@ -40,7 +40,7 @@ MS_AN_HOUR = 3_600_000
 
 def choose(project: ViewProject, by: ExpiryMode = ExpiryMode.SERVER) -> expiry.ExpiryChoice:
     return expiry.choose(
-        by, [project.view], OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state)
+        by, [project.view], OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state)
     )
 
 
@@ -108,7 +108,7 @@ def test_pushed_rows_vanish_by_themselves(tmp_path: Path, redis_url: str):
     rows = [pushed_view.row(number, minutes=10 - KEPT * 60 + minutes) for number, minutes in enumerate([2 / 60, 60])]
     reader = PushedRows(pushed_view.PROJECT, target)
     with Redis.from_url(redis_url) as client:
-        store = OnlineWriter(client, pushed_view.PROJECT)
+        store = SyncOnlineStore(client, pushed_view.PROJECT)
         store.choose(ExpiryMode.SERVER)
         done = push.run(pushed_view.PROJECT, target, reader.batch([reader.parse(rows)], now), tmp_path, store, now)
         assert (done.won, client.dbsize()) == (2, 3)
@@ -125,7 +125,7 @@ def test_repaired_rows_have_deadlines(project: ViewProject):
     project.redis.hset(key("N1"), "seen", b"\0" * 30)
     views = [(AGING, source(project.data, AGING))]
     (found,) = verify.run(
-        views, OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state), repair=True
+        views, OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state), repair=True
     )
     assert found.repaired == 1
     assert left(project.redis) == about(KEPT - 1)
@@ -154,7 +154,7 @@ def test_a_shorter_ttl_counts_from_the_next_walk_after_the_store_has_it(project:
     project.write(row("N1", 0, 0), row("N2", 1, 1))
     project.run(1)
     project.view = AGING
-    store = OnlineWriter(project.redis, "tests")
+    store = SyncOnlineStore(project.redis, "tests")
     late = packed_row(row("N1", 0, 2))
     store.write(AGING, [key("N1")], [late], store.prepare(AGING).horizon(to_micros(at(1))))
     assert left(project.redis) == about(299), "models are served by the longer one"
@@ -188,7 +188,7 @@ def test_a_choice_holds_for_what_is_there_and_can_be_taken_back(project: ViewPro
 
 def test_the_deadlines_of_views_that_were_never_materialized_are_taken_off_too(project: ViewProject):
     choose(project)
-    store = OnlineWriter(project.redis, "tests")
+    store = SyncOnlineStore(project.redis, "tests")
     store.write(AGING, [key("N1")], [packed_row(row("N1", 0, 0))], store.prepare(AGING).horizon(to_micros(at(0))))
     expire(project)
     assert left(project.redis) == about(KEPT)
@@ -203,7 +203,7 @@ def test_a_view_without_ttl_has_no_deadlines(tmp_path: Path, state: StateDatabas
         project.write(row("N1", 0, 0))
         for _ in range(2):
             project.run(10_000, full=True)
-            assert expiry.run([SEEN], OnlineProject("tests", OnlineWriter(client, "tests"), state)) == {}
+            assert expiry.run([SEEN], OnlineProject("tests", SyncOnlineStore(client, "tests"), state)) == {}
             assert left(client) is None
         assert client.object("encoding", key("N1")) == b"listpack"
 
@@ -276,7 +276,7 @@ def test_no_row_is_missed_through_a_life_of_changing_ttls_and_choices(project: V
         new = [row(f"N{chance.randrange(40)}", hour - chance.randrange(60), hour, step) for _ in range(4)]
         project.write(*new)
         if chance.random() < 0.5:
-            store, view = OnlineWriter(project.redis, "tests"), project.view
+            store, view = SyncOnlineStore(project.redis, "tests"), project.view
             horizon = store.prepare(view).horizon(to_micros(at(hour)))
             store.write(view, [key(one.key[0]) for one in new], [packed_row(one) for one in new], horizon)
         project.run(hour)

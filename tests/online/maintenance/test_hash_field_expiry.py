@@ -17,7 +17,7 @@ from skewless.online.maintenance import expiry
 from skewless.online.maintenance.hash_field_expiry import MemoryFootprint, lacking, require
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.redis_errors import NoFieldExpiry
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.services.waiting import until
 from tests.tables.view_project import AGING, ViewProject, row
@@ -51,7 +51,7 @@ def test_a_server_that_cannot_is_refused_before_anything_changes(tmp_path: Path,
         project.write(row("N1", 0, 0), row("N2", 99, 99))
         project.run(100)
         before = {key: older.dump(key) for key in older.keys()}  # noqa: SIM118 - Redis's command
-        store = OnlineWriter(older, "tests")
+        store = SyncOnlineStore(older, "tests")
         with pytest.raises(
             NoFieldExpiry, match="cannot remove rows by itself: it has no HPEXPIRE, HPERSIST, HPTTL, which"
         ):

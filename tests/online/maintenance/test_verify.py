@@ -21,7 +21,7 @@ from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import verify
 from skewless.online.maintenance.verify import EntitySample, StoreDifference, VerifyResult, verdict
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy
 from tests.oracles import Row, entity_key, merged, packed_row
@@ -39,7 +39,7 @@ def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> ViewProject:
 
 def verified(project: ViewProject, **options) -> VerifyResult:
     views = [(project.view, source(project.data, project.view))]
-    (found,) = verify.run(views, OnlineProject("tests", OnlineWriter(project.redis, "tests"), project.state), **options)
+    (found,) = verify.run(views, OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state), **options)
     return found
 
 
@@ -115,13 +115,13 @@ def test_other_views_and_projects_do_not_matter(project: ViewProject):
 def test_a_row_that_changes_before_it_is_mended_stays(project: ViewProject):
     put(project, row("N5", 0, 0))
     pushed = row("N5", 3, 3)
-    discard = OnlineWriter.discard
+    discard = SyncOnlineStore.discard
 
     def meanwhile(*args):
         put(project, pushed)
         return discard(*args)
 
-    with patch.object(OnlineWriter, "discard", meanwhile):
+    with patch.object(SyncOnlineStore, "discard", meanwhile):
         assert verified(project, repair=True).counts == {"extra": 1}
     assert project.online_row("N5") == packed_row(pushed)
 
@@ -183,13 +183,13 @@ def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_lat
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     """Happens when the table has been read, and before Redis is."""
-    look = OnlineWriter.keys_like
+    look = SyncOnlineStore.keys_like
 
-    def then(self: OnlineWriter, view: PlanView) -> Iterator[pa.BinaryArray]:
+    def then(self: SyncOnlineStore, view: PlanView) -> Iterator[pa.BinaryArray]:
         what()
         return look(self, view)
 
-    monkeypatch.setattr(OnlineWriter, "keys_like", then)
+    monkeypatch.setattr(SyncOnlineStore, "keys_like", then)
 
 
 @pytest.mark.parametrize("repair", [False, True])

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 from redis import Redis, RedisCluster
 
+from skewless.contract.errors import RemovalUnfinished
 from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key, removal_field
+from skewless.contract.storage.completeness import StoredView
 from skewless.online.maintenance import view_removal
-from skewless.online.store.completeness import StoredView
 from skewless.online.store.connection import RedisUnreachable, connect
-from skewless.online.store.redis_errors import RemovalUnfinished
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from tests.checkout import ROOT
 from tests.oracles import entity_key
 from tests.tables.arrays import packed
@@ -39,9 +39,9 @@ def client(request) -> Iterator[Redis | RedisCluster]:
         yield client
 
 
-def fill(client, project: str = "tests") -> OnlineWriter:
+def fill(client, project: str = "tests") -> SyncOnlineStore:
     (one,) = packed(VIEW.fields, [row(1.0, 1)])
-    writer = OnlineWriter(client, project)
+    writer = SyncOnlineStore(client, project)
     keys = [entity_key(project, {"origin": ("String", f"A{number}")}) for number in range(ENTITIES)]
     pairs = [entity_key(project, {"a": ("String", "x"), "b": ("Int64", number)}) for number in range(5)]
     (nobody,) = [entity_key(project, {"__dummy_id": ("String", "")})]

@@ -18,7 +18,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import create_engine, make_url, text
 
-from skewless.contract.errors import SkewlessError
+from skewless.contract.errors import RowsLost, SkewlessError
 from skewless.contract.plan import Field
 from skewless.contract.state_folder import StateFolders
 from skewless.online.materialization import materialize
@@ -28,8 +28,9 @@ from skewless.online.store import store as online
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.redis_errors import RowsLost, StoreFull, StoreReadOnly
-from skewless.online.store.store import OnlineWriter
+from skewless.contract.errors import RowsLost
+from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import RunStatus, StateDatabase, StateUnreachable
 from tests.checkout import ROOT
 from tests.oracles import Row, entity_key, packed_row
@@ -72,7 +73,7 @@ def test_two_runs_at_once(project: ViewProject, state: StateDatabase, redis: Red
     runs = [
         threading.Thread(
             target=materialize.run,
-            args=(windows, OnlineProject("tests", OnlineWriter(redis, "tests"), state)),
+            args=(windows, OnlineProject("tests", SyncOnlineStore(redis, "tests"), state)),
             kwargs={"clock": lambda: at(5)},
         )
         for _ in range(2)
@@ -144,7 +145,7 @@ def interrupted(monkeypatch, calls: int, what) -> None:
                 what()
             yield call
 
-    monkeypatch.setattr(online, "_ROWS_A_CALL", 2)
+    monkeypatch.setattr(online, "ROWS_A_CALL", 2)
     monkeypatch.setattr(LuaPipeline, "_calls", counting)
 
 
@@ -221,7 +222,7 @@ def test_a_server_that_comes_back_from_an_older_copy(project: ViewProject):
 
 def test_a_push_into_an_emptied_store_does_not_vouch_for_the_view(project: ViewProject):
     filled_twice(project)
-    store, pushed = OnlineWriter(project.redis, "tests"), row("N1", 3.5, 3.5)
+    store, pushed = SyncOnlineStore(project.redis, "tests"), row("N1", 3.5, 3.5)
     project.redis.flushall()
     store.prepare(SEEN)
     store.write(SEEN, [entity_key("tests", {"tail": ("String", "N1")})], [packed_row(pushed)])

@@ -18,7 +18,7 @@ from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import ArrivalWindow, plan_windows
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.state.database import RunCounts, RunStatus, StateDatabase
 from tests.oracles import Row, entity_key, packed_row
@@ -27,8 +27,8 @@ from tests.tables.view_project import HOUR, SEEN, T0, TRUE, ViewProject, at, row
 
 
 @pytest.fixture
-def store(redis: Redis) -> OnlineWriter:
-    return OnlineWriter(redis, "tests")
+def store(redis: Redis) -> SyncOnlineStore:
+    return SyncOnlineStore(redis, "tests")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_table_without_created_timestamps_is_read_again_for_late_rows(
 ):
     project = ViewProject(tmp_path / "data", state, redis)
     views = [(SEEN, TableSource("seen", project.data / "seen", "event_timestamp", None))]
-    store = OnlineWriter(redis, "tests")
+    store = SyncOnlineStore(redis, "tests")
 
     def run(end: float) -> RunCounts:
         stored = store.holdings([SEEN])
@@ -181,7 +181,7 @@ def test_every_run_is_noted(project: ViewProject, state: StateDatabase):
     assert project.watermark == at(1)
 
 
-def test_it_tells_how_many_rows_it_has_read(project: ViewProject, state: StateDatabase, store: OnlineWriter):
+def test_it_tells_how_many_rows_it_has_read(project: ViewProject, state: StateDatabase, store: SyncOnlineStore):
     project.write(row("N1", 0, 0), row("N2", 0, 0))
     windows = plan_windows(state, "tests", [(SEEN, source(project.data, SEEN))], end=at(1))
     told = []

@@ -21,7 +21,7 @@ from skewless.online.store import embedded_valkey, store
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import RunStatus, StateDatabase
 from tests.checkout import ROOT
 from tests.oracles import Row, entity_key, merged, packed_row
@@ -50,7 +50,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     write(tmp_path / "data", SEEN, rows)
     folders = StateFolders(tmp_path / "state")
     views = [(SEEN, source(tmp_path / "data", SEEN))]
-    monkeypatch.setattr(store, "_ROWS_A_CALL", 10)
+    monkeypatch.setattr(store, "ROWS_A_CALL", 10)
     windows = plan_windows(state, "tests", views, end=at(9))
     all_calls, calls = LuaPipeline._calls, []
 
@@ -64,7 +64,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         monkeypatch.setattr(LuaPipeline, "_calls", dying)
         with pytest.raises(RedisUnreachable, match=r"unix://.*valkey\.sock"):
-            materialize.run(windows, OnlineProject("tests", OnlineWriter(client, "tests"), state), clock=lambda: at(99))
+            materialize.run(windows, OnlineProject("tests", SyncOnlineStore(client, "tests"), state), clock=lambda: at(99))
         monkeypatch.undo()
     assert 30 <= len(calls) < 100
     assert state.watermark("tests", "seen") is None
@@ -72,7 +72,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         materialize.run(
             plan_windows(state, "tests", views, end=at(9)),
-            OnlineProject("tests", OnlineWriter(client, "tests"), state),
+            OnlineProject("tests", SyncOnlineStore(client, "tests"), state),
             clock=lambda: at(99),
         )
         assert state_of(client) == oracle(rows)
@@ -82,7 +82,7 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
 def test_a_socket_that_nobody_listens_on(tmp_path: Path, state: StateDatabase):
     write(tmp_path, SEEN, [row("N1", 0, 0)])
     windows = plan_windows(state, "tests", [(SEEN, source(tmp_path, SEEN))], end=at(1))
-    dead = OnlineWriter(Redis.from_url("redis://me:secret@127.0.0.1:1/2"), "tests")
+    dead = SyncOnlineStore(Redis.from_url("redis://me:secret@127.0.0.1:1/2"), "tests")
     with pytest.raises(RedisUnreachable, match=r"redis://127.0.0.1:1/2") as refused:
         materialize.run(windows, OnlineProject("tests", dead, state), clock=lambda: at(99))
     assert "secret" not in str(refused.value)
@@ -101,10 +101,10 @@ from skewless.state.database import StateDatabase
 from tests.tables import view_project as here
 from tests.tables.histories import source
 
-online._ROWS_A_CALL = online._CALLS_A_TRIP = 2
+online.ROWS_A_CALL = online._CALLS_A_TRIP = 2
 state, url, data = StateDatabase(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 windows = materialize.plan_windows(state, "tests", [(here.SEEN, source(data, here.SEEN))], end=here.at(9))
-store = online.OnlineWriter(Redis.from_url(url), "tests")
+store = online.SyncOnlineStore(Redis.from_url(url), "tests")
 materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: here.at(99))
 """
 
@@ -129,7 +129,7 @@ def test_a_run_that_is_killed_is_run_again(tmp_path: Path, redis: Redis, redis_u
         views = [(SEEN, source(tmp_path / "data", SEEN))]
         windows = plan_windows(state, "tests", views, end=at(9))
         done = materialize.run(
-            windows, OnlineProject("tests", OnlineWriter(redis, "tests"), state), clock=lambda: at(99)
+            windows, OnlineProject("tests", SyncOnlineStore(redis, "tests"), state), clock=lambda: at(99)
         )
         assert state_of(redis) == oracle(rows)
         assert 0 < done["seen"].written < len(rows)

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from skewless.contract.plan import PlanView
+from skewless.contract.storage.completeness import StoredView
 from skewless.contract.timestamps import to_micros
 from skewless.offline.tables.source import TableSource
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import ArrivalWindow, plan_partition
-from skewless.online.store.completeness import StoredView
 from skewless.online.store.embedded_valkey import RunningValkey
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.oracles import Row, Rule, as_of, entity_key, packed_row
 from tests.tables.histories import source, write
@@ -62,7 +62,7 @@ def test_partitions_in_any_order_leave_the_newest_rows(
         closing(StateDatabase(f"sqlite:///{folder}/state.db")) as state,
         Redis.from_url(redis_server.url) as redis,
     ):
-        store, views = OnlineWriter(redis, project), [(view, source(Path(folder) / "data", view))]
+        store, views = SyncOnlineStore(redis, project), [(view, source(Path(folder) / "data", view))]
         for place, day in enumerate(order):
             start, end = MIDNIGHT + day * DAY, MIDNIGHT + (day + 1) * DAY
             if day not in order[:place]:
@@ -109,7 +109,7 @@ class Days:
 
     def __init__(self, data: Path, state: StateDatabase, redis: Redis) -> None:
         self.data, self.state, self.redis = data, state, redis
-        self.store, self.views = OnlineWriter(redis, "tests"), [(SEEN, source(data, SEEN))]
+        self.store, self.views = SyncOnlineStore(redis, "tests"), [(SEEN, source(data, SEEN))]
 
     def plan(self, day: int) -> list[ArrivalWindow]:
         start, stored = MIDNIGHT + day * DAY, self.store.holdings([SEEN])

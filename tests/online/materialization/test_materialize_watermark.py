@@ -13,7 +13,7 @@ from redis import Redis
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.oracles import packed_row
 from tests.tables.histories import source
@@ -44,7 +44,7 @@ def test_windows_that_end_at_the_clock_follow_one_another_without_a_gap(project:
     project.write(row("N1", 0, 0))
     project.run(99)
     assert project.watermark == at(99) - materialize.SETTLED
-    views, store = [(SEEN, source(project.data, SEEN))], OnlineWriter(project.redis, "tests")
+    views, store = [(SEEN, source(project.data, SEEN))], SyncOnlineStore(project.redis, "tests")
     for hour in (100, 101):
         late = row("N1", hour - 1 - 5 / 3600, hour - 1 - 5 / 3600, hour)
         project.write(late)

@@ -11,7 +11,7 @@ from skewless.online.push.stop_signal import StopSignal
 from skewless.online.push.stream import StreamConsumer, StreamLimits
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.online.store.connection import connect
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from tests.tables.pushed_view import PROJECT, TARGET
 
 QUICK = StreamLimits(batch=50, idle=timedelta(milliseconds=300), block=timedelta(milliseconds=50), deliveries=5)
@@ -24,7 +24,7 @@ def consumer(
     found = {"cards": TARGET} if targets is None else targets
     entries = StreamEntries(client, PROJECT, name)
     return StreamConsumer(
-        PROJECT, data, OnlineWriter(client, PROJECT), entries, lambda: found, lambda: datetime.now(UTC), limits
+        PROJECT, data, SyncOnlineStore(client, PROJECT), entries, lambda: found, lambda: datetime.now(UTC), limits
     )
 
 

@@ -17,18 +17,18 @@ from skewless.contract.timestamps import to_micros
 from skewless.online.push import push, row_files
 from skewless.online.push.push import PushedRows, TableRefused, targets
 from skewless.online.push.row_files import UnreadableRowFile, json_rows
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from tests.tables.pushed_view import CARDS, PROJECT, TARGET, at, differences, row, source, stored
 
 NOW = to_micros(at(10))
 
 
 @pytest.fixture
-def store(redis: Redis) -> OnlineWriter:
-    return OnlineWriter(redis, PROJECT)
+def store(redis: Redis) -> SyncOnlineStore:
+    return SyncOnlineStore(redis, PROJECT)
 
 
-def put(data: Path, store: OnlineWriter, *rows: dict, now: int = NOW, target=TARGET) -> push.PushResult:
+def put(data: Path, store: SyncOnlineStore, *rows: dict, now: int = NOW, target=TARGET) -> push.PushResult:
     reader = PushedRows(PROJECT, target)
     return push.run(PROJECT, target, reader.batch([reader.parse(rows)], now), data, store, now)
 
@@ -110,12 +110,12 @@ def test_every_culprit_is_named(tmp_path, store):
 
 def test_a_store_that_is_away_is_told_and_the_table_has_the_rows(tmp_path, redis_url):
     with Redis.from_url("unix:///nowhere/valkey.sock") as nobody:
-        told = put(tmp_path, OnlineWriter(nobody, PROJECT), row(1))
+        told = put(tmp_path, SyncOnlineStore(nobody, PROJECT), row(1))
     assert (told.rows, told.won) == (1, 0)
     assert "skewless up" in str(told.refusal)
     assert len(stored(tmp_path)) == 1
     with Redis.from_url(redis_url) as client:
-        again = put(tmp_path, OnlineWriter(client, PROJECT), row(1), now=NOW + 1)
+        again = put(tmp_path, SyncOnlineStore(client, PROJECT), row(1), now=NOW + 1)
     assert again.won == 1
     assert differences(redis_url, tmp_path, NOW + 1) == []
 
@@ -169,7 +169,7 @@ def test_lists_maps_and_structs_are_read_from_json(tmp_path, store, redis, redis
     assert [error.pointer for error in refused.value.errors] == ["/0/vector", "/0/point"]
 
 
-def _materialized(data: Path, view, store: OnlineWriter) -> bytes:
+def _materialized(data: Path, view, store: SyncOnlineStore) -> bytes:
     from skewless.offline.tables.view_rows import read_history
     from skewless.online.materialization.newest_arrivals import packed
 

@@ -24,7 +24,7 @@ from skewless.online.push.push import PushedRows
 from skewless.online.push.stream import StreamConsumer
 from skewless.online.store.connection import connect
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.faults.killed_calls import lives, spawner
 from tests.online.push.consumers import add, consumer, once
@@ -43,7 +43,7 @@ class Cards:
     def __init__(self, folder: Path, redis_url: str, state: StateDatabase) -> None:
         self.folder, self.redis_url, self.state = folder, redis_url, state
         self.data = folder / "data"
-        self.store = OnlineWriter(connect(redis_url), PROJECT)
+        self.store = SyncOnlineStore(connect(redis_url), PROJECT)
         self.views = [(CARDS, source(self.data))]
 
     def materialize(self, end: datetime) -> None:

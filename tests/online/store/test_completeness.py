@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from skewless.contract.errors import RemovalUnfinished, RowsLost
 from skewless.contract.storage.catalog import catalog_key, reached_field, removal_field
+from skewless.contract.storage.completeness import StoredView
 from skewless.online.maintenance import view_removal
-from skewless.online.store.completeness import StoredView, advance, holdings, marks
-from skewless.online.store.redis_errors import RemovalUnfinished, RowsLost
+from skewless.online.store.completeness import marks
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from tests.services.valkey_cluster import Cluster
 from tests.tables.view_project import SEEN, ViewProject, at, differences_at_watermark, row
@@ -30,14 +32,13 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 
 def held(client: Redis) -> StoredView:
-    (found,) = holdings(client, "tests", ["seen"])
-    return found
+    return SyncOnlineStore(client, "tests").holdings([SEEN])["seen"]
 
 
 def test_a_store_that_says_nothing(client: Redis):
     assert held(client) == StoredView(None, None)
     with pytest.raises(RowsLost, match=r"does not say what it has.*run it again"):
-        advance(client, "tests", SEEN, at(0), at(1), anew=False)
+        SyncOnlineStore(client, "tests").register(SEEN, at(0), at(1), anew=False)
     assert held(client) == StoredView(None, None)
 
 
@@ -54,35 +55,35 @@ def test_a_store_that_says_nothing(client: Redis):
 )
 def test_it_advances_and_goes_back_only_anew(client: Redis, reached, start, end, anew, found):
     if reached:
-        advance(client, "tests", SEEN, None, reached, anew=True)
-    assert advance(client, "tests", SEEN, start, end, anew=anew) == found
+        SyncOnlineStore(client, "tests").register(SEEN, None, reached, anew=True)
+    assert SyncOnlineStore(client, "tests").register(SEEN, start, end, anew=anew) == found
     assert held(client) == StoredView(SEEN, found)
 
 
 @given(st.sampled_from(FAR), st.sampled_from(FAR))
 def test_a_window_that_leaves_a_gap_is_refused(redis_server, reached: datetime, start: datetime):
     with Redis.from_url(redis_server.url) as client:
-        advance(client, "tests", SEEN, None, reached, anew=True)
+        SyncOnlineStore(client, "tests").register(SEEN, None, reached, anew=True)
         if start <= reached:
-            assert advance(client, "tests", SEEN, start, FAR[-1], anew=False) == FAR[-1]
+            assert SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], anew=False) == FAR[-1]
         else:
             with pytest.raises(RowsLost, match="emptied, or came back from an older copy"):
-                advance(client, "tests", SEEN, start, FAR[-1], anew=False)
+                SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], anew=False)
             assert held(client).reached == reached
 
 
 def test_a_view_that_is_being_removed_takes_no_note_and_a_removed_one_has_none(client: Redis):
-    advance(client, "tests", SEEN, None, at(1), anew=True)
+    SyncOnlineStore(client, "tests").register(SEEN, None, at(1), anew=True)
     client.hset(catalog_key("tests"), removal_field("seen"), b"{}")
     with pytest.raises(RemovalUnfinished):
-        advance(client, "tests", SEEN, None, at(2), anew=True)
+        SyncOnlineStore(client, "tests").register(SEEN, None, at(2), anew=True)
     client.hdel(catalog_key("tests"), removal_field("seen"))
     view_removal.remove(client, "tests", [SEEN])
     assert held(client) == StoredView(None, None)
 
 
 def test_what_is_no_time_says_nothing(client: Redis):
-    advance(client, "tests", SEEN, None, at(1), anew=True)
+    SyncOnlineStore(client, "tests").register(SEEN, None, at(1), anew=True)
     client.hset(catalog_key("tests"), reached_field("seen"), b"\xffsoon")
     assert held(client) == StoredView(SEEN, None)
 
@@ -109,7 +110,7 @@ def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: ViewProje
     other.ask("FLUSHALL")
     assert held(clustered.redis) == StoredView(SEEN, None)
     with pytest.raises(RowsLost, match="does not say what it has"):
-        advance(clustered.redis, "tests", SEEN, at(1), at(2), anew=False)
+        SyncOnlineStore(clustered.redis, "tests").register(SEEN, at(1), at(2), anew=False)
     clustered.run(2)
     assert differences_at_watermark(clustered) == 0
     assert held(clustered.redis) == StoredView(SEEN, at(2))
@@ -123,7 +124,7 @@ def test_a_node_that_came_back_from_an_older_copy_says_up_to_where_it_is_whole(c
     clustered.redis.restore(mark, 0, copy, replace=True)
     assert held(clustered.redis) == StoredView(SEEN, at(1))
     with pytest.raises(RowsLost, match="up to"):
-        advance(clustered.redis, "tests", SEEN, at(2), at(3), anew=False)
+        SyncOnlineStore(clustered.redis, "tests").register(SEEN, at(2), at(3), anew=False)
     clustered.run(3)
     assert held(clustered.redis) == StoredView(SEEN, at(3))
 

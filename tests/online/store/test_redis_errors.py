@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
-from skewless.contract.errors import CorruptRow
+from skewless.contract.errors import CorruptRow, RemovalUnfinished
 from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import RedisUnreachable, connect
-from skewless.online.store.redis_errors import RemovalUnfinished, StoreFull, StoreReadOnly, UnwritableKeys, mapped
-from skewless.online.store.store import OnlineWriter
+from skewless.contract.errors import RemovalUnfinished
+from skewless.online.store.redis_errors import StoreFull, StoreReadOnly, UnwritableKeys, mapped
+from skewless.online.store.store import SyncOnlineStore
 from tests.tables.arrays import packed
 from tests.tables.delay_rows import VIEW, key, row
 
@@ -43,7 +44,7 @@ def rows(number: int) -> tuple[list[bytes], list[bytes]]:
 
 
 def test_a_full_store_is_told_and_takes_the_rest_once_there_is_room(client: Redis):
-    writer = OnlineWriter(client, "tests")
+    writer = SyncOnlineStore(client, "tests")
     writer.prepare(VIEW)
     client.config_set("maxmemory", "1")
     now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ def test_a_full_store_is_told_and_takes_the_rest_once_there_is_room(client: Redi
 
 
 def test_a_replica_is_told(client: Redis):
-    writer = OnlineWriter(client, "tests")
+    writer = SyncOnlineStore(client, "tests")
     writer.prepare(VIEW)
     client.replicaof("127.0.0.1", "1")
     with pytest.raises(
@@ -74,7 +75,7 @@ def test_a_replica_is_told(client: Redis):
 def test_keys_of_another_kind_are_named_and_the_rest_of_the_batch_is_written(client: Redis):
     client.set(key(3), "text")
     client.lpush(key(7), "list")
-    writer = OnlineWriter(client, "tests")
+    writer = SyncOnlineStore(client, "tests")
     with pytest.raises(UnwritableKeys, match=r"not written for origin='A3'; origin='A7': their keys") as refused:
         writer.write(VIEW, *rows(10))
     assert refused.value.entities == ("origin='A3'", "origin='A7'")

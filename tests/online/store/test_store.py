@@ -17,10 +17,9 @@ from redis import Redis, RedisCluster
 from skewless.contract.storage.lookup import HashLookup
 from skewless.contract.storage.packed_row import fingerprint
 from skewless.online.store import store as online
-from skewless.online.store.completeness import StoredView
 from skewless.online.store.connection import RedisUnreachable, address, connect
 from skewless.online.store.redis_errors import UnwritableKeys
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from tests.oracles import entity_key, merged
 from tests.services.valkey_cluster import Cluster
 from tests.strategies import MOMENTS, rows
@@ -31,9 +30,9 @@ NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(redis_url: str) -> Iterator[OnlineWriter]:
+def store(redis_url: str) -> Iterator[SyncOnlineStore]:
     with closing(Redis.from_url(redis_url)) as client:
-        yield OnlineWriter(client, "tests")
+        yield SyncOnlineStore(client, "tests")
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +52,11 @@ WRITES = st.lists(
 def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster_client, kind, writes, a_call, a_trip, calls):
     client = cluster_client if kind == "cluster" else Redis.from_url(redis_server.url)
     client.flushall()
-    store = OnlineWriter(client, "tests")
+    store = SyncOnlineStore(client, "tests")
     keys = [key(entity) for entity, _ in writes]
     packed_rows = [packed(row.schema, [row])[0] for _, row in writes]
     size = -(-len(writes) // calls)
-    with patch.object(online, "_ROWS_A_CALL", a_call), patch.object(online, "_CALLS_A_TRIP", a_trip):
+    with patch.object(online, "ROWS_A_CALL", a_call), patch.object(online, "_CALLS_A_TRIP", a_trip):
         for start in range(0, len(writes), size):
             store.write(VIEW, keys[start : start + size], packed_rows[start : start + size])
         lookups = [HashLookup(key(entity), (b"delays", b"other")) for entity in range(6)]
@@ -71,10 +70,10 @@ def test_the_newest_row_stays_in_batches_of_any_size(redis_server, cluster_clien
 
 @pytest.mark.parametrize("kind", ["single", "cluster"])
 def test_what_entities_hold_comes_as_a_column(redis_server, cluster_client, kind, monkeypatch):
-    monkeypatch.setattr(online, "_ROWS_A_CALL", 3)
+    monkeypatch.setattr(online, "ROWS_A_CALL", 3)
     client = cluster_client if kind == "cluster" else Redis.from_url(redis_server.url)
     client.flushall()
-    store, rows = OnlineWriter(client, "tests"), packed(SCHEMA, [row(float(number), number) for number in range(8)])
+    store, rows = SyncOnlineStore(client, "tests"), packed(SCHEMA, [row(float(number), number) for number in range(8)])
     store.write(VIEW, [key(number) for number in range(8)], rows)
     client.delete(key(5))
     client.set(key(5), "no hash")
@@ -91,15 +90,15 @@ def test_what_entities_hold_comes_as_a_column(redis_server, cluster_client, kind
         client.close()
 
 
-def test_it_counts_the_rows_that_won(store: OnlineWriter):
+def test_it_counts_the_rows_that_won(store: SyncOnlineStore):
     old, new = packed(SCHEMA, [row(1.0, 1), row(2.0, 2)])
     assert store.write(VIEW, [key(1), key(1), key(2)], [new, old, old]) == 2
     assert store.write(VIEW, [key(1), key(2)], [new, new]) == 1
     assert store.write(VIEW, [], []) == 0
 
 
-def test_more_rows_than_one_call_takes(store: OnlineWriter):
-    number = online._ROWS_A_CALL * online._CALLS_A_TRIP + 3
+def test_more_rows_than_one_call_takes(store: SyncOnlineStore):
+    number = online.ROWS_A_CALL * online._CALLS_A_TRIP + 3
     (one,) = packed(SCHEMA, [row(1.0, 1)])
     keys = [key(entity) for entity in range(number)]
     assert store.write(VIEW, keys, [one] * number) == number
@@ -107,7 +106,7 @@ def test_more_rows_than_one_call_takes(store: OnlineWriter):
     assert store.read([]) == []
 
 
-def test_keys_and_rows_must_be_pairs(store: OnlineWriter):
+def test_keys_and_rows_must_be_pairs(store: SyncOnlineStore):
     with pytest.raises(ValueError, match="1 keys and 0 rows"):
         store.write(VIEW, [key(1)], [])
 
@@ -115,11 +114,11 @@ def test_keys_and_rows_must_be_pairs(store: OnlineWriter):
 @pytest.mark.parametrize("kind", ["single", "cluster"])
 def test_a_schema_is_found_by_its_fingerprint(redis_url, cluster_client, kind):
     client = cluster_client if kind == "cluster" else Redis.from_url(redis_url)
-    store = OnlineWriter(client, "tests")
+    store = SyncOnlineStore(client, "tests")
     store.prepare(VIEW)
     assert store.schema(fingerprint(SCHEMA)) == SCHEMA
     assert store.schema(fingerprint(OTHER)) is None
-    assert OnlineWriter(client, "others").schema(fingerprint(SCHEMA)) is None
+    assert SyncOnlineStore(client, "others").schema(fingerprint(SCHEMA)) is None
     if kind == "single":
         client.close()
 
@@ -134,7 +133,7 @@ def test_a_schema_is_found_by_its_fingerprint(redis_url, cluster_client, kind):
 )
 def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str):
     with closing(Redis.from_url(url)) as client:
-        store = OnlineWriter(client, "tests")
+        store = SyncOnlineStore(client, "tests")
         assert address(client) == told
         for use in (
             lambda: store.prepare(VIEW),
@@ -150,14 +149,14 @@ def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str)
             assert "secret" not in str(refused.value)
 
 
-def test_what_the_server_refuses_is_told(store: OnlineWriter, redis_url: str):
+def test_what_the_server_refuses_is_told(store: SyncOnlineStore, redis_url: str):
     with Redis.from_url(redis_url) as client:
         client.set(key(1), "no hash")
     with pytest.raises(UnwritableKeys, match="delete those keys"):
         store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)]))
 
 
-def test_a_view_is_introduced_once_and_registered_anew(store: OnlineWriter):
+def test_a_view_is_introduced_once_and_registered_anew(store: SyncOnlineStore):
     assert store.holdings([VIEW]) == {VIEW.stored_as: StoredView()}
     store.introduce(VIEW)
     longer = msgspec.structs.replace(VIEW, ttl_us=VIEW.ttl_us + 1)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store.connection import connect
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from tests.checkout import ROOT
 from tests.oracles import merged
 from tests.strategies import rows
@@ -35,8 +35,8 @@ view = PlanView("delays", "delays", (JoinKey("origin", "origin", "String"),), ()
 
 
 def work(job):
-    online._ROWS_A_CALL, online._CALLS_A_TRIP = job["a_call"], 1
-    writer = online.OnlineWriter(connect(job["url"]), "tests")
+    online.ROWS_A_CALL, online._CALLS_A_TRIP = job["a_call"], 1
+    writer = online.SyncOnlineStore(connect(job["url"]), "tests")
     keys, rows = ([bytes.fromhex(text) for text in job[name]] for name in ("keys", "rows"))
     for _ in range(job["times"]):
         writer.write(view, keys, rows)
@@ -134,7 +134,7 @@ def test_writers_that_race_and_die_leave_the_newest_rows(redis_server, cluster, 
         KILLED.extend(writers.ended())
         writers.begin([job | {"times": 1} for job in jobs])
         assert writers.ended() == [0, 0]
-        replies = OnlineWriter(client, "tests").read([HashLookup(key(entity), (b"delays",)) for entity in range(6)])
+        replies = SyncOnlineStore(client, "tests").read([HashLookup(key(entity), (b"delays",)) for entity in range(6)])
     left = merged(pairs)
     assert [reply[0] for reply in replies] == [left.get(key(entity)) for entity in range(6)]
 

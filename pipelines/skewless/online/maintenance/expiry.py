@@ -26,7 +26,7 @@ from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.online.maintenance import hash_field_expiry
 from skewless.online.maintenance.hash_field_expiry import MemoryFootprint
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT
 
@@ -96,7 +96,7 @@ def choose(
     return ExpiryChoice(removed, before.cost(MemoryFootprint.of(store.client, sample)))
 
 
-def _sample(views: Sequence[PlanView], store: OnlineWriter) -> list[bytes]:
+def _sample(views: Sequence[PlanView], store: SyncOnlineStore) -> list[bytes]:
     ours = (key for view in views for keys in store.keys_like(view) for key in keys.to_pylist() if store.owns(key))
     return list(islice(ours, _SAMPLED))
 

@@ -31,7 +31,7 @@ from skewless.online.maintenance.key_partitions import KeyPartitions
 from skewless.online.maintenance.newest_of_columns import winners
 from skewless.online.materialization.newest_arrivals import NewestArrivals
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT
 
@@ -208,7 +208,7 @@ def _lasting(
 
 
 def _asked(
-    store: OnlineWriter, expected: tuple[pa.BinaryArray, pa.BinaryArray], online: pa.BinaryArray
+    store: SyncOnlineStore, expected: tuple[pa.BinaryArray, pa.BinaryArray], online: pa.BinaryArray
 ) -> tuple[pa.BinaryArray, pa.BinaryArray]:
     """The keys to look at, with the rows that the offline store wants there: null for those that it does not know."""
     keys, rows = expected
@@ -220,7 +220,7 @@ def _asked(
 
 def _differences(
     view: PlanView,
-    store: OnlineWriter,
+    store: SyncOnlineStore,
     keys: pa.BinaryArray,
     wanted: pa.BinaryArray,
     found: VerifyResult,
@@ -263,7 +263,7 @@ def verdict(rule: AdmissionRule, wanted: bytes | None, held: bytes | None, at: U
 
 
 def _repair(
-    view: PlanView, store: OnlineWriter, differences: Sequence[DifferingRow], found: VerifyResult, at: UtcMicros
+    view: PlanView, store: SyncOnlineStore, differences: Sequence[DifferingRow], found: VerifyResult, at: UtcMicros
 ) -> None:
     """Newest-wins would keep a row that is wrong and newer: such rows go first, if they are still what was read."""
     wrong = [

@@ -17,12 +17,13 @@ from typing import Any
 import msgspec
 from redis import Redis, RedisCluster
 
+from skewless.contract.errors import RemovalUnfinished
 from skewless.contract.plan import DUMMY_ENTITY, PlanView
 from skewless.contract.storage import catalog
 from skewless.contract.storage.entity_key import key_head, parse_key
 from skewless.contract.storage.push_target import target_field
 from skewless.online.store.completeness import marks
-from skewless.online.store.redis_errors import RemovalUnfinished, mapped
+from skewless.online.store.redis_errors import mapped
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import LockBusy
 

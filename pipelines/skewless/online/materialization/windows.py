@@ -14,15 +14,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from skewless.contract.errors import RowsLost
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import same_rows
+from skewless.contract.storage.completeness import StoredView
 from skewless.contract.timestamps import MICROSECOND, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
-from skewless.online.store.completeness import StoredView
+from skewless.contract.storage.completeness import StoredView
 from skewless.online.store.online_project import OnlineProject
-from skewless.online.store.redis_errors import RowsLost
-from skewless.online.store.store import OnlineWriter
+from skewless.contract.errors import RowsLost
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 
 SETTLED = timedelta(seconds=10)
@@ -83,7 +85,7 @@ def plan_windows(
 ) -> list[ArrivalWindow]:
     """What a run would do: for each view the window from its watermark to `end`, from `start`, or (`full`) all of it.
 
-    `stored` is what the online store says of the views (`OnlineWriter.holdings`). It may be behind the watermark (a
+    `stored` is what the online store says of the views (`SyncOnlineStore.holdings`). It may be behind the watermark (a
     server that lost its last seconds): then its word counts. Where it knows a view not at all (another Redis, or an
     emptied one), from pushed rows alone, or with other rows (a feature was added), the view is materialized from the
     beginning. A view whose watermark is at or past `end` has nothing to do and is left out, unless its definition is to
@@ -150,7 +152,7 @@ def replanned(window: ArrivalWindow, project: OnlineProject) -> ArrivalWindow:
     return now
 
 
-def confirm(window: ArrivalWindow, store: OnlineWriter) -> None:
+def confirm(window: ArrivalWindow, store: SyncOnlineStore) -> None:
     """Refuse a window of news where the store does not keep what came before it as the view means it: another definition
     was materialized since the window was planned, by an older process say. Raises: RowsLost, RedisUnreachable.
     """

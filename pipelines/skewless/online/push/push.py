@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
+from skewless.contract.errors import InvalidInput, InvalidRows, RemovalUnfinished, SkewlessError
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
@@ -25,8 +25,8 @@ from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.values import json_input
 from skewless.offline.values.packing import packable
 from skewless.online.store.connection import RedisUnreachable
-from skewless.online.store.redis_errors import RemovalUnfinished, StoreFull, StoreReadOnly, UnwritableKeys
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.redis_errors import StoreFull, StoreReadOnly, UnwritableKeys
+from skewless.online.store.store import SyncOnlineStore
 
 Check = Callable[[pa.Table], None]
 """Called with rows as their table would hold them; raises to keep them out."""
@@ -112,7 +112,7 @@ def run(
     target: PushTarget,
     batch: PushBatch,
     data: Path,
-    store: OnlineWriter,
+    store: SyncOnlineStore,
     now: UtcMicros,
     check: Check = unchecked,
 ) -> PushResult:

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 import stamina
 
-from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable, SkewlessError
+from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable, RemovalUnfinished, SkewlessError
 from skewless.contract.storage.push_batch import ParsedRows
 from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import to_micros
@@ -25,8 +25,8 @@ from skewless.online.push import push
 from skewless.online.push.push import Check, PushedRows, TableRefused, unchecked
 from skewless.online.push.stream_entries import StreamEntries, StreamEntry
 from skewless.online.store.connection import RedisUnreachable
-from skewless.online.store.redis_errors import RemovalUnfinished, StoreFull, StoreReadOnly
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
+from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.errors import FeastRegistryUnavailable, SourceMismatch
 
 AWAY = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused, FeastRegistryUnavailable)
@@ -82,7 +82,7 @@ class StreamConsumer:
 
     project: str
     data: Path
-    store: OnlineWriter
+    store: SyncOnlineStore
     entries: StreamEntries
     find: Find
     clock: Callable[[], datetime]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from skewless.contract.plan import PlanView
-from skewless.online.store.store import OnlineWriter
+from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT
 
@@ -21,7 +21,7 @@ class OnlineProject:
     """The project `name`: the online store that its rows are in, and the state database with its watermarks and runs."""
 
     name: str
-    store: OnlineWriter
+    store: SyncOnlineStore
     state: StateDatabase
 
     def watermark(self, view: PlanView) -> datetime | None:

@@ -5,9 +5,9 @@ SkewlessError
 ├── StoreFull            it holds as much as it may
 ├── StoreReadOnly        it is a replica, or was made one
 ├── UnwritableKeys       keys of some entities hold something else than their rows
-├── RowsLost             it lost rows behind the start of a window that was being written
-├── RemovalUnfinished    the view is being removed
 └── NoFieldExpiry        it cannot remove rows by itself
+
+RowsLost and RemovalUnfinished, which the write protocol raises, are the contract's (see `skewless.contract.errors`).
 """
 
 from __future__ import annotations
@@ -69,38 +69,6 @@ class UnwritableKeys(SkewlessError):
         return (
             f"rows of feature view {self.view!r} were not written for {'; '.join(self.entities[:_TOLD])}{more}: their "
             "keys hold something else than a hash, which is not ours; delete those keys, and run this again"
-        )
-
-
-@dataclass(eq=False)
-class RowsLost(SkewlessError):
-    """The store went back behind the start of a window while the window was written."""
-
-    transient = True
-
-    view: str
-    since: str
-    reached: str | None
-
-    def __str__(self) -> str:
-        held = f"has all rows of arrivals up to {self.reached} only" if self.reached else "does not say what it has"
-        return (
-            f"the online store {held} of feature view {self.view!r}, and the run began after {self.since}: it was "
-            "emptied, or came back from an older copy, or another definition was materialized meanwhile; run it again, it "
-            "begins where the store is"
-        )
-
-
-@dataclass(eq=False)
-class RemovalUnfinished(SkewlessError):
-    """Rows of a view may not be written while its old ones are being removed."""
-
-    view: str
-
-    def __str__(self) -> str:
-        return (
-            f"feature view {self.view!r} is being removed from the online store, or its removal was cut short; "
-            "`skewless sweep` finishes it"
         )
 
 

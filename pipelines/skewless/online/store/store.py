@@ -1,4 +1,4 @@
-"""The online store as the offline steps use it: a synchronous shell around the contract's rows, keys and script."""
+"""The online store as the offline steps use it: a synchronous shell around the contract's rows, keys and write protocol."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from redis import Redis, RedisCluster
@@ -15,33 +16,43 @@ from redis.exceptions import ResponseError
 from skewless.contract.columns import Schema
 from skewless.contract.errors import CorruptRow
 from skewless.contract.plan import DUMMY_ENTITY, PlanView
-from skewless.contract.storage import catalog
+from skewless.contract.storage import catalog, write_protocol
+from skewless.contract.storage.completeness import StoredView
 from skewless.contract.storage.entity_key import key_head, parse_key, told_key
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
 from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.storage.newest_wins import DEADLINES, DISCARD, HELD, SCRIPT
 from skewless.contract.storage.push_target import PushTarget, target_entry
 from skewless.contract.storage.write_policy import WritePolicy
-from skewless.online.store.completeness import StoredView, advance, holdings
-from skewless.online.store.lua_cluster import LuaClusterScript
+from skewless.contract.storage.write_protocol import (
+    ROWS_A_CALL,
+    Exchange,
+    RedisCommand,
+    WriteReply,
+    WrittenRows,
+    row_arguments,
+    row_calls,
+)
+from skewless.online.store.command_pipeline import CommandPipeline
+from skewless.online.store.completeness import marks
 from skewless.online.store.lua_pipeline import LuaPipeline
-from skewless.online.store.redis_errors import RemovalUnfinished, UnwritableKeys, mapped
+from skewless.online.store.redis_errors import UnwritableKeys, mapped
 
 Item = TypeVar("Item")
-_ROWS_A_CALL = 500
+Result = TypeVar("Result")
 _CALLS_A_TRIP = 16
 _LOOKUPS_A_TRIP = 2_000
 _KEYS_A_SCAN = 1_000
 _KEYS_A_BATCH = 50_000
 
 
-class OnlineWriter:
+class SyncOnlineStore:
     """Writes packed rows of one project under newest-wins, and reads them back. `client` is a connected Redis."""
 
     def __init__(self, client: Redis | RedisCluster, project: str) -> None:
         self._client: Any = client
         self._project = project
-        self._cluster = LuaClusterScript(client, SCRIPT) if isinstance(client, RedisCluster) else None
+        self._commands = CommandPipeline(client)
         self._pipe = None if isinstance(client, RedisCluster) else LuaPipeline(client, SCRIPT)
 
     @property
@@ -55,30 +66,20 @@ class OnlineWriter:
 
         Raises: RemovalUnfinished, StoreFull, StoreReadOnly, RedisUnreachable.
         """
-        place = catalog.catalog_key(self._project)
-        with mapped(self._client, view.stored_as):
-            pipe = self._client.pipeline(transaction=False)
-            pipe.hmget(place, WritePolicy.asked(view))
-            pipe.hset(place, mapping=catalog.schema_entry(view))
-            told, _ = pipe.execute()
-        terms = WritePolicy.of(view, told)
-        if terms.removing:
-            raise RemovalUnfinished(view.stored_as)
-        return terms
+        return self._exchange(write_protocol.prepare(self._project, view), view.stored_as)
 
     def register(self, view: PlanView, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
         """Put the view's definition into the catalog: all of its rows that arrived up to `end` are those that it means.
 
-        See `holding.advance`. Raises: RowsLost, RemovalUnfinished, RedisUnreachable, StoreFull, StoreReadOnly.
+        See `write_protocol.register`. Raises: RowsLost, RemovalUnfinished, RedisUnreachable, StoreFull, StoreReadOnly.
         """
-        with mapped(self._client, view.stored_as):
-            return advance(self._client, self._project, view, start, end, anew=anew)
+        noted = marks(self._client, self._project)
+        exchange = write_protocol.register(self._project, view, start, end, anew=anew, marks=noted)
+        return self._exchange(exchange, view.stored_as)
 
     def introduce(self, view: PlanView) -> None:
         """Put the view's definition into the catalog if that knows none: some of its rows are there."""
-        with mapped(self._client, view.stored_as):
-            for field, entry in catalog.view_entry(view).items():
-                self._client.hsetnx(catalog.catalog_key(self._project), field, entry)
+        self._exchange(write_protocol.introduce(self._project, view), view.stored_as)
 
     def accept(self, targets: Sequence[PushTarget]) -> None:
         """Tell servers where pushed rows of these views go."""
@@ -90,8 +91,8 @@ class OnlineWriter:
     def holdings(self, views: Sequence[PlanView]) -> dict[str, StoredView]:
         """What the store says of each view, by its stored name."""
         names = [view.stored_as for view in views]
-        with mapped(self._client):
-            return dict(zip(names, holdings(self._client, self._project, names), strict=True))
+        exchange = write_protocol.stored_views(self._project, names, marks(self._client, self._project))
+        return dict(zip(names, self._exchange(exchange), strict=True))
 
     def expiry(self) -> ExpiryMode:
         """How rows go that are long out of their ttl. Raises: RedisUnreachable."""
@@ -120,12 +121,10 @@ class OnlineWriter:
             raise ValueError(f"there are {len(keys)} keys and {len(rows)} rows")
         written = 0
         others: list[bytes] = []
-        field = view.stored_as.encode()
-        first = (field,) if horizon is None else (field, horizon)
         with mapped(self._client, view.stored_as):
-            for won, refused in self._run(first, keys, rows):
-                written += won
-                others += refused
+            for some in self._written(view, keys, rows, horizon):
+                written += some.won
+                others += some.no_hashes
         if others:
             raise UnwritableKeys(view.stored_as, tuple(map(told_key, others)))
         return written
@@ -136,13 +135,14 @@ class OnlineWriter:
         Raises: StoreReadOnly, RedisUnreachable; any part may then be gone.
         """
         with mapped(self._client, view.stored_as):
-            if isinstance(self._client, RedisCluster):
-                pairs = zip(keys, rows, strict=True)
-                field = view.stored_as.encode()
-                client: Any = self._client
-                return sum(int(client.eval(DISCARD, 1, key, field, row)) for key, row in pairs)
+            if self._pipe is None:
+                field, pairs = view.stored_as.encode(), zip(keys, rows, strict=True)
+                gone = self._commands.run(
+                    [RedisCommand(key, ("EVAL", DISCARD, 1, key, field, row)) for key, row in pairs]
+                )
+                return sum(msgspec.convert(gone, list[int]))
             some, theirs = pa.array(keys, pa.binary()), pa.array(rows, pa.binary())
-            answers = LuaPipeline(self._client, DISCARD).run(some, [view.stored_as.encode()], theirs, _ROWS_A_CALL)
+            answers = LuaPipeline(self._client, DISCARD).run(some, [view.stored_as.encode()], theirs, ROWS_A_CALL)
             return sum(int(gone) for _, gone in answers)
 
     def set_deadlines(self, view: PlanView, keys: Sequence[bytes], horizon: bytes) -> None:
@@ -152,10 +152,10 @@ class OnlineWriter:
         """
         first = (view.stored_as.encode(), horizon)
         with mapped(self._client, view.stored_as):
-            if isinstance(self._client, RedisCluster):
-                LuaClusterScript(self._client, DEADLINES).run([((key,), first) for key in keys])
+            if self._pipe is None:
+                self._commands.run([RedisCommand(key, ("EVAL", DEADLINES, 1, key, *first)) for key in keys])
             else:
-                list(LuaPipeline(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, _ROWS_A_CALL))
+                list(LuaPipeline(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, ROWS_A_CALL))
 
     def held(self, view: PlanView, keys: pa.BinaryArray) -> pa.BinaryArray:
         """The row that each entity has; null where it has none, or its key is no hash. Raises: RedisUnreachable."""
@@ -164,7 +164,7 @@ class OnlineWriter:
             replies = self.read_each([HashLookup(key, (field,)) for key in keys.to_pylist()])
             return pa.array([None if isinstance(one, CorruptRow) else one[0] for one in replies], pa.binary())
         with mapped(self._client):
-            answers = LuaPipeline(self._client, HELD).run(keys, [field], None, _ROWS_A_CALL)
+            answers = LuaPipeline(self._client, HELD).run(keys, [field], None, ROWS_A_CALL)
             parts = [pa.array(rows, pa.binary()) for _, rows in answers]
         return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
 
@@ -213,35 +213,37 @@ class OnlineWriter:
             found = self._client.hget(catalog.catalog_key(self._project), catalog.schema_field(fingerprint))
         return catalog.parse_schema(found) if found else None
 
-    def _run(
+    def _exchange(self, exchange: Exchange[Result], view: str = "") -> Result:
+        """Run an exchange of the write protocol; its result."""
+        with mapped(self._client, view):
+            try:
+                commands = next(exchange)
+                while True:
+                    commands = exchange.send(self._commands.run(commands))
+            except StopIteration as end:
+                result: Result = end.value
+        return result
+
+    def _written(
         self,
-        first: Sequence[bytes],
+        view: PlanView,
         keys: Sequence[bytes] | pa.BinaryArray,
         rows: Sequence[bytes] | pa.BinaryArray,
-    ) -> Iterator[tuple[int, list[bytes]]]:
-        """Of each call of the script how many rows won, and the keys that are no hashes."""
+        horizon: bytes | None,
+    ) -> Iterator[WrittenRows]:
+        """Write the rows; what became of them, some at a time."""
         if self._pipe is None:
-            yield from self._run_by_slot(first, _as_bytes(keys), _as_bytes(rows))
+            pairs = [*zip(_as_bytes(keys), _as_bytes(rows), strict=True)]
+            for calls in _batches(
+                row_calls(view, pairs, horizon, self._client.keyslot, most=ROWS_A_CALL), _CALLS_A_TRIP
+            ):
+                yield WrittenRows.of(calls, self._commands.run([call.command for call in calls]))
             return
         some = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.binary())
         theirs = rows if isinstance(rows, pa.Array) else pa.array(rows, pa.binary())
-        for start, answer in self._pipe.run(some, first, theirs, _ROWS_A_CALL):
-            won, *places = answer if isinstance(answer, list) else [answer]
-            yield won, [some[start + place - 1].as_py() for place in places]
-
-    def _run_by_slot(
-        self, first: Sequence[bytes], keys: Sequence[bytes], rows: Sequence[bytes]
-    ) -> Iterator[tuple[int, list[bytes]]]:
-        """On a cluster: each call has keys of one hash slot."""
-        by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
-        for key, row in zip(keys, rows, strict=True):
-            by_slot.setdefault(self._client.keyslot(key), []).append((key, row))
-        calls = (tuple(zip(*some, strict=True)) for group in by_slot.values() for some in _batches(group, _ROWS_A_CALL))
-        for trip in _batches(calls, _CALLS_A_TRIP):
-            answers = self._cluster.run([(some, [*first, *theirs]) for some, theirs in trip])  # type: ignore[union-attr]
-            for (some, _), answer in zip(trip, answers, strict=True):
-                won, *places = answer if isinstance(answer, list) else [answer]
-                yield won, [some[place - 1] for place in places]
+        for start, reply in self._pipe.run(some, row_arguments(view, horizon), theirs, ROWS_A_CALL):
+            won, places = WriteReply.parse(reply)
+            yield WrittenRows(won, tuple(some[start + place].as_py() for place in places))
 
 
 def _as_bytes(values: Sequence[bytes] | pa.BinaryArray) -> Sequence[bytes]:
