@@ -16,8 +16,6 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 
-from redis import Redis, RedisCluster
-
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import PLAN
 from skewless.contract.plan import PlanView, plan_from_json
@@ -28,6 +26,7 @@ from skewless.erasure.receipt import ErasureReceipt, new_receipt, open_receipt
 from skewless.erasure.subject import ErasureSubject
 from skewless.offline.tables.source import TableSource
 from skewless.online.push.stream_entries import StreamEntries
+from skewless.online.store.redis_protocol import SyncRedis
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.progress import Report, quiet
 from skewless.state.database import StateDatabase
@@ -88,7 +87,7 @@ class ErasurePlaces:
     data: Path
     project: str
     views: tuple[tuple[PlanView, TableSource], ...]
-    client: Redis | RedisCluster = field(repr=False)
+    client: SyncRedis = field(repr=False)
     registry: ModelRegistry = field(repr=False)
     state: StateDatabase = field(repr=False)
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
 
+import msgspec
 import orjson
-from redis import Redis, RedisCluster
 
 from skewless.contract.storage.entity_key import parse_key
 from skewless.erasure.subject import ErasureSubject
 from skewless.online.push.stream_entries import GROUP, StreamEntries
 from skewless.online.store.redis_errors import mapped
+from skewless.online.store.redis_protocol import SyncRedis
 from skewless.runtime.progress import Report, quiet
 
 _KEYS_A_SCAN = 1_000
@@ -24,23 +24,22 @@ _ERASED = b"the reason named an erased subject"
 
 
 def entities(
-    client: Redis | RedisCluster, project: str, subject: ErasureSubject, *, delete: bool = False, report: Report = quiet
+    client: SyncRedis, project: str, subject: ErasureSubject, *, delete: bool = False, report: Report = quiet
 ) -> int:
     """How many entities with the subject's keys the store has; `delete` removes them, with all their views.
 
     Every key is looked at, a thousand at a time. Raises: RedisUnreachable, StoreReadOnly.
     """
-    anyone: Any = client
     count = seen = 0
     with mapped(client, "of an erased subject"):
-        keys = anyone.scan_iter(match=b"*" + _plain(project), count=_KEYS_A_SCAN, _type="HASH")
+        keys = client.scan_iter(match=b"*" + _plain(project), count=_KEYS_A_SCAN, _type="HASH")
         while some := list(islice(keys, _KEYS_A_SCAN)):
             meant = {key for key in some if _is_of(key, project, subject)}
             if delete and meant:
-                pipe = anyone.pipeline(transaction=False)
+                pipe = client.pipeline(transaction=False)
                 for key in meant:
                     pipe.unlink(key)
-                count += sum(pipe.execute())
+                count += sum(msgspec.convert(pipe.execute(), list[int]))
             else:
                 count += len(meant)
             seen += len(some)
@@ -48,21 +47,18 @@ def entities(
     return count
 
 
-def events(
-    entries: StreamEntries, client: Redis | RedisCluster, subject: ErasureSubject, *, delete: bool = False
-) -> int:
+def events(entries: StreamEntries, client: SyncRedis, subject: ErasureSubject, *, delete: bool = False) -> int:
     """How many rows of the stream and of its dead letters are about the subject; `delete` removes them.
 
     An entry with rows of others too is replaced by one with those, at the end of its stream.
     """
-    anyone: Any = client
     count = 0
     with mapped(client, entries.key):
         for key in (entries.key, entries.dead):
-            for entry, fields in _entries(anyone, key):
+            for entry, fields in _entries(client, key):
                 rest, gone = _without(subject, fields)
                 if gone and delete:
-                    _replace(anyone, key, entry, rest, grouped=key == entries.key)
+                    _replace(client, key, entry, rest, grouped=key == entries.key)
                 count += gone
     return count
 
@@ -81,7 +77,7 @@ def _is_of(key: bytes, project: str, subject: ErasureSubject) -> bool:
     )
 
 
-def _entries(client: Any, key: str) -> Iterator[tuple[bytes, Mapping[bytes, bytes]]]:  # noqa: ANN401
+def _entries(client: SyncRedis, key: str) -> Iterator[tuple[bytes, Mapping[bytes, bytes]]]:
     """The entries that are there now; what is added meanwhile (the rest of replaced ones, too) is not read."""
     newest = client.xrevrange(key, count=1)
     start = b"-"
@@ -107,7 +103,7 @@ def _without(subject: ErasureSubject, fields: Mapping[bytes, bytes]) -> tuple[di
     return rest, len(rows) - len(kept)
 
 
-def _replace(client: Any, key: str, entry: bytes, rest: Mapping[bytes, bytes] | None, *, grouped: bool) -> None:  # noqa: ANN401
+def _replace(client: SyncRedis, key: str, entry: bytes, rest: Mapping[bytes, bytes] | None, *, grouped: bool) -> None:
     pipe = client.pipeline()
     if rest is not None:
         pipe.xadd(key, rest)

@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from typing import Any, NoReturn
 
 from pydantic import StrictStr
-from redis import Redis, RedisCluster
 
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
@@ -31,6 +30,7 @@ from skewless.online.maintenance import view_removal
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import UnwritableKeys
+from skewless.online.store.redis_protocol import SyncRedis
 from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.console import step
 from skewless.runtime.settings import ProjectSettings
@@ -47,7 +47,7 @@ class SkewlessOnlineStoreConfig(FeastConfigBaseModel):
     """As SKEWLESS_REDIS_URL, which is the default, else the embedded server."""
 
 
-def client_of(config: RepoConfig) -> Redis | RedisCluster:
+def client_of(config: RepoConfig) -> SyncRedis:
     """The connection of this process to the repository's online store. Raises: FeastUnsupported, RedisUnreachable."""
     store = config.online_store
     if not isinstance(store, SkewlessOnlineStoreConfig):
@@ -235,7 +235,7 @@ class SkewlessOnlineStore(OnlineStore):
 
 
 @lru_cache(maxsize=8)
-def _connection(url: str) -> Redis | RedisCluster:
+def _connection(url: str) -> SyncRedis:
     return connect(url)
 
 

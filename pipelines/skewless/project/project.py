@@ -28,7 +28,6 @@ from skewless.runtime.settings import ProjectSettings
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-    from redis import Redis, RedisCluster
 
     from skewless.contract.storage.push_target import PushTarget
     from skewless.definitions.compiler import CompiledService
@@ -94,7 +93,7 @@ class Project:
         return StateDatabase(self.settings.state_url)
 
     @cached_property
-    def client(self) -> Redis | RedisCluster:
+    def client(self) -> SyncRedis:
         """A connection to the online store; the embedded one is started. Raises: as `online`."""
         from skewless.online.store import embedded_valkey
         from skewless.online.store.connection import connect

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from redis import Redis, RedisCluster
+import msgspec
 
 from skewless.online.store.connection import address, primaries
 from skewless.online.store.redis_errors import NoFieldExpiry, mapped
+from skewless.online.store.redis_protocol import SyncRedis
 
 _COMMANDS = ("HPEXPIRE", "HPERSIST", "HPTTL")
 _COMPACT = (b"listpack", b"listpackex", b"ziplist")
 
 
-def lacking(client: Redis | RedisCluster) -> tuple[str, ...]:
+def lacking(client: SyncRedis) -> tuple[str, ...]:
     """The commands for it that the server has not (of a cluster, that any primary has not). Raises: RedisUnreachable."""
     with mapped(client):
-        known = [node.execute_command("COMMAND INFO", *_COMMANDS) for node in primaries(client)]
+        replies = [node.execute_command("COMMAND INFO", *_COMMANDS) for node in primaries(client)]
+    known = msgspec.convert(replies, list[list[object]])
     return tuple(name for place, name in enumerate(_COMMANDS) if not all(told[place] for told in known))
 
 
-def require(client: Redis | RedisCluster) -> None:
+def require(client: SyncRedis) -> None:
     """Raises: NoFieldExpiry, RedisUnreachable."""
     if missing := lacking(client):
         raise NoFieldExpiry(address(client), missing)
@@ -37,12 +38,11 @@ class MemoryFootprint:
     compact: int
 
     @classmethod
-    def of(cls, client: Redis | RedisCluster, keys: Sequence[bytes]) -> MemoryFootprint:
+    def of(cls, client: SyncRedis, keys: Sequence[bytes]) -> MemoryFootprint:
         """Those of these that are there. Raises: RedisUnreachable."""
-        anyone: Any = client
         with mapped(client):
-            taken = {key: size for key in keys if (size := anyone.memory_usage(key))}
-            encodings = [anyone.object("encoding", key) for key in taken]
+            taken = {key: size for key in keys if (size := client.memory_usage(key))}
+            encodings = [client.object("encoding", key) for key in taken]
         compact = sum(encoding in _COMPACT for encoding in encodings)
         return cls(len(taken), sum(taken.values()) / max(len(taken), 1), compact)
 

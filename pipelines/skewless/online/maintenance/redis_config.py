@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from skewless.online.store.connection import primaries
 from skewless.online.store.redis_errors import mapped
+from skewless.online.store.redis_protocol import SyncRedis
 
 COMPACT_BYTES = 1024
 _ASKED = ("hash-max-listpack-value", "maxmemory", "maxmemory-policy", "appendonly", "save")
 
 
-def warnings(client: Redis | RedisCluster) -> list[str]:
+def warnings(client: SyncRedis) -> list[str]:
     """What should be set otherwise on the server (of a cluster, on any of its nodes). Raises: RedisUnreachable."""
     with mapped(client):
         found: list[str] = []

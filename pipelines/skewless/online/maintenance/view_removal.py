@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import msgspec
-from redis import Redis, RedisCluster
 
 from skewless.contract.errors import RemovalUnfinished
 from skewless.contract.plan import DUMMY_ENTITY, PlanView
@@ -24,6 +22,7 @@ from skewless.contract.storage.entity_key import key_head, parse_key
 from skewless.contract.storage.push_target import target_field
 from skewless.online.store.completeness import marks
 from skewless.online.store.redis_errors import mapped
+from skewless.online.store.redis_protocol import SyncRedis, is_cluster
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import LockBusy
 
@@ -53,7 +52,7 @@ def _at_once(_views: Sequence[str]) -> AbstractContextManager[None]:
 
 
 def remove(
-    client: Redis | RedisCluster,
+    client: SyncRedis,
     project: str,
     views: Iterable[PlanView],
     *,
@@ -71,7 +70,7 @@ def remove(
     with mapped(client, ", ".join(view.stored_as for view in views)):
         if views:
             noted = {view.stored_as: ViewRemoval(view.stored_as, _join_keys(view)) for view in views}
-            pipe: Any = client.pipeline(transaction=False)
+            pipe = client.pipeline(transaction=False)
             # First the note: between the two, a view that is noted counts as gone.
             for name, removal in noted.items():
                 pipe.hsetnx(place, catalog.removal_field(name), msgspec.json.encode(removal))
@@ -87,7 +86,7 @@ def remove(
                 removed = _KeyWalk(client, project, begun, report).run()
         except LockBusy as error:
             raise RemovalUnfinished(", ".join(names)) from error
-        pipe = _any(client).pipeline(transaction=False)
+        pipe = client.pipeline(transaction=False)
         for mark in marks(client, project):
             pipe.hdel(mark, *map(catalog.reached_field, names))
         pipe.hdel(place, *map(catalog.removal_field, names))
@@ -95,7 +94,7 @@ def remove(
     return removed
 
 
-def versions(client: Redis | RedisCluster, project: str, view: PlanView, name: str) -> list[PlanView]:
+def versions(client: SyncRedis, project: str, view: PlanView, name: str) -> list[PlanView]:
     """The view, and whatever the catalog lists under its plain `name` and as later versions of it."""
     with mapped(client, name):
         found = _catalog(client, catalog.catalog_key(project))
@@ -110,17 +109,15 @@ def versions(client: Redis | RedisCluster, project: str, view: PlanView, name: s
 @dataclass(frozen=True, slots=True)
 class _RemovalServer:
     run_id: str
-    connection: Redis
+    connection: SyncRedis
     keys: int
 
 
 class _KeyWalk:
     """One walk over all keys for several views."""
 
-    def __init__(
-        self, client: Redis | RedisCluster, project: str, removals: Sequence[ViewRemoval], report: Report
-    ) -> None:
-        self._client, self._project, self._report = _any(client), project, report
+    def __init__(self, client: SyncRedis, project: str, removals: Sequence[ViewRemoval], report: Report) -> None:
+        self._client, self._project, self._report = client, project, report
         self._place = catalog.catalog_key(project)
         self._removals = list(removals)
         self._fields: dict[tuple[str, ...], list[str]] = {}
@@ -147,10 +144,9 @@ class _KeyWalk:
 
     def _scan(self, server: _RemovalServer, cursor: int) -> Iterator[tuple[int, list[bytes]]]:
         """The keys of a server that may be meant, with the cursor behind them."""
-        anyone: Any = server.connection
         pattern = self._pattern()
         while cursor != _WALKED:
-            found, keys = anyone.scan(cursor, match=pattern, count=_KEYS_A_SCAN, _type="HASH")
+            found, keys = server.connection.scan(cursor, match=pattern, count=_KEYS_A_SCAN, _type="HASH")
             cursor = found or _WALKED
             yield cursor, keys
 
@@ -165,7 +161,7 @@ class _KeyWalk:
             pipe = self._client.pipeline(transaction=False)
             for key, view in batch:
                 pipe.hdel(key, view.encode())
-            for (_, view), gone in zip(batch, pipe.execute(), strict=True):
+            for (_, view), gone in zip(batch, msgspec.convert(pipe.execute(), list[int]), strict=True):
                 self.removed[view] += gone
 
     def _note(self, layout: str, cursors: Mapping[str, int]) -> None:
@@ -187,28 +183,23 @@ class _KeyWalk:
 
     def _layout(self) -> tuple[str, list[_RemovalServer]]:
         """Where the slots lie, and the servers that hold them."""
-        if not isinstance(self._client, RedisCluster):
-            return "", [_server(self._client)]
-        self._client.nodes_manager.initialize()
-        client: Any = self._client
-        primaries = sorted(client.get_primaries(), key=lambda node: str(node.name))
-        slots = self._client.nodes_manager.slots_cache
+        client = self._client
+        if not is_cluster(client):
+            return "", [_server(client)]
+        client.nodes_manager.initialize()
+        primaries = sorted(client.get_primaries(), key=lambda node: node.name)
+        slots = client.nodes_manager.slots_cache
         owners = [slots[slot][0].name if slots.get(slot) else "" for slot in range(_SLOTS)]
         spans = [f"{slot}:{owner}" for slot, owner in enumerate(owners) if not slot or owner != owners[slot - 1]]
-        return " ".join(spans), [_server(self._client.get_redis_connection(node)) for node in primaries]
+        return " ".join(spans), [_server(client.get_redis_connection(node)) for node in primaries]
 
 
-def _server(connection: Any) -> _RemovalServer:  # noqa: ANN401 - redis-py's stubs promise awaitables
-    return _RemovalServer(str(connection.info("server")["run_id"]), connection, int(connection.dbsize()))
+def _server(connection: SyncRedis) -> _RemovalServer:
+    return _RemovalServer(str(connection.info("server")["run_id"]), connection, connection.dbsize())
 
 
-def _any(client: Redis | RedisCluster) -> Any:  # noqa: ANN401 - as above
-    return client
-
-
-def _catalog(client: Redis | RedisCluster, place: bytes) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = _any(client).hgetall(place)
-    return found
+def _catalog(client: SyncRedis, place: bytes) -> dict[bytes, bytes]:
+    return client.hgetall(place)
 
 
 def _parsed(entry: bytes) -> ViewRemoval:

@@ -10,17 +10,17 @@ Held by tests/online/push/test_stream.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from skewless.online.store.redis_errors import mapped
+from skewless.online.store.redis_protocol import RedisPipeline, StreamPairs, SyncRedis, Word
 
 GROUP = "skewless"
 _PENDING_A_TRIP = 10_000
+_Nested = tuple[bytes, dict[bytes, bytes]] | StreamPairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class StreamEntries:
     StoreFull or StoreReadOnly; entries that are done are deleted unless `keep`.
     """
 
-    def __init__(self, client: Redis | RedisCluster, project: str, name: str, *, keep: bool = False) -> None:
+    def __init__(self, client: SyncRedis, project: str, name: str, *, keep: bool = False) -> None:
         self.key = f"{{skewless:stream:{project}}}"
         self.dead = f"{self.key}:dead"
-        self._client: Any = client
+        self._client = client
         self._name, self._keep = name, keep
 
     def open(self) -> None:
@@ -72,14 +72,15 @@ class StreamEntries:
     def add(self, view: str, rows: bytes) -> bytes:
         """Append an entry; its id."""
         with mapped(self._client, self.key):
-            entry: bytes = self._client.xadd(self.key, {"view": view, "rows": rows})
-        return entry
+            return self._client.xadd(self.key, {"view": view, "rows": rows})
 
     def read(self, count: int, block_ms: int | None) -> list[StreamEntry]:
         """New entries, at most `count`; waits for the first one (None: does not)."""
         with mapped(self._client, self.key):
             answer = self._client.xreadgroup(GROUP, self._name, {self.key: ">"}, count=count, block=block_ms)
-        streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or ()]
+        streams: Iterable[Sequence[_Nested]] = (
+            answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or ()]
+        )
         return [StreamEntry(one, fields) for entries in streams for one, fields in _flat(entries)]
 
     def claim(self, count: int, idle_ms: int) -> list[StreamEntry]:
@@ -121,10 +122,10 @@ class StreamEntries:
 
     def bury(self, entry: StreamEntry, reason: str) -> None:
         """Put an entry among the dead letters, in the step in which it leaves the stream."""
-        letter = dict(entry.fields) | {b"reason": reason, b"entry": entry.id, b"deliveries": entry.deliveries}
+        why: dict[bytes, Word] = {b"reason": reason, b"entry": entry.id, b"deliveries": entry.deliveries}
         with mapped(self._client, self.key):
             pipe = self._client.pipeline()
-            pipe.xadd(self.dead, letter)
+            pipe.xadd(self.dead, {**entry.fields, **why})
             self._finish(pipe, [entry.id]).execute()
 
     def leave(self) -> None:
@@ -144,12 +145,13 @@ class StreamEntries:
             return StreamStatus(length, length, 0, 0, dead)
         return StreamStatus(length, ours.get("lag") or 0, ours["pending"], ours["consumers"], dead)
 
-    def _finish(self, pipe: Any, ids: Sequence[bytes]) -> Any:  # noqa: ANN401 - redis-py's pipelines
+    def _finish(self, pipe: RedisPipeline, ids: Sequence[bytes]) -> RedisPipeline:
         pipe.xack(self.key, GROUP, *ids)
         if not self._keep:
             pipe.xdel(self.key, *ids)
         return pipe
 
 
-def _flat(entries: Any) -> list[tuple[bytes, Mapping[bytes, bytes]]]:  # noqa: ANN401 - RESP3 nests once more
+def _flat(entries: Sequence[_Nested]) -> StreamPairs:
+    """Entries as they come; RESP3 nests them once more."""
     return [pair for one in entries for pair in (one if isinstance(one, list) else [one])]

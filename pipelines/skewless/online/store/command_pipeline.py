@@ -5,12 +5,11 @@ redis-py's own pipeline refuses scripts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from redis import Redis, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from skewless.contract.storage.write_protocol import RedisCommand
+from skewless.online.store.redis_protocol import RedisNode, SyncRedis, SyncRedisCluster, is_cluster
 
 _SCRIPT = "EVAL"
 
@@ -18,9 +17,8 @@ _SCRIPT = "EVAL"
 class CommandPipeline:
     """Sends commands that may each be sent again."""
 
-    def __init__(self, client: Redis | RedisCluster) -> None:
-        self._client: Any = client
-        self._clustered = isinstance(client, RedisCluster)
+    def __init__(self, client: SyncRedis) -> None:
+        self._client = client
         self._loaded: dict[str, str] = {}
 
     def run(self, commands: Sequence[RedisCommand]) -> list[object]:
@@ -29,33 +27,36 @@ class CommandPipeline:
         In a cluster a command that its node does not answer (its slot moved, the node failed over, it does not know the
         script) is sent again on its own, where the client follows redirections.
         """
-        if not self._clustered:
-            pipe = self._client.pipeline(transaction=False)
-            for command in commands:
-                pipe.execute_command(*command.words)
-            replies: list[object] = pipe.execute()
-            return replies
-        by_node: dict[Any, list[int]] = {}
+        if is_cluster(self._client):
+            return self._by_node(self._client, commands)
+        pipe = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command.words)
+        return pipe.execute()
+
+    def _by_node(self, client: SyncRedisCluster, commands: Sequence[RedisCommand]) -> list[object]:
+        places_of: dict[RedisNode, list[int]] = {}
         for place, command in enumerate(commands):
-            by_node.setdefault(self._client.get_node_from_key(command.key), []).append(place)
-        replies = [None] * len(commands)
-        for node, places in by_node.items():
-            for place, reply in zip(places, self._of_node(node, [commands[one] for one in places]), strict=True):
+            places_of.setdefault(client.get_node_from_key(command.key), []).append(place)
+        replies: list[object] = [None] * len(commands)
+        for node, places in places_of.items():
+            for place, reply in zip(
+                places, self._of_node(client, node, [commands[one] for one in places]), strict=True
+            ):
                 again = isinstance(reply, Exception)
-                replies[place] = self._client.execute_command(*commands[place].words) if again else reply
+                replies[place] = client.execute_command(*commands[place].words) if again else reply
         return replies
 
-    def _of_node(self, node: Any, commands: Sequence[RedisCommand]) -> Sequence[object]:  # noqa: ANN401 - redis-py's
+    def _of_node(self, client: SyncRedisCluster, node: RedisNode, commands: Sequence[RedisCommand]) -> Sequence[object]:
         """A node's replies; an error in place of each that it did not give."""
         words = [self._by_hash(command.words) for command in commands]
         try:
-            pipe = self._client.get_redis_connection(node).pipeline(transaction=False)
+            pipe = client.get_redis_connection(node).pipeline(transaction=False)
             for some in words:
                 pipe.execute_command(*some)
-            replies: list[object] = pipe.execute(raise_on_error=False)
+            return pipe.execute(raise_on_error=False)
         except (RedisError, RedisClusterException, OSError) as error:
             return [error] * len(commands)
-        return replies
 
     def _by_hash(self, words: tuple[bytes | str | int, ...]) -> tuple[bytes | str | int, ...]:
         """A script's call without its text, which all nodes have from its first call on."""
@@ -64,5 +65,5 @@ class CommandPipeline:
         _, script, *rest = words
         text = str(script)
         if text not in self._loaded:
-            self._loaded[text] = str(self._client.script_load(text))
+            self._loaded[text] = self._client.script_load(text)
         return "EVALSHA", self._loaded[text], *rest

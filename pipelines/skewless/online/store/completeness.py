@@ -8,16 +8,17 @@ from __future__ import annotations
 from functools import cache
 from itertools import count
 
-from redis import Redis, RedisCluster
 from redis.crc import key_slot
+
+from skewless.online.store.redis_protocol import SyncRedis, is_cluster
 
 _SLOTS, _MARKS = 16_384, 256
 """A node has a mark if 127 of its slots lie side by side."""
 
 
-def marks(client: Redis | RedisCluster, project: str) -> list[bytes]:
+def marks(client: SyncRedis, project: str) -> list[bytes]:
     """The keys of a project's marks: one to each of as many spans of slots; none where there is one server."""
-    if not isinstance(client, RedisCluster):
+    if not is_cluster(client):
         return []
     return [b"skewless:reached:{%d}:%s" % (tag, project.encode()) for tag in _tags()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from redis import Redis, RedisCluster, SSLConnection
@@ -15,6 +15,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.redis_urls import SentinelAddress, masked
+from skewless.online.store.redis_protocol import SyncRedis, is_cluster
 
 CLUSTER = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 CONNECT_SECONDS = 2.0
@@ -37,9 +38,7 @@ class RedisUnreachable(SkewlessError):
         )
 
 
-def connect(
-    url: str, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
-) -> Redis | RedisCluster:
+def connect(url: str, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS) -> SyncRedis:
     """A client that answered a PING just now and gives up after `answer_seconds` on each later command.
 
     `redis+cluster://host:port` (TLS: `rediss+cluster://`) is a Redis Cluster, of which any one node is named;
@@ -51,7 +50,8 @@ def connect(
     """
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), retries=2)
     try:
-        client = _client(url, connect_seconds, answer_seconds, retry)
+        # redis-py's annotations are of no use to callers: see `redis_protocol`.
+        client = cast("SyncRedis", _client(url, connect_seconds, answer_seconds, retry))
         client.ping()
     except AuthenticationError as error:
         raise RedisUnreachable(masked(url), f"it refuses the password or asks for one ({error})") from error
@@ -60,20 +60,24 @@ def connect(
     return client
 
 
-def address(client: Redis | RedisCluster) -> str:
+def address(client: SyncRedis) -> str:
     """The URL that a client was made of, without user and password."""
-    if isinstance(client, RedisCluster):
-        node = client.get_nodes()[0]  # type: ignore[no-untyped-call]
+    if is_cluster(client):
+        node = client.get_nodes()[0]
         return f"redis+cluster://{node.host}:{node.port}"
-    pool = client.connection_pool
-    if isinstance(pool, SentinelConnectionPool):
-        told = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+    pool, known_to_sentinels = client.connection_pool, _sentinel_pool(client.connection_pool)
+    if known_to_sentinels is not None:
+        told = [one.connection_pool.connection_kwargs for one in known_to_sentinels.sentinel_manager.sentinels]
         hosts = ",".join(f"{kept['host']}:{kept['port']}" for kept in told)
-        return f"redis+sentinel://{hosts}/{pool.service_name}"
+        return f"redis+sentinel://{hosts}/{known_to_sentinels.service_name}"
     kept, secure = pool.connection_kwargs, issubclass(pool.connection_class, SSLConnection)
     if "path" in kept:
         return f"unix://{kept['path']}"
     return f"{'rediss' if secure else 'redis'}://{kept.get('host')}:{kept.get('port')}/{kept.get('db') or 0}"
+
+
+def _sentinel_pool(pool: object) -> SentinelConnectionPool | None:
+    return pool if isinstance(pool, SentinelConnectionPool) else None
 
 
 def _client(url: str, connect_seconds: float, answer_seconds: float, retry: Retry) -> Redis | RedisCluster:
@@ -104,8 +108,8 @@ def _primary(sentinels: SentinelAddress, connect_seconds: float, answer_seconds:
     return found
 
 
-def primaries(client: Redis | RedisCluster) -> list[Any]:
+def primaries(client: SyncRedis) -> list[SyncRedis]:
     """A client for each server that holds keys: of a cluster, its primaries. Raises: RedisClusterException, OSError."""
-    if isinstance(client, RedisCluster):
-        return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
+    if is_cluster(client):
+        return [client.get_redis_connection(node) for node in client.get_primaries()]
     return [client]

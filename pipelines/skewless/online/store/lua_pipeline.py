@@ -8,12 +8,12 @@ await their answer: the server is never idle, and never sits on more than that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from redis import Redis
+
+from skewless.online.store.redis_protocol import RedisConnection, SyncRedis
 
 _UNDER_WAY = 16
 _CALL_BYTES = 1 << 17
@@ -24,13 +24,13 @@ _LINE = b"\r\n"
 class LuaPipeline:
     """One script on one server. The script is sent with each call: no server can have forgotten it."""
 
-    def __init__(self, client: Redis, script: str) -> None:
-        self._pool: Any = client.connection_pool
+    def __init__(self, client: SyncRedis, script: str) -> None:
+        self._pool = client.connection_pool
         self._script = _frame(b"EVAL") + _frame(script.encode())
 
     def run(
         self, keys: pa.BinaryArray, first: Sequence[bytes], arguments: pa.BinaryArray | None, most: int
-    ) -> Iterator[Any]:
+    ) -> Iterator[tuple[int, object]]:
         """The script's answers over all `keys`, at most that many a call, in order. Its ARGV are `first` and then, if
         there are `arguments`, one for each key. Each answer comes with the place of its call's first key.
 
@@ -47,12 +47,12 @@ class LuaPipeline:
 
     def _exchange(
         self,
-        connection: Any,  # noqa: ANN401 - redis-py's
+        connection: RedisConnection,
         keys: pa.BinaryArray,
         first: Sequence[bytes],
         arguments: pa.BinaryArray | None,
         most: int,
-    ) -> Iterator[Any]:
+    ) -> Iterator[tuple[int, object]]:
         waiting: list[int] = []
         for place, call in self._calls(keys, first, arguments, most):
             connection.send_packed_command([call], check_health=False)

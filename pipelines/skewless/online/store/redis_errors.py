@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from redis import Redis, RedisCluster
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisClusterException, RedisError
 
 from skewless.contract.errors import SkewlessError
 from skewless.online.store.connection import RedisUnreachable, address
+from skewless.online.store.redis_protocol import SyncRedis
 
 _TOLD = 3
 
@@ -87,7 +87,7 @@ class NoFieldExpiry(SkewlessError):
 
 
 @contextmanager
-def mapped(client: Redis | RedisCluster, view: str = "") -> Iterator[None]:
+def mapped(client: SyncRedis, view: str = "") -> Iterator[None]:
     """Maps the client's errors to ours; `view` is the one that is worked on."""
     try:
         yield

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from skewless.contract.columns import Schema
@@ -37,6 +36,7 @@ from skewless.online.store.command_pipeline import CommandPipeline
 from skewless.online.store.completeness import marks
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.redis_errors import UnwritableKeys, mapped
+from skewless.online.store.redis_protocol import SyncRedis, is_cluster
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,17 +49,15 @@ _KEYS_A_BATCH = 50_000
 class SyncOnlineStore:
     """Writes packed rows of one project under newest-wins, and reads them back. `client` is a connected Redis."""
 
-    def __init__(self, client: Redis | RedisCluster, project: str) -> None:
-        self._client: Any = client
+    def __init__(self, client: SyncRedis, project: str) -> None:
+        self._client = client
         self._project = project
         self._commands = CommandPipeline(client)
-        self._pipe = None if isinstance(client, RedisCluster) else LuaPipeline(client, SCRIPT)
 
     @property
-    def client(self) -> Redis | RedisCluster:
+    def client(self) -> SyncRedis:
         """The connection."""
-        found: Redis | RedisCluster = self._client
-        return found
+        return self._client
 
     def prepare(self, view: PlanView) -> WritePolicy:
         """Make rows of the view's schema readable, and ask how they are to be written; call it before writing them.
@@ -135,7 +133,7 @@ class SyncOnlineStore:
         Raises: StoreReadOnly, RedisUnreachable; any part may then be gone.
         """
         with mapped(self._client, view.stored_as):
-            if self._pipe is None:
+            if is_cluster(self._client):
                 field, pairs = view.stored_as.encode(), zip(keys, rows, strict=True)
                 gone = self._commands.run(
                     [RedisCommand(key, ("EVAL", DISCARD, 1, key, field, row)) for key, row in pairs]
@@ -143,7 +141,7 @@ class SyncOnlineStore:
                 return sum(msgspec.convert(gone, list[int]))
             some, theirs = pa.array(keys, pa.binary()), pa.array(rows, pa.binary())
             answers = LuaPipeline(self._client, DISCARD).run(some, [view.stored_as.encode()], theirs, ROWS_A_CALL)
-            return sum(int(gone) for _, gone in answers)
+            return sum(msgspec.convert([reply for _, reply in answers], list[int]))
 
     def set_deadlines(self, view: PlanView, keys: Sequence[bytes], horizon: bytes) -> None:
         """Give the rows that these entities have their deadlines, by the horizon as in `write`; none where it is empty.
@@ -152,7 +150,7 @@ class SyncOnlineStore:
         """
         first = (view.stored_as.encode(), horizon)
         with mapped(self._client, view.stored_as):
-            if self._pipe is None:
+            if is_cluster(self._client):
                 self._commands.run([RedisCommand(key, ("EVAL", DEADLINES, 1, key, *first)) for key in keys])
             else:
                 list(LuaPipeline(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, ROWS_A_CALL))
@@ -160,7 +158,7 @@ class SyncOnlineStore:
     def held(self, view: PlanView, keys: pa.BinaryArray) -> pa.BinaryArray:
         """The row that each entity has; null where it has none, or its key is no hash. Raises: RedisUnreachable."""
         field = view.stored_as.encode()
-        if self._pipe is None:
+        if is_cluster(self._client):
             replies = self.read_each([HashLookup(key, (field,)) for key in keys.to_pylist()])
             return pa.array([None if isinstance(one, CorruptRow) else one[0] for one in replies], pa.binary())
         with mapped(self._client):
@@ -232,7 +230,7 @@ class SyncOnlineStore:
         horizon: bytes | None,
     ) -> Iterator[WrittenRows]:
         """Write the rows; what became of them, some at a time."""
-        if self._pipe is None:
+        if is_cluster(self._client):
             pairs = [*zip(_as_bytes(keys), _as_bytes(rows), strict=True)]
             for calls in _batches(
                 row_calls(view, pairs, horizon, self._client.keyslot, most=ROWS_A_CALL), _CALLS_A_TRIP
@@ -241,7 +239,9 @@ class SyncOnlineStore:
             return
         some = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.binary())
         theirs = rows if isinstance(rows, pa.Array) else pa.array(rows, pa.binary())
-        for start, reply in self._pipe.run(some, row_arguments(view, horizon), theirs, ROWS_A_CALL):
+        for start, reply in LuaPipeline(self._client, SCRIPT).run(
+            some, row_arguments(view, horizon), theirs, ROWS_A_CALL
+        ):
             won, places = WriteReply.parse(reply)
             yield WrittenRows(won, tuple(some[start + place].as_py() for place in places))
 
@@ -251,15 +251,14 @@ def _as_bytes(values: Sequence[bytes] | pa.BinaryArray) -> Sequence[bytes]:
     return found
 
 
-def _reply(lookup: HashLookup, answer: Any) -> Reply | CorruptRow:  # noqa: ANN401 - what Redis says
+def _reply(lookup: HashLookup, answer: object) -> Reply | CorruptRow:
     """Raises: RedisError for what is not the entity's fault."""
     if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
         views = ", ".join(field.decode() for field in lookup.fields)
         return CorruptRow(views, "its key holds something else than a hash", told_key(lookup.key))
     if isinstance(answer, Exception):
         raise answer
-    found: Reply = answer
-    return found
+    return msgspec.convert(answer, list[bytes | None])
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -40,7 +40,7 @@ class WritePolicy:
         return cls(removing is not None, expiry, rule)
 
     def horizon(self, end: UtcMicros) -> bytes | None:
-        """What `newest.SCRIPT` has to know in a run as of `end` (microseconds); None: nothing."""
+        """What `newest_wins.SCRIPT` has to know in a run as of `end` (microseconds); None: nothing."""
         return told_horizon(self.rule, end) if self.expiry is ExpiryMode.SERVER else None
 
 
