@@ -35,6 +35,7 @@ from skewless.contract.storage.catalog import (
 from skewless.contract.storage.completeness import ADVANCE, REMOVING, StoredView, earliest, instant, parse_instant
 from skewless.contract.storage.newest_wins import SCRIPT
 from skewless.contract.storage.write_policy import WritePolicy
+from skewless.contract.timestamps import UtcMicros
 
 ROWS_A_CALL = 500
 """How many rows one call of the script takes at most: the server does nothing else meanwhile."""
@@ -135,7 +136,7 @@ def introduce(project: str, view: PlanView) -> Exchange[None]:
 
 
 def push(
-    project: str, view: PlanView, rows: KeyedRows, now: int, slot_of: SlotOf | None = None
+    project: str, view: PlanView, rows: KeyedRows, now: UtcMicros, slot_of: SlotOf | None = None
 ) -> Exchange[WrittenRows]:
     """Write the rows that win as of `now` (microseconds), and introduce the view. Raises: RemovalUnfinished."""
     policy = yield from prepare(project, view)
