@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from skewless.contract.admission import AdmissionRule, FeatureStatus
+from skewless.contract.errors import RowsLost
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.storage.packed_row import RowReader
 from skewless.contract.timestamps import to_micros

@@ -15,7 +15,6 @@ from skewless.contract.state_folder import StateFolders
 from skewless.contract.storage.lookup import HashLookup
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import RedisUnreachable, connect
-from skewless.contract.errors import RemovalUnfinished
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly, UnwritableKeys, mapped
 from skewless.online.store.store import SyncOnlineStore
 from tests.tables.arrays import packed

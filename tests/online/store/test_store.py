@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis, RedisCluster
 
+from skewless.contract.storage.completeness import StoredView
 from skewless.contract.storage.lookup import HashLookup
 from skewless.contract.storage.packed_row import fingerprint
 from skewless.online.store import store as online

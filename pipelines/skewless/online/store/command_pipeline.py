@@ -1,5 +1,7 @@
 """Commands of a trip, sent at once: in one pipeline to a single server, in one to each node of a cluster, where
 redis-py's own pipeline refuses scripts.
+
+Held by tests/online/store/test_store.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ from an older copy or lost its last seconds then says so by itself, and what it 
 In a cluster the catalog lies on one node and vouches for that one alone. So the instant is noted again by marks, small
 hashes that are dealt out to the slots; a node has those of its slots, and they move with them. The view is whole up to
 the earliest of all these instants, and nobody knows where any of them is missing.
+
+Held by tests/contract/storage/test_write_protocol.py.
 """
 
 from __future__ import annotations
