@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from skewless.definitions.compiler import CompiledService
     from skewless.offline.tables.ingest import IngestTable
     from skewless.online.store.online_project import OnlineProject
+    from skewless.online.store.redis_protocol import SyncRedis
     from skewless.online.store.store import SyncOnlineStore
     from skewless.state.database import StateDatabase
 

@@ -89,7 +89,9 @@ def test_scores_are_what_the_server_answers(world: Path, tmp_path: Path, redis_u
     names = [field.name for field in (*bundle.plan.join_keys, *bundle.plan.request)]
     views = [(view, sources(world / "data", bundle.plan)[view.name]) for view in stored(bundle.plan)]
     with closing(StateDatabase(f"sqlite:///{tmp_path / 'state.db'}")) as state, Redis.from_url(redis_url) as redis:
-        player = HttpReplay(views, OnlineProject(bundle.plan.project, SyncOnlineStore(redis, bundle.plan.project), state))
+        player = HttpReplay(
+            views, OnlineProject(bundle.plan.project, SyncOnlineStore(redis, bundle.plan.project), state)
+        )
         player.materialize(asked[0].at)
         with serving(settings) as live:
             for moment in asked:

@@ -21,7 +21,6 @@ from skewless.online.maintenance import expiry
 from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
-from skewless.contract.errors import RowsLost
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy

@@ -39,7 +39,9 @@ def project(tmp_path: Path, state: StateDatabase, redis: Redis) -> ViewProject:
 
 def verified(project: ViewProject, **options) -> VerifyResult:
     views = [(project.view, source(project.data, project.view))]
-    (found,) = verify.run(views, OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state), **options)
+    (found,) = verify.run(
+        views, OnlineProject("tests", SyncOnlineStore(project.redis, "tests"), project.state), **options
+    )
     return found
 
 

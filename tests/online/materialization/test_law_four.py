@@ -28,7 +28,6 @@ from skewless.online.store import store as online
 from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.online_project import OnlineProject
-from skewless.contract.errors import RowsLost
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import RunStatus, StateDatabase, StateUnreachable

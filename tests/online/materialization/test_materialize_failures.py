@@ -64,7 +64,9 @@ def test_a_redis_that_dies_on_the_way_loses_nothing(tmp_path: Path, state: State
     with embedded_valkey.running(folders) as server, closing(connect(server.url)) as client:
         monkeypatch.setattr(LuaPipeline, "_calls", dying)
         with pytest.raises(RedisUnreachable, match=r"unix://.*valkey\.sock"):
-            materialize.run(windows, OnlineProject("tests", SyncOnlineStore(client, "tests"), state), clock=lambda: at(99))
+            materialize.run(
+                windows, OnlineProject("tests", SyncOnlineStore(client, "tests"), state), clock=lambda: at(99)
+            )
         monkeypatch.undo()
     assert 30 <= len(calls) < 100
     assert state.watermark("tests", "seen") is None

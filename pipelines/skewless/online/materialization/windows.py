@@ -21,9 +21,7 @@ from skewless.contract.storage.completeness import StoredView
 from skewless.contract.timestamps import MICROSECOND, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
-from skewless.contract.storage.completeness import StoredView
 from skewless.online.store.online_project import OnlineProject
-from skewless.contract.errors import RowsLost
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 
