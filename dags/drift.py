@@ -39,8 +39,7 @@ def alarm(found: list[dict[str, Any]]) -> None:
 @task(outlets=[DRIFT])
 def drifted(found: list[dict[str, Any]]) -> None:
     """Something drifted: which models."""
-    models = sorted({one["model"] for one in found if not one["clean"]})
-    if not models:
+    if not (models := sorted({result["model"] for result in found if not result["clean"]})):
         raise AirflowSkipException("nothing drifted")
     get_current_context()["outlet_events"][DRIFT].extra = {"models": models}
 
