@@ -113,11 +113,11 @@ class Desk:
         metrics = ServerMetrics(None)
         self.log = ServedLogWriter(folder, metrics, capacity=10_000, flush_s=60)
         tally = VersionCounters(metrics, self.predictor.name, self.predictor.version, self.predictor.views)
-        self.bursts = MicroBatcher(self.predictor, store, clock, tally, self.log, threads=threads)
+        self.batcher = MicroBatcher(self.predictor, store, clock, tally, self.log, threads=threads)
 
     def ask(self, request: Request, *, defaults: bool = False) -> asyncio.Future[PredictAnswer]:
         outcome: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
-        self.bursts.join(outcome, *request, 0.0, defaults=defaults)
+        self.batcher.join(outcome, *request, 0.0, defaults=defaults)
         return outcome
 
     def told(self, found: PredictAnswer | BaseException) -> Any:

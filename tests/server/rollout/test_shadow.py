@@ -36,7 +36,7 @@ class Bursts:
 def shadow(metrics: ServerMetrics, capacity: int = 10) -> tuple[ShadowQueue, Bursts]:
     bursts = Bursts()
     predictor = SimpleNamespace(name="m", version="2.0.0")
-    who = cast(ServedVersion, SimpleNamespace(predictor=predictor, bursts=bursts, defaults=False))
+    who = cast(ServedVersion, SimpleNamespace(predictor=predictor, batcher=bursts, defaults=False))
     return ShadowQueue(who, metrics, capacity=capacity), bursts
 
 

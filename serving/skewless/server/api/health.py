@@ -71,7 +71,7 @@ async def _readiness(service: PredictService) -> ReadinessReport:
         store = PartStatus(ready=False, reason=str(error))
     models = {
         name: PartStatus(ready=slot.reason is None, reason=slot.reason, version=slot.version, refused=slot.refused)
-        for name, slot in service.models.slots.items()
+        for name, slot in service.models.states.items()
     }
     reasons = [store.reason] if store.reason else []
     reasons += [f"model {name!r}: {part.reason}" for name, part in models.items() if part.reason]

@@ -80,11 +80,11 @@ def routes(service: PredictService) -> APIRouter:
 
     @router.get("", summary="All models")
     async def listing() -> ModelList:
-        return ModelList(models=[_listed(name, slot) for name, slot in service.models.slots.items()])
+        return ModelList(models=[_listed(name, slot) for name, slot in service.models.states.items()])
 
     @router.get("/{name}", summary="One model: its inputs, columns and contract")
     async def description(name: str) -> ModelDescription:
-        slot = service.models.slots.get(name)
+        slot = service.models.states.get(name)
         if slot is None:
             raise UnknownModel(name)
         return _described(name, slot)

@@ -138,8 +138,8 @@ def answer_body(who: ServedVersion, request_id: str, found: PredictAnswer) -> by
     Neither an id nor a model's name has anything in it that JSON would escape.
     """
     scores = orjson.dumps(found.scores)
-    told = who.told % (request_id.encode(), rfc3339_text(found.served_at).encode(), scores)
+    told = who.response_template % (request_id.encode(), rfc3339_text(found.served_at).encode(), scores)
     if found.versions is not None:
         told = b'%b,"versions":%b}' % (told[:-1], orjson.dumps(found.versions))
-    shown = who.explanation.told(found.full) if found.full is not None else found.told
+    shown = who.explainer.told(found.full) if found.full is not None else found.told
     return told if shown is None else b'%b,"%b":%b}' % (told[:-1], shown.member.encode(), orjson.dumps(shown.rows))

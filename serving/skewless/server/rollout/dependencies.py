@@ -11,7 +11,7 @@ from skewless.server.served_log import ServedLogWriter
 
 
 class VersionDependencies(NamedTuple):
-    """What an answerer needs beside its bundle. `threads`: how many long runs may be under way at once."""
+    """What a served version needs beside its bundle. `threads`: how many long runs may be under way at once."""
 
     store: OnlineStoreReader
     clock: Clock

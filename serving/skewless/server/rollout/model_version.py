@@ -1,4 +1,4 @@
-"""A model version in one of its roles, ready to answer.
+"""A model version in one of its roles, ready to serve.
 
 Held by tests/server/rollout/test_router.py.
 """
@@ -21,7 +21,7 @@ from skewless.server.predict.score_cache import ScoreCache
 from skewless.server.rollout.dependencies import VersionDependencies
 
 CHAMPION, CANARY, SHADOW, PINNED = "champion", "canary", "shadow", "pinned"
-_TOLD = b'{"request_id":"%%b","model":"%b","version":"%b","served_at":"%%b","scores":%%b}'
+_RESPONSE = b'{"request_id":"%%b","model":"%b","version":"%b","served_at":"%%b","scores":%%b}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class LoadedBundle:
     """A proven bundle, compiled."""
 
     predictor: Predictor
-    explanation: FeatureExplainer
+    explainer: FeatureExplainer
 
     @property
     def version(self) -> str:
@@ -37,7 +37,7 @@ class LoadedBundle:
 
 
 class VersionConfig(NamedTuple):
-    """What decides how a version answers: where it is the same, the answerer stays who it is."""
+    """Everything that decides how a version is served: while it is equal, the same `ServedVersion` goes on."""
 
     loaded: LoadedBundle
     role: str
@@ -48,13 +48,13 @@ class VersionConfig(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServedVersion:
-    """Answers; `told` is the JSON that it answers with, but for request id, time and scores."""
+    """A version with its micro-batcher. `response_template` is its JSON response without request id, time and scores."""
 
-    casting: VersionConfig
+    config: VersionConfig
     predictor: Predictor
-    explanation: FeatureExplainer
-    bursts: MicroBatcher
-    told: bytes
+    explainer: FeatureExplainer
+    batcher: MicroBatcher
+    response_template: bytes
     defaults: bool
 
 
@@ -67,25 +67,27 @@ def loaded(folder: Path, model: str, version: str, processor: tuple[str, ...]) -
     except Exception as error:  # one model's broken file may not stop the others
         raise InvalidBundle(str(folder), f"it does not open ({type(error).__name__})") from error
     if (bundle.manifest.name, bundle.manifest.version) != (model, version):
-        told = f"{bundle.manifest.name} {bundle.manifest.version}"
-        raise InvalidBundle(str(folder), f"its manifest says that it is {told}")
+        raise InvalidBundle(
+            str(folder), f"its manifest says that it is {bundle.manifest.name} {bundle.manifest.version}"
+        )
     return LoadedBundle(Predictor(bundle), FeatureExplainer(bundle.plan, bundle.signature))
 
 
-def answerer(casting: VersionConfig, parts: VersionDependencies) -> ServedVersion:
-    predictor = casting.loaded.predictor
-    if casting.cache is not None:
-        counters = [counter.labels(predictor.name, predictor.version) for counter in parts.metrics.cached]
-        predictor = predictor.scoring(ScoreCache(predictor.bundle.model.scorer, casting.cache, *counters).score)
-    bursts = MicroBatcher(
+def served_version(config: VersionConfig, dependencies: VersionDependencies) -> ServedVersion:
+    """Compile a version for its role: score cache, counters and micro-batcher."""
+    predictor = config.loaded.predictor
+    if config.cache is not None:
+        counters = [counter.labels(predictor.name, predictor.version) for counter in dependencies.metrics.cached]
+        predictor = predictor.scoring(ScoreCache(predictor.bundle.model.scorer, config.cache, *counters).score)
+    batcher = MicroBatcher(
         predictor,
-        parts.store,
-        parts.clock,
-        VersionCounters(parts.metrics, predictor.name, predictor.version, predictor.views, role=casting.role),
-        parts.served_log,
-        threads=parts.threads,
-        role=casting.role,
-        watch=casting.watch,
+        dependencies.store,
+        dependencies.clock,
+        VersionCounters(dependencies.metrics, predictor.name, predictor.version, predictor.views, role=config.role),
+        dependencies.served_log,
+        threads=dependencies.threads,
+        role=config.role,
+        watch=config.watch,
     )
-    told = _TOLD % (predictor.name.encode(), predictor.version.encode())
-    return ServedVersion(casting, predictor, casting.loaded.explanation, bursts, told, casting.defaults)
+    template = _RESPONSE % (predictor.name.encode(), predictor.version.encode())
+    return ServedVersion(config, predictor, config.loaded.explainer, batcher, template, config.defaults)

@@ -1,7 +1,7 @@
-"""Who plays which role of a model's rollout, given which versions have proven themselves. Decides; does no I/O.
+"""Assigns the versions of a model to the roles of its rollout, given which of them may answer. It decides; it does no I/O.
 
 A champion that may not answer never replaces one that does. A canary or shadow that may not answer, or takes other
-requests than the champion, is left out, and the reason is told.
+requests than the champion, is left out, and the reason is reported.
 
 Held by tests/server/rollout/test_router.py.
 """
@@ -25,7 +25,7 @@ from skewless.server.rollout.model_version import (
     LoadedBundle,
     ServedVersion,
     VersionConfig,
-    answerer,
+    served_version,
 )
 from skewless.server.rollout.router import CanaryTrial, ModelRouter
 from skewless.server.rollout.shadow import ShadowQueue
@@ -33,7 +33,7 @@ from skewless.server.rollout.shadow import ShadowQueue
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
-    """A version that a rollout names: its files when it was opened, and the `reason` why it may not answer."""
+    """A version that a rollout names: `files` as they were when it was opened, and the `reason` why it may not answer."""
 
     seen: Seen
     loaded: LoadedBundle | None
@@ -42,14 +42,14 @@ class VersionState:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """What one model has: the champion that was taken up last, if any, and the `reason` why it does not answer.
+    """What is served of one model: the latest champion, if any, and the `reason` why it does not answer.
 
     `refused` is why the rollout is not in force as it stands. `routes` are by the pinned version, None for no version;
     those that do not answer are not there.
     """
 
     rollout: Rollout | None = None
-    held: Mapping[str, VersionState] = field(default_factory=dict)
+    versions: Mapping[str, VersionState] = field(default_factory=dict)
     champion: ServedVersion | None = None
     routes: Mapping[str | None, ModelRouter] = field(default_factory=dict)
     reason: str | None = "it was not looked at yet"
@@ -60,141 +60,145 @@ class ModelState:
         return self.champion.predictor.version if self.champion else None
 
     @property
-    def trying(self) -> CanaryTrial | None:
+    def canary(self) -> CanaryTrial | None:
         """The canary that answers."""
         route = self.routes.get(None)
-        return route.trying if route else None
+        return route.canary if route else None
 
 
 class RoleAssignment:
-    """The roles of one model, recast from those it had: who stays what it was is not made anew."""
+    """Assigns the roles of one model anew. A version whose configuration is unchanged is kept, not compiled again."""
 
     def __init__(
-        self, name: str, seen: ModelState, parts: VersionDependencies, *, withdrawn: str | None = None
+        self, name: str, seen: ModelState, dependencies: VersionDependencies, *, withdrawn: str | None = None
     ) -> None:
         """`withdrawn`: why the canary does not answer here, whatever the rollout says."""
-        self._name, self._parts, self._withdrawn = name, parts, withdrawn
+        self._name, self._dependencies, self._withdrawn = name, dependencies, withdrawn
         known = [seen.champion, *(route.champion for route in seen.routes.values())]
-        known += [seen.trying.answerer] if seen.trying else []
-        self._shadow = seen.routes[None].shadow if None in seen.routes else None
-        known += [self._shadow.answerer] if self._shadow else []
-        self._known = [one for one in known if one is not None]
+        known += [seen.canary.served] if seen.canary else []
+        self._shadow_before = seen.routes[None].shadow if None in seen.routes else None
+        known += [self._shadow_before.served] if self._shadow_before else []
+        self._served_before = [served for served in known if served is not None]
         self._before = seen
         self._refused: list[str] = []
 
-    def slot(self, rollout: Rollout, held: Mapping[str, VersionState]) -> ModelState:
-        """The model under a rollout all of whose versions are held, as is the champion before."""
-        chief = self._chief(rollout, held)
-        if chief is None:
-            why = held[rollout.champion].reason
-            return ModelState(rollout, held, reason=why, refused=why)
-        reason = held[chief.version].reason
-        trial = self._trial(rollout.canary, chief, held)
-        made = self._maker(rollout)
-        champion = made(chief, CHAMPION, trial.champion if trial else None)
+    def assign(self, rollout: Rollout, versions: Mapping[str, VersionState]) -> ModelState:
+        """The model's state under a rollout. `versions` holds each of its versions, and the champion before it."""
+        champion_bundle = self._champion(rollout, versions)
+        if champion_bundle is None:
+            why = versions[rollout.champion].reason
+            return ModelState(rollout, versions, reason=why, refused=why)
+        reason = versions[champion_bundle.version].reason
+        trial = self._canary_window(rollout.canary, champion_bundle, versions)
+        serve = self._server_of(rollout)
+        champion = serve(champion_bundle, CHAMPION, trial.champion if trial else None)
         routes: dict[str | None, ModelRouter] = {
-            version: ModelRouter(self._address(version), made(one.loaded, PINNED, None))
-            for version, one in held.items()
-            if one.loaded is not None and one.reason is None and version in rollout.roles
+            version: ModelRouter(self._address(version), serve(state.loaded, PINNED, None))
+            for version, state in versions.items()
+            if state.loaded is not None and state.reason is None and version in rollout.roles
         }
         if reason is None:
-            trying = self._trying(rollout.canary, held, trial, made)
+            canary = self._canary_trial(rollout.canary, versions, trial, serve)
             routes[None] = ModelRouter(
-                self._address(None), champion, trying, self._shadowing(rollout, chief, held, made)
+                self._address(None), champion, canary, self._shadow_queue(rollout, champion_bundle, versions, serve)
             )
-        return ModelState(rollout, held, champion, routes, reason, "; ".join(self._refused) or None)
+        return ModelState(rollout, versions, champion, routes, reason, "; ".join(self._refused) or None)
 
     def _address(self, version: str | None) -> str:
         return self._name if version is None else f"{self._name}@{version}"
 
-    def _chief(self, rollout: Rollout, held: Mapping[str, VersionState]) -> LoadedBundle | None:
-        wanted, before = held[rollout.champion], self._before.champion
+    def _champion(self, rollout: Rollout, versions: Mapping[str, VersionState]) -> LoadedBundle | None:
+        wanted, before = versions[rollout.champion], self._before.champion
         if wanted.reason is None or before is None:
             return wanted.loaded if wanted.reason is None else None
         if before.predictor.version != rollout.champion:
             self._refused.append(wanted.reason)
-        return before.casting.loaded
+        return before.config.loaded
 
-    def _maker(self, rollout: Rollout) -> Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion]:
+    def _server_of(self, rollout: Rollout) -> Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion]:
         defaults = rollout.on_store_failure == "defaults"
 
-        def made(loaded: LoadedBundle, role: str, watch: SlidingCounts | None) -> ServedVersion:
-            casting = VersionConfig(loaded, role, defaults, rollout.cache, watch)
-            found = next((one for one in self._known if one.casting == casting), None)
-            return found or answerer(casting, self._parts)
+        def serve(loaded: LoadedBundle, role: str, watch: SlidingCounts | None) -> ServedVersion:
+            config = VersionConfig(loaded, role, defaults, rollout.cache, watch)
+            same = next((served for served in self._served_before if served.config == config), None)
+            return same or served_version(config, self._dependencies)
 
-        return made
+        return serve
 
-    def _fits(self, role: str, version: str, chief: LoadedBundle, held: Mapping[str, VersionState]) -> bool:
-        """Whether a version may play beside the champion."""
-        one = held[version]
-        if one.loaded is None or one.reason is not None:
-            self._refused.append(f"{role} {version}: {one.reason}")
-        elif not same_request(one.loaded.predictor.plan, chief.predictor.plan):
-            self._refused.append(f"{role} {version}: it takes other requests than the champion {chief.version}")
+    def _fits(
+        self, role: str, version: str, champion_bundle: LoadedBundle, versions: Mapping[str, VersionState]
+    ) -> bool:
+        """Whether a version may serve beside the champion; where not, the reason is noted."""
+        state = versions[version]
+        if state.loaded is None or state.reason is not None:
+            self._refused.append(f"{role} {version}: {state.reason}")
+        elif not same_request(state.loaded.predictor.plan, champion_bundle.predictor.plan):
+            self._refused.append(
+                f"{role} {version}: it takes other requests than the champion {champion_bundle.version}"
+            )
         else:
-            return version != chief.version
+            return version != champion_bundle.version
         return False
 
-    def _trial(
-        self, canary: Canary | None, chief: LoadedBundle, held: Mapping[str, VersionState]
+    def _canary_window(
+        self, canary: Canary | None, champion_bundle: LoadedBundle, versions: Mapping[str, VersionState]
     ) -> CanaryWindow | None:
-        """The trial of a canary that may answer; the one before goes on where it is the same two versions."""
-        if canary is None or not self._fits(CANARY, canary.version, chief, held):
+        """The counts of a canary that may answer; those of before go on where both versions are the same."""
+        if canary is None or not self._fits(CANARY, canary.version, champion_bundle, versions):
             return None
-        wrong = self._wrong(chief, held[canary.version])
+        wrong = self._why_not_canary(champion_bundle, versions[canary.version])
         if wrong is not None:
             self._refused.append(f"canary {canary.version}: {wrong}")
             return None
         try:
-            draw(chief.predictor.plan, self._name, canary)
+            draw(champion_bundle.predictor.plan, self._name, canary)
         except RolloutRefused as error:
             self._refused.append(str(error))
             return None
-        before, was = self._before.trying, self._before.rollout.canary if self._before.rollout else None
+        before, was = self._before.canary, self._before.rollout.canary if self._before.rollout else None
         if (
             before
             and was
             and was.bounds == canary.bounds
-            and before.answerer.casting.loaded == held[canary.version].loaded
+            and before.served.config.loaded == versions[canary.version].loaded
             and self._before.champion
-            and self._before.champion.casting.loaded == chief
+            and self._before.champion.config.loaded == champion_bundle
         ):
-            return before.trial
+            return before.window
         return CanaryWindow(canary.bounds)
 
-    def _wrong(self, chief: LoadedBundle, canary: VersionState) -> str | None:
+    def _why_not_canary(self, champion_bundle: LoadedBundle, canary: VersionState) -> str | None:
         """Why a version that takes the champion's requests may not answer some of them."""
         if self._withdrawn is not None:
             return f"it was withdrawn here ({self._withdrawn})"
-        forms = [one.predictor.bundle.signature for one in (chief, canary.loaded) if one is not None]
-        return None if same_answer(*forms) else f"it gives other answers than the champion {chief.version}"
+        signatures = [loaded.predictor.bundle.signature for loaded in (champion_bundle, canary.loaded) if loaded is not None]
+        return None if same_answer(*signatures) else f"it gives other answers than the champion {champion_bundle.version}"
 
-    def _trying(
+    def _canary_trial(
         self,
         canary: Canary | None,
-        held: Mapping[str, VersionState],
+        versions: Mapping[str, VersionState],
         trial: CanaryWindow | None,
-        made: Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion],
+        serve: Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion],
     ) -> CanaryTrial | None:
-        loaded = held[canary.version].loaded if canary else None
+        loaded = versions[canary.version].loaded if canary else None
         if canary is None or trial is None or loaded is None:
             return None
-        who = made(loaded, CANARY, trial.canary)
-        return CanaryTrial(who, draw(loaded.predictor.plan, self._name, canary), trial)
+        served = serve(loaded, CANARY, trial.canary)
+        return CanaryTrial(served, draw(loaded.predictor.plan, self._name, canary), trial)
 
-    def _shadowing(
+    def _shadow_queue(
         self,
         rollout: Rollout,
-        chief: LoadedBundle,
-        held: Mapping[str, VersionState],
-        made: Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion],
+        champion_bundle: LoadedBundle,
+        versions: Mapping[str, VersionState],
+        serve: Callable[[LoadedBundle, str, SlidingCounts | None], ServedVersion],
     ) -> ShadowQueue | None:
         version = rollout.shadow
-        loaded = held[version].loaded if version else None
-        if version is None or not self._fits(SHADOW, version, chief, held) or loaded is None:
+        loaded = versions[version].loaded if version else None
+        if version is None or not self._fits(SHADOW, version, champion_bundle, versions) or loaded is None:
             return None
-        who = made(loaded, SHADOW, None)
-        if self._shadow is not None and self._shadow.answerer is who:
-            return self._shadow
-        return ShadowQueue(who, self._parts.metrics)
+        served = serve(loaded, SHADOW, None)
+        if self._shadow_before is not None and self._shadow_before.served is served:
+            return self._shadow_before
+        return ShadowQueue(served, self._dependencies.metrics)

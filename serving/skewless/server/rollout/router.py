@@ -1,7 +1,7 @@
-"""Who answers the requests at one address: the champion, for some entities the canary, and the shadow after them.
+"""Routes the requests of one address to the champion, for a share of the entities to the canary, then to the shadow.
 
-A request's rows are drawn one by one, since its entities may be told apart: the champion answers its rows and the
-canary the others, and the caller gets one answer that says which version each row had.
+The traffic split is by entity, so it is decided row by row: the champion scores its rows, the canary the others, and
+the caller gets one response that names the version of each row.
 """
 
 from __future__ import annotations
@@ -21,105 +21,107 @@ from skewless.server.rollout.shadow import ShadowQueue, ShadowTee
 
 @dataclass(frozen=True, slots=True)
 class CanaryTrial:
-    """A canary, which rows are its, and how it does."""
+    """A canary that answers: the split that gives it rows, and the counts that its guardrail judges."""
 
-    answerer: ServedVersion
+    served: ServedVersion
     draw: Draw
-    trial: CanaryWindow
+    window: CanaryWindow
 
 
 class ModelRouter:
-    """An address, `model` or `model@version`. `plain`: nobody but the champion has anything to do with it."""
+    """Routes one address, `model` or `model@version`. `plain`: there is neither canary nor shadow."""
 
-    __slots__ = ("_join", "address", "champion", "plain", "shadow", "trying")
+    __slots__ = ("_join", "address", "canary", "champion", "plain", "shadow")
 
     def __init__(
         self,
         address: str,
         champion: ServedVersion,
-        trying: CanaryTrial | None = None,
+        canary: CanaryTrial | None = None,
         shadow: ShadowQueue | None = None,
     ) -> None:
         self.address = address
-        self.champion, self.trying, self.shadow = champion, trying, shadow
-        self.plain = trying is None and shadow is None
-        self._join = champion.bursts.join
+        self.champion, self.canary, self.shadow = champion, canary, shadow
+        self.plain = canary is None and shadow is None
+        self._join = champion.batcher.join
 
     def begin(
-        self, outcome: ResultSink[PredictAnswer], request_id: str, ask: PredictRequest, started: float
+        self, sink: ResultSink[PredictAnswer], request_id: str, request: PredictRequest, started: float
     ) -> ServedVersion:
-        """Answer in time; who answers is told at once. Where two do, the answer says so and it is the champion."""
+        """Start answering; `sink` gets the response. Returns the version that answers, the champion where two do."""
         champion = self.champion
         if self.plain:
-            self._join(outcome, request_id, ask, started, defaults=champion.defaults)
+            self._join(sink, request_id, request, started, defaults=champion.defaults)
             return champion
         if self.shadow is not None:
-            outcome = ShadowTee(outcome, self.shadow, request_id, ask)
-        if self.trying is None:
-            self._join(outcome, request_id, ask, started, defaults=champion.defaults)
+            sink = ShadowTee(sink, self.shadow, request_id, request)
+        if self.canary is None:
+            self._join(sink, request_id, request, started, defaults=champion.defaults)
             return champion
-        return self._tried(self.trying, outcome, request_id, ask, started)
+        return self._begin_with_canary(self.canary, sink, request_id, request, started)
 
-    def _tried(
+    def _begin_with_canary(
         self,
-        trying: CanaryTrial,
-        outcome: ResultSink[PredictAnswer],
+        canary: CanaryTrial,
+        sink: ResultSink[PredictAnswer],
         request_id: str,
-        ask: PredictRequest,
+        request: PredictRequest,
         started: float,
     ) -> ServedVersion:
-        drawn = trying.draw(request_id, ask.columns, ask.rows)
+        drawn = canary.draw(request_id, request.columns, request.rows)
         if all(drawn) or not any(drawn):
-            who = trying.answerer if drawn[0] else self.champion
-            who.bursts.join(outcome, request_id, ask, started, defaults=who.defaults)
-            return who
-        split = SplitRequest(outcome, ask.rows)
-        for who, mine in ((self.champion, False), (trying.answerer, True)):
-            places = tuple(place for place, canarys in enumerate(drawn) if canarys == mine)
-            part = PredictRequest(len(places), _taken(ask, places), ask.explain, ask.as_of, places)
-            who.bursts.join(RequestSlice(split, who, places), request_id, part, started, defaults=who.defaults)
+            served = canary.served if drawn[0] else self.champion
+            served.batcher.join(sink, request_id, request, started, defaults=served.defaults)
+            return served
+        split = SplitRequest(sink, request.rows)
+        for served, of_canary in ((self.champion, False), (canary.served, True)):
+            rows_at = tuple(place for place, to_canary in enumerate(drawn) if to_canary == of_canary)
+            part = PredictRequest(len(rows_at), _columns_at(request, rows_at), request.explain, request.as_of, rows_at)
+            served.batcher.join(
+                RequestSlice(split, served, rows_at), request_id, part, started, defaults=served.defaults
+            )
         return self.champion
 
 
 class SplitRequest:
-    """One request of some rows that two versions answer: told when both have, or when one fails."""
+    """One request whose rows two versions answer. Its sink is set when both have answered, or when one fails."""
 
-    def __init__(self, outcome: ResultSink[PredictAnswer], rows: int) -> None:
-        self.outcome = outcome
-        self._missing, self._at = rows, 0
+    def __init__(self, sink: ResultSink[PredictAnswer], rows: int) -> None:
+        self.sink = sink
+        self._missing, self._served_at = rows, 0
         self._scores: list[Any] = [None] * rows
         self._versions = [""] * rows
         self._explained: list[Any] = [None] * rows
 
-    def told(self, who: ServedVersion, places: tuple[int, ...], answer: PredictAnswer) -> None:
-        told = who.explanation.told(answer.full) if answer.full is not None else None
-        for at, place in enumerate(places):
-            self._scores[place], self._versions[place] = answer.scores[at], who.predictor.version
-            self._explained[place] = told.rows[at] if told is not None else None
-        self._missing -= len(places)
-        self._at = max(self._at, answer.served_at)
-        if not self._missing and not self.outcome.done():
-            shown = ExplainedFeature(told.member, self._explained) if told is not None else None
-            self.outcome.set_result(PredictAnswer(self._at, self._scores, None, self._versions, shown))
+    def add(self, served: ServedVersion, rows_at: tuple[int, ...], answer: PredictAnswer) -> None:
+        explained = served.explainer.told(answer.full) if answer.full is not None else None
+        for at, place in enumerate(rows_at):
+            self._scores[place], self._versions[place] = answer.scores[at], served.predictor.version
+            self._explained[place] = explained.rows[at] if explained is not None else None
+        self._missing -= len(rows_at)
+        self._served_at = max(self._served_at, answer.served_at)
+        if not self._missing and not self.sink.done():
+            member = ExplainedFeature(explained.member, self._explained) if explained is not None else None
+            self.sink.set_result(PredictAnswer(self._served_at, self._scores, None, self._versions, member))
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSlice:
-    """The outcome of one version's rows."""
+    """The sink of one version's rows of a split request."""
 
     split: SplitRequest
-    who: ServedVersion
-    places: tuple[int, ...]
+    served: ServedVersion
+    rows_at: tuple[int, ...]
 
     def done(self) -> bool:
-        return self.split.outcome.done()
+        return self.split.sink.done()
 
     def set_result(self, answer: PredictAnswer) -> None:
-        self.split.told(self.who, self.places, answer)
+        self.split.add(self.served, self.rows_at, answer)
 
     def set_exception(self, error: BaseException) -> None:
-        self.split.outcome.set_exception(error)
+        self.split.sink.set_exception(error)
 
 
-def _taken(ask: PredictRequest, places: tuple[int, ...]) -> dict[str, list[Any]]:
-    return {name: [column[place] for place in places] for name, column in ask.columns.items()}
+def _columns_at(request: PredictRequest, rows_at: tuple[int, ...]) -> dict[str, list[Any]]:
+    return {name: [column[place] for place in rows_at] for name, column in request.columns.items()}

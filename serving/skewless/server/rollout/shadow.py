@@ -1,8 +1,8 @@
-"""A shadow: a version that is asked what the champion was asked, after that was answered, and whose answer is logged.
+"""A shadow: a version that scores the champion's requests after they were answered; its scores are only logged.
 
-It reads the store by itself, as it would if it were the champion, so the audit replays its rows like any other. It never
-makes a request wait: its questions are queued once they were answered, and taken up while the event loop is idle. A
-queue that is full drops questions and counts them.
+It reads the store by itself, as it would as champion, so the audit replays its rows like any others. It never makes a
+request wait: requests are queued once they were answered, and scored while the event loop is idle. A full queue drops
+requests and counts them.
 """
 
 from __future__ import annotations
@@ -27,62 +27,62 @@ _log = structlog.get_logger(__name__)
 
 
 class ShadowQueue:
-    """The queue before a shadow, of at most `capacity` rows."""
+    """Requests that wait for a shadow, at most `capacity` rows."""
 
-    def __init__(self, answerer: ServedVersion, metrics: ServerMetrics, *, capacity: int = _CAPACITY) -> None:
-        self.answerer = answerer
-        name, version = answerer.predictor.name, answerer.predictor.version
+    def __init__(self, served: ServedVersion, metrics: ServerMetrics, *, capacity: int = _CAPACITY) -> None:
+        self.served = served
+        name, version = served.predictor.name, served.predictor.version
         self._dropped = metrics.shadow_dropped.labels(name, version)
         self._failed = metrics.shadow_failed.labels(name, version)
         self._capacity, self._rows = capacity, 0
         self._queue: deque[tuple[str, PredictRequest]] = deque()
-        self._looking, self._running = False, 0
+        self._scheduled, self._running = False, 0
 
-    def offer(self, request_id: str, ask: PredictRequest) -> None:
-        """Queue a question that was answered."""
-        if self._rows + ask.rows > self._capacity:
-            self._dropped.inc(ask.rows)
+    def offer(self, request_id: str, request: PredictRequest) -> None:
+        """Queue a request that was answered."""
+        if self._rows + request.rows > self._capacity:
+            self._dropped.inc(request.rows)
             return
-        self._queue.append((request_id, ask._replace(explain="")))
-        self._rows += ask.rows
-        self._look_later()
+        self._queue.append((request_id, request._replace(explain="")))
+        self._rows += request.rows
+        self._drain_later()
 
     def ended(self, error: BaseException | None = None) -> None:
-        """One question has its answer, or none."""
+        """A request was scored, or failed with `error`."""
         if error is not None:
             self._failed.inc()
-            _log.debug("shadow_failed", version=self.answerer.predictor.version, error=repr(error))
+            _log.debug("shadow_failed", version=self.served.predictor.version, error=repr(error))
         self._running -= 1
-        self._look_later()
+        self._drain_later()
 
-    def _look_later(self) -> None:
-        if self._looking or self._running or not self._queue:
+    def _drain_later(self) -> None:
+        if self._scheduled or self._running or not self._queue:
             return
-        self._looking = True
+        self._scheduled = True
         loop = asyncio.get_running_loop()
         due = loop.time() + _PAUSE_S
-        loop.call_at(due, self._look, loop, due)
+        loop.call_at(due, self._drain, loop, due)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Take up some questions, unless the loop comes late to this: then requests keep it busy."""
-        self._looking = False
+    def _drain(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """Score some requests, unless the event loop is late: then it is busy with requests of callers."""
+        self._scheduled = False
         if loop.time() - due > _LATE_S:
-            self._look_later()
+            self._drain_later()
             return
-        taken: list[tuple[str, PredictRequest]] = []
+        batch: list[tuple[str, PredictRequest]] = []
         rows = 0
-        while self._queue and (not taken or rows + self._queue[0][1].rows <= _AT_ONCE):
-            taken.append(self._queue.popleft())
-            rows += taken[-1][1].rows
+        while self._queue and (not batch or rows + self._queue[0][1].rows <= _AT_ONCE):
+            batch.append(self._queue.popleft())
+            rows += batch[-1][1].rows
         self._rows -= rows
-        self._running = len(taken)
-        for request_id, ask in taken:
-            who = self.answerer
-            who.bursts.join(DiscardSink(self), request_id, ask, perf_counter(), defaults=who.defaults)
+        self._running = len(batch)
+        for request_id, request in batch:
+            served = self.served
+            served.batcher.join(DiscardSink(self), request_id, request, perf_counter(), defaults=served.defaults)
 
 
 class DiscardSink:
-    """Where a shadow's answer goes."""
+    """The sink of a shadow's response, which nobody gets."""
 
     __slots__ = ("_shadow",)
 
@@ -100,21 +100,21 @@ class DiscardSink:
 
 
 class ShadowTee:
-    """An outcome whose question goes to the shadow once it is told."""
+    """A sink that passes the response on and then gives the request to the shadow."""
 
-    __slots__ = ("_ask", "_outcome", "_request_id", "_shadow")
+    __slots__ = ("_request", "_request_id", "_shadow", "_sink")
 
     def __init__(
-        self, outcome: ResultSink[PredictAnswer], shadow: ShadowQueue, request_id: str, ask: PredictRequest
+        self, sink: ResultSink[PredictAnswer], shadow: ShadowQueue, request_id: str, request: PredictRequest
     ) -> None:
-        self._outcome, self._shadow, self._request_id, self._ask = outcome, shadow, request_id, ask
+        self._sink, self._shadow, self._request_id, self._request = sink, shadow, request_id, request
 
     def done(self) -> bool:
-        return self._outcome.done()
+        return self._sink.done()
 
     def set_result(self, answer: PredictAnswer) -> None:
-        self._outcome.set_result(answer)
-        self._shadow.offer(self._request_id, self._ask)
+        self._sink.set_result(answer)
+        self._shadow.offer(self._request_id, self._request)
 
     def set_exception(self, error: BaseException) -> None:
-        self._outcome.set_exception(error)
+        self._sink.set_exception(error)
