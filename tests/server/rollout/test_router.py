@@ -175,7 +175,7 @@ def test_metrics_tell_versions_and_roles_apart(live: Live):
 
 
 def test_a_plain_model_takes_the_short_way(live: Live, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delattr(ModelRouter, "_tried")
+    monkeypatch.delattr(ModelRouter, "_begin_with_canary")
     assert live.score(ROW)["version"] == "1.0.0"
 
 
