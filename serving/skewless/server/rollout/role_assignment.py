@@ -171,8 +171,12 @@ class RoleAssignment:
         """Why a version that takes the champion's requests may not answer some of them."""
         if self._withdrawn is not None:
             return f"it was withdrawn here ({self._withdrawn})"
-        signatures = [loaded.predictor.bundle.signature for loaded in (champion_bundle, canary.loaded) if loaded is not None]
-        return None if same_answer(*signatures) else f"it gives other answers than the champion {champion_bundle.version}"
+        signatures = [
+            loaded.predictor.bundle.signature for loaded in (champion_bundle, canary.loaded) if loaded is not None
+        ]
+        return (
+            None if same_answer(*signatures) else f"it gives other answers than the champion {champion_bundle.version}"
+        )
 
     def _canary_trial(
         self,
