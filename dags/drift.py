@@ -52,8 +52,7 @@ def drifted(found: list[dict[str, Any]]) -> None:
     doc_md=__doc__,
 )
 def timetable() -> None:
-    found = drift.expand(served=served_versions())
-    alarm(found)
+    alarm(found := drift.expand(served=served_versions()))
     drifted(found)
 
 

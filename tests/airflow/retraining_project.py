@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,13 +20,8 @@ from tests.monitoring.retraining.training_days import EARLY
 from tests.monitoring.served_project import NOON
 
 MODEL = "late"
-CHOICES = {
-    "model": MODEL,
-    "service": "both",
-    "spine": "spine",
-    "label": learnable_project.LABEL,
-    "window": "40d,10d,10d",
-}
+CHOICES = {"label": learnable_project.LABEL, "window": "40d,10d,10d"}
+"""What the Variable says; all else is declared."""
 ENDED = {"start": "2013-04-01", "end": "2013-04-02"}
 """Sixty days after the tables begin, and so the training."""
 
@@ -37,6 +33,9 @@ def project(state: Path, repo: Path) -> None:
     store = FeatureStore(repo_path=str(served_projects.define(repo)))
     delays, planes = (store.get_feature_view(name) for name in ("delays", "planes"))
     store.apply([FeatureService(name="both", features=[delays[["mean", "departures"]], planes[["age"]]])])
+    declared = {"service": "both", "spine": "spine", "label": "no such column"}
+    declared["parameters"] = learnable_project.PARAMETERS
+    (repo / "models.yaml").write_text(json.dumps({"models": {MODEL: declared}}))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(state))
         environment.setenv("SKEWLESS_FEATURE_REPO", str(repo))

@@ -92,6 +92,7 @@ def told(
             ["skewless_materialize", WINDOW, {}],
             ["skewless_materialize", WINDOW, {"remove": str(wrong)}],
             ["skewless_audit", WINDOW, {}],
+            ["skewless_score", WINDOW, {}],
             ["skewless_compact", {}, {}],
         ],
         "connections": {name: spelled for name, (spelled, _) in CONNECTIONS.items()},
@@ -102,9 +103,16 @@ def told(
 
 
 def test_every_dag_succeeds_by_hand(told: dict[str, Any]):
-    assert [run["state"] for run in told["runs"]] == ["success", "success", "failed", "success", "success", "success"]
+    assert [run["state"] for run in told["runs"]] == [
+        *("success", "success", "failed", "success", "success", "success", "success")
+    ]
     views = {f"materialize[{view}]": ["success", 1] for view in flights_project.VIEWS}
     assert told["runs"][3]["tasks"] == views | {"plan": ["success", 1], "fresh": ["success", 1]}
+
+
+def test_where_the_declared_model_is_not_published_nothing_is_scored(told: dict[str, Any]):
+    assert told["runs"][5]["tasks"] == {"score": ["skipped", 1]}
+    assert "a published version of flight_delay does not exist yet" in told["log"]
 
 
 def test_bad_data_fails_at_once_and_names_view_and_column(told: dict[str, Any]):

@@ -19,9 +19,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
     pytest.mark.timeout(300),  # of all runs, in the first test's setup
 ]
-SCORED = {"model": retraining_project.MODEL, "spine": "spine", "start": "2013-03-05", "end": "2013-03-06"}
+SCORED = {"start": "2013-03-05", "end": "2013-03-06"}
 RUNS = {
     "score": ["skewless_score", SCORED, {}],
+    "another": ["skewless_score", SCORED | {"model": "another"}, {}],
     "not better": ["skewless_retrain", retraining_project.ENDED | {"margin": 5.0}, {}],
     "rejected": ["skewless_retrain", retraining_project.ENDED, {"answer": "Reject"}],
     "unanswered": ["skewless_retrain", retraining_project.ENDED, {"answer": NOBODY}],
@@ -69,6 +70,11 @@ def test_the_rows_of_a_window_are_scored_by_the_champion(told: dict[str, Any]):
     rows = learnable_project.spine().column("event_timestamp").to_pylist()
     assert done["rows"] == sum(row.date() == date(2013, 3, 5) for row in rows) > 0
     assert pq.read_metadata(Path(done["folder"]) / "scores-00000.parquet").num_rows == done["rows"]
+
+
+def test_a_model_that_was_named_and_is_not_published_fails_at_once(told: dict[str, Any]):
+    assert told["another"]["tasks"]["score"] == ["failed", 1]
+    assert "a published version of another does not exist yet" in told["log"]
 
 
 def test_a_candidate_that_is_not_better_is_asked_of_nobody(told: dict[str, Any]):

@@ -97,7 +97,7 @@ def test_every_task_is_tried_again_only_where_that_helps_and_somebody_hears_of_i
     for name, task in tasks(facts):
         assert task["retries"] >= 3, name
         assert task["backoff"] > 1, name
-        assert task["policy"] == "RefusalsFail", name
+        assert task["policy"] == "FailOnRefusal", name
         assert 0 < task["timeout"] <= 3600, name
         assert task["alerted"] == ["tell"], name
 

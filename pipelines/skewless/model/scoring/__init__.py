@@ -1,1 +1,3 @@
-"""Batch scores of a spine, and their way back into feature views. It imports the join and the contract's scorer."""
+"""Batch scores of a spine, their way back into feature views, and a spine's replay over HTTP. It imports the join, the online
+store and the contract's scorer.
+"""

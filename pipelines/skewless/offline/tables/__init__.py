@@ -1,1 +1,1 @@
-"""Source tables: days, parts, arrivals, compaction, object storage, Delta. It imports `files` and `values`."""
+"""Source tables: ingest, days, parts, arrivals, compaction, object storage, Delta. It imports `files` and `values`."""
