@@ -17,7 +17,7 @@ from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.catalog import catalog_key, reached_field, removal_field, schema_entry, view_entry
 from skewless.contract.storage.completeness import ADVANCE, REMOVING, StoredView, instant
 from skewless.contract.storage.expiry_mode import EXPIRY
-from skewless.contract.storage.newest_wins import SCRIPT, life, replaces
+from skewless.contract.storage.newest_wins import LONGEST_MS, SCRIPT, replaces
 from skewless.contract.storage.write_policy import told_horizon
 from skewless.contract.storage.write_protocol import (
     Exchange,
@@ -32,7 +32,7 @@ from skewless.contract.storage.write_protocol import (
     row_calls,
     stored_views,
 )
-from tests.oracles import merged, packed_row
+from tests.oracles import merged, milliseconds_left, packed_row
 from tests.strategies import MOMENTS, rows
 
 SCHEMA = (Field("mean", "Float32"), Field("gate", "String"))
@@ -49,7 +49,7 @@ def at(hour: int) -> datetime:
 
 
 class ScriptedRedis:
-    """Hashes in a dictionary; the scripts are what `replaces` and `life` say. `strings` are keys that are no hashes."""
+    """Hashes in a dictionary; scripts do what `replaces` and `milliseconds_left` say. `strings` are keys that are no hashes."""
 
     def __init__(self, catalog: dict[bytes, bytes], strings: frozenset[bytes] = frozenset()) -> None:
         self.hashes: dict[bytes, dict[bytes, bytes]] = defaultdict(dict, {CATALOG: dict(catalog)})
@@ -94,7 +94,7 @@ class ScriptedRedis:
             if replaces(row, self.hashes[key].get(first[0])):
                 self.hashes[key][first[0]] = row
                 won += 1
-            if len(first) > 1 and first[1] and not life(row, int(first[1])):
+            if len(first) > 1 and first[1] and not milliseconds_left(row, int(first[1]), LONGEST_MS):
                 del self.hashes[key][first[0]]
         return [won, *strange] if strange else won
 
@@ -159,7 +159,7 @@ def test_rows_have_a_horizon_where_the_server_removes_them(writes, by_server, no
     }
     assert sent <= {(FIELD, horizon) if by_server else (FIELD,)}
     if by_server:
-        assert all(life(row, int(horizon)) for row in redis.rows().values())
+        assert all(milliseconds_left(row, int(horizon), LONGEST_MS) for row in redis.rows().values())
 
 
 @pytest.mark.parametrize("exchange", [prepare("p", VIEW), push("p", VIEW, [(b"k", b"row")], 0)])
