@@ -37,7 +37,7 @@ def score() -> dict[str, Any]:
     folder = work.folders.scores / model / window.folder
     sources, memory = work.sources(bundle.plan), work.settings.join_memory
     done = verb.run(bundle, place, sources, spine, folder, scored_at=now(), memory=memory)
-    return {"version": version, "rows": done.rows, "made": done.made, "folder": str(folder)}
+    return {"version": version, "rows": done.rows, "made": done.written, "folder": str(folder)}
 
 
 @dag(

@@ -14,7 +14,7 @@ import numpy as np
 
 from skewless.contract.model.shapley import ShapleyExplainer
 from skewless.contract.model.tree_leaves import parse_leaves
-from skewless.model.publishing.lightgbm_export import convert, rows_at_leaves
+from skewless.model.publishing.lightgbm_export import convert, leaf_counts
 from skewless.model.publishing.tree_ensemble import read
 from skewless.model.publishing.tree_leaves import leaves_of
 
@@ -31,7 +31,7 @@ def main() -> None:
     parameters = {"objective": "binary", "num_leaves": LEAVES, "verbosity": -1, "num_threads": 1, "seed": 7}
     booster = lgb.train(parameters, lgb.Dataset(matrix, labels), TREES)
     content = leaves_of(
-        read(convert(booster, COLUMNS), ["probabilities"]), rows_at_leaves(booster), "lightgbm"
+        read(convert(booster, COLUMNS), ["probabilities"]), leaf_counts(booster), "lightgbm"
     ).to_parquet()
     ours = ShapleyExplainer(parse_leaves(content, COLUMNS), COLUMNS)
     print(f"{TREES} trees of {LEAVES} leaves, {COLUMNS} columns; the leaves take {len(content):,} bytes of the bundle")

@@ -112,11 +112,11 @@ def _publish(
                 )
             else:
                 at, graph = verb.VersionPlace(built, model, version, promote=False), onnx.read_bytes()
-                done = verb.run_onnx(graph, training_set, at, created_at=when, asked=asked, changes=changes)
+                done = verb.run_onnx(graph, training_set, at, created_at=when, options=asked, changes=changes)
         if promote:
             signed = ChangeAuthor("skewless publish", when, "published")
             make_champion(settings.registry, model, done.manifest.version, signed)
-        state = "proven and published" if done.made else "published before, unchanged"
+        state = "proven and published" if done.created else "published before, unchanged"
         test = f"; test {format_metrics(done.manifest.metrics)}" if done.manifest.metrics else ""
         shown.result = f"{model} {done.manifest.version} {state}{test}"
     if done.unexplained:
@@ -170,7 +170,7 @@ def score(
         work.confirm(f"{model} {place.name}", bundle.plan)
         sources, memory = work.sources(bundle.plan), work.settings.join_memory
         done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=shown.at, memory=memory)
-        shown.result = f"{done.rows:,} rows in {folder}{'' if done.made else ', which held them already'}"
+        shown.result = f"{done.rows:,} rows in {folder}{'' if done.written else ', which held them already'}"
     if target:
         _write_back(done, folder, target, created, taken)
 

@@ -168,7 +168,7 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
         version = published.manifest.version
         make_champion(registry, MODEL, version, ChangeAuthor("skewless demo", at, "published"))
         bundle = open_published(registry, MODEL, version)
-        what = "proven and published" if published.made else "published before, proven again"
+        what = "proven and published" if published.created else "published before, proven again"
         shown.result = f"{MODEL} {bundle.manifest.version} {what}; test {format_metrics(bundle.manifest.metrics)}"
     return PreparedDemo(story, work, spec, opened, bundle)
 

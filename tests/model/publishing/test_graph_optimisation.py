@@ -19,7 +19,13 @@ from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.onnx_session import open_session
 from skewless.contract.model.signature import differing
 from skewless.model.publishing import graph_optimisation, publish
-from skewless.model.publishing.graph_optimisation import GraphChanges, NothingToQuantise, changed, nodes, scaled_by_all
+from skewless.model.publishing.graph_optimisation import (
+    GraphChanges,
+    NothingToQuantise,
+    change_graph,
+    nodes,
+    scales_by_batch,
+)
 from skewless.model.publishing.optimisation_report import ScoreGapTooLarge
 from skewless.model.publishing.publish import PublishedBundle, VersionPlace
 from skewless.model.publishing.versions import versions
@@ -82,8 +88,8 @@ def test_an_optimised_graph_has_fewer_operators_and_the_same_scores(opened: Trai
 @pytest.mark.parametrize("graph", [networks.network(idle=True), networks.scaled(), networks.network(classes=True)])
 @pytest.mark.parametrize("changes", [OPTIMISE, QUANTISE, BOTH])
 def test_a_changed_graph_is_one_that_any_machine_can_read(graph: bytes, changes: GraphChanges):
-    made = changed(graph, changes).graph
-    assert made == changed(graph, changes).graph, "equal graphs give equal bytes"
+    made = change_graph(graph, changes).graph
+    assert made == change_graph(graph, changes).graph, "equal graphs give equal bytes"
     model = onnx.load_from_string(made)
     imported = {one.domain for one in model.opset_import}
     assert imported == {node.domain for node in nodes(model)} <= {"", "ai.onnx.ml", "com.microsoft"}
@@ -135,7 +141,7 @@ def test_a_score_is_the_rows_alone_whatever_the_batch_place_or_thread(small, ope
 def test_the_same_again_is_not_published_again(small: PublishedBundle, opened: TrainingSet):
     models = small.folder.parents[1]
     again = put(opened, models, networks.network(idle=True), BOTH)
-    assert (again.made, again.manifest) == (False, small.manifest)
+    assert (again.created, again.manifest) == (False, small.manifest)
     with pytest.raises(ScoreGapTooLarge):
         put(
             opened,
@@ -189,17 +195,17 @@ def test_a_graph_without_weights_has_nothing_to_quantise():
     graph = helper.make_graph([helper.make_node("MatMul", ["input", "other"], ["score"])], "g", inputs, [output])
     bare = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
     with pytest.raises(NothingToQuantise, match="MatMul"):
-        changed(bare, QUANTISE)
+        change_graph(bare, QUANTISE)
 
 
 def test_operators_that_mix_rows_are_found_wherever_they_are():
-    assert not scaled_by_all(networks.network())
-    assert scaled_by_all(changed(networks.network(), QUANTISE).graph)
-    assert scaled_by_all(changed(networks.network(), BOTH).graph)
-    inner = onnx.load_from_string(changed(networks.network(), QUANTISE).graph).graph
+    assert not scales_by_batch(networks.network())
+    assert scales_by_batch(change_graph(networks.network(), QUANTISE).graph)
+    assert scales_by_batch(change_graph(networks.network(), BOTH).graph)
+    inner = onnx.load_from_string(change_graph(networks.network(), QUANTISE).graph).graph
     branch = helper.make_node("If", ["yes"], ["score"], then_branch=inner, else_branch=inner)
     whole = helper.make_model(helper.make_graph([branch], "g", [], []))
-    assert scaled_by_all(whole.SerializeToString())
+    assert scales_by_batch(whole.SerializeToString())
 
 
 def test_a_network_whose_rows_are_alike_is_run_row_by_row_all_the_same(opened: TrainingSet, tmp_path: Path):

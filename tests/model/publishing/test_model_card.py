@@ -9,7 +9,7 @@ import numpy as np
 from skewless.contract.model.bundle import open_model
 from skewless.contract.model.matrix_scorer import ScoreOutput
 from skewless.model.distributions import baseline
-from skewless.model.publishing.model_card import drawn, importance
+from skewless.model.publishing.model_card import drawn_distributions, importance
 from tests.model.publishing.late_model import NOW, published
 from tests.models import tiny
 
@@ -28,9 +28,12 @@ def test_distributions_without_values_have_no_picture():
         {"none": baseline.numbers(np.full(9, np.nan)), "some": baseline.numbers(np.arange(500.0))},
         {}, {}, baseline.numbers(np.zeros(20)),
     )  # fmt: skip
-    inputs, scores = drawn(found)
-    assert [(one.name, one.nulls, one.picture is None) for one in inputs] == [("none", 1.0, True), ("some", 0.0, False)]
-    assert scores[0].picture is not None
+    inputs, scores = drawn_distributions(found)
+    assert [(one.name, one.nulls, one.histogram is None) for one in inputs] == [
+        ("none", 1.0, True),
+        ("some", 0.0, False),
+    ]
+    assert scores[0].histogram is not None
 
 
 def test_the_card_is_in_the_bundle_and_needs_no_network(opened, models):

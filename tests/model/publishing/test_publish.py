@@ -21,7 +21,7 @@ from skewless.contract.model.transforms import TransformGraph
 from skewless.model.distributions import baseline
 from skewless.model.publishing import publish, tree_leaves
 from skewless.model.publishing.lightgbm_export import convert, narrowed
-from skewless.model.publishing.publish import champion
+from skewless.model.publishing.publish import promote_version
 from skewless.model.publishing.rollout_steps import champion_version
 from skewless.model.publishing.tree_ensemble import NotExplainable
 from skewless.model.publishing.versions import versions
@@ -40,7 +40,7 @@ FILES += ["transforms.onnx"]
 
 def test_a_bundle_opens_and_scores_as_the_model(opened: TrainingSet, models: Path):
     done = published(opened, models)
-    assert (done.made, done.folder, done.manifest.version) == (True, models / "late" / "1.0.0", "1.0.0")
+    assert (done.created, done.folder, done.manifest.version) == (True, models / "late" / "1.0.0", "1.0.0")
     assert sorted(path.name for path in done.folder.iterdir()) == FILES
     bundle = open_bundle(done.folder, processor_features())
     assert bundle.exact
@@ -102,7 +102,7 @@ def test_the_same_model_is_published_once(opened: TrainingSet, models: Path):
     first = published(opened, models)
     before = {path.name: learnable_project.digest_of(path) for path in first.folder.iterdir()}
     again = publish.run(opened, models, "late", created_at=datetime(2014, 1, 1, tzinfo=UTC))
-    assert (again.made, again.folder, again.manifest) == (False, first.folder, first.manifest)
+    assert (again.created, again.folder, again.manifest) == (False, first.folder, first.manifest)
     assert again.conversion_gap == first.conversion_gap
     assert {path.name: learnable_project.digest_of(path) for path in first.folder.iterdir()} == before
     assert versions(models / "late") == ["1.0.0"]
@@ -128,15 +128,15 @@ def test_a_model_that_was_published_without_leaves_is_published_again(opened: Tr
     def older(*_) -> bytes:
         raise NotExplainable("it was the fashion")
 
-    monkeypatch.setattr(tree_leaves, "made", older)
+    monkeypatch.setattr(tree_leaves, "build_leaves", older)
     first = published(opened, models)
-    assert first.unexplained == "its scores cannot be told as contributions: it was the fashion"
+    assert first.unexplained == "its scores cannot be explained by contributions: it was the fashion"
     assert not (first.folder / "leaves.parquet").exists()
     assert published(opened, models).unexplained == first.unexplained, "unchanged, and still told"
     assert versions(models / "late") == ["1.0.0"]
     monkeypatch.undo()
     again = published(opened, models)
-    assert (again.made, again.manifest.version) == (True, "1.1.0")
+    assert (again.created, again.manifest.version) == (True, "1.1.0")
     assert again.manifest.digests["model.onnx"] == first.manifest.digests["model.onnx"]
 
 
@@ -193,7 +193,7 @@ def test_the_champion_is_the_last_that_was_promoted(opened: TrainingSet, models:
     assert champion_version(ModelRegistry(models, models), "late") == "1.0.0"
     published(opened, models, version="2.0.0", promote=False)
     assert champion_version(ModelRegistry(models, models), "late") == "1.0.0"
-    champion(models, "late", "2.0.0", datetime(2013, 10, 1, tzinfo=UTC))
+    promote_version(models, "late", "2.0.0", datetime(2013, 10, 1, tzinfo=UTC))
     assert champion_version(ModelRegistry(models, models), "late") == "2.0.0"
 
 

@@ -74,7 +74,7 @@ def put(
     root: Path, name: str, graph: bytes, training_set: TrainingSet, asked: ImportOptions | None = None
 ) -> PublishedBundle:
     return publish.run_onnx(
-        graph, training_set, VersionPlace(root / "models", name), created_at=NOW, asked=asked or ImportOptions()
+        graph, training_set, VersionPlace(root / "models", name), created_at=NOW, options=asked or ImportOptions()
     )
 
 
@@ -262,7 +262,7 @@ def test_why_a_model_tells_none_is_told(world: Path, tmp_path: Path):
 def test_the_same_graph_is_published_once(world: Path):
     again = put(world, "pipeline", (world / "models" / "pipeline" / "1.0.0" / "model.onnx").read_bytes(),
                 TrainingSet(world / "texts"))  # fmt: skip
-    assert (again.made, again.manifest.version) == (False, "1.0.0")
+    assert (again.created, again.manifest.version) == (False, "1.0.0")
 
 
 def test_a_graph_that_mixes_rows_is_run_row_by_row(world: Path, tmp_path: Path):
@@ -275,7 +275,7 @@ def test_a_matrix_that_mixes_rows_is_run_row_by_row(world: Path, tmp_path: Path)
     numbers = TrainingSet(world / "numbers")
     done = put(tmp_path, "mixed", estimators.mixing(), numbers)
     assert (done.manifest.signature.rows_a_run, done.manifest.signature.inputs[0].name) == (1, "input")
-    assert not put(tmp_path, "mixed", estimators.mixing(), numbers).made
+    assert not put(tmp_path, "mixed", estimators.mixing(), numbers).created
 
 
 def test_a_graph_that_throws_dice_is_refused(world: Path, tmp_path: Path):
@@ -287,7 +287,10 @@ def test_a_graph_that_throws_dice_is_refused(world: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (ImportOptions(), r"which columns do its inputs take\? Say it: --input now=COLUMN,COLUMN --input plane_age="),
+        (
+            ImportOptions(),
+            r"the columns of its inputs are not known; name them: --input now=COLUMN,COLUMN --input plane_age=",
+        ),
         (ImportOptions({"now": ("mean",), "plane_age": ("age",)}), "its input 'now' has 2 columns and was given 1"),
         (ImportOptions({"nothing": ("mean",)}), r"it has no input 'nothing'; it has \['now', 'plane_age'\]"),
         (ImportOptions(NETWORK.inputs, ("noise",)), r"it has no output 'noise'; it has \['shares', 'worn'\]"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from skewless.contract.model.onnx_session import open_session
 from skewless.contract.model.shapley import ShapleyExplainer, beyond_rounding
 from skewless.contract.model.tree_leaves import parse_leaves
-from skewless.model.publishing.lightgbm_export import convert, narrowed, rows_at_leaves
+from skewless.model.publishing.lightgbm_export import convert, leaf_counts, narrowed
 from skewless.model.publishing.tree_ensemble import NotExplainable, read
 from skewless.model.publishing.tree_leaves import leaves_of
 from tests.models import trees
@@ -54,7 +54,7 @@ def float32_leaves(booster: lgb.Booster) -> lgb.Booster:
 
 
 def compiled(booster: lgb.Booster, output: str) -> ShapleyExplainer:
-    leaves = leaves_of(read(convert(booster, COLUMNS), [output]), rows_at_leaves(booster), "lightgbm")
+    leaves = leaves_of(read(convert(booster, COLUMNS), [output]), leaf_counts(booster), "lightgbm")
     return ShapleyExplainer(parse_leaves(leaves.to_parquet(), COLUMNS), COLUMNS)
 
 
@@ -113,7 +113,9 @@ def test_rows_are_counted_where_they_end(of, given_rows):
         found = read(content, ["score"])
         weights = [found.adds[int(leaf)][0][1] for leaf in found.leaves]
         told = open_session(content).run(["score"], {"input": matrix})[0][:, 0].tolist()
-        assert dict(zip(weights, found.counted(matrix).tolist(), strict=True)) == {w: told.count(w) for w in weights}
+        assert dict(zip(weights, found.leaf_counts(matrix).tolist(), strict=True)) == {
+            w: told.count(w) for w in weights
+        }
 
 
 @pytest.mark.parametrize("objective", ["reg:squarederror", "binary:logistic", "multi:softprob"])
@@ -131,7 +133,7 @@ def test_xgboosts_trees_are_told_by_the_rows_of_the_training_set(objective: str)
     session = open_session(content)
     output = session.get_outputs()[-1].name
     ensemble = read(content, [output])
-    leaves = leaves_of(ensemble, ensemble.counted(matrix), "rows")
+    leaves = leaves_of(ensemble, ensemble.leaf_counts(matrix), "rows")
     one = ShapleyExplainer(parse_leaves(leaves.to_parquet(), COLUMNS), COLUMNS)
     assert beyond_rounding(one, matrix, session.run([output], {"input": matrix})[0], None) <= 0
     found = one.of(matrix[:200])

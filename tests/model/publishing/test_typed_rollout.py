@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graphs = (estimators.pipeline(opened), estimators.pipeline(opened, strength=1e-4), estimators.network())
     for version, graph, asked in zip(VERSIONS, graphs, (ImportOptions(), ImportOptions(), NETWORK), strict=True):
         place = VersionPlace(root / "models", NAME, version, promote=False)
-        publish.run_onnx(graph, opened, place, created_at=NOW, asked=asked)
+        publish.run_onnx(graph, opened, place, created_at=NOW, options=asked)
     return root
 
 

@@ -29,5 +29,5 @@ def run(root: Path, folder: Path, *, spine: Path | None = None, at: datetime = N
 
 
 def killable(root: str, folder: str) -> None:
-    batch_score._ROWS_A_PART = 1_000
+    batch_score._ROWS_PER_PART = 1_000
     run(Path(root), Path(folder))

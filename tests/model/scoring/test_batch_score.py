@@ -62,7 +62,7 @@ def whole(folder: Path) -> pa.Table:
 
 def test_scores_are_those_of_the_training_set_in_any_memory(world: Path, tmp_path: Path, monkeypatch):
     done = run(world, tmp_path / "out")
-    assert (done.rows, done.parts, done.made, done.resumed) == (
+    assert (done.rows, done.parts, done.written, done.resumed) == (
         learnable_project.ROWS,
         ("scores-00000.parquet",),
         True,
@@ -74,8 +74,8 @@ def test_scores_are_those_of_the_training_set_in_any_memory(world: Path, tmp_pat
     matrix = pq.read_table(world / "set" / "data.parquet")
     expected = opened(world).scorer.score(publish.TrainingSet(world / "set").matrix(matrix))
     assert table.column("score").to_numpy().tobytes() == expected.tobytes()
-    monkeypatch.setattr(batch_score, "_ROWS_AT_ONCE", 7)
-    assert run(world, tmp_path / "narrow", memory=1).made
+    monkeypatch.setattr(batch_score, "_ROWS_PER_CALL", 7)
+    assert run(world, tmp_path / "narrow", memory=1).written
     names = {"scores-00000.parquet"}
     one, other = ({n: files(tmp_path / f)[n][1] for n in names} for f in ("out", "narrow"))
     assert one == other
@@ -105,7 +105,7 @@ def test_a_second_run_changes_nothing(world: Path, tmp_path: Path):
     first = run(world, tmp_path / "out")
     before = files(tmp_path / "out")
     again = run(world, tmp_path / "out", at=NOW + timedelta(days=1))
-    assert (again.made, again.scored_at) == (False, first.scored_at)
+    assert (again.written, again.scored_at) == (False, first.scored_at)
     assert files(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out-lock", "out"]
 
@@ -118,7 +118,7 @@ def test_an_empty_spine_is_scored_too(world: Path, tmp_path: Path):
 
 
 def test_a_run_that_is_killed_goes_on(world: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(batch_score, "_ROWS_A_PART", 1_000)
+    monkeypatch.setattr(batch_score, "_ROWS_PER_PART", 1_000)
     assert run(world, tmp_path / "whole").parts == tuple(f"scores-{n:05d}.parquet" for n in range(5))
     expected = [(name, content) for name, (_, content) in files(tmp_path / "whole").items() if name[0] != "_"]
     with killer("tests.model.scoring.risk_scores", "killable") as killed:
@@ -129,7 +129,7 @@ def test_a_run_that_is_killed_goes_on(world: Path, tmp_path: Path, monkeypatch):
             parts = sorted(folder.with_name(f".killed-{step}-unfinished").glob("scores-*.parquet"))
             before = {file.name: file.read_bytes() for file in parts}
             done = run(world, folder, at=NOW + timedelta(days=1))
-            assert done.resumed == len(before) or not done.made
+            assert done.resumed == len(before) or not done.written
             found = [(name, content) for name, (_, content) in files(folder).items() if name[0] != "_"]
             assert sorted(found) == sorted(expected)
             assert not list(tmp_path.glob(f".killed-{step}-[ou]*")), "nothing is left of the killed run"
@@ -139,7 +139,7 @@ def test_a_run_that_is_killed_goes_on(world: Path, tmp_path: Path, monkeypatch):
 
 
 def test_what_is_left_of_another_run_is_not_gone_on_with(world: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(batch_score, "_ROWS_A_PART", 1_000)
+    monkeypatch.setattr(batch_score, "_ROWS_PER_PART", 1_000)
     other = tmp_path / "spine.parquet"
     pq.write_table(learnable_project.spine().slice(0, 2_500), other)
 
@@ -174,7 +174,7 @@ def test_two_runs_do_not_write_one_folder(world: Path, tmp_path: Path):
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(ScoringUnderWay, match="another run writes the scores"):
             run(world, tmp_path / "out")
-    assert run(world, tmp_path / "out").made
+    assert run(world, tmp_path / "out").written
 
 
 def table(root: Path, created: str | None = "created_timestamp") -> TableSource:

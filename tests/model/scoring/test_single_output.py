@@ -41,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def published(world: Path, name: str, graph: bytes, asked: ImportOptions) -> Bundle:
     place = VersionPlace(world / "models", name)
-    done = publish.run_onnx(graph, TrainingSet(world / "texts"), place, created_at=NOON, asked=asked)
+    done = publish.run_onnx(graph, TrainingSet(world / "texts"), place, created_at=NOON, options=asked)
     return open_bundle(done.folder, processor_features())
 
 
@@ -72,7 +72,7 @@ def test_what_if_takes_a_typed_model_of_one_score(world: Path):
 
 def test_what_has_no_single_score_is_told_what_it_tells(world: Path):
     bundle = published(world, "network", estimators.network(), NETWORK)
-    with pytest.raises(NoSingleScore, match=r"tells score:shares \(3 x float32\), score:worn \(1 x float64\) of each"):
+    with pytest.raises(NoSingleScore, match=r"gives score:shares \(3 x float32\), score:worn \(1 x float64\) for each"):
         single_score(bundle)
     with pytest.raises(TrainedElsewhere, match="`skewless retrain` trains LightGBM"):
         require_matrix(bundle, "retrain")

@@ -1,3 +1,1 @@
-"""From a trained model to a published bundle: ONNX, golden rows, proofs, card. It imports `training` and
-`distributions`.
-"""
+"""Publishing a trained model as a bundle: ONNX, golden rows, proofs, card. It imports `training` and `distributions`."""

@@ -1,4 +1,4 @@
-"""A draft: what is to be published, before it is a bundle, and the proof that a row's score is the row's alone.
+"""A draft of a bundle: everything that is published, and the proof that a row's score does not depend on other rows.
 
 Held by tests/model/publishing/test_publish.py.
 """
@@ -24,7 +24,7 @@ from skewless.contract.model.tree_leaves import LEAVES
 from skewless.model.distributions.baseline import Baseline, describe
 from skewless.model.publishing import golden_rows as golden
 from skewless.model.publishing import tree_leaves as leaves
-from skewless.model.publishing.graph_optimisation import OriginalGraph, scaled_by_all
+from skewless.model.publishing.graph_optimisation import OriginalGraph, scales_by_batch
 from skewless.model.publishing.model_card import importance
 from skewless.model.publishing.model_card_page import card_page
 from skewless.model.publishing.onnx_import import ImportedModel
@@ -34,131 +34,134 @@ from skewless.model.training.training_set import TrainingSet
 from skewless.registry.cpu_features import processor_features
 
 _TOLERANCE = 1e-6
-_BLOCKS = (16, 1)
-"""Rows a run that are tried, for models whose scores depend on the rows around them."""
+_BATCH_SIZES = (16, 1)
+"""Fixed batch sizes that are tried for models whose scores depend on the other rows of a batch."""
 _TOOLS = ("feast", "lightgbm", "ndonnx", "numpy", "onnx", "onnxmltools", "onnxruntime", "pyarrow", "skewless")
 Window = tuple[datetime, datetime]
-"""start <= event_timestamp < end."""
+"""(start, end): start <= event_timestamp < end."""
 
 
 @dataclass(frozen=True, slots=True)
 class BundleDraft:
-    """What is to be published: a graph read against a training set's plan, the windows of the rows that it was trained
-    on (how many they were) and of those whose scores are its baseline, and its metrics. `origin` is what the graph was
-    before it was changed, `optimised` what that won. `of_leaves`: how many rows the training counted at each leaf of its
-    trees, if it did; `leaves`, once they are made: the bundle's file of them, or why it has none.
+    """A model that is to be published: its graph, imported against a training set's plan, and its metrics.
+
+    `training_window` has the `training_rows` rows that it was trained on, `baseline_window` those whose scores are its
+    baseline. `original` is the graph before its changes, `optimised` what they gained. `leaf_counts` are the training rows
+    at each leaf of its trees, where the training counted them. `leaves` is the bundle's file of leaves, or why it has none.
     """
 
     training_set: TrainingSet
     graph: bytes
-    read: ImportedModel
-    trained: Window
-    scored: Window
-    rows: int
+    imported: ImportedModel
+    training_window: Window
+    baseline_window: Window
+    training_rows: int
     metrics: dict[str, float]
     calibration: Sequence[CalibrationBin] = ()
-    origin: OriginalGraph | None = None
+    original: OriginalGraph | None = None
     optimised: OptimisationRecord | None = None
-    of_leaves: Counts | None = None
+    leaf_counts: Counts | None = None
     leaves: bytes | NotExplainable | None = None
 
     def open(self) -> BundleModel:
-        """Raises: InvalidPlan."""
-        return open_model(self.training_set.plan, self.graph, self.read.output, self.read.signature)
+        """Open the draft's model. Raises: InvalidPlan."""
+        return open_model(self.training_set.plan, self.graph, self.imported.output, self.imported.signature)
 
     def golden_rows(self) -> pa.Table:
-        """The rows of the training set that prove it."""
-        return golden.chosen(self.training_set.between(*self.trained))
+        """The rows of the training set that become golden rows."""
+        return golden.sample_rows(self.training_set.between(*self.training_window))
 
 
-def explained(draft: BundleDraft) -> BundleDraft:
-    """The draft with its leaves, or why it has none. Where the training did not count them, its rows are."""
+def with_leaves(draft: BundleDraft) -> BundleDraft:
+    """The draft with its leaves, or why it has none. Rows at leaves that the training did not count are counted here."""
     training_set, model = draft.training_set, draft.open()
-    rows = draft.golden_rows() if draft.of_leaves is not None else training_set.between(*draft.trained)
-    taken = model.signature.input_arrays(model.signature.assemble(training_set.assembler, training_set.values(rows)))
+    counted = draft.leaf_counts is not None
+    rows = draft.golden_rows() if counted else training_set.between(*draft.training_window)
+    inputs = model.signature.input_arrays(model.signature.assemble(training_set.assembler, training_set.values(rows)))
     try:
-        return replace(draft, leaves=leaves.made(draft.graph, draft.read, model, taken, draft.of_leaves))
+        content = leaves.build_leaves(draft.graph, draft.imported, model, inputs, draft.leaf_counts)
+        return replace(draft, leaves=content)
     except NotExplainable as error:
         return replace(draft, leaves=error)
 
 
-def proven(draft: BundleDraft) -> tuple[BundleDraft, bytes]:
-    """The draft in the form in which no score depends on the rows around it, and its golden rows.
+def prove_draft(draft: BundleDraft) -> tuple[BundleDraft, bytes]:
+    """The draft with a signature under which no score depends on the other rows of a batch, and its golden rows.
 
-    Raises: InvalidBundle where there is none.
+    Raises: InvalidBundle where no signature does that.
     """
     rows = draft.golden_rows()
-    signature = draft.read.signature or draft.read.otherwise
-    tried = [_in_blocks(draft, signature, block) for block in _BLOCKS] if signature is not None else []
-    # Of a graph that scales rows by those around them no proof on some rows would tell: these may have its extremes.
-    forms = tried[-1:] if tried and scaled_by_all(draft.graph) else [draft, *tried]
-    for one in forms:
+    signature = draft.imported.signature or draft.imported.fallback
+    batched = [_with_batch_size(draft, signature, size) for size in _BATCH_SIZES] if signature is not None else []
+    # For a graph that scales a batch by its extremes the golden rows prove nothing: they may contain the extremes.
+    candidates = batched[-1:] if batched and scales_by_batch(draft.graph) else [draft, *batched]
+    for candidate in candidates:
         try:
-            return one, golden.prove(rows, draft.training_set.assembler, one.open())
+            return candidate, golden.prove(rows, draft.training_set.assembler, candidate.open())
         except InvalidBundle as error:
             refusal = error
     raise refusal
 
 
-def _in_blocks(draft: BundleDraft, signature: SignatureSpec, block: int) -> BundleDraft:
-    read = replace(draft.read, signature=msgspec.structs.replace(signature, rows_a_run=block))
-    return replace(draft, read=read)
+def _with_batch_size(draft: BundleDraft, signature: SignatureSpec, size: int) -> BundleDraft:
+    imported = replace(draft.imported, signature=msgspec.structs.replace(signature, rows_a_run=size))
+    return replace(draft, imported=imported)
 
 
 def contents(draft: BundleDraft, proof: bytes, name: str, version: str, created_at: datetime) -> dict[str, bytes]:
-    """The files of its bundle, by name, but for the manifest."""
+    """The files of the draft's bundle by name, except the manifest."""
     baseline = _baseline(draft)
-    found = {
+    by_name = {
         files.PLAN: draft.training_set.plan.to_json(),
         files.MODEL: draft.graph,
         files.GOLDEN: proof,
         files.BASELINE: msgspec.json.encode(baseline),
     }
     if draft.training_set.transforms:
-        found[files.TRANSFORMS] = draft.training_set.transforms
+        by_name[files.TRANSFORMS] = draft.training_set.transforms
     if isinstance(draft.leaves, bytes):
-        found[LEAVES] = draft.leaves
-    found[files.CARD] = _card(draft, manifest(draft, found, name, version, created_at), baseline).encode()
-    return found
+        by_name[LEAVES] = draft.leaves
+    by_name[files.CARD] = _card(draft, manifest(draft, by_name, name, version, created_at), baseline).encode()
+    return by_name
 
 
 def manifest(
     draft: BundleDraft, contents: Mapping[str, bytes], name: str, version: str, created_at: datetime
 ) -> Manifest:
-    """What its bundle says of itself and of the other files; not sealed yet."""
+    """The manifest of the draft's bundle with the given files; not sealed yet."""
     return Manifest(
         name=name,
         version=version,
         created_at=created_at.isoformat(),
         contract=draft.training_set.plan.fingerprint,
-        output=draft.read.output,
+        output=draft.imported.output,
         digests={file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
-        training_start=draft.trained[0].isoformat(),
-        training_end=draft.trained[1].isoformat(),
-        training_rows=draft.rows,
+        training_start=draft.training_window[0].isoformat(),
+        training_end=draft.training_window[1].isoformat(),
+        training_rows=draft.training_rows,
         metrics=draft.metrics,
         tools={tool: installed(tool) for tool in _TOOLS},
         processor=processor_features(),
         tolerance=_TOLERANCE,
-        signature=draft.read.signature,
+        signature=draft.imported.signature,
         optimised=draft.optimised,
     )
 
 
 def _baseline(draft: BundleDraft) -> Baseline:
-    """How inputs, keys and statuses of the rows trained on are distributed, and the scores of those scored."""
+    """The distributions of inputs, keys and statuses over the training window, and of scores over the baseline window."""
     training_set, model = draft.training_set, draft.open()
-    table = training_set.between(*draft.trained)
-    of = model.signature.assemble(training_set.assembler, training_set.values(table))
-    scored = table if draft.scored == draft.trained else training_set.between(*draft.scored)
+    table = training_set.between(*draft.training_window)
+    trained = model.signature.assemble(training_set.assembler, training_set.values(table))
+    scored = table if draft.baseline_window == draft.training_window else training_set.between(*draft.baseline_window)
     inputs = model.signature.assemble(training_set.assembler, training_set.values(scored))
-    absent = training_set.absent_rows(*draft.trained)
-    return describe(training_set.plan, model.signature, of, table, absent, model.score(inputs))
+    absent = training_set.absent_rows(*draft.training_window)
+    return describe(training_set.plan, model.signature, trained, table, absent, model.score(inputs))
 
 
-def _card(draft: BundleDraft, said: Manifest, baseline: Baseline) -> str:
+def _card(draft: BundleDraft, manifest: Manifest, baseline: Baseline) -> str:
     training_set, model = draft.training_set, draft.open()
-    taken = model.signature.input_arrays(
+    inputs = model.signature.input_arrays(
         model.signature.assemble(training_set.assembler, training_set.values(draft.golden_rows()))
     )
-    return card_page(said, training_set.plan, baseline, importance(model, taken), draft.calibration)
+    return card_page(manifest, training_set.plan, baseline, importance(model, inputs), draft.calibration)

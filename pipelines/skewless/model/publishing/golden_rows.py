@@ -1,5 +1,5 @@
-"""Golden rows: some training rows with the model input and scores that they gave, after the proof that what a row gets
-depends on nothing but the row: not on how many rows are asked about with it, its place among them, or other threads.
+"""Golden rows: some training rows with their model input and scores, after the proof that a row's input and score depend
+on the row alone: not on the size of the batch, its position in the batch, or other threads.
 
 Held by tests/model/publishing/test_publish.py.
 """
@@ -27,86 +27,88 @@ _ROWS = 256
 _ODD_BATCHES = (1, 3, 7, 16, 33)
 _BATCHES = (1, 2, 5, 8, 15, 17, 31, 32, 64, 100, 333, 1_000)
 _MOST_ROWS = 1_000
-"""As many rows as a request may have."""
+"""The most rows that a request may have."""
 _STRIDE = 7_919
 _THREADS = 4
 
 
-def chosen(table: pa.Table) -> pa.Table:
-    """Up to 256 rows spread evenly over a table."""
+def sample_rows(table: pa.Table) -> pa.Table:
+    """Up to 256 rows, evenly spaced over a table."""
     return table.take(pa.array(np.linspace(0, len(table) - 1, min(_ROWS, len(table))).astype(np.int64)))
 
 
 def prove(rows: pa.Table, assembler: Assembler, model: BundleModel) -> bytes:
-    """The golden rows as Parquet. Raises: InvalidBundle where a row's input or score depends on what is around it."""
-    given = given_values(assembler.plan, assembler.given, rows)
-    inputs = model.signature.assemble(assembler, assembler.complete(given))
+    """The golden rows as Parquet. Raises: InvalidBundle where a row's input or score depends on its batch."""
+    sources = given_values(assembler.plan, assembler.given, rows)
+    inputs = model.signature.assemble(assembler, assembler.complete(sources))
     scores = model.score(inputs)
-    taken, told = model.signature.input_arrays(inputs), model.signature.output_arrays(scores)
+    input_arrays, score_arrays = model.signature.input_arrays(inputs), model.signature.output_arrays(scores)
     for size in _ODD_BATCHES:
         for start in range(0, len(rows), size):
-            part = {source: _slice(values, start, size) for source, values in given.items()}
+            part = {source: _slice(values, start, size) for source, values in sources.items()}
             again = model.signature.assemble(assembler, assembler.complete(part))
-            _demand_equal(_part(taken, start, size), model.signature.input_arrays(again), "model input", start, size)
-            _demand_equal(
-                _part(told, start, size), model.signature.output_arrays(model.score(again)), "score", start, size
+            rescored = model.signature.output_arrays(model.score(again))
+            _require_equal(
+                _part(input_arrays, start, size), model.signature.input_arrays(again), "model input", start, size
             )
+            _require_equal(_part(score_arrays, start, size), rescored, "score", start, size)
     if assembler.plan.transforms:
-        _transforms_independent(assembler, model, given, taken)
-    independent(model, taken, told)
+        _check_transforms(assembler, model, sources, input_arrays)
+    check_scores(model, input_arrays, score_arrays)
     buffer = io.BytesIO()
-    bare = rows.select([reference(source) for source in assembler.given])
-    pq.write_table(golden_table(bare, model.signature, inputs, scores), buffer, compression="zstd")
+    untransformed = rows.select([reference(source) for source in assembler.given])
+    pq.write_table(golden_table(untransformed, model.signature, inputs, scores), buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def independent(model: BundleModel, taken: Sequence[Array], told: Sequence[Array]) -> None:
-    """Demand that inputs (`taken`) get their scores (`told`) in batches of up to 1,000 rows, in other places, and while
-    other threads run the model. Raises: InvalidBundle.
+def check_scores(model: BundleModel, inputs: Sequence[Array], scores: Sequence[Array]) -> None:
+    """Check that the model gives these inputs the same scores in batches of up to 1,000 rows, at other positions, and while
+    other threads run it. Raises: InvalidBundle.
     """
-    order = _many(len(told[0]))
-    many, expected = [array[order] for array in taken], [array[order] for array in told]
+    order = _request_rows(len(scores[0]))
+    requested, expected = [array[order] for array in inputs], [array[order] for array in scores]
 
     def check(size: int) -> None:
         for start in range(0, _MOST_ROWS, size):
-            scores = _scored(model, _part(many, start, size))
-            _demand_equal(_part(expected, start, size), scores, "score", start, size)
+            rescored = _score(model, _part(requested, start, size))
+            _require_equal(_part(expected, start, size), rescored, "score", start, size)
 
-    _everywhere(check)
+    _check_batches(check)
 
 
-def _transforms_independent(
-    assembler: Assembler, model: BundleModel, given: Mapping[ColumnSource, ColumnValues], taken: Sequence[Array]
+def _check_transforms(
+    assembler: Assembler, model: BundleModel, sources: Mapping[ColumnSource, ColumnValues], inputs: Sequence[Array]
 ) -> None:
-    """The same of the inputs (`taken`) that the `given` values make. Raises: InvalidBundle."""
-    order = _many(len(taken[0]))
-    many = {source: ColumnValues(values.data[order], values.valid[order]) for source, values in given.items()}
-    expected = [array[order] for array in taken]
+    """The same check for the model inputs that the transforms make of the `sources`. Raises: InvalidBundle."""
+    order = _request_rows(len(inputs[0]))
+    requested = {source: ColumnValues(values.data[order], values.valid[order]) for source, values in sources.items()}
+    expected = [array[order] for array in inputs]
 
     def check(size: int) -> None:
         for start in range(0, _MOST_ROWS, size):
-            part = {source: _slice(values, start, size) for source, values in many.items()}
+            part = {source: _slice(values, start, size) for source, values in requested.items()}
             again = model.signature.input_arrays(model.signature.assemble(assembler, assembler.complete(part)))
-            _demand_equal(_part(expected, start, size), again, "model input", start, size)
+            _require_equal(_part(expected, start, size), again, "model input", start, size)
 
-    _everywhere(check)
+    _check_batches(check)
 
 
-def _many(rows: int) -> NDArray[np.int64]:
-    """As many rows as a request may have, out of so many, in another order."""
+def _request_rows(rows: int) -> NDArray[np.int64]:
+    """The numbers of 1,000 rows out of so many, in another order."""
     return np.arange(_MOST_ROWS) * _STRIDE % rows
 
 
-def _everywhere(check: Callable[[int], None]) -> None:
-    """Check by batches of each size, then of some while other threads do so too."""
+def _check_batches(check: Callable[[int], None]) -> None:
+    """Check with batches of each size, then with the four largest sizes in concurrent threads."""
     for size in _BATCHES:
         check(size)
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(check, _BATCHES[-_THREADS:]))
 
 
-def _scored(model: BundleModel, arrays: Sequence[Array]) -> list[Array]:
-    return model.signature.output_arrays(model.score(model.signature.from_arrays(arrays)))
+def _score(model: BundleModel, arrays: Sequence[Array]) -> list[Array]:
+    inputs = model.signature.from_arrays(arrays)
+    return model.signature.output_arrays(model.score(inputs))
 
 
 def _part(arrays: Sequence[Array], start: int, size: int) -> list[Array]:
@@ -117,6 +119,6 @@ def _slice(values: ColumnValues, start: int, size: int) -> ColumnValues:
     return ColumnValues(values.data[start : start + size], values.valid[start : start + size])
 
 
-def _demand_equal(whole: Sequence[Array], part: Sequence[Array], what: str, start: int, size: int) -> None:
-    if any(a.shape != b.shape or differing(a, b).any() for a, b in zip(whole, part, strict=True)):
+def _require_equal(expected: Sequence[Array], part: Sequence[Array], what: str, start: int, size: int) -> None:
+    if any(a.shape != b.shape or differing(a, b).any() for a, b in zip(expected, part, strict=True)):
         raise InvalidBundle("model.onnx", f"the {what} of row {start} and on depends on the batch ({size} rows or all)")

@@ -1,7 +1,7 @@
-"""Changes of a model's graph that make it smaller or faster, before it is published: ONNX Runtime's own graph
-optimisation, done once and saved, and weights kept as int8.
+"""Changes of a model's graph that make it smaller or faster before it is published: ONNX Runtime's own graph optimisation,
+done once and saved, and int8 weights.
 
-Which scores they move, and what they win, is measured afterwards: see `skewless.model.publishing.optimisation_report`.
+How far they move scores, and what they gain, is measured by `skewless.model.publishing.optimisation_report`.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from skewless.model.publishing.onnx_import import ModelMismatch
 
 _OPTIMISED, _QUANTISED = "graph optimisation", "int8 quantisation"
 _BOUNDS = {_OPTIMISED: 1e-6, _QUANTISED: 1e-2}
-_BYTES = (TensorProto.INT8, TensorProto.UINT8)
-_SCALED_BY_ALL = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
-"""Operators that scale all rows of a run by the extremes among them."""
+_BYTE_TYPES = (TensorProto.INT8, TensorProto.UINT8)
+_BATCH_SCALED = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
+"""Operators that scale all rows of a batch by the batch's extreme values."""
 
 
 @dataclass(eq=False)
 class NothingToQuantise(SkewlessError):
-    """A graph without an operator whose weights could be int8."""
+    """A graph that has no operator whose weights could be int8."""
 
     operators: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
-            f"nothing of the model can be quantised: its operators are {', '.join(self.operators)}, and int8 is for the "
-            "weights of matrix products, convolutions, embeddings and recurrent layers; publish it without --quantise"
+            f"nothing of the model can be quantised: its operators are {', '.join(self.operators)}, and only the weights "
+            "of matrix products, convolutions, embeddings and recurrent layers can be int8; publish it without --quantise"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class GraphChanges:
-    """What is to be done to a graph, and how far that may move a score: 0 means not by a bit. Where nothing is said it is
-    1e-6, and 0.01 for int8.
+    """The changes to make to a graph, and how far they may move a score: 0 demands equal bits. The default is 1e-6, and 0.01
+    for int8.
     """
 
     optimise: bool = False
@@ -53,22 +53,22 @@ class GraphChanges:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What is done, as it is told; empty where nothing is."""
+        """The names of the changes; empty where there are none."""
         return (_QUANTISED,) * self.quantise + (_OPTIMISED,) * self.optimise
 
     @property
     def bound(self) -> float:
-        """The greatest difference that a score may have."""
+        """The greatest difference of a score that is allowed."""
         if self.most_difference is not None:
             return self.most_difference
         return max((_BOUNDS[step] for step in self.steps), default=0.0)
 
 
-NONE = GraphChanges()
+NO_CHANGES = GraphChanges()
 
 
 class OriginalGraph(NamedTuple):
-    """A graph as it was before the changes."""
+    """A graph before its changes."""
 
     graph: bytes
     changes: GraphChanges
@@ -81,35 +81,35 @@ class ChangedGraph(NamedTuple):
     origin: OriginalGraph | None
 
 
-def changed(graph: bytes, changes: GraphChanges) -> ChangedGraph:
-    """Equal graphs give equal bytes, and a graph in which nothing is to be optimised stays as it is.
+def change_graph(graph: bytes, changes: GraphChanges) -> ChangedGraph:
+    """Make the changes. Equal graphs give equal bytes, and a graph that cannot be optimised further stays as it is.
 
     Raises: ModelMismatch, NothingToQuantise.
     """
     small = _quantised(graph) if changes.quantise else graph
-    made = _optimised(small) if changes.optimise else small
-    done = replace(changes, optimise=made != small)
-    return ChangedGraph(made, OriginalGraph(graph, done) if done.steps else None)
+    optimised = _optimised(small) if changes.optimise else small
+    effective = replace(changes, optimise=optimised != small)
+    return ChangedGraph(optimised, OriginalGraph(graph, effective) if effective.steps else None)
 
 
-def scaled_by_all(graph: bytes) -> bool:
-    """Whether a run's rows are scaled by the extremes among them, so that a score depends on the rows around it."""
-    return any(node.op_type in _SCALED_BY_ALL for node in nodes(onnx.load_from_string(graph)))
+def scales_by_batch(graph: bytes) -> bool:
+    """Whether the graph scales the rows of a batch by the batch's extremes, so that a score depends on the other rows."""
+    return any(node.op_type in _BATCH_SCALED for node in nodes(onnx.load_from_string(graph)))
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """All operators of a model, those of branches, loops and functions among them."""
-    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    while waiting:
-        node = waiting.pop()
+    """All operators of a model, including those in branches, loops and functions."""
+    stack = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while stack:
+        node = stack.pop()
         yield node
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                waiting.extend(inner.node)
+                stack.extend(inner.node)
 
 
 def _optimised(graph: bytes) -> bytes:
-    """Extended, not all: what comes above it lays data out for the processor at hand, and a session does that anyway."""
+    """The graph optimised to level "extended". "All" would lay data out for this processor, which a session does anyway."""
     with TemporaryDirectory(prefix="skewless-") as folder:
         file = Path(folder) / "model.onnx"
         options = ort.SessionOptions()
@@ -123,51 +123,51 @@ def _optimised(graph: bytes) -> bytes:
         model = onnx.load_from_string(file.read_bytes())
     if _shape(model) == _shape(onnx.load_from_string(graph)):
         return graph
-    # The domains of all that ONNX Runtime knows are imported: another version need not know them.
+    # ONNX Runtime imports all domains that it knows; keep those in use, as another version may not know the rest.
     used = {node.domain for node in nodes(model)}
-    kept = [one for one in model.opset_import if one.domain in used]
+    imports = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
-    model.opset_import.extend(kept)
+    model.opset_import.extend(imports)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
 def _shape(model: onnx.ModelProto) -> tuple[Counter[tuple[str, str]], int]:
-    """What of a graph an optimisation changes: its operators, and the bytes of its weights."""
+    """What an optimisation changes in a graph: its operators, and the bytes of its weights."""
     return Counter((node.domain, node.op_type) for node in nodes(model)), sum(
         weight.ByteSize() for weight in model.graph.initializer
     )
 
 
 def _quantised(graph: bytes) -> bytes:
-    """With unsigned weights: products with signed ones overflow 16 bits on processors without VNNI, so that a score would
-    depend on the machine. Raises: ModelMismatch, NothingToQuantise.
+    """The graph with unsigned int8 weights: products of signed ones overflow 16 bits on processors without VNNI, so that a
+    score would depend on the machine. Raises: ModelMismatch, NothingToQuantise.
     """
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - a second that others go without
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - its import takes a second
 
     model = onnx.load_from_string(graph)
     before, operators = _byte_weights(model), tuple(sorted({node.op_type for node in nodes(model)}))
-    if not any(one.domain in ("", "ai.onnx") for one in model.opset_import):
+    if not any(opset.domain in ("", "ai.onnx") for opset in model.opset_import):
         raise NothingToQuantise(operators)
     with TemporaryDirectory(prefix="skewless-") as folder:
         file, root = Path(folder) / "model.onnx", logging.getLogger()
-        root.addFilter(_is_no_advice)
+        root.addFilter(_is_not_advice)
         try:
             quantize_dynamic(model, file, weight_type=QuantType.QUInt8)
-        except Exception as error:  # it raises whatever it meets
+        except Exception as error:  # it raises exceptions of any kind
             raise ModelMismatch(f"ONNX Runtime does not quantise it ({type(error).__name__}: {error})") from error
         finally:
-            root.removeFilter(_is_no_advice)
-        made = file.read_bytes()
-    if _byte_weights(onnx.load_from_string(made)) <= before:
+            root.removeFilter(_is_not_advice)
+        quantised = file.read_bytes()
+    if _byte_weights(onnx.load_from_string(quantised)) <= before:
         raise NothingToQuantise(operators)
-    return made
+    return quantised
 
 
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    """Whether a log record is other than ONNX Runtime's advice to prepare every model for static quantisation."""
+def _is_not_advice(record: logging.LogRecord) -> bool:
+    """A log filter that drops ONNX Runtime's advice to preprocess models for static quantisation."""
     return "pre-processing before quantization" not in record.getMessage()
 
 
 def _byte_weights(model: onnx.ModelProto) -> int:
-    return sum(weight.data_type in _BYTES for weight in model.graph.initializer)
+    return sum(weight.data_type in _BYTE_TYPES for weight in model.graph.initializer)

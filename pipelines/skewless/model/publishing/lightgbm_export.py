@@ -1,4 +1,4 @@
-"""LightGBM's boosters as ONNX models that decide as they do.
+"""Exports LightGBM boosters as ONNX models that take the same branches.
 
 Held by tests/model/publishing/test_publish.py.
 """
@@ -30,17 +30,19 @@ def convert(booster: lgb.Booster, columns: int) -> bytes:
 
 
 def narrowed(booster: lgb.Booster) -> lgb.Booster:
-    """The booster with its float64 thresholds rounded down to float32, which ONNX keeps them in.
+    """The booster with its float64 thresholds rounded down to float32, the type that ONNX stores them in.
 
-    On float32 inputs both decide alike: `x <= threshold` holds for the same x. Rounded to nearest, as the converter
-    does, a threshold between two neighbouring inputs moves onto the upper one, which then takes the other branch.
+    On float32 inputs both take the same branches: `x <= threshold` holds for the same x. The converter rounds to nearest,
+    which moves a threshold between two neighbouring inputs onto the upper one, so that it takes the other branch.
     """
     lines = []
     for text in booster.model_to_string().splitlines():
         line = text
         if line.startswith("threshold="):
             exact = np.array(line.removeprefix("threshold=").split(), np.float64)
-            with np.errstate(over="ignore"):  # beyond float32 is its infinity, rounded down like any other
+            with np.errstate(
+                over="ignore"
+            ):  # values beyond float32 become infinity, which is rounded down like any other
                 near = exact.astype(np.float32)
                 down = np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near)
             line = "threshold=" + " ".join(repr(float(value)) for value in down)
@@ -49,20 +51,20 @@ def narrowed(booster: lgb.Booster) -> lgb.Booster:
 
 
 def _without_sizes(lines: Sequence[str]) -> list[str]:
-    """The tree sizes of a model's text are offsets into it; without them LightGBM reads tree by tree."""
+    """Drop the tree sizes, which are offsets into the model's text; without them LightGBM reads tree by tree."""
     return [line for line in lines if not line.startswith("tree_sizes=")]
 
 
-def rows_at_leaves(booster: lgb.Booster) -> NDArray[np.float64]:
-    """How many rows it trained on got to each leaf, as it counted them: tree by tree, lower branch first."""
-    found = []
+def leaf_counts(booster: lgb.Booster) -> NDArray[np.float64]:
+    """How many training rows reached each leaf, as LightGBM counted them: tree by tree, lower branch first."""
+    counts = []
     for tree in booster.dump_model()["tree_info"]:
-        waiting = [tree["tree_structure"]]
-        while waiting:
-            node = waiting.pop()
+        stack = [tree["tree_structure"]]
+        while stack:
+            node = stack.pop()
             if "left_child" in node:
-                waiting += (node["right_child"], node["left_child"])
+                stack += (node["right_child"], node["left_child"])
             else:
-                # A tree of one leaf has no count, and nothing is shared at it.
-                found.append(node.get("leaf_count", 0))
-    return np.array(found, np.float64)
+                # A tree of one leaf has no count, and needs none: it has no contributions.
+                counts.append(node.get("leaf_count", 0))
+    return np.array(counts, np.float64)

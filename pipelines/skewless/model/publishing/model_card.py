@@ -1,6 +1,4 @@
-"""What a model's card tells: what it was trained on, which inputs move its scores, how they are distributed, and whether
-its probabilities are those of the test window.
-"""
+"""The content of a model's card: which inputs move its scores, and how inputs and scores are distributed."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ _SEED = 7
 
 
 class PermutationImportance(NamedTuple):
-    """How far scores move on average where one input is shuffled among the golden rows, as a share of the most."""
+    """The mean change of scores when one input is shuffled among the golden rows; `share` is relative to the greatest effect."""
 
     name: str
     effect: float
@@ -27,35 +25,39 @@ class PermutationImportance(NamedTuple):
 
 
 class DrawnDistribution(NamedTuple):
-    """How an input or score is distributed in training; no picture where all rows are null or alike."""
+    """The distribution of an input or score in training; `histogram` is None where all rows are null or equal."""
 
     name: str
     nulls: float
-    picture: Histogram | None
+    histogram: Histogram | None
 
 
-def importance(model: BundleModel, taken: Sequence[Array]) -> list[PermutationImportance]:
-    """The inputs by what shuffling each of them does to the scores of some rows, most first; equal runs give equals."""
-    told = _told(model, taken)
-    found = {}
-    for group, (whole, names) in enumerate(zip(taken, (group.names for group in model.signature.inputs), strict=True)):
-        for place, name in enumerate(names):
+def importance(model: BundleModel, inputs: Sequence[Array]) -> list[PermutationImportance]:
+    """The permutation importance of each input, the greatest first. `inputs` are some rows, one array per column group;
+    equal runs give equal results.
+    """
+    scores = _scores(model, inputs)
+    effect_of = {}
+    for group, (columns, names) in enumerate(
+        zip(inputs, (group.names for group in model.signature.inputs), strict=True)
+    ):
+        for index, name in enumerate(names):
             rng = np.random.default_rng(_SEED)
             effects = []
             for _ in range(_SHUFFLES):
-                shuffled = whole.copy()
-                shuffled[:, place] = whole[rng.permutation(len(whole)), place]
-                effects.append(_gap(told, _told(model, [*taken[:group], shuffled, *taken[group + 1 :]])))
-            found[name] = float(np.mean(effects))
-    most = max(found.values(), default=0.0)
-    ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
+                shuffled = columns.copy()
+                shuffled[:, index] = columns[rng.permutation(len(columns)), index]
+                effects.append(_gap(scores, _scores(model, [*inputs[:group], shuffled, *inputs[group + 1 :]])))
+            effect_of[name] = float(np.mean(effects))
+    most = max(effect_of.values(), default=0.0)
+    ordered = sorted(effect_of.items(), key=lambda item: (-item[1], item[0]))
     return [PermutationImportance(name, effect, effect / most if most else 0.0) for name, effect in ordered]
 
 
-def drawn(baseline: Baseline) -> tuple[list[DrawnDistribution], list[DrawnDistribution]]:
-    """The inputs and the scores of a baseline as pictures."""
+def drawn_distributions(baseline: Baseline) -> tuple[list[DrawnDistribution], list[DrawnDistribution]]:
+    """The inputs and the scores of a baseline with their histograms."""
     scores = baseline.outputs or {"score": baseline.scores}
-    return [_drawn(*one) for one in baseline.inputs.items()], [_drawn(*one) for one in scores.items()]
+    return [_drawn(*item) for item in baseline.inputs.items()], [_drawn(*item) for item in scores.items()]
 
 
 def _drawn(name: str, distribution: Distribution) -> DrawnDistribution:
@@ -65,18 +67,18 @@ def _drawn(name: str, distribution: Distribution) -> DrawnDistribution:
     return DrawnDistribution(name, nulls, of_numbers(distribution, np.zeros(0, np.float64)))
 
 
-def _told(model: BundleModel, taken: Sequence[Array]) -> list[Array]:
-    scores = model.score(model.signature.from_arrays(taken))
+def _scores(model: BundleModel, inputs: Sequence[Array]) -> list[Array]:
+    scores = model.score(model.signature.from_arrays(inputs))
     return [array for _, array in cells(model.signature.outputs, model.signature.output_arrays(scores))]
 
 
-def _gap(then: Sequence[Array], now: Sequence[Array]) -> float:
-    """The mean difference of all that is told; of texts the share that differs."""
+def _gap(before: Sequence[Array], after: Sequence[Array]) -> float:
+    """The mean difference over all scores; for texts, the share that differs."""
     gaps = []
-    for mine, theirs in zip(then, now, strict=True):
-        if mine.dtype.kind != "f":
-            gaps.append(float(differing(mine, theirs).mean()))
+    for old, new in zip(before, after, strict=True):
+        if old.dtype.kind != "f":
+            gaps.append(float(differing(old, new).mean()))
             continue
-        gap = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
+        gap = np.abs(old.astype(np.float64) - new.astype(np.float64))
         gaps.append(float(np.nanmean(gap)) if not np.isnan(gap).all() else 0.0)
     return float(np.mean(gaps))

@@ -1,4 +1,4 @@
-"""A model's card as a page: made at publish, kept in the bundle.
+"""A model's card as a page: rendered at publish, and part of the bundle.
 
 Held by tests/model/publishing/test_model_card.py.
 """
@@ -12,7 +12,7 @@ from skewless.contract.model.manifest import Manifest
 from skewless.contract.plan import Plan
 from skewless.html.render import render
 from skewless.model.distributions.baseline import Baseline
-from skewless.model.publishing.model_card import PermutationImportance, drawn
+from skewless.model.publishing.model_card import PermutationImportance, drawn_distributions
 from skewless.model.training.model_metrics import CalibrationBin
 
 
@@ -20,18 +20,18 @@ def card_page(
     manifest: Manifest,
     plan: Plan,
     baseline: Baseline,
-    moved: Sequence[PermutationImportance],
-    calibrated: Sequence[CalibrationBin],
+    importances: Sequence[PermutationImportance],
+    bins: Sequence[CalibrationBin],
 ) -> str:
-    """The page of a version that is about to be published."""
-    inputs, scores = drawn(baseline)
+    """The card of a version that is about to be published, as HTML."""
+    inputs, scores = drawn_distributions(baseline)
     return render(
         "card.html",
         datetime.fromisoformat(manifest.created_at),
         manifest=manifest,
         plan=plan,
-        moved=moved,
-        bins=calibrated,
+        importances=importances,
+        bins=bins,
         inputs=inputs,
         scores=scores,
     )

@@ -1,7 +1,8 @@
-"""Publishes a model as a bundle that proves itself: one that was trained here, or a ready ONNX graph.
+"""Publishes a model as a bundle that proves itself: a model that was trained here, or a ready ONNX graph.
 
-Golden rows are scored singly, in batches of up to 1,000 rows, in other places and by several threads, and must agree to
-the bit; the bundle is opened as a server would open it before it takes its place. A published version never changes.
+Golden rows are scored singly, in batches of up to 1,000 rows, at other positions and by several threads, and all scores
+must be equal to the bit. The bundle is opened as a server opens it before it is published. A published version never
+changes.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from skewless.contract.rollout.rollout import promote as promote_step
 from skewless.contract.timestamps import MICROSECOND
 from skewless.files.durable import new_folder
 from skewless.model.publishing import golden_rows, onnx_import
-from skewless.model.publishing.bundle_draft import BundleDraft, Window, contents, explained, manifest, proven
-from skewless.model.publishing.graph_optimisation import NONE, GraphChanges, changed
-from skewless.model.publishing.lightgbm_export import convert, rows_at_leaves
+from skewless.model.publishing.bundle_draft import BundleDraft, Window, contents, manifest, prove_draft, with_leaves
+from skewless.model.publishing.graph_optimisation import NO_CHANGES, GraphChanges, change_graph
+from skewless.model.publishing.lightgbm_export import convert, leaf_counts
 from skewless.model.publishing.onnx_import import ImportedModel, ImportOptions
-from skewless.model.publishing.optimisation_report import measured
+from skewless.model.publishing.optimisation_report import measure_changes
 from skewless.model.publishing.tree_ensemble import NotExplainable
-from skewless.model.publishing.versions import following, is_version, newest
+from skewless.model.publishing.versions import is_version, newest_version, next_version
 from skewless.model.training.model_metrics import CalibrationBin, calibration
 from skewless.model.training.train import TrainingRun, evaluate, load_model
 from skewless.model.training.training_set import TrainingSet, labelled
@@ -49,22 +50,22 @@ _ALL = ImportOptions()
 
 @dataclass(frozen=True, slots=True)
 class PublishedBundle:
-    """Where a bundle is, what it says of itself, and whether this call made it.
+    """A bundle's folder and manifest, and whether this call created it.
 
     `conversion_gap` is the greatest difference between LightGBM's own scores and the ONNX model's on the test window;
-    `unexplained` is why the model tells no contributions, empty where it does.
+    `unexplained` is why the model gives no contributions, empty where it does.
     """
 
     folder: Path
     manifest: Manifest
-    made: bool
+    created: bool
     conversion_gap: float = 0.0
     unexplained: str = ""
 
 
 class VersionPlace(NamedTuple):
-    """Where a version goes: the folder of all models, its name and version (None: the next), and whether servers are to
-    answer with it.
+    """Where a version is published: the folder of all models, its name and version (None: the next minor version), and
+    whether to promote it to champion.
     """
 
     models: Path
@@ -81,19 +82,20 @@ def run(
     created_at: datetime,
     version: str | None = None,
     promote: bool = True,
-    changes: GraphChanges = NONE,
+    changes: GraphChanges = NO_CHANGES,
 ) -> PublishedBundle:
-    """Publish the model that was trained on a training set: see `publish`. Raises: as it, and NotTrained."""
+    """Publish the model that was trained on a training set; see `publish`. Raises: as `publish`, and StepInputMissing."""
     booster, training = load_model(training_set.folder)
-    graph, origin = changed(convert(booster, len(training_set.plan.columns)), changes)
+    graph, original = change_graph(convert(booster, len(training_set.plan.columns)), changes)
     scorer = MatrixScorer(graph, ScoreOutput("probabilities", 1), columns=len(training_set.plan.columns))
     metrics, gap, bins = _check_conversion(booster, scorer, training_set, training)
     start, validate, test, end = map(
         datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
     )
-    read = ImportedModel(ScoreOutput("probabilities", 1), None)
-    draft = BundleDraft(training_set, graph, read, (start, validate), (test, end), training.rows, metrics, bins, origin)
-    draft = replace(draft, of_leaves=rows_at_leaves(booster))
+    imported = ImportedModel(ScoreOutput("probabilities", 1), None)
+    windows = (start, validate), (test, end)
+    draft = BundleDraft(training_set, graph, imported, *windows, training.rows, metrics, bins, original)
+    draft = replace(draft, leaf_counts=leaf_counts(booster))
     return replace(publish(draft, VersionPlace(models, name, version, promote), created_at), conversion_gap=gap)
 
 
@@ -103,76 +105,76 @@ def run_onnx(
     place: VersionPlace,
     *,
     created_at: datetime,
-    asked: ImportOptions = _ALL,
-    changes: GraphChanges = NONE,
+    options: ImportOptions = _ALL,
+    changes: GraphChanges = NO_CHANGES,
 ) -> PublishedBundle:
     """Publish a ready ONNX graph on the features of a training set, whose rows give its golden rows and baseline.
 
-    `asked`: see `onnx_model.read`. Raises: as `publish`, and ModelMismatch, InvalidPlan, SpineMismatch.
+    `options`: see `onnx_import.read`. Raises: as `publish`, and ModelMismatch, InvalidPlan, SpineMismatch.
     """
-    window, rows = _whole(training_set)
-    values = training_set.values(golden_rows.chosen(training_set.between(*window)))
-    made, origin = changed(graph, changes)
-    read = onnx_import.read(
-        made, training_set.plan, asked, lambda signature: signature.assemble(training_set.assembler, values)
+    window, rows = _full_window(training_set)
+    values = training_set.values(golden_rows.sample_rows(training_set.between(*window)))
+    changed, original = change_graph(graph, changes)
+    imported = onnx_import.read(
+        changed, training_set.plan, options, lambda signature: signature.assemble(training_set.assembler, values)
     )
-    draft = BundleDraft(training_set, made, read, window, window, rows, {}, origin=origin)
+    draft = BundleDraft(training_set, changed, imported, window, window, rows, {}, original=original)
     return publish(draft, place, created_at)
 
 
 def publish(draft: BundleDraft, place: VersionPlace, created_at: datetime) -> PublishedBundle:
-    """Publish under `models/name/version`, and make it the champion unless told not to.
+    """Publish under `models/name/version`, and promote it to champion if `place.promote`.
 
-    Without `version` it is the next minor version; where the newest version already is this model under this contract
-    nothing is made. Raises: AlreadyPublished, InvalidBundle where the golden rows do not agree, TooDifferent where
+    Without `version` it gets the next minor version; where the newest version is this model under this contract already,
+    nothing is created. Raises: AlreadyPublished, InvalidBundle where the golden rows do not agree, ScoreGapTooLarge where
     changes of the graph moved a score too far; then nothing is published.
     """
     models, name, version, promote = place
-    draft = explained(draft)
-    why = str(draft.leaves) if isinstance(draft.leaves, NotExplainable) else ""
-    last = newest(models / name)
+    draft = with_leaves(draft)
+    unexplained = str(draft.leaves) if isinstance(draft.leaves, NotExplainable) else ""
+    last = newest_version(models / name)
     if version is None and last and (same := _same(models / name / last, draft)):
         if promote:
-            champion(models, name, last, created_at)
-        return PublishedBundle(models / name / last, same.manifest, made=False, unexplained=why)
-    version = following(last) if version is None else version
+            promote_version(models, name, last, created_at)
+        return PublishedBundle(models / name / last, same.manifest, created=False, unexplained=unexplained)
+    version = next_version(last) if version is None else version
     if not is_version(version):
         raise InvalidBundle(str(models / name / version), f"{version!r} is not a version like 1.2.0")
     folder = models / name / version
     if folder.exists():
         raise AlreadyPublished(name, version)
-    one, proof = proven(draft)
-    draft = _compared(draft, one)
-    found = contents(draft, proof, name, version, created_at)
-    said = manifest(draft, found, name, version, created_at).sealed()
+    proven, proof = prove_draft(draft)
+    draft = _with_optimisation_record(draft, proven)
+    content_by_name = contents(draft, proof, name, version, created_at)
+    sealed = manifest(draft, content_by_name, name, version, created_at).sealed()
     try:
         with new_folder(folder) as building:
-            for file, content in found.items():
+            for file, content in content_by_name.items():
                 (building / file).write_bytes(content)
-            (building / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(said)))
-            open_bundle(building, said.processor)
+            (building / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(sealed)))
+            open_bundle(building, sealed.processor)
     except FileExistsError as error:
         raise AlreadyPublished(name, version) from error
     if promote:
-        champion(models, name, version, created_at)
-    return PublishedBundle(folder, said, made=True, unexplained=why)
+        promote_version(models, name, version, created_at)
+    return PublishedBundle(folder, sealed, created=True, unexplained=unexplained)
 
 
-def _compared(asked: BundleDraft, one: BundleDraft) -> BundleDraft:
-    """A proven draft with what the changes of its graph won, where there were any. Raises: TooDifferent."""
-    if asked.origin is None:
-        return one
-    original, _ = proven(replace(asked, graph=asked.origin.graph))
-    return replace(one, optimised=measured(original, one, asked.origin.changes))
+def _with_optimisation_record(draft: BundleDraft, proven: BundleDraft) -> BundleDraft:
+    """The `proven` draft with the gains of its graph's changes, where there were any. Raises: ScoreGapTooLarge."""
+    if draft.original is None:
+        return proven
+    original, _ = prove_draft(replace(draft, graph=draft.original.graph))
+    return replace(proven, optimised=measure_changes(original, proven, draft.original.changes))
 
 
-def champion(models: Path, name: str, version: str, at: datetime) -> None:
-    """Make `version` the one that servers answer with; they take it up within seconds."""
+def promote_version(models: Path, name: str, version: str, at: datetime) -> None:
+    """Make `version` the champion; servers load it within seconds."""
     ModelRegistry(models, models).change(name, promote_step(version), by="skewless publish", at=at, reason="published")
 
 
-def _whole(training_set: TrainingSet) -> tuple[Window, int]:
-    """The window of all rows of a training set, and how many they are. Raises: SpineMismatch where there are none."""
+def _full_window(training_set: TrainingSet) -> tuple[Window, int]:
+    """The window of all rows of a training set, and their number. Raises: SpineMismatch where there are none."""
     times = training_set.times()
     if not len(times):
         raise SpineMismatch(TIMESTAMP, "has no value: the training set is empty, and golden rows are taken from it")
@@ -183,7 +185,7 @@ def _whole(training_set: TrainingSet) -> tuple[Window, int]:
 def _check_conversion(
     booster: lgb.Booster, scorer: MatrixScorer, training_set: TrainingSet, training: TrainingRun
 ) -> tuple[dict[str, float], float, tuple[CalibrationBin, ...]]:
-    """Metrics of the ONNX model on the test window, its greatest gap to LightGBM, and how it is calibrated there.
+    """The ONNX model's metrics on the test window, its greatest score difference from LightGBM, and its calibration there.
 
     Raises: InvalidBundle.
     """
@@ -198,18 +200,18 @@ def _check_conversion(
 
 
 def _same(folder: Path, draft: BundleDraft) -> Bundle | None:
-    """The bundle in `folder`, if it is sound and is this model under this contract."""
+    """The bundle in `folder`, if it is valid and is the draft's model under the same contract; else None."""
     try:
-        found = open_bundle(folder, processor_features())
+        published = open_bundle(folder, processor_features())
     except InvalidBundle:
         return None
-    same_model = found.manifest.digests[files.MODEL] == hashlib.sha256(draft.graph).hexdigest()
-    mine, theirs = draft.read.signature, found.manifest.signature
-    if theirs is not None and (named := mine or draft.read.otherwise) is not None:
-        mine = msgspec.structs.replace(named, rows_a_run=theirs.rows_a_run)
-    same_read = (draft.read.output, mine) == (found.manifest.output, theirs)
-    same_contract = found.plan.fingerprint == draft.training_set.plan.fingerprint
-    optimised, origin = found.manifest.optimised, draft.origin
-    near = optimised is None or origin is None or optimised.difference <= origin.changes.bound
-    same_leaves = (LEAVES in found.manifest.digests) == isinstance(draft.leaves, bytes)
-    return found if same_model and same_read and same_contract and same_leaves and near else None
+    same_model = published.manifest.digests[files.MODEL] == hashlib.sha256(draft.graph).hexdigest()
+    mine, theirs = draft.imported.signature, published.manifest.signature
+    if theirs is not None and (candidate := mine or draft.imported.fallback) is not None:
+        mine = msgspec.structs.replace(candidate, rows_a_run=theirs.rows_a_run)
+    same_signature = (draft.imported.output, mine) == (published.manifest.output, theirs)
+    same_contract = published.plan.fingerprint == draft.training_set.plan.fingerprint
+    optimised, original = published.manifest.optimised, draft.original
+    near = optimised is None or original is None or optimised.difference <= original.changes.bound
+    same_leaves = (LEAVES in published.manifest.digests) == isinstance(draft.leaves, bytes)
+    return published if same_model and same_signature and same_contract and same_leaves and near else None

@@ -1,7 +1,7 @@
-"""Where a model is published whose registry is no folder: here first, and then there.
+"""Publishes to a model registry that is not a local folder: the bundle is built locally, then uploaded.
 
-A version that is there stays what it is. Object stores give pyarrow no condition to write under, so of two machines that
-publish one version in the same second the last one wins: give versions out in one place.
+A published version is never replaced. But pyarrow has no conditional writes to object stores, so of two machines that
+publish the same version in the same second the last one wins: assign versions in one place.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from skewless.runtime.errors import AlreadyPublished
 
 @contextmanager
 def publishing(registry: ModelRegistry, models: Path, model: str) -> Iterator[Path]:
-    """The folder to publish in. Where the registry is elsewhere it is `models`, which knows the registry's newest
-    version first, and what the block added goes to the registry. Raises: AlreadyPublished where that holds another one of
-    this number; nothing is left of it then.
+    """The local folder to publish in. For a remote registry that is `models`: the registry's newest version is copied there
+    first, and versions that the block adds are uploaded. Raises: AlreadyPublished where the registry has another bundle of
+    that version; the local one is then removed.
     """
     if registry.is_folder:
         yield Path(registry.address)
         return
     known = versions(models / model)
-    there = [version for version in registry.versions(model) if is_version(version)]
-    for version in sorted(there, key=numbers)[-1:]:
+    remote = [version for version in registry.versions(model) if is_version(version)]
+    for version in sorted(remote, key=numbers)[-1:]:
         if version not in known:
             with new_folder(models / model / version) as building:
                 shutil.copytree(registry.bundle(model, version), building, dirs_exist_ok=True)
             known.append(version)
     yield models
     for version in versions(models / model):
-        here, held = models / model / version, registry.file(model, version, MANIFEST)
-        if held is None:
-            registry.add(model, version, here)
-        elif version not in known and held != (here / MANIFEST).read_bytes():
-            shutil.rmtree(here)
+        local, stored = models / model / version, registry.file(model, version, MANIFEST)
+        if stored is None:
+            registry.add(model, version, local)
+        elif version not in known and stored != (local / MANIFEST).read_bytes():
+            shutil.rmtree(local)
             raise AlreadyPublished(model, version)

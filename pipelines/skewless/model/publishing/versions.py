@@ -1,4 +1,4 @@
-"""The versions of a model: three numbers, each version later than those before it.
+"""The versions of a model: three numbers, each version greater than those published before it.
 
 Held by tests/model/publishing/test_publish.py.
 """
@@ -13,12 +13,12 @@ _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 def versions(folder: Path) -> list[str]:
     """The published versions of a model, oldest first."""
-    found = [entry.name for entry in folder.iterdir() if is_version(entry.name)] if folder.is_dir() else []
-    return sorted(found, key=numbers)
+    names = [entry.name for entry in folder.iterdir() if is_version(entry.name)] if folder.is_dir() else []
+    return sorted(names, key=numbers)
 
 
-def newest(folder: Path) -> str | None:
-    """The last of them."""
+def newest_version(folder: Path) -> str | None:
+    """The newest published version of a model; None where there is none."""
     return next(reversed(versions(folder)), None)
 
 
@@ -30,8 +30,8 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def following(version: str | None) -> str:
-    """The next minor version; the first where there is none."""
+def next_version(version: str | None) -> str:
+    """The next minor version; 1.0.0 where `version` is None."""
     if version is None:
         return "1.0.0"
     major, minor, _ = numbers(version)

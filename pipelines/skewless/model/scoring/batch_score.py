@@ -1,10 +1,10 @@
-"""Batch scoring: a spine through the join, the transforms and the model that answer requests, to a folder of Parquet.
+"""Batch scoring: scores a spine with the join, the transforms and the model that answer requests, to a folder of Parquet.
 
     <folder>/scores-00000.parquet   the spine's columns, then the score; at most 262,144 rows, in order of time
-    <folder>/_scored.json           what decided them, and when
+    <folder>/_scored.json           the inputs that determine the scores, and the time of the run
 
-What was scored before a kill is kept beside the folder and not scored again, as long as bundle, spine and tables are
-the same. The folder is replaced whole, and stays as it is where the scores are those that it holds.
+Parts that were scored before a kill stay beside the folder and are not scored again, as long as bundle, spine and tables
+are the same. The folder is replaced atomically, and stays as it is where it has the same scores already.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
 RESULT = "_scored.json"
-_ASKED = "_asked.json"
-_ROWS_A_PART = 1 << 18
-_ROWS_AT_ONCE = 1 << 14
-"""Rows that the model is given at a time: what a score is does not depend on it, what a run holds does."""
+_INPUTS = "_asked.json"
+_ROWS_PER_PART = 1 << 18
+_ROWS_PER_CALL = 1 << 14
+"""Rows that the model scores in one call: it bounds memory, and does not change a score."""
 
 
 @dataclass(eq=False)
@@ -56,8 +56,8 @@ class ScoringUnderWay(SkewlessError):
 
 
 class ScoringInputs(msgspec.Struct, frozen=True):
-    """All that decides the scores: a model version, and SHA-256 of its manifest, the spine's and the tables' files (by
-    name, size and time of change).
+    """Everything that determines the scores: a model version, the SHA-256 of its manifest, and of the names, sizes and
+    modification times of the spine's and the tables' files.
     """
 
     model: str
@@ -70,15 +70,15 @@ class ScoringInputs(msgspec.Struct, frozen=True):
 
 
 class ScoringRun(msgspec.Struct, frozen=True):
-    """A finished run. `scored_at` (ISO 8601) is when it was begun, and when the scores are known since; `made` is
-    whether this call wrote the folder, `resumed` how many parts it found finished.
+    """A finished run. `scored_at` (ISO 8601) is when it started, and the created time of its scores; `written` says whether
+    this call wrote the folder, `resumed` how many parts were finished by an earlier run.
     """
 
-    asked: ScoringInputs
+    inputs: ScoringInputs = msgspec.field(name="asked")
     scored_at: str
     rows: int
     parts: tuple[str, ...]
-    made: bool = True
+    written: bool = msgspec.field(default=True, name="made")
     resumed: int = 0
 
 
@@ -94,8 +94,8 @@ class ScoringSpine:
         return [self.path] if self.path.is_file() else parquet_files(self.path)
 
     def parts(self) -> Iterator[pa.Table]:
-        """In order of time, one at least. Raises: SourceMissing, SpineMismatch."""
-        return SpineFiles(self.path, self.start, self.end).one_part_at_least(_ROWS_A_PART)
+        """The rows ordered by time, in at least one part. Raises: SourceMissing, SpineMismatch."""
+        return SpineFiles(self.path, self.start, self.end).one_part_at_least(_ROWS_PER_PART)
 
 
 def run(
@@ -111,12 +111,12 @@ def run(
 ) -> ScoringRun:
     """Score the spine as of each row's time and write `folder`; the bundle's own folder is `manifest_folder`.
 
-    `memory` bounds the join (see `skewless.offline.join.memory_budget`); beside it a part of the spine and its scores are held.
-    Raises: SpineMismatch, SourceMissing, SourceMismatch, ScoringUnderWay; then the folder is as it was.
+    `memory` bounds the join, in bytes (see `skewless.offline.join.memory_budget`); a part of the spine and its scores come
+    on top. Raises: SpineMismatch, SourceMissing, SourceMismatch, ScoringUnderWay; then the folder is unchanged.
     """
-    asked = _asked(bundle, manifest_folder, sources, spine)
-    with _alone(folder) as building:
-        begun = _resumable(building, asked, scored_at)
+    inputs = _inputs(bundle, manifest_folder, sources, spine)
+    with _exclusive(folder) as building:
+        started_at = _resume_or_reset(building, inputs, scored_at)
         rows, names, resumed = 0, [], 0
         for number, part in enumerate(spine.parts()):
             file = building / f"scores-{number:05d}.parquet"
@@ -126,18 +126,18 @@ def run(
                 _write(file, _frames(bundle, sources, part, report, memory))
             names.append(file.name)
             rows += len(part)
-        done = ScoringRun(asked, begun, rows, tuple(names), resumed=resumed)
-        before = read(folder)
-        if before is not None and _holds(folder, building, done.parts):
+        finished = ScoringRun(inputs, started_at, rows, tuple(names), resumed=resumed)
+        previous = read(folder)
+        if previous is not None and _same_parts(folder, building, finished.parts):
             shutil.rmtree(building)
-            return msgspec.structs.replace(before, made=False, resumed=resumed)
-        write_file(building / RESULT, msgspec.json.format(msgspec.json.encode(done)))
+            return msgspec.structs.replace(previous, written=False, resumed=resumed)
+        write_file(building / RESULT, msgspec.json.format(msgspec.json.encode(finished)))
         _replace(folder, building)
-    return done
+    return finished
 
 
 def read(folder: Path) -> ScoringRun | None:
-    """The finished run that a folder holds, if it holds one."""
+    """The finished run in a folder; None where there is none."""
     try:
         return msgspec.json.decode((folder / RESULT).read_bytes(), type=ScoringRun)
     except (OSError, msgspec.MsgspecError):
@@ -147,33 +147,33 @@ def read(folder: Path) -> ScoringRun | None:
 def _frames(
     bundle: Bundle, sources: Mapping[str, TableSource], part: pa.Table, report: Report, memory: int
 ) -> Iterator[pa.Table]:
-    """The part's rows with their scores, a block of the join at a time."""
+    """The part's rows with their scores, block by block of the join."""
     plan = bundle.plan
     for block in PointInTimeJoin(plan, sources, part, statuses=False, memory=memory).blocks(report):
         rows = part.slice(block.start, block.rows)
-        views = {name: found.admitted() for name, found in block.views.items()}
+        views = {name: joined.admitted() for name, joined in block.views.items()}
         yield with_scores(rows, bundle, bundle.assembler.values(views, request_values(plan, rows)))
 
 
 def with_scores(rows: pa.Table, bundle: Bundle, values: Mapping[PlanSource, ColumnValues]) -> pa.Table:
-    """The rows with what the model tells of them. Raises: SpineMismatch where they have a column of its name."""
+    """The rows with the model's outputs as columns. Raises: SpineMismatch where they have a column of such a name."""
     signature = bundle.signature
     inputs = signature.input_arrays(bundle.inputs(values))
     parts = [
         signature.output_arrays(
-            bundle.score(signature.from_arrays([array[start : start + _ROWS_AT_ONCE] for array in inputs]))
+            bundle.score(signature.from_arrays([array[start : start + _ROWS_PER_CALL] for array in inputs]))
         )
-        for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)
+        for start in range(0, max(len(rows), 1), _ROWS_PER_CALL)
     ]
-    told = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-    for group, column in zip(signature.outputs, to_columns(signature.outputs, told), strict=True):
+    outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    for group, column in zip(signature.outputs, to_columns(signature.outputs, outputs), strict=True):
         if group.column in rows.column_names:
-            raise SpineMismatch(group.column, "has the name of what is written beside it; rename it")
+            raise SpineMismatch(group.column, "has the name of a model output that is written beside it; rename it")
         rows = rows.append_column(group.field, column)
     return rows
 
 
-def _asked(
+def _inputs(
     bundle: Bundle, manifest_folder: Path, sources: Mapping[str, TableSource], spine: ScoringSpine
 ) -> ScoringInputs:
     return ScoringInputs(
@@ -188,17 +188,17 @@ def _asked(
 
 
 def _digest(root: Path, files: Iterable[Path]) -> str:
-    """What tells whether files changed: their paths from `root`, sizes and times of change."""
-    told = []
+    """SHA-256 of the files' paths relative to `root`, sizes and modification times: it changes where a file does."""
+    lines = []
     for file in files:
         stat = file.stat()
-        told.append(f"{os.path.relpath(file, root)} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+        lines.append(f"{os.path.relpath(file, root)} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
-    """The folder beside `folder` in which its next content grows, for this run alone. Raises: ScoringUnderWay."""
+def _exclusive(folder: Path) -> Iterator[Path]:
+    """Lock `folder` for this run; gives the folder beside it in which its next content is built. Raises: ScoringUnderWay."""
     building = folder.with_name(f".{folder.name}-unfinished")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}-lock").open("wb") as handle:
@@ -209,28 +209,28 @@ def _alone(folder: Path) -> Iterator[Path]:
         yield building
 
 
-def _resumable(building: Path, asked: ScoringInputs, scored_at: datetime) -> str:
-    """When the run that is gone on with was begun; what is left of another one is removed."""
+def _resume_or_reset(building: Path, inputs: ScoringInputs, scored_at: datetime) -> str:
+    """Keep the parts of an unfinished run with the same inputs, else start afresh; returns when the run started."""
     with suppress(OSError, msgspec.MsgspecError):
-        begun, at = msgspec.json.decode((building / _ASKED).read_bytes(), type=tuple[ScoringInputs, str])
-        if begun == asked:
-            for cut_short in building.glob(".*"):
-                cut_short.unlink()
-            return at
+        unfinished, started_at = msgspec.json.decode((building / _INPUTS).read_bytes(), type=tuple[ScoringInputs, str])
+        if unfinished == inputs:
+            for partial in building.glob(".*"):
+                partial.unlink()
+            return started_at
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    write_file(building / _ASKED, msgspec.json.encode((asked, scored_at.isoformat())))
+    write_file(building / _INPUTS, msgspec.json.encode((inputs, scored_at.isoformat())))
     return scored_at.isoformat()
 
 
 def _write(file: Path, tables: Iterator[pa.Table]) -> None:
-    """A part is there whole, and on the disk, or not at all."""
+    """Write a part atomically and durably."""
     with replace_file(file) as unfinished:
         parquet_writer.write(unfinished, tables)
 
 
-def _holds(folder: Path, building: Path, parts: Iterable[str]) -> bool:
-    """Whether `folder` holds just these parts."""
+def _same_parts(folder: Path, building: Path, parts: Iterable[str]) -> bool:
+    """Whether `folder` has exactly these parts, with the content that they have in `building`."""
     names = sorted(parts)
     if sorted(path.name for path in folder.glob("*.parquet")) != names:
         return False
@@ -238,6 +238,6 @@ def _holds(folder: Path, building: Path, parts: Iterable[str]) -> bool:
 
 
 def _replace(folder: Path, building: Path) -> None:
-    """A kill on the way leaves all parts in `building`, where the next run finds them."""
+    """Put `building` in the place of `folder`. A kill leaves all parts in one of them, where the next run finds them."""
     put_folder(building, folder)
-    (folder / _ASKED).unlink()
+    (folder / _INPUTS).unlink()

@@ -1,4 +1,4 @@
-"""The one score a row of a model, whatever its form: what AUC, logloss and a contest are about."""
+"""The single score per row of a model of any signature, as AUC, logloss and model comparisons need it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.plan import ColumnSource
 
-Scored = Callable[[Mapping[ColumnSource, ColumnValues]], NDArray[np.floating]]
-"""From the values that a plan names to a score a row."""
+ScoreFunction = Callable[[Mapping[ColumnSource, ColumnValues]], NDArray[np.floating]]
+"""Maps the values that a plan names to one score per row."""
 
 
 @dataclass(eq=False)
 class NoSingleScore(SkewlessError):
-    """A model tells of a row what labels of 0 and 1 cannot be held against."""
+    """A model whose outputs cannot be compared with labels of 0 and 1."""
 
     model: str
     version: str
-    told: str
+    outputs: str
 
     def __str__(self) -> str:
         return (
-            f"{self.model} {self.version} tells {self.told} of each row, and AUC and logloss are of one score, or the "
-            "probabilities of two classes; publish it with `--output` naming that"
+            f"{self.model} {self.version} gives {self.outputs} for each row, but AUC and logloss need one score, or the "
+            "probabilities of two classes; publish it with `--output` naming that output"
         )
 
 
@@ -43,14 +43,14 @@ class NanScores(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"{self.model} {self.version} scores {self.rows:,} of these rows as NaN, which AUC and logloss cannot take: "
-            "give the features that it may not miss a `default` tag, or fill nulls inside the graph"
+            f"{self.model} {self.version} scores {self.rows:,} of these rows as NaN, which AUC and logloss do not accept: "
+            "set a `default` tag on the features that it needs, or fill nulls inside the graph"
         )
 
 
 @dataclass(eq=False)
 class TrainedElsewhere(SkewlessError):
-    """A verb that trains LightGBM met a model that was published from a graph with named inputs."""
+    """A command that trains LightGBM was called for a model that was published from a graph with named inputs."""
 
     model: str
     version: str
@@ -59,33 +59,33 @@ class TrainedElsewhere(SkewlessError):
     def __str__(self) -> str:
         return (
             f"`skewless {self.verb}` trains LightGBM on one matrix of numbers, and {self.model} {self.version} is a "
-            "graph with named inputs: train it where it was trained, bring it by `skewless publish --onnx "
-            "--no-promote`, and try it by `skewless models shadow` or `canary`"
+            "graph with named inputs: train it with its own tools, publish it with `skewless publish --onnx "
+            "--no-promote`, and try it with `skewless models shadow` or `canary`"
         )
 
 
-def single_score(bundle: Bundle) -> Scored:
-    """How to score rows, which then raises NanScores. Raises: NoSingleScore where not one output alone is a score, of
-    one number or two.
+def single_score(bundle: Bundle) -> ScoreFunction:
+    """A function that scores rows; it raises NanScores. Raises: NoSingleScore unless exactly one output is of floats, with
+    one value per row, or two (the probabilities of two classes, of which the second is the score).
     """
     signature = bundle.signature
-    places = [place for place, group in enumerate(signature.outputs) if group.kind in ("float32", "float64")]
-    if len(places) != 1 or len(signature.outputs[places[0]].names) > 2:
-        told = ", ".join(f"{group.column} ({len(group.names)} x {group.kind})" for group in signature.outputs)
-        raise NoSingleScore(bundle.manifest.name, bundle.manifest.version, told)
-    place = places[0]
+    floats = [index for index, group in enumerate(signature.outputs) if group.kind in ("float32", "float64")]
+    if len(floats) != 1 or len(signature.outputs[floats[0]].names) > 2:
+        outputs = ", ".join(f"{group.column} ({len(group.names)} x {group.kind})" for group in signature.outputs)
+        raise NoSingleScore(bundle.manifest.name, bundle.manifest.version, outputs)
+    index = floats[0]
 
-    def scored(values: Mapping[ColumnSource, ColumnValues]) -> NDArray[np.floating]:
-        told: NDArray[np.floating] = signature.output_arrays(bundle.score(bundle.inputs(values)))[place]
-        scores = told[:, -1]  # of two classes the second
+    def score(values: Mapping[ColumnSource, ColumnValues]) -> NDArray[np.floating]:
+        output: NDArray[np.floating] = signature.output_arrays(bundle.score(bundle.inputs(values)))[index]
+        scores = output[:, -1]  # of two classes the second
         if unknown := int(np.isnan(scores).sum()):
             raise NanScores(bundle.manifest.name, bundle.manifest.version, unknown)
         return scores
 
-    return scored
+    return score
 
 
 def require_matrix(bundle: Bundle, verb: str) -> None:
-    """Raises: TrainedElsewhere."""
+    """Refuse a model that is not of one matrix. Raises: TrainedElsewhere."""
     if not isinstance(bundle.signature, MatrixSignature):
         raise TrainedElsewhere(bundle.manifest.name, bundle.manifest.version, verb)
