@@ -111,7 +111,7 @@ def test_int8_weights_are_a_quarter_and_their_price_is_told(opened: TrainingSet,
     assert 0.0 < said.difference == gap <= said.allowed == 0.01
     assert done.manifest.signature.rows_a_run == 1, "its scale is that of all rows of a run"
     page = (done.folder / "card.html").read_text()
-    for told in ("What was done to its graph", "Int8 quantisation", f"{said.bytes_before:,}", "100 rows"):
+    for told in ("Changes of its graph", "Int8 quantisation", f"{said.bytes_before:,}", "100 rows"):
         assert told in page
     assert "int8 quantisation: " in str(said)
 
@@ -186,7 +186,7 @@ def test_trees_have_nothing_to_quantise_or_optimise(opened: TrainingSet, tmp_pat
     done = put(opened, tmp_path / "models", graph, OPTIMISE)
     assert done.manifest.optimised is None
     assert (done.folder / "model.onnx").read_bytes() == graph, "as it was given"
-    assert "What was done to its graph" not in (done.folder / "card.html").read_text()
+    assert "Changes of its graph" not in (done.folder / "card.html").read_text()
 
 
 def test_a_graph_without_weights_has_nothing_to_quantise():

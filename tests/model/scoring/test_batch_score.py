@@ -161,7 +161,7 @@ def test_a_spine_that_does_not_fit_leaves_the_scores_as_they_were(world: Path, t
     before = files(tmp_path / "out")
     bad = tmp_path / "spine.parquet"
     pq.write_table(learnable_project.spine().append_column("score", pa.array(range(learnable_project.ROWS))), bad)
-    with pytest.raises(SpineMismatch, match="'score' has the name of what is written"):
+    with pytest.raises(SpineMismatch, match="'score' has the name of a model output that is written"):
         run(world, tmp_path / "out", spine=bad)
     pq.write_table(learnable_project.spine().drop_columns("hour"), bad)
     with pytest.raises(SpineMismatch, match="'hour' is absent"):
