@@ -56,7 +56,7 @@ def test_nobody_is_erased_without_waiting_and_the_receipt_says_so(market: Shop, 
     (path,) = (market.state / "erasures").iterdir()
     receipt = json.loads(path.read_text())
     assert (receipt["status"], receipt["files"]) == ("done", [])
-    assert any("after the last look" in one for one in receipt["not_reached"])
+    assert any("after the last search" in one for one in receipt["not_reached"])
 
 
 def test_a_full_disk_stops_an_erasure_that_is_taken_up_later(market: Shop, people: None, skewless: Skewless):

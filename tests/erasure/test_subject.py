@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from skewless.erasure.subject import ErasureSubject, SubjectMissing, same
+from skewless.erasure.subject import ErasureSubject, SubjectMissing, same_value
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from skewless.erasure.subject import ErasureSubject, SubjectMissing, same
     ],
 )
 def test_a_value_is_the_subjects_whatever_its_type(held, text, alike):
-    assert same(held, text) is alike
+    assert same_value(held, text) is alike
 
 
 def test_columns_of_every_type_of_key():

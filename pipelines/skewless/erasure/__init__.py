@@ -1,1 +1,1 @@
-"""One subject's rows removed from every store, with a receipt. It imports every room of data below it."""
+"""Erases the rows of one data subject from every store, and writes a receipt. It imports every room of data below it."""

@@ -1,9 +1,8 @@
-"""Erases one subject: from streams, tables and their parts, the online store, training sets, outcomes and served logs.
+"""Erases one subject from streams, tables and their parts, the online store, training sets, outcomes and served logs.
 
-First everything is looked for, and a receipt that says what was found is on the disk before anything is removed; then
-it is removed, what is on its way gets the time to land, and it is looked for again until nothing is left. A run that
-was killed is taken up by the next one for the same subject, whose receipt then tells of both. Other subjects' rows keep
-their values, order and places.
+First everything is searched, and a receipt with the findings is written before anything is removed. Then the findings are
+removed, rows in flight get time to arrive, and the search is repeated until nothing is left. A run that was killed is
+continued by the next one for the same subject, whose receipt covers both. Other subjects' rows keep their values and order.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from skewless.contract.plan import PlanView, plan_from_json
 from skewless.contract.state_folder import StateFolders
 from skewless.erasure import ground_truth_rows, parquet_rows, redis_rows
 from skewless.erasure.parquet_rows import ErasableTable, FileWithSubject
-from skewless.erasure.receipt import ErasureReceipt, new_receipt, open_receipt
+from skewless.erasure.receipt import ErasureReceipt, new_receipt, unfinished_receipt
 from skewless.erasure.subject import ErasureSubject
 from skewless.offline.tables.source import TableSource
 from skewless.online.push.stream_entries import StreamEntries
@@ -32,23 +31,23 @@ from skewless.runtime.progress import Report, quiet
 from skewless.state.database import StateDatabase
 from skewless.state.locks import WAIT
 
-_ROUNDS = 5
+_MOST_ROUNDS = 5
 SETTLE = timedelta(seconds=8)
-"""How long what is on its way may take to land: a server's push (SKEWLESS_PUSH_TIMEOUT_S), its served log
+"""How long rows in flight may take to arrive: a server's push (SKEWLESS_PUSH_TIMEOUT_S), its served log
 (SKEWLESS_SERVED_LOG_FLUSH_S), a consumer's batch.
 """
 Sleep = Callable[[float], None]
-_UNREACHED = [
+_NOT_REACHED = [
     "models that were trained on the rows, and the golden rows in their bundles",
-    "copies, backups and raw data outside of the state folder; ingesting those again brings the rows back",
+    "copies, backups and raw data outside of the state folder; ingesting them again brings the rows back",
     "the append-only file and snapshots of Redis until it rewrites them (BGREWRITEAOF, BGSAVE)",
-    "what was written after the last look: by whoever still pushes, streams or asks for predictions of the subject",
+    "rows written after the last search, by clients that still push, stream or request predictions of the subject",
 ]
 
 
 @dataclass(eq=False)
 class ErasureUnfinished(SkewlessError):
-    """Somebody writes the subject as fast as it is erased."""
+    """Rows about the subject are written as fast as they are erased."""
 
     receipt: str
 
@@ -61,7 +60,7 @@ class ErasureUnfinished(SkewlessError):
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """What there is about a subject now."""
+    """Everything that is stored about a subject now."""
 
     files: tuple[FileWithSubject, ...]
     online_entities: int
@@ -72,16 +71,16 @@ class ErasurePlan:
         return not (self.files or self.online_entities or self.stream_rows)
 
     def lines(self) -> list[str]:
-        """The plan for people."""
-        told = [f"{one.table.kind}: {one.rows:,} rows of {one.path}" for one in self.files]
-        told += [f"online store: {self.online_entities:,} entities"] if self.online_entities else []
-        told += [f"streams: {self.stream_rows:,} rows"] if self.stream_rows else []
-        return told or ["nothing is about this subject"]
+        """The plan as lines for a terminal."""
+        lines = [f"{file.table.kind}: {file.rows:,} rows of {file.path}" for file in self.files]
+        lines += [f"online store: {self.online_entities:,} entities"] if self.online_entities else []
+        lines += [f"streams: {self.stream_rows:,} rows"] if self.stream_rows else []
+        return lines or ["nothing is about this subject"]
 
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlaces:
-    """Where a project keeps what is about its subjects."""
+    """Every place of a project that may contain a subject's rows: folders, tables, online store, streams, models."""
 
     folders: StateFolders
     data: Path
@@ -100,11 +99,11 @@ class ErasurePlaces:
         return StreamEntries(self.client, self.project, "erase")
 
     def views_of(self, subject: ErasureSubject) -> list[str]:
-        """The views that may hold the subject."""
+        """The names of the views that have all of the subject's join keys."""
         return [view.stored_as for view, _ in self.views if subject.names <= {key.key for key in view.join_keys}]
 
     def tables(self, subject: ErasureSubject) -> Iterator[ErasableTable]:
-        """Everything in Parquet that may hold the subject; what is found by way of another table comes before that.
+        """Everything in Parquet that may contain the subject; outcomes, which are found through the served log, come before it.
 
         Raises: RegistryUnreadable.
         """
@@ -116,40 +115,40 @@ class ErasurePlaces:
                 yield ErasableTable(
                     "table", source.path, {name: [source.column(name)] for name in subject.names}, shared=True
                 )
-        for place in _others(self.data, sources):
-            yield ErasableTable("other table", place, named)
+        for path in _other_tables(self.data, sources):
+            yield ErasableTable("other table", path, named)
         yield ErasableTable("training set", self.folders.training, named)
-        logged = {name: [f"entity:{one}" for one in columns] for name, columns in named.items()}
+        logged = {name: [f"entity:{column}" for column in columns] for name, columns in named.items()}
         yield from ground_truth_rows.tables(subject, self.folders.served, logged)
         yield ErasableTable("served log", self.folders.served, logged)
 
-    def unreached(self, subject: ErasureSubject) -> list[str]:
-        """Where the subject may be that nothing here can write to."""
-        meant = [source for view, source in self.views if subject.names <= {key.key for key in view.join_keys}]
-        remote = sorted({source.foreign for source in meant if source.foreign is not None})
-        return [f"the table {url}: erase the rows there (a mirror here follows)" for url in remote] + _UNREACHED
+    def not_reached(self, subject: ErasureSubject) -> list[str]:
+        """Places that may contain the subject and that an erasure cannot write to."""
+        sources = [source for view, source in self.views if subject.names <= {key.key for key in view.join_keys}]
+        remote = sorted({source.foreign for source in sources if source.foreign is not None})
+        return [f"the table {url}: erase the rows there (a local mirror follows)" for url in remote] + _NOT_REACHED
 
 
 def plan(subject: ErasureSubject, places: ErasurePlaces, *, report: Report = quiet) -> ErasurePlan:
-    """What there is; changes nothing. Raises: NoSubject where that is nothing and nobody is known by such keys,
-    RedisUnreachable.
+    """Search for the subject; changes nothing. Raises: SubjectMissing where nothing is found and a key is not a join key of
+    any view; RedisUnreachable.
     """
-    found = _look(subject, places, report)
-    if found.empty:
+    searched = _search(subject, places, report)
+    if searched.empty:
         subject.check(_aliases(places.registry, places.views))
-    return found
+    return searched
 
 
-def _look(subject: ErasureSubject, places: ErasurePlaces, report: Report) -> ErasurePlan:
-    found: dict[Path, FileWithSubject] = {}
+def _search(subject: ErasureSubject, places: ErasurePlaces, report: Report) -> ErasurePlan:
+    files: dict[Path, FileWithSubject] = {}
     tables = list(places.tables(subject))
     for number, table in enumerate(tables):
         report(table.path.name, number, len(tables))
-        for one in parquet_rows.find(subject, table):
-            found.setdefault(one.path, one)
+        for file in parquet_rows.find(subject, table):
+            files.setdefault(file.path, file)
     online = redis_rows.entities(places.client, places.project, subject, report=report)
     streamed = redis_rows.events(places.entries, places.client, subject)
-    return ErasurePlan(tuple(found.values()), online, streamed)
+    return ErasurePlan(tuple(files.values()), online, streamed)
 
 
 def run(
@@ -162,17 +161,17 @@ def run(
     sleep: Sleep = time.sleep,
     report: Report = quiet,
 ) -> tuple[ErasureReceipt, Path]:
-    """Erase the subject; the receipt and where it lies. It waits for materializations of its views, and they for it:
-    one that has read the subject's rows would write them afterwards. What is on its way elsewhere has `settle` to land.
+    """Erase the subject; returns the receipt and its path. It excludes materializations of the subject's views, since one
+    that has read the subject's rows already would write them afterwards. Other rows in flight have `settle` to arrive.
 
-    Raises: NoSubject, ErasureUnfinished, Unwritten, Busy, RedisUnreachable, StateUnreachable.
+    Raises: SubjectMissing, ErasureUnfinished, FileNotRewritten, LockBusy, RedisUnreachable, StateUnreachable.
     """
     settled = partial(_settle, settle.total_seconds(), sleep, report)
     with places.state.turn(places.project, places.views_of(subject), "erase", wait):
-        return _erased(subject, places, clock, settled, wait, report)
+        return _erase(subject, places, clock, settled, wait, report)
 
 
-def _erased(
+def _erase(
     subject: ErasureSubject,
     places: ErasurePlaces,
     clock: Callable[[], datetime],
@@ -180,17 +179,18 @@ def _erased(
     wait: timedelta,
     report: Report,
 ) -> tuple[ErasureReceipt, Path]:
-    receipt = open_receipt(subject, places.receipts) or new_receipt(subject, places.unreached(subject), clock())
+    unfinished = unfinished_receipt(subject, places.receipts)
+    receipt = unfinished or new_receipt(subject, places.not_reached(subject), clock())
     path = places.receipts / f"{receipt.id}.json"
-    settled = not receipt.noted  # else a run that was cut short removed something just now, perhaps
-    for _ in range(_ROUNDS):
-        found = _look(subject, places, report) if receipt.noted else plan(subject, places, report=report)
-        receipt.note(found.files, found.online_entities, found.stream_rows, places.folders.root)
-        if found.empty and settled:
+    settled = not receipt.has_findings  # otherwise an unfinished run may have removed rows just now
+    for _ in range(_MOST_ROUNDS):
+        remaining = _search(subject, places, report) if receipt.has_findings else plan(subject, places, report=report)
+        receipt.record(remaining.files, remaining.online_entities, remaining.stream_rows, places.folders.root)
+        if remaining.empty and settled:
             break
-        if not found.empty:
+        if not remaining.empty:
             receipt.save(path)
-            _remove(subject, places, found, wait, report)
+            _remove(subject, places, remaining, wait, report)
         settle()
         settled = True
     else:
@@ -201,8 +201,8 @@ def _erased(
 
 
 def _settle(seconds: float, sleep: Sleep, report: Report) -> None:
-    """Let what was received before the removal land where a look finds it: a pushed row whose part is gone is on its
-    way to the online store, a request that was answered to the served log.
+    """Wait until rows that were received before the removal have arrived where a search finds them: a pushed row whose part
+    was removed may be on its way to the online store, an answered request to the served log.
     """
     passed = 0.0
     while passed < seconds:
@@ -212,18 +212,18 @@ def _settle(seconds: float, sleep: Sleep, report: Report) -> None:
 
 
 def _remove(
-    subject: ErasureSubject, places: ErasurePlaces, found: ErasurePlan, wait: timedelta, report: Report
+    subject: ErasureSubject, places: ErasurePlaces, searched: ErasurePlan, wait: timedelta, report: Report
 ) -> None:
-    """Sources of rows first, so that what follows does not come back."""
+    """Remove rows from their sources first, so that they do not come back from there."""
     redis_rows.events(places.entries, places.client, subject, delete=True)
-    for number, one in enumerate(found.files):
-        report(one.path.name, number, len(found.files))
-        parquet_rows.remove(subject, one, wait)
+    for number, file in enumerate(searched.files):
+        report(file.path.name, number, len(searched.files))
+        parquet_rows.remove(subject, file, wait)
     redis_rows.entities(places.client, places.project, subject, delete=True, report=report)
 
 
-def _others(data: Path, sources: Iterable[Path]) -> list[Path]:
-    """What lies in the data folder and is no view's table: spines, say."""
+def _other_tables(data: Path, sources: Iterable[Path]) -> list[Path]:
+    """Parquet in the data folder that is not the table of a view, such as spines."""
     known = {*sources, *(path.with_name(f"{path.name}.parts") for path in sources)}
     if not data.is_dir():
         return []
@@ -233,12 +233,12 @@ def _others(data: Path, sources: Iterable[Path]) -> list[Path]:
 
 
 def _aliases(registry: ModelRegistry, views: Iterable[tuple[PlanView, TableSource]]) -> dict[str, set[str]]:
-    """Other names of join keys, by which spines and served logs call them: as published plans say."""
-    found: dict[str, set[str]] = {}
-    kept = [view for view, _ in views]
+    """By join key, the names that spines and served logs use for it, according to the views and to published plans."""
+    aliases: dict[str, set[str]] = {}
+    plan_views = [view for view, _ in views]
     for name, content in registry.every(PLAN):
-        kept += plan_from_json(content, name=name).views
-    for view in kept:
+        plan_views += plan_from_json(content, name=name).views
+    for view in plan_views:
         for key in view.join_keys:
-            found.setdefault(key.key, set()).add(key.name)
-    return found
+            aliases.setdefault(key.key, set()).add(key.name)
+    return aliases

@@ -1,6 +1,6 @@
-"""A subject among the outcomes: those know nobody but requests, so the served log has to say which of them to erase.
+"""Finds a subject among the outcomes. Outcomes have request ids only, so the served log tells which of them to erase.
 
-They go before the served rows do: a run that is killed in between still knows whose they were.
+They are erased before the served rows: so a run that is killed in between still finds which outcomes are the subject's.
 
 Held by tests/erasure/test_erase.py.
 """
@@ -22,23 +22,23 @@ _MODEL = "model="
 
 
 def tables(subject: ErasureSubject, served: Path, logged: Mapping[str, Sequence[str]]) -> Iterator[ErasableTable]:
-    """The outcomes of each model whose served log has rows about the subject; `logged` are its columns of keys."""
+    """The outcomes of each model whose served log has rows about the subject; `logged` maps keys to columns of the log."""
     for folder in sorted(served.glob(f"{_MODEL}*")):
-        place = GroundTruth(served, folder.name.removeprefix(_MODEL)).path
-        if place.is_dir() and len(asked := _requests(subject, folder, logged)):
-            yield ErasableTable("outcomes", place, {key: [key] for key in KEYS}, requests=RequestRows(asked))
+        outcomes = GroundTruth(served, folder.name.removeprefix(_MODEL)).path
+        if outcomes.is_dir() and len(requests := _requests(subject, folder, logged)):
+            yield ErasableTable("outcomes", outcomes, {key: [key] for key in KEYS}, requests=RequestRows(requests))
 
 
 def _requests(subject: ErasureSubject, folder: Path, logged: Mapping[str, Sequence[str]]) -> pa.Table:
-    """Id and row of all that was asked about the subject."""
-    found = []
+    """The request id and row number of all served rows about the subject."""
+    tables = []
     for path in parquet_files(folder):
         file = pq.ParquetFile(path)
-        held = set(file.schema_arrow.names)
-        wanted = {column for columns in logged.values() for column in columns} & held
-        if not wanted or not held.issuperset(KEYS):
+        names = set(file.schema_arrow.names)
+        key_columns = {column for columns in logged.values() for column in columns} & names
+        if not key_columns or not names.issuperset(KEYS):
             continue
         for group in range(file.num_row_groups):
-            rows = file.read_row_group(group, columns=[*KEYS, *sorted(wanted)])
-            found.append(rows.filter(pa.array(subject.rows(rows, logged))).select(KEYS))
-    return pa.concat_tables(found) if found else pa.table({key: [] for key in KEYS})
+            rows = file.read_row_group(group, columns=[*KEYS, *sorted(key_columns)])
+            tables.append(rows.filter(pa.array(subject.rows(rows, logged))).select(KEYS))
+    return pa.concat_tables(tables) if tables else pa.table({key: [] for key in KEYS})

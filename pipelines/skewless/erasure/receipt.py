@@ -1,7 +1,7 @@
-"""Receipts of erasures: what was found where, and what cannot be reached.
+"""Receipts of erasures: what was found where, and what could not be reached.
 
-A receipt knows its subject by a salted digest. It is on the disk before anything is removed, so that a run that was
-killed is found by the next one for the same subject.
+A receipt identifies its subject by a salted hash. It is written before anything is removed, so that the next run for the
+same subject can continue a run that was killed.
 
 Held by tests/erasure/test_erase.py.
 """
@@ -21,7 +21,7 @@ from skewless.files.durable import write_file
 
 
 class RewrittenFile(msgspec.Struct):
-    """A file that held rows about the subject; digests are SHA-256, `after` null where the file is gone by now."""
+    """A file that had rows about the subject; digests are SHA-256, `after` is null where the file no longer exists."""
 
     kind: str
     path: str
@@ -31,7 +31,7 @@ class RewrittenFile(msgspec.Struct):
 
 
 class ErasureReceipt(msgspec.Struct):
-    """What an erasure found and removed. `done` only after nothing was left."""
+    """What an erasure found and removed. `status` is "done" only after nothing was left."""
 
     id: str
     started_at: str
@@ -47,33 +47,33 @@ class ErasureReceipt(msgspec.Struct):
     not_reached: list[str] = []
 
     @property
-    def noted(self) -> bool:
-        """Whether anything was found yet."""
+    def has_findings(self) -> bool:
+        """Whether any row was found so far."""
         return bool(self.files or self.online_entities or self.stream_rows)
 
-    def note(self, files: Iterable[FileWithSubject], online_entities: int, stream_rows: int, root: Path) -> None:
-        """What is found joins what was found before, perhaps by a run that was killed. Paths start at `root`."""
-        known = {one.path: one for one in self.files}
-        for one in files:
-            path = str(one.path.relative_to(root) if one.path.is_relative_to(root) else one.path)
+    def record(self, files: Iterable[FileWithSubject], online_entities: int, stream_rows: int, root: Path) -> None:
+        """Add findings to those of earlier searches, perhaps of a run that was killed. Paths are relative to `root`."""
+        known = {file.path: file for file in self.files}
+        for file in files:
+            path = str(file.path.relative_to(root) if file.path.is_relative_to(root) else file.path)
             if path in known:
-                known[path].rows = max(known[path].rows, one.rows)
+                known[path].rows = max(known[path].rows, file.rows)
             else:
-                self.files.append(RewrittenFile(one.table.kind, path, one.rows, digest(one.path)))
+                self.files.append(RewrittenFile(file.table.kind, path, file.rows, digest(file.path)))
         self.online_entities = max(self.online_entities, online_entities)
         self.stream_rows = max(self.stream_rows, stream_rows)
 
     def finish(self, at: datetime, root: Path) -> None:
-        """Nothing is left."""
-        for one in self.files:
-            one.after = digest(root / one.path)
+        """Mark the erasure as done: nothing is left."""
+        for file in self.files:
+            file.after = digest(root / file.path)
         self.status, self.finished_at = "done", at.isoformat()
 
     def save(self, path: Path) -> None:
         write_file(path, msgspec.json.format(msgspec.json.encode(self)))
 
     def __str__(self) -> str:
-        rows = sum(one.rows for one in self.files)
+        rows = sum(file.rows for file in self.files)
         return (
             f"{rows:,} rows of {len(self.files):,} files, {self.online_entities:,} entities online, "
             f"{self.stream_rows:,} rows of streams"
@@ -81,7 +81,7 @@ class ErasureReceipt(msgspec.Struct):
 
 
 def new_receipt(subject: ErasureSubject, not_reached: Sequence[str], now: datetime) -> ErasureReceipt:
-    """An empty one, of an erasure that begins `now`."""
+    """An empty receipt of an erasure that starts `now`."""
     salt = secrets.token_bytes(16)
     return ErasureReceipt(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
@@ -93,8 +93,8 @@ def new_receipt(subject: ErasureSubject, not_reached: Sequence[str], now: dateti
     )
 
 
-def open_receipt(subject: ErasureSubject, folder: Path) -> ErasureReceipt | None:
-    """The receipt in `folder` of a run for this subject that was cut short."""
+def unfinished_receipt(subject: ErasureSubject, folder: Path) -> ErasureReceipt | None:
+    """The receipt in `folder` of an unfinished run for this subject; None where there is none."""
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         receipt = msgspec.json.decode(path.read_bytes(), type=ErasureReceipt)
         if receipt.status != "done" and receipt.digest == subject.digest(bytes.fromhex(receipt.salt)):

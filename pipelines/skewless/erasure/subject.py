@@ -1,4 +1,4 @@
-"""A data subject: whom rows are about, by join keys; found in columns, entity keys and events whatever their types."""
+"""A data subject, identified by join keys: matches it with columns, entity keys and events, whatever their types."""
 
 from __future__ import annotations
 
@@ -23,75 +23,77 @@ ALGORITHM = "scrypt n=16384 r=8 p=1"
 
 @dataclass(eq=False)
 class SubjectMissing(SkewlessError):
-    """An erasure does not say whom to erase."""
+    """An erasure that does not name a subject."""
 
-    given: str
+    entity: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.given!r} names nobody to erase: {self.reason}; write --entity customer_id=42"
+        return f"{self.entity!r} does not name a subject to erase: {self.reason}; write --entity customer_id=42"
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureSubject:
-    """Join keys and their values as somebody typed them: texts, whole numbers, RFC 3339 times, bytes in base64."""
+    """Join keys and their values as text: strings, integers, RFC 3339 times, bytes in base64."""
 
     keys: tuple[tuple[str, str], ...]
 
     @classmethod
-    def parse(cls, given: Sequence[str]) -> ErasureSubject:
-        """Of `name=value` pairs; the subject is who has all of them. Raises: SubjectMissing."""
+    def parse(cls, pairs: Sequence[str]) -> ErasureSubject:
+        """The subject with all of these `name=value` pairs. Raises: SubjectMissing."""
         keys: dict[str, str] = {}
-        for pair in given:
+        for pair in pairs:
             name, equals, value = pair.partition("=")
             if not (name and equals and value):
-                raise SubjectMissing(pair, "it is no name=value")
+                raise SubjectMissing(pair, "it is not name=value")
             if keys.setdefault(name, value) != value:
-                raise SubjectMissing(pair, "that name is given twice")
+                raise SubjectMissing(pair, "it names that key twice")
         if not keys:
-            raise SubjectMissing("", "no --entity is given")
+            raise SubjectMissing("", "there is no --entity")
         return cls(tuple(sorted(keys.items())))
 
     def check(self, known: Collection[str]) -> None:
-        """Refuse names that are none of the join keys that there are. Raises: SubjectMissing."""
+        """Refuse a subject with names that are not among the known join keys. Raises: SubjectMissing."""
         for name in sorted(self.names.difference(known)):
-            there = f"there are {', '.join(sorted(known))}" if known else "there are none (`skewless apply`)"
-            raise SubjectMissing(name, f"no feature view has that join key; {did_you_mean(name, known, '{}')}{there}")
+            existing = f"there are {', '.join(sorted(known))}" if known else "there are none (`skewless apply`)"
+            raise SubjectMissing(
+                name, f"no feature view has that join key; {did_you_mean(name, known, '{}')}{existing}"
+            )
 
     @property
     def names(self) -> frozenset[str]:
         return frozenset(name for name, _ in self.keys)
 
     def digest(self, salt: bytes) -> str:
-        """What a receipt knows the subject by: to be checked against a guess, slowly, and not to be read."""
+        """The subject's scrypt hash for a receipt: a guess can be checked against it, slowly, but it does not reveal the keys."""
         text = "\n".join(f"{name}={value}" for name, value in self.keys)
         return hashlib.scrypt(text.encode(), salt=salt, dklen=32, **_COST).hex()
 
     def rows(self, table: pa.Table, columns: Mapping[str, Sequence[str]]) -> Flags:
-        """Which rows are about the subject, where any of a key's `columns` may hold it."""
-        found = np.ones(len(table), bool)
+        """Which rows are about the subject: for each key, any of its `columns` has the subject's value."""
+        about = np.ones(len(table), bool)
         for name, value in self.keys:
-            held = np.zeros(len(table), bool)
+            matches = np.zeros(len(table), bool)
             for column in columns.get(name, ()):
                 if column in table.column_names:
-                    held |= _equal(table.column(column), value)
-            found &= held
-        return found
+                    matches |= _equal(table.column(column), value)
+            about &= matches
+        return about
 
     def is_row(self, row: Mapping[str, object]) -> bool:
-        """Whether a row in JSON, or the keys of an entity, are about the subject."""
-        return all(name in row and same(row[name], value) for name, value in self.keys)
+        """Whether a JSON row, or the join keys of an entity, are about the subject."""
+        return all(name in row and same_value(row[name], value) for name, value in self.keys)
 
 
-def same(held: object, text: str) -> bool:
-    """Whether a value of a key is the one that was typed; times of entity keys are in whole seconds."""
-    if isinstance(held, bool) or held is None:
+def same_value(stored: object, text: str) -> bool:
+    """Whether a stored value of a join key equals the text; times in entity keys are whole seconds."""
+    if isinstance(stored, bool) or stored is None:
         return False
-    if isinstance(held, int):
-        return held == _integer(text) or held * SECOND_US == _time(text)
-    if isinstance(held, bytes):
-        return held == _bytes(text)
-    return held == text or (isinstance(held, str) and _time(held) is not None and _time(held) == _time(text))
+    if isinstance(stored, int):
+        return stored == _integer(text) or stored * SECOND_US == _time(text)
+    if isinstance(stored, bytes):
+        return stored == _bytes(text)
+    return stored == text or (isinstance(stored, str) and _time(stored) is not None and _time(stored) == _time(text))
 
 
 def _equal(column: pa.ChunkedArray, text: str) -> Flags:
@@ -112,12 +114,12 @@ def _equal(column: pa.ChunkedArray, text: str) -> Flags:
     if value is None:
         return np.zeros(len(column), bool)
     try:
-        wanted = pa.scalar(value, kind)
+        scalar = pa.scalar(value, kind)
     except (pa.ArrowInvalid, OverflowError):
         return np.zeros(len(column), bool)
-    plain = column.cast(kind) if pa.types.is_dictionary(column.type) else column
-    found: Flags = pc.fill_null(pc.equal(plain, wanted), fill_value=False).to_numpy()
-    return found
+    decoded = column.cast(kind) if pa.types.is_dictionary(column.type) else column
+    equal: Flags = pc.fill_null(pc.equal(decoded, scalar), fill_value=False).to_numpy()
+    return equal
 
 
 def _integer(text: str) -> int | None:

@@ -110,8 +110,8 @@ def _pooled(then: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[NDArra
     few = int(np.count_nonzero(expected < _LEAST_EXPECTED))
     if few and expected[order[:few]].sum() < _LEAST_POOLED:
         few += 1
-    pool, kept = order[:few], np.sort(order[few:])
-    pooled = [np.append(side[kept], side[pool].sum()) if few else side for side in (then, now)]
+    pool, others = order[:few], np.sort(order[few:])
+    pooled = [np.append(side[others], side[pool].sum()) if few else side for side in (then, now)]
     return pooled[0], pooled[1]
 
 

@@ -206,10 +206,10 @@ def _same(folder: Path, draft: BundleDraft) -> Bundle | None:
     except InvalidBundle:
         return None
     same_model = published.manifest.digests[files.MODEL] == hashlib.sha256(draft.graph).hexdigest()
-    mine, theirs = draft.imported.signature, published.manifest.signature
-    if theirs is not None and (candidate := mine or draft.imported.fallback) is not None:
-        mine = msgspec.structs.replace(candidate, rows_a_run=theirs.rows_a_run)
-    same_signature = (draft.imported.output, mine) == (published.manifest.output, theirs)
+    expected, stored = draft.imported.signature, published.manifest.signature
+    if stored is not None and (candidate := expected or draft.imported.fallback) is not None:
+        expected = msgspec.structs.replace(candidate, rows_a_run=stored.rows_a_run)
+    same_signature = (draft.imported.output, expected) == (published.manifest.output, stored)
     same_contract = published.plan.fingerprint == draft.training_set.plan.fingerprint
     optimised, original = published.manifest.optimised, draft.original
     near = optimised is None or original is None or optimised.difference <= original.changes.bound

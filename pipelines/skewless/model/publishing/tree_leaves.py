@@ -41,7 +41,7 @@ def build_leaves(
     inputs: Sequence[Array],
     leaf_counts: Counts | None,
 ) -> bytes:
-    """The bundle's file of leaves for a graph, checked against the model's scores of some of the `inputs` (one array per
+    """The bundle's file of leaves for a graph, checked against the model's scores of sample of the `inputs` (one array per
     column group).
 
     `leaf_counts` are the rows that the training counted at the leaves; if None, all `inputs` are counted. Raises:
@@ -59,11 +59,11 @@ def build_leaves(
         explainer = contributions_of(model.signature, content)
     except InvalidPlan as error:
         raise NotExplainable(error.reason) from error
-    some = matrix[np.linspace(0, len(matrix) - 1, min(_PROVEN_ROWS, len(matrix))).astype(np.int64)]
-    scores = model.signature.output_arrays(model.score(model.signature.from_arrays([some])))[
+    sample = matrix[np.linspace(0, len(matrix) - 1, min(_PROVEN_ROWS, len(matrix))).astype(np.int64)]
+    scores = model.signature.output_arrays(model.score(model.signature.from_arrays([sample])))[
         names.index(ensemble.output)
     ]
-    gap = beyond_rounding(explainer, some, scores, imported.output.column)
+    gap = beyond_rounding(explainer, sample, scores, imported.output.column)
     if gap > 0:
         raise NotExplainable(f"its scores are {gap:.2g} off what its leaves add up to")
     return content

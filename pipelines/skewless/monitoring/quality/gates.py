@@ -179,9 +179,9 @@ class QualityGates:
             limits, table = gate.expected.rows_per_day, gate.source.path.name
             days = [day for result in written if result.table == table for day in result.absent]
             if days and limits is not None and limits.low:
-                some = f"no row of {len(days)} days" if len(days) > 1 else "no row"
+                absent = f"no row of {len(days)} days" if len(days) > 1 else "no row"
                 warnings.append(
-                    f"feature view {gate.view.stored_as!r}: {some} ({days[0]} the first); expected {limits} a day"
+                    f"feature view {gate.view.stored_as!r}: {absent} ({days[0]} the first); expected {limits} a day"
                 )
         return warnings
 

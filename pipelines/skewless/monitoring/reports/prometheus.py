@@ -36,13 +36,13 @@ def audit_metrics(audited: AuditResult, created_at: datetime) -> bytes:
     labels = [*run_labels, "what"]
     compared = Gauge("skewless_audit_compared", "What was compared bit for bit.", labels, registry=registry)
     differing = Gauge("skewless_audit_differing", "What differs from the join.", labels, registry=registry)
-    for what, some, of_all in (
+    for what, differs, total in (
         ("values", audited.differing_values, audited.values),
         ("statuses", audited.differing_statuses, audited.rows * audited.compared_views),
         ("scores", audited.differing_scores, audited.rows),
     ):
-        differing.labels(**run_labels, what=what).set(some)
-        compared.labels(**run_labels, what=what).set(of_all)
+        differing.labels(**run_labels, what=what).set(differs)
+        compared.labels(**run_labels, what=what).set(total)
     _causes(registry, run_labels, audited)
     return generate_latest(registry)
 
