@@ -44,7 +44,9 @@ def test_who_is_named_by_no_join_key_is_not_erased_with_a_receipt(market: Shop, 
     """A typing error would else be told as an erasure that found nothing."""
     for words in ([], ["--dry-run"]):
         told = skewless("erase", "--entity", "custmer=1", *words)
-        expected = "'custmer' names nobody to erase: no feature view has that join key; did you mean customer?"
+        expected = (
+            "'custmer' does not name a subject to erase: no feature view has that join key; did you mean customer?"
+        )
         assert (told.status, told.out, expected in told.err) == (2, "", True), told
     assert not (market.state / "erasures").exists()
     assert skewless("erase", "--entity", "customer=9", "--dry-run").out == "nothing is about this subject\n"
@@ -72,7 +74,7 @@ def test_a_full_disk_stops_an_erasure_that_is_taken_up_later(market: Shop, peopl
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     assert (told.status, told.out) == (2, ""), told
-    assert "large.parquet could not be written anew without the subject (File too large): it is as it was" in told.err
+    assert "large.parquet could not be rewritten without the subject (File too large) and is unchanged" in told.err
     large = market.data / "people" / "large.parquet"
     assert large.read_bytes() == before[large]
     assert not list(market.data.rglob("*.erasing"))

@@ -161,8 +161,8 @@ def run(
     sleep: Sleep = time.sleep,
     report: Report = quiet,
 ) -> tuple[ErasureReceipt, Path]:
-    """Erase the subject; returns the receipt and its path. It excludes materializations of the subject's views, since one
-    that has read the subject's rows already would write them afterwards. Other rows in flight have `settle` to arrive.
+    """Erase the subject; returns the receipt and its path. It waits for materializations of the subject's views, and they
+    wait for it: one that has read the subject's rows would write them later. Other rows in flight have `settle` to arrive.
 
     Raises: SubjectMissing, ErasureUnfinished, FileNotRewritten, LockBusy, RedisUnreachable, StateUnreachable.
     """

@@ -134,7 +134,8 @@ def digest(path: Path) -> str | None:
 def _rewrite(matcher: ErasureSubject | RequestRows, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
     old = pq.ParquetFile(path)
     with replace_file(path) as building:
-        with pq.ParquetWriter(building, old.schema_arrow, **_writer_options(old)) as writer:
+        # A file that Python opened: its errors say what the system said, and Arrow's own files wrap that.
+        with building.open("wb") as file, pq.ParquetWriter(file, old.schema_arrow, **_writer_options(old)) as writer:
             for group in range(old.num_row_groups):
                 table = old.read_row_group(group)
                 others = table.filter(pa.array(~matcher.rows(table, columns)))
