@@ -23,7 +23,7 @@ from feast.saved_dataset import SavedDatasetStorage
 from skewless.feast.errors import FeastUnsupported
 from skewless.files.durable import replace_file, replace_folder
 from skewless.offline.files import parquet_writer
-from skewless.offline.join.explain import waiting_told
+from skewless.offline.join.explain import waiting_warning
 
 if TYPE_CHECKING:
     from feast.saved_dataset import ValidationReference
@@ -119,7 +119,7 @@ class SkewlessRetrievalJob(RetrievalJob):
     def warnings(self) -> list[str]:
         """A line for each view of which rows wait for values, and the mend; they are logged when the job runs."""
         told = (self._waiting or Counter()).items()
-        return [waiting_told(view, count, self._rows) for view, count in told if count]
+        return [waiting_warning(view, count, self._rows) for view, count in told if count]
 
     def _finished(self) -> Iterator[pa.Table]:
         return iter([self.to_arrow()]) if self._on_demand_feature_views else self._tables()

@@ -38,7 +38,7 @@ from skewless.model.distributions import coverage
 from skewless.model.distributions.coverage import AbsentRows, CoverageCounts
 from skewless.offline.files import parquet_writer
 from skewless.offline.join import explain as join_plan
-from skewless.offline.join.explain import JoinPlan, waiting_told
+from skewless.offline.join.explain import JoinPlan, waiting_warning
 from skewless.offline.join.memory_budget import bounds
 from skewless.offline.join.point_in_time import TIMESTAMP, PointInTimeJoin, join, request_values, spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
@@ -88,7 +88,7 @@ class WrittenTrainingSet:
 
     def warnings(self) -> list[str]:
         """A line for each view whose values came too late for some rows, with what to do about it."""
-        return [waiting_told(view, count, self.rows) for view, count in self.waiting.items() if count]
+        return [waiting_warning(view, count, self.rows) for view, count in self.waiting.items() if count]
 
 
 def run(

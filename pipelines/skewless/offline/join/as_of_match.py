@@ -43,7 +43,7 @@ class MatchedRows:
     """The rows that answer some spine row: their numbers in the table and their times; for each of the n spine rows
     the place of its answer among them, or -1; and the rows that tie with an answer.
 
-    `hidden` tells which spine rows have a newer row whose event had happened but that was not known yet.
+    `hidden` is, for each spine row, the time of a newer event that had happened but was not known yet, or MISSING.
     """
 
     rows: Places
@@ -55,16 +55,16 @@ class MatchedRows:
 
 
 class AsOfMatch:
-    """Compiled from the entity codes and instants of n spine rows. `offer` may be called from several threads."""
+    """Matches the rows of a table to n spine rows, given as entity codes and instants. `offer` may be called from several threads."""
 
     def __init__(self, codes: Codes, entities: int, at: UtcMicrosArray, rule: AdmissionRule) -> None:
         self._rule = rule
         self._rows = len(codes)
-        asked = np.flatnonzero(codes >= 0)
-        self._line = _EntityTimeline(at[asked], entities)
-        position = self._line.position(codes[asked], at[asked])
+        known = np.flatnonzero(codes >= 0)
+        self._line = _EntityTimeline(at[known], entities)
+        position = self._line.position(codes[known], at[known])
         order = np.argsort(position)
-        self._slots = asked[order]
+        self._slots = known[order]
         self._position = position[order]
         self._code = codes[self._slots]
         ends = np.searchsorted(self._code, np.arange(entities), side="right")
@@ -80,7 +80,7 @@ class AsOfMatch:
         self._lock = threading.Lock()
 
     def offer(self, codes: Codes, event: UtcMicrosArray, created: UtcMicrosArray, rows: Places) -> None:
-        """Take note of some rows of the table: entity codes (-1: nobody's), times and row numbers."""
+        """Consider some rows of the table: entity codes (-1: not in the spine), times and row numbers."""
         if not len(self._slots):
             return
         available = self._rule.available_at(event, created)
@@ -125,10 +125,10 @@ class AsOfMatch:
         top = np.flatnonzero(created == self._created[slot])
         slot, event, created, rows, before = slot[top], event[top], created[top], rows[top], before[top]
         self._row[slot[created > before]] = -1
-        held = self._row[slot]
+        previous = self._row[slot]
         self._row[slot] = rows
         won = self._row[slot] == rows
-        lost = np.where(won, held, rows)
+        lost = np.where(won, previous, rows)
         tied = np.flatnonzero(lost >= 0)
         if len(tied):
             self._tied.append((slot[tied], event[tied], created[tied], lost[tied]))
@@ -138,7 +138,7 @@ class AsOfMatch:
                 self._noted = len(self._tied[0][0])
                 self._room = max(self._room, 2 * self._noted)
 
-    def chosen(self) -> MatchedRows:
+    def matches(self) -> MatchedRows:
         """The answers, once every row was offered."""
         best = _running_newest(self._code, self._event, self._row >= 0)
         used = np.zeros(len(best), bool)
@@ -158,12 +158,12 @@ class AsOfMatch:
 
     def _hidden_events(self) -> UtcMicrosArray:
         """For each spine row the newest event that had happened and was, at its time or before, not known yet."""
-        found = np.full(self._rows, MISSING, np.int64)
+        result = np.full(self._rows, MISSING, np.int64)
         if self._hidden is not None:
-            there = self._hidden > _EARLIEST
-            newest = _running_newest(self._code, self._hidden, there)
-            found[self._slots[newest >= 0]] = self._hidden[newest[newest >= 0]]
-        return found
+            filled = self._hidden > _EARLIEST
+            newest = _running_newest(self._code, self._hidden, filled)
+            result[self._slots[newest >= 0]] = self._hidden[newest[newest >= 0]]
+        return result
 
     def _ties(self, used: Flags, place: Places) -> TiedRows:
         if not self._tied:
@@ -179,26 +179,26 @@ class AsOfMatch:
         return slot[still], event[still], created[still], rows[still]
 
 
-def _running_newest(code: Codes, event: UtcMicrosArray, there: Flags) -> Places:
+def _running_newest(code: Codes, event: UtcMicrosArray, has_row: Flags) -> Places:
     """For each slot the slot at or before it, of the same entity, with the greatest event; of equal ones the last,
     which has the greater created time, since it became available later. -1 where there is none.
     """
-    filled = np.flatnonzero(there)
-    found = np.full(len(code), -1, np.int64)
+    filled = np.flatnonzero(has_row)
+    result = np.full(len(code), -1, np.int64)
     if not len(filled):
-        return found
+        return result
     line = _EntityTimeline(event[filled], int(code[-1]) + 1)
     position = line.position(code[filled], event[filled])
     leading = np.where(position == np.maximum.accumulate(position), filled, -1)
-    found[filled] = leading
-    found = np.maximum.accumulate(found)
-    return np.where((found >= 0) & (code[found] == code), found, -1)
+    result[filled] = leading
+    result = np.maximum.accumulate(result)
+    return np.where((result >= 0) & (code[result] == code), result, -1)
 
 
 class _EntityTimeline:
     """Puts (entity, instant) on one line of integers, entity by entity, instants in order within each.
 
-    `instants` are those that must be told apart; any other takes the place of the first of them at or after it.
+    `instants` are those that must stay distinct; any other takes the place of the first of them at or after it.
     """
 
     def __init__(self, instants: UtcMicrosArray, entities: int) -> None:

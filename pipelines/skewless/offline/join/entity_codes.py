@@ -23,26 +23,26 @@ class EntityCodes:
     """
 
     def __init__(self, keys: Sequence[pa.Array], rows: int) -> None:
-        self._words = [_KeyDictionary(key) for key in keys]
+        self._dictionaries = [_KeyDictionary(key) for key in keys]
         self._pairs: list[Codes] = []
         self.count = 1
         self.codes: Codes = np.zeros(rows, np.int64)
-        for place, (key, words) in enumerate(zip(keys, self._words, strict=True)):
+        for place, (key, dictionary) in enumerate(zip(keys, self._dictionaries, strict=True)):
             if place == 0:
-                self.codes, self.count = words.places(key), len(words)
+                self.codes, self.count = dictionary.places(key), len(dictionary)
                 continue
-            pairs = _paired(self.codes, words.places(key), len(words))
+            pairs = _pair_codes(self.codes, dictionary.places(key), len(dictionary))
             known = np.unique(pairs[pairs >= 0])
             self._pairs.append(known)
-            self.codes, self.count = _looked_up(pairs, known), len(known)
+            self.codes, self.count = _positions_in(pairs, known), len(known)
 
     def of(self, keys: Sequence[pa.Array], rows: int) -> Codes:
-        """The codes of a table's rows, by their join-key columns; -1 for whom the spine does not ask."""
+        """The codes of a table's rows, by their join-key columns; -1 for an entity that is not in the spine."""
         if not keys:
             return np.zeros(rows, np.int64)
-        codes = self._words[0].places(keys[0])
-        for key, words, known in zip(keys[1:], self._words[1:], self._pairs, strict=True):
-            codes = _looked_up(_paired(codes, words.places(key), len(words)), known)
+        codes = self._dictionaries[0].places(keys[0])
+        for key, dictionary, known in zip(keys[1:], self._dictionaries[1:], self._pairs, strict=True):
+            codes = _positions_in(_pair_codes(codes, dictionary.places(key), len(dictionary)), known)
         return codes
 
 
@@ -52,24 +52,24 @@ class _KeyDictionary:
     """
 
     def __init__(self, key: pa.Array) -> None:
-        self._words = pc.drop_null(pc.unique(key))
+        self._values = pc.drop_null(pc.unique(key))
         self._first = 0
         self._table: Codes | None = None
-        if pa.types.is_integer(key.type) and len(self._words):
-            words = self._words.cast(pa.int64()).to_numpy()
-            self._first, last = int(words.min()), int(words.max())
-            if last - self._first < max(_SPARSE * len(words), _SMALL):
+        if pa.types.is_integer(key.type) and len(self._values):
+            values = self._values.cast(pa.int64()).to_numpy()
+            self._first, last = int(values.min()), int(values.max())
+            if last - self._first < max(_SPARSE * len(values), _SMALL):
                 self._table = np.full(last - self._first + 2, _NONE, np.int64)
-                self._table[words - self._first] = np.arange(len(words))
+                self._table[values - self._first] = np.arange(len(values))
 
     def __len__(self) -> int:
-        return len(self._words)
+        return len(self._values)
 
     def places(self, key: pa.Array) -> Codes:
         """The number of each value; -1 for one that is null or unknown."""
         if self._table is None:
-            found = pc.index_in(key, value_set=self._words)
-            places: Codes = found.fill_null(_NONE).to_numpy(zero_copy_only=False).astype(np.int64)
+            numbers = pc.index_in(key, value_set=self._values)
+            places: Codes = numbers.fill_null(_NONE).to_numpy(zero_copy_only=False).astype(np.int64)
             return places
         after = self._first + len(self._table) - 1
         numbers = key.cast(pa.int64()).fill_null(after).to_numpy()
@@ -78,12 +78,12 @@ class _KeyDictionary:
         return known
 
 
-def _paired(codes: Codes, places: Codes, words: int) -> Codes:
-    """One integer for each pair of a code and a word; -1 where either is none."""
-    return np.where((codes < 0) | (places < 0), _NONE, codes * words + places)
+def _pair_codes(codes: Codes, places: Codes, size: int) -> Codes:
+    """One integer for each pair of a code and a value's number below `size`; -1 where either is none."""
+    return np.where((codes < 0) | (places < 0), _NONE, codes * size + places)
 
 
-def _looked_up(pairs: Codes, known: Codes) -> Codes:
+def _positions_in(pairs: Codes, known: Codes) -> Codes:
     """The place of each pair in `known` (ascending), or -1."""
     if not len(known):
         return np.full(len(pairs), _NONE, np.int64)

@@ -27,10 +27,10 @@ class ViewPlan:
     key_bytes: int = 0
     feature_bytes: int = 0
 
-    def add(self, view: ViewJoin, asked: ViewRequest) -> None:
+    def add(self, view: ViewJoin, request: ViewRequest) -> None:
         """A block of the spine."""
         parquet = view.table.parquet
-        for group in view.row_groups(asked):
+        for group in view.row_groups(request):
             self.files.add(parquet.files[group.file])
             self.row_groups.add((parquet.files[group.file], group.number))
             keys = sum(group.sizes[: len(view.table.key_columns)])
@@ -59,8 +59,8 @@ class JoinPlan:
 
     def __str__(self) -> str:
         blocks = "1 block" if self.blocks == 1 else f"{self.blocks:,} blocks, each of which reads what it needs"
-        told = f"{self.rows:,} rows in {blocks}; about {_mib(self.memory)} of memory, nothing is spilled to disk"
-        return "\n".join([told, *(f"  {view}" for view in self.views)])
+        summary = f"{self.rows:,} rows in {blocks}; about {_mib(self.memory)} of memory, nothing is spilled to disk"
+        return "\n".join([summary, *(f"  {view}" for view in self.views)])
 
 
 def explain(joins: Iterable[PointInTimeJoin]) -> JoinPlan:
@@ -76,11 +76,11 @@ def explain(joins: Iterable[PointInTimeJoin]) -> JoinPlan:
                 name = view.view.name
                 if name not in views:
                     views[name] = ViewPlan(name, len(view.table.source.files()))
-                views[name].add(view, join.asked(view, start, join.bounds.rows_a_block))
+                views[name].add(view, join.request(view, start, join.bounds.rows_a_block))
     return JoinPlan(rows, blocks, memory, tuple(views.values()))
 
 
-def waiting_told(view: str, rows: int, rows_in_all: int) -> str:
+def waiting_warning(view: str, rows: int, rows_in_all: int) -> str:
     """A warning on rows without a value that would have one by its event time, and the mend."""
     return (
         f"feature view {view!r}: {rows:,} of {rows_in_all:,} rows have no value only because none was known yet: its "

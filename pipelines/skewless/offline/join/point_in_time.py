@@ -21,7 +21,14 @@ from skewless.contract.timestamps import UtcMicrosArray
 from skewless.contract.value_types import value_type
 from skewless.offline.join.memory_budget import bounds
 from skewless.offline.join.threads import worker_count
-from skewless.offline.join.view_join import TypedColumn, ViewAnswer, ViewJoin, ViewRequest, answered, put_together
+from skewless.offline.join.view_join import (
+    TypedColumn,
+    ViewAnswer,
+    ViewJoin,
+    ViewRequest,
+    assemble_column,
+    concatenate_answers,
+)
 from skewless.offline.join.view_table import ViewTable
 from skewless.offline.tables.columns import cast, join_key, time_column
 from skewless.offline.tables.source import TableSource
@@ -35,7 +42,7 @@ TIMESTAMP = "event_timestamp"
 
 @dataclass(frozen=True, slots=True)
 class SpineBlock:
-    """The spine rows from `start` on, and what each view of the plan says for them, in their order."""
+    """`rows` spine rows from `start` on, and the answer of each view of the plan for them, in their order."""
 
     start: int
     rows: int
@@ -70,7 +77,7 @@ class PointInTimeJoin:
         self.views = [
             ViewJoin(view, self._table(view, sources[view.name], wanted[view.name]), self.bounds) for view in plan.views
         ]
-        keys = [(key, one.table.numbered(key)) for one in self.views for key in one.view.join_keys]
+        keys = [(key, view.table.numbered(key)) for view in self.views for key in view.view.join_keys]
         texts = {key.name for key, numbered in keys if not numbered}
         self._keys = {
             key.name: spine_column(spine, key.name, key.dtype, numbers=key.name not in texts) for key in plan.join_keys
@@ -87,10 +94,10 @@ class PointInTimeJoin:
         """
         starts = self.starts()
         rows = starts.step
-        total = sum(2 * len(view.row_groups(self.asked(view, at, rows))) for at in starts for view in self.views)
+        total = sum(2 * len(view.row_groups(self.request(view, at, rows))) for at in starts for view in self.views)
         done = 0
         for start in starts:
-            found = {}
+            answer = {}
             for view in self.views:
                 name = view.view.name
                 report(name, done, total)
@@ -100,8 +107,8 @@ class PointInTimeJoin:
                     done += more
                     report(name, done, total)
 
-                found[name] = view.run(self.asked(view, start, rows), tick)
-            yield SpineBlock(start, min(rows, self.rows - start), found)
+                answer[name] = view.run(self.request(view, start, rows), tick)
+            yield SpineBlock(start, min(rows, self.rows - start), answer)
 
     @property
     def rows(self) -> int:
@@ -114,10 +121,10 @@ class PointInTimeJoin:
     def whole(self, report: Report = quiet) -> dict[str, ViewAnswer]:
         """All blocks as one. Raises: SourceMismatch."""
         blocks = [block.views for block in self.blocks(report)]
-        return {name: put_together([block[name] for block in blocks]) for name in blocks[0]}
+        return {name: concatenate_answers([block[name] for block in blocks]) for name in blocks[0]}
 
-    def asked(self, view: ViewJoin, start: int, rows: int) -> ViewRequest:
-        """What the spine rows from `start` on ask of a view."""
+    def request(self, view: ViewJoin, start: int, rows: int) -> ViewRequest:
+        """The request of `rows` spine rows from `start` on to a view."""
         keys = tuple(self._keys[key.name].slice(start, rows) for key in view.view.join_keys)
         some = slice(start, start + rows)
         return ViewRequest(keys, self._known[some], self._at[some], self._statuses)
@@ -126,7 +133,7 @@ class PointInTimeJoin:
 @dataclass(frozen=True, slots=True)
 class JoinedFeatures:
     """Every feature that a plan wants as an Arrow column in the spine's order, null unless its view is PRESENT; and for
-    each view how many rows have no value only because none was known yet (`join_plan.waiting_told` says it in words).
+    each view how many rows have no value only because none was known yet (`explain.waiting_warning` puts it in words).
     """
 
     columns: dict[StoredFeature, pa.ChunkedArray]
@@ -134,15 +141,15 @@ class JoinedFeatures:
 
 
 def answers(blocks: Iterable[SpineBlock]) -> JoinedFeatures:
-    """What blocks that follow each other say, as values alone."""
+    """The values of consecutive blocks."""
     parts: dict[StoredFeature, list[TypedColumn]] = {}
     waiting: dict[str, int] = {}
     for block in blocks:
-        for name, found in block.views.items():
-            waiting[name] = waiting.get(name, 0) + found.waiting
-            for field, shown in zip(found.fields, found.shown(), strict=True):
-                parts.setdefault(StoredFeature(name, field.name), []).append(shown)
-    return JoinedFeatures({feature: answered(shown) for feature, shown in parts.items()}, waiting)
+        for name, answer in block.views.items():
+            waiting[name] = waiting.get(name, 0) + answer.waiting
+            for field, column in zip(answer.fields, answer.typed_columns(), strict=True):
+                parts.setdefault(StoredFeature(name, field.name), []).append(column)
+    return JoinedFeatures({feature: assemble_column(column) for feature, column in parts.items()}, waiting)
 
 
 def join(
@@ -158,8 +165,8 @@ def join(
 
     Raises: SpineMismatch, SourceMissing, SourceMismatch.
     """
-    found = PointInTimeJoin(plan, sources, spine, read_at=read_at, memory=memory).whole(report)
-    return {name: one.admitted() for name, one in found.items()}
+    answer = PointInTimeJoin(plan, sources, spine, read_at=read_at, memory=memory).whole(report)
+    return {name: view.admitted() for name, view in answer.items()}
 
 
 def request_values(plan: Plan, spine: pa.Table) -> dict[str, ColumnValues]:

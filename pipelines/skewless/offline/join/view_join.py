@@ -31,14 +31,14 @@ from skewless.offline.join.threads import each
 from skewless.offline.join.view_table import FeatureRows, Numbers, ViewTable, joined
 
 Tick = Callable[[int], None]
-"""Told how many more row groups were read."""
+"""Called with the number of row groups that were read since the last call."""
 _TIES_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class ViewRequest:
-    """What a block of n spine rows asks of a view: its join keys, the instants up to which rows are known, and those
-    at which they are judged stale. Without `statuses` the caller only wants values, and stale may be told as not found.
+    """The join of one view to a block of n spine rows: join keys, the instants up to which rows are known, and those at
+    which staleness is judged. Without `statuses` only values are wanted, and a stale row may be reported as not found.
     """
 
     keys: tuple[pa.Array, ...]
@@ -49,7 +49,7 @@ class ViewRequest:
 
 @dataclass(frozen=True, slots=True)
 class ViewAnswer:
-    """What a view says for n spine rows: the rows used (MISSING times where there is none), their `FeatureStatus`, and the
+    """A view's values for n spine rows: the rows used (MISSING times where there is none), their `FeatureStatus`, and the
     wanted features as packed rows take them, null unless the view is PRESENT.
 
     `waiting` counts the rows that have no value only because none was known yet: it had happened within the ttl.
@@ -64,12 +64,12 @@ class ViewAnswer:
     waiting: int
 
     def admitted(self) -> AdmittedRows:
-        """The same for the assembler."""
+        """The same as the assembler takes it."""
         kinds = [value_type(field.dtype) for field in self.fields]
         values = tuple(column_values(kind, column) for kind, column in zip(kinds, self.columns, strict=True))
         return AdmittedRows(EntityRows(self.event, self.created, self.deleted, values), self.status)
 
-    def shown(self) -> list[TypedColumn]:
+    def typed_columns(self) -> list[TypedColumn]:
         """The wanted features with their types."""
         pairs = zip(self.fields, self.columns, strict=True)
         return [TypedColumn(value_type(field.dtype), column) for field, column in pairs]
@@ -83,9 +83,9 @@ class TypedColumn:
     column: pa.Array
 
 
-def answered(parts: Sequence[TypedColumn]) -> pa.ChunkedArray:
-    """Parts of one feature as a column of its answer: for lists, maps and structs that is made of all parts at once,
-    since what a map's type is depends on its values.
+def assemble_column(parts: Sequence[TypedColumn]) -> pa.ChunkedArray:
+    """The parts of one feature as one column. Lists, maps and structs are converted all at once, since the type of a map
+    depends on its values.
     """
     kind = parts[0].kind
     whole = pa.chunked_array([part.column for part in parts])
@@ -103,48 +103,48 @@ class ViewJoin:
     def __init__(self, view: PlanView, table: ViewTable, bounds: JoinBounds) -> None:
         self.view, self.table, self._bounds = view, table, bounds
 
-    def row_groups(self, asked: ViewRequest) -> list[RowGroup]:
-        """Those that may hold an answer, as far as the statistics of their event times tell: not those that begin
-        after the last instant, nor, where nobody asks for statuses, those that are stale for the first.
+    def row_groups(self, request: ViewRequest) -> list[RowGroup]:
+        """The row groups that may hold an answer by the statistics of their event times: not those that begin after
+        the last instant, nor, without `statuses`, those that are stale for the first instant.
 
-        Those that hold only rows that became known too late stay: they tell what is waiting.
+        Row groups whose rows became known too late are included: `waiting` counts those rows.
         """
-        if not len(asked.known):
+        if not len(request.known):
             return []
-        last, ttl = int(asked.known.max()), self.view.ttl_us
-        first = int(asked.at.min()) - ttl if ttl and not asked.statuses else None
+        last, ttl = int(request.known.max()), self.view.ttl_us
+        first = int(request.at.min()) - ttl if ttl and not request.statuses else None
         return [group for group in self.table.parquet.row_groups if _may_answer(group, first, last)]
 
-    def run(self, asked: ViewRequest, tick: Tick) -> ViewAnswer:
+    def run(self, request: ViewRequest, tick: Tick) -> ViewAnswer:
         """Raises: SourceMismatch."""
-        groups = self.row_groups(asked)
-        chosen = self._decided(asked, groups, tick)
-        rows = self._settled(chosen, groups)
+        groups = self.row_groups(request)
+        matches = self._match(request, groups, tick)
+        rows = self._break_ties(matches, groups)
         order = np.argsort(rows)
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
-        fetched = self._fetched(groups, rows[order], self.table.wanted, tick)
-        found = chosen.answer >= 0
-        picks = rank[chosen.answer] if len(rank) else np.zeros(len(found), np.int64)
-        event = _placed(chosen.event, chosen.answer, MISSING)
-        created = _placed(chosen.created, chosen.answer, MISSING)
-        deleted = np.zeros(len(found), bool)
-        deleted[found] = fetched.deleted[picks[found]]
-        status = self.view.rule.status(event, created, deleted, asked.at)
-        taken = pa.array(picks, mask=status != FeatureStatus.PRESENT)
+        fetched = self._fetch(groups, rows[order], self.table.wanted, tick)
+        matched = matches.answer >= 0
+        picks = rank[matches.answer] if len(rank) else np.zeros(len(matched), np.int64)
+        event = _placed(matches.event, matches.answer, MISSING)
+        created = _placed(matches.created, matches.answer, MISSING)
+        deleted = np.zeros(len(matched), bool)
+        deleted[matched] = fetched.deleted[picks[matched]]
+        status = self.view.rule.status(event, created, deleted, request.at)
+        positions = pa.array(picks, mask=status != FeatureStatus.PRESENT)
         return ViewAnswer(
             self.table.wanted,
             event,
             created,
             deleted,
             status,
-            tuple(column.take(taken) for column in fetched.columns),
-            self._waiting(status, event, chosen.hidden, asked.at),
+            tuple(column.take(positions) for column in fetched.columns),
+            self._waiting(status, event, matches.hidden, request.at),
         )
 
-    def _decided(self, asked: ViewRequest, groups: Sequence[RowGroup], tick: Tick) -> MatchedRows:
-        entities = EntityCodes(asked.keys, len(asked.known))
-        newest = AsOfMatch(entities.codes, entities.count, asked.known, self.view.rule)
+    def _match(self, request: ViewRequest, groups: Sequence[RowGroup], tick: Tick) -> MatchedRows:
+        entities = EntityCodes(request.keys, len(request.known))
+        newest = AsOfMatch(entities.codes, entities.count, request.known, self.view.rule)
 
         def offer(run: list[RowGroup]) -> int:
             for part in self.table.keys_and_times(run, self._bounds.rows_a_batch):
@@ -154,52 +154,52 @@ class ViewJoin:
 
         for done in each(offer, runs(groups, self._bounds.rows_a_batch), self._bounds.workers):
             tick(done)
-        return newest.chosen()
+        return newest.matches()
 
-    def _settled(self, chosen: MatchedRows, groups: Sequence[RowGroup]) -> Numbers:
-        """The answers' row numbers, where rows tie the one with the greatest packed bytes, some at a time."""
-        rows = chosen.rows.copy()
-        order = np.argsort(chosen.ties.answers, kind="stable")
-        answers, others = chosen.ties.answers[order], chosen.ties.rows[order]
+    def _break_ties(self, matches: MatchedRows, groups: Sequence[RowGroup]) -> Numbers:
+        """The answers' row numbers; of rows that tie, the one with the greatest packed bytes. Ties are read in batches."""
+        rows = matches.rows.copy()
+        order = np.argsort(matches.ties.answers, kind="stable")
+        answers, others = matches.ties.answers[order], matches.ties.rows[order]
         begin = 0
         while begin < len(answers):
             end = int(np.searchsorted(answers, answers[min(begin + _TIES_AT_ONCE, len(answers)) - 1], side="right"))
             some = np.unique(answers[begin:end])
             of = np.concatenate((some, answers[begin:end]))
-            for place, row in self._greatest(of, np.concatenate((rows[some], others[begin:end])), chosen, groups):
+            for place, row in self._greatest(of, np.concatenate((rows[some], others[begin:end])), matches, groups):
                 rows[place] = row
             begin = end
         return rows
 
     def _greatest(
-        self, answers: Numbers, rows: Numbers, chosen: MatchedRows, groups: Sequence[RowGroup]
+        self, answers: Numbers, rows: Numbers, matches: MatchedRows, groups: Sequence[RowGroup]
     ) -> list[tuple[int, int]]:
-        """Of the rows of each answer the greatest by its packed bytes, behind those that name the schema."""
+        """For each answer the row with the greatest packed bytes, compared behind the schema's fingerprint."""
         order = np.argsort(rows)
         answers, rows = answers[order], rows[order]
-        fetched = self._fetched(groups, rows, self.view.fields, lambda _: None)
+        fetched = self._fetch(groups, rows, self.view.fields, lambda _: None)
         packed = RowLayout(self.view.fields).encode(
-            chosen.event[answers], chosen.created[answers], fetched.deleted, fetched.columns
+            matches.event[answers], matches.created[answers], fetched.deleted, fetched.columns
         )
         best: dict[int, tuple[bytes, int]] = {}
         for place, row, content in zip(answers.tolist(), rows.tolist(), packed, strict=True):
-            one = (content[AFTER_SCHEMA], row)
-            best[place] = max(best.get(place, one), one)
+            candidate = (content[AFTER_SCHEMA], row)
+            best[place] = max(best.get(place, candidate), candidate)
         return [(place, row) for place, (_, row) in best.items()]
 
-    def _fetched(
-        self, groups: Sequence[RowGroup], numbers: Numbers, fields: Sequence[Field], tick: Tick
-    ) -> FeatureRows:
+    def _fetch(self, groups: Sequence[RowGroup], numbers: Numbers, fields: Sequence[Field], tick: Tick) -> FeatureRows:
         """The rows of these numbers (ascending) out of the row groups that hold any of them."""
-        begin, end = (np.searchsorted(numbers, [one.first + past * one.rows for one in groups]) for past in (0, 1))
-        held = [group for group, low, high in zip(groups, begin, end, strict=True) if low < high]
-        tick(len(groups) - len(held))
+        begin, end = (
+            np.searchsorted(numbers, [group.first + past * group.rows for group in groups]) for past in (0, 1)
+        )
+        needed = [group for group, low, high in zip(groups, begin, end, strict=True) if low < high]
+        tick(len(groups) - len(needed))
         parts = []
 
         def fetch(run: list[RowGroup]) -> tuple[int, FeatureRows]:
             return len(run), self.table.fetch(run, numbers, fields, self._bounds.rows_a_fetch)
 
-        for done, part in each(fetch, runs(held, self._bounds.rows_a_fetch), self._bounds.workers):
+        for done, part in each(fetch, runs(needed, self._bounds.rows_a_fetch), self._bounds.workers):
             parts.append(part)
             tick(done)
         return joined(parts, fields)
@@ -214,8 +214,8 @@ class ViewJoin:
         return int(np.count_nonzero(without & fresh))
 
 
-def put_together(parts: Sequence[ViewAnswer]) -> ViewAnswer:
-    """What a view says for blocks that follow each other."""
+def concatenate_answers(parts: Sequence[ViewAnswer]) -> ViewAnswer:
+    """The answers of consecutive blocks as one."""
     if len(parts) == 1:
         return parts[0]
     return ViewAnswer(
@@ -236,7 +236,7 @@ def _may_answer(group: RowGroup, first: UtcMicros | None, last: int) -> bool:
 
 
 def _placed(times: UtcMicrosArray, answers: Numbers, missing: int) -> UtcMicrosArray:
-    found = answers >= 0
+    matched = answers >= 0
     placed = np.full(len(answers), missing, np.int64)
-    placed[found] = times[answers[found]]
+    placed[matched] = times[answers[matched]]
     return placed

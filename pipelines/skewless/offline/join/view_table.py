@@ -71,9 +71,9 @@ class ViewTable:
         self.value_columns = [self._fields[field] for field in wanted] + ([self._deleted] if self._deleted else [])
         columns = list(dict.fromkeys([*self.key_columns, *self.value_columns]))
         self.parquet = ParquetTable(files, columns, source.timestamp_field)
-        self._common = self._checked() if files else {}
+        self._common = self._check_types() if files else {}
 
-    def _checked(self) -> dict[str, pa.DataType]:
+    def _check_types(self) -> dict[str, pa.DataType]:
         """Of each list, map or struct the one type that all files can be read in. Raises: SourceMismatch."""
         kinds: dict[str, ValueType | None] = dict(self._keys)
         kinds |= {self._fields[f]: value_type(f.dtype, feature=f.name) for f in self.view.fields}
@@ -89,13 +89,13 @@ class ViewTable:
         }
 
     def _check_columns(self, columns: Iterable[str]) -> None:
-        """The table's newest file must have them all; where it is later than what may be read, it is asked all the
-        same, since a feature that came later is null until then. Raises: SourceMismatch.
+        """The table's newest file must have all columns, even if it is later than what may be read: a feature that was
+        added later is null until then. Raises: SourceMismatch.
         """
-        held = self.parquet.schemas[-1]
-        if not set(columns) <= set(held.names):
-            held = pq.read_schema(self.source.files()[-1])
-        check_columns(self.source.view, held, columns)
+        stored = self.parquet.schemas[-1]
+        if not set(columns) <= set(stored.names):
+            stored = pq.read_schema(self.source.files()[-1])
+        check_columns(self.source.view, stored, columns)
 
     def stored(self, name: str) -> list[pa.DataType]:
         """The types in which the opened files hold a key or feature."""
@@ -105,19 +105,19 @@ class ViewTable:
     def numbered(self, key: JoinKey) -> bool:
         """Whether a join key that is declared as text is whole numbers here."""
         stored = self.stored(key.key)
-        return bool(stored) and all(numbers_as_text(value_type(key.dtype), one) for one in stored)
+        return bool(stored) and all(numbers_as_text(value_type(key.dtype), dtype) for dtype in stored)
 
     def keys_and_times(self, run: Iterable[RowGroup], rows: int) -> Iterator[KeyRows]:
         """The rows of some row groups, put together to about `rows` at a time. Raises: SourceMismatch."""
         parts: list[KeyRows] = []
-        held = 0
+        stored = 0
         for group in run:
             for batch in self.parquet.batches(group, self.key_columns, rows):
                 parts.append(self._key_rows(batch))
-                held += len(batch.columns)
-                if held >= rows:
+                stored += len(batch.columns)
+                if stored >= rows:
                     yield _joined(parts)
-                    parts, held = [], 0
+                    parts, stored = [], 0
         if parts:
             yield _joined(parts)
 
@@ -150,9 +150,9 @@ class ViewTable:
         )
 
     def _batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[RowBatch]:
-        """As the table reads them; where there is nothing to read, what a batch without columns says."""
-        held = set(columns) & set(self.parquet.schemas[group.file].names)
-        if held:
+        """The row group's batches; where it has none of the columns, one batch without columns."""
+        stored = set(columns) & set(self.parquet.schemas[group.file].names)
+        if stored:
             yield from self.parquet.batches(group, columns, rows)
             return
         nothing = pa.RecordBatch.from_struct_array(pa.array([{}] * group.rows, pa.struct([])))
@@ -186,8 +186,8 @@ class ViewTable:
     def _flags(self, batch: RowBatch) -> Flags:
         if self._deleted is None:
             return np.zeros(len(batch.columns), bool)
-        found = self._cast(batch, self._deleted, value_type("Bool")).fill_null(fill_value=False)
-        flags: Flags = found.to_numpy(zero_copy_only=False)
+        column = self._cast(batch, self._deleted, value_type("Bool")).fill_null(fill_value=False)
+        flags: Flags = column.to_numpy(zero_copy_only=False)
         return flags
 
     def _micros(self, batch: RowBatch, name: str) -> UtcMicrosArray:
