@@ -1,6 +1,6 @@
 """How long work tells where it is: a callback, so that what shows it stays at the edge.
 
-Held by tests/feature_repo/test_flights_ingest.py.
+Held by tests/offline/tables/test_ingest.py.
 """
 
 from __future__ import annotations
