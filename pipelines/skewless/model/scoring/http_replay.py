@@ -1,6 +1,6 @@
-"""Predictions asked over HTTP at many instants of the past, each after the store was materialized up to it.
+"""Replays requests over HTTP at many instants of the past, each after the store was materialized up to it.
 
-What a server would have answered then is compared with the offline scores of the same rows and times.
+The scores are what a server would have answered then, for a comparison with the offline scores of the same rows and times.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from skewless.online.store.online_project import OnlineProject
 from skewless.runtime.progress import Report, quiet
 
 _TIMEOUT_SECONDS = 30.0
-# The instants that are picked may be less busy than the mean; then more are picked.
+# The picked instants may have fewer rows than the mean; then more are picked.
 _GROWTH = 1.1
 
 
@@ -35,23 +35,23 @@ class PredictionRefused(SkewlessError):
     """The server did not answer a prediction."""
 
     status: int
-    told: str
+    body: str
 
     def __str__(self) -> str:
-        return f"the server answered {self.status}: {self.told}"
+        return f"the server answered {self.status}: {self.body}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayInstant:
-    """The spine rows whose decision falls on one instant."""
+    """The spine rows with the same event_timestamp `at`."""
 
     at: datetime
     rows: pa.Table
 
 
 def moments(spine: pa.Table, rows: int, *, least: int = 8) -> list[ReplayInstant]:
-    """Instants spread evenly over a spine, in order, at which at least `least` rows decide: as many instants as make
-    `rows` rows or more, or all there are.
+    """Instants with at least `least` rows each, evenly spaced over a spine and in order: as many as have `rows` rows
+    together, or all.
     """
     times = spine.column(TIMESTAMP).combine_chunks()
     counted = pc.value_counts(times)
@@ -61,27 +61,27 @@ def moments(spine: pa.Table, rows: int, *, least: int = 8) -> list[ReplayInstant
     values, counts = (busy.field(name).cast(pa.int64()).to_numpy() for name in ("values", "counts"))
     order = np.argsort(values)
     picked = _spread(counts[order], rows)
-    found = []
+    instants = []
     for micros in values[order][picked].tolist():
         instant = pa.scalar(micros, pa.int64()).cast(times.type)
-        found.append(
+        instants.append(
             ReplayInstant(instant.as_py().astimezone(UTC), spine.filter(pc.equal(spine.column(TIMESTAMP), instant)))
         )
-    return found
+    return instants
 
 
 def _spread(counts: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """Places spread evenly over `counts`, as many as hold `rows` or more together, or all."""
-    wanted = min(len(counts), math.ceil(rows / float(np.mean(counts))))
+    """Evenly spaced positions in `counts`, as many as sum to `rows` or more, or all."""
+    size = min(len(counts), math.ceil(rows / float(np.mean(counts))))
     while True:
-        picked = np.linspace(0, len(counts) - 1, wanted).astype(np.int64)
-        if wanted == len(counts) or counts[picked].sum() >= rows:
+        picked = np.linspace(0, len(counts) - 1, size).astype(np.int64)
+        if size == len(counts) or counts[picked].sum() >= rows:
             return picked
-        wanted = min(len(counts), math.ceil(wanted * _GROWTH))
+        size = min(len(counts), math.ceil(size * _GROWTH))
 
 
 class HttpReplay:
-    """Moves an online store through time and asks a server for predictions on the way."""
+    """Materializes an online store up to successive instants, and requests predictions from a server at each."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class HttpReplay:
         self._views, self._project, self._check = views, project, check
 
     def materialize(self, until: datetime, report: Report = quiet) -> int:
-        """Bring the store up to `until`; rows written. Raises: RedisUnreachable, QualityRefused."""
+        """Materialize the store up to `until`; returns the rows written. Raises: RedisUnreachable, QualityRefused."""
         stored = self._project.store.holdings([view for view, _ in self._views])
         windows = materialize.plan_windows(
             self._project.state, self._project.name, self._views, end=until, stored=stored
@@ -103,7 +103,7 @@ class HttpReplay:
     def play(
         self, url: str, model: str, plan: Plan, played: Sequence[ReplayInstant], report: Report = quiet
     ) -> NDArray[np.float32]:
-        """The scores served for every row of every moment, in order. Raises: PredictionRefused, RedisUnreachable."""
+        """The served scores of all rows of all instants, in order. Raises: PredictionRefused, RedisUnreachable."""
         names = [field.name for field in (*plan.join_keys, *plan.request)]
         scores: list[float] = []
         with httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS) as client:
@@ -117,13 +117,13 @@ class HttpReplay:
 
 def predict(client: httpx.Client, model: str, body: dict[str, object]) -> list[float]:
     """The scores of one request. Raises: PredictionRefused."""
-    answer = client.post(f"/v1/models/{model}/predict", json=body)
-    if answer.status_code != httpx.codes.OK:
-        raise PredictionRefused(answer.status_code, answer.text)
-    scores: list[float] = answer.json()["scores"]
+    response = client.post(f"/v1/models/{model}/predict", json=body)
+    if response.status_code != httpx.codes.OK:
+        raise PredictionRefused(response.status_code, response.text)
+    scores: list[float] = response.json()["scores"]
     return scores
 
 
 def joined_rows(played: Sequence[ReplayInstant]) -> pa.Table:
-    """The rows of all moments, in the order of `HttpReplay.play`'s scores."""
+    """The rows of all instants, in the order of `HttpReplay.play`'s scores."""
     return pa.concat_tables([moment.rows for moment in played])
