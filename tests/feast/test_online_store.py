@@ -23,7 +23,8 @@ from skewless.feast import online_store
 from skewless.feast.errors import FutureRows
 from skewless.online.store import embedded_valkey
 from skewless.runtime.settings import ProjectSettings
-from skewless.state.database import RunCounts, StateDatabase
+from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunCounts
 from tests.feast.online_features import BIG, ask, push, write_tables
 from tests.oracles import entity_key
 from tests.tables.scratch_project import DAY, HOUR, NOW, ScratchProject, times

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text, update
 
 from skewless.runtime.settings import ProjectSettings
-from skewless.state.database import RunCounts, RunNotRunning, RunStatus, StateDatabase, StateUnreachable
-from skewless.state.schema import VERSION, StateSchemaDiffers, schema_version
+from skewless.state.database import RunNotRunning, StateDatabase
+from skewless.state.run_history import SCHEMA_VERSION, RunCounts, RunStatus, StateUnreachable
+from skewless.state.schema import StateSchemaDiffers, schema_version
 
 T = datetime(2013, 10, 1, 12, 30, 15, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -113,9 +114,9 @@ def test_opening_again_keeps_everything(state: StateDatabase, url: str):
 def test_a_database_of_another_version_is_refused(state: StateDatabase, url: str):
     engine = create_engine(url)
     with engine.begin() as connection:
-        connection.execute(update(schema_version).values(version=VERSION + 1))
+        connection.execute(update(schema_version).values(version=SCHEMA_VERSION + 1))
     engine.dispose()
-    with pytest.raises(StateSchemaDiffers, match=f"version {VERSION + 1}"):
+    with pytest.raises(StateSchemaDiffers, match=f"version {SCHEMA_VERSION + 1}"):
         StateDatabase(url)
 
 
@@ -137,7 +138,8 @@ def test_threads_share_a_state(state: StateDatabase):
 RACER = """
 import sys
 from datetime import datetime, timedelta, UTC
-from skewless.state.database import RunCounts, StateDatabase
+from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunCounts
 url, offset = sys.argv[1], int(sys.argv[2])
 state = StateDatabase(url)
 for minute in range(offset, 60, 2):

@@ -17,8 +17,9 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
-from skewless.state.database import RunStatus, StateDatabase
+from skewless.state.database import StateDatabase
 from skewless.state.locks import LockBusy, file_turn
+from skewless.state.run_history import RunStatus
 from tests.faults import lock_holders
 from tests.faults.killed_calls import lives, spawner
 from tests.services.waiting import until

@@ -15,7 +15,8 @@ from skewless.online.materialization import materialize
 from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
-from skewless.state.database import RunCounts, StateDatabase
+from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunCounts
 from tests.oracles import Row, entity_key
 from tests.tables.histories import source, write
 

@@ -12,7 +12,7 @@ from skewless.cli.time_options import instant, now, span
 from skewless.contract.storage.expiry_mode import ExpiryMode
 
 if TYPE_CHECKING:
-    from skewless.state.database import RunCounts
+    from skewless.state.run_history import RunCounts
 
 verbs = typer.Typer()
 Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that do not meet expectations.")]

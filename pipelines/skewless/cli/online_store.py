@@ -15,7 +15,7 @@ from skewless.contract.state_folder import STORE_FILE
 if TYPE_CHECKING:
     from skewless.online.materialization.view_freshness import ViewFreshness
     from skewless.runtime.settings import ProjectSettings
-    from skewless.state.database import VerbRun
+    from skewless.state.run_history import VerbRun
 
 verbs = typer.Typer()
 
@@ -87,12 +87,12 @@ def runs(
 
     from skewless.project.project import Project
     from skewless.runtime.settings import ProjectSettings
-    from skewless.state.database import RunStatus
+    from skewless.state.run_history import RunStatus
 
     work = Project(ProjectSettings.read())
     if view is not None:
         work.stored([view])
-    found = work.state.runs(work.project, view, limit=limit)
+    found = work.history.runs(work.project, view, limit=limit)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)))
         return
@@ -124,7 +124,7 @@ def _freshness(settings: ProjectSettings) -> tuple[str, list[ViewFreshness]]:
     if not (settings.feature_repo / STORE_FILE).is_file():
         return "", []
     work = Project(settings)
-    return work.project, view_freshness.run(work.stored(), work.state, work.project, now())
+    return work.project, view_freshness.run(work.stored(), work.history, work.project, now())
 
 
 def _ago(age: timedelta | None) -> str:

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import LargeBinary, String, column, create_engine, select, table
-from sqlalchemy.exc import SQLAlchemyError
 
 from skewless.contract.plan import PlanView
 from skewless.contract.state_folder import STORE_FILE
 from skewless.files.durable import write_file
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import UnknownFeatureView
-from skewless.state import sqlite
+from skewless.state.sqlite_file import open_read_only
 
 _REGISTRY_ROWS = {
     "feature_views": ("feature_view_name", "feature_view_proto"),
@@ -76,6 +75,10 @@ class _KeptViews:
     content: str
 
 
+class _UnreadableRegistry(Exception):
+    """The registry has no such tables, or does not answer: Feast says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledViewCache:
     """The compiled views of the project whose definitions are in `repo` and whose tables are below `state`, in `file`."""
@@ -110,19 +113,39 @@ class CompiledViewCache:
         """A digest of what the registry holds of a project's views; None where the registry cannot be read so."""
         digest = hashlib.sha256()
         try:
-            engine = sqlite.share(create_engine(self.registry_url))
-            try:
-                with engine.connect() as connection:
-                    for rows, (name, proto) in _REGISTRY_ROWS.items():
-                        columns = (column(name, String()), column(proto, LargeBinary()))
-                        chosen = select(*columns).select_from(table(rows)).where(column("project_id") == project)
-                        for row in connection.execute(chosen.order_by(columns[0])):
-                            _add(digest, rows.encode(), str(row[0]).encode(), bytes(row[1]))
-            finally:
-                engine.dispose()
-        except SQLAlchemyError:
+            for table, columns in _REGISTRY_ROWS.items():
+                for name, proto in self._rows(table, *columns, project):
+                    _add(digest, table.encode(), name.encode(), bytes(proto))
+        except _UnreadableRegistry:
             return None
         return digest.hexdigest()
+
+    def _rows(self, table: str, name: str, proto: str, project: str) -> Sequence[tuple[str, bytes]]:
+        """By name. Raises: _UnreadableRegistry."""
+        file = open_read_only(self.registry_url)
+        if file is None:
+            return self._rows_by_sqlalchemy(table, name, proto, project)
+        query = f"SELECT {name}, {proto} FROM {table} WHERE project_id = ? ORDER BY {name}"  # noqa: S608 - Feast's names
+        try:
+            with closing(file):
+                return file.execute(query, (project,)).fetchall()
+        except sqlite3.Error as error:
+            raise _UnreadableRegistry from error
+
+    def _rows_by_sqlalchemy(self, table: str, name: str, proto: str, project: str) -> Sequence[tuple[str, bytes]]:
+        import sqlalchemy as sa  # noqa: PLC0415 - a registry that is a file is read without
+
+        columns = (sa.column(name, sa.String()), sa.column(proto, sa.LargeBinary()))
+        chosen = sa.select(*columns).select_from(sa.table(table)).where(sa.column("project_id") == project)
+        try:
+            engine = sa.create_engine(self.registry_url)
+            try:
+                with engine.connect() as connection:
+                    return [(row[0], row[1]) for row in connection.execute(chosen.order_by(columns[0]))]
+            finally:
+                engine.dispose()
+        except sa.exc.SQLAlchemyError as error:
+            raise _UnreadableRegistry from error
 
     def _origin(self) -> str:
         """A digest of all besides the registry: the store's file as Feast reads it, the folders, and who compiles."""

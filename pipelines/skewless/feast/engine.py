@@ -28,7 +28,8 @@ from skewless.feast.online_store import online_writer
 from skewless.online.materialization.materialize import plan_windows, run
 from skewless.online.store.online_project import OnlineProject
 from skewless.runtime.settings import ProjectSettings
-from skewless.state.database import RunCounts, StateDatabase
+from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunCounts
 
 
 class SkewlessEngineConfig(FeastConfigBaseModel):

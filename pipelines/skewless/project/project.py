@@ -12,9 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
-
 from skewless.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
 from skewless.contract.plan import Plan, PlanView
 from skewless.contract.redis_urls import masked
@@ -25,6 +22,7 @@ from skewless.project import model_specs
 from skewless.project.model_specs import ModelDefaults, ProjectSpecs
 from skewless.runtime.errors import FeastRegistryUnavailable
 from skewless.runtime.settings import ProjectSettings
+from skewless.state.run_history import RunHistory, SqliteRunHistory
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -75,6 +73,8 @@ class Project:
     @contextmanager
     def _registry(self) -> Iterator[None]:
         """Maps what the registry's database raises. Raises: FeastRegistryUnavailable."""
+        from sqlalchemy.exc import InterfaceError, OperationalError
+
         try:
             yield
         except (OperationalError, InterfaceError) as error:
@@ -92,6 +92,11 @@ class Project:
         from skewless.state.database import StateDatabase
 
         return StateDatabase(self.settings.state_url)
+
+    @cached_property
+    def history(self) -> RunHistory:
+        """What the state database says, for who only reads it. Raises: StateUnreachable."""
+        return SqliteRunHistory.open(self.settings.state_url) or self.state
 
     @cached_property
     def client(self) -> SyncRedis:
@@ -156,6 +161,7 @@ class Project:
 
     def _compile(self) -> CompiledViews | None:
         from feast.errors import FeastError
+        from sqlalchemy import make_url
 
         from skewless.definitions.compiler import compile_views
 

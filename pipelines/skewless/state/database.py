@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from sqlalchemy import Connection, Executable, Row, create_engine, delete, insert, make_url, select, update
@@ -21,55 +20,8 @@ from skewless.contract.redis_urls import masked
 from skewless.state import schema
 from skewless.state import sqlite as shared_sqlite
 from skewless.state.locks import WAIT, database_turn
+from skewless.state.run_history import RunCounts, RunStatus, StateUnreachable, VerbRun
 from skewless.state.schema import runs, watermarks
-
-
-class RunStatus(StrEnum):
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class RunCounts:
-    """Rows of one run. `skipped_older`: the store held a newer one; `held_back`: known by the window's end, and true only
-    later, as far as the files of the window hold such rows.
-    """
-
-    read: int = 0
-    written: int = 0
-    skipped_older: int = 0
-    held_back: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class VerbRun:
-    """One run of `verb` over the arrivals of `view` with window_start < created_timestamp <= window_end."""
-
-    id: int
-    project: str
-    view: str
-    verb: str
-    window_start: datetime | None
-    window_end: datetime
-    started_at: datetime
-    status: RunStatus
-    finished_at: datetime | None
-    counts: RunCounts
-    error: str | None
-
-
-@dataclass(eq=False)
-class StateUnreachable(SkewlessError):
-    """The state database at `url` (its password masked) does not open, or went away."""
-
-    transient = True
-
-    url: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"the state database {self.url} does not open: {self.reason}; mend SKEWLESS_STATE_URL"
 
 
 @dataclass(eq=False)

@@ -29,8 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from skewless.contract.errors import SkewlessError
+from skewless.state.run_history import SCHEMA_VERSION
 
-VERSION = 1
 # Any number: PostgreSQL's lock among those who create the tables at the same time.
 _CREATION_LOCK = 5_318_008_061
 
@@ -43,7 +43,7 @@ class StateSchemaDiffers(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"the state database has schema version {self.found} and this Skewless knows version {VERSION}; use the "
+            f"the state database has schema version {self.found} and this Skewless knows version {SCHEMA_VERSION}; use the "
             "Skewless that made it, or name a new database in SKEWLESS_STATE_URL"
         )
 
@@ -116,9 +116,9 @@ def create(engine: Engine) -> None:
                 connection.execute(CreateIndex(index, if_not_exists=True))
         found = connection.execute(select(schema_version.c.version)).scalar_one_or_none()
         if found is None:
-            connection.execute(insert(schema_version).values(version=VERSION))
+            connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
         connection.commit()
-    if found not in (None, VERSION):
+    if found not in (None, SCHEMA_VERSION):
         raise StateSchemaDiffers(found)
 
 

@@ -11,8 +11,7 @@ import time
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
-# How long one process waits for another one's write.
-PATIENCE_SECONDS = 10.0
+from skewless.state.sqlite_file import PATIENCE_SECONDS
 
 
 def share(engine: Engine) -> Engine:

@@ -30,7 +30,8 @@ from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.store import SyncOnlineStore
-from skewless.state.database import RunStatus, StateDatabase, StateUnreachable
+from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunStatus, StateUnreachable
 from tests.checkout import ROOT
 from tests.oracles import Row, entity_key, packed_row
 from tests.tables.histories import source

@@ -20,7 +20,8 @@ from skewless.online.materialization.materialize import ArrivalWindow, plan_wind
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.errors import SourceMismatch, SourceMissing
-from skewless.state.database import RunCounts, RunStatus, StateDatabase
+from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunCounts, RunStatus
 from tests.oracles import Row, entity_key, packed_row
 from tests.tables.histories import source
 from tests.tables.view_project import HOUR, SEEN, T0, TRUE, ViewProject, at, row

@@ -22,7 +22,8 @@ from skewless.online.store.connection import RedisUnreachable, connect
 from skewless.online.store.lua_pipeline import LuaPipeline
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
-from skewless.state.database import RunStatus, StateDatabase
+from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunStatus
 from tests.checkout import ROOT
 from tests.oracles import Row, entity_key, merged, packed_row
 from tests.tables.histories import source, write

@@ -31,8 +31,8 @@ from skewless.online.materialization.windows import (
 )
 from skewless.online.store.online_project import OnlineProject
 from skewless.runtime.progress import Report, quiet
-from skewless.state.database import RunCounts, StateUnreachable
 from skewless.state.locks import WAIT
+from skewless.state.run_history import RunCounts, StateUnreachable
 
 Clock = Callable[[], datetime]
 VERB = "materialize"

@@ -14,7 +14,7 @@ from skewless.offline.tables.arrivals import NewRowGroups, arrivals
 from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch, SourceMissing
-from skewless.state.database import StateDatabase
+from skewless.state.run_history import RunHistory
 
 _UNKNOWN = 2**63 - 1
 
@@ -52,7 +52,7 @@ class ViewFreshness:
 
 
 def run(
-    views: Sequence[tuple[PlanView, TableSource]], state: StateDatabase, project: str, at: datetime
+    views: Sequence[tuple[PlanView, TableSource]], state: RunHistory, project: str, at: datetime
 ) -> list[ViewFreshness]:
     """How fresh each view is at `at`. Reads footers, and event times where these reach beyond the watermark.
 

@@ -1,0 +1,138 @@
+"""What has been done: arrival watermarks and runs, as a verb that only reports reads them."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from skewless.contract.errors import SkewlessError
+from skewless.contract.redis_urls import masked
+from skewless.state.sqlite_file import open_read_only
+
+SCHEMA_VERSION = 1
+_COLUMNS = (
+    "id, project, view, verb, window_start, window_end, started_at, status, finished_at, "
+    "rows_read, rows_written, rows_skipped_older, rows_held_back, error"
+)
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """Rows of one run. `skipped_older`: the store held a newer one; `held_back`: known by the window's end, and true only
+    later, as far as the files of the window hold such rows.
+    """
+
+    read: int = 0
+    written: int = 0
+    skipped_older: int = 0
+    held_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerbRun:
+    """One run of `verb` over the arrivals of `view` with window_start < created_timestamp <= window_end."""
+
+    id: int
+    project: str
+    view: str
+    verb: str
+    window_start: datetime | None
+    window_end: datetime
+    started_at: datetime
+    status: RunStatus
+    finished_at: datetime | None
+    counts: RunCounts
+    error: str | None
+
+
+@dataclass(eq=False)
+class StateUnreachable(SkewlessError):
+    """The state database at `url` (its password masked) does not open, or went away."""
+
+    transient = True
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the state database {self.url} does not open: {self.reason}; mend SKEWLESS_STATE_URL"
+
+
+class RunHistory(Protocol):
+    """Watermarks and runs, to read."""
+
+    def watermark(self, project: str, view: str) -> datetime | None:
+        """Up to and including which arrival the rows of `view` are in the online store; None before the first run."""
+
+    def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
+        """The latest runs, newest first."""
+
+
+class SqliteRunHistory:
+    """The run history of a state database that is a SQLite file; what `StateDatabase` would read of it."""
+
+    def __init__(self, url: str, connection: sqlite3.Connection) -> None:
+        self._url = masked(url)
+        self._connection = connection
+
+    @classmethod
+    def open(cls, url: str) -> SqliteRunHistory | None:
+        """The history, where the file holds the tables of this version; else `StateDatabase` makes them, or refuses."""
+        connection = open_read_only(url)
+        if connection is None:
+            return None
+        with suppress(sqlite3.Error):
+            if connection.execute("SELECT version FROM skewless_schema").fetchall() == [(SCHEMA_VERSION,)]:
+                return cls(url, connection)
+        connection.close()
+        return None
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def watermark(self, project: str, view: str) -> datetime | None:
+        found = self._rows("SELECT watermark FROM watermarks WHERE project = ? AND view = ?", project, view)
+        return _utc(found[0][0]) if found else None
+
+    def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
+        query = f"SELECT {_COLUMNS} FROM runs WHERE project = ? AND (? IS NULL OR view = ?) ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own columns
+        return [_run(row) for row in self._rows(query, project, view, view, limit)]
+
+    def _rows(self, query: str, *values: str | int | None) -> list[tuple[Any, ...]]:
+        """Raises: StateUnreachable."""
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StateUnreachable(self._url, str(error)) from error
+
+
+def _run(row: tuple[Any, ...]) -> VerbRun:
+    number, project, view, verb, start, end, started, status, finished, *counts, error = row
+    return VerbRun(
+        id=number,
+        project=project,
+        view=view,
+        verb=verb,
+        window_start=start and _utc(start),
+        window_end=_utc(end),
+        started_at=_utc(started),
+        status=RunStatus(status),
+        finished_at=finished and _utc(finished),
+        counts=RunCounts(*counts),
+        error=error,
+    )
+
+
+def _utc(text: str) -> datetime:
+    """A time as SQLAlchemy writes it to SQLite: naive, and UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
