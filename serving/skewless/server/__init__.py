@@ -1,1 +1,1 @@
-"""The predict server: how a prediction is made, now. It imports the contract, `settings` and nothing of the pipelines or Feast."""
+"""The predict server, which answers predictions and takes pushed rows. It imports the contract, `settings` and nothing of the pipelines or Feast."""

@@ -46,10 +46,10 @@ def now() -> UtcMicros:
 
 
 class ServerApp(FastAPI):
-    """FastAPI with the hot routes in front of it. `longest_body`: of a request to one of them, in bytes."""
+    """FastAPI with the hot routes in front of it. `longest_body`: the limit of a hot request's body, in bytes."""
 
-    def __init__(self, service: PredictService, **given: Any) -> None:  # noqa: ANN401 - FastAPI's own
-        super().__init__(**given)
+    def __init__(self, service: PredictService, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        super().__init__(**options)
         self.hot = (PredictEndpoint(service), PushEndpoint(service))
         self.longest_body = service.settings.max_body_bytes
 
@@ -82,7 +82,7 @@ def create_app(settings: ServerSettings, clock: Clock = now) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """The application of this process, as uvicorn's workers make it."""
+    """The application of a uvicorn worker, from the environment."""
     settings = ServerSettings.read()
     logs.configure(settings.log_level)
     return create_app(settings)
@@ -128,12 +128,12 @@ def _lifespan(service: PredictService) -> Callable[[FastAPI], AbstractAsyncConte
         await service.models.refresh()
         service.served_log.start()
         refreshing = asyncio.create_task(service.models.keep_fresh(service.settings.models_refresh_s))
-        # What lives now lives on: the collector need not walk it in the middle of a request.
+        # Everything allocated so far stays: the collector need not walk it in the middle of a request.
         gc.collect()
         gc.freeze()
-        # Entries that wait to be logged would set it off all the time, and hold nothing that it could free.
+        # Entries that wait to be logged would trigger it all the time, and it could free nothing of them.
         gc.set_threshold(_COLLECT_AFTER, 20, 50)
-        # Else a request would wait up to 5 ms for the thread that writes the served log to let go of the interpreter.
+        # Else a request may wait up to 5 ms until the thread that writes the served log releases the GIL.
         sys.setswitchinterval(_SWITCH_S)
         try:
             yield

@@ -1,7 +1,7 @@
 """The command line: `skewless`, with the verbs of the base install and those of each installed extra.
 
-An extra brings its verbs as a Typer app under the entry-point group `skewless.verbs`, named like the extra; serving
-imports nothing of it. A verb imports its module when it runs, so that `skewless --help` stays fast.
+An extra registers its verbs as a Typer app under the entry-point group `skewless.verbs`, named like the extra; serving
+imports none of it. A verb imports its module when it runs, so that `skewless --help` stays fast.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from skewless.contract.errors import SkewlessError
 
 GROUP = "skewless.verbs"
 TROUBLE = 2
-"""The exit status of a verb that could not do its work, as of one whose words are not understood."""
+"""The exit status of a verb that could not do its work, and of a command line that does not parse."""
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
-"""What a disk that is full, or not ours, says."""
+"""The errors of a disk that is full or not writable."""
 
 # The verbs of the base install: `@verbs.command()` above a function adds one.
 verbs = typer.Typer()
@@ -30,7 +30,7 @@ verbs = typer.Typer()
 
 @dataclass(slots=True)
 class CliInvocation:
-    """What the options before the verb say."""
+    """The options before the verb."""
 
     debug: bool = False
 
@@ -54,28 +54,28 @@ def serve(
 
 
 def main() -> None:
-    """Run the command line. Exit status 1 says that a verb did its work and has something to tell (a difference, drift,
-    no better model); 2 that it could not: an error of ours, or of the disk, is one line on stderr.
+    """Run the command line. Exit status 1: the verb did its work and reports a finding (a difference, drift, no better
+    model). 2: it could not do its work; an error of ours, or of the disk, is one line on stderr.
     """
     app, absent = assemble(entry_points(group=GROUP))
     invocation = CliInvocation()
     try:
         app(obj=invocation)
-    except SystemExit as ended:
-        if ended.code == TROUBLE and absent:
+    except SystemExit as exit_:
+        if exit_.code == TROUBLE and absent:
             typer.echo(absent, err=True)
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, a scheduler must not take it for a verdict
-        told = _told(error)
-        if told and not invocation.debug:
-            typer.secho(f"error: {'; '.join(told.splitlines())}", fg=typer.colors.RED, err=True)
+    except Exception as error:  # noqa: BLE001 - a scheduler must not take any error for exit status 1
+        message = _message(error)
+        if message and not invocation.debug:
+            typer.secho(f"error: {'; '.join(message.splitlines())}", fg=typer.colors.RED, err=True)
         else:
             traceback.print_exc()
         sys.exit(TROUBLE)
 
 
-def _told(error: Exception) -> str:
-    """What to say of an error that somebody can mend; nothing of others."""
+def _message(error: Exception) -> str:
+    """The message of an error that the user can mend; empty for other errors."""
     if isinstance(error, SkewlessError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _DISK:
@@ -83,10 +83,10 @@ def _told(error: Exception) -> str:
     return ""
 
 
-def assemble(found: Iterable[EntryPoint]) -> tuple[typer.Typer, str]:
+def assemble(points: Iterable[EntryPoint]) -> tuple[typer.Typer, str]:
     """The application, and a hint about the extras whose verbs are missing (empty where none are)."""
     parts, missing = [verbs], []
-    for point in found:
+    for point in points:
         try:
             parts.append(point.load())
         except ModuleNotFoundError:
@@ -108,8 +108,8 @@ def assemble(found: Iterable[EntryPoint]) -> tuple[typer.Typer, str]:
     return app, absent
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"skewless {version('skewless')}")
         raise typer.Exit
 

@@ -1,21 +1,21 @@
 """What can go wrong while a request is answered. The contract's own errors are in `skewless.contract.errors`.
 
 SkewlessError
-├── StoreUnavailable     Redis did not answer in time, or not as a Redis that lets us in
+├── StoreUnavailable     Redis did not answer in time, or refused
 ├── UnreadableRows       the online rows of some entities are corrupt
 ├── UnknownModel         no champion has this name
 ├── UnknownVersion       no version that the model serves has this name
-├── ModelNotReady        a champion exists and may not answer
+├── ModelNotReady        the model has a champion that must not answer now
 ├── UnknownView          rows are pushed to a feature view that the store does not know
 ├── TableUnavailable     the table behind a feature view takes no rows
 ├── PushNotAllowed       rows are pushed to a server that takes none
 └── InvalidBody          a request's body cannot be answered
     ├── BodyTooLarge
-    ├── UnsupportedBody  it does not say that it is plain JSON
+    ├── UnsupportedBody  its headers do not announce plain JSON
     ├── MalformedBody    it is not JSON
     ├── InvalidRequest   it is JSON that does not fit the model
-    ├── NoContributions  it asks for what the model cannot tell
-    └── AsOfNotAllowed   it asks for another time than now
+    ├── NoContributions  it requests contributions of a model without them
+    └── AsOfNotAllowed   it requests a prediction as of another time
 
 Held by tests/server/api/test_problems.py.
 """
@@ -74,7 +74,7 @@ class UnknownVersion(SkewlessError):
 
 @dataclass(eq=False)
 class ModelNotReady(SkewlessError):
-    """A champion exists and may not answer."""
+    """The model has a champion that must not answer now."""
 
     model: str
     reason: str
@@ -85,7 +85,7 @@ class ModelNotReady(SkewlessError):
 
 @dataclass(eq=False)
 class UnknownView(SkewlessError):
-    """The online store's catalog says nothing of this feature view."""
+    """The online store's catalog has no such feature view."""
 
     view: str
 
@@ -162,7 +162,7 @@ class InvalidRequest(InvalidBody):
 
 @dataclass(eq=False)
 class NoContributions(InvalidBody):
-    """Contributions were asked of a model whose bundle keeps no leaves; `of_trees`: though its graph has trees."""
+    """Contributions were requested of a model whose bundle has no leaves. `of_trees`: its graph does have trees."""
 
     model: str
     version: str
@@ -182,7 +182,7 @@ class NoContributions(InvalidBody):
 
 @dataclass(eq=False)
 class AsOfNotAllowed(InvalidBody):
-    """A prediction as of another time was asked of a server that answers for now."""
+    """A prediction as of another time was requested of a server that predicts as of now only."""
 
     def __str__(self) -> str:
         return "this server predicts as of now only; leave out `as_of`, or start it with SKEWLESS_ALLOW_AS_OF=true"

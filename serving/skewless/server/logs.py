@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on stderr, ours and uvicorn's alike. Bodies, keys and passwords are never logged.
+"""Logs: one JSON object a line on stderr, for our events and uvicorn's. Bodies, keys and passwords are never logged.
 
 Held by tests/server/api/test_server.py.
 """

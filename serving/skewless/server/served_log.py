@@ -2,8 +2,8 @@
 
     <served>/model=NAME/version=VERSION/day=YYYY-MM-DD/<random>.parquet
 
-A file appears whole or not at all; the ones that are being written begin with a dot. Rows that wait are bounded: a
-full queue drops whole bursts of requests and counts their rows, and never makes a request wait.
+A file appears complete or not at all; names of unfinished files begin with a dot. The queue is bounded: when it is full,
+whole batches of requests are dropped and their rows counted; a request never waits for the log.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ from skewless.server.metrics.counters import ServerMetrics
 
 _HASHES = 1 << 32
 _PART = 512
-"""Rows that are made into Arrow at a time: so that no request waits long for the interpreter."""
+"""Rows that are converted to Arrow at a time, so that no request waits long for the GIL."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedVersion:
-    """The model version that answered, in which role: what all its entries share. `views` is the order of their
-    statuses.
-    """
+    """The model version and role that all its entries share. `views` is the order of their statuses."""
 
     model: str
     version: str
@@ -52,9 +50,9 @@ Entry = tuple[LoggedVersion, ServedBatch]
 
 
 class ServedLogWriter:
-    """A queue of at most `capacity` rows and the thread that empties it every `flush_s`, or as soon as it is half full.
+    """A queue of at most `capacity` rows and a thread that writes them every `flush_s`, or as soon as it is half full.
 
-    Not started, it only fills.
+    Before `start` it only fills.
     """
 
     def __init__(
@@ -70,11 +68,11 @@ class ServedLogWriter:
         self._thread = threading.Thread(target=self._run, name="served-log", daemon=True)
 
     def start(self) -> None:
-        """Start the writer."""
+        """Start the thread."""
         self._thread.start()
 
     def offer(self, entry: Entry) -> bool:
-        """Queue what was answered without waiting; False where they were dropped. No log is kept with capacity 0."""
+        """Queue a batch without blocking; False where it was dropped. Capacity 0: there is no log."""
         if not self._capacity:
             return False
         rows = len(entry[1].scores)
@@ -92,24 +90,25 @@ class ServedLogWriter:
         return True
 
     def close(self, timeout_s: float = 30.0) -> None:
-        """Write what waits and end the writer."""
+        """Write the queued rows and stop the thread."""
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def flush(self) -> None:
-        """Write what waits, one file for each model version, role and UTC day. A failure loses rows and is counted."""
+        """Write the queued rows, one file for each model version, role and UTC day. A failure loses rows and is counted."""
         groups: dict[tuple[str, str, str, int], tuple[LoggedVersion, list[ServedBatch]]] = {}
         with suppress(Empty):
             while True:
-                by, entry = self._queue.get_nowait()
-                groups.setdefault((by.model, by.version, by.role, entry.served_at // DAY_US), (by, []))[1].append(entry)
-        for (model, version, _, day), (by, entries) in groups.items():
+                logged, entry = self._queue.get_nowait()
+                by = (logged.model, logged.version, logged.role, entry.served_at // DAY_US)
+                groups.setdefault(by, (logged, []))[1].append(entry)
+        for (model, version, _, day), (logged, entries) in groups.items():
             folder = self._folder / f"model={model}" / f"version={version}" / f"day={day_text(day)}"
             rows = sum(len(entry.scores) for entry in entries)
             try:
-                written = _write(folder, by, entries, self._share)
+                written = _write(folder, logged, entries, self._share)
                 self._metrics.logged.inc(written)
                 self._metrics.unsampled.inc(rows - written)
             except Exception as error:  # noqa: BLE001 - whatever the disk or Arrow raise, the log must go on
@@ -128,14 +127,14 @@ class ServedLogWriter:
 
 
 def sampled(request_ids: pa.Array, share: float) -> pa.Array:
-    """Which rows are kept: all of a request or none, by its id alone."""
+    """Which rows are logged: all of a request or none, decided by its id alone."""
     return pa.array([crc32(name.encode()) < share * _HASHES for name in request_ids.to_pylist()], pa.bool_())
 
 
-def _write(folder: Path, by: LoggedVersion, entries: list[ServedBatch], share: float) -> int:
-    """How many rows were written: a share of the requests."""
+def _write(folder: Path, logged: LoggedVersion, entries: list[ServedBatch], share: float) -> int:
+    """Write a share of the requests. Returns the number of rows written."""
     batches = [
-        used_batch(by.plan, by.model, by.version, by.views, part, by.signature, role=by.role)
+        used_batch(logged.plan, logged.model, logged.version, logged.views, part, logged.signature, role=logged.role)
         for part in _parts(entries)
     ]
     if share < 1.0:
@@ -143,7 +142,7 @@ def _write(folder: Path, by: LoggedVersion, entries: list[ServedBatch], share: f
     rows = sum(len(batch) for batch in batches)
     if not rows:
         return 0
-    table = pa.Table.from_batches(batches, served_schema(by.plan, by.signature))
+    table = pa.Table.from_batches(batches, served_schema(logged.plan, logged.signature))
     # Dictionaries of numbers that hardly repeat take eight times as long as all the rest.
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
     with replace_file(folder / f"{uuid4().hex}.parquet") as building:

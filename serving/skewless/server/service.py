@@ -1,4 +1,4 @@
-"""What all routes of one process share."""
+"""The parts of the server that all routes of one process share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skewless.server.settings import ServerSettings
 
 @dataclass(frozen=True, slots=True)
 class PredictService:
-    """The parts of a running server. Without a `pusher` it takes no rows."""
+    """The parts of a running server. Without a `pusher` it takes no pushes."""
 
     settings: ServerSettings
     metrics: ServerMetrics

@@ -1,4 +1,4 @@
-"""What an operator may set of the server."""
+"""The settings of the server."""
 
 from __future__ import annotations
 

@@ -74,12 +74,12 @@ def test_the_compiled_read_equals_the_slow_one_bit_for_bit(few, read):
                 online.readers[view.name].learn(schema)
                 decoder.learn(view.name, schema)
     admitted, matrix = slow(plan, online, asked, replies, request, at)
-    taken = decoder.take(online.rows(asked[1], replies, len(matrix)), at, request)
-    assert taken is not None
+    decoded = decoder.decode(online.rows(asked[1], replies, len(matrix)), at, request)
+    assert decoded is not None
     event(f"{len(matrix)} rows, {len(learned)} schemas")
-    assert taken.matrix.tobytes() == matrix.tobytes()
-    statuses = np.frombuffer(taken.statuses, np.uint8).reshape(len(matrix), -1)
-    times = (np.frombuffer(taken.orders, ">u8").astype("<u8") ^ np.uint64(1 << 63)).view(np.int64)
+    assert decoded.matrix.tobytes() == matrix.tobytes()
+    statuses = np.frombuffer(decoded.statuses, np.uint8).reshape(len(matrix), -1)
+    times = (np.frombuffer(decoded.orders, ">u8").astype("<u8") ^ np.uint64(1 << 63)).view(np.int64)
     for place, view in enumerate(decoder.views):
         assert statuses[:, place].tolist() == admitted[view].status.tolist()
         event_times = times.reshape(len(matrix), -1, 2)[:, place]
@@ -113,10 +113,10 @@ def test_transforms_are_fed_and_forms_mixed_bit_for_bit(read):
     }
     matrix = assembler.assemble(views, request)
     for _ in range(2):  # the second time with the shape that was common in the first
-        taken = decoder.take(packed, at, request)
-        assert taken is not None
-        assert taken.matrix.tobytes() == matrix.tobytes()
-        statuses = np.frombuffer(taken.statuses, np.uint8).reshape(len(matrix), -1)
+        decoded = decoder.decode(packed, at, request)
+        assert decoded is not None
+        assert decoded.matrix.tobytes() == matrix.tobytes()
+        statuses = np.frombuffer(decoded.statuses, np.uint8).reshape(len(matrix), -1)
         assert all(statuses[:, p].tolist() == views[v].status.tolist() for p, v in enumerate(online.views))
     event(f"{len({row.schema for one in found for row in one if row is not None})} schemas")
 
@@ -135,7 +135,7 @@ PLAN = Plan(
 
 
 def take(*packed: bytes | None, few: int = FEW):
-    return RowDecoder(Assembler(PLAN, None), ("v",), few=few).take([[one] for one in packed], 10, {})
+    return RowDecoder(Assembler(PLAN, None), ("v",), few=few).decode([[one] for one in packed], 10, {})
 
 
 def row(x: float | None = 1.5, n: int | None = 3) -> bytes:
@@ -146,18 +146,18 @@ def test_tombstones_of_every_kind_keep_the_shapes_few():
     decoder = RowDecoder(Assembler(PLAN, None), ("v",))
     gone = Row((), 5, 5, True, (1.5, 3, "text", b"bytes"), FIELDS)
     for packed in (row(), packed_row(gone), packed_row(gone, older=True), row(n=2**40)):
-        assert decoder.take([[packed]], 10, {}) is not None
+        assert decoder.decode([[packed]], 10, {}) is not None
     assert len(decoder._shapes) == 2
-    many = decoder.take([[packed_row(gone)], [row()], [packed_row(gone, older=True)]], 10, {})
+    many = decoder.decode([[packed_row(gone)], [row()], [packed_row(gone, older=True)]], 10, {})
     assert many is not None
     assert list(many.statuses) == [2, 0, 2]
     np.testing.assert_array_equal(many.matrix, np.array([[np.nan, 7], [3, 1.5], [np.nan, 7]], np.float32))
 
 
 def test_one_row_and_many():
-    taken = take(row())
-    assert taken is not None
-    assert taken.matrix.tolist() == [[3.0, 1.5]]
+    decoded = take(row())
+    assert decoded is not None
+    assert decoded.matrix.tolist() == [[3.0, 1.5]]
     many = take(row(), None, row(None, 2**60 + 1))
     assert many is not None
     np.testing.assert_array_equal(many.matrix, np.array([[3, 1.5], [np.nan, 7], [2**60 + 1, 7]], np.float32))
@@ -169,16 +169,16 @@ def test_one_row_and_many():
 @pytest.mark.parametrize("n", [2**53 + 1, 2**24 + 1, 2**54 + 2**30 + 1, 2**63 - 1, -(2**63)])
 @pytest.mark.parametrize("few", [FEW, 0])
 def test_large_integers_are_rounded_once(n: int, few: int):
-    taken = take(row(n=n), few=few)
-    assert taken is not None
-    assert taken.matrix[0, 0].tobytes() == np.array([n], np.int64).astype(np.float32)[0].tobytes()
+    decoded = take(row(n=n), few=few)
+    assert decoded is not None
+    assert decoded.matrix[0, 0].tobytes() == np.array([n], np.int64).astype(np.float32)[0].tobytes()
 
 
 @pytest.mark.parametrize("few", [FEW, 0])
 def test_a_number_beyond_float32_is_infinite(few: int):
-    taken = take(row(1e300), few=few)
-    assert taken is not None
-    assert taken.matrix[0, 1] == np.inf
+    decoded = take(row(1e300), few=few)
+    assert decoded is not None
+    assert decoded.matrix[0, 1] == np.inf
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ def test_what_is_unusual_is_left_to_the_slow_path(bad: bytes, few: int):
 def test_a_few_rows_of_any_form_are_unpacked_one_at_a_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr(BatchUnpacker, "read")
     gone = packed_row(Row((), 5, 5, True, (1.5, 3, "text", b"bytes"), FIELDS))
-    taken = take(row(), None, row(None, None), row(n=2**40), gone, row(n=-(2**53)))
-    assert taken is not None
+    decoded = take(row(), None, row(None, None), row(n=2**40), gone, row(n=-(2**53)))
+    assert decoded is not None
     nothing = [np.nan, 7]
     expected = [[3, 1.5], nothing, nothing, [2**40, 1.5], nothing, [-(2**53), 1.5]]
-    np.testing.assert_array_equal(taken.matrix, np.array(expected, np.float32))
-    assert list(taken.statuses) == [0, 2, 0, 0, 2, 0]
+    np.testing.assert_array_equal(decoded.matrix, np.array(expected, np.float32))
+    assert list(decoded.statuses) == [0, 2, 0, 0, 2, 0]

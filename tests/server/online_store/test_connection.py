@@ -107,12 +107,12 @@ def test_a_late_answer_is_dropped_and_the_next_one_is_asked_elsewhere():
         async with listening(slow) as url:
             one = ReconnectingClient(RedisAddress.parse(url), 0.15)
             with pytest.raises(TimeoutError):
-                await one.ask(PING, 1)
+                await one.execute(PING, 1)
             one._timeout = HANG_SECONDS
             overdue.set()
-            assert await one.ask(PING, 1) == [b"PONG"]
+            assert await one.execute(PING, 1) == [b"PONG"]
             await answered.wait()
-            assert await one.ask(PING, 1) == [b"PONG"]
+            assert await one.execute(PING, 1) == [b"PONG"]
             one.close()
 
     asyncio.run(ask())
@@ -132,7 +132,7 @@ def test_a_read_that_a_dying_connection_leaves_is_asked_again():
     async def ask() -> None:
         async with listening(dying) as url:
             one = ReconnectingClient(RedisAddress.parse(url), HANG_SECONDS)
-            assert await one.ask(PING, 1) == [b"PONG"]
+            assert await one.execute(PING, 1) == [b"PONG"]
             one.close()
 
     asyncio.run(ask())
@@ -147,7 +147,7 @@ def test_what_is_no_redis_is_given_up():
         async with listening(web) as url:
             one = ReconnectingClient(RedisAddress.parse(url), 0.5)
             with pytest.raises(OSError):
-                await one.ask(PING, 1)
+                await one.execute(PING, 1)
 
     asyncio.run(ask())
 
@@ -166,7 +166,7 @@ def test_a_server_that_is_gone_is_not_tried_for_each_request(monkeypatch: pytest
         one = ReconnectingClient(RedisAddress.parse("redis://127.0.0.1:1"), 0.5)
         for _ in range(100):
             with pytest.raises(ConnectionRefusedError):
-                await one.ask(PING, 1)
+                await one.execute(PING, 1)
             await asyncio.sleep(0.002)
         assert tries == pytest.approx([0.0, 0.02, 0.06, 0.14], abs=0.0041)
 

@@ -35,7 +35,7 @@ from skewless.server.predict.explanation import FeatureExplainer
 from skewless.server.predict.micro_batcher import MicroBatcher, PendingRequest, PredictAnswer
 from skewless.server.predict.predictor import Predictor
 from skewless.server.predict.request import PredictRequest
-from skewless.server.predict.single_request import answer_alone
+from skewless.server.predict.single_request import answer_single
 from skewless.server.served_log import ServedLogWriter
 from tests.models import tiny
 from tests.models.tiny_rows import MINUTE
@@ -112,13 +112,13 @@ class Desk:
         self.predictor, self.store = Predictor(bundle), store
         metrics = ServerMetrics(None)
         self.log = ServedLogWriter(folder, metrics, capacity=10_000, flush_s=60)
-        tally = VersionCounters(metrics, self.predictor.name, self.predictor.version, self.predictor.views)
-        self.batcher = MicroBatcher(self.predictor, store, clock, tally, self.log, threads=threads)
+        counters = VersionCounters(metrics, self.predictor.name, self.predictor.version, self.predictor.views)
+        self.batcher = MicroBatcher(self.predictor, store, clock, counters, self.log, threads=threads)
 
     def ask(self, request: Request, *, defaults: bool = False) -> asyncio.Future[PredictAnswer]:
-        outcome: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
-        self.batcher.join(outcome, *request, 0.0, defaults=defaults)
-        return outcome
+        response: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
+        self.batcher.submit(response, *request, 0.0, defaults=defaults)
+        return response
 
     def told(self, found: PredictAnswer | BaseException) -> Any:
         """An answer as bits."""
@@ -128,7 +128,7 @@ class Desk:
             None
             if found.full is None
             else orjson.dumps(
-                FeatureExplainer(self.predictor.plan, self.predictor.bundle.signature).told(found.full).rows
+                FeatureExplainer(self.predictor.plan, self.predictor.bundle.signature).explain(found.full).rows
             )
         )
         return found.served_at, orjson.dumps(found.scores), full
@@ -177,7 +177,7 @@ def test_together_as_alone(
         kept: dict[int, list[ServedBatch]] = {}
         for (number, ask), (desk, (name, _)), found in zip(asked, requests, together, strict=True):
             (alone,) = await asyncio.gather(
-                answer_alone(Predictor(bundles[number]), store, clock, name, ask, defaults=defaults),
+                answer_single(Predictor(bundles[number]), store, clock, name, ask, defaults=defaults),
                 return_exceptions=True,
             )
             if isinstance(alone, BaseException):
@@ -298,8 +298,14 @@ def test_while_a_long_run_is_under_way_the_next_burst_gathers(bundles: tuple[Bun
     asyncio.run(ask())
 
 
-def test_very_many_rows_are_several_bursts(monkeypatch: pytest.MonkeyPatch):
+def test_very_many_rows_are_several_batches(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_MOST_ROWS", 10)
     waiting = [PendingRequest(None, "r", plain_ask(rows), 0.0, False) for rows in (1, 9, 1, 12, 3, 3, 4, 1)]
-    assert [[one.ask.rows for one in part] for part in module._cut(waiting)] == [[1, 9], [1], [12], [3, 3, 4], [1]]
-    assert list(module._cut([])) == []
+    assert [[one.request.rows for one in part] for part in module._batches(waiting)] == [
+        [1, 9],
+        [1],
+        [12],
+        [3, 3, 4],
+        [1],
+    ]
+    assert list(module._batches([])) == []

@@ -64,7 +64,7 @@ ROWS = st.lists(
 
 @given(ROWS)
 def test_every_type_is_read_exactly(rows: list[dict[str, Any]]):
-    given = READER.given([READER.read(json.dumps({"rows": rows}).encode())])
+    given = READER.columns([READER.read(json.dumps({"rows": rows}).encode())])
     assert given.rows == len(rows)
     for name, dtype in TYPES.items():
         for index, row in enumerate(rows):
@@ -82,12 +82,12 @@ def test_every_type_is_read_exactly(rows: list[dict[str, Any]]):
 @given(ROWS)
 def test_what_was_read_is_told_back(rows: list[dict[str, Any]]):
     """A value in `explain` can be sent again and means the same."""
-    given = READER.given([READER.read(json.dumps({"rows": rows}).encode())])
+    given = READER.columns([READER.read(json.dumps({"rows": rows}).encode())])
     told = [
         row | {f.name: to_json(value_type(f.dtype), given.request[f.name])[i] for f in INPUTS}
         for i, row in enumerate(rows)
     ]
-    again = READER.given([READER.read(json.dumps({"rows": told}).encode())])
+    again = READER.columns([READER.read(json.dumps({"rows": told}).encode())])
     assert all(same(again.request[f.name], given.request[f.name]) for f in INPUTS)
 
 
@@ -117,7 +117,7 @@ def test_the_short_way_reads_what_the_long_way_reads(rows: list[dict[str, Any]],
 @given(st.lists(ROWS, min_size=1, max_size=4))
 def test_requests_are_given_together_row_after_row(requests: list[list[dict[str, Any]]]):
     asks = [READER.read(json.dumps({"rows": rows}).encode()) for rows in requests]
-    together, alone = READER.given(asks), [READER.given([ask]) for ask in asks]
+    together, alone = READER.columns(asks), [READER.columns([ask]) for ask in asks]
     assert together.rows == sum(one.rows for one in alone)
     for name, column in together.entities.items():
         assert column == [value for one in alone for value in one.entities[name]]

@@ -37,7 +37,7 @@ def test_every_bit_is_the_scorers_whatever_is_kept(requests: list[list[list[floa
     for request in requests:
         matrix = np.array(request, np.float32).reshape(-1, COLUMNS)
         assert cache.score(matrix).tobytes() == SCORER.score(matrix).tobytes()
-        assert len(cache._kept) <= rows
+        assert len(cache._cached) <= rows
     assert hits._value.get() + misses._value.get() == sum(map(len, requests))
 
 
@@ -96,7 +96,7 @@ def test_every_value_of_named_outputs_is_the_scorers(requests: list[list[tuple[s
         for name, array in expected.arrays.items():
             assert (found.arrays[name].shape, found.arrays[name].dtype) == (array.shape, array.dtype)
             assert not differing(found.arrays[name], array).any()
-        assert len(cache._kept) <= rows
+        assert len(cache._cached) <= rows
     assert hits._value.get() + misses._value.get() == sum(map(len, requests))
 
 

@@ -21,16 +21,16 @@ class Bursts:
     def __init__(self) -> None:
         self.asked: list[tuple[str, ResultSink[PredictAnswer]]] = []
 
-    def join(
+    def submit(
         self,
-        outcome: ResultSink[PredictAnswer],
+        sink: ResultSink[PredictAnswer],
         request_id: str,
-        ask: PredictRequest,
+        request: PredictRequest,
         started: float,
         *,
         defaults: bool,
     ) -> None:
-        self.asked.append((request_id, outcome))
+        self.asked.append((request_id, sink))
 
 
 def shadow(metrics: ServerMetrics, capacity: int = 10) -> tuple[ShadowQueue, Bursts]:

@@ -20,12 +20,12 @@ _CHARSETS = ("utf-8", "utf8")
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """The whole body, at most `limit` bytes; reading stops at the limit, whatever the headers say.
 
-    What a client still sends after that uvicorn throws away: closing under it would take the answer from it.
+    uvicorn discards what a client still sends after that: closing the connection would lose the response.
 
     Raises:
-        UnsupportedBody: it does not announce plain JSON.
-        BodyTooLarge: it is longer.
-        ClientDisconnect: nobody waits for the answer.
+        UnsupportedBody: the headers do not announce plain JSON.
+        BodyTooLarge: the body is longer.
+        ClientDisconnect: the client closed the connection.
     """
     if headers.get(b"content-type") != _PLAIN or b"content-encoding" in headers:
         _check_type(headers)
@@ -47,8 +47,8 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
 
 
 def _check_type(headers: Mapping[bytes, bytes]) -> None:
-    said = headers.get(b"content-type", b"").decode("latin-1")
-    media, *parameters = (part.strip().lower() for part in said.split(";"))
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
+    media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media != _JSON:
         raise UnsupportedBody("Content-Type", f"{media or 'nothing'} is not {_JSON}")
     charsets = [part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")]

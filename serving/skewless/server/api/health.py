@@ -1,4 +1,4 @@
-"""`/healthz`: the process lives. `/readyz`: it can answer. `/metrics`: for Prometheus."""
+"""`/healthz`: the process is up. `/readyz`: it can answer requests. `/metrics`: metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def routes(service: PredictService) -> APIRouter:
         responses={503: {"model": ReadinessReport, "description": "Not ready; `reason` says why."}},
     )
     async def readyz(response: Response) -> ReadinessReport:
-        found = await _readiness(service)
-        if not found.ready:
+        report = await _readiness(service)
+        if not report.ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return found
+        return report
 
     @router.get("/metrics", response_class=Response, summary="Metrics in the text format of Prometheus")
     def metrics() -> Response:
@@ -76,6 +76,6 @@ async def _readiness(service: PredictService) -> ReadinessReport:
     reasons = [store.reason] if store.reason else []
     reasons += [f"model {name!r}: {part.reason}" for name, part in models.items() if part.reason]
     if not models:
-        why = f"{service.settings.models} holds no champion; run `skewless publish`"
-        reasons.append(service.models.unreadable or why)
+        no_models = f"{service.settings.models} holds no champion; run `skewless publish`"
+        reasons.append(service.models.unreadable or no_models)
     return ReadinessReport(ready=not reasons, reason="; ".join(reasons) or None, store=store, models=models)

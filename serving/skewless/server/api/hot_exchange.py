@@ -1,6 +1,7 @@
-"""A request that is answered below ASGI: what uvicorn keeps of a request and its response, and where its answer goes.
+"""A request that is answered below ASGI: the state that uvicorn keeps of a request and its response, and the sink of its
+result.
 
-An endpoint has its own kind of exchange, which begins the work and is told what came of it, as an asyncio.Future is.
+Each endpoint has its own kind of exchange, which starts the work and gets its result as an asyncio.Future would.
 
 Held by tests/server/api/test_hot_protocol.py.
 """
@@ -14,27 +15,27 @@ from starlette.responses import Response
 
 
 class ResponseWriter(Protocol):
-    """Who writes answers to a connection."""
+    """Writes responses to a connection."""
 
-    def tell(self, exchange: HotExchange, status: int, body: bytes) -> None:
-        """Answer with JSON."""
+    def write(self, exchange: HotExchange, status: int, body: bytes) -> None:
+        """Write a JSON response."""
 
-    def tell_failure(self, exchange: HotExchange, error: BaseException) -> None:
-        """Answer with what the exchange says of its failure."""
+    def write_failure(self, exchange: HotExchange, error: BaseException) -> None:
+        """Write the response that the exchange makes of an error."""
 
 
 class HotEndpoint(Protocol):
-    """An endpoint whose usual requests are answered below ASGI."""
+    """An endpoint whose ordinary requests are answered below ASGI."""
 
-    def at(self, path: bytes) -> Any:  # noqa: ANN401 - what `exchange` takes
-        """Who answers a POST to a path as it was sent; None where there is nobody, or not now."""
+    def target(self, path: bytes) -> Any:  # noqa: ANN401 - what `exchange` takes
+        """The model or view that a POST to a path (undecoded) addresses; None where it has to take the ASGI route."""
 
-    def exchange(self, speaker: ResponseWriter, who: Any, request_id: str) -> HotExchange:  # noqa: ANN401 - what `at` found
-        """A request to somebody whom `at` found."""
+    def exchange(self, writer: ResponseWriter, target: Any, request_id: str) -> HotExchange:  # noqa: ANN401 - of `target`
+        """The exchange of a request to a target."""
 
 
 class _NoBodyEvent:
-    """Stands where uvicorn wakes who waits for a request's body."""
+    """In place of the event by which uvicorn wakes an application that awaits a request's body."""
 
     def set(self) -> None:
         pass
@@ -44,7 +45,7 @@ _NO_EVENT = _NoBodyEvent()
 
 
 class HotExchange:
-    """One request. `body` is whole when `begin` is called."""
+    """One request. `body` is complete when `begin` is called."""
 
     __slots__ = (
         "body",
@@ -54,28 +55,26 @@ class HotExchange:
         "more_body",
         "request_id",
         "response_complete",
-        "speaker",
         "started",
+        "writer",
     )
 
-    def __init__(self, speaker: ResponseWriter, request_id: str) -> None:
-        self.speaker, self.request_id = speaker, request_id
+    def __init__(self, writer: ResponseWriter, request_id: str) -> None:
+        self.writer, self.request_id = writer, request_id
         self.body, self.more_body, self.message_event = b"", True, _NO_EVENT
         self.keep_alive, self.disconnected, self.response_complete = True, False, False
         self.started = perf_counter()
 
     def begin(self) -> bool:
-        """Begin to answer; False where the request asks for what only the ASGI application does. What it raises is told
-        as `failure` says.
-        """
+        """Start answering; False where only the ASGI application can. `failure` makes the response of what it raises."""
         raise NotImplementedError
 
     def failure(self, error: BaseException) -> Response:
-        """What to answer, which is counted, where the request failed."""
+        """The response to a request that failed; it is counted."""
         raise NotImplementedError
 
     def done(self) -> bool:
         return self.response_complete
 
     def set_exception(self, error: BaseException) -> None:
-        self.speaker.tell_failure(self, error)
+        self.writer.write_failure(self, error)

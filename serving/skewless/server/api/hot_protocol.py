@@ -1,9 +1,9 @@
 """The hot routes below ASGI: uvicorn's protocol, which answers plain predictions and pushes by itself.
 
-A scope, a task, an event and a dozen messages a request cost uvicorn more than the answer costs us. What is usual (a
-POST of JSON of a known length to a model or view that is ready, on a connection that stays) goes straight from the
-parser to the burst or the commit, and from there to the socket. Everything else, and whatever asks for more, is
-uvicorn's and the ASGI application's, whose endpoints say what the answer is.
+A scope, a task, an event and a dozen messages a request cost uvicorn more than the answer costs us. An ordinary request
+(a POST of JSON of a known length to a model or view that is ready, on a connection that stays open) goes straight from
+the parser to the batch or the commit, and from there to the socket. Every other request goes to uvicorn and the ASGI
+application, whose endpoints define the response.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from skewless.server.api.hot_exchange import HotEndpoint, HotExchange
-from skewless.server.api.request_ids import HEADER, request_id
+from skewless.server.api.request_ids import HEADER, resolve_request_id
 
 _JSON = b"application/json"
-_TOLD = b"%bcontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b"
+_RESPONSE = b"%bcontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b"
 
 
 class HotProtocol(HttpToolsProtocol):
-    """uvicorn's, but for the application's `hot` endpoints. `cycle` is uvicorn's own or an Exchange."""
+    """uvicorn's protocol plus the application's `hot` endpoints. `cycle` is uvicorn's own or a HotExchange."""
 
     cycle: Any
 
@@ -40,20 +40,20 @@ class HotProtocol(HttpToolsProtocol):
         self._defaults: list[tuple[bytes, bytes]] = []
         self._lines = b""
         self._latest: list[tuple[bytes, bytes]] | None = None
-        self._asked_by = b""
+        self._id_header = b""
 
     def on_message_begin(self) -> None:
-        """Leave the scope to those who need one."""
+        """Reset the parsed message; a scope is made only for requests that need one."""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        found = self._usual()
-        if found is None:
+        exchange = self._hot_exchange()
+        if exchange is None:
             self._as_uvicorn()
         else:
-            self.cycle = found
+            self.cycle = exchange
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
@@ -68,27 +68,27 @@ class HotProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         try:
-            begun = cycle.begin()
-        except Exception as error:  # noqa: BLE001 - told as what it is: ours, or a bare 500
-            self.tell_failure(cycle, error)
+            started = cycle.begin()
+        except Exception as error:  # noqa: BLE001 - answered as a problem of ours, or as a bare 500
+            self.write_failure(cycle, error)
             return
-        if not begun:
+        if not started:
             self.cycle = None
             self._as_uvicorn()
             super().on_body(cycle.body)
             super().on_message_complete()
 
-    def _usual(self) -> HotExchange | None:
-        """The exchange of a request that is answered here."""
+    def _hot_exchange(self) -> HotExchange | None:
+        """The exchange of a request that is answered here, or None."""
         for endpoint in self._hot:
-            who = endpoint.at(self.url)
-            if who is not None:
+            target = endpoint.target(self.url)
+            if target is not None:
                 break
         else:
             return None
         if self.parser.get_method() != b"POST":
             return None
-        if self.headers != self._latest and not self._are_usual(dict(self.headers)):
+        if self.headers != self._latest and not self._check_headers(dict(self.headers)):
             return None
         if (
             self.expect_100_continue
@@ -97,10 +97,10 @@ class HotProtocol(HttpToolsProtocol):
             or self.parser.should_upgrade()
         ):
             return None
-        return endpoint.exchange(self, who, request_id(self._asked_by))
+        return endpoint.exchange(self, target, resolve_request_id(self._id_header))
 
-    def _are_usual(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether these headers are of a plain JSON body; then they are kept, since the next are mostly the same."""
+    def _check_headers(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether the headers are those of a plain JSON body; then they are kept, as the next are mostly the same."""
         length = headers.get(b"content-length", b"")
         if (
             len(headers) < len(self.headers)
@@ -109,41 +109,41 @@ class HotProtocol(HttpToolsProtocol):
             or not (length.isdigit() and int(length[:20]) <= self._longest_body)
         ):
             return False
-        self._latest, self._asked_by = self.headers, headers.get(HEADER, b"")
+        self._latest, self._id_header = self.headers, headers.get(HEADER, b"")
         return True
 
     def _as_uvicorn(self) -> None:
-        """Go on as if uvicorn had seen the message from its beginning."""
+        """Hand the message over to uvicorn, as if it had parsed it from its beginning."""
         url, headers, expected = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expected
         self.headers.extend(headers)
         super().on_headers_complete()
 
-    def tell(self, exchange: HotExchange, status: int, body: bytes) -> None:
-        """Answer with JSON."""
+    def write(self, exchange: HotExchange, status: int, body: bytes) -> None:
+        """Write a JSON response."""
         defaults = self.server_state.default_headers
-        if defaults is not self._defaults:  # uvicorn makes them anew each second
+        if defaults is not self._defaults:  # uvicorn renews them each second
             self._defaults = defaults
             self._lines = _lines(defaults)
         lines = self._lines if exchange.keep_alive else self._lines + b"connection: close\r\n"
         head = STATUS_LINE[status] + lines
-        self._end(exchange, _TOLD % (head, len(body), exchange.request_id.encode(), body))
+        self._end(exchange, _RESPONSE % (head, len(body), exchange.request_id.encode(), body))
 
-    def tell_failure(self, exchange: HotExchange, error: BaseException) -> None:
-        """Answer with what went wrong, as the endpoint tells it."""
+    def write_failure(self, exchange: HotExchange, error: BaseException) -> None:
+        """Write the response that the endpoint makes of an error."""
         response = exchange.failure(error)
         lines = _lines([*self.server_state.default_headers, *response.raw_headers])
         if not exchange.keep_alive:
             lines += b"connection: close\r\n"
         self._end(exchange, b"%b%b\r\n%b" % (STATUS_LINE[response.status_code], lines, bytes(response.body)))
 
-    def _end(self, exchange: HotExchange, told: bytes) -> None:
+    def _end(self, exchange: HotExchange, response: bytes) -> None:
         exchange.response_complete = True
         transport = self.transport
         if exchange.disconnected or transport.is_closing():
             return
-        transport.write(told)
+        transport.write(response)
         if not exchange.keep_alive:
             transport.close()
         self.on_response_complete()

@@ -1,4 +1,4 @@
-"""What the routes that are answered in front of FastAPI have in common: an address, headers, and how they fail.
+"""The path, headers and error responses of a route that is answered in front of FastAPI.
 
 Held by tests/server/api/test_hot_protocol.py.
 """
@@ -18,11 +18,11 @@ _log = structlog.get_logger(__name__)
 
 
 class HotRoute:
-    """POST to `before`, a name without slashes, `after`."""
+    """POST to the path `before` + a name without slashes + `after`."""
 
     def __init__(self, before: str, after: str) -> None:
         self._before, self._after = before, after
-        self._sent = before.encode(), after.encode()
+        self._encoded = before.encode(), after.encode()
 
     def matches(self, scope: Scope) -> bool:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -31,12 +31,12 @@ class HotRoute:
         return path.endswith(self._after) and path.startswith(self._before) and path.count("/") == 4
 
     def name(self, path: str) -> str:
-        """The name in a path that matches."""
+        """The name in a path of this route."""
         return path[len(self._before) : -len(self._after)]
 
-    def name_sent(self, path: bytes) -> str | None:
-        """The name in a path as it was sent; None where it is not ours."""
-        before, after = self._sent
+    def encoded_name(self, path: bytes) -> str | None:
+        """The name in an undecoded path; None where the path is not of this route."""
+        before, after = self._encoded
         if not (path.endswith(after) and path.startswith(before)):
             return None
         return path[len(before) : -len(after)].decode("latin-1")
@@ -44,21 +44,21 @@ class HotRoute:
     def path(self, name: str) -> str:
         return f"{self._before}{name}{self._after}"
 
-    def failure(self, name: str, asked_by: str, error: BaseException) -> Response:
-        """What to answer where a request failed; what nobody foresaw is logged."""
+    def failure(self, name: str, request_id: str, error: BaseException) -> Response:
+        """The response to a request that failed; an error that is not ours is logged."""
         path = self.path(name)
-        request = Request({"type": "http", "path": path, "headers": [], "request_id": asked_by})
+        request = Request({"type": "http", "path": path, "headers": [], "request_id": request_id})
         if isinstance(error, SkewlessError):
             response = problems.response(request, error)
         else:
-            _log.error("request_failed", path=path, request_id=asked_by, exc_info=error)
+            _log.error("request_failed", path=path, request_id=request_id, exc_info=error)
             response = problems.fault(request)
-        response.raw_headers.append((HEADER, asked_by.encode()))
+        response.raw_headers.append((HEADER, request_id.encode()))
         return response
 
 
 def first_headers(scope: Scope) -> dict[bytes, bytes]:
-    """The headers by name, of those that come twice the first."""
+    """The headers by name; of a repeated header the first."""
     headers: dict[bytes, bytes] = {}
     for key, value in scope["headers"]:
         headers.setdefault(key, value)

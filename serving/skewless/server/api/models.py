@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{name}`: what is served, what it takes and what it was trained on."""
+"""`GET /v1/models` and `GET /v1/models/{name}`: the served models, their inputs and their training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skewless.server.service import PredictService
 
 
 class ModelSummary(BaseModel):
-    """One model; `version` is the one that answers (or would, were it ready)."""
+    """One model; `version` is its champion."""
 
     name: str
     version: str | None
@@ -28,7 +28,7 @@ class ModelList(BaseModel):
 
 
 class RowInput(BaseModel):
-    """What a row of a request names; `type` is Feast's."""
+    """A field of a request's row; `type` is Feast's."""
 
     name: str
     type: str
@@ -40,7 +40,7 @@ class ModelInputs(BaseModel):
 
 
 class ViewFeatures(BaseModel):
-    """A feature view and what the model reads of it. `ttl_seconds` 0: values do not age."""
+    """A feature view and the features that the model reads. `ttl_seconds` 0: values do not age."""
 
     name: str
     ttl_seconds: float
@@ -80,29 +80,29 @@ def routes(service: PredictService) -> APIRouter:
 
     @router.get("", summary="All models")
     async def listing() -> ModelList:
-        return ModelList(models=[_listed(name, slot) for name, slot in service.models.states.items()])
+        return ModelList(models=[_summary(name, state) for name, state in service.models.states.items()])
 
     @router.get("/{name}", summary="One model: its inputs, columns and contract")
     async def description(name: str) -> ModelDescription:
-        slot = service.models.states.get(name)
-        if slot is None:
+        state = service.models.states.get(name)
+        if state is None:
             raise UnknownModel(name)
-        return _described(name, slot)
+        return _description(name, state)
 
     return router
 
 
-def _listed(name: str, slot: ModelState) -> ModelSummary:
-    return ModelSummary(name=name, version=slot.version, ready=slot.reason is None, reason=slot.reason)
+def _summary(name: str, state: ModelState) -> ModelSummary:
+    return ModelSummary(name=name, version=state.version, ready=state.reason is None, reason=state.reason)
 
 
-def _described(name: str, slot: ModelState) -> ModelDescription:
-    if slot.champion is None:
-        raise ModelNotReady(name, slot.reason or "it has no champion")
-    bundle = slot.champion.predictor.bundle
+def _description(name: str, state: ModelState) -> ModelDescription:
+    if state.champion is None:
+        raise ModelNotReady(name, state.reason or "it has no champion")
+    bundle = state.champion.predictor.bundle
     plan, manifest = bundle.plan, bundle.manifest
     return ModelDescription(
-        **_listed(name, slot).model_dump(),
+        **_summary(name, state).model_dump(),
         created_at=manifest.created_at,
         contract=manifest.contract,
         exact=bundle.exact,

@@ -1,4 +1,4 @@
-"""`POST /v1/models/{name}/predict`: answered in front of FastAPI, which only documents it; where it is usual, below ASGI."""
+"""`POST /v1/models/{name}/predict`: answered in front of FastAPI, which only documents it; ordinary requests below ASGI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skewless.server.api.body import read_body
 from skewless.server.api.hot_exchange import HotExchange, ResponseWriter
 from skewless.server.api.hot_route import HotRoute, first_headers
 from skewless.server.api.predict_openapi import OPENAPI, RESPONSES
-from skewless.server.api.request_ids import HEADER, request_id
+from skewless.server.api.request_ids import HEADER, resolve_request_id
 from skewless.server.errors import AsOfNotAllowed, StoreUnavailable, UnknownModel, UnreadableRows
 from skewless.server.predict.micro_batcher import PredictAnswer
 from skewless.server.predict.request import PredictRequest
@@ -28,94 +28,94 @@ from skewless.server.service import PredictService
 
 _ROUTE = HotRoute("/v1/models/", "/predict")
 _JSON = (b"content-type", b"application/json")
-_UNKNOWN = _NOBODY = ""
+_UNKNOWN = _NO_LABEL = ""
 _STORE_FAULTS = (StoreUnavailable, UnreadableRows)
 
 
 class PredictExchange(HotExchange):
-    """A prediction that is answered below ASGI: one that asks for scores alone."""
+    """A prediction that is answered below ASGI: one that requests scores alone."""
 
-    __slots__ = ("endpoint", "route", "who")
+    __slots__ = ("endpoint", "route", "served")
 
-    def __init__(self, speaker: ResponseWriter, endpoint: PredictEndpoint, route: ModelRouter, asked_by: str) -> None:
-        super().__init__(speaker, asked_by)
-        self.endpoint, self.route, self.who = endpoint, route, route.champion
+    def __init__(self, writer: ResponseWriter, endpoint: PredictEndpoint, route: ModelRouter, request_id: str) -> None:
+        super().__init__(writer, request_id)
+        self.endpoint, self.route, self.served = endpoint, route, route.champion
 
     def begin(self) -> bool:
-        ask = self.who.predictor.reader.read(self.body)
-        if ask.explain or ask.as_of is not None:
+        request = self.served.predictor.reader.read(self.body)
+        if request.explain or request.as_of is not None:
             return False
-        self.who = self.route.begin(self, self.request_id, ask, self.started)
+        self.served = self.route.begin(self, self.request_id, request, self.started)
         return True
 
     def set_result(self, answer: PredictAnswer) -> None:
-        self.speaker.tell(self, HTTPStatus.OK, answer_body(self.who, self.request_id, answer))
+        self.writer.write(self, HTTPStatus.OK, answer_body(self.served, self.request_id, answer))
 
     def failure(self, error: BaseException) -> Response:
         return self.endpoint.failure(self.route.address, self.request_id, error, self.started)
 
 
 class PredictEndpoint:
-    """The route as plain ASGI: `matches` says whether a request is its own, and then it answers."""
+    """The route as plain ASGI, for requests that `matches` accepts."""
 
     def __init__(self, service: PredictService) -> None:
         self._service = service
-        self._seen: Mapping[str, ModelRouter] = {}
-        self._at: dict[bytes, ModelRouter] = {}
+        self._routes: Mapping[str, ModelRouter] = {}
+        self._by_path: dict[bytes, ModelRouter] = {}
 
     matches = staticmethod(_ROUTE.matches)
 
-    def at(self, path: bytes) -> ModelRouter | None:
+    def target(self, path: bytes) -> ModelRouter | None:
         routes = self._service.models.routes
-        if routes is not self._seen:  # a refresh makes them anew
-            self._at = {_ROUTE.path(address).encode(): route for address, route in routes.items()}
-            self._seen = routes
-        return self._at.get(path)
+        if routes is not self._routes:  # a refresh replaces the mapping
+            self._by_path = {_ROUTE.path(address).encode(): route for address, route in routes.items()}
+            self._routes = routes
+        return self._by_path.get(path)
 
-    def exchange(self, speaker: ResponseWriter, who: ModelRouter, request_id: str) -> PredictExchange:
-        return PredictExchange(speaker, self, who, request_id)
+    def exchange(self, writer: ResponseWriter, target: ModelRouter, request_id: str) -> PredictExchange:
+        return PredictExchange(writer, self, target, request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, service = perf_counter(), self._service
         headers, name = first_headers(scope), _ROUTE.name(scope["path"])
-        scope["request_id"] = asked_by = request_id(headers.get(HEADER, b""))
+        scope["request_id"] = request_id = resolve_request_id(headers.get(HEADER, b""))
         try:
             route = service.models.route(name)
-            ask = route.champion.predictor.reader.read(
+            request = route.champion.predictor.reader.read(
                 await read_body(headers, receive, service.settings.max_body_bytes)
             )
-            self._check(ask)
+            self._check(request)
             answer: asyncio.Future[PredictAnswer] = asyncio.get_running_loop().create_future()
-            who = route.begin(answer, asked_by, ask, started)
-            body = answer_body(who, asked_by, await answer)
+            served = route.begin(answer, request_id, request, started)
+            body = answer_body(served, request_id, await answer)
         except ClientDisconnect:
             return
-        except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bare 500, and logged
-            await self.failure(name, asked_by, error, started)(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - an error that is not ours is answered by a bare 500, and logged
+            await self.failure(name, request_id, error, started)(scope, receive, send)
             return
         length = (b"content-length", b"%d" % len(body))
-        told = [length, _JSON, (HEADER, asked_by.encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": told})
+        response_headers = [length, _JSON, (HEADER, request_id.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": response_headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _check(self, ask: PredictRequest) -> None:
-        if ask.as_of is not None and not self._service.settings.allow_as_of:
+    def _check(self, request: PredictRequest) -> None:
+        if request.as_of is not None and not self._service.settings.allow_as_of:
             raise AsOfNotAllowed
 
-    def failure(self, name: str, asked_by: str, error: BaseException, started: float) -> Response:
-        """What to answer, which is counted, where a request for this model failed."""
-        metrics, response = self._service.metrics, _ROUTE.failure(name, asked_by, error)
+    def failure(self, name: str, request_id: str, error: BaseException, started: float) -> Response:
+        """The response to a request for this model that failed; it is counted."""
+        metrics, response = self._service.metrics, _ROUTE.failure(name, request_id, error)
         if isinstance(error, _STORE_FAULTS):
             metrics.store_failures.inc()
-        # A label for each name that a caller makes up would never end.
+        # A label for each name that callers invent would be unbounded.
         model = _UNKNOWN if isinstance(error, UnknownModel) else name.partition("@")[0]
         metrics.requests.labels(model, str(response.status_code)).inc()
-        metrics.request_seconds.labels(model, _NOBODY, _NOBODY).observe(perf_counter() - started)
+        metrics.request_seconds.labels(model, _NO_LABEL, _NO_LABEL).observe(perf_counter() - started)
         return response
 
 
 def routes() -> APIRouter:
-    """What the document says of the route, and 405 for other methods."""
+    """The route in the OpenAPI document, and 405 for other methods."""
     router = APIRouter(tags=["predict"])
 
     @router.post(
@@ -127,19 +127,21 @@ def routes() -> APIRouter:
         response_class=Response,
     )
     async def predict(name: str) -> Response:
-        raise UnknownModel(name)  # only a name with a slash in it comes here: those of models have none
+        raise UnknownModel(name)  # only a name with a slash comes here, and no model has one
 
     return router
 
 
-def answer_body(who: ServedVersion, request_id: str, found: PredictAnswer) -> bytes:
-    """The answer. A float32 score is written as the double that it is, so that reading it back gives the same bits.
+def answer_body(served: ServedVersion, request_id: str, answer: PredictAnswer) -> bytes:
+    """The response's JSON. A float32 score is written as a double, so that reading it back gives the same bits.
 
-    Neither an id nor a model's name has anything in it that JSON would escape.
+    Neither a request id nor a model's name has characters that JSON would escape.
     """
-    scores = orjson.dumps(found.scores)
-    told = who.response_template % (request_id.encode(), rfc3339_text(found.served_at).encode(), scores)
-    if found.versions is not None:
-        told = b'%b,"versions":%b}' % (told[:-1], orjson.dumps(found.versions))
-    shown = who.explainer.told(found.full) if found.full is not None else found.told
-    return told if shown is None else b'%b,"%b":%b}' % (told[:-1], shown.member.encode(), orjson.dumps(shown.rows))
+    scores = orjson.dumps(answer.scores)
+    body = served.response_template % (request_id.encode(), rfc3339_text(answer.served_at).encode(), scores)
+    if answer.versions is not None:
+        body = b'%b,"versions":%b}' % (body[:-1], orjson.dumps(answer.versions))
+    explained = served.explainer.explain(answer.full) if answer.full is not None else answer.explanation
+    if explained is None:
+        return body
+    return b'%b,"%b":%b}' % (body[:-1], explained.member.encode(), orjson.dumps(explained.rows))

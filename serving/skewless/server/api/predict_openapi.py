@@ -1,4 +1,4 @@
-"""What OpenAPI tells of the predict route, whose body FastAPI does not read."""
+"""The predict route in OpenAPI; FastAPI does not read its body, so it is described here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _EXAMPLES = {
     "with contributions": {"value": {"rows": [_ROW], "explain": "contributions"}},
     "as of a time": {"value": {"rows": [_ROW], "as_of": "2025-10-01T12:00:00Z"}},
 }
-_TOLD = {"type": ["number", "string", "boolean", "null"]}
+_SCORE = {"type": ["number", "string", "boolean", "null"]}
 _FEATURE = {
     "type": "object",
     "required": ["value", "status"],
@@ -71,7 +71,7 @@ _ANSWER = {
         "served_at": _TIME,
         "scores": {
             "type": "array",
-            "items": {"anyOf": [_TOLD, {"type": "array", "items": _TOLD}, {"type": "object"}]},
+            "items": {"anyOf": [_SCORE, {"type": "array", "items": _SCORE}, {"type": "object"}]},
             "description": "One score a row, in the order of the rows: float32, exact. Null where it is NaN. Of a model "
             "with an output of several values a list a row, of one with several outputs an object of them.",
         },
@@ -116,7 +116,7 @@ _MEANINGS = {
     404: "No such model.",
     413: "The body is too long.",
     415: "The body is not announced as plain JSON.",
-    422: "The body does not fit the model, and `errors` say where; or it tells no contributions.",
+    422: "The body does not fit the model, and `errors` say where; or the model has no contributions.",
     502: "The online store holds something that cannot be read.",
     503: "The model or the online store is not available now; `Retry-After` says when to try again.",
 }

@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem details. The one table from our errors to HTTP statuses.
 
-A detail is our own text. What another library raised is never shown: it is logged.
+A detail is always our own text. Messages of other libraries are never sent to a client, only logged.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STATUSES: dict[type[SkewlessError], tuple[HTTPStatus, str]] = {
     CorruptRow: (HTTPStatus.BAD_GATEWAY, "Corrupt online row"),
     UnknownSchema: (HTTPStatus.BAD_GATEWAY, "Unknown row schema"),
 }
-"""By exact class. An error of ours that is not listed is a fault of ours: 500."""
+"""By exact class. An error of ours that is not listed is a bug: 500."""
 
 SCHEMA = {
     "type": "object",
@@ -75,7 +75,7 @@ SCHEMA = {
 
 
 def response(request: Request, error: SkewlessError) -> Response:
-    """An error of ours as an answer."""
+    """The response to an error of ours."""
     status, title = STATUSES.get(type(error), (HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error"))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", path=request.url.path, error=repr(error))
@@ -88,11 +88,11 @@ def response(request: Request, error: SkewlessError) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer everything that goes wrong in `app` with problem details."""
-    app.add_exception_handler(SkewlessError, _ours)
-    app.add_exception_handler(HTTPException, _framework)
-    app.add_exception_handler(RequestValidationError, _framework)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    """Make `app` answer every error with problem details."""
+    app.add_exception_handler(SkewlessError, _own_error)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(RequestValidationError, _framework_error)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_middleware(FaultMiddleware)
 
 
@@ -120,12 +120,12 @@ def _problem(
     return Response(orjson.dumps(body), int(status), media_type=MEDIA_TYPE)
 
 
-async def _ours(request: Request, error: Exception) -> Response:
+async def _own_error(request: Request, error: Exception) -> Response:
     return response(request, error) if isinstance(error, SkewlessError) else fault(request)
 
 
-async def _framework(request: Request, error: Exception) -> Response:
-    """404, 405 and the like, as the framework finds them; its texts are replaced."""
+async def _framework_error(request: Request, error: Exception) -> Response:
+    """404, 405 and the like, raised by the framework; its texts are replaced."""
     code = error.status_code if isinstance(error, HTTPException) else HTTPStatus.UNPROCESSABLE_ENTITY
     status = HTTPStatus(code)
     answer = _problem(request, status, status.phrase, status.description, ())
@@ -134,15 +134,15 @@ async def _framework(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _gone(_: Request, __: Exception) -> Response:
+async def _disconnected(_: Request, __: Exception) -> Response:
     return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 class FaultMiddleware:
-    """Answers what nobody foresaw with a bare 500 and logs it.
+    """Answers an unexpected error with a bare 500 and logs it.
 
-    Starlette's own place for this raises the error again after the answer, whereupon uvicorn closes the connection
-    under the client's next request.
+    Starlette's own handler raises the error again after the response, and uvicorn then closes the connection under the
+    client's next request.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""What OpenAPI says of the push route, whose body FastAPI does not read."""
+"""The push route in OpenAPI; FastAPI does not read its body, so it is described here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ANSWER = {
         "request_id": {"type": "string"},
         "view": {"type": "string"},
         "stored": {"type": "integer", "description": "Rows that are in the table, on its disk."},
-        "online": {"type": "integer", "description": "Rows that the online store took, or holds newer ones of."},
+        "online": {"type": "integer", "description": "Rows that the online store took, or has newer ones of."},
         "waiting": {"type": "integer", "description": "Rows that become true or known only later."},
         "detail": {"type": "string", "description": "Of 202: why rows are not online yet, and what brings them."},
     },

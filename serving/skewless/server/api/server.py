@@ -52,7 +52,7 @@ def run(settings: ServerSettings) -> None:
 
 
 def uvicorn_config(app: ASGIApplication | str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
-    """How uvicorn serves us: plain predictions and pushes by our own protocol, logs by ours, no access log."""
+    """The configuration of uvicorn: our protocol for plain predictions and pushes, our logs, no access log."""
     return uvicorn.Config(
         app,
         factory=factory,
@@ -73,29 +73,29 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        what = error.strerror or type(error).__name__
-        raise BadSetting(f"{PREFIX}HOST or {PREFIX}PORT", f"{host}:{port} cannot be used ({what})") from error
+        cause = error.strerror or type(error).__name__
+        raise BadSetting(f"{PREFIX}HOST or {PREFIX}PORT", f"{host}:{port} cannot be used ({cause})") from error
     with listener:
         listener.set_inheritable(True)
         yield listener
 
 
 def _greet(settings: ServerSettings, listener: socket.socket) -> None:
-    """Tell where it listens, and a line to try for each model."""
+    """Print the address, and a curl command for each model."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
     typer.echo(f"Skewless serves {settings.models} at {url} (what it understands: {url}/docs); Ctrl-C stops it.")
     try:
         rows = list(_rows(ModelRegistry(settings.models, settings.folders.models_mirror)))
     except (SkewlessError, OSError):
-        return  # /readyz tells what is wrong
+        return  # /readyz reports the error
     for name, row in rows:
         body = shlex.quote(orjson.dumps({"rows": [row], "explain": "features"}).decode())
         typer.echo(f"  curl -s {url}/v1/models/{name}/predict -H 'Content-Type: application/json' -d {body}")
 
 
 def _rows(registry: ModelRegistry) -> Iterator[tuple[str, dict[str, Json]]]:
-    """The models, and a row that fits each."""
+    """The models, with an example row for each."""
     for name in registry.models():
         rollout = registry.rollout(name)
         if rollout is not None:

@@ -1,4 +1,4 @@
-"""Records: many rows of one shape (a section for each view), laid end to end and read as one NumPy array.
+"""Many rows of one shape (a section for each view), laid end to end and read as one NumPy array of records.
 
 Held by tests/server/decode/test_decoder.py.
 """
@@ -28,12 +28,12 @@ from skewless.server.decode.row_layout import NO_TEXTS, RowSection
 Row = Sequence[bytes | None]
 Bytes = NDArray[np.uint8]
 Part = tuple[str, str, int, int]
-"""A name, a dtype in a row, the byte where it begins there, and the byte where it goes."""
+"""A name, the dtype in a row, its offset in the row, and its offset in the decoded record."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeSlots:
-    """Where decoded values go: for each a dtype (f4 or f8) and a byte among the `width` bytes of a row's values."""
+    """Layout of decoded values: for each slot a dtype (f4 or f8) and an offset in the `width` bytes of a row's values."""
 
     dtypes: tuple[np.dtype, ...]
     offsets: tuple[int, ...]
@@ -42,9 +42,9 @@ class DecodeSlots:
 
 @dataclass(frozen=True, slots=True)
 class DecodedRows:
-    """What n rows say, before the admission rule.
+    """n decoded rows, before the admission rule.
 
-    `orders`: n x views x 16 bytes; `deleted`: n x views; `blank`: n x slots, what is null (None: nothing is);
+    `orders`: n x views x 16 bytes; `deleted`: n x views; `blank`: n x slots, which are null (None: none is);
     `values`: n x the slots' width in bytes, meaningless where blank.
     """
 
@@ -59,10 +59,10 @@ class DecodedRows:
         times = times_in_orders(self.orders).reshape(n, views, 2)
         return times[:, :, 0], times[:, :, 1]
 
-    def put(
+    def replace_view(
         self, places: Sequence[int], view: int, slots: Sequence[int], part: DecodedRows, where: DecodeSlots
     ) -> None:
-        """Replace what some rows say in one view, whose slots these are, by a part that was read by itself."""
+        """Replace the values of one view (its `slots`) in some rows by `part`, which was read separately."""
         at = np.array(places, np.intp)
         self.orders[at, view * ORDER_WIDTH : (view + 1) * ORDER_WIDTH] = part.orders
         self.deleted[at, view] = part.deleted[:, 0]
@@ -74,11 +74,11 @@ class DecodedRows:
 
 
 class BatchUnpacker:
-    """A shape compiled; `read` tells what rows say. They are copied out of their bytes in one sweep, like to like."""
+    """Decodes rows of one shape. One structured `astype` copies all values out of the rows' bytes."""
 
     def __init__(self, sections: Sequence[RowSection], slots: DecodeSlots) -> None:
         starts = np.cumsum([0, *(section.width for section in sections)]).tolist()
-        # A row that is longer is cut, one that is shorter is filled up: which it was its length tells.
+        # `pack` cuts longer rows and pads shorter ones; `_lengths_match` refuses both afterwards.
         self._pack = struct.Struct("".join(f"{section.width}s" for section in sections)).pack
         self._absent = tuple(section.absent for section in sections)
         self._size, self._views = starts[-1], len(sections)
@@ -86,19 +86,19 @@ class BatchUnpacker:
         self._forms = np.frombuffer(b"".join(section.form for section in sections), np.uint8)
         self._slots = len(slots.dtypes)
         parts = self._heads(sections, starts)
-        held = [(one, start) for section, start in zip(sections, starts, strict=False) for one in section.held]
-        target = {one.slot: self._values + slots.offsets[one.slot] for one, _ in held}
-        parts += [(f"s{one.slot}", one.dtype, start + one.offset, target[one.slot]) for one, start in held]
-        kinds = {f"s{one.slot}": slots.dtypes[one.slot].str for one, _ in held}
+        stored = [(field, start) for section, start in zip(sections, starts, strict=False) for field in section.stored]
+        target = {field.slot: self._values + slots.offsets[field.slot] for field, _ in stored}
+        parts += [(f"s{field.slot}", field.dtype, start + field.offset, target[field.slot]) for field, start in stored]
+        kinds = {f"s{field.slot}": slots.dtypes[field.slot].str for field, _ in stored}
         names = [name for name, _, _, _ in parts]
         source = {"names": names, "formats": [p[1] for p in parts], "offsets": [p[2] for p in parts]}
-        whole = {"names": names, "formats": [kinds.get(p[0], p[1]) for p in parts], "offsets": [p[3] for p in parts]}
+        decoded = {"names": names, "formats": [kinds.get(p[0], p[1]) for p in parts], "offsets": [p[3] for p in parts]}
         self._source = np.dtype({**source, "itemsize": self._size})  # type: ignore[call-overload]
-        self._target = np.dtype({**whole, "itemsize": self._values + slots.width})  # type: ignore[call-overload]
-        self._nulls_of(sections)
+        self._target = np.dtype({**decoded, "itemsize": self._values + slots.width})  # type: ignore[call-overload]
+        self._compile_nulls(sections)
 
     def _heads(self, sections: Sequence[RowSection], starts: Sequence[int]) -> list[Part]:
-        """Orders, forms, nulls and ends of texts, each kind side by side; then come the values."""
+        """Orders, forms, nulls and text ends, each kind contiguous; the values follow them."""
         parts: list[Part] = []
         at = 0
         for name, begin, widths in (
@@ -118,19 +118,19 @@ class BatchUnpacker:
         self._values = -(-at // 8) * 8
         return parts
 
-    def _nulls_of(self, sections: Sequence[RowSection]) -> None:
+    def _compile_nulls(self, sections: Sequence[RowSection]) -> None:
         bits = np.cumsum([0, *(8 * section.null_bytes for section in sections)]).tolist()
-        held = [(one.slot, bit + one.bit) for s, bit in zip(sections, bits, strict=False) for one in s.held]
-        self._held = np.array([slot for slot, _ in held], np.intp)
-        self._bits = np.array([bit for _, bit in held], np.intp)
-        self._lacking = np.array([slot for section in sections for slot in section.lacking], np.intp)
+        stored = [(field.slot, bit + field.bit) for s, bit in zip(sections, bits, strict=False) for field in s.stored]
+        self._stored_slots = np.array([slot for slot, _ in stored], np.intp)
+        self._stored_bits = np.array([bit for _, bit in stored], np.intp)
+        self._missing = np.array([slot for section in sections for slot in section.missing], np.intp)
 
     def read(self, rows: Sequence[Row]) -> DecodedRows | None:
-        """What n >= 1 rows say; None where one is of another shape, or of a length that cannot be."""
+        """Decode n >= 1 rows; None where one has another shape or a wrong length."""
         n = len(rows)
         try:
             joined = b"".join(starmap(self._pack, rows))
-        except struct.error:  # a row that is not there
+        except struct.error:  # a row is missing (None)
             rows = [[a if d is None else d for d, a in zip(row, self._absent, strict=True)] for row in rows]
             joined = b"".join(starmap(self._pack, rows))
         with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is its infinity
@@ -139,7 +139,7 @@ class BatchUnpacker:
         end = begin + self._views * FORM_WIDTH
         forms = read[:, begin:end]
         deleted = self._deleted(forms)
-        if deleted is None or not self._are_whole(rows, read):
+        if deleted is None or not self._lengths_match(rows, read):
             return None
         return DecodedRows(
             orders=np.ascontiguousarray(read[:, :begin]),
@@ -149,7 +149,7 @@ class BatchUnpacker:
         )
 
     def _deleted(self, forms: Bytes) -> Flags | None:
-        """Which rows are tombstones; None where a form is another than that of its section."""
+        """Which rows are tombstones; None where a row has another form than its section."""
         if (forms == self._forms).all():
             return np.zeros((len(forms), self._views), bool)
         flags = forms[:, FORM_WIDTH - 1 :: FORM_WIDTH]
@@ -157,8 +157,8 @@ class BatchUnpacker:
         living[:, FORM_WIDTH - 1 :: FORM_WIDTH] = LIVING_FLAGS[flags]
         return tombstones(flags) if (living == self._forms).all() else None
 
-    def _are_whole(self, rows: Sequence[Row], read: Bytes) -> bool:
-        """Whether each row ends where its texts do."""
+    def _lengths_match(self, rows: Sequence[Row], read: Bytes) -> bool:
+        """Whether each row is as long as its section and its texts."""
         lengths = np.fromiter(map(len, chain.from_iterable(rows)), np.int64, len(rows) * self._views)  # type: ignore[arg-type]
         beyond = lengths.reshape(len(rows), -1) - self._widths
         if self._texts:
@@ -166,9 +166,9 @@ class BatchUnpacker:
         return not beyond.any()
 
     def _blank(self, nulls: Bytes) -> Flags | None:
-        if not nulls.any() and not len(self._lacking):
+        if not nulls.any() and not len(self._missing):
             return None
         blank = np.zeros((len(nulls), self._slots), bool)
-        blank[:, self._held] = np.unpackbits(nulls, axis=1, bitorder="little")[:, self._bits]
-        blank[:, self._lacking] = True
+        blank[:, self._stored_slots] = np.unpackbits(nulls, axis=1, bitorder="little")[:, self._stored_bits]
+        blank[:, self._missing] = True
         return blank

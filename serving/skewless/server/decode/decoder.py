@@ -1,11 +1,10 @@
-"""The compiled read: from the rows that Redis sends to the model's input, without a value of its own in between.
+"""The compiled decoder: from the rows that Redis returns to the model's input, without a Python object for each value.
 
-`OnlineRead.decode` and `Assembler` say what that input is, slowly; a property test holds this equal to them, bit for
-bit. Whatever is unusual (a row that is corrupt, or of a schema not seen yet) gets None here, and they decide.
+`OnlineRead.decode` and `Assembler` are the slow definition of that input; a property test holds the decoder equal to
+them, bit for bit. For a row that is corrupt or of an unknown schema the decoder returns None, and they decide.
 
-A few rows are unpacked one at a time, where the plan has no transforms. Many are read at once as records of the usual
-shape: a form (schema and width) for each view. Those of another form in one view are read by themselves, and put in
-their places.
+Few rows are unpacked one at a time, where the plan has no transforms. Many are read at once as records of the usual
+shape: a form (schema and width) for each view. Rows of another form in one view are read separately and merged.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ _F4 = np.dtype("<f4")
 _MOST_SHAPES = 1_000
 _ALIGNED = 8
 FEW = 8
-"""Rows up to which one at a time is faster, as measured with 5 views of 9 numbers."""
+"""Number of rows up to which one at a time is faster, measured with 5 views of 9 numbers."""
 _NO_INPUT = RequestInput("")
 
 
 class DecodedInput(NamedTuple):
-    """The model's input for n rows and what was found for them.
+    """The model's input for n rows, with the admission of each row.
 
-    `statuses` is a `Status` for each row and view, `orders` the 16 order bytes of each row and view (NO_ORDER where
-    there is none); both row after row, the views in the decoder's order.
+    `statuses` is a `FeatureStatus` for each row and view, `orders` the 16 order bytes of each row and view (NO_ORDER
+    for a missing row); both row after row, the views in the decoder's order.
     """
 
     matrix: Matrix
@@ -50,15 +49,15 @@ class DecodedInput(NamedTuple):
 
 
 class _RowShapes(NamedTuple):
-    """Rows of one form for each view, compiled both ways."""
+    """Both compiled readers of rows with one form for each view."""
 
     records: BatchUnpacker
     unpacker: RowUnpacker
 
 
 class RowDecoder:
-    """Compiled from a plan. `views`: the order of a row's views. A slot is a column of the model, then the inputs of
-    transforms. Up to `few` rows are unpacked one at a time.
+    """Compiled from a plan. `views`: the order of a row's views. The slots are the model's columns, then the transforms'
+    inputs. Up to `few` rows are unpacked one at a time.
     """
 
     def __init__(self, assembler: Assembler, views: Sequence[str], *, few: int = FEW) -> None:
@@ -68,15 +67,17 @@ class RowDecoder:
         self._few = few if views and not plan.transforms else 0
         self._defaults = np.array([np.nan if c.default is None else c.default for c in plan.columns], _F4)
         self._inputs = tuple((source, input_dtype(d, name=reference(source))) for source, d in inputs_of(plan))
-        self._given = tuple((i, c) for i, c in enumerate(plan.columns) if not isinstance(c.source, StoredFeature))
-        self._slots = self._laid_out()
+        self._other_columns = tuple(
+            (i, c) for i, c in enumerate(plan.columns) if not isinstance(c.source, StoredFeature)
+        )
+        self._slots = self._layout()
         self._wanted = tuple(self._slots_of(view) for view in views)
         self._rules = self._grouped_rules()
         self._rule_of = tuple(plan.view(view).rule for view in views)
         self._sections: tuple[dict[bytes, RowSection], ...] = tuple({} for _ in views)
         self._shapes: dict[tuple[bytes, ...], _RowShapes] = {}
         self._parts: dict[tuple[int, bytes], BatchUnpacker] = {}
-        # Which view hides each slot; what is no feature has none, hence the last, which is never hidden.
+        # The view of each slot. Slots without one get the index after the last view, which is never hidden.
         self._view_of = np.full(len(self._slots.dtypes), len(views), np.intp)
         for place, wanted in enumerate(self._wanted):
             self._view_of[[slot for slots in wanted.values() for slot in slots]] = place
@@ -85,8 +86,8 @@ class RowDecoder:
         self._usual = self._shape([next(reversed(known)) for known in self._sections])
         self._latest = self._usual
 
-    def _laid_out(self) -> DecodeSlots:
-        """The columns side by side, then each input by itself."""
+    def _layout(self) -> DecodeSlots:
+        """The layout: the columns contiguous, then each transform input aligned to 8 bytes."""
         begin = -(-self._width * _F4.itemsize // _ALIGNED) * _ALIGNED
         return DecodeSlots(
             dtypes=(*[_F4] * self._width, *(dtype for _, dtype in self._inputs)),
@@ -98,7 +99,7 @@ class RowDecoder:
         )
 
     def _slots_of(self, view: str) -> dict[Field, list[int]]:
-        """The slots that each wanted feature of a view fills."""
+        """The slots that each needed feature of a view fills."""
         sources = [*(column.source for column in self._plan.columns), *(source for source, _ in self._inputs)]
         return {
             field: [slot for slot, source in enumerate(sources) if source == StoredFeature(view, field.name)]
@@ -118,14 +119,14 @@ class RowDecoder:
         for section in compile_sections(schema, self._wanted[place]):
             self._sections[place][section.form] = section
 
-    def take(self, rows: Sequence[Row], at: UtcMicros, request: Mapping[str, ColumnValues]) -> DecodedInput | None:
+    def decode(self, rows: Sequence[Row], at: UtcMicros, request: Mapping[str, ColumnValues]) -> DecodedInput | None:
         """The model's input of n >= 1 rows at `at` (microseconds), or None where the slow path must decide."""
         if len(rows) <= self._few:
-            taken = self._one_by_one(rows, at)
-            if taken is not None:
-                self._fill(taken.matrix, {}, request)
-                return taken
-        raw = self._usual.records.read(rows) or self._mixed(rows) if self.views else _nothing(len(rows), self._slots)
+            decoded = self._one_by_one(rows, at)
+            if decoded is not None:
+                self._fill(decoded.matrix, {}, request)
+                return decoded
+        raw = self._usual.records.read(rows) or self._mixed(rows) if self.views else _no_views(len(rows), self._slots)
         if raw is None:
             return None
         statuses = self._statuses(raw, at)
@@ -140,23 +141,23 @@ class RowDecoder:
         return DecodedInput(matrix, statuses.tobytes(), raw.orders.tobytes())
 
     def _one_by_one(self, rows: Sequence[Row], at: UtcMicros) -> DecodedInput | None:
-        """A few rows, each of the shape of the one before or of its own."""
+        """A few rows, one at a time; each is first tried with the shape of the row before."""
         step = _F4.itemsize * self._width
         matrix, statuses, orders = bytearray(step * len(rows)), bytearray(), []
         for place, row in enumerate(rows):
-            told = self._latest.unpacker.read(row, at, matrix, step * place)
-            if told is None:
+            unpacked = self._latest.unpacker.read(row, at, matrix, step * place)
+            if unpacked is None:
                 shape = self._shape_of(row)
-                told = shape.unpacker.read(row, at, matrix, step * place) if shape is not None else None
-                if shape is None or told is None:
+                unpacked = shape.unpacker.read(row, at, matrix, step * place) if shape is not None else None
+                if shape is None or unpacked is None:
                     return None
                 self._latest = shape
-            statuses += told[0]
-            orders.append(told[1])
+            statuses += unpacked[0]
+            orders.append(unpacked[1])
         return DecodedInput(np.frombuffer(matrix, _F4).reshape(len(rows), -1), bytes(statuses), b"".join(orders))
 
     def _shape_of(self, row: Row) -> _RowShapes | None:
-        """The shape of one row; None where it has a form that is not known."""
+        """The shape of one row; None where it has an unknown form."""
         forms = []
         for data, known in zip(row, self._sections, strict=True):
             form = next(reversed(known)) if data is None else living(data[FORM])
@@ -169,23 +170,23 @@ class RowDecoder:
         self, raw: DecodedRows, blank: NDArray[np.bool_] | None, request: Mapping[str, ColumnValues]
     ) -> dict[ColumnSource, ColumnValues]:
         """The transforms' inputs and outputs."""
-        given: dict[ColumnSource, ColumnValues] = {}
-        if not self._inputs:  # a transform of nothing: how many rows there are is all that it is told
-            given[_NO_INPUT] = ColumnValues(raw.deleted, np.zeros(len(raw.deleted), bool))
+        values: dict[ColumnSource, ColumnValues] = {}
+        if not self._inputs:  # transforms without inputs: they need only the number of rows
+            values[_NO_INPUT] = ColumnValues(raw.deleted, np.zeros(len(raw.deleted), bool))
         for slot, (source, dtype) in enumerate(self._inputs, self._width):
             if isinstance(source, RequestInput):
-                given[source] = request[source.name]
+                values[source] = request[source.name]
                 continue
             begin = self._slots.offsets[slot]
             data = np.ascontiguousarray(raw.values[:, begin : begin + dtype.itemsize]).view(dtype)[:, 0]
-            given[source] = ColumnValues(data, np.ones(len(data), bool) if blank is None else ~blank[:, slot])
-        return self._assembler.complete(given)
+            values[source] = ColumnValues(data, np.ones(len(data), bool) if blank is None else ~blank[:, slot])
+        return self._assembler.complete(values)
 
     def _fill(
         self, matrix: Matrix, computed: Mapping[ColumnSource, ColumnValues], request: Mapping[str, ColumnValues]
     ) -> None:
-        """The columns of request inputs and of transforms' outputs."""
-        for index, column in self._given:
+        """Fill the columns of request inputs and of transforms' outputs."""
+        for index, column in self._other_columns:
             source = column.source
             values = computed[source] if isinstance(source, TransformOutput) else request[source.name]
             matrix[:, index] = column_input(values, column.default)
@@ -198,7 +199,7 @@ class RowDecoder:
         return statuses
 
     def _mixed(self, rows: Sequence[Row]) -> DecodedRows | None:
-        """Rows of any forms: those of the commonest form of each view together, the others by themselves."""
+        """Rows of mixed forms: the commonest form of each view in one read, each other form in a read of its own."""
         views = list(zip(*rows, strict=True))
         forms = [[None if data is None else living(data[FORM]) for data in column] for column in views]
         common, others = [], []
@@ -217,15 +218,17 @@ class RowDecoder:
         if raw is not None and raw.blank is None:
             raw = replace(raw, blank=np.zeros((len(rows), len(self._slots.dtypes)), bool))
         for view, form in others:
-            places = [place for place, one in enumerate(forms[view]) if one == form]
+            places = [place for place, other in enumerate(forms[view]) if other == form]
             part = self._part(view, form).read([(views[view][place],) for place in places])
             if raw is None or part is None:
                 return None
-            raw.put(places, view, [slot for slots in self._wanted[view].values() for slot in slots], part, self._slots)
+            raw.replace_view(
+                places, view, [slot for slots in self._wanted[view].values() for slot in slots], part, self._slots
+            )
         return raw
 
     def _shape(self, forms: Sequence[bytes]) -> _RowShapes:
-        """The shape of these forms, one a view; many shapes are forgotten when they are too many."""
+        """The shape of these forms, one a view. The cache is emptied when it has _MOST_SHAPES shapes."""
         key = tuple(forms)
         if key not in self._shapes:
             if len(self._shapes) >= _MOST_SHAPES:
@@ -236,15 +239,15 @@ class RowDecoder:
         return self._shapes[key]
 
     def _part(self, view: int, form: bytes) -> BatchUnpacker:
-        """The records of one view's rows alone."""
+        """The unpacker of one view's rows alone."""
         key = (view, form)
         if key not in self._parts:
             self._parts[key] = BatchUnpacker([self._sections[view][form]], self._slots)
         return self._parts[key]
 
 
-def _nothing(rows: int, slots: DecodeSlots) -> DecodedRows:
-    """What rows of no view say."""
+def _no_views(rows: int, slots: DecodeSlots) -> DecodedRows:
+    """Decoded rows of a plan without views."""
     return DecodedRows(
         np.zeros((rows, 0), np.uint8), np.zeros((rows, 0), bool), None, np.zeros((rows, slots.width), np.uint8)
     )

@@ -1,10 +1,10 @@
-"""Whether a canary is withdrawn: counts of some window, and the bounds of the rollout.
+"""Decides whether a canary is withdrawn, from the counts of a window and the bounds of the rollout.
 
-A share of requests is beyond its bound where it is greater, greater than the champion's in the same window, and chance
-is an unlikely reason: by Chernoff's bound, a rate of at most p shows k or more of n with a probability of at most
-exp(-n KL(k/n, p)). Two distributions of scores differ by more than a distance where that holds beyond what the
-Dvoretzky-Kiefer-Wolfowitz inequality leaves to chance; of a model that tells several values a row each is watched, with
-its share of the doubt. Both hold for every sample size, and err on the side of the canary.
+A share of requests exceeds its bound where it is greater than the bound, greater than the champion's share in the same
+window, and chance is an unlikely reason: by Chernoff's bound, a rate of at most p gives k or more of n with a
+probability of at most exp(-n KL(k/n, p)). Two distributions of scores differ by more than a distance where they do so
+beyond what the Dvoretzky-Kiefer-Wolfowitz inequality attributes to chance; a model with several values a row is tested
+on each of them, with its part of the error probability. Both tests hold for every sample size and favour the canary.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _COARSE = 16
 
 @dataclass(frozen=True, slots=True)
 class CanaryCounts:
-    """Requests of one version: how many failed, how many of the answered were slow, and by what is told of a row how
-    many values fell into each bucket.
+    """Requests of one version: all of them, the failed, the answered that were slow; and `scores`: by output, the number
+    of values in each bucket.
     """
 
     requests: int = 0
@@ -49,15 +49,15 @@ def merged(some: Mapping[int, int], more: Mapping[int, int]) -> dict[int, int]:
     return counts
 
 
-def buckets(told: Array) -> dict[int, int]:
-    """How many of n values fall into each bucket. Buckets are ordered like their numbers, which differ by less than 1 %
-    in one; NaN is beyond infinity. Equal texts share one, in an order of no meaning.
+def buckets(values: Array) -> dict[int, int]:
+    """How many of n values fall into each bucket. Buckets are ordered as their numbers are, which differ by less than
+    1 % within one; NaN is beyond infinity. Equal strings share a bucket; the order of those means nothing.
     """
-    if told.dtype.kind == "O":
-        return Counter(crc32(text.encode()) >> _COARSE for text in told.tolist())
+    if values.dtype.kind == "O":
+        return Counter(crc32(text.encode()) >> _COARSE for text in values.tolist())
     with np.errstate(over="ignore"):
-        scores = told.astype(np.float32)
-    bits = (scores + np.float32(0.0)).view(np.uint32)  # so that the two zeros are one
+        scores = values.astype(np.float32)
+    bits = (scores + np.float32(0.0)).view(np.uint32)  # so that both zeros are equal
     ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN) >> _COARSE
     places, counts = np.unique(ordered, return_counts=True)
     return dict(zip(places.tolist(), counts.tolist(), strict=True))
@@ -100,7 +100,7 @@ def _drifted(bounds: GuardrailBounds, champion: CanaryCounts, canary: CanaryCoun
     both = sorted(champion.scores.keys() & canary.scores.keys())
     for name in both:
         counted = champion.scores[name], canary.scores[name]
-        sizes = [sum(one.values()) for one in counted]
+        sizes = [sum(histogram.values()) for histogram in counted]
         if min(sizes) < bounds.least_requests:
             continue
         apart, doubt = distance(*counted), (1 - bounds.confidence) / len(both)
@@ -118,7 +118,7 @@ def distance(first: Mapping[int, int], second: Mapping[int, int]) -> float:
     """Kolmogorov-Smirnov distance of two non-empty distributions over buckets."""
     every = sorted(first.keys() | second.keys())
     rising = []
-    for one in (first, second):
-        counts = np.array([one.get(bucket, 0) for bucket in every], np.float64)
+    for histogram in (first, second):
+        counts = np.array([histogram.get(bucket, 0) for bucket in every], np.float64)
         rising.append(np.cumsum(counts) / counts.sum())
     return float(np.abs(rising[0] - rising[1]).max())

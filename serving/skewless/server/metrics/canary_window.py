@@ -1,4 +1,4 @@
-"""What is counted of a canary and its champion while the trial lasts, in slices of a sliding window."""
+"""Counts of a canary and its champion during the trial, in slices of a sliding window."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from skewless.server.metrics.canary_guardrail import CanaryCounts, buckets, verd
 
 
 class SlidingCounts:
-    """Counts one version's requests of the last `window_s` seconds. The event loop's alone; time is an argument."""
+    """Counts one version's requests of the last `window_s` seconds. Only the event loop may call it."""
 
     def __init__(self, bounds: GuardrailBounds) -> None:
         self._slow_s, self._window_s = bounds.slow_s, bounds.window_s
-        self._scores_count = bounds.most_drift is not None
+        self._counts_scores = bounds.most_drift is not None
         self._now = CanaryCounts()
         self._slices: deque[tuple[float, CanaryCounts]] = deque()
 
     def answered(self, scores: Scores, seconds: Sequence[float]) -> None:
-        """Count requests, and what they were told where drift is bounded."""
-        slow = sum(took > self._slow_s for took in seconds)
-        told = _told(scores) if self._scores_count else {}
-        self._now += CanaryCounts(len(seconds), 0, slow, {name: buckets(values) for name, values in told.items()})
+        """Count answered requests, and their scores where drift is bounded."""
+        slow = sum(duration > self._slow_s for duration in seconds)
+        outputs = _output_columns(scores) if self._counts_scores else {}
+        self._now += CanaryCounts(len(seconds), 0, slow, {name: buckets(values) for name, values in outputs.items()})
 
     def failed(self, requests: int) -> None:
         self._now += CanaryCounts(requests, requests)
 
     def counts(self, at: float) -> CanaryCounts:
-        """What happened after `at` minus the window, to the slice; a slice ends when somebody asks."""
+        """Counts since `at` - `window_s`, as exact as the slices: each call of this ends one."""
         self._slices.append((at, self._now))
         self._now = CanaryCounts()
         while self._slices[0][0] <= at - self._window_s:
@@ -39,8 +39,8 @@ class SlidingCounts:
         return reduce(add, (counts for _, counts in self._slices), CanaryCounts())
 
 
-def _told(scores: Scores) -> dict[str, Array]:
-    """What was told of n rows: n values by name; those of one output that stand side by side are told apart."""
+def _output_columns(scores: Scores) -> dict[str, Array]:
+    """The outputs for n rows as columns of n values by name; an output of several values is split into its columns."""
     if not isinstance(scores, ModelOutputs):
         return {SCORE: scores}
     flat = {}
@@ -53,12 +53,12 @@ def _told(scores: Scores) -> dict[str, Array]:
 
 
 class CanaryWindow:
-    """A canary beside its champion."""
+    """The counts of a canary and of its champion."""
 
     def __init__(self, bounds: GuardrailBounds) -> None:
         self._bounds = bounds
         self.champion, self.canary = SlidingCounts(bounds), SlidingCounts(bounds)
 
     def verdict(self, at: float) -> str | None:
-        """Why the canary must go, by what this process has seen, or None. `at` is in seconds, of any monotonic clock."""
+        """Why the canary must be withdrawn, by this process's counts, or None. `at`: seconds of a monotonic clock."""
         return verdict(self._bounds, self.champion.counts(at), self.canary.counts(at))

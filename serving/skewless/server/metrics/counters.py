@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus's terms. Names begin with `skewless_`; times are in seconds.
+"""The server's Prometheus metrics. Names begin with `skewless_`; times are in seconds.
 
 Held by tests/server/api/test_health.py.
 """
@@ -16,7 +16,7 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 
 
 class ServerMetrics:
-    """One set of counters a process. With `shared`, the folder of all workers' counters, a scrape tells their sum."""
+    """The metrics of one process. With `shared`, the folder of all workers' metrics, a scrape returns their sum."""
 
     def __init__(self, shared: Path | None) -> None:
         self._registry = CollectorRegistry()
@@ -32,30 +32,36 @@ class ServerMetrics:
         )
         self.request_seconds = Histogram(
             "skewless_request_seconds",
-            "Time to answer one; of those that nobody answered version and role are empty.",
+            "Time to answer a request; version and role are empty for those that no version answered.",
             ["model", "version", "role"],
             buckets=_SECONDS,
             registry=registry,
         )
         self.failures = Counter(
             "skewless_version_failures",
-            "Requests that a version failed; a store that is away is no version's fault.",
+            "Requests that a version failed; an unavailable store is not counted.",
             ["model", "version", "role"],
             registry=registry,
         )
         self.rows = Counter("skewless_rows", "Rows scored.", ["model", "version", "role"], registry=registry)
         self.statuses = Counter(
-            "skewless_view_status", "What views had for rows.", ["model", "view", "status"], registry=registry
+            "skewless_view_status",
+            "Rows by view and by status of the view's values.",
+            ["model", "view", "status"],
+            registry=registry,
         )
         self.ready = Gauge(
             "skewless_model_ready",
-            "1 where the model answers.",
+            "1 while the model answers.",
             ["model"],
             registry=registry,
             multiprocess_mode="livemin",
         )
         self.refusals = Counter(
-            "skewless_champion_refusals", "Versions that were named and not taken up.", ["model"], registry=registry
+            "skewless_champion_refusals",
+            "Versions that a rollout named and this process refused.",
+            ["model"],
+            registry=registry,
         )
 
     def _rollouts(self) -> None:
@@ -71,9 +77,12 @@ class ServerMetrics:
         )
         self.cached = tuple(
             Counter(
-                f"skewless_score_cache_{what}", f"Rows whose score was {told}.", ["model", "version"], registry=registry
+                f"skewless_score_cache_{what}",
+                f"Rows whose score was {where}.",
+                ["model", "version"],
+                registry=registry,
             )
-            for what, told in (("hits", "kept"), ("misses", "not kept"))
+            for what, where in (("hits", "in the cache"), ("misses", "not in the cache"))
         )
         self.withdrawals = Counter(
             "skewless_canary_withdrawals",
@@ -83,7 +92,7 @@ class ServerMetrics:
         )
         self.revision = Gauge(
             "skewless_rollout_revision",
-            "The revision of the rollout that is in force.",
+            "Revision of the rollout in force.",
             ["model"],
             registry=registry,
             multiprocess_mode="livemin",
@@ -96,7 +105,7 @@ class ServerMetrics:
         )
         self.logged = Counter("skewless_served_log_written_rows", "Rows written.", registry=registry)
         self.unsampled = Counter(
-            "skewless_served_log_unsampled_rows", "Rows of requests that are not in the share.", registry=registry
+            "skewless_served_log_unsampled_rows", "Rows of requests outside of the logged share.", registry=registry
         )
         self.dropped = Counter(
             "skewless_served_log_dropped_rows", "Rows not logged: the queue was full.", registry=registry
@@ -104,7 +113,7 @@ class ServerMetrics:
         self.lost = Counter("skewless_served_log_lost_rows", "Rows not logged: writing failed.", registry=registry)
         self.waiting = Gauge(
             "skewless_served_log_waiting_rows",
-            "Rows that wait to be written.",
+            "Rows waiting to be written.",
             registry=registry,
             multiprocess_mode="livesum",
         )
@@ -114,7 +123,7 @@ class ServerMetrics:
         self.push_commits = Counter("skewless_push_commits", "Parts written for pushes.", registry=registry)
 
     def render(self) -> bytes:
-        """The text that Prometheus reads."""
+        """The metrics in Prometheus's text format."""
         if self._shared is None:
             return generate_latest(self._registry)
         registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""The tally of one model version: its counters with their labels bound once, since finding them costs more.
+"""The counters of one model version, with their labels bound once: a look-up for each request would cost more.
 
 Held by tests/server/predict/test_micro_batcher.py.
 """
@@ -17,9 +17,9 @@ _NAMES = {int(status): status.name for status in FeatureStatus}
 
 
 class VersionCounters:
-    """Counts a version's answers in one role, a burst at a time. `views` is the order of the statuses.
+    """Counts a version's responses in one role, a batch at a time. `views` is the order of the statuses.
 
-    A request that two versions answer counts for both; what a shadow answers is none.
+    A request that two versions answer counts for both. Of a shadow only rows count: nobody gets its responses.
     """
 
     def __init__(
@@ -30,21 +30,21 @@ class VersionCounters:
         self._seconds = metrics.request_seconds.labels(model, version, role)
         self._failed = metrics.failures.labels(model, version, role)
         self._rows = metrics.rows.labels(model, version, role)
-        self._unheard = role == "shadow"
-        # A status is labelled when it first occurs; those that never do are not told.
+        self._is_shadow = role == "shadow"
+        # A status is labelled when it first occurs, so those that never do are not exported.
         self._statuses: dict[tuple[int, int], Counter] = {}
 
-    def answered(self, used: ServedBatch, seconds: Sequence[float], *, unread: bool) -> None:
-        """Count requests that took some seconds each; `unread`: the store failed them, and the defaults were used."""
-        self._rows.inc(len(used.scores))
-        if self._unheard:
+    def answered(self, served: ServedBatch, seconds: Sequence[float], *, degraded: bool) -> None:
+        """Count answered requests by their seconds. `degraded`: the store failed, and defaults were used."""
+        self._rows.inc(len(served.scores))
+        if self._is_shadow:
             return
         self._answered.inc(len(seconds))
-        for took in seconds:
-            self._seconds.observe(took)
-        if unread:
+        for duration in seconds:
+            self._seconds.observe(duration)
+        if degraded:
             self._metrics.store_failures.inc(len(seconds))
-        for place, code, count in _counted(used.statuses, len(self._views)):
+        for place, code, count in _counted(served.statuses, len(self._views)):
             self._status((place, code)).inc(count)
 
     def failed(self, requests: int) -> None:
@@ -61,7 +61,7 @@ class VersionCounters:
 
 
 def _counted(statuses: bytes, views: int) -> Iterator[tuple[int, int, int]]:
-    """How often each view (by place) has each status."""
+    """How often each view (by index) has each status: (view, status, count)."""
     for place in range(views):
         of_view = statuses[place::views]
         for code in set(of_view):

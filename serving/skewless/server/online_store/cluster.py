@@ -1,6 +1,6 @@
-"""A Redis Cluster as the server asks it: one shared connection to each node, one request to each node that is asked.
+"""The client of a Redis Cluster: one shared connection and one pipeline of commands to each node.
 
-Who holds which slot is asked when it is first needed, and again whenever a node is lost or sends somebody elsewhere.
+The slot map is read before the first command, and again whenever a node is lost or redirects a command.
 
 Held by tests/server/online_store/test_reader_topologies.py.
 """
@@ -31,7 +31,7 @@ Place = tuple[str, int]
 
 
 class KeyedCommand(Protocol):
-    """Something to ask about the slot of a key."""
+    """A command about one key, whose slot decides the node."""
 
     @property
     def key(self) -> bytes: ...
@@ -41,114 +41,114 @@ Item = TypeVar("Item", bound=KeyedCommand)
 
 
 class SlotUnserved(ConnectionError):
-    """No node that is known answers for a slot."""
+    """No known node serves a slot."""
 
 
 class ClusterClient:
-    """`address` is that of any one node; the others are let in the same way."""
+    """`address` is that of any node; the others get the same credentials."""
 
     def __init__(self, address: RedisAddress, timeout_s: float) -> None:
         self._address, self._timeout = address, timeout_s
         self._nodes: dict[Place, ReconnectingClient] = {}
         self._slots: dict[int, Place] = {}
-        self._asked = 0
-        self._asking = asyncio.Lock()
+        self._slots_version = 0
+        self._refreshing = asyncio.Lock()
 
-    async def ask(self, items: Sequence[Item], encode: Callable[[Sequence[Item]], bytes]) -> list[Any]:
-        """The replies, one to each item, errors of single keys among them, within the time limit.
+    async def execute(self, items: Sequence[Item], encode: Callable[[Sequence[Item]], bytes]) -> list[Any]:
+        """The reply to each item, errors of single keys included, within the time limit.
 
         Raises: OSError, HandshakeRefused.
         """
         replies: list[Any] = [None] * len(items)
-        left: dict[int, Place | None] = dict.fromkeys(range(len(items)))
+        remaining: dict[int, Place | None] = dict.fromkeys(range(len(items)))
         failure: Exception | None = None
         async with asyncio.timeout(self._timeout):
             for turn in range(_ROUNDS):
                 if turn or not self._slots:
-                    await self._learn(turn)
-                asking = self._by_node(items, left)
+                    await self._refresh_slots(turn)
+                by_node = self._by_node(items, remaining)
                 answers = await asyncio.gather(
                     *[
-                        self._of_node(node, [items[place] for place in places], encode, asked=asked)
-                        for (node, asked), places in asking.items()
+                        self._execute_on(node, [items[place] for place in places], encode, asking=asking)
+                        for (node, asking), places in by_node.items()
                     ],
                     return_exceptions=True,
                 )
-                left = {}
-                for places, answer in zip(asking.values(), answers, strict=True):
+                remaining = {}
+                for places, answer in zip(by_node.values(), answers, strict=True):
                     if isinstance(answer, OSError):
                         failure = answer
-                        left |= dict.fromkeys(places)
+                        remaining |= dict.fromkeys(places)
                     elif isinstance(answer, BaseException):
                         raise answer
                     else:
                         for place, reply in zip(places, answer, strict=True):
-                            elsewhere, to = _elsewhere(reply)
-                            if elsewhere:
-                                left[place] = to
+                            redirected, to = _redirect(reply)
+                            if redirected:
+                                remaining[place] = to
                             else:
                                 replies[place] = reply
-                if not left:
+                if not remaining:
                     return replies
         raise failure or SlotUnserved("its slots keep moving")
 
     async def ping(self) -> list[Any]:
-        """Whether a node answers and lets us in. Raises: OSError, HandshakeRefused."""
+        """The reply of one node to PING. Raises: OSError, HandshakeRefused."""
         async with asyncio.timeout(self._timeout):
-            await self._learn(0)
-            return await self._node(next(iter(self._slots.values()))).ask(_PING, 1)
+            await self._refresh_slots(0)
+            return await self._node(next(iter(self._slots.values()))).execute(_PING, 1)
 
     def close(self) -> None:
         for node in self._nodes.values():
             node.close()
 
     def _by_node(
-        self, items: Sequence[KeyedCommand], left: dict[int, Place | None]
+        self, items: Sequence[KeyedCommand], remaining: dict[int, Place | None]
     ) -> dict[tuple[Place, bool], list[int]]:
-        """Whom to ask for what; True where a slot is on its way and its new node is to be told so."""
-        asking: dict[tuple[Place, bool], list[int]] = {}
-        for place, to in left.items():
+        """The places of the items by node, and whether they need ASKING (their slot is migrating to that node)."""
+        by_node: dict[tuple[Place, bool], list[int]] = {}
+        for place, to in remaining.items():
             node = to or self._slots.get(key_slot(items[place].key))
             if node is None:
                 raise SlotUnserved("a slot has no node")
-            asking.setdefault((node, to is not None), []).append(place)
-        return asking
+            by_node.setdefault((node, to is not None), []).append(place)
+        return by_node
 
-    async def _of_node(
-        self, node: Place, items: Sequence[Item], encode: Callable[[Sequence[Item]], bytes], *, asked: bool
+    async def _execute_on(
+        self, node: Place, items: Sequence[Item], encode: Callable[[Sequence[Item]], bytes], *, asking: bool
     ) -> list[Any]:
-        if not asked:
-            return await self._node(node).ask(encode(items), len(items))
-        words = b"".join([_ASKING + encode([item]) for item in items])
-        return (await self._node(node).ask(words, 2 * len(items)))[1::2]
+        if not asking:
+            return await self._node(node).execute(encode(items), len(items))
+        commands = b"".join([_ASKING + encode([item]) for item in items])
+        return (await self._node(node).execute(commands, 2 * len(items)))[1::2]
 
-    async def _learn(self, turn: int) -> None:
-        """Ask the nodes that are known, the first that answers, who holds which slot. Raises: OSError, HandshakeRefused."""
-        seen = self._asked
-        async with self._asking:
-            if seen != self._asked and self._slots:
-                return  # somebody else asked meanwhile
+    async def _refresh_slots(self, turn: int) -> None:
+        """Read the slot map from the first known node that answers. Raises: OSError, HandshakeRefused."""
+        version = self._slots_version
+        async with self._refreshing:
+            if version != self._slots_version and self._slots:
+                return  # another task read it meanwhile
             if turn > 1:
                 await asyncio.sleep(_PAUSE_S)
-            known = [*dict.fromkeys(self._slots.values()), (self._address.host, self._address.port)]
+            nodes = [*dict.fromkeys(self._slots.values()), (self._address.host, self._address.port)]
             failure: OSError = SlotUnserved("no node answers")
-            for place in known:
+            for place in nodes:
                 try:
-                    (told,) = await self._node(place).ask(_SLOTS, 1)
+                    (ranges,) = await self._node(place).execute(_SLOTS, 1)
                 except OSError as error:
                     failure = error
                     continue
-                if isinstance(told, Exception):
-                    raise HandshakeRefused(first_word(told))
-                self._slots = self._parsed(told)
-                self._asked += 1
+                if isinstance(ranges, Exception):
+                    raise HandshakeRefused(first_word(ranges))
+                self._slots = self._parsed(ranges)
+                self._slots_version += 1
                 return
             raise failure
 
-    def _parsed(self, told: Sequence[Any]) -> dict[int, Place]:
-        """CLUSTER SLOTS: first and last slot, the primary's host and port, and more."""
+    def _parsed(self, ranges: Sequence[Any]) -> dict[int, Place]:
+        """The slot map of a CLUSTER SLOTS reply: per range first and last slot, the primary's host and port, and more."""
         slots = {}
-        for first, last, (host, port, *_), *_ in told:
+        for first, last, (host, port, *_), *_ in ranges:
             place = (host.decode() if host else self._address.host, int(port))
             slots.update(dict.fromkeys(range(first, last + 1), place))
         for place in set(self._nodes) - {*slots.values(), (self._address.host, self._address.port)}:
@@ -163,8 +163,8 @@ class ClusterClient:
         return node
 
 
-def _elsewhere(reply: object) -> tuple[bool, Place | None]:
-    """Whether another node answers this; and which, where the slot is only on its way there (ASK)."""
+def _redirect(reply: object) -> tuple[bool, Place | None]:
+    """Whether the reply redirects to another node; and that node where the slot is migrating there (ASK)."""
     if not isinstance(reply, Exception):
         return False, None
     word, _, rest = str(reply).partition(" ")

@@ -1,6 +1,6 @@
 """One connection to Redis that all requests of a worker share: written once a loop tick, answered in order.
 
-What a dying connection leaves unanswered is asked again on the next one: reads, and writes that may be repeated.
+Commands that a lost connection leaves unanswered are sent again on the next one, so they must be repeatable.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class HandshakeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where a Redis listens and how it lets us in; `path` is set for a Unix socket, `ssl` for TLS."""
+    """Address and credentials of a Redis; `path` is set for a Unix socket, `ssl` for TLS."""
 
     host: str
     port: int
@@ -34,67 +34,67 @@ class RedisAddress:
 
     @classmethod
     def parse(cls, url: str) -> RedisAddress:
-        """What redis-py takes a URL for. Raises: ValueError."""
-        given: dict[str, Any] = dict(parse_url(url))
-        kind = given.pop("connection_class", None)
+        """Parse a URL as redis-py does. Raises: ValueError."""
+        options: dict[str, Any] = dict(parse_url(url))
+        kind = options.pop("connection_class", None)
         handshake = []
-        if given.get("password"):
-            user = [given["username"]] if given.get("username") else []
-            handshake.append(command("AUTH", *user, given["password"]))
-        if given.get("db"):
-            handshake.append(command("SELECT", str(given["db"])))
+        if options.get("password"):
+            user = [options["username"]] if options.get("username") else []
+            handshake.append(command("AUTH", *user, options["password"]))
+        if options.get("db"):
+            handshake.append(command("SELECT", str(options["db"])))
         return cls(
-            host=given.get("host", "localhost"),
-            port=given.get("port", 6379),
-            path=given.get("path", "") if kind is UnixDomainSocketConnection else "",
-            ssl=SSLConnection(**given).ssl_context.get() if kind is SSLConnection else None,
+            host=options.get("host", "localhost"),
+            port=options.get("port", 6379),
+            path=options.get("path", "") if kind is UnixDomainSocketConnection else "",
+            ssl=SSLConnection(**options).ssl_context.get() if kind is SSLConnection else None,
             handshake=tuple(handshake),
         )
 
 
-def command(*words: str) -> bytes:
-    """A command as Redis reads it (RESP2)."""
-    parts = [word.encode() for word in words]
-    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+def command(*parts: str) -> bytes:
+    """A command in RESP2."""
+    encoded = [part.encode() for part in parts]
+    return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in encoded)
 
 
 def first_word(error: object) -> str:
-    """Texts of the server are kept to their first word."""
+    """The first word of a server's error (its code): no message of ours quotes more."""
     return str(error).partition(" ")[0]
 
 
 class _PendingReplies:
-    """Who waits for `wanted` replies until `deadline` (by the loop's clock)."""
+    """A future for `expected` replies until `deadline` (by the loop's clock)."""
 
-    __slots__ = ("deadline", "future", "replies", "wanted")
+    __slots__ = ("deadline", "expected", "future", "replies")
 
-    def __init__(self, future: asyncio.Future[list[Any]], wanted: int, deadline: float) -> None:
-        self.future, self.wanted, self.deadline = future, wanted, deadline
+    def __init__(self, future: asyncio.Future[list[Any]], expected: int, deadline: float) -> None:
+        self.future, self.expected, self.deadline = future, expected, deadline
         self.replies: list[Any] = []
 
 
 class PipelinedConnection(asyncio.Protocol):
-    """One connection. `usable` ends when it is lost, or when an answer is overdue: then it only awaits the others."""
+    """One connection. It is `usable` until it is lost or a reply is overdue; then it only receives pending replies."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
         self.usable = True
         self._loop, self._timeout = loop, timeout_s
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
-        self._waiters: deque[_PendingReplies] = deque()
+        self._pending: deque[_PendingReplies] = deque()
         self._unsent: list[bytes] = []
-        self._watched = False
+        self._watching = False
 
-    def ask(self, commands: bytes, replies: int) -> asyncio.Future[list[Any]]:
-        """The replies to some commands. Fails with TimeoutError, or ConnectionError where the link is lost."""
+    def execute(self, commands: bytes, replies: int) -> asyncio.Future[list[Any]]:
+        """The replies to some commands. Fails with TimeoutError, or ConnectionError where the connection is lost."""
         future = self._loop.create_future()
-        self._waiters.append(_PendingReplies(future, replies, self._loop.time() + self._timeout))
+        self._pending.append(_PendingReplies(future, replies, self._loop.time() + self._timeout))
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(commands)
-        if not self._watched:
-            self._watched = True
-            self._loop.call_later(self._timeout, self._watch)
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(self._timeout, self._check_deadlines)
         return future
 
     def close(self) -> None:
@@ -107,25 +107,25 @@ class PipelinedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
-        waiters, self._waiters = self._waiters, deque()
-        for waiter in waiters:
-            if not waiter.future.done():
-                waiter.future.set_exception(ConnectionError(str(exc or "closed")))
+        queue, self._pending = self._pending, deque()
+        for pending in queue:
+            if not pending.future.done():
+                pending.future.set_exception(ConnectionError(str(exc or "closed")))
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
-        waiters, gets = self._waiters, self._reader.gets
+        queue, gets = self._pending, self._reader.gets
         try:
-            while waiters:
+            while queue:
                 reply = gets()
                 if reply is False:
                     return
-                waiter = waiters[0]
-                waiter.replies.append(reply)
-                if len(waiter.replies) == waiter.wanted:
-                    waiters.popleft()
-                    if not waiter.future.done():
-                        waiter.future.set_result(waiter.replies)
+                pending = queue[0]
+                pending.replies.append(reply)
+                if len(pending.replies) == pending.expected:
+                    queue.popleft()
+                    if not pending.future.done():
+                        pending.future.set_result(pending.replies)
         except hiredis.ProtocolError:
             self.close()
 
@@ -134,23 +134,23 @@ class PipelinedConnection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(unsent))
 
-    def _watch(self) -> None:
-        """Give up those who are overdue. Their replies may still come, and are dropped then."""
+    def _check_deadlines(self) -> None:
+        """Fail the futures that are overdue; replies that still arrive for them are dropped."""
         now = self._loop.time()
-        for waiter in self._waiters:
-            if waiter.deadline > now:
-                self._loop.call_at(waiter.deadline, self._watch)
+        for pending in self._pending:
+            if pending.deadline > now:
+                self._loop.call_at(pending.deadline, self._check_deadlines)
                 return
             self.usable = False
-            if not waiter.future.done():
-                waiter.future.set_exception(TimeoutError())
-        self._watched = False
+            if not pending.future.done():
+                pending.future.set_exception(TimeoutError())
+        self._watching = False
         if not self.usable:
             self.close()
 
 
 class ReconnectingClient:
-    """Opens a link when one is asked for, and another when that is lost; after a failure only after a pause."""
+    """Opens a connection for the first command, and another when it is lost; after a failure only after a pause."""
 
     def __init__(self, address: RedisAddress, timeout_s: float) -> None:
         self._address, self._timeout = address, timeout_s
@@ -159,31 +159,31 @@ class ReconnectingClient:
         self._pause, self._closed_until = 0.0, 0.0
         self._failure: OSError | HandshakeRefused = OSError()
 
-    async def ask(self, commands: bytes, replies: int) -> list[Any]:
-        """The replies to some commands that may be repeated, errors among them, within the time limit.
+    async def execute(self, commands: bytes, replies: int) -> list[Any]:
+        """The replies to some repeatable commands, error replies included, within the time limit.
 
         Raises: OSError (TimeoutError among them), HandshakeRefused.
         """
         link = self._link
         if link is not None and link.usable:
             try:
-                return await link.ask(commands, replies)
+                return await link.execute(commands, replies)
             except ConnectionError:
-                pass  # it died with the question: ask again on another
+                pass  # lost before the reply: send the commands again on another connection
         async with asyncio.timeout(self._timeout):
             for _ in range(_ATTEMPTS - 1):
                 try:
-                    return await (await self._opened()).ask(commands, replies)
+                    return await (await self._usable_link()).execute(commands, replies)
                 except ConnectionError:
                     self._check_pause()
-            return await (await self._opened()).ask(commands, replies)
+            return await (await self._usable_link()).execute(commands, replies)
 
     def close(self) -> None:
         if self._link is not None:
             self._link.close()
 
-    async def _opened(self) -> PipelinedConnection:
-        """The usable link, opened by whoever comes first."""
+    async def _usable_link(self) -> PipelinedConnection:
+        """The usable connection; the first caller opens it."""
         async with self._opening:
             if self._link is not None and self._link.usable:
                 return self._link
@@ -199,7 +199,7 @@ class ReconnectingClient:
             return self._link
 
     def _check_pause(self) -> None:
-        """Fail as the last attempt did while the pause after it lasts."""
+        """During the pause after a failure: raise that failure again."""
         if asyncio.get_running_loop().time() < self._closed_until:
             raise type(self._failure)(*self._failure.args)
 
@@ -212,7 +212,9 @@ class ReconnectingClient:
             name = at.host if at.ssl else None
             await loop.create_connection(lambda: link, at.host, at.port, ssl=at.ssl, server_hostname=name)
         if at.handshake:
-            refused = [r for r in await link.ask(b"".join(at.handshake), len(at.handshake)) if isinstance(r, Exception)]
+            refused = [
+                r for r in await link.execute(b"".join(at.handshake), len(at.handshake)) if isinstance(r, Exception)
+            ]
             if refused:
                 link.close()
                 raise HandshakeRefused(first_word(refused[0]))

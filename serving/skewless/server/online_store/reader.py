@@ -1,4 +1,4 @@
-"""The online store as the server reads it: Redis behind one method, `read`."""
+"""The server's reads of the online store, Redis behind one method: `read`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WRONG_TYPE = "WRONGTYPE"
 class OnlineStoreReader:
     """Reads Redis, Redis Cluster or Valkey. Every call ends within `timeout_s` or raises StoreUnavailable.
 
-    All requests share one connection to the server (sentinels say to which), or to each node of a cluster.
+    All requests share one connection to the server (the primary that sentinels name), or to each node of a cluster.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
@@ -33,28 +33,28 @@ class OnlineStoreReader:
         """The reply to each lookup, in order, in one round trip (in a cluster: one to each node).
 
         Raises:
-            StoreUnavailable: no answer, or one that refuses.
-            CorruptRow: a key holds something else than a hash.
+            StoreUnavailable: no reply, or one that refuses.
+            CorruptRow: a key is not a hash.
         """
         replies = await self.replies(lookups)
         for lookup, reply in zip(lookups, replies, strict=True):
             if type(reply) is not list:
-                raise self.refused(lookup, reply)
+                raise self.reply_error(lookup, reply)
         return replies
 
     async def replies(self, lookups: Sequence[HashLookup]) -> list[Any]:
-        """As `read`, with the server's error in place of a reply that is one. Raises: StoreUnavailable."""
+        """`read` with error replies returned, not raised. Raises: StoreUnavailable."""
         if not lookups:
             return []
-        return await self._server.ask(lookups, self._encoded)
+        return await self._server.execute(lookups, self._encoded)
 
     async def catalog(self, project: str, fields: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Entries of the project's catalog. Raises: StoreUnavailable."""
-        (found,) = await self.read([HashLookup(catalog_key(project), tuple(fields))])
-        return dict(zip(fields, found, strict=True))
+        (values,) = await self.read([HashLookup(catalog_key(project), tuple(fields))])
+        return dict(zip(fields, values, strict=True))
 
     async def schema(self, project: str, unknown: UnknownSchema) -> Schema:
-        """The row schema that a reader does not know. Raises: StoreUnavailable, UnknownSchema if nobody does."""
+        """A row schema from the catalog. Raises: StoreUnavailable, or `unknown` where the catalog does not have it."""
         field = schema_field(bytes.fromhex(unknown.fingerprint))
         entry = (await self.catalog(project, [field]))[field]
         if entry is None:
@@ -69,11 +69,11 @@ class OnlineStoreReader:
         await self._server.ping()
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._server.close()
 
     def _encoded(self, lookups: Sequence[HashLookup]) -> bytes:
-        """The lookups as one string of HMGET commands; what follows the key is encoded once per set of fields."""
+        """The lookups as one string of HMGET commands; the part after the key is encoded once per set of fields."""
         parts: list[bytes] = []
         last: tuple[bytes, ...] = ()
         length, head, tail = -1, b"", b""
@@ -86,15 +86,15 @@ class OnlineStoreReader:
         return b"".join(parts)
 
     def _ends(self, fields: tuple[bytes, ...]) -> tuple[bytes, bytes]:
-        """What stands before the length of an HMGET's key, and behind the key."""
+        """The bytes of an HMGET before its key's length, and after its key."""
         ends = self._tails.get(fields)
         if ends is None:
             tail = b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
             ends = self._tails[fields] = (b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2), b"\r\n" + tail)
         return ends
 
-    def refused(self, lookup: HashLookup, error: object) -> SkewlessError:
-        """What to say of one key's error: whose it is. Other requests do not see it."""
+    def reply_error(self, lookup: HashLookup, error: object) -> SkewlessError:
+        """The error of one key's reply, which names its views and entity; other requests are not affected."""
         views = ", ".join(field.decode() for field in lookup.fields)
         if _WRONG_TYPE in str(error):
             return CorruptRow(views, "its key holds something else than a hash", told_key(lookup.key))

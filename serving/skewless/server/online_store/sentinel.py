@@ -1,4 +1,4 @@
-"""The shared connection where sentinels say who the primary is: they are asked whenever it is opened.
+"""The shared connection to a primary that sentinels name: they are asked whenever it is opened.
 
 Held by tests/server/online_store/test_reader_topologies.py.
 """
@@ -20,17 +20,17 @@ from skewless.server.online_store.connection import PipelinedConnection, Reconne
 
 
 class SentinelClient(ReconnectingClient):
-    """A primary that fails or is demoted closes its connections, and the next one goes to its successor."""
+    """A primary that fails or is demoted closes its connections, and the next connection goes to the new primary."""
 
     def __init__(self, sentinels: SentinelAddress, timeout_s: float) -> None:
         super().__init__(RedisAddress.parse(sentinels.url), timeout_s)
         self._service, self._hosts = sentinels.service, sentinels.hosts
-        given: dict[str, Any] = dict(parse_url(sentinels.url))
-        secure = {name: value for name, value in given.items() if name.startswith("ssl_")}
-        # A silent sentinel may not use up the time in which another one would answer.
+        options: dict[str, Any] = dict(parse_url(sentinels.url))
+        secure = {name: value for name, value in options.items() if name.startswith("ssl_")}
+        # A silent sentinel must leave time for the next one to answer.
         each_s = timeout_s / (len(sentinels.hosts) + 1)
-        self._asked: dict[str, Any] = secure | {
-            "ssl": given.get("connection_class") is SSLConnection,
+        self._sentinel_options: dict[str, Any] = secure | {
+            "ssl": options.get("connection_class") is SSLConnection,
             "password": sentinels.password,
             "socket_timeout": each_s,
             "socket_connect_timeout": each_s,
@@ -38,13 +38,13 @@ class SentinelClient(ReconnectingClient):
         }
 
     async def _open(self) -> PipelinedConnection:
-        """Raises: OSError, Refusal."""
-        sentinel = Sentinel(self._hosts, sentinel_kwargs=self._asked)  # type: ignore[no-untyped-call]
+        """Raises: OSError, HandshakeRefused."""
+        sentinel = Sentinel(self._hosts, sentinel_kwargs=self._sentinel_options)  # type: ignore[no-untyped-call]
         try:
             host, port = await sentinel.discover_master(self._service)
         except RedisError as error:
             raise ConnectionRefusedError(f"no sentinel knows a primary of {self._service!r}") from error
         finally:
-            await asyncio.gather(*[one.aclose() for one in sentinel.sentinels])
+            await asyncio.gather(*[client.aclose() for client in sentinel.sentinels])
         self._address = replace(self._address, host=str(host), port=int(port))
         return await super()._open()

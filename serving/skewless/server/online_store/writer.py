@@ -1,4 +1,4 @@
-"""The online store as the server writes it: an asyncio shell around the contract's write protocol, for pushed rows."""
+"""The server's writes to the online store: an asyncio shell around the contract's write protocol, for pushed rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OnlineStoreWriter:
             raise StoreUnavailable(self._server.url, reason)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self._server.close()
 
     async def _exchange(self, exchange: Exchange[Result]) -> Result:
@@ -61,10 +61,10 @@ class OnlineStoreWriter:
 
     async def _replies(self, commands: Sequence[RedisCommand]) -> list[Any]:
         """Raises: StoreUnavailable, also where the server refuses one of the commands."""
-        replies = await self._server.ask(commands, _encoded)
+        replies = await self._server.execute(commands, _encoded)
         for reply in replies:
             if isinstance(reply, Exception):
-                # A primary that was demoted says so: whoever took its place is asked for with the next connection.
+                # A demoted primary refuses writes: the next connection looks for the new primary.
                 self._server.close()
                 raise StoreUnavailable(self._server.url, f"does not take rows ({first_word(reply)})")
         return replies

@@ -1,6 +1,7 @@
-"""What the store did not give although it was asked: an entity's row of a view that cannot be read, or nothing at all.
+"""Reads of the online store that failed: single rows (an entity's row of a view) that do not decode, or the whole read.
 
-Everything here lies behind an error. A `Refused` names a lookup and one of its fields, hence an entity and a view.
+Only requests that met an error come here. A key of `FailedReads` is the index of a lookup and of one of its fields,
+which together name an entity and a view.
 """
 
 from __future__ import annotations
@@ -22,81 +23,86 @@ from skewless.contract.storage.served_row import ServedBatch
 from skewless.server.errors import UnreadableRows
 from skewless.server.predict.predictor import Prediction
 
-Refused = dict[tuple[int, int], SkewlessError]
+FailedReads = dict[tuple[int, int], SkewlessError]
 _NOT_READ = np.uint8(FeatureStatus.NOT_READ)
 
 
-def everything(lookups: Sequence[HashLookup], error: SkewlessError) -> Refused:
-    """Nothing was read at all."""
+def all_failed(lookups: Sequence[HashLookup], error: SkewlessError) -> FailedReads:
+    """Every field of every lookup failed with `error`."""
     return {(place, field): error for place, lookup in enumerate(lookups) for field in range(len(lookup.fields))}
 
 
-def without(replies: Sequence[Any], lookups: Sequence[HashLookup], refused: Refused) -> list[Reply]:
-    """The replies as if what was refused were not there."""
+def without_failed(replies: Sequence[Any], lookups: Sequence[HashLookup], failed: FailedReads) -> list[Reply]:
+    """The replies with None in place of every failed field."""
     pairs = zip(replies, lookups, strict=True)
     sound: list[list[bytes | None]] = [list(r) if isinstance(r, list) else [None] * len(k.fields) for r, k in pairs]
-    for place, field in refused:
+    for place, field in failed:
         sound[place][field] = None
     return [*sound]
 
 
-def culprits(
+def unreadable_rows(
     online: OnlineRead,
     lookups: Sequence[HashLookup],
     places: Places,
     replies: Sequence[Reply],
     error: CorruptRow | UnknownSchema,
-) -> Refused:
-    """The rows whose schema nobody knows, or those that are corrupt. Raises the error where there are none."""
-    found: Refused = {}
+) -> FailedReads:
+    """The rows that cause a decoding error: those of an unknown schema, or those that are corrupt.
+
+    Raises: `error` itself, where no row causes it.
+    """
+    failed: FailedReads = {}
     for views, at in zip(online.groups, places, strict=True):
-        asked = sorted({place for place in at if place >= 0})
-        entities = [told_key(lookups[place].key) for place in asked]
+        read = sorted({place for place in at if place >= 0})
+        entities = [told_key(lookups[place].key) for place in read]
         for field, view in enumerate(views):
-            rows = [replies[place][field] for place in asked]
-            guilty: Mapping[int, CorruptRow] = {}
+            rows = [replies[place][field] for place in read]
+            causes: Mapping[int, CorruptRow] = {}
             if isinstance(error, CorruptRow):
-                guilty = corrupt(online.readers[view].read, rows, entities)
+                causes = corrupt(online.readers[view].read, rows, entities)
             elif error.view == view:
-                guilty = unlisted(error, rows, entities)
-            found |= {(asked[one], field): why for one, why in guilty.items()}
-    if not found:
+                causes = unlisted(error, rows, entities)
+            failed |= {(read[index], field): cause for index, cause in causes.items()}
+    if not failed:
         raise error
-    return found
+    return failed
 
 
-def refusal(refused: Refused, places: Places) -> SkewlessError:
-    """The one error of a request: where a row is at fault, each of them with the rows that need it."""
+def request_error(failed: FailedReads, places: Places) -> SkewlessError:
+    """The error that answers a request: the store's own, or one UnreadableRows that points at each row of the request
+    that needs a corrupt row.
+    """
     errors = []
-    for (place, _), error in sorted(refused.items(), key=lambda one: one[0]):
+    for (place, _), error in sorted(failed.items(), key=lambda item: item[0]):
         if not isinstance(error, CorruptRow):
             return error
-        rows = sorted({row for at in places for row, one in enumerate(at) if one == place})
+        rows = sorted({row for at in places for row, used in enumerate(at) if used == place})
         errors += [InvalidInput(f"/rows/{row}", str(error)) for row in rows]
     return UnreadableRows(tuple(errors))
 
 
-def unread(online: OnlineRead, places: Places, refused: Refused, rows: int) -> NDArray[np.bool_]:
-    """Which of the views of n rows were not read: n x views."""
-    found = np.zeros((rows, len(online.views)), bool)
+def unread_mask(online: OnlineRead, places: Places, failed: FailedReads, rows: int) -> NDArray[np.bool_]:
+    """Which views of n rows were not read: a mask of n x views."""
+    mask = np.zeros((rows, len(online.views)), bool)
     first = 0
     for views, at in zip(online.groups, places, strict=True):
         for field in range(len(views)):
-            found[:, first + field] = [(place, field) in refused for place in at]
+            mask[:, first + field] = [(place, field) in failed for place in at]
         first += len(views)
-    return found
+    return mask
 
 
-def told(used: ServedBatch, where: NDArray[np.bool_]) -> ServedBatch:
-    """What was used, with NOT_READ for what was not."""
-    statuses = np.frombuffer(used.statuses, np.uint8).reshape(where.shape)
-    return used._replace(statuses=np.where(where, _NOT_READ, statuses).tobytes())
+def mark_unread(used: ServedBatch, mask: NDArray[np.bool_]) -> ServedBatch:
+    """The batch with the status NOT_READ where `mask` is set (n x views)."""
+    statuses = np.frombuffer(used.statuses, np.uint8).reshape(mask.shape)
+    return used._replace(statuses=np.where(mask, _NOT_READ, statuses).tobytes())
 
 
-def told_in_full(prediction: Prediction, views: Sequence[str], where: NDArray[np.bool_]) -> Prediction:
-    """As `told`, of a prediction in full."""
-    admitted = {
-        view: AdmittedRows(one.rows, np.where(where[:, views.index(view)], _NOT_READ, one.status))
-        for view, one in prediction.served.views.items()
+def mark_unread_in_full(prediction: Prediction, views: Sequence[str], mask: NDArray[np.bool_]) -> Prediction:
+    """`mark_unread` for a full prediction."""
+    views_read = {
+        view: AdmittedRows(admitted.rows, np.where(mask[:, views.index(view)], _NOT_READ, admitted.status))
+        for view, admitted in prediction.served.views.items()
     }
-    return replace(prediction, served=replace(prediction.served, views=admitted))
+    return replace(prediction, served=replace(prediction.served, views=views_read))

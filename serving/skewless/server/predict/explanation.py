@@ -1,8 +1,8 @@
-"""Explanations of predictions, compiled once per model: what was used for each row, or what it contributed to the score.
+"""Explanations of predictions, compiled once per model: the feature values of each row, or their contributions to it.
 
-A stored feature is told as `{"value", "status", "event_timestamp", "age_seconds"}`; a request input and a transform's
-output have no time of their own, so they are `{"value", "status"}`. Contributions are `{"base", "raw", "features"}`:
-numbers of a model with one raw score, else lists of as many.
+A stored feature is `{"value", "status", "event_timestamp", "age_seconds"}` in the response; a request input and a
+transform's output have no time of their own, so they are `{"value", "status"}`. Contributions are `{"base", "raw", "features"}`:
+numbers for a model with one raw score, else lists with one number for each raw score.
 
 Held by tests/server/predict/test_micro_batcher.py.
 """
@@ -29,7 +29,7 @@ _NAMES = {int(status): status.name for status in FeatureStatus}
 
 
 class ExplainedFeature(NamedTuple):
-    """What the answer says of each row, and the name that it has there."""
+    """The explanation of each row, and the response's member (`features` or `contributions`) that carries it."""
 
     member: str
     rows: list[Any]
@@ -50,60 +50,64 @@ class FeatureExplainer:
             )
             for view, fields in wanted_features(plan).items()
         )
-        self._others = tuple((source, kind) for source, kind in types.items() if not isinstance(source, StoredFeature))
+        self._inputs_and_outputs = tuple(
+            (source, kind) for source, kind in types.items() if not isinstance(source, StoredFeature)
+        )
         stored = [reference(source) for _, features in self._views for _, source, _ in features]
-        self._names = (*stored, *(reference(source) for source, _ in self._others))
+        self._names = (*stored, *(reference(source) for source, _ in self._inputs_and_outputs))
 
-    def told(self, prediction: Prediction) -> ExplainedFeature:
-        """The contributions where these were asked for, else the features."""
-        if prediction.contributed is not None:
-            return ExplainedFeature("contributions", self._contributions(prediction.contributed))
+    def explain(self, prediction: Prediction) -> ExplainedFeature:
+        """The contributions where the prediction has them, else the features."""
+        if prediction.contributions is not None:
+            return ExplainedFeature("contributions", self._contributions(prediction.contributions))
         return ExplainedFeature("features", self.rows(prediction))
 
-    def _contributions(self, of: ShapleyValues) -> list[dict[str, Any]]:
-        """Per row, by the names of the model's columns. Base and contributions sum up to the raw score."""
-        base, raw, values = of.base, of.raw, of.values.transpose(0, 2, 1)
+    def _contributions(self, shapley: ShapleyValues) -> list[dict[str, Any]]:
+        """Per row, by the names of the model's columns; base and contributions add up to the raw score."""
+        base, raw, values = shapley.base, shapley.raw, shapley.values.transpose(0, 2, 1)
         if len(base) == 1:
             base, raw, values = base[0], raw[:, 0], values[:, :, 0]
-        every = base.tolist()
+        bases = base.tolist()
         return [
-            {"base": every, "raw": one, "features": dict(zip(self._inputs, each, strict=True))}
-            for one, each in zip(raw.tolist(), values.tolist(), strict=True)
+            {"base": bases, "raw": score, "features": dict(zip(self._inputs, row, strict=True))}
+            for score, row in zip(raw.tolist(), values.tolist(), strict=True)
         ]
 
     def rows(self, prediction: Prediction) -> list[dict[str, Entry]]:
-        """Per row, each feature by its full name (`reference`)."""
+        """Per row, each feature by its full name (see `reference`)."""
         columns = []
         for view, features in self._views:
             admitted = prediction.served.views[view]
             events, ages = _times(admitted, prediction.served.served_at)
             for index, source, kind in features:
-                told = _told(prediction, source, kind, admitted.feature_status(index))
-                for entry, event, age in zip(told, events, ages, strict=True):
+                entries = _entries(prediction, source, kind, admitted.feature_status(index))
+                for entry, event, age in zip(entries, events, ages, strict=True):
                     entry["event_timestamp"], entry["age_seconds"] = event, age
-                columns.append(told)
-        for other, kind in self._others:
+                columns.append(entries)
+        for other, kind in self._inputs_and_outputs:
             valid = prediction.values[other].valid
-            columns.append(_told(prediction, other, kind, np.where(valid, FeatureStatus.PRESENT, FeatureStatus.NULL)))
+            columns.append(
+                _entries(prediction, other, kind, np.where(valid, FeatureStatus.PRESENT, FeatureStatus.NULL))
+            )
         return [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _told(prediction: Prediction, source: ColumnSource, kind: ValueType, status: np.ndarray) -> list[Entry]:
-    """Value and status of one feature. A NaN or infinity, which JSON cannot say, is told as NULL."""
-    told = []
+def _entries(prediction: Prediction, source: ColumnSource, kind: ValueType, status: np.ndarray) -> list[Entry]:
+    """Value and status of one feature. A NaN or infinity has no form in JSON, so it is NULL."""
+    entries = []
     for value, code in zip(to_json(kind, prediction.values[source]), status.tolist(), strict=True):
         name = _NAMES[code]
-        told.append({"value": value, "status": "NULL" if value is None and name == "PRESENT" else name})
-    return told
+        entries.append({"value": value, "status": "NULL" if value is None and name == "PRESENT" else name})
+    return entries
 
 
 def _times(admitted: AdmittedRows, at: UtcMicros) -> tuple[list[str | None], list[float | None]]:
     """Event times and ages of a view's rows; None where the entity is not found."""
-    found = ~np.isin(admitted.status, (FeatureStatus.NOT_FOUND, FeatureStatus.NOT_READ))
-    events: UtcMicrosArray = np.where(found, admitted.rows.event, 0)
+    present = ~np.isin(admitted.status, (FeatureStatus.NOT_FOUND, FeatureStatus.NOT_READ))
+    events: UtcMicrosArray = np.where(present, admitted.rows.event, 0)
     ages = ((at - events) / SECOND_US).tolist()
-    known = found.tolist()
+    has_row = present.tolist()
     return (
-        [text if there else None for text, there in zip(rfc3339_texts(events), known, strict=True)],
-        [age if there else None for age, there in zip(ages, known, strict=True)],
+        [text if has else None for text, has in zip(rfc3339_texts(events), has_row, strict=True)],
+        [age if has else None for age, has in zip(ages, has_row, strict=True)],
     )

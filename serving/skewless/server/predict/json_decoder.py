@@ -1,6 +1,7 @@
-"""The short way from a request's body to its columns: a JSON decoder that is compiled for a plan's types.
+"""The fast path from a request's body to its columns: a JSON decoder that is compiled for a plan's types.
 
-`RequestReader` says what a body means and what is wrong with it. Whatever is unusual gets None here, and it decides.
+`RequestReader` defines what a body means and which errors it has. For whatever is unusual the decoder returns None, and
+the reader parses the body value by value.
 
 Held by tests/server/predict/test_request.py.
 """
@@ -27,12 +28,12 @@ _KINDS: dict[str, Any] = {
     "Bool": bool,
     "UnixTimestamp": str,
 }
-"""By type name: what msgspec takes for it; texts that stand for something else are parsed afterwards."""
+"""By type name, the type that msgspec decodes; strings that encode another type are parsed afterwards."""
 _PARSED = ("Bytes", "UnixTimestamp")
 
 
 class JsonRowDecoder:
-    """Compiled for the `fields` that a row names: reads `{"rows": [...]}` and nothing else."""
+    """Compiled for the `fields` of a row: decodes `{"rows": [...]}` and nothing else."""
 
     def __init__(self, fields: Sequence[tuple[Field, Parse]], most_rows: int) -> None:
         names = {field.name: f"f{place}" for place, (field, _) in enumerate(fields)}
@@ -52,9 +53,9 @@ class JsonRowDecoder:
         )
 
     def columns(self, body: bytes) -> tuple[int, dict[str, list[Any]]] | None:
-        """The number of rows and their values by name, or None where the long way must decide.
+        """The number of rows and their values by name, or None where the slow path must decide.
 
-        A name that an object has twice goes unseen: of its values the last is read.
+        A name that occurs twice in an object is not noticed: its last value counts.
         """
         try:
             rows = self._decode(body).rows  # type: ignore[attr-defined]

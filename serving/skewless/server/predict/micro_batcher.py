@@ -1,10 +1,10 @@
-"""Bursts: requests of one model version that arrive in one turn of the event loop are answered together.
+"""Micro-batching: requests of one model version that arrive in one turn of the event loop are answered as one batch.
 
-Their keys are asked for together, their rows decoded, admitted, scored, counted and logged together: most of what a
-request costs is paid once a burst. Nobody waits for company: a burst is what has arrived when the loop turns. What goes
-wrong with one request is its own: a burst that cannot be answered is halved until the culprit is alone.
+One read of the store, one decoding, one admission, one scoring, one count and one log entry serve all of them: most of
+a request's cost is paid once a batch. No request waits for others: a batch is what has arrived when the loop turns. An
+error stays with its request: a batch that fails is halved until the request that causes it is alone.
 
-A run that is long leaves the loop to others. While as many as there are threads are under way, the next burst gathers.
+A long run goes to a thread, off the event loop. While all `threads` are busy, the next batch gathers.
 """
 
 from __future__ import annotations
@@ -22,52 +22,52 @@ from skewless.server.errors import InvalidBody, StoreUnavailable
 from skewless.server.metrics.canary_window import SlidingCounts
 from skewless.server.metrics.version_counters import VersionCounters
 from skewless.server.online_store.reader import OnlineStoreReader
-from skewless.server.predict import degraded_reads as unread
+from skewless.server.predict import degraded_reads
 from skewless.server.predict.explanation import ExplainedFeature
 from skewless.server.predict.predictor import Prediction, Predictor
 from skewless.server.predict.request import PredictRequest, RequestColumns
 from skewless.server.predict.result_sink import ResultSink
-from skewless.server.predict.single_request import answer_alone
+from skewless.server.predict.single_request import answer_single
 from skewless.server.served_log import ServedLogWriter
 
 _MOST_ROWS = 4_000
-"""Rows of a burst, beyond which there are several: so that no turn of the loop takes long."""
+"""Rows beyond which requests are split into several batches, so that no turn of the event loop takes long."""
 _UNREADABLE = b""
 
 
 class PredictAnswer(NamedTuple):
-    """What a request is told: one score a row (a number, or what a model of named outputs tells), and everything where
-    it asks for an explanation.
+    """The response to a request: one score a row (a number, or an object of a model with named outputs), and the `full`
+    prediction where the request needs an explanation.
 
-    Where several versions answer, the `versions` of the rows, and their explanations already `told`.
+    Where several versions answer: the `versions` of the rows, and their `explanation`, which is rendered already.
     """
 
     served_at: UtcMicros
     scores: list[Any]
     full: Prediction | None = None
     versions: list[str] | None = None
-    told: ExplainedFeature | None = None
+    explanation: ExplainedFeature | None = None
 
 
 class PendingRequest(NamedTuple):
-    """Who waits since `started` (by `perf_counter`); `defaults`: the model's policy for a store that is silent."""
+    """A request pending since `started` (by `perf_counter`). `defaults`: score with defaults where the store fails."""
 
-    outcome: ResultSink[PredictAnswer]
+    sink: ResultSink[PredictAnswer]
     request_id: str
-    ask: PredictRequest
+    request: PredictRequest
     started: float
     defaults: bool
 
 
 class MicroBatcher:
-    """The bursts of one model version in one role; a `watch` is kept while that is a trial."""
+    """Batches the requests of one model version in one role; `watch` counts for a canary's guardrail."""
 
     def __init__(
         self,
         predictor: Predictor,
         store: OnlineStoreReader,
         clock: Clock,
-        tally: VersionCounters,
+        counters: VersionCounters,
         served_log: ServedLogWriter,
         *,
         threads: int,
@@ -75,35 +75,38 @@ class MicroBatcher:
         watch: SlidingCounts | None = None,
     ) -> None:
         self._predictor, self._store, self._clock = predictor, store, clock
-        self._tally, self._log = tally, served_log
+        self._counters, self._log = counters, served_log
         self._logged, self._watch = replace(predictor.logged, role=role), watch
-        self._divided = False
-        self._waiting: list[PendingRequest] = []
+        self._split = False
+        self._pending: list[PendingRequest] = []
         self._rows = 0
         self._running, self._threads = 0, threads
-        # The loop itself keeps no task alive.
+        # The event loop holds only weak references to tasks.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def join(
+    def submit(
         self,
-        outcome: ResultSink[PredictAnswer],
+        sink: ResultSink[PredictAnswer],
         request_id: str,
-        ask: PredictRequest,
+        request: PredictRequest,
         started: float,
         *,
         defaults: bool,
     ) -> None:
-        """Answer in time. It may fail with StoreUnavailable, CorruptRow, UnknownSchema, NoContributions."""
-        waiter = PendingRequest(outcome, request_id, ask, started, defaults)
-        if ask.places is not None:
-            self._divided = True
-        if ask.explain or ask.as_of is not None or self._predictor.typed:
-            self._begin(self._answer_alone(waiter))
+        """Answer a request with one of the next batches, or by itself.
+
+        The sink may get StoreUnavailable, CorruptRow, UnknownSchema or NoContributions.
+        """
+        pending = PendingRequest(sink, request_id, request, started, defaults)
+        if request.places is not None:
+            self._split = True
+        if request.explain or request.as_of is not None or self._predictor.named_inputs:
+            self._begin(self._answer_single(pending))
             return
-        if not self._waiting:
+        if not self._pending:
             asyncio.get_running_loop().call_soon(self._send)
-        self._waiting.append(waiter)
-        self._rows += ask.rows
+        self._pending.append(pending)
+        self._rows += request.rows
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -111,133 +114,137 @@ class MicroBatcher:
         task.add_done_callback(self._tasks.discard)
 
     def _send(self) -> None:
-        """Answer who waits, unless they fill a thread and none is free: then whoever gives one back sends them."""
+        """Answer the pending requests. Where they need a thread and none is free, they wait for the next that ends."""
         if self._running >= self._threads and self._predictor.is_long(self._rows):
             return
-        waiting, self._waiting, self._rows = self._waiting, [], 0
-        for burst in _cut(waiting):
-            self._begin(self._answer(burst))
+        pending, self._pending, self._rows = self._pending, [], 0
+        for batch in _batches(pending):
+            self._begin(self._answer(batch))
 
-    async def _answer(self, burst: Sequence[PendingRequest]) -> None:
+    async def _answer(self, batch: Sequence[PendingRequest]) -> None:
         try:
-            await self._answer_together(burst)
-        except Exception as error:  # noqa: BLE001 - of one request; alone, each meets its own
-            if len(burst) == 1 or isinstance(error, StoreUnavailable):
-                self._fail(burst, error)
+            await self._answer_batch(batch)
+        except Exception as error:  # noqa: BLE001 - caused by one request; answered singly, each meets its own
+            if len(batch) == 1 or isinstance(error, StoreUnavailable):
+                self._fail(batch, error)
                 return
-            for waiter in burst:
-                self._begin(self._answer_alone(waiter))
+            for pending in batch:
+                self._begin(self._answer_single(pending))
 
-    async def _answer_together(self, burst: Sequence[PendingRequest]) -> None:
+    async def _answer_batch(self, batch: Sequence[PendingRequest]) -> None:
         predictor = self._predictor
-        given = predictor.reader.given([waiter.ask for waiter in burst])
-        lookups, places = predictor.lookups(given)
-        refused: unread.Refused = {}
+        columns = predictor.reader.columns([pending.request for pending in batch])
+        lookups, places = predictor.lookups(columns)
+        failed: degraded_reads.FailedReads = {}
         try:
             replies = await self._store.replies(lookups)
         except StoreUnavailable as error:
-            if not burst[-1].defaults:
+            if not batch[-1].defaults:
                 raise
-            refused = unread.everything(lookups, error)
+            failed = degraded_reads.all_failed(lookups, error)
             replies = [[None] * len(lookup.fields) for lookup in lookups]
         at = self._clock()
-        # An error instead of a reply: whose it is comes out when the burst is halved.
+        # An error in place of a reply: halving the batch finds the request that it belongs to.
         sound = [r if type(r) is list else [_UNREADABLE] * len(k.fields) for r, k in zip(replies, lookups, strict=True)]
-        rows = predictor.online.rows(places, sound, given.rows)
-        if predictor.is_long(given.rows):
-            found = await self._in_thread(burst, given, rows, at)
+        rows = predictor.online.rows(places, sound, columns.rows)
+        if predictor.is_long(columns.rows):
+            parts = await self._in_thread(batch, columns, rows, at)
         else:
-            found = self._predicted(burst, given, rows, at)
+            parts = self._predicted(batch, columns, rows, at)
         begin = 0
-        lost = unread.unread(predictor.online, places, refused, given.rows) if refused else None
-        for some, used in found:
-            end = begin + sum(waiter.ask.rows for waiter in some)
-            if used is None:
-                self._begin(self._answer_alone(some[0]))
+        mask = degraded_reads.unread_mask(predictor.online, places, failed, columns.rows) if failed else None
+        for part, served in parts:
+            end = begin + sum(pending.request.rows for pending in part)
+            if served is None:
+                self._begin(self._answer_single(part[0]))
             else:
-                self._tell(some, used if lost is None else unread.told(used, lost[begin:end]), unread=bool(refused))
+                self._respond(
+                    part,
+                    served if mask is None else degraded_reads.mark_unread(served, mask[begin:end]),
+                    degraded=bool(failed),
+                )
             begin = end
 
     async def _in_thread(
-        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: UtcMicros
+        self, batch: Sequence[PendingRequest], columns: RequestColumns, rows: Sequence[Reply], at: UtcMicros
     ) -> list[tuple[Sequence[PendingRequest], ServedBatch | None]]:
         self._running += 1
         try:
-            return await asyncio.to_thread(self._predicted, burst, given, rows, at)
+            return await asyncio.to_thread(self._predicted, batch, columns, rows, at)
         finally:
             self._running -= 1
             self._send()
 
     def _predicted(
-        self, burst: Sequence[PendingRequest], given: RequestColumns, rows: Sequence[Reply], at: UtcMicros
+        self, batch: Sequence[PendingRequest], columns: RequestColumns, rows: Sequence[Reply], at: UtcMicros
     ) -> list[tuple[Sequence[PendingRequest], ServedBatch | None]]:
-        """The burst in as few parts as can be predicted, None for whom the long way must decide."""
-        ids, counts = [waiter.request_id for waiter in burst], [waiter.ask.rows for waiter in burst]
-        used = self._predictor.predict(ids, counts, given, rows, at)
-        if used is not None or len(burst) == 1:
-            return [(burst, used)]
-        half = len(burst) // 2
+        """The batch in as few parts as the compiled path can score; None for a request that needs the slow path."""
+        ids, counts = [pending.request_id for pending in batch], [pending.request.rows for pending in batch]
+        served = self._predictor.predict(ids, counts, columns, rows, at)
+        if served is not None or len(batch) == 1:
+            return [(batch, served)]
+        half = len(batch) // 2
         cut = sum(counts[:half])
-        given_of = self._predictor.reader.given
-        first, second = (given_of([waiter.ask for waiter in part]) for part in (burst[:half], burst[half:]))
+        columns_of = self._predictor.reader.columns
+        first, second = (columns_of([pending.request for pending in part]) for part in (batch[:half], batch[half:]))
         return [
-            *self._predicted(burst[:half], first, rows[:cut], at),
-            *self._predicted(burst[half:], second, rows[cut:], at),
+            *self._predicted(batch[:half], first, rows[:cut], at),
+            *self._predicted(batch[half:], second, rows[cut:], at),
         ]
 
-    async def _answer_alone(self, waiter: PendingRequest) -> None:
+    async def _answer_single(self, pending: PendingRequest) -> None:
         try:
-            found = await answer_alone(
+            result = await answer_single(
                 self._predictor,
                 self._store,
                 self._clock,
-                waiter.request_id,
-                waiter.ask,
-                defaults=waiter.defaults,
+                pending.request_id,
+                pending.request,
+                defaults=pending.defaults,
             )
         except Exception as error:  # noqa: BLE001 - raised where it is awaited
-            self._fail((waiter,), error)
+            self._fail((pending,), error)
         else:
-            self._tell((waiter,), found.used, unread=found.unread, full=found.full)
+            self._respond((pending,), result.used, degraded=result.degraded, full=result.full)
 
-    def _tell(
-        self, burst: Sequence[PendingRequest], used: ServedBatch, *, unread: bool, full: Prediction | None = None
+    def _respond(
+        self, batch: Sequence[PendingRequest], served: ServedBatch, *, degraded: bool, full: Prediction | None = None
     ) -> None:
-        """Log, count, and hand each request its scores."""
-        if self._divided:
-            used = used._replace(places=[waiter.ask.places for waiter in burst])
-        self._log.offer((self._logged, used))
+        """Log and count the batch, and give each sink its scores."""
+        if self._split:
+            served = served._replace(places=[pending.request.places for pending in batch])
+        self._log.offer((self._logged, served))
         now = perf_counter()
-        seconds = [now - waiter.started for waiter in burst]
-        self._tally.answered(used, seconds, unread=unread)
+        seconds = [now - pending.started for pending in batch]
+        self._counters.answered(served, seconds, degraded=degraded)
         if self._watch is not None:
-            self._watch.answered(used.scores, seconds)
-        scores, at, begin = used.scores.tolist(), used.served_at, 0
-        for waiter in burst:
-            end = begin + waiter.ask.rows
-            if not waiter.outcome.done():
-                waiter.outcome.set_result(PredictAnswer(at, scores[begin:end], full))
+            self._watch.answered(served.scores, seconds)
+        scores, at, begin = served.scores.tolist(), served.served_at, 0
+        for pending in batch:
+            end = begin + pending.request.rows
+            if not pending.sink.done():
+                pending.sink.set_result(PredictAnswer(at, scores[begin:end], full))
             begin = end
 
-    def _fail(self, burst: Sequence[PendingRequest], error: Exception) -> None:
-        # A store that is away is no version's fault, nor is what it was asked for.
+    def _fail(self, batch: Sequence[PendingRequest], error: Exception) -> None:
+        # Neither a store that is unavailable nor an invalid request is the version's fault.
         if not isinstance(error, StoreUnavailable | InvalidBody):
-            self._tally.failed(len(burst))
+            self._counters.failed(len(batch))
             if self._watch is not None:
-                self._watch.failed(len(burst))
-        for waiter in burst:
-            if not waiter.outcome.done():
-                waiter.outcome.set_exception(error)
+                self._watch.failed(len(batch))
+        for pending in batch:
+            if not pending.sink.done():
+                pending.sink.set_exception(error)
 
 
-def _cut(waiting: Sequence[PendingRequest]) -> Iterator[Sequence[PendingRequest]]:
-    """The requests in parts of about _MOST_ROWS."""
-    if not waiting:
+def _batches(requests: Sequence[PendingRequest]) -> Iterator[Sequence[PendingRequest]]:
+    """The requests in batches of about _MOST_ROWS rows."""
+    if not requests:
         return
     begin = rows = 0
-    for place, waiter in enumerate(waiting):
-        rows += waiter.ask.rows
+    for place, pending in enumerate(requests):
+        rows += pending.request.rows
         if rows > _MOST_ROWS and place > begin:
-            yield waiting[begin:place]
-            begin, rows = place, waiter.ask.rows
-    yield waiting[begin:]
+            yield requests[begin:place]
+            begin, rows = place, pending.request.rows
+    yield requests[begin:]

@@ -1,4 +1,4 @@
-"""From the rows of requests to scores: what decides, synchronous."""
+"""From the rows of requests to scores: the synchronous core, without I/O."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ from skewless.server.served_log import LoggedVersion
 
 _LONGEST_INLINE_S = 0.005
 _MEASURED_ROWS, _MEASURED_RUNS = 32, 3
-"""Microseconds since 1970-01-01 UTC, now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answered request in full: what was used, and every value that the plan names; `contributed` where asked."""
+    """A full prediction: what was used, every value that the plan names, and contributions where they are requested."""
 
     served: ServedRequest
     values: Mapping[ColumnSource, ColumnValues]
-    contributed: ShapleyValues | None = None
+    contributions: ShapleyValues | None = None
 
 
 class Predictor:
     """A proven bundle with everything that its requests need, compiled when it is loaded.
 
-    Raises: InvalidInput where a join key has a type that cannot be one.
+    Raises: InvalidInput where a join key has a type that keys cannot have.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -51,39 +50,39 @@ class Predictor:
         self.online = OnlineRead(bundle.plan, bundle.assembler.wanted)
         self.views = self.online.views
         self.logged = LoggedVersion(self.name, self.version, self.plan, self.views, bundle.signature)
-        self.typed = isinstance(bundle.signature, TensorSignature)
-        """Whether the model has named inputs, which only `predict_in_full` gives it."""
+        self.named_inputs = isinstance(bundle.signature, TensorSignature)
+        """Whether the model has named inputs, which only `predict_in_full` supports."""
         self._run_s = _measured(bundle)
-        self._decoder = None if self.typed else RowDecoder(bundle.assembler, self.views)
+        self._decoder = None if self.named_inputs else RowDecoder(bundle.assembler, self.views)
         self.score: Callable[[ModelInput], Scores] = bundle.model.score
 
-    def scoring(self, score: Callable[[ModelInput], Scores]) -> Predictor:
-        """This predictor, which scores by another function that is equal to the scorer's."""
+    def with_score(self, score: Callable[[ModelInput], Scores]) -> Predictor:
+        """A copy of this predictor that scores with `score`, whose results must equal the scorer's."""
         other = copy(self)
         other.score = score
         return other
 
-    def lookups(self, given: RequestColumns) -> tuple[list[HashLookup], Places]:
-        """What to ask of the store, and where each row's answers will be."""
-        return self.online.ask(given.entities, given.rows)
+    def lookups(self, columns: RequestColumns) -> tuple[list[HashLookup], Places]:
+        """The lookups to send to the store, and for each row the places of its replies."""
+        return self.online.ask(columns.entities, columns.rows)
 
     def is_long(self, rows: int) -> bool:
-        """Whether scoring would keep other requests waiting for longer than a thread of its own costs."""
+        """Whether scoring would block the event loop for longer than moving it to a thread costs."""
         base, row = self._run_s
         return base + row * rows > _LONGEST_INLINE_S
 
     @property
-    def contributions(self) -> ShapleyExplainer:
-        """What tells the contributions to its scores. Raises: NoContributions."""
-        found = self.bundle.contributions
-        if found is None:
+    def shapley(self) -> ShapleyExplainer:
+        """Explains the model's scores by contributions. Raises: NoContributions."""
+        explainer = self.bundle.contributions
+        if explainer is None:
             raise NoContributions(self.name, self.version, of_trees=self.bundle.of_trees)
-        return found
+        return explainer
 
-    def contributed(self, full: Prediction) -> Prediction:
-        """A prediction with what each column of the model's input contributed to it. Raises: NoContributions."""
+    def with_contributions(self, full: Prediction) -> Prediction:
+        """The prediction with the contribution of each column of the model's input. Raises: NoContributions."""
         (matrix,) = self.bundle.signature.input_arrays(full.served.matrix)
-        return replace(full, contributed=self.contributions.of(matrix))
+        return replace(full, contributions=self.shapley.of(matrix))
 
     def learn(self, view: str, schema: Schema) -> None:
         """Make rows of `view` that were written with `schema` readable."""
@@ -95,42 +94,44 @@ class Predictor:
         self,
         request_ids: Sequence[str],
         counts: Sequence[int],
-        given: RequestColumns,
+        columns: RequestColumns,
         rows: Sequence[Reply],
         at: UtcMicros,
     ) -> ServedBatch | None:
         """Scores of requests of `counts` rows at `at` (microseconds), or None where `predict_in_full` must decide.
 
-        `rows` is what the store holds, row by row.
+        `rows`: the store's replies, row by row.
         """
-        taken = self._decoder.take(rows, at, given.request) if self._decoder is not None else None
-        if taken is None:
+        decoded = self._decoder.decode(rows, at, columns.request) if self._decoder is not None else None
+        if decoded is None:
             return None
-        scores = self.score(taken.matrix)
-        entities, request = given.entities, given.request
+        scores = self.score(decoded.matrix)
+        entities, request = columns.entities, columns.request
         return ServedBatch(
-            request_ids, counts, at, entities, request, taken.statuses, taken.orders, taken.matrix, scores
+            request_ids, counts, at, entities, request, decoded.statuses, decoded.orders, decoded.matrix, scores
         )
 
     def predict_in_full(
-        self, request_id: str, given: RequestColumns, places: Places, replies: Sequence[Reply], at: UtcMicros
+        self, request_id: str, columns: RequestColumns, places: Places, replies: Sequence[Reply], at: UtcMicros
     ) -> Prediction:
-        """`predict` with a name for every value: the definition that the compiled path is held equal to.
+        """`predict` with a name for every value: the slow definition that the compiled path must equal.
 
         Raises: CorruptRow, UnknownSchema.
         """
-        # The lookups are asked already, and decoding does not look at them.
+        # The replies are there already, and decoding does not look at the lookups.
         batch = LookupBatch((), tuple(np.array(place, np.intp) for place in places))
         views = self.online.decode(batch, replies, at)
-        values = self.bundle.assembler.values(views, given.request)
+        values = self.bundle.assembler.values(views, columns.request)
         inputs = self.bundle.inputs(values)
         scores = self.score(inputs)
-        return Prediction(ServedRequest(request_id, at, given.entities, given.request, views, inputs, scores), values)
+        return Prediction(
+            ServedRequest(request_id, at, columns.entities, columns.request, views, inputs, scores), values
+        )
 
 
 def _measured(bundle: Bundle) -> tuple[float, float]:
-    """Seconds that a run of the model takes, and those of each row: the shortest of some runs, which also warm it."""
-    took = []
+    """Seconds of a run of the model, and of each row: the shortest of some runs, which also warm the model up."""
+    shortest = []
     for rows in (1, _MEASURED_ROWS):
         inputs = bundle.signature.zeros(rows)
         times = []
@@ -138,6 +139,6 @@ def _measured(bundle: Bundle) -> tuple[float, float]:
             started = perf_counter()
             bundle.score(inputs)
             times.append(perf_counter() - started)
-        took.append(min(times))
-    row = max(0.0, (took[1] - took[0]) / (_MEASURED_ROWS - 1))
-    return max(0.0, took[0] - row), row
+        shortest.append(min(times))
+    row = max(0.0, (shortest[1] - shortest[0]) / (_MEASURED_ROWS - 1))
+    return max(0.0, shortest[0] - row), row

@@ -40,8 +40,8 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 class PredictRequest(NamedTuple):
     """A parsed request of `rows` rows: join keys and request inputs by name, column by column.
 
-    `as_of` is in microseconds, None for now. `explain` asks for the features that were used, or for their
-    contributions to the scores. `places` are the rows' places in the request where they are only some of it.
+    `as_of` is in microseconds, None for now. `explain` selects the features that were used, or their contributions to
+    the scores. `places`: the rows' indices in the original request, where this is a part of one.
     """
 
     rows: int
@@ -52,7 +52,7 @@ class PredictRequest(NamedTuple):
 
 
 class RequestColumns(NamedTuple):
-    """What several requests give together, row after row: join keys and request inputs, by name."""
+    """The rows of one or several requests, column by column: join keys and request inputs, by name."""
 
     rows: int
     entities: Mapping[str, Sequence[KeyValue | None]]
@@ -62,7 +62,7 @@ class RequestColumns(NamedTuple):
 class RequestReader:
     """Reads `{"rows": [{name: value, ...}, ...], "explain": "features", "as_of": time}` for one plan.
 
-    A row names each join key and request input of the plan, and nothing else; any of them may be null.
+    A row has each join key and request input of the plan, and nothing else; any of them may be null.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -76,27 +76,29 @@ class RequestReader:
 
     def read(self, body: bytes) -> PredictRequest:
         """Parse a body. Raises: MalformedBody, InvalidRequest with up to MAX_ERRORS errors, in the order of the rows."""
-        found = self._typed.columns(body)
-        if found is None:
+        decoded = self._typed.columns(body)
+        if decoded is None:
             return self.read_slowly(body)
-        rows, columns = found
-        _refuse_twins(body, 1 + rows * len(self._names))
+        rows, columns = decoded
+        _refuse_duplicates(body, 1 + rows * len(self._names))
         return PredictRequest(rows, columns)
 
-    def given(self, asks: Sequence[PredictRequest]) -> RequestColumns:
-        """The requests' rows, one request after the other."""
-        if len(asks) == 1:
-            columns = asks[0].columns
+    def columns(self, requests: Sequence[PredictRequest]) -> RequestColumns:
+        """The columns of some requests, their rows one request after the other."""
+        if len(requests) == 1:
+            columns = requests[0].columns
         else:
-            columns = {name: [value for ask in asks for value in ask.columns[name]] for name, _ in self._fields}
+            columns = {
+                name: [value for request in requests for value in request.columns[name]] for name, _ in self._fields
+            }
         return RequestColumns(
-            rows=sum(ask.rows for ask in asks),
+            rows=sum(request.rows for request in requests),
             entities={name: columns[name] for name in self._keys},
             request={name: as_values(kind, columns[name]) for name, kind in self._inputs},
         )
 
     def read_slowly(self, body: bytes) -> PredictRequest:
-        """`read` value by value: the definition that the typed decoder is held equal to."""
+        """`read` value by value: the slow definition that the typed decoder must equal."""
         try:
             parsed = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -107,11 +109,11 @@ class RequestReader:
             _refuse("", "must be an object with `rows`")
         as_of, rows = self._head(parsed), parsed["rows"]
         columns = self._columns(rows)
-        _refuse_twins(body, len(parsed) + len(rows) * len(self._names))
+        _refuse_duplicates(body, len(parsed) + len(rows) * len(self._names))
         return PredictRequest(len(rows), columns, parsed.get("explain", ""), as_of)
 
     def _head(self, parsed: dict[str, Any]) -> int | None:
-        """Check everything around the rows; the answer is `as_of`."""
+        """Check everything but the rows; returns `as_of`."""
         for name in parsed:
             if name not in _MEMBERS:
                 _refuse(f"/{pointer_token(name)}", f"is unknown; known are {', '.join(_MEMBERS)}")
@@ -138,36 +140,36 @@ class RequestReader:
             raise InvalidRequest(self._errors(rows)) from None
 
     def _errors(self, rows: list[Any]) -> tuple[InvalidInput, ...]:
-        """What is wrong, value by value, with the same parsers: a column is refused iff one of its values is."""
-        found: list[InvalidInput] = []
+        """The errors, value by value, by the same parsers: a column is refused if and only if one of its values is."""
+        errors: list[InvalidInput] = []
         for index, row in enumerate(rows):
             if isinstance(row, dict):
-                found += self._row_errors(f"/rows/{index}", row)
+                errors += self._row_errors(f"/rows/{index}", row)
             else:
-                found.append(InvalidInput(f"/rows/{index}", "must be an object of join keys and request inputs"))
-            if len(found) >= MAX_ERRORS:
+                errors.append(InvalidInput(f"/rows/{index}", "must be an object of join keys and request inputs"))
+            if len(errors) >= MAX_ERRORS:
                 break
-        return tuple(found[:MAX_ERRORS])
+        return tuple(errors[:MAX_ERRORS])
 
     def _row_errors(self, at: str, row: dict[str, Any]) -> list[InvalidInput]:
-        found = []
+        errors = []
         for name, parse in self._fields:
             pointer = f"{at}/{pointer_token(name)}"
             if name not in row:
-                found.append(InvalidInput(pointer, "is missing; send null where the value is unknown"))
+                errors.append(InvalidInput(pointer, "is missing; send null where the value is unknown"))
                 continue
             try:
                 parse([row[name]])
             except InvalidJsonValue as refused:
-                found.append(InvalidInput(pointer, str(refused)))
-        strangers = [name for name in row if name not in self._names]
+                errors.append(InvalidInput(pointer, str(refused)))
+        unknown = [name for name in row if name not in self._names]
         known = ", ".join(name for name, _ in self._fields)
-        found += [InvalidInput(f"{at}/{pointer_token(n)}", f"is unknown; a row has {known}") for n in strangers]
-        return found
+        errors += [InvalidInput(f"{at}/{pointer_token(n)}", f"is unknown; a row has {known}") for n in unknown]
+        return errors
 
 
 def sample_row(plan: Plan) -> dict[str, Json]:
-    """A row that fits the plan, of an entity that hardly exists: to show how a request looks."""
+    """An example row that fits the plan; its entity probably does not exist."""
     return {field.name: SAMPLES[field.dtype] for field in fields_of(plan)}
 
 
@@ -175,17 +177,17 @@ def _refuse(pointer: str, reason: str) -> NoReturn:
     raise InvalidRequest((InvalidInput(pointer, reason),))
 
 
-def _refuse_twins(body: bytes, members: int) -> None:
-    """Refuse an object that has a name twice: outside of strings, valid JSON has one colon for each member."""
+def _refuse_duplicates(body: bytes, members: int) -> None:
+    """Refuse an object with a duplicate name: outside of strings, valid JSON has one colon for each member."""
     if body.count(b":") == members or _STRING.sub(b"", body).count(b":") == members:
         return
     json.loads(body, object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    known: dict[str, object] = {}
+    members: dict[str, object] = {}
     for name, value in pairs:
-        if name in known:
+        if name in members:
             _refuse("", f"an object has the name {name!r} twice")
-        known[name] = value
-    return known
+        members[name] = value
+    return members

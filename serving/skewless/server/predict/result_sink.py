@@ -1,4 +1,4 @@
-"""Where an answer goes that somebody waits for.
+"""Where the result of a request goes.
 
 Held by tests/server/rollout/test_shadow.py.
 """
@@ -11,7 +11,7 @@ Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
 class ResultSink(Protocol[Result_contra]):
-    """Where an answer goes, or why there is none: an asyncio.Future, or whoever speaks to the socket itself."""
+    """Gets a result or an exception: an asyncio.Future, or an exchange that writes to the socket itself."""
 
     def done(self) -> bool: ...
 

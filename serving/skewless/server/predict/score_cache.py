@@ -1,6 +1,6 @@
-"""Scores of one model version, kept by the exact bits of their model input: the same row is not scored twice.
+"""A cache of one model version's scores, keyed by the exact bits of the model input: the same row is not scored twice.
 
-A row's score does not depend on the rows around it (a bundle proves that), so some may be kept and the others scored.
+A row's score does not depend on the rows around it (a bundle proves that), so a batch may mix cached and new scores.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from skewless.contract.rollout.rollout import CachePolicy
 
 
 class ScoreCache:
-    """At most `cache.rows` rows' scores, each for `cache.ttl_s` seconds, those that were not used for longest dropped
-    first. Threads share it.
-    """
+    """Scores of at most `cache.rows` rows, each for `cache.ttl_s` seconds; the least recently used go first. Thread-safe."""
 
     def __init__(
         self,
@@ -37,37 +35,37 @@ class ScoreCache:
         self._score = cast(Callable[[ModelInput], Scores], scorer.score)
         self._rows: RowSplitter = TensorRowSplitter() if isinstance(scorer, TensorScorer) else MatrixRowSplitter()
         self._hits, self._misses = hits, misses
-        self._kept: TTLCache[Hashable, Any] = TTLCache(cache.rows, cache.ttl_s, timer=clock)
+        self._cached: TTLCache[Hashable, Any] = TTLCache(cache.rows, cache.ttl_s, timer=clock)
         self._lock = Lock()
 
     def score(self, inputs: ModelInput) -> Scores:
-        """As the scorer's."""
+        """The same scores as the scorer's."""
         keys = self._rows.keys(inputs)
         with self._lock:
-            known = [self._kept.get(key) for key in keys]
-        missing = [place for place, score in enumerate(known) if score is None]
+            cached = [self._cached.get(key) for key in keys]
+        missing = [place for place, score in enumerate(cached) if score is None]
         self._hits.inc(len(keys) - len(missing))
         if missing or not keys:
             self._misses.inc(len(missing))
-            scored = self._score(inputs if len(missing) == len(keys) else self._rows.taken(inputs, missing))
-            self._keep(keys, missing, scored, known)
+            scored = self._score(inputs if len(missing) == len(keys) else self._rows.select(inputs, missing))
+            self._store(keys, missing, scored, cached)
             if len(missing) == len(keys):
                 return scored
-        return self._rows.joined(known)
+        return self._rows.concat(cached)
 
-    def _keep(self, keys: Sequence[Hashable], missing: Sequence[int], scored: Scores, known: list[Any]) -> None:
+    def _store(self, keys: Sequence[Hashable], missing: Sequence[int], scored: Scores, cached: list[Any]) -> None:
         with self._lock:
-            for place, score in zip(missing, self._rows.told(scored), strict=True):
-                self._kept[keys[place]] = known[place] = score
+            for place, score in zip(missing, self._rows.split(scored), strict=True):
+                self._cached[keys[place]] = cached[place] = score
 
 
 class RowSplitter(Protocol):
-    """How a form's inputs and scores come apart into rows, and how scores are put together again."""
+    """Splits a model's inputs and scores into rows, and joins rows of scores again."""
 
     def keys(self, inputs: Any, /) -> list[Hashable]: ...  # noqa: ANN401 - by form
-    def taken(self, inputs: Any, places: Sequence[int], /) -> Any: ...  # noqa: ANN401
-    def told(self, scores: Any, /) -> Iterable[Any]: ...  # noqa: ANN401
-    def joined(self, rows: Sequence[Any], /) -> Scores: ...
+    def select(self, inputs: Any, places: Sequence[int], /) -> Any: ...  # noqa: ANN401
+    def split(self, scores: Any, /) -> Iterable[Any]: ...  # noqa: ANN401
+    def concat(self, rows: Sequence[Any], /) -> Scores: ...
 
 
 class MatrixRowSplitter:
@@ -76,30 +74,30 @@ class MatrixRowSplitter:
     def keys(self, matrix: Array) -> list[Hashable]:
         return [row.tobytes() for row in matrix]
 
-    def taken(self, matrix: Array, places: Sequence[int]) -> Array:
+    def select(self, matrix: Array, places: Sequence[int]) -> Array:
         return matrix[places]
 
-    def told(self, scores: Array) -> Iterable[np.float32]:
+    def split(self, scores: Array) -> Iterable[np.float32]:
         return scores
 
-    def joined(self, rows: Sequence[np.float32]) -> Array:
+    def concat(self, rows: Sequence[np.float32]) -> Array:
         return np.array(rows, np.float32)
 
 
 class TensorRowSplitter:
-    """The rows of named inputs, and of several outputs."""
+    """The rows of named inputs and of several outputs."""
 
     def keys(self, inputs: NamedTensors) -> list[Hashable]:
         return list(zip(*(_row_keys(array) for array in inputs.values()), strict=True))
 
-    def taken(self, inputs: NamedTensors, places: Sequence[int]) -> NamedTensors:
+    def select(self, inputs: NamedTensors, places: Sequence[int]) -> NamedTensors:
         return {name: array[places] for name, array in inputs.items()}
 
-    def told(self, scores: ModelOutputs) -> Iterable[dict[str, Array]]:
-        """A row each, n x 1 or n x width no more; copied, so that it does not keep its neighbours in memory."""
+    def split(self, scores: ModelOutputs) -> Iterable[dict[str, Array]]:
+        """One row each, of shape 1 or 1 x width; copied, so that it does not keep its neighbours in memory."""
         return [{n: array[row : row + 1].copy() for n, array in scores.arrays.items()} for row in range(len(scores))]
 
-    def joined(self, rows: Sequence[dict[str, Array]]) -> ModelOutputs:
+    def concat(self, rows: Sequence[dict[str, Array]]) -> ModelOutputs:
         return ModelOutputs({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
 
 

@@ -1,8 +1,8 @@
-"""One view's pushed rows on their way: into the table, durably, and then into the online store.
+"""Group commit of one view's pushed rows: first into the table, durably, then into the online store.
 
-Group commit: the rows that arrive while one commit runs make up the next one, so that many writers share one part, one
-fsync and one trip to Redis, and a lone writer waits for nobody. Two commits may run at once: while the disk has one,
-the store has the other.
+The rows that arrive while a commit runs make up the next one, so that many writers share one part, one fsync and one
+round trip to Redis, and a single writer never waits for others. Two commits may run at once: one writes to the disk
+while the other writes to the store.
 
 Held by tests/server/api/test_push.py.
 """
@@ -37,25 +37,25 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CommittedPush:
-    """What became of one push; all of its rows are in the table. `waiting`: those that become true or known later.
+    """The result of one push, whose rows are all in the table. `waiting`: rows that become true or known only later.
 
-    `unreached`: why the others are not in the online store; empty where they are.
+    `online_error`: why the other rows are not in the online store; empty where they are.
     """
 
     rows: int
     waiting: int
-    unreached: str
+    online_error: str
 
 
 class PendingPush(NamedTuple):
     """A push that waits for its commit."""
 
     parsed: ParsedRows
-    outcome: ResultSink[CommittedPush]
+    sink: ResultSink[CommittedPush]
 
 
 class GroupCommit:
-    """The pushes to one view, whose table is in `folder`."""
+    """Commits the pushes to one view, whose table is in `folder`."""
 
     def __init__(
         self, reader: PushRowsReader, folder: Path, writer: OnlineStoreWriter, metrics: ServerMetrics, clock: Clock
@@ -65,51 +65,51 @@ class GroupCommit:
         self._queue: list[PendingPush] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    def push(self, body: bytes, outcome: ResultSink[CommittedPush]) -> None:
+    def push(self, body: bytes, sink: ResultSink[CommittedPush]) -> None:
         """Push the rows of a body `{"rows": [...]}`; nothing is stored unless all of them fit.
 
-        Raises: MalformedBody, InvalidRows. The outcome may be TableUnavailable.
+        Raises: MalformedBody, InvalidRows. The sink may get TableUnavailable.
         """
-        self._queue.append(PendingPush(self.reader.read(_rows(self.view, body), "/rows"), outcome))
+        self._queue.append(PendingPush(self.reader.read(_rows(self.view, body), "/rows"), sink))
         if len(self._running) < _COMMITS:
             self._running.add(asyncio.get_running_loop().create_task(self._drain()))
 
     async def close(self) -> None:
-        """Finish what is on its way."""
+        """Finish the running commits."""
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _drain(self) -> None:
         try:
             while self._queue:
-                await self._commit(self._taken())
+                await self._commit(self._next_batch())
         finally:
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _taken(self) -> list[PendingPush]:
-        """The next commit's pushes."""
-        taken, rows = 0, 0
-        for waiter in self._queue:
-            taken, rows = taken + 1, rows + len(waiter.parsed.rows)
+    def _next_batch(self) -> list[PendingPush]:
+        """Take the pushes of the next commit from the queue."""
+        count, rows = 0, 0
+        for pending in self._queue:
+            count, rows = count + 1, rows + len(pending.parsed.rows)
             if rows >= _ROWS_A_COMMIT:
                 break
-        some, self._queue = self._queue[:taken], self._queue[taken:]
-        return some
+        batch, self._queue = self._queue[:count], self._queue[count:]
+        return batch
 
-    async def _commit(self, some: list[PendingPush]) -> None:
+    async def _commit(self, batch: list[PendingPush]) -> None:
         try:
-            pushed = await self._stored([waiter.parsed for waiter in some])
+            committed = await self._store([pending.parsed for pending in batch])
         except BaseException as error:
-            for waiter in some:
-                if not waiter.outcome.done():
-                    waiter.outcome.set_exception(error)
+            for pending in batch:
+                if not pending.sink.done():
+                    pending.sink.set_exception(error)
             if not isinstance(error, Exception):
                 raise
             return
-        for waiter, one in zip(some, pushed, strict=True):
-            if not waiter.outcome.done():
-                waiter.outcome.set_result(one)
+        for pending, push in zip(batch, committed, strict=True):
+            if not pending.sink.done():
+                pending.sink.set_result(push)
 
-    async def _stored(self, parsed: list[ParsedRows]) -> list[CommittedPush]:
+    async def _store(self, parsed: list[ParsedRows]) -> list[CommittedPush]:
         now = self._clock()
         batch = self.reader.batch(parsed, now)
         write = partial(write_part, self._folder, part_table(self.reader.target, batch), now)
@@ -120,14 +120,14 @@ class GroupCommit:
             raise TableUnavailable(self.view, error.strerror or type(error).__name__) from error
         self._metrics.push_commits.inc()
         due = batch.due(now)
-        unreached = await self._online(batch, now, due, [key for one in parsed for key in one.keys])
+        online_error = await self._write_online(batch, now, due, [key for push in parsed for key in push.keys])
         late = np.cumsum([0, *(~due).astype(int)])
-        ends = np.cumsum([0, *(len(one.rows) for one in parsed)])
+        ends = np.cumsum([0, *(len(push.rows) for push in parsed)])
         waits = (late[ends[1:]] - late[ends[:-1]]).tolist()
-        return [CommittedPush(len(one.rows), wait, unreached) for one, wait in zip(parsed, waits, strict=True)]
+        return [CommittedPush(len(push.rows), wait, online_error) for push, wait in zip(parsed, waits, strict=True)]
 
-    async def _online(self, batch: PushBatch, now: UtcMicros, due: np.ndarray, keys: list[bytes]) -> str:
-        """Write what is due; why that failed, or nothing."""
+    async def _write_online(self, batch: PushBatch, now: UtcMicros, due: np.ndarray, keys: list[bytes]) -> str:
+        """Write the rows that are due to the online store. Returns why that failed, or an empty text."""
         pairs = zip(keys, online_rows(batch), strict=True)
         rows = [pair for pair, ready in zip(pairs, due.tolist(), strict=True) if ready]
         try:
@@ -140,7 +140,7 @@ class GroupCommit:
 
 
 def _rows(view: str, body: bytes) -> list[object]:
-    """Raises: MalformedBody, InvalidRows."""
+    """The rows of a body. Raises: MalformedBody, InvalidRows."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Takes pushed rows: finds the lane of a view by the target that the online store's catalog gives it.
+"""Receives pushed rows: finds the group commit of a view by its push target in the online store's catalog.
 
 Held by tests/server/api/test_push.py.
 """
@@ -20,7 +20,7 @@ from skewless.server.push.group_commit import CommittedPush, GroupCommit
 
 
 class PushReceiver:
-    """Pushes to the views of one project, whose targets are looked up in the store's catalog every `refresh_s`."""
+    """Receives pushes to the views of one project; their targets are read from the store's catalog every `refresh_s`."""
 
     def __init__(
         self,
@@ -34,47 +34,47 @@ class PushReceiver:
         refresh_s: float,
     ) -> None:
         self._project, self._data, self._clock = project, data, clock
-        self._store, self._writer, self._metrics, self._refresh = store, writer, metrics, refresh_s
-        self._lanes: dict[str, tuple[GroupCommit, float]] = {}
+        self._store, self._writer, self._metrics, self._refresh_s = store, writer, metrics, refresh_s
+        self._commits: dict[str, tuple[GroupCommit, float]] = {}
 
-    def at_hand(self, view: str) -> GroupCommit | None:
-        """The lane of a view, where nothing need be looked up."""
-        lane, loaded = self._lanes.get(view, (None, 0.0))
-        return lane if monotonic() - loaded < self._refresh else None
+    def cached(self, view: str) -> GroupCommit | None:
+        """The group commit of a view, or None where the catalog has to be read first."""
+        commit, loaded = self._commits.get(view, (None, 0.0))
+        return commit if monotonic() - loaded < self._refresh_s else None
 
     async def push(self, view: str, body: bytes) -> CommittedPush:
         """Push the rows of a body `{"rows": [...]}`; nothing is stored unless all of them fit.
 
         Raises: UnknownView, NotPushable, MalformedBody, InvalidRows, StoreUnavailable (the catalog), TableUnavailable.
         """
-        lane = self.at_hand(view) or await self._looked_up(view)
-        done: asyncio.Future[CommittedPush] = asyncio.get_running_loop().create_future()
-        lane.push(body, done)
-        return await done
+        commit = self.cached(view) or await self._look_up(view)
+        result: asyncio.Future[CommittedPush] = asyncio.get_running_loop().create_future()
+        commit.push(body, result)
+        return await result
 
     async def close(self) -> None:
-        """Finish what is on its way."""
-        await asyncio.gather(*[lane.close() for lane, _ in self._lanes.values()])
+        """Finish the running commits."""
+        await asyncio.gather(*[commit.close() for commit, _ in self._commits.values()])
         await self._writer.close()
 
-    async def _looked_up(self, view: str) -> GroupCommit:
-        lane, _ = self._lanes.get(view, (None, 0.0))
+    async def _look_up(self, view: str) -> GroupCommit:
+        commit, _ = self._commits.get(view, (None, 0.0))
         name = target_field(view)
         try:
             entry = (await self._store.catalog(self._project, [name]))[name]
         except StoreUnavailable:
-            if lane is None:
+            if commit is None:
                 raise
-            return lane  # the table can still take rows, and what a view means changes rarely
+            return commit  # the table still takes rows, and a push target changes rarely
         target = parse_target(entry) if entry else None
         if target is None:
-            self._lanes.pop(view, None)
+            self._commits.pop(view, None)
             raise UnknownView(view)
-        return self._refreshed(view, lane, check_target(target))
+        return self._refresh_commit(view, commit, check_target(target))
 
-    def _refreshed(self, view: str, lane: GroupCommit | None, target: PushTarget) -> GroupCommit:
-        if lane is None or lane.reader.target != target:
+    def _refresh_commit(self, view: str, commit: GroupCommit | None, target: PushTarget) -> GroupCommit:
+        if commit is None or commit.reader.target != target:
             reader = PushRowsReader(self._project, target)
-            lane = GroupCommit(reader, self._data / target.folder, self._writer, self._metrics, self._clock)
-        self._lanes[view] = (lane, monotonic())
-        return lane
+            commit = GroupCommit(reader, self._data / target.folder, self._writer, self._metrics, self._clock)
+        self._commits[view] = (commit, monotonic())
+        return commit

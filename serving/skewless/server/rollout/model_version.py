@@ -78,7 +78,7 @@ def served_version(config: VersionConfig, dependencies: VersionDependencies) -> 
     predictor = config.loaded.predictor
     if config.cache is not None:
         counters = [counter.labels(predictor.name, predictor.version) for counter in dependencies.metrics.cached]
-        predictor = predictor.scoring(ScoreCache(predictor.bundle.model.scorer, config.cache, *counters).score)
+        predictor = predictor.with_score(ScoreCache(predictor.bundle.model.scorer, config.cache, *counters).score)
     batcher = MicroBatcher(
         predictor,
         dependencies.store,

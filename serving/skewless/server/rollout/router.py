@@ -31,7 +31,7 @@ class CanaryTrial:
 class ModelRouter:
     """Routes one address, `model` or `model@version`. `plain`: there is neither canary nor shadow."""
 
-    __slots__ = ("_join", "address", "canary", "champion", "plain", "shadow")
+    __slots__ = ("_submit", "address", "canary", "champion", "plain", "shadow")
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class ModelRouter:
         self.address = address
         self.champion, self.canary, self.shadow = champion, canary, shadow
         self.plain = canary is None and shadow is None
-        self._join = champion.batcher.join
+        self._submit = champion.batcher.submit
 
     def begin(
         self, sink: ResultSink[PredictAnswer], request_id: str, request: PredictRequest, started: float
@@ -51,12 +51,12 @@ class ModelRouter:
         """Start answering; `sink` gets the response. Returns the version that answers, the champion where two do."""
         champion = self.champion
         if self.plain:
-            self._join(sink, request_id, request, started, defaults=champion.defaults)
+            self._submit(sink, request_id, request, started, defaults=champion.defaults)
             return champion
         if self.shadow is not None:
             sink = ShadowTee(sink, self.shadow, request_id, request)
         if self.canary is None:
-            self._join(sink, request_id, request, started, defaults=champion.defaults)
+            self._submit(sink, request_id, request, started, defaults=champion.defaults)
             return champion
         return self._begin_with_canary(self.canary, sink, request_id, request, started)
 
@@ -71,13 +71,13 @@ class ModelRouter:
         drawn = canary.draw(request_id, request.columns, request.rows)
         if all(drawn) or not any(drawn):
             served = canary.served if drawn[0] else self.champion
-            served.batcher.join(sink, request_id, request, started, defaults=served.defaults)
+            served.batcher.submit(sink, request_id, request, started, defaults=served.defaults)
             return served
         split = SplitRequest(sink, request.rows)
         for served, of_canary in ((self.champion, False), (canary.served, True)):
             rows_at = tuple(place for place, to_canary in enumerate(drawn) if to_canary == of_canary)
             part = PredictRequest(len(rows_at), _columns_at(request, rows_at), request.explain, request.as_of, rows_at)
-            served.batcher.join(
+            served.batcher.submit(
                 RequestSlice(split, served, rows_at), request_id, part, started, defaults=served.defaults
             )
         return self.champion
@@ -94,7 +94,7 @@ class SplitRequest:
         self._explained: list[Any] = [None] * rows
 
     def add(self, served: ServedVersion, rows_at: tuple[int, ...], answer: PredictAnswer) -> None:
-        explained = served.explainer.told(answer.full) if answer.full is not None else None
+        explained = served.explainer.explain(answer.full) if answer.full is not None else None
         for at, place in enumerate(rows_at):
             self._scores[place], self._versions[place] = answer.scores[at], served.predictor.version
             self._explained[place] = explained.rows[at] if explained is not None else None

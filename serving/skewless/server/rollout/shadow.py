@@ -78,7 +78,7 @@ class ShadowQueue:
         self._running = len(batch)
         for request_id, request in batch:
             served = self.served
-            served.batcher.join(DiscardSink(self), request_id, request, perf_counter(), defaults=served.defaults)
+            served.batcher.submit(DiscardSink(self), request_id, request, perf_counter(), defaults=served.defaults)
 
 
 class DiscardSink:
