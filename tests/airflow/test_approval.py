@@ -27,7 +27,7 @@ READS_SECONDS = 3.0
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
-@pytest.mark.timeout(450)
+@pytest.mark.timeout(900)
 def test_after_an_alarm_a_person_approves_and_the_canary_stands_in_the_rollout(
     airflow_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ CONNECTIONS = {
 }  # fmt: skip
 
 
-pytestmark = pytest.mark.timeout(300)  # of all runs, in the first test's setup
+pytestmark = pytest.mark.timeout(900)  # of all runs, in the first test's setup
 
 
 class Told(BaseHTTPRequestHandler):

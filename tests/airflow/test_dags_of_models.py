@@ -17,7 +17,7 @@ from tests.models import learnable_project
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
-    pytest.mark.timeout(300),  # of all runs, in the first test's setup
+    pytest.mark.timeout(900),  # of all runs, in the first test's setup
 ]
 SCORED = {"start": "2013-03-05", "end": "2013-03-06"}
 RUNS = {

@@ -17,7 +17,7 @@ from tests.airflow import dag_test_process, served_projects
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
-    pytest.mark.timeout(300),  # of all runs, in the first test's setup
+    pytest.mark.timeout(900),  # of all runs, in the first test's setup
 ]
 
 

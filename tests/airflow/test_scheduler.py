@@ -44,7 +44,7 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return flights_project.registered(tmp_path_factory.mktemp("applied"))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
     airflow_home: Path, applied: Path, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
     _same(scheduled, redis_url, expected, partitions)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_killed_make_airflow(
     applied: Path, tmp_path: Path, redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from tests.bench.startup.project import StartupProject
 from tests.bench.startup.verbs import HEAVY, NOTHING, PUSH, VERBS, StartupVerb
 
 # `apply` and `materialize` are processes of their own, and the first imports Feast twice.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def work(tmp_path: Path, s3: S3) -> Project:
     return Project(ProjectSettings(state=tmp_path / "state", feature_repo=repo, models=models))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_every_check_holds_twice(
     work: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

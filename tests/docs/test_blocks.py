@@ -35,7 +35,7 @@ def reader(project: Reader, monkeypatch: pytest.MonkeyPatch) -> Reader:
     return project
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=str)
 def test_the_blocks_of_a_page_run(page: Page, reader: Reader) -> None:
     reader.reads(page)

@@ -188,7 +188,7 @@ def test_a_composite_subject_is_only_who_has_all_keys(where: ErasurePlaces):
     assert {one.key for one in stored(where.data) if one.key[0] == 42} == {(42, "A")}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_a_kill_at_any_step_is_taken_up_by_the_next_run(tmp_path: Path, redis_url: str):
     where = places(tmp_path / "first", redis_url)
     fill(where)

@@ -19,7 +19,7 @@ from tests.tables.scratch_project import FEAST, HOUR, NOW, ScratchProject
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(900),
 ]
 
 
@@ -55,7 +55,7 @@ def started(project: ScratchProject, *words: str) -> Server:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    return Server(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30), process)
+    return Server(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120), process)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Life:
     def ask(self, name: str, origin: str, tail: str = "N1", hour: int = AS_TRAINED, **members: Any) -> None:
         """One prediction over HTTP; its request is known as `name` from then on."""
         row = {"origin": origin, "tailnum": tail, "hour": hour}
-        answer = httpx.post(f"{self.url}{PREDICT}", json={"rows": [row], **members}, timeout=30)
+        answer = httpx.post(f"{self.url}{PREDICT}", json={"rows": [row], **members}, timeout=120)
         assert answer.status_code == httpx.codes.OK, answer.text
         self.asked[answer.json()["request_id"]] = name
 

@@ -102,7 +102,7 @@ def ask(project: Project, running: RunningPredictServer, moment: ReplayInstant, 
     """Ask for the flights of one instant, as of it."""
     names = [field.name for field in (*project.bundle().plan.join_keys, *project.bundle().plan.request)]
     body = {"rows": moment.rows.select(names).to_pylist(), "as_of": moment.at.isoformat(), **more}
-    return httpx.post(f"{running.url}/v1/models/{MODEL}/predict", json=body, timeout=30)
+    return httpx.post(f"{running.url}/v1/models/{MODEL}/predict", json=body, timeout=120)
 
 
 def test_ingesting_again_changes_nothing(project: Project) -> None:

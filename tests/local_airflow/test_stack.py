@@ -23,7 +23,7 @@ from tests.services.processes import living
 STOP_SECONDS = 60.0
 
 
-@pytest.mark.timeout(450)
+@pytest.mark.timeout(900)
 def test_the_local_airflow_runs_and_stops_cleanly(
     airflow_home: Path, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from tests.checkout import ROOT
 from tests.packaging.installed_shop import InstalledShop, build
 
 # Children that import Feast, Airflow or mypy take many seconds each.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 CODE = [ROOT / folder / "skewless" for folder in ("serving", "pipelines", "dags")]
 ROOMS = {room.name for folder in CODE for room in folder.iterdir() if (room / "__init__.py").exists()}
 DAG_BAG = """

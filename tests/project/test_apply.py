@@ -22,7 +22,7 @@ entity_key_serialization_version: 3
 ENTITIES = "from feast import Entity, ValueType\ncustomer = Entity(name='customer', value_type=ValueType.STRING)\n"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_how_tables_are_made_is_no_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path / "state"))
     repo = tmp_path / "feature_repo"

@@ -155,7 +155,7 @@ def test_processes_race_from_an_empty_database_on(url: str):
         for offset in (0, 1)
     ]
     for racer in racers:
-        _, told = racer.communicate(timeout=60)
+        _, told = racer.communicate(timeout=300)
         assert racer.returncode == 0, told.decode()
     state = StateDatabase(url)
     assert state.watermark("p", "origin") == datetime(2013, 10, 1, 0, 59, tzinfo=UTC)

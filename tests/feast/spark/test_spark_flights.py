@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning"),
     pytest.mark.usefixtures("spark"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
 ]
 FIRST, LAST = date(2013, 2, 1), date(2013, 2, 8)
 OURS = "type: skewless.feast.SkewlessOfflineStore"

@@ -76,7 +76,7 @@ def limited(module: str, room: int, budget: int, data: Path, made: Path) -> subp
     command = [sys.executable, "-m", module, str(room), str(budget)]
     command += [str(data), str(made), str(data / "spine.parquet")]
     return subprocess.run(
-        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=110, check=False
+        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=500, check=False
     )
 
 

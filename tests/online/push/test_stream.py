@@ -243,7 +243,7 @@ def test_an_outage_is_waited_out(tmp_path):
         assert differences(server.url, data, now()) == []
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_killing_consumers_loses_nothing(tmp_path, redis_url, redis):
     """Two processes consume; again and again one of them is killed at a random instant, until 15 were."""
     writer = consumer(tmp_path, redis_url)

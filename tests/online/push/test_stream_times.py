@@ -130,7 +130,7 @@ def events(chance: random.Random, count: int) -> list[dict]:
     return made
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_killed_consumers_late_events_and_repeats_leave_no_difference(cards: Cards):
     """Two processes consume while one after the other is killed, and materializations run between the kills."""
     chance = random.Random(11)

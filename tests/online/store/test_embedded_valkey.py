@@ -84,14 +84,14 @@ def test_starts_that_race_end_with_one_server(folders: StateFolders):
     ]
     with ThreadPoolExecutor(4) as threads:
         here = list(threads.map(lambda _: embedded_valkey.start(folders, persistent=True).pid, range(4)))
-    pids = {int(racer.communicate(timeout=30)[0]) for racer in racers}
+    pids = {int(racer.communicate(timeout=300)[0]) for racer in racers}
     assert pids | set(here) == {embedded_valkey.status(folders).pid}
 
 
 def test_it_outlives_the_process_that_started_it(folders: StateFolders):
     script = "import sys; from pathlib import Path; from skewless.online.store import embedded_valkey; from skewless.contract.state_folder import StateFolders\n"
     script += "embedded_valkey.start(StateFolders(Path(sys.argv[1])), persistent=True)"
-    subprocess.run([sys.executable, "-c", script, folders.root], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script, folders.root], check=True, timeout=300)
     server = embedded_valkey.status(folders)
     assert server is not None
     assert os.getsid(server.pid) != os.getsid(0)
