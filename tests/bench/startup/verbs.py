@@ -71,7 +71,7 @@ VERBS = (
     StartupVerb(("verify",), _TABLES),
     StartupVerb(("expire",), _TABLES),
     StartupVerb(("sweep",), _STORE),
-    StartupVerb(("compact",), _VALUES | {"pandas"}),
+    StartupVerb(("compact",), _PROJECT | {"pandas"}),
     StartupVerb(("trim",), _VALUES | {"pandas"}),
     StartupVerb(("quality",), _TABLES | {"duckdb", "scipy"}),
     PUSH,
