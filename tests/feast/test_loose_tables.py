@@ -145,5 +145,5 @@ def test_rows_sent_as_json_have_texts_for_times(make: Make):
         store.push("tell", sent, to=PushMode.ONLINE_AND_OFFLINE)
         assert offline(store, "value").to_pylist() == [value]
         assert store.get_online_features(["loose:value"], [{"plate": 7}]).to_dict()["value"] == [value]
-    with pytest.raises(SourceMismatch, match=r"'event_timestamp' .* 'soon', which is no ISO 8601 time"):
+    with pytest.raises(SourceMismatch, match=r"'event_timestamp' .* 'soon', which is not an ISO 8601 time"):
         store.push("tell", sent.assign(event_timestamp="soon"), to=PushMode.OFFLINE)

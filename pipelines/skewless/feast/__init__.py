@@ -1,5 +1,5 @@
 """The plug-ins that Feast loads by name from `feature_store.yaml`, each with its `...Config` beside it. Each is imported
-when it is asked for. This room imports `offline`, `online`, `definitions` and what is below them.
+at its first use. This room imports `offline`, `online`, `definitions` and what is below them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
     "SkewlessSparkOfflineStore",
     "SkewlessSparkOfflineStoreConfig",
 ]
-_HOMES = {
+_MODULES = {
     "SkewlessEngine": "engine",
     "SkewlessOfflineStore": "offline_store",
     "SkewlessOnlineStore": "online_store",
@@ -32,7 +32,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's own hook
-    home = _HOMES.get(name.removesuffix("Config"))
-    if home is None:
+    module = _MODULES.get(name.removesuffix("Config"))
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{module}"), name)

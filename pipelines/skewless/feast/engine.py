@@ -1,8 +1,8 @@
 """Feast's compute engine: `feast materialize` and `materialize-incremental` run `skewless.online.materialization.materialize`.
 
-What Feast's window [start, end] means here: the rows that *arrived* in it, both ends included, where Feast takes
-those whose event time lies in it. A row arrives when its view's rule first admits it, or when it was created if that
-is later; so late rows and corrections are taken, and what is not known by `end` waits for a later window. A view's
+Feast's window [start, end] selects the rows that *arrived* in it, both ends included; Feast's own engines select by
+event time. A row arrives when its view's admission rule first admits it, or when it was created if that is later. So
+late rows and corrections are included, and rows that are not known by `end` are left to a later window. A view's
 watermark moves to `end` only where the window leaves no gap behind it; `skewless materialize` then starts there.
 
 Held by tests/feast/test_online_store.py.
@@ -41,14 +41,14 @@ class SkewlessEngineConfig(FeastConfigBaseModel):
 class SkewlessEngine(ComputeEngine):
     """Materializes one view after the other."""
 
-    def __init__(self, *, type: str = "", **parts: Any) -> None:  # noqa: A002, ANN401, ARG002 - Feast passes its config
-        super().__init__(**parts)
+    def __init__(self, *, type: str = "", **dependencies: Any) -> None:  # noqa: A002, ANN401, ARG002 - Feast passes its config
+        super().__init__(**dependencies)
 
     def update(self, *_: object, **__: object) -> None:
-        """Nothing: the online store forgets the watermarks of views that are gone, before it deletes their rows."""
+        """Does nothing: the online store removes the watermarks and rows of deleted views."""
 
     def teardown_infra(self, *_: object, **__: object) -> None:
-        """Nothing, as in `update`."""
+        """Does nothing, as `update`."""
 
     def _materialize_one(
         self,
@@ -58,7 +58,7 @@ class SkewlessEngine(ComputeEngine):
     ) -> LocalMaterializationJob:
         """Raises: FeastUnsupported, InvalidPlan, SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable."""
         if task.disable_event_timestamp:
-            raise FeastUnsupported("--disable-event-timestamp", "give the window: newest wins goes by event time")
+            raise FeastUnsupported("--disable-event-timestamp", "give the window: the newest row by event time wins")
         if not task.feature_view.online:
             raise FeastUnsupported("materializing to the offline store", "set online=True, or leave the view out")
         counts = self._run(task)
@@ -78,7 +78,7 @@ class SkewlessEngine(ComputeEngine):
             writer = online_writer(config)
             stored = writer.holdings([view])
             windows = plan_windows(state, task.project, [(view, source)], end=end, start=start, stored=stored)
-            done = run(windows, OnlineProject(task.project, writer, state), clock=lambda: datetime.now(UTC))
+            counts = run(windows, OnlineProject(task.project, writer, state), clock=lambda: datetime.now(UTC))
         finally:
             state.close()
-        return done.get(view.stored_as, RunCounts())
+        return counts.get(view.stored_as, RunCounts())

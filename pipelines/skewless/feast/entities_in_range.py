@@ -1,4 +1,4 @@
-"""The entity frame of a retrieval without one: every entity that a time range knows of, as of the range's end."""
+"""The entity frame of a retrieval that is called without one: every entity with a row in a time range, as of its end."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from skewless.offline.tables.source import TableSource
 def entities_between(
     views: Sequence[PlanView], sources: Mapping[str, TableSource], start: datetime, end: datetime
 ) -> pa.Table:
-    """Each combination of join keys that a row of a view has with start <= event time <= end, once, by key, and `end`.
+    """The distinct join keys of the views' rows with start <= event time <= end, sorted, each with `end` as its time.
 
-    A key that a view does not have is null in its rows, as in Feast's Spark store. Views of no entity alone are one row.
+    A key that a view does not have is null in its rows, as in Feast's Spark store. Views without entities give one row.
     Raises: SourceMissing, SourceMismatch.
     """
-    found = [_keys(view, sources[view.name], start, end) for view in views if view.join_keys]
+    tables = [_keys(view, sources[view.name], start, end) for view in views if view.join_keys]
     table = pa.table({})
-    if found:
-        table = pa.concat_tables(found, promote_options="default")
+    if tables:
+        table = pa.concat_tables(tables, promote_options="default")
         table = table.group_by(table.column_names).aggregate([]).sort_by([(n, "ascending") for n in table.column_names])
-    rows = table.num_rows if found else 1
+    rows = table.num_rows if tables else 1
     at = pa.repeat(timestamp_scalar(to_micros(end)), rows)
-    return table.append_column(TIMESTAMP, at) if found else pa.table({TIMESTAMP: at})
+    return table.append_column(TIMESTAMP, at) if tables else pa.table({TIMESTAMP: at})
 
 
 def _keys(view: PlanView, source: TableSource, start: datetime, end: datetime) -> pa.Table:
-    held = [source.column(key.key) for key in view.join_keys]
-    rows = rows_between(source, held, start, end).table
-    columns = {
+    columns = [source.column(key.key) for key in view.join_keys]
+    rows = rows_between(source, columns, start, end).table
+    keys = {
         key.name: feature(source.view, name, rows.column(name), value_type(key.dtype))
-        for key, name in zip(view.join_keys, held, strict=True)
+        for key, name in zip(view.join_keys, columns, strict=True)
     }
-    table = pa.table(columns)
+    table = pa.table(keys)
     return table.drop_null().group_by(table.column_names).aggregate([])

@@ -1,4 +1,4 @@
-"""The entity frame that a caller of `get_historical_features` brings: its rows, its time column, its join keys.
+"""The entity frame that a caller of `get_historical_features` passes: its rows, time column and join keys.
 
 Held by tests/feast/test_offline_store.py.
 """
@@ -27,17 +27,17 @@ _EXACT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class EntityFrame:
-    """The rows as Arrow, the name of their time column, and the caller's own pandas frame where it is one. `since` is
-    where a range begins of which the rows are the end.
+    """The rows as Arrow, the name of their time column, and the caller's frame where it was passed in pandas. `since` is
+    the start of the time range where the rows are the entities of a range, as of its end.
     """
 
     table: pa.Table
     timestamp: str
-    given: pd.DataFrame | None
+    pandas: pd.DataFrame | None
     since: datetime | None = None
 
     def spine(self, join_keys: Sequence[Field]) -> pa.Table:
-        """What the join needs. Raises: SpineMismatch."""
+        """The time column and the join keys, as the join takes them. Raises: SpineMismatch."""
         columns = {TIMESTAMP: self.table.column(self.timestamp)}
         for key in join_keys:
             if key.name not in self.table.column_names:
@@ -46,7 +46,7 @@ class EntityFrame:
         return pa.table(columns)
 
     def metadata(self, feature_refs: list[str]) -> RetrievalMetadata:
-        """What Feast keeps of a retrieval. Raises: SpineMismatch."""
+        """The metadata that Feast stores with a retrieval. Raises: SpineMismatch."""
         times = self.times
         first = from_micros(int(times.min())) if len(times) else None
         return RetrievalMetadata(
@@ -62,20 +62,20 @@ class EntityFrame:
         return spine_times(self.spine(()))
 
 
-def entity_frame(given: object) -> EntityFrame:
-    """Parse what the caller brought. The time column is `event_timestamp`, else the only column of a time type.
+def entity_frame(frame: object) -> EntityFrame:
+    """Parse the caller's frame. The time column is `event_timestamp`, else the only column of a time type.
 
     Raises: FeastUnsupported, SpineMismatch, EntityTimestampInferenceException (Feast's own).
     """
-    if isinstance(given, pa.Table):
-        return EntityFrame(given, _timestamp(given), None)
-    if not isinstance(given, pd.DataFrame):
-        raise FeastUnsupported(f"a {type(given).__name__} as entity frame", "pass a pandas frame or an Arrow table")
+    if isinstance(frame, pa.Table):
+        return EntityFrame(frame, _timestamp(frame), None)
+    if not isinstance(frame, pd.DataFrame):
+        raise FeastUnsupported(f"a {type(frame).__name__} as entity frame", "pass a pandas frame or an Arrow table")
     try:
-        table = pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None)
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
         raise SpineMismatch("*", f"does not convert to Arrow: {error}") from error
-    return EntityFrame(table, _timestamp(table), given)
+    return EntityFrame(table, _timestamp(table), frame)
 
 
 def _timestamp(table: pa.Table) -> str:
@@ -90,7 +90,10 @@ def _timestamp(table: pa.Table) -> str:
 
 
 def _key(key: Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Integers that pandas turned into floats, because some are missing, are integers again where that is exact."""
+    """The key column; integers that pandas made floats because some are missing are cast back to integers.
+
+    Raises: SpineMismatch where a float is no integer, or is 2**53 or more in size.
+    """
     if key.dtype not in _INTEGERS or not pa.types.is_floating(column.type):
         return column
     column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -100,4 +103,4 @@ def _key(key: Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
             return column.cast(pa.int64())
         except pa.ArrowInvalid:
             pass
-    raise SpineMismatch(key.name, f"is {column.type} and does not hold whole numbers below 2**53")
+    raise SpineMismatch(key.name, f"is {column.type} and its values are not all whole numbers below 2**53")

@@ -1,4 +1,4 @@
-"""An entity frame in SQL: one SELECT over the project's tables, run by DuckDB, which may read nothing else."""
+"""An entity frame given as SQL: one SELECT over the project's tables, run by DuckDB without access to anything else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skewless.offline.tables.source import TableSource
 if TYPE_CHECKING:
     import duckdb
 
-_ALONE = {
+_SANDBOX = {
     "enable_external_access": "false",
     "python_enable_replacements": "false",
     "autoinstall_known_extensions": "false",
@@ -23,36 +23,36 @@ _ALONE = {
 }
 
 
-def rows_of(query: str, tables: Mapping[str, TableSource]) -> pa.Table:
-    """The rows of `query`, whose tables are those of `tables` by name, with the columns that their files have.
+def run_query(query: str, tables: Mapping[str, TableSource]) -> pa.Table:
+    """The result of `query`, which may name the tables of `tables`; their columns are those of the files.
 
-    Times without a zone are UTC; nanoseconds are cut to microseconds, in which DuckDB can count.
-    Raises: EntityQueryRefused for anything but one SELECT, and with DuckDB's words where that fails.
+    Times without a zone are UTC; nanoseconds are truncated to microseconds, DuckDB's unit.
+    Raises: EntityQueryRefused for anything but one SELECT, and with DuckDB's message where it fails.
     """
-    import duckdb  # noqa: PLC0415 - 16 MB that a frame of rows goes without
+    import duckdb  # noqa: PLC0415 - 16 MB, needed for SQL only
 
-    with duckdb.connect(config=dict(_ALONE)) as database:
+    with duckdb.connect(config=dict(_SANDBOX)) as database:
         try:
             statements = database.extract_statements(query)
-            if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
+            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
                 raise EntityQueryRefused("it is not one SELECT", tuple(sorted(tables)))
             database.execute("SET TimeZone = 'UTC'")
-            asked = query.casefold()
-            for place, (name, source) in enumerate(tables.items()):
-                if name.casefold() in asked:
-                    _offer(database, f"table_{place}", name, source)
+            text = query.casefold()
+            for number, (name, source) in enumerate(tables.items()):
+                if name.casefold() in text:
+                    _create_view(database, f"table_{number}", name, source)
             database.execute("SET lock_configuration = true")
             return database.sql(query).to_arrow_table()
         except duckdb.Error as error:
             raise EntityQueryRefused(str(error), tuple(sorted(tables))) from error
 
 
-def _offer(database: duckdb.DuckDBPyConnection, alias: str, name: str, source: TableSource) -> None:
+def _create_view(database: duckdb.DuckDBPyConnection, alias: str, name: str, source: TableSource) -> None:
     schema = schema_of(source)
     database.register(alias, ds.dataset([str(file) for file in source.files()], format="parquet", schema=schema))
-    fine = [one.name for one in schema if pa.types.is_timestamp(one.type) and one.type.unit == "ns"]
-    cut = ", ".join(f"CAST({_quoted(one)} AS TIMESTAMPTZ) AS {_quoted(one)}" for one in fine)
-    columns = f"* REPLACE ({cut})" if cut else "*"
+    nanos = [field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.unit == "ns"]
+    casts = ", ".join(f"CAST({_quoted(column)} AS TIMESTAMPTZ) AS {_quoted(column)}" for column in nanos)
+    columns = f"* REPLACE ({casts})" if casts else "*"
     database.execute(f"CREATE VIEW {_quoted(name)} AS SELECT {columns} FROM {alias}")  # noqa: S608 - quoted names
 
 

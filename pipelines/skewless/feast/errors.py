@@ -1,8 +1,8 @@
-"""What the plug-ins refuse.
+"""Errors of the Feast plug-ins.
 
 SkewlessError
-├── Unsupported          a part of Feast's interface that these plug-ins do not have
-├── FutureRows      rows for the online store that become true, or known, only later
+├── FeastUnsupported     a part of Feast's interface that these plug-ins do not implement
+├── FutureRows           rows for the online store that become true, or known, only later
 └── EntityQueryRefused   an entity frame in SQL that is not one SELECT over the project's tables
 
 Held by tests/feast/test_offline_store.py.
@@ -17,18 +17,18 @@ from skewless.contract.errors import SkewlessError
 
 @dataclass(eq=False)
 class FeastUnsupported(SkewlessError, NotImplementedError):
-    """A part of Feast's interface that is missing here; Feast itself looks for `NotImplementedError`."""
+    """A part of Feast's interface that is not implemented; Feast itself catches `NotImplementedError`."""
 
-    what: str
-    mend: str
+    feature: str
+    remedy: str
 
     def __str__(self) -> str:
-        return f"Skewless does not support {self.what} yet; {self.mend}"
+        return f"Skewless does not support {self.feature} yet; {self.remedy}"
 
 
 @dataclass(eq=False)
 class FutureRows(SkewlessError, ValueError):
-    """Rows that may not be used yet would take the place of those that may: the store has one row an entity."""
+    """Rows that may not be used yet would replace rows in use: the online store has one row per entity."""
 
     view: str
     rows: int
@@ -38,15 +38,16 @@ class FutureRows(SkewlessError, ValueError):
 
     def __str__(self) -> str:
         return (
-            f"{self.rows} of the rows for feature view {self.view!r} count only later (that of {self.entity} from "
-            f"{self.due} on, and it is {self.now}), so nothing was written; push such rows with `skewless push`, or with "
-            "to=PushMode.OFFLINE: they lie in the table, and the first materialization after their time brings them"
+            f"{self.rows} of the rows for feature view {self.view!r} are not valid yet (the row of {self.entity} is from "
+            f"{self.due}, and now is {self.now}), so nothing was written; push such rows with `skewless push`, or with "
+            "to=PushMode.OFFLINE: they are added to the table, and the first materialization after their time writes them "
+            "to the online store"
         )
 
 
 @dataclass(eq=False)
 class EntityQueryRefused(SkewlessError, ValueError):
-    """An entity frame in SQL that cannot be run."""
+    """An entity query that is not one SELECT, or that DuckDB cannot run."""
 
     reason: str
     tables: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What Feast's own feature server logged, kept as parts of a Parquet table. Our server's is the served log.
+"""Features logged by Feast's own feature server, added to a Parquet table. Our server has the served log instead.
 
 Held by tests/feast/test_offline_writes.py.
 """
@@ -18,12 +18,14 @@ from skewless.feast.errors import FeastUnsupported
 from skewless.files.table_parts import write_part_once
 
 
-def keep(logs: pa.Table | Path, destination: object, schema: pa.Schema, data: Path, now: UtcMicros) -> list[Path]:
-    """Add logged rows (a table, or a file or folder of Parquet) to their table at `now`; the files that hold them.
+def append_logs(
+    logs: pa.Table | Path, destination: object, schema: pa.Schema, data: Path, now: UtcMicros
+) -> list[Path]:
+    """Add logged rows (a table, or a file or folder of Parquet) to their table at `now`; returns their files.
 
-    A relative destination starts at `data`. `partition_by` makes a folder `column=value` of each value, and the
-    column stays in the files too. Rows that are handed over twice are there once.
-    Raises: FeastUnsupported; SourceMismatch for columns that are none of the log's.
+    A relative destination starts at `data`. `partition_by` writes a folder `column=value` for each value, and the
+    column stays in the files too. Rows that are passed twice are stored once.
+    Raises: FeastUnsupported; SourceMismatch for columns that the log does not have.
     """
     if not isinstance(destination, FileLoggingDestination) or "://" in destination.path:
         raise FeastUnsupported("feature logs elsewhere than in local files", "use FileLoggingDestination(path=...)")
@@ -40,5 +42,5 @@ def _folders(folder: Path, rows: pa.Table, columns: Sequence[str]) -> Iterator[t
     name, *rest = columns
     for value in rows.column(name).unique():
         same = pc.equal(rows.column(name), value) if value.is_valid else pc.is_null(rows.column(name))
-        below = folder / f"{name}={value.as_py() if value.is_valid else '__HIVE_DEFAULT_PARTITION__'}"
-        yield from _folders(below, rows.filter(same), rest)
+        partition = folder / f"{name}={value.as_py() if value.is_valid else '__HIVE_DEFAULT_PARTITION__'}"
+        yield from _folders(partition, rows.filter(same), rest)

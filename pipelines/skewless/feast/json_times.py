@@ -1,4 +1,4 @@
-"""Times of rows that came as JSON, where a time can only be a text: what Feast's feature server is sent.
+"""Parses the times of rows that came as JSON strings, as Feast's feature server receives them.
 
 Held by tests/feast/test_feature_server.py.
 """
@@ -14,13 +14,13 @@ from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
 
-def timed(source: TableSource, table: pa.Table) -> pa.Table:
-    """The rows with texts in their time columns as ISO 8601 times, UTC where they name no zone. Raises: SourceMismatch."""
+def with_parsed_times(source: TableSource, table: pa.Table) -> pa.Table:
+    """The rows with strings in their time columns parsed as ISO 8601, UTC without a zone. Raises: SourceMismatch."""
     for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
-        place = table.schema.get_field_index(name)
-        if place >= 0 and pa.types.is_string(table.schema.field(place).type):
-            times = [None if text is None else _time(source, name, text) for text in table.column(place).to_pylist()]
-            table = table.set_column(place, name, pa.array(times, UTC_TIMESTAMP))
+        index = table.schema.get_field_index(name)
+        if index >= 0 and pa.types.is_string(table.schema.field(index).type):
+            times = [None if text is None else _time(source, name, text) for text in table.column(index).to_pylist()]
+            table = table.set_column(index, name, pa.array(times, UTC_TIMESTAMP))
     return table
 
 
@@ -28,5 +28,5 @@ def _time(source: TableSource, name: str, text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SourceMismatch(source.view, name, f"is sent as {text!r}, which is no ISO 8601 time") from error
+        raise SourceMismatch(source.view, name, f"is {text!r}, which is not an ISO 8601 time") from error
     return aware(time)

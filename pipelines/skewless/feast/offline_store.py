@@ -1,4 +1,4 @@
-"""Feast's offline store on Parquet files: every historical answer is one call of `skewless.offline.join.point_in_time`."""
+"""Feast's offline store on Parquet files: every historical retrieval is one run of `skewless.offline.join.point_in_time`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from skewless.definitions.data_folder import DataFolderConfig, data_folder
 from skewless.definitions.file_source import table_of
 from skewless.feast.entities_in_range import entities_between
 from skewless.feast.entity_frame import EntityFrame, entity_frame
-from skewless.feast.entity_query import rows_of
-from skewless.feast.feature_log import keep
-from skewless.feast.json_times import timed
+from skewless.feast.entity_query import run_query
+from skewless.feast.feature_log import append_logs
+from skewless.feast.json_times import with_parsed_times
 from skewless.feast.project_tables import project_tables
 from skewless.feast.retrieval import PlannedRetrieval, check_request_data, output_names, plan_of
-from skewless.feast.retrieval_job import SkewlessRetrievalJob, whole
-from skewless.feast.source_rows import keyed, newest_of_each, rows_between, schema_of
+from skewless.feast.retrieval_job import SkewlessRetrievalJob, one_part
+from skewless.feast.source_rows import newest_of_each, rows_between, schema_of, with_dummy_key
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.append import append
 from skewless.offline.tables.source import TableSource
@@ -44,17 +44,17 @@ class SkewlessOfflineStoreConfig(DataFolderConfig):
 
     type: StrictStr = "skewless.feast.SkewlessOfflineStore"
     join_memory: ByteSize | None = None
-    """What a historical retrieval may work in beside its result, as `2GiB`. Default: SKEWLESS_JOIN_MEMORY."""
+    """Memory that a historical retrieval may use besides its result, as `2GiB`. Default: SKEWLESS_JOIN_MEMORY."""
 
 
 def _join_memory(config: RepoConfig) -> int:
     store = config.offline_store
-    said = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
-    return int(said or ProjectSettings.read().join_memory)
+    configured = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
+    return int(configured or ProjectSettings.read().join_memory)
 
 
 class SkewlessOfflineStore(OfflineStore):
-    """Rows out are rows in, in their order, with the values that the online store would have answered then."""
+    """Returns the entity frame's rows in their order, with the values that the online store would have returned then."""
 
     supports_filter_by_created_timestamp = True
 
@@ -70,12 +70,12 @@ class SkewlessOfflineStore(OfflineStore):
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
         **dates: datetime,
     ) -> RetrievalJob:
-        """The entity frame and, behind its columns, the features: as referenced, then inputs of on-demand views.
+        """The entity frame's columns, then the features: as referenced, then the inputs of on-demand views.
 
         `entity_df` is a pandas frame, an Arrow table, or one SELECT over the project's tables by name. Without one the
-        rows are the entities of which a view has a row between `start_date` and `end_date`, as of `end_date`.
-        `filter_by_created_timestamp` makes every view known by its created time for this retrieval.
-        Raises: Unsupported, EntityQueryRefused, SpineMismatch, InvalidPlan, UnsupportedType, and Feast's own on names
+        rows are the entities with a row in any view between `start_date` and `end_date`, as of `end_date`.
+        With `filter_by_created_timestamp` this retrieval admits rows of every view by their created time.
+        Raises: FeastUnsupported, EntityQueryRefused, SpineMismatch, InvalidPlan, UnsupportedType, and Feast's own on names
         that collide and request data that is missing.
         """
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
@@ -89,7 +89,7 @@ class SkewlessOfflineStore(OfflineStore):
             start, end = compute_non_entity_date_range(feature_views, dates.get("start_date"), dates.get("end_date"))
             frame = EntityFrame(entities_between(views, sources, start, end), TIMESTAMP, None, since=start)
         elif isinstance(entity_df, str):
-            frame = entity_frame(rows_of(entity_df, project_tables(registry, project, data)))
+            frame = entity_frame(run_query(entity_df, project_tables(registry, project, data)))
         else:
             frame = entity_frame(entity_df)
         check_request_data(frame, on_demand)
@@ -101,7 +101,7 @@ class SkewlessOfflineStore(OfflineStore):
             full_feature_names=full_feature_names,
             on_demand_feature_views=on_demand,
             metadata=frame.metadata(feature_refs),
-            given=frame.given,
+            entity_df=frame.pandas,
         )
 
     @staticmethod
@@ -115,11 +115,11 @@ class SkewlessOfflineStore(OfflineStore):
         start_date: datetime,
         end_date: datetime,
     ) -> SkewlessRetrievalJob:
-        """Of each entity the newest row, by event and then created time, with start <= event time <= end."""
+        """The newest row of each entity, by event and then created time, with start <= event time <= end."""
         source = _source(config, data_source, timestamp_field, created_timestamp_column)
         columns = [*join_key_columns, *feature_name_columns] if feature_name_columns else []
         return SkewlessRetrievalJob(
-            whole(lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns)),
+            one_part(lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns)),
             data_folder(config),
         )
 
@@ -134,11 +134,13 @@ class SkewlessOfflineStore(OfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> SkewlessRetrievalJob:
-        """Every row with start <= event time <= end; without join keys Feast's dummy key stands behind."""
+        """Every row with start <= event time <= end; without join keys Feast's dummy key is the last column."""
         source = _source(config, data_source, timestamp_field, created_timestamp_column)
         columns = [*join_key_columns, *feature_name_columns]
         return SkewlessRetrievalJob(
-            whole(lambda: keyed(rows_between(source, columns, start_date, end_date).table, join_key_columns)),
+            one_part(
+                lambda: with_dummy_key(rows_between(source, columns, start_date, end_date).table, join_key_columns)
+            ),
             data_folder(config),
         )
 
@@ -149,7 +151,7 @@ class SkewlessOfflineStore(OfflineStore):
         table: pa.Table,
         progress: Callable[[int], object] | None,
     ) -> None:
-        """Add rows to the view's table as a part of their own; no file that is there is written again.
+        """Add rows to the view's table as a new file; existing files are not rewritten.
 
         Raises: InvalidPlan, SourceMismatch.
         """
@@ -157,7 +159,7 @@ class SkewlessOfflineStore(OfflineStore):
         source = source_of(feature_view, data_folder(config))
         rows = table.select([name for name in table.column_names if not name.startswith(_PANDAS_INDEX)])
         rows = rows.replace_schema_metadata(None).rename_columns([source.column(name) for name in rows.column_names])
-        append(source, timed(source, rows), view, now=to_micros(datetime.now(UTC)))
+        append(source, with_parsed_times(source, rows), view, now=to_micros(datetime.now(UTC)))
         if progress is not None:
             progress(len(rows))
 
@@ -169,8 +171,8 @@ class SkewlessOfflineStore(OfflineStore):
         logging_config: LoggingConfig,
         registry: BaseRegistry,
     ) -> None:
-        """Add what Feast's feature server logged to the table of its destination. Raises: Unsupported."""
-        keep(
+        """Add the log of Feast's feature server to the table of its destination. Raises: FeastUnsupported."""
+        append_logs(
             data,
             logging_config.destination,
             source.get_schema(registry),
@@ -179,25 +181,25 @@ class SkewlessOfflineStore(OfflineStore):
         )
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
-        """A source must be Parquet; a table that is there must have its time columns. It may come later.
+        """Check that a source is Parquet and, where its table exists, that it has its time columns; it may be absent.
 
         Raises: InvalidPlan, SourceMismatch.
         """
         source = table_of(data_source.name, data_source, data_folder(config))
         try:
-            held = schema_of(source).names
+            names = schema_of(source).names
         except SourceMissing:
             return
         for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
-            if name not in held:
-                raise SourceMismatch(source.view, name, f"is absent; the table has {held}")
+            if name not in names:
+                raise SourceMismatch(source.view, name, f"is absent; the table has {names}")
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
-        """Raises: InvalidPlan, SourceMissing."""
-        held = schema_of(table_of(data_source.name, data_source, data_folder(config)))
-        return [(field.name, str(field.type)) for field in held]
+        """Name and Arrow type of each column. Raises: InvalidPlan, SourceMissing."""
+        schema = schema_of(table_of(data_source.name, data_source, data_folder(config)))
+        return [(field.name, str(field.type)) for field in schema]
 
 
 def _source(config: RepoConfig, data_source: DataSource, timestamp: str, created: str | None) -> TableSource:

@@ -1,4 +1,4 @@
-"""What several views say of their entities at one instant, asked of the store in one trip.
+"""Reads several feature views for the same entities at one instant, in one round trip to the store.
 
 Held by tests/feast/test_online_interface.py.
 """
@@ -33,81 +33,81 @@ _STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class OnlineViewRead:
-    """A view's reading. `refused`: why the rows of some entities cannot be read; they read as not found."""
+    """One view's rows. `corrupt` has the error of each row that cannot be decoded; such rows are returned as not found."""
 
-    reading: DecodedView
-    refused: Mapping[int, CorruptRow]
+    decoded: DecodedView
+    corrupt: Mapping[int, CorruptRow]
 
-    def reads(self, names: Sequence[str]) -> list[Read]:
-        """As `online_read` gives them: (None, None) for an entity that is not found."""
+    def feast_rows(self, names: Sequence[str]) -> list[Read]:
+        """The rows as `online_read` returns them: (None, None) for an entity that is not found."""
         reads: list[Read] = []
-        for row, status in enumerate(self.reading.view_status.tolist()):
+        for row, status in enumerate(self.decoded.view_status.tolist()):
             if status == FeatureStatus.NOT_FOUND:
                 reads.append((None, None))
             else:
-                values = {name: column[row] for name, column in zip(names, self.reading.values, strict=True)}
-                reads.append((from_micros(int(self.reading.event[row])), values))
+                values = {name: column[row] for name, column in zip(names, self.decoded.values, strict=True)}
+                reads.append((from_micros(int(self.decoded.event[row])), values))
         return reads
 
     def statuses(self) -> list[list[int]]:
-        """Feast's status of each feature, row by row; INVALID where a row cannot be read."""
-        found: list[list[int]] = []
-        for statuses in self.reading.statuses:
-            told = [int(_STATUSES[FeatureStatus(status)]) for status in statuses.tolist()]
-            for row in self.refused:
-                told[row] = int(FieldStatus.INVALID)
-            found.append(told)
-        return found
+        """Feast's statuses of each feature, one per row; INVALID where a row cannot be decoded."""
+        columns: list[list[int]] = []
+        for statuses in self.decoded.statuses:
+            column = [int(_STATUSES[FeatureStatus(status)]) for status in statuses.tolist()]
+            for row in self.corrupt:
+                column[row] = int(FieldStatus.INVALID)
+            columns.append(column)
+        return columns
 
 
-def readings(
-    store: SyncOnlineStore, project: str, asked: Sequence[tuple[ViewDecoder, Keys]], at: UtcMicros
+def read_views(
+    store: SyncOnlineStore, project: str, requests: Sequence[tuple[ViewDecoder, Keys]], at: UtcMicros
 ) -> list[OnlineViewRead]:
-    """One trip for all, each distinct entity once. A view that is being removed has no rows. Raises: RedisUnreachable."""
-    marks = tuple(dict.fromkeys(removal_field(read.view.stored_as) for read, _ in asked))
-    wanted = {(key, read.field): None for read, keys in asked for key in keys if key is not None}
+    """One round trip for all views, each distinct entity once. A view that is being removed has no rows. Raises: RedisUnreachable."""
+    marks = tuple(dict.fromkeys(removal_field(decoder.view.stored_as) for decoder, _ in requests))
+    wanted = {(key, decoder.field): None for decoder, keys in requests for key in keys if key is not None}
     lookups = [HashLookup(catalog_key(project), marks), *(HashLookup(key, (field,)) for key, field in wanted)]
-    noted, *replies = store.read_each(lookups)
-    if isinstance(noted, CorruptRow):
-        raise noted
-    removing = {mark for mark, entry in zip(marks, noted, strict=True) if entry is not None}
-    found = dict(zip(wanted, replies, strict=True))
+    marked, *replies = store.read_each(lookups)
+    if isinstance(marked, CorruptRow):
+        raise marked
+    removing = {mark for mark, entry in zip(marks, marked, strict=True) if entry is not None}
+    stored = dict(zip(wanted, replies, strict=True))
     return [
-        _reading(store, read, keys, {} if removal_field(read.view.stored_as) in removing else found, at)
-        for read, keys in asked
+        _read_view(store, decoder, keys, {} if removal_field(decoder.view.stored_as) in removing else stored, at)
+        for decoder, keys in requests
     ]
 
 
-def _reading(
+def _read_view(
     store: SyncOnlineStore,
-    read: ViewDecoder,
+    decoder: ViewDecoder,
     keys: Keys,
-    found: Mapping[tuple[bytes, bytes], Reply | CorruptRow],
+    stored: Mapping[tuple[bytes, bytes], Reply | CorruptRow],
     at: UtcMicros,
 ) -> OnlineViewRead:
-    """Looks a schema up that the view no longer has; each of them at most once."""
-    rows: list[bytes | None] = []
-    refused: dict[int, CorruptRow] = {}
-    for place, key in enumerate(keys):
-        reply = None if key is None else found.get((key, read.field))
+    """Decode one view's rows. Schemas that the view no longer has are looked up, each at most once."""
+    values: list[bytes | None] = []
+    errors: dict[int, CorruptRow] = {}
+    for row, key in enumerate(keys):
+        reply = None if key is None else stored.get((key, decoder.field))
         if isinstance(reply, CorruptRow):
-            refused[place] = reply
+            errors[row] = reply
             reply = None
-        rows.append(reply[0] if reply is not None else None)
+        values.append(reply[0] if reply is not None else None)
     entities = [told_key(key or b"") for key in keys]
-    # Each turn learns a schema or refuses a row.
+    # Each pass learns a schema or sets a corrupt row aside.
     while True:
         try:
-            return OnlineViewRead(read.reading(rows, at), refused)
+            return OnlineViewRead(decoder.decode(values, at), errors)
         except CorruptRow:
-            culprits = corrupt(lambda some: read.reading(some, at), rows, entities)
+            culprits = corrupt(lambda some: decoder.decode(some, at), values, entities)
             if not culprits:
                 raise
-            refused |= culprits
+            errors |= culprits
         except UnknownSchema as error:
             schema = store.schema(bytes.fromhex(error.fingerprint))
             if schema is None:
-                refused |= unlisted(error, rows, entities)
+                errors |= unlisted(error, values, entities)
             else:
-                read.learn(schema)
-        rows = [None if place in refused else row for place, row in enumerate(rows)]
+                decoder.learn(schema)
+        values = [None if row in errors else value for row, value in enumerate(values)]

@@ -23,7 +23,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.definitions.compiler import view_of
 from skewless.feast.errors import FeastUnsupported
-from skewless.feast.online_read import Read, readings
+from skewless.feast.online_read import Read, read_views
 from skewless.feast.pushed_rows import Row, key_columns, packed
 from skewless.feast.view_decoder import ViewDecoder
 from skewless.online.maintenance import view_removal
@@ -63,9 +63,9 @@ def online_writer(config: RepoConfig) -> SyncOnlineStore:
 
 
 class SkewlessOnlineStore(OnlineStore):
-    """Writes win if they are newer; reads obey the admission rule at the instant of the read.
+    """The newest write wins; reads follow the admission rule at the instant of the read.
 
-    The asynchronous half runs the synchronous one in a thread, so that there is one store and not two.
+    The asynchronous methods run the synchronous ones in a thread, so there is one implementation.
     """
 
     @property
@@ -73,11 +73,11 @@ class SkewlessOnlineStore(OnlineStore):
         return SupportedAsyncMethods(read=True, write=True)
 
     async def initialize(self, config: RepoConfig) -> None:
-        """Connect, so that a server that is away is told at the start. Raises: FeastUnsupported, RedisUnreachable."""
+        """Connect, so that an unreachable server is an error at startup. Raises: FeastUnsupported, RedisUnreachable."""
         await asyncio.to_thread(client_of, config)
 
     async def close(self) -> None:
-        """Nothing: the connection is this process's, and other stores in it may use it."""
+        """Does nothing: other stores of this process may use the same connection."""
 
     def online_write_batch(
         self,
@@ -86,10 +86,10 @@ class SkewlessOnlineStore(OnlineStore):
         data: Sequence[Row],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Newest-wins makes writing all again harmless.
+        """Write rows; a row older than the stored one changes nothing, so a batch may be written again.
 
-        Raises: InvalidInput, UnsupportedType, RowsOfTheFuture; nothing was written. RemovalUnfinished, StoreFull,
-            StoreReadOnly, RedisUnreachable; nothing or any part was written. UnwritableKeys: all other rows were written.
+        Raises: InvalidInput, UnsupportedType, FutureRows: nothing was written. RemovalUnfinished, StoreFull,
+            StoreReadOnly, RedisUnreachable: nothing or any part was written. UnwritableKeys: all other rows were written.
         """
         view = _view(config, table)
         now = _now()
@@ -124,16 +124,16 @@ class SkewlessOnlineStore(OnlineStore):
     ) -> list[Read]:
         """(None, None) for an entity that is not found; null values with their time for a stale row.
 
-        Raises: CorruptRow, which has no other way to be told here; RedisUnreachable.
+        Raises: CorruptRow, since Feast's result has no status for it; RedisUnreachable.
         """
         view = _view(config, table)
         names = list(requested_features or [field.name for field in view.fields])
-        read = ViewDecoder(config.project, view, names)
-        keys = read.keys(key_columns(entity_keys), len(entity_keys))
-        (found,) = readings(online_writer(config), config.project, [(read, keys)], _now())
-        for error in found.refused.values():
+        decoder = ViewDecoder(config.project, view, names)
+        keys = decoder.keys(key_columns(entity_keys), len(entity_keys))
+        (rows,) = read_views(online_writer(config), config.project, [(decoder, keys)], _now())
+        for error in rows.corrupt.values():
             raise error
-        return found.reads(names)
+        return rows.feast_rows(names)
 
     async def online_read_async(
         self,
@@ -155,21 +155,21 @@ class SkewlessOnlineStore(OnlineStore):
         full_feature_names: bool,  # noqa: FBT001 - Feast's signature
         include_feature_view_version_metadata: bool,  # noqa: FBT001
     ) -> None:
-        """All views in one trip, at one instant, with honest statuses (Feast says PRESENT of what is not).
+        """All views in one round trip, at one instant, with the true statuses (Feast's own stores always say PRESENT).
 
-        A row that cannot be read is INVALID and logged; the other entities and views are answered.
+        A row that cannot be decoded is INVALID and logged; all other entities and views are returned.
         """
         rows = len(next(iter(join_key_values.values()), ()))
-        asked = []
+        requests = []
         for table, names in grouped_refs:
             columns = _get_table_entity_values(table, entity_name_to_join_key_map, join_key_values)
-            read = ViewDecoder(config.project, _view(config, table), names)
-            asked.append((read, read.keys(columns, rows)))
-        found = readings(online_writer(config), config.project, asked, _now())
-        for (table, names), reading in zip(grouped_refs, found, strict=True):
+            decoder = ViewDecoder(config.project, _view(config, table), names)
+            requests.append((decoder, decoder.keys(columns, rows)))
+        views = read_views(online_writer(config), config.project, requests, _now())
+        for (table, names), view in zip(grouped_refs, views, strict=True):
             _populate_response_from_feature_data(
                 names,
-                reading.reads(names),
+                view.feast_rows(names),
                 [[row] for row in range(rows)],
                 online_features_response,
                 full_feature_names,
@@ -178,13 +178,13 @@ class SkewlessOnlineStore(OnlineStore):
                 include_feature_view_version_metadata,
             )
             vectors = online_features_response.results[-len(names) :]
-            for vector, statuses in zip(vectors, reading.statuses(), strict=True):
+            for vector, statuses in zip(vectors, view.statuses(), strict=True):
                 vector.statuses[:] = statuses
-            for error in reading.refused.values():
+            for error in view.corrupt.values():
                 _log.error("%s", error)
 
-    async def _read_features_per_fv_async(self, *asked: Any, **named: Any) -> None:  # noqa: ANN401 - as above
-        await asyncio.to_thread(self._read_features_per_fv, *asked, **named)
+    async def _read_features_per_fv_async(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as above
+        await asyncio.to_thread(self._read_features_per_fv, *args, **kwargs)
 
     def _is_versioned_read_supported(self) -> bool:
         """Each version of a view is stored under a name of its own."""
@@ -199,10 +199,10 @@ class SkewlessOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Entity],  # noqa: ARG002
         partial: bool,  # noqa: ARG002, FBT001 - Feast's signature
     ) -> None:
-        """Refuse definitions that cannot be stored; delete the watermarks and rows of views that are gone.
+        """Refuse definitions that cannot be stored; delete the watermarks and rows of removed views.
 
-        Of a view that is kept in another version, the one that is gone goes. The catalog learns a definition when rows
-        are written by it, not here: it says what the store holds.
+        Where a view stays in another version, only the removed version is deleted. The catalog is not changed here: it
+        lists what the store holds, so a definition enters it with the first rows written by it.
         Raises: FeastUnsupported, InvalidPlan, UnsupportedType, StateUnreachable, RedisUnreachable.
         """
         for table in tables_to_keep:
@@ -250,7 +250,7 @@ def _now() -> UtcMicros:
 
 def _no_vectors() -> NoReturn:
     raise FeastUnsupported(
-        "precomputed feature vectors", "leave precompute_online out: one trip reads all views of a service anyway"
+        "precomputed feature vectors", "leave precompute_online out: one round trip reads all views of a service anyway"
     )
 
 
@@ -264,7 +264,7 @@ def _view(config: RepoConfig, table: FeatureView) -> PlanView:
     return view_of(config, table, table.projection)
 
 
-def _remove(config: RepoConfig, tables: Sequence[FeatureView], kept: set[str]) -> None:
+def _remove(config: RepoConfig, tables: Sequence[FeatureView], remaining: set[str]) -> None:
     tables = [table for table in tables if isinstance(table, FeatureView)]
     if not tables:
         return
@@ -272,11 +272,11 @@ def _remove(config: RepoConfig, tables: Sequence[FeatureView], kept: set[str]) -
     views = []
     for table in tables:
         view = view_of(config, table, table.projection)
-        views += [view] if table.name in kept else view_removal.versions(client, config.project, view, table.name)
+        views += [view] if table.name in remaining else view_removal.versions(client, config.project, view, table.name)
     with closing(StateDatabase(ProjectSettings.read().state_url)) as state:
-        # First, so that a kill in between leaves too little remembered rather than too much.
+        # Watermarks first: after a kill in between, rows without a watermark are materialized again.
         state.forget(config.project, [view.stored_as for view in views])
         turn = partial(state.turn, config.project, verb="apply")
-        with step("remove rows") as shown:
-            removed = view_removal.remove(client, config.project, views, turn=turn, report=shown.at)
-            shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())
+        with step("remove rows") as progress:
+            removed = view_removal.remove(client, config.project, views, turn=turn, report=progress.at)
+            progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())

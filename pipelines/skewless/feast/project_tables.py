@@ -1,4 +1,4 @@
-"""The tables of a project by name: those that its registry has as data sources, and those in its data folder.
+"""The tables of a project by name: the data sources of its registry, and the tables in its data folder.
 
 Held by tests/feast/test_offline_store.py.
 """
@@ -16,13 +16,13 @@ from skewless.offline.tables.source import TableSource, parquet_files
 
 
 def project_tables(registry: BaseRegistry, project: str, data: Path) -> dict[str, TableSource]:
-    """Sources by name, and where no source has their name, the folders and `*.parquet` files of the data folder."""
-    found = {path.stem: TableSource(path.stem, path, TIMESTAMP, None) for path in _tables(data)}
+    """Data sources by name, then the folders and `*.parquet` files of the data folder that no source is named like."""
+    tables = {path.stem: TableSource(path.stem, path, TIMESTAMP, None) for path in _tables(data)}
     for source in registry.list_data_sources(project, allow_cache=True):
         table = _source(source, data)
         if table is not None:
-            found[source.name] = table
-    return {name: source for name, source in found.items() if _has_rows(source)}
+            tables[source.name] = table
+    return {name: source for name, source in tables.items() if _has_rows(source)}
 
 
 def _has_rows(source: TableSource) -> bool:
@@ -32,8 +32,8 @@ def _has_rows(source: TableSource) -> bool:
 def _tables(data: Path) -> list[Path]:
     if not data.is_dir():
         return []
-    seen = sorted(path for path in data.iterdir() if path.name[0] not in "._" and path.suffix != ".parts")
-    return [path for path in seen if path.is_dir() or path.suffix == ".parquet"]
+    paths = sorted(path for path in data.iterdir() if path.name[0] not in "._" and path.suffix != ".parts")
+    return [path for path in paths if path.is_dir() or path.suffix == ".parquet"]
 
 
 def _source(source: DataSource, data: Path) -> TableSource | None:

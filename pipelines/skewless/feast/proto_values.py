@@ -1,4 +1,4 @@
-"""Feast's protobuf values as columns that rows take, and back.
+"""Converts Feast's protobuf values to columns and back.
 
 Held by tests/feast/test_value_types.py.
 """
@@ -19,7 +19,7 @@ from skewless.contract.value_types import ValueType
 from skewless.offline.values.feast_messages import FIELDS, REFUSALS, normalized
 
 _ALIASES = {"map_val": "struct_val", "map_list_val": "struct_list_val"}
-"""Feast takes a map for a struct where it does not know the type."""
+"""Fields in which Feast sends a struct whose type it does not know."""
 NULL = Value()
 
 
@@ -29,37 +29,37 @@ def to_arrow(name: str, kind: ValueType, values: Iterable[Value]) -> pa.Array:
 
 
 def plain_values(name: str, kind: ValueType, values: Iterable[Value]) -> list[KeyValue | float | bool | None]:
-    """Python values, times in microseconds. Feast's times are whole seconds. Raises: InvalidInput."""
+    """Python values, times in microseconds (Feast's are whole seconds). Raises: InvalidInput."""
     return [_plain(name, kind, value) for value in values]
 
 
 def to_protos(kind: ValueType, values: ColumnValues) -> list[Value]:
-    """Feast's values; its times are whole seconds, so microseconds are cut. Raises: DecodeError (protobuf's own)."""
+    """Feast's values; its times are whole seconds, so microseconds are dropped. Raises: DecodeError (protobuf's own)."""
     if kind.encoding == "value":
         pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)
-        return [Value.FromString(datum) if there else NULL for datum, there in pairs]
+        return [Value.FromString(datum) if valid else NULL for datum, valid in pairs]
     field = FIELDS[kind.number]
     data: Sequence[object] = values.data.tolist()
     if kind.name == "UnixTimestamp":
         data = (values.data // SECOND_US).tolist()
     return [
-        Value(**{field: datum}) if there else NULL  # type: ignore[arg-type]
-        for datum, there in zip(data, values.valid.tolist(), strict=True)
+        Value(**{field: datum}) if valid else NULL  # type: ignore[arg-type]
+        for datum, valid in zip(data, values.valid.tolist(), strict=True)
     ]
 
 
 def _plain(name: str, kind: ValueType, value: Value) -> KeyValue | float | bool | None:
-    held = value.WhichOneof("val")
-    if held is None or held == "null_val":
+    field = value.WhichOneof("val")
+    if field is None or field == "null_val":
         return None
-    if held != FIELDS[kind.number] and _ALIASES.get(held) != FIELDS[kind.number]:
-        raise InvalidInput(name, f"it holds a {held.removesuffix('_val')} and its type is {kind.name}")
+    if field != FIELDS[kind.number] and _ALIASES.get(field) != FIELDS[kind.number]:
+        raise InvalidInput(name, f"it holds a {field.removesuffix('_val')} and its type is {kind.name}")
     if kind.encoding == "value":
         try:
             return normalized(kind, value)
         except REFUSALS as error:
             raise InvalidInput(name, f"it holds a value that is no {kind.name} ({error})") from error
-    plain: KeyValue | float | bool = getattr(value, held)
+    plain: KeyValue | float | bool = getattr(value, field)
     if kind.name != "UnixTimestamp":
         return plain
     return None if plain == NULL_TIMESTAMP_INT_VALUE else int(plain) * SECOND_US

@@ -1,4 +1,4 @@
-"""Rows that Feast hands over to be written: its tuples of protobuf values as keys and packed rows.
+"""Packs the rows that Feast passes to an online store, tuples of protobuf values, as keys and packed rows.
 
 Held by tests/feast/test_online_store.py.
 """
@@ -27,9 +27,9 @@ Row = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 
 
 def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) -> tuple[list[bytes], list[bytes]]:
-    """Keys and packed rows. A feature that a row lacks is null; a row without created time is known since its event.
+    """Keys and packed rows. A feature that a row lacks is null; a row without created time is known since its event time.
 
-    Raises: InvalidInput for a null join key or a value of another type, FutureRows for what may not be used `now`.
+    Raises: InvalidInput for a null join key or a value of another type, FutureRows for rows that may not be used at `now`.
     """
     keys = ViewDecoder(project, view, ()).keys(key_columns([row[0] for row in data]), len(data))
     if any(_is_nat(row[2]) for row in data):
@@ -37,24 +37,24 @@ def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) ->
     if None in keys:
         raise InvalidInput(f"/{keys.index(None)}", f"a join key of feature view {view.name!r} is null")
     event = np.array([_micros(row[2]) for row in data], np.int64)
-    created = np.array([_micros(_known(row[2], row[3])) for row in data], np.int64)
+    created = np.array([_micros(_created(row[2], row[3])) for row in data], np.int64)
     columns = [
         to_arrow(f.name, value_type(f.dtype), [row[1].get(f.name, Value()) for row in data]) for f in view.fields
     ]
-    gone = [bool(view.deleted_field and row[1].get(view.deleted_field, Value()).bool_val) for row in data]
-    rows = RowLayout(view.fields).encode(event, created, np.array(gone, bool), columns)
-    found = [key for key in keys if key is not None]
+    deleted = [bool(view.deleted_field and row[1].get(view.deleted_field, Value()).bool_val) for row in data]
+    rows = RowLayout(view.fields).encode(event, created, np.array(deleted, bool), columns)
+    present = [key for key in keys if key is not None]
     due = view.rule.available_at(event, created)
     late = np.flatnonzero(due > now)
     if len(late):
         first = int(late[0])
-        told = (from_micros(time).isoformat() for time in (int(due[first]), now))
-        raise FutureRows(view.stored_as, len(late), told_key(found[first]), *told)
-    return found, rows
+        times = (from_micros(time).isoformat() for time in (int(due[first]), now))
+        raise FutureRows(view.stored_as, len(late), told_key(present[first]), *times)
+    return present, rows
 
 
 def key_columns(entity_keys: Sequence[EntityKey]) -> dict[str, list[Value]]:
-    """Join keys by name, column by column; all entities are of one kind."""
+    """Join keys by name, column by column; all entities have the same keys."""
     columns: dict[str, list[Value]] = {}
     for entity in entity_keys:
         for name, value in zip(entity.join_keys, entity.entity_values, strict=True):
@@ -62,12 +62,12 @@ def key_columns(entity_keys: Sequence[EntityKey]) -> dict[str, list[Value]]:
     return columns
 
 
-def _known(event: datetime, created: datetime | None) -> datetime:
+def _created(event: datetime, created: datetime | None) -> datetime:
     return event if created is None or _is_nat(created) else created
 
 
 def _is_nat(time: datetime) -> bool:
-    """NaT of pandas calls itself a datetime, and equals nothing."""
+    """Whether it is pandas' NaT, which is a datetime and not equal to itself."""
     return time != time  # noqa: PLR0124
 
 

@@ -1,4 +1,4 @@
-"""One historical retrieval compiled: which features under which names, joined to which rows."""
+"""Plans a historical retrieval: which features under which column names, joined to which rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skewless.contract.model.assembler import wanted_features
 from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature, TransformOutput
 from skewless.contract.value_types import ValueType, value_type
 from skewless.feast.entity_frame import EntityFrame
-from skewless.feast.retrieval_job import AnswerPart
+from skewless.feast.retrieval_job import ResultPart
 from skewless.feast.source_rows import schema_of
 from skewless.offline.join.point_in_time import JoinedFeatures, PointInTimeJoin, answers, spine_column
 from skewless.offline.tables.source import TableSource
@@ -30,7 +30,7 @@ Reference = StoredFeature | TransformOutput
 
 @dataclass(frozen=True, slots=True)
 class PlannedRetrieval:
-    """A join that is ready to run. The plan's columns are the stored features under their names in the answer."""
+    """A join that is ready to run. The plan's columns are the stored features by their names in the result."""
 
     plan: Plan
     sources: Mapping[str, TableSource]
@@ -38,40 +38,40 @@ class PlannedRetrieval:
     memory: int = DEFAULT_JOIN_MEMORY
 
     def check(self, names: Mapping[Reference, str]) -> None:
-        """Refuse before the join runs: a join key that is absent or of another type, a column named like a feature.
+        """Refuse, before the join runs, a join key that is absent or of another type, and a column named like a feature.
 
         Raises: SpineMismatch.
         """
         spine = self.frame.spine(self.plan.join_keys)
         for key in self.plan.join_keys:
             numbers = numbers_as_text(value_type(key.dtype), spine.schema.field(key.name).type)
-            spine_column(spine, key.name, key.dtype, numbers=numbers and self._numbered(key.name))
+            spine_column(spine, key.name, key.dtype, numbers=numbers and self._integers_stored(key.name))
         for name in names.values():
             if name in self.frame.table.column_names:
                 raise SpineMismatch(name, "is also the name of a feature; rename it, or set full_feature_names=True")
 
-    def _numbered(self, name: str) -> bool:
-        """Whether each table has whole numbers under a key that is declared as text."""
+    def _integers_stored(self, name: str) -> bool:
+        """Whether a join key is integers in each table, for a key that is declared as a string."""
         for view in self.plan.views:
             source = self.sources[view.name]
             for column in [source.column(key.key) for key in view.join_keys if key.name == name]:
                 try:
-                    held = schema_of(source)
+                    schema = schema_of(source)
                 except SourceMissing:
                     return False
-                if column not in held.names or not pa.types.is_integer(held.field(column).type):
+                if column not in schema.names or not pa.types.is_integer(schema.field(column).type):
                     return False
         return True
 
-    def parts(self) -> Iterator[AnswerPart]:
-        """The entity frame's rows and columns as they are, then the features: as many rows at a time as memory allows,
-        and all of them where a feature's type is for its values to tell.
+    def parts(self) -> Iterator[ResultPart]:
+        """The entity frame's columns unchanged, then the features: as many rows at a time as memory allows, and all rows
+        at once where a feature's Arrow type depends on its values.
 
         Raises: SourceMissing, SourceMismatch.
         """
         spine = self.frame.spine(self.plan.join_keys)
         join = PointInTimeJoin(self.plan, self.sources, spine, statuses=False, memory=self.memory)
-        blocks, types = join.blocks(), answer_types(join)
+        blocks, types = join.blocks(), result_types(join)
         wanted = [field for fields in wanted_features(self.plan).values() for field in fields]
         if any(decided_by_values(value_type(field.dtype)) for field in wanted):
             yield self._part(self.frame.table, answers(blocks), types)
@@ -79,26 +79,26 @@ class PlannedRetrieval:
         for block in blocks:
             yield self._part(self.frame.table.slice(block.start, block.rows), answers([block]), types)
 
-    def _part(self, table: pa.Table, made: JoinedFeatures, types: Mapping[StoredFeature, pa.DataType]) -> AnswerPart:
+    def _part(self, table: pa.Table, joined: JoinedFeatures, types: Mapping[StoredFeature, pa.DataType]) -> ResultPart:
         for column in self.plan.columns:
             feature = cast(StoredFeature, column.source)
-            answer = made.columns[feature]
-            table = table.append_column(column.name, answer.cast(types.get(feature, answer.type)))
-        return AnswerPart(table, made.waiting)
+            values = joined.columns[feature]
+            table = table.append_column(column.name, values.cast(types.get(feature, values.type)))
+        return ResultPart(table, joined.waiting)
 
 
-def answer_types(join: PointInTimeJoin) -> dict[StoredFeature, pa.DataType]:
-    """Of floats and of lists of numbers the types that their tables hold, where those are wider: as Feast answers them.
-    The values are the declared type's all the same, as online.
+def result_types(join: PointInTimeJoin) -> dict[StoredFeature, pa.DataType]:
+    """The types of the tables' columns for floats and lists of numbers that are stored wider than declared: Feast returns
+    these types. The values are still rounded to the declared type, as online.
     """
-    found = {}
-    for one in join.views:
-        for field in one.table.wanted:
+    types = {}
+    for view in join.views:
+        for field in view.table.wanted:
             kind = value_type(field.dtype)
-            wider = [stored for stored in one.table.stored(field.name) if _wider(kind, stored)]
+            wider = [stored for stored in view.table.stored(field.name) if _wider(kind, stored)]
             if wider:
-                found[StoredFeature(one.view.name, field.name)] = max(wider, key=_width)
-    return found
+                types[StoredFeature(view.view.name, field.name)] = max(wider, key=_width)
+    return types
 
 
 def _wider(kind: ValueType, stored: pa.DataType) -> bool:
@@ -130,38 +130,38 @@ def plan_of(project: str, views: Sequence[PlanView], names: Mapping[Reference, s
 def output_names(
     refs: Sequence[str], views: Sequence[PlanView], on_demand: Sequence[OnDemandFeatureView], *, full: bool
 ) -> dict[Reference, str]:
-    """Every referenced feature, in order, and its column's name in the answer.
+    """Every referenced feature, in order, and its column's name in the result.
 
-    Feast appends the inputs of on-demand views to the references in an order that differs from process to process;
-    here those that end the list stand in the order of their views' definitions.
+    Feast appends the inputs of on-demand views to the references in an order that differs between processes; here the
+    ones at the end of the list are sorted by the order of their views' definitions.
     Raises: InvalidPlan, FeatureNameCollisionError (Feast's own).
     """
     parsed = [_parsed(ref, views) for ref in refs]
-    asked = list(dict.fromkeys(_settled(parsed, views, on_demand)))
+    features = list(dict.fromkeys(_ordered(parsed, views, on_demand)))
     names: dict[Reference, str] = {}
-    taken: dict[str, Reference] = {}
-    for source in asked:
+    sources: dict[str, Reference] = {}
+    for source in features:
         owner = source.view if isinstance(source, StoredFeature) else source.transform
         name = f"{owner}__{source.name}" if full else source.name
-        if name in taken:
+        if name in sources:
             raise FeatureNameCollisionError([f"{owner}:{source.name}"], full)
-        names[source], taken[name] = name, source
+        names[source], sources[name] = name, source
     return names
 
 
 def _parsed(ref: str, views: Sequence[PlanView]) -> Reference:
     name, version, feature = _parse_feature_ref(ref)
-    used = name if version is None else f"{name}@v{version}"
+    qualified = name if version is None else f"{name}@v{version}"
     for view in views:
-        if view.name == used:
+        if view.name == qualified:
             if feature not in {field.name for field in view.fields}:
                 raise InvalidPlan(ref, "the feature view has no such feature")
-            return StoredFeature(used, feature)
-    return TransformOutput(used, feature)
+            return StoredFeature(qualified, feature)
+    return TransformOutput(qualified, feature)
 
 
-def _settled(
-    asked: Sequence[Reference], views: Sequence[PlanView], on_demand: Sequence[OnDemandFeatureView]
+def _ordered(
+    references: Sequence[Reference], views: Sequence[PlanView], on_demand: Sequence[OnDemandFeatureView]
 ) -> list[Reference]:
     inputs = {
         StoredFeature(projection.name_to_use(), field.name)
@@ -169,8 +169,8 @@ def _settled(
         for projection in view.source_feature_view_projections.values()
         for field in projection.features
     }
-    tail = len(asked)
-    while tail and asked[tail - 1] in inputs:
+    tail = len(references)
+    while tail and references[tail - 1] in inputs:
         tail -= 1
     defined = [StoredFeature(view.name, field.name) for view in views for field in view.fields]
-    return [*asked[:tail], *sorted(asked[tail:], key=defined.index)]  # type: ignore[arg-type]
+    return [*references[:tail], *sorted(references[tail:], key=defined.index)]  # type: ignore[arg-type]

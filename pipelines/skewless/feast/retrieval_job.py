@@ -1,4 +1,4 @@
-"""The answer of the offline store to Feast: a join or a scan that runs when its result is asked for.
+"""The offline store's retrieval job: a join or a scan that runs when its result is read.
 
 Held by tests/feast/test_offline_store.py.
 """
@@ -37,37 +37,37 @@ _NULLABLE = {
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerPart:
-    """Some rows of an answer, and by feature view how many of them have no value only because none was known yet."""
+class ResultPart:
+    """Some rows of a result, and by feature view how many of them are null only because no row was known yet."""
 
     table: pa.Table
     waiting: Mapping[str, int]
 
 
-def whole(table: Callable[[], pa.Table]) -> Callable[[], Iterator[AnswerPart]]:
-    """An answer that is one part, of which nothing waits."""
+def one_part(table: Callable[[], pa.Table]) -> Callable[[], Iterator[ResultPart]]:
+    """A result that is a single part, with no rows waiting for values."""
 
-    def parts() -> Iterator[AnswerPart]:
-        yield AnswerPart(table(), {})
+    def parts() -> Iterator[ResultPart]:
+        yield ResultPart(table(), {})
 
     return parts
 
 
 class SkewlessRetrievalJob(RetrievalJob):
-    """Runs `parts` (one at least) each time it is asked. Relative saved datasets start at `data`, like sources.
+    """Runs `parts` (at least one) each time the result is read. Relative saved datasets start at `data`, like sources.
 
-    `given` are the caller's own rows, which `to_df` hands back as they were; the features stand behind them.
+    `entity_df` is the caller's pandas frame: `to_df` returns its columns unchanged, and then the features.
     """
 
     def __init__(
         self,
-        parts: Callable[[], Iterator[AnswerPart]],
+        parts: Callable[[], Iterator[ResultPart]],
         data: Path,
         *,
         full_feature_names: bool = False,
         on_demand_feature_views: list[OnDemandFeatureView] | None = None,
         metadata: RetrievalMetadata | None = None,
-        given: pd.DataFrame | None = None,
+        entity_df: pd.DataFrame | None = None,
     ) -> None:
         self._parts = parts
         self._waiting: Counter[str] | None = None
@@ -76,7 +76,7 @@ class SkewlessRetrievalJob(RetrievalJob):
         self._full_feature_names = full_feature_names
         self._on_demand_feature_views = on_demand_feature_views or []
         self._metadata = metadata
-        self._given = given
+        self._entity_df = entity_df
 
     @property
     def full_feature_names(self) -> bool:
@@ -103,25 +103,25 @@ class SkewlessRetrievalJob(RetrievalJob):
         return pa.concat_tables(self._tables())
 
     def to_arrow_batches(self) -> Iterator[pa.RecordBatch]:
-        """The answer as it is made, in the memory that a join is given. On-demand views see all rows at once in Feast,
-        so with them it is made whole first.
+        """The result part by part, within the memory limit of the join. Feast runs on-demand views on all rows at once,
+        so with them the whole result is built first.
         """
-        for table in self._finished():
+        for table in self._result_tables():
             yield from table.to_batches()
 
     @property
     def waiting(self) -> dict[str, int] | None:
-        """By feature view, of how many rows its features are null only because none was known yet: its
-        event_timestamp is before the row's, its created_timestamp after it. None before the job has run.
+        """By feature view, the number of rows whose features are null only because no row was known yet: a row of the
+        view has an event_timestamp before the entity row's, but a later created_timestamp. None before the job ran.
         """
         return None if self._waiting is None else dict(self._waiting)
 
     def warnings(self) -> list[str]:
-        """A line for each view of which rows wait for values, and the mend; they are logged when the job runs."""
-        told = (self._waiting or Counter()).items()
-        return [waiting_warning(view, count, self._rows) for view, count in told if count]
+        """A line for each view whose rows wait for values, with the remedy; they are logged when the job runs."""
+        counts = (self._waiting or Counter()).items()
+        return [waiting_warning(view, count, self._rows) for view, count in counts if count]
 
-    def _finished(self) -> Iterator[pa.Table]:
+    def _result_tables(self) -> Iterator[pa.Table]:
         return iter([self.to_arrow()]) if self._on_demand_feature_views else self._tables()
 
     def _tables(self) -> Iterator[pa.Table]:
@@ -136,9 +136,11 @@ class SkewlessRetrievalJob(RetrievalJob):
             _LOG.warning(line)
 
     def _pandas(self, table: pa.Table) -> pd.DataFrame:
-        own = self._given.reset_index(drop=True) if self._given is not None else None
-        features = to_pandas(table.select(list(range(0 if own is None else len(own.columns), table.num_columns))))
-        return features if own is None else pd.concat([own, features], axis=1)
+        entities = self._entity_df.reset_index(drop=True) if self._entity_df is not None else None
+        features = to_pandas(
+            table.select(list(range(0 if entities is None else len(entities.columns), table.num_columns)))
+        )
+        return features if entities is None else pd.concat([entities, features], axis=1)
 
     def persist(
         self,
@@ -146,8 +148,8 @@ class SkewlessRetrievalJob(RetrievalJob):
         allow_overwrite: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
         timeout: int | None = None,  # noqa: ARG002
     ) -> None:
-        """Write the result to a Parquet file (`*.parquet`), else to a folder, whole or not at all; part by part, as
-        `to_arrow_batches` makes it.
+        """Write the result to a Parquet file (`*.parquet`) or else to a folder, atomically, part by part as in
+        `to_arrow_batches`.
 
         Raises: FeastUnsupported, SavedDatasetLocationAlreadyExists (Feast's own).
         """
@@ -160,10 +162,10 @@ class SkewlessRetrievalJob(RetrievalJob):
             raise SavedDatasetLocationAlreadyExists(location=str(path))
         if path.suffix != ".parquet":
             with replace_folder(path) as building:
-                parquet_writer.write(building / "part-0.parquet", self._finished())
+                parquet_writer.write(building / "part-0.parquet", self._result_tables())
             return
         with replace_file(path) as building:
-            parquet_writer.write(building, self._finished())
+            parquet_writer.write(building, self._result_tables())
 
     def to_remote_storage(self) -> list[str]:
         raise FeastUnsupported(
@@ -171,7 +173,7 @@ class SkewlessRetrievalJob(RetrievalJob):
         )
 
     def to_sql(self) -> str:
-        raise FeastUnsupported("SQL of a retrieval", "the join is not made in SQL; use to_arrow() or to_df()")
+        raise FeastUnsupported("SQL of a retrieval", "the join does not run in SQL; use to_arrow() or to_df()")
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
@@ -181,13 +183,13 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _series(column: pa.ChunkedArray) -> pd.Series:
-    if _keyed(column.type):  # through NumPy the integers of a map or struct become floats where one is missing
+    if _has_fields(column.type):  # through NumPy the integers of a map or struct become floats where one is null
         return pd.Series(column.to_pylist(maps_as_pydicts="strict"), dtype=object)
     series: pd.Series = column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
     return series
 
 
-def _keyed(kind: pa.DataType) -> bool:
+def _has_fields(kind: pa.DataType) -> bool:
     if pa.types.is_list(kind):
-        return _keyed(kind.value_type)
+        return _has_fields(kind.value_type)
     return bool(pa.types.is_map(kind) or pa.types.is_struct(kind))

@@ -1,4 +1,4 @@
-"""Rows of a source as they are, between two event times: what Feast asks for when it reads a table by itself.
+"""Rows of a source between two event times, without a join: for Feast's own reads of a table.
 
 Held by tests/feast/test_offline_store.py.
 """
@@ -30,7 +30,7 @@ from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 
-_NANOSECONDS_REACH = nanos_to_micros(2**63) - 1
+_NANOSECOND_LIMIT = nanos_to_micros(2**63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,84 +43,86 @@ class SourceRows:
 
 
 def schema_of(source: TableSource) -> pa.Schema:
-    """The table's columns, by its newest file. Raises: SourceMissing."""
+    """The schema of the table's newest file. Raises: SourceMissing."""
     return pq.read_schema(source.files()[-1])
 
 
 def rows_between(
     source: TableSource, columns: Sequence[str], start: datetime | None, end: datetime | None
 ) -> SourceRows:
-    """The rows with start <= event time <= end (None: open) and these columns (none: all), then their times.
+    """The rows with start <= event time <= end (None: unbounded), with `columns` (empty: all) and their times.
 
     Raises: SourceMissing, SourceMismatch.
     """
-    last = None if end is None else _instant(end)
-    held = schema_of(source)
+    last = None if end is None else _micros(end)
+    schema = schema_of(source)
     times = [source.timestamp_field]
     times += [source.created_timestamp_column] if source.created_timestamp_column else []
-    wanted = list(dict.fromkeys((*(columns or held.names), *times)))
+    wanted = list(dict.fromkeys((*(columns or schema.names), *times)))
     for name in wanted:
-        if name not in held.names:
-            raise SourceMismatch(source.view, name, f"is absent; the table has {held.names}")
+        if name not in schema.names:
+            raise SourceMismatch(source.view, name, f"is absent; the table has {schema.names}")
     files = [str(file) for file in source.files(until=last)]
-    near = _near(held.field(times[0]), start, last)
-    table = ds.dataset(files, format="parquet", schema=held).to_table(columns=wanted, filter=near) if files else None
+    filter_ = _time_filter(schema.field(times[0]), start, last)
+    table = (
+        ds.dataset(files, format="parquet", schema=schema).to_table(columns=wanted, filter=filter_) if files else None
+    )
     if table is None:
-        table = pa.schema([held.field(name) for name in wanted]).empty_table()
+        table = pa.schema([schema.field(name) for name in wanted]).empty_table()
     event = time_column(source.view, times[0], table.column(times[0]))
     created = time_column(source.view, times[-1], table.column(times[-1]))
     inside = np.ones(len(event), bool)
     if start is not None:
-        inside &= event >= _instant(start)
+        inside &= event >= _micros(start)
     if last is not None:
         inside &= event <= last
     return SourceRows(table.filter(pa.array(inside)), event[inside], created[inside])
 
 
-def _near(time: pa.Field, start: datetime | None, last: int | None) -> pc.Expression | None:
-    """Which rows are worth reading: a second more at both ends, so that no unit cuts what belongs to them."""
+def _time_filter(time: pa.Field, start: datetime | None, last: int | None) -> pc.Expression | None:
+    """A filter that Parquet can push down: the range widened by a second at both ends, so that no unit rounds a row out."""
     if not pa.types.is_timestamp(time.type):
         return None
-    near = pc.scalar(True)  # noqa: FBT003
-    if start is not None and (first := _as(time.type, _instant(start) - SECOND_US)) is not None:
-        near &= pc.field(time.name) >= first
-    if last is not None and (after := _as(time.type, last + SECOND_US)) is not None:
-        near &= pc.field(time.name) <= after
-    return near
+    expression = pc.scalar(True)  # noqa: FBT003
+    if start is not None and (first := _time_scalar(time.type, _micros(start) - SECOND_US)) is not None:
+        expression &= pc.field(time.name) >= first
+    if last is not None and (after := _time_scalar(time.type, last + SECOND_US)) is not None:
+        expression &= pc.field(time.name) <= after
+    return expression
 
 
-def _as(kind: pa.TimestampType, instant: UtcMicros) -> pa.Scalar | None:
-    """None for an instant that 64 bits of nanoseconds do not reach."""
-    if kind.unit == "ns" and abs(instant) > _NANOSECONDS_REACH:
+def _time_scalar(kind: pa.TimestampType, instant: UtcMicros) -> pa.Scalar | None:
+    """The instant as a scalar of a column's type; None where it is out of range for 64-bit nanoseconds."""
+    if kind.unit == "ns" and abs(instant) > _NANOSECOND_LIMIT:
         return None
     return timestamp_scalar(instant, kind.tz).cast(kind, safe=False)
 
 
 def newest_of_each(rows: SourceRows, join_keys: Sequence[str]) -> pa.Table:
-    """Of each entity the row with the greatest (event, created), of equal ones the last in the table.
+    """Each entity's row with the greatest (event, created); of equal ones the last in the table.
 
-    Rows with a null key are nobody's. Without join keys there is one entity, and Feast's dummy key is added.
+    Rows with a null key are left out. Without join keys there is one entity, and Feast's dummy key is added.
     """
-    keys = tuple(_whole(rows.table.column(name)) for name in join_keys)
+    keys = tuple(_combined(rows.table.column(name)) for name in join_keys)
     codes = EntityCodes(keys, len(rows.event)).codes
     order = np.lexsort((rows.created, rows.event, codes))
     ordered = codes[order]
     last = np.append(ordered[1:] != ordered[:-1], True) if len(order) else np.zeros(0, bool)
     newest = order[last & (ordered >= 0)]
-    return keyed(rows.table.take(pa.array(newest)), join_keys)
+    return with_dummy_key(rows.table.take(pa.array(newest)), join_keys)
 
 
-def keyed(table: pa.Table, join_keys: Sequence[str]) -> pa.Table:
-    """Rows without join keys with Feast's dummy key, by which its own engine writes them online."""
+def with_dummy_key(table: pa.Table, join_keys: Sequence[str]) -> pa.Table:
+    """The table, and where it has no join keys Feast's dummy key, by which Feast's engine writes it online."""
     if join_keys:
         return table
     return table.append_column(DUMMY_ENTITY_ID, pa.repeat(DUMMY_ENTITY_VAL, table.num_rows))
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    whole = column.combine_chunks()
-    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
 
-def _instant(time: datetime) -> UtcMicros:
+def _micros(time: datetime) -> UtcMicros:
     return to_micros(aware(time))

@@ -1,7 +1,7 @@
-"""Feast's Spark offline store over the same definitions: FileSources are handed to it as tables of Spark.
+"""Feast's Spark offline store over the same definitions: FileSources become temporary views of Spark.
 
-Each view's table is shaped first, so that Feast's SQL decides as the join does: one row for each entity and instant,
-tombstones as rows of nulls, created times only where they are what makes a row known.
+Each view's table is prepared first, so that Feast's SQL gives what the join gives: one row for each entity and instant,
+tombstones as rows of nulls, created times only where the view is known by them.
 
 Held by tests/feast/spark/test_spark_store.py.
 """
@@ -38,7 +38,7 @@ from skewless.feast.source_rows import schema_of
 from skewless.offline.tables.source import TableSource
 
 _SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
-_EVENT, _CREATED, _PLACE = "event_timestamp", "created_timestamp", "__skewless_place"
+_EVENT, _CREATED, _RANK = "event_timestamp", "created_timestamp", "__skewless_rank"
 
 
 class SkewlessSparkOfflineStoreConfig(SparkOfflineStoreConfig, DataFolderConfig):
@@ -49,7 +49,7 @@ class SkewlessSparkOfflineStoreConfig(SparkOfflineStoreConfig, DataFolderConfig)
 
 
 class SkewlessSparkOfflineStore(SkewlessOfflineStore):
-    """Our own store, but that Spark makes the historical retrievals."""
+    """The Parquet store, with historical retrievals run by Spark."""
 
     @staticmethod
     def get_historical_features(
@@ -63,7 +63,7 @@ class SkewlessSparkOfflineStore(SkewlessOfflineStore):
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
         **_dates: datetime,
     ) -> SkewlessSparkJob:
-        """The rows of the entity frame in Spark's order, with the features behind its columns.
+        """The entity frame's rows in Spark's order, its columns and then the features.
 
         Raises: FeastUnsupported, InvalidPlan, UnsupportedType, and Feast's own on names that collide.
         """
@@ -78,7 +78,7 @@ class SkewlessSparkOfflineStore(SkewlessOfflineStore):
             _on_spark(session, definition, view, source_of(definition, data), by_created=filter_by_created_timestamp)
             for definition, view in zip(feature_views, views, strict=True)
         ]
-        made = SparkOfflineStore.get_historical_features(
+        retrieval = SparkOfflineStore.get_historical_features(
             config,
             tables,
             feature_refs,
@@ -88,12 +88,12 @@ class SkewlessSparkOfflineStore(SkewlessOfflineStore):
             full_feature_names,
             filter_by_created_timestamp=True,
         )
-        job = cast(SparkRetrievalJob, made)
+        job = cast(SparkRetrievalJob, retrieval)
         return SkewlessSparkJob(session, job.query, full_feature_names, config, on_demand, job.metadata)
 
 
 class SkewlessSparkJob(SparkRetrievalJob):
-    """Feast's, with exact integers: the answer goes from Spark to Arrow and not through pandas."""
+    """Feast's job with exact integers: the result goes from Spark to Arrow without pandas."""
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
         return self.to_spark_df().toArrow()
@@ -113,7 +113,7 @@ def _session(config: RepoConfig) -> SparkSession:
 def _on_spark(
     session: SparkSession, definition: FeatureView, view: PlanView, source: TableSource, *, by_created: bool
 ) -> FeatureView:
-    """The definition with its table as a temporary view of Spark. Raises: FeastUnsupported, SourceMissing."""
+    """A copy of the definition whose source is a temporary view of Spark. Raises: FeastUnsupported, SourceMissing."""
     if view.ttl_us % SECOND_US:
         raise FeastUnsupported(f"the ttl of feature view {view.name!r} on Spark", "give it whole seconds")
     if source.remote is not None:
@@ -125,29 +125,29 @@ def _on_spark(
     table = f"skewless_{view.name}"
     read = session.read.option("mergeSchema", "true").parquet(*(str(file) for file in source.files()))
     _admissible(read, view, source, created).createOrReplaceTempView(table)
-    moved = copy.copy(definition)
-    if not view.join_keys:  # Feast's SQL joins a view without keys by time alone, but not by the key it stands in for
-        moved.entity_columns = []
-    moved.batch_source = SparkSource(
+    on_spark = copy.copy(definition)
+    if not view.join_keys:  # Feast's SQL joins a view without keys by time alone, and would look for the dummy key
+        on_spark.entity_columns = []
+    on_spark.batch_source = SparkSource(
         name=definition.name, table=table, timestamp_field=_EVENT, created_timestamp_column=_CREATED if created else ""
     )
-    return moved
+    return on_spark
 
 
 def _admissible(rows: DataFrame, view: PlanView, source: TableSource, created: str | None) -> DataFrame:
-    """Keys, times and features under the names of the definitions; `created` only where it makes rows known. Of the
-    rows of an entity with the same of these times the one that was created last.
+    """Keys, times and features by the names of the definitions; `created` only where the view is known by it. Of an
+    entity's rows with the same times, the one created last.
     """
-    gone = rows[source.column(view.deleted_field)] if view.deleted_field else functions.lit(col=False)
-    shown = functions.coalesce(gone, functions.lit(col=False))
+    deleted = rows[source.column(view.deleted_field)] if view.deleted_field else functions.lit(col=False)
+    tombstone = functions.coalesce(deleted, functions.lit(col=False))
     times = {_EVENT: source.timestamp_field} | ({_CREATED: created} if created else {})
     newest = source.created_timestamp_column or source.timestamp_field
     last = Window.partitionBy(
         *(rows[source.column(key.key)] for key in view.join_keys), *(rows[name] for name in times.values())
     ).orderBy(rows[newest].desc())
-    picked = rows.withColumn(_PLACE, functions.row_number().over(last)).where(functions.col(_PLACE) == 1)
-    return picked.select(
+    newest_rows = rows.withColumn(_RANK, functions.row_number().over(last)).where(functions.col(_RANK) == 1)
+    return newest_rows.select(
         *(rows[source.column(key.key)].alias(key.key) for key in view.join_keys),
         *(rows[name].alias(alias) for alias, name in times.items()),
-        *(functions.when(~shown, rows[source.column(f.name)]).alias(f.name) for f in view.fields),
+        *(functions.when(~tombstone, rows[source.column(f.name)]).alias(f.name) for f in view.fields),
     )
