@@ -127,7 +127,9 @@ def test_a_row_of_the_future_does_not_take_the_place_of_the_one_that_counts(proj
     """Newest-wins alone would: the entity would have no row until then."""
     store, times = project.store(), (NOW + DAY, NOW)
     push(store, "N1", 1.5, NOW - HOUR, NOW - HOUR)
-    with pytest.raises(FutureRows, match=r"'told' are not valid yet \(the row of tailnum='N1' is from .*PushMode.OFFLINE"):
+    with pytest.raises(
+        FutureRows, match=r"'told' are not valid yet \(the row of tailnum='N1' is from .*PushMode.OFFLINE"
+    ):
         push(store, "N1", 3.0, *times)
     assert fuel(store, "N1") == (1.5, "PRESENT")
     write_tables(project)
