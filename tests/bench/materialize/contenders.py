@@ -43,6 +43,8 @@ entity_key_serialization_version: 3
 
 def skewless(url: str, table: Path) -> Callable[[], int]:
     """As the verb does it, watermark and run in a state database included."""
+    import pyarrow.dataset  # noqa: F401 - the work imports it where there are rows, and imports are left out
+
     from skewless.online.materialization import materialize
     from skewless.online.store.connection import connect
     from skewless.online.store.store import SyncOnlineStore
