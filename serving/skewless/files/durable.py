@@ -114,10 +114,13 @@ def same_files(folder: Path, other: Path, names: list[str]) -> bool:
 
 
 def make_folder(folder: Path, *, durable: bool = True) -> None:
-    """Make a folder and those above it."""
+    """Make a folder and those above it. Raises: NotADirectoryError where a file is in the way, OSError."""
     if not folder.is_dir():
         make_folder(folder.parent, durable=durable)
-        folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
         if durable:
             sync_folder(folder.parent)
 
