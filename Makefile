@@ -84,7 +84,7 @@ sync: $(SYNCED) ## install what uv.lock says
 $(SYNCED): pyproject.toml uv.lock | $(UV)
 	@$(NEED_PYTHON)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" .venv
-	$(UV) sync --frozen --all-extras
+	$(UV) sync --frozen --all-extras --compile-bytecode
 	@touch $@
 
 $(TOOLS)/bin/uv:
