@@ -20,9 +20,11 @@ def plan() -> list[dict[str, Any]]:
 
     work, window = workspace(), window_of(get_current_context())
     views = work.stored()
-    stored, expected = work.online.holdings([view for view, _ in views]), expectations(work)
+    stored, expected = work.online.stored_views([view for view, _ in views]), expectations(work)
     windows = verb.plan_partition(work.state, work.project, views, start=window.start, end=window.end, stored=stored)
-    return [{"project": work.project, "window": w.plain(), "expected": expected(w.view.stored_as)} for w in windows]
+    return [
+        {"project": work.project, "window": w.to_builtins(), "expected": expected(w.view.stored_as)} for w in windows
+    ]
 
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")

@@ -105,7 +105,7 @@ def test_a_consumer_says_once_for_what_it_waits(market: Shop, skewless: Skewless
     assert told.status == 0
     assert told.out.count("waiting: the table of feature view 'people' takes no rows (Not a directory)") == 1
     assert told.out.count("waiting") == 1
-    assert "1 rows of 1 entries pushed, 0 buried" in told.out
+    assert "1 rows of 1 entries pushed, 0 moved to the dead letters" in told.out
 
 
 AWAY = ["materialize", "verify", "expire", "stream --once", "stream --status", "erase --entity customer=1", "sweep"]

@@ -178,7 +178,9 @@ def test_entries_that_a_consumer_holds_are_not_pushed_once_they_are_erased(where
     full(where.client, one)
     run(SUBJECT, where)
     done = one.run(lambda: False, once=True)
-    assert (done.entries, done.rows, done.gone, done.buried) == (2, 2, 3, 0), "the rest of the second came anew"
+    assert (done.entries, done.rows, done.skipped, done.dead_lettered) == (2, 2, 3, 0), (
+        "the rest of the second came anew"
+    )
     assert {held.key[0] for held in stored(where.data)} == {41, 43, 44, 45}
     assert differences(redis_url, where.data, now()) == []
     assert erase.plan(SUBJECT, where).empty
@@ -214,7 +216,7 @@ def test_what_another_consumer_claimed_is_left_to_that_one(where: ErasurePlaces,
     other = StreamEntries(where.client, PROJECT, "other")
     assert len(other.claim(10, 0)) == 1
     assert one.step(wait=False) == 1
-    assert (one.streamed.entries, one.streamed.gone) == (0, 1)
+    assert (one.streamed.entries, one.streamed.skipped) == (0, 1)
     assert one.entries.status().pending == 1, "the other one's"
 
 
@@ -238,9 +240,9 @@ def test_a_consumer_knows_its_own_among_many(where: ErasurePlaces, monkeypatch):
         held += mine.read(1, None)
         add(where, row(number))
         other.read(1, None)
-    assert mine.held(held) == held
+    assert mine.still_pending(held) == held
     where.client.xack(mine.key, "skewless", held[3].id)
-    assert mine.held(held) == held[:3] + held[4:]
-    assert mine.held(held[2:5]) == [held[2], held[4]]
-    assert other.held(held) == []
-    assert mine.held([]) == []
+    assert mine.still_pending(held) == held[:3] + held[4:]
+    assert mine.still_pending(held[2:5]) == [held[2], held[4]]
+    assert other.still_pending(held) == []
+    assert mine.still_pending([]) == []

@@ -27,7 +27,7 @@ def run(end: float) -> None:
     url, redis, data = sys.argv[1:]
     state, store = StateDatabase(url), online.SyncOnlineStore(Redis.from_url(redis), "tests")
     views = [(here.SEEN, source(Path(data), here.SEEN))]
-    stored = store.holdings([here.SEEN])
+    stored = store.stored_views([here.SEEN])
     windows = materialize.plan_windows(state, "tests", views, end=here.at(end), stored=stored)
     materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: here.at(end + 1))
 

@@ -1,4 +1,4 @@
-"""What other processes do while a test looks on: take a turn, materialize slowly, erase."""
+"""What other processes do while a test looks on: take a lock, materialize slowly, erase."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SLOW_SECONDS = 0.02
 CALLS_BEFORE_THE_GATE = 10
 
 
-def hold(url: str, told: str, seconds: float) -> None:
-    """Have the turn at the view `seen`, say so by a file, and keep it."""
-    with StateDatabase(url).turn("tests", ["seen"], "materialize"):
-        Path(told).touch()
+def hold(url: str, locked: str, seconds: float) -> None:
+    """Lock the view `seen`, create the file `locked`, and keep the lock."""
+    with StateDatabase(url).lock("tests", ["seen"], "materialize"):
+        Path(locked).touch()
         time.sleep(seconds)
 
 
@@ -54,7 +54,7 @@ def slowly(url: str, redis_url: str, data: str, gate: str, end: float) -> None:
         SyncOnlineStore(Redis.from_url(redis_url), "tests"),
         [(SEEN, source(Path(data), SEEN))],
     )
-    windows = materialize.plan_windows(state, "tests", views, end=at(end), stored=store.holdings([SEEN]))
+    windows = materialize.plan_windows(state, "tests", views, end=at(end), stored=store.stored_views([SEEN]))
     materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: at(end + 1))
 
 

@@ -1,4 +1,4 @@
-"""Turns between real processes: one at a time, bounded waiting, the holder named, and a killed one's turn is free."""
+"""Locks between real processes: one owner at a time, bounded waiting, the owner named, and a killed owner's lock is free."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skewless.online.materialization.materialize import plan_windows
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
-from skewless.state.locks import LockBusy, file_turn
+from skewless.state.locks import LockBusy, file_lock
 from skewless.state.run_history import RunStatus
 from tests.faults import lock_holders
 from tests.faults.killed_calls import lives, spawner
@@ -50,48 +50,50 @@ def killed(process: int) -> None:
     until(lambda: not lives(process))
 
 
-def test_who_waits_in_vain_is_told_for_whom_and_a_killed_one_holds_nobody_up(url: str, tmp_path: Path, spawn):
-    told = tmp_path / "told"
-    process = spawn("hold", url, str(told), 600)
-    until(told.exists)
+def test_the_error_after_a_wait_names_the_owner_and_a_killed_owner_blocks_nobody(url: str, tmp_path: Path, spawn):
+    locked = tmp_path / "locked"
+    process = spawn("hold", url, str(locked), 600)
+    until(locked.exists)
     with closing(StateDatabase(url)) as state:
         begun = time.monotonic()
-        found = rf"`skewless materialize` \(process {process} on .* works on feature view 'seen' of project 'tests' and"
-        with pytest.raises(LockBusy, match=found) as refused, state.turn("tests", ["other", "seen"], "erase", SOON):
-            raise AssertionError("two have the turn")
+        message = (
+            rf"`skewless materialize` \(process {process} on .* works on feature view 'seen' of project 'tests' and"
+        )
+        with pytest.raises(LockBusy, match=message) as refused, state.lock("tests", ["other", "seen"], "erase", SOON):
+            raise AssertionError("two have the lock")
         assert time.monotonic() - begun >= 0.2
         assert refused.value.transient
-        with state.turn("tests", ["other"], "erase", AT_ONCE), state.turn("others", ["seen"], "erase", AT_ONCE):
+        with state.lock("tests", ["other"], "erase", AT_ONCE), state.lock("others", ["seen"], "erase", AT_ONCE):
             assert lives(process)
         killed(process)
-        with state.turn("tests", ["seen"], "erase", LONG):
+        with state.lock("tests", ["seen"], "erase", LONG):
             pass
 
 
-def test_who_waits_long_enough_has_the_next_turn(url: str, tmp_path: Path, spawn):
-    told = tmp_path / "told"
-    process = spawn("hold", url, str(told), 0.5)
-    until(told.exists)
-    with closing(StateDatabase(url)) as state, state.turn("tests", ["seen"], "erase", LONG):
+def test_waiting_long_enough_gets_the_lock(url: str, tmp_path: Path, spawn):
+    locked = tmp_path / "locked"
+    process = spawn("hold", url, str(locked), 0.5)
+    until(locked.exists)
+    with closing(StateDatabase(url)) as state, state.lock("tests", ["seen"], "erase", LONG):
         until(lambda: not lives(process))
 
 
-def test_a_turn_ends_with_its_block_whatever_happens(url: str):
+def test_a_lock_ends_with_its_block_whatever_happens(url: str):
     with closing(StateDatabase(url)) as state:
         for _ in range(3):
-            with pytest.raises(ZeroDivisionError), state.turn("tests", ["b", "a", "b"], "erase", AT_ONCE):
+            with pytest.raises(ZeroDivisionError), state.lock("tests", ["b", "a", "b"], "erase", AT_ONCE):
                 raise ZeroDivisionError
-            with state.turn("tests", ["a", "b"], "materialize", AT_ONCE):
+            with state.lock("tests", ["a", "b"], "materialize", AT_ONCE):
                 pass
 
 
-def test_a_file_turn_names_the_last_holder_only(tmp_path: Path):
+def test_a_file_lock_names_the_last_owner_only(tmp_path: Path):
     lock = tmp_path / "lock"
-    with file_turn(lock, "it", "a verb with a long name"):
+    with file_lock(lock, "it", "a verb with a long name"):
         pass
-    told = r"^`skewless v` \(process \d+ on \S+\) works on it and"
-    with file_turn(lock, "it", "v"), pytest.raises(LockBusy, match=told), file_turn(lock, "it", "w", AT_ONCE):
-        raise AssertionError("two have the turn")
+    message = r"^`skewless v` \(process \d+ on \S+\) works on it and"
+    with file_lock(lock, "it", "v"), pytest.raises(LockBusy, match=message), file_lock(lock, "it", "w", AT_ONCE):
+        raise AssertionError("two have the lock")
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class ViewProject:
     def run(self, end: float, **options) -> RunCounts | None:
         views = [(self.view, source(self.data, self.view))]
         store = SyncOnlineStore(self.redis, "tests")
-        stored = store.holdings([self.view])
+        stored = store.stored_views([self.view])
         windows = plan_windows(self.state, "tests", views, end=at(end), stored=stored, **options)
         return materialize.run(windows, OnlineProject("tests", store, self.state), clock=lambda: at(self.now)).get(
             self.view.name

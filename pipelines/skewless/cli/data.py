@@ -128,7 +128,7 @@ def materialize(
         work.state,
         work.project,
         views,
-        stored=work.online.holdings([known for known, _ in views]),
+        stored=work.online.stored_views([known for known, _ in views]),
         start=since,
         end=until,
         full=full,

@@ -167,7 +167,7 @@ def sweep() -> None:
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    turn = partial(work.state.turn, work.project, verb="sweep")
+    lock = partial(work.state.lock, work.project, verb="sweep")
     with step("sweep") as shown:
-        removed = view_removal.remove(work.client, work.project, (), turn=turn, report=shown.at)
+        removed = view_removal.remove(work.client, work.project, (), lock=lock, report=shown.at)
         shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"

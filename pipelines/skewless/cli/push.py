@@ -110,8 +110,8 @@ def stream(
     limits = StreamLimits(batch=batch, idle=timedelta(seconds=idle))
     done = _consume(work, entries, limits, f"{name} reads {entries.key}", once, unchecked)
     entries.leave()
-    gone = f", {done.gone:,} gone before they were pushed" if done.gone else ""
-    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.buried:,} buried{gone}")
+    skipped = f", {done.skipped:,} gone before they were pushed" if done.skipped else ""
+    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.dead_lettered:,} moved to the dead letters{skipped}")
 
 
 def _consume(
@@ -125,15 +125,15 @@ def _consume(
     from skewless.online.push.stream import StreamConsumer
     from skewless.runtime.console import console
 
-    def door(view: str) -> push.Check:
+    def check_of(view: str) -> push.Check:
         return push.unchecked if unchecked else QualityGates.of(work, [view]).push_check(view)
 
-    def waits(error: SkewlessError) -> None:
+    def on_outage(error: SkewlessError) -> None:
         console.print(f"waiting: {error}", markup=False)
 
     stamina.instrumentation.set_on_retry_hooks([])  # it would log each of the tries
     find = work.fresh_targets
-    consumer = StreamConsumer(work.project, work.data, work.online, entries, find, now, limits, door, waits)
+    consumer = StreamConsumer(work.project, work.data, work.online, entries, find, now, limits, check_of, on_outage)
     with StopSignal() as stopping:
         console.print(begun)
         return consumer.run(stopping, once=once)

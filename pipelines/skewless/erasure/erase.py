@@ -167,7 +167,7 @@ def run(
     Raises: SubjectMissing, ErasureUnfinished, FileNotRewritten, LockBusy, RedisUnreachable, StateUnreachable.
     """
     settled = partial(_settle, settle.total_seconds(), sleep, report)
-    with places.state.turn(places.project, places.views_of(subject), "erase", wait):
+    with places.state.lock(places.project, places.views_of(subject), "erase", wait):
         return _erase(subject, places, clock, settled, wait, report)
 
 

@@ -76,7 +76,7 @@ class SkewlessEngine(ComputeEngine):
         state = StateDatabase(ProjectSettings.read().state_url)
         try:
             writer = online_writer(config)
-            stored = writer.holdings([view])
+            stored = writer.stored_views([view])
             windows = plan_windows(state, task.project, [(view, source)], end=end, start=start, stored=stored)
             counts = run(windows, OnlineProject(task.project, writer, state), clock=lambda: datetime.now(UTC))
         finally:

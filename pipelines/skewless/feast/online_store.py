@@ -276,7 +276,7 @@ def _remove(config: RepoConfig, tables: Sequence[FeatureView], remaining: set[st
     with closing(StateDatabase(ProjectSettings.read().state_url)) as state:
         # Watermarks first: after a kill in between, rows without a watermark are materialized again.
         state.forget(config.project, [view.stored_as for view in views])
-        turn = partial(state.turn, config.project, verb="apply")
+        lock = partial(state.lock, config.project, verb="apply")
         with step("remove rows") as progress:
-            removed = view_removal.remove(client, config.project, views, turn=turn, report=progress.at)
+            removed = view_removal.remove(client, config.project, views, lock=lock, report=progress.at)
             progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())

@@ -1,6 +1,6 @@
-"""What has been done: arrival watermarks and runs, in the state database.
+"""The state database: arrival watermarks and runs.
 
-Times are aware UTC going in and coming out, whatever the database keeps. Nothing here reads the clock.
+Times are aware UTC as arguments and in results, whatever type the database stores. Nothing here reads the clock.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from skewless.contract.errors import SkewlessError
 from skewless.contract.redis_urls import masked
 from skewless.state import schema
 from skewless.state import sqlite as shared_sqlite
-from skewless.state.locks import WAIT, database_turn
+from skewless.state.locks import WAIT, database_lock
 from skewless.state.run_history import RunCounts, RunStatus, StateUnreachable, VerbRun
 from skewless.state.schema import runs, watermarks
 
 
 @dataclass(eq=False)
 class RunNotRunning(SkewlessError):
-    """A run was finished that does not run: unknown, or finished before."""
+    """The run to finish is not running: its id is unknown, or it was finished before."""
 
     run: int
 
@@ -54,7 +54,7 @@ class StateDatabase:
         except OperationalError as error:
             raise StateUnreachable(self._url, str(error.orig)) from error
         finally:
-            # The next use opens connections anew; an engine that nobody gets to see keeps none.
+            # The next use opens new connections; if this constructor raises, none stays open.
             self._engine.dispose()
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class StateDatabase:
 
     @contextmanager
     def _connected(self, *, write: bool = False) -> Iterator[Connection]:
-        """A connection, in a transaction where it writes. Raises: StateUnreachable."""
+        """A connection; with `write` in a transaction. Raises: StateUnreachable."""
         try:
             with self._engine.begin() if write else self._engine.connect() as connection:
                 yield connection
@@ -70,22 +70,22 @@ class StateDatabase:
             raise StateUnreachable(self._url, str(error.orig)) from error
 
     @contextmanager
-    def turn(self, project: str, views: Sequence[str], verb: str, wait: timedelta = WAIT) -> Iterator[None]:
-        """Alone among those who take a turn at these views. Raises: Busy, StateUnreachable."""
-        with ExitStack() as turns:
-            for view in sorted(set(views)):  # in one order, so that nobody waits for somebody who waits for them
-                what = f"feature view {view!r} of project {project!r}"
+    def lock(self, project: str, views: Sequence[str], verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+        """Hold the exclusive locks of these views. Raises: LockBusy, StateUnreachable."""
+        with ExitStack() as locks:
+            for view in sorted(set(views)):  # always in the same order, so that two processes cannot deadlock
+                name = f"feature view {view!r} of project {project!r}"
                 try:
-                    turns.enter_context(database_turn(self._engine, what, verb, wait))
+                    locks.enter_context(database_lock(self._engine, name, verb, wait))
                 except (OperationalError, InterfaceError) as error:
                     raise StateUnreachable(self._url, str(error.orig)) from error
             yield
 
     def watermark(self, project: str, view: str) -> datetime | None:
-        """Up to and including which arrival the rows of `view` are in the online store; None before the first run."""
-        asked = select(watermarks.c.watermark).where(watermarks.c.project == project, watermarks.c.view == view)
+        """The arrival up to and including which all rows of `view` are in the online store; None before the first run."""
+        query = select(watermarks.c.watermark).where(watermarks.c.project == project, watermarks.c.view == view)
         with self._connected() as connection:
-            return connection.execute(asked).scalar_one_or_none()
+            return connection.execute(query).scalar_one_or_none()
 
     def run_started(
         self,
@@ -97,8 +97,8 @@ class StateDatabase:
         window_end: datetime,
         started_at: datetime,
     ) -> int:
-        """Note a run, and return its id."""
-        noted = insert(runs).values(
+        """Record a run as running; its id."""
+        statement = insert(runs).values(
             project=project,
             view=view,
             verb=verb,
@@ -108,69 +108,69 @@ class StateDatabase:
             status=RunStatus.RUNNING,
         )
         with self._connected(write=True) as connection:
-            return int(connection.execute(noted.returning(runs.c.id)).scalar_one())
+            return int(connection.execute(statement.returning(runs.c.id)).scalar_one())
 
     def run_finished(
-        self, run: int, counts: RunCounts, *, finished_at: datetime, watermark: datetime | None, anew: bool = False
+        self, run: int, counts: RunCounts, *, finished_at: datetime, watermark: datetime | None, refill: bool = False
     ) -> datetime | None:
-        """Note the end of a run and move its view's watermark, in one transaction.
+        """Record the successful end of a run and move its view's watermark, in one transaction.
 
         Args:
             run: the id from `run_started`.
-            counts: its rows.
+            counts: its row counts.
             finished_at: when it ended.
             watermark: all rows that arrived up to and including it are in the online store; None leaves it alone.
-                It never moves backwards, except
-            anew: where the store had to be filled from the beginning, and what was said of it before means nothing.
+                It never moves backwards, except with `refill`.
+            refill: the store was filled from the beginning, so the former watermark no longer applies.
 
         Returns:
-            The watermark as it stands afterwards.
+            The watermark after the call.
 
         Raises:
-            RunNotRunning: nothing was written then.
+            RunNotRunning: nothing was written.
         """
-        with self._closing(run, RunStatus.DONE, finished_at, counts, error=None) as (connection, project, view):
+        with self._finishing(run, RunStatus.DONE, finished_at, counts, error=None) as (connection, project, view):
             if watermark is not None:
-                connection.execute(_moved(connection, project, view, watermark, finished_at, anew=anew))
+                connection.execute(_watermark_upsert(connection, project, view, watermark, finished_at, refill=refill))
             where = (watermarks.c.project == project, watermarks.c.view == view)
             return connection.execute(select(watermarks.c.watermark).where(*where)).scalar_one_or_none()
 
     def run_failed(self, run: int, error: str, *, finished_at: datetime, counts: RunCounts | None = None) -> None:
-        """Note that a run failed; no watermark moves.
+        """Record that a run failed; the watermark stays.
 
         Raises:
-            RunNotRunning: nothing was written then.
+            RunNotRunning: nothing was written.
         """
-        with self._closing(run, RunStatus.FAILED, finished_at, counts or RunCounts(), error=error):
+        with self._finishing(run, RunStatus.FAILED, finished_at, counts or RunCounts(), error=error):
             pass
 
     def forget(self, project: str, views: Sequence[str]) -> None:
-        """A view whose rows are gone has no watermark: should it come back, all of its rows are new."""
-        gone = delete(watermarks).where(watermarks.c.project == project, watermarks.c.view.in_(views))
+        """Delete the watermarks of views whose rows were removed: if a view is added again, all of its rows count as new."""
+        statement = delete(watermarks).where(watermarks.c.project == project, watermarks.c.view.in_(views))
         with self._connected(write=True) as connection:
-            connection.execute(gone)
+            connection.execute(statement)
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
         """The latest runs, newest first."""
-        asked = select(runs).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)
+        query = select(runs).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)
         if view is not None:
-            asked = asked.where(runs.c.view == view)
+            query = query.where(runs.c.view == view)
         with self._connected() as connection:
-            return [_run(row) for row in connection.execute(asked)]
+            return [_run(row) for row in connection.execute(query)]
 
     def done(self, project: str, view: str, verb: str) -> list[VerbRun]:
-        """All runs of a verb over a view that ended well, in the order of their ends."""
-        asked = select(runs).where(runs.c.project == project, runs.c.view == view, runs.c.verb == verb)
-        asked = asked.where(runs.c.status == RunStatus.DONE).order_by(runs.c.finished_at, runs.c.id)
+        """All successful runs of a verb over a view, by the time they finished."""
+        query = select(runs).where(runs.c.project == project, runs.c.view == view, runs.c.verb == verb)
+        query = query.where(runs.c.status == RunStatus.DONE).order_by(runs.c.finished_at, runs.c.id)
         with self._connected() as connection:
-            return [_run(row) for row in connection.execute(asked)]
+            return [_run(row) for row in connection.execute(query)]
 
     @contextmanager
-    def _closing(
+    def _finishing(
         self, run: int, status: RunStatus, finished_at: datetime, counts: RunCounts, *, error: str | None
     ) -> Iterator[tuple[Connection, str, str]]:
-        """A transaction that ends a running run; gives its project and view."""
-        ended = (
+        """A transaction that ends a run which is running; yields it with the run's project and view."""
+        statement = (
             update(runs)
             .where(runs.c.id == run, runs.c.status == RunStatus.RUNNING)
             .values(
@@ -185,22 +185,22 @@ class StateDatabase:
             .returning(runs.c.project, runs.c.view)
         )
         with self._connected(write=True) as connection:
-            found = connection.execute(ended).one_or_none()
-            if found is None:
+            run_row = connection.execute(statement).one_or_none()
+            if run_row is None:
                 raise RunNotRunning(run)
-            yield connection, found.project, found.view
+            yield connection, run_row.project, run_row.view
 
 
-def _moved(
-    connection: Connection, project: str, view: str, watermark: datetime, at: datetime, *, anew: bool
+def _watermark_upsert(
+    connection: Connection, project: str, view: str, watermark: datetime, at: datetime, *, refill: bool
 ) -> Executable:
-    """One statement, so that of two runs that finish at once the later watermark stays."""
+    """One statement, so that when two runs finish at the same time the later watermark stays."""
     insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    put = insert_into(watermarks).values(project=project, view=view, watermark=watermark, updated_at=at)
-    return put.on_conflict_do_update(
+    statement = insert_into(watermarks).values(project=project, view=view, watermark=watermark, updated_at=at)
+    return statement.on_conflict_do_update(
         index_elements=[watermarks.c.project, watermarks.c.view],
-        set_={"watermark": put.excluded.watermark, "updated_at": put.excluded.updated_at},
-        where=None if anew else put.excluded.watermark > watermarks.c.watermark,
+        set_={"watermark": statement.excluded.watermark, "updated_at": statement.excluded.updated_at},
+        where=None if refill else statement.excluded.watermark > watermarks.c.watermark,
     )
 
 

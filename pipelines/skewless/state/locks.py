@@ -1,6 +1,7 @@
-"""Turns: who works on something alone, and who is told to wait for them. A turn ends with its process, even a killed one.
+"""Exclusive locks between processes: on a file, or in the state database. A lock is released when its process ends, even if
+it is killed.
 
-Waiting is bounded; whoever waited in vain is told who has the turn.
+Waiting is bounded; the error after a wait in vain names the process that holds the lock.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from sqlalchemy import Connection, Engine, text
 from skewless.contract.errors import SkewlessError
 
 WAIT = timedelta(minutes=1)
-"""How long a verb waits for its turn, unless somebody says otherwise."""
+"""How long a verb waits for a lock by default."""
 _POLL_SECONDS = 0.05
 _LONGEST_NAME = 63
 _HALF = 32
-_HOLDER = """
+_OWNER_QUERY = """
 SELECT activity.application_name FROM pg_locks JOIN pg_stat_activity activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND classid::bigint = :high AND objid::bigint = :low AND objsubid = 1
 """
@@ -33,32 +34,32 @@ WHERE locktype = 'advisory' AND granted AND classid::bigint = :high AND objid::b
 
 @dataclass(eq=False)
 class LockBusy(SkewlessError):
-    """Somebody else works on `what`, and went on doing so for as long as we waited."""
+    """Another process works on `what` and did not release its lock within `waited`; `owner` names it, if it is known."""
 
     transient = True
 
     what: str
-    holder: str
+    owner: str
     waited: timedelta
 
     def __str__(self) -> str:
         return (
-            f"{self.holder or 'another process'} works on {self.what} and did not end within "
+            f"{self.owner or 'another process'} works on {self.what} and did not end within "
             f"{self.waited.total_seconds():g} s; let it end, then run this again"
         )
 
 
 def worker(verb: str) -> str:
-    """How the process that does `verb` is called in others' errors."""
+    """The name of this process, which runs `verb`, in the errors of other processes."""
     return f"`skewless {verb}` (process {os.getpid()} on {socket.gethostname()})"
 
 
 @contextmanager
-def file_turn(lock: Path, what: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
-    """Alone among those on this machine who take a turn at the file `lock`. Raises: LockBusy, OSError."""
-    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
+def file_lock(path: Path, what: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path` against all processes of this machine. Raises: LockBusy, OSError."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
 
-    def taken() -> bool:
+    def try_lock() -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,22 +69,22 @@ def file_turn(lock: Path, what: str, verb: str, wait: timedelta = WAIT) -> Itera
         return True
 
     try:
-        _await(taken, lambda: os.pread(handle, 1_000, 0).decode(errors="replace"), what, wait)
+        _await(try_lock, lambda: os.pread(handle, 1_000, 0).decode(errors="replace"), what, wait)
         yield
     finally:
         os.close(handle)
 
 
 @contextmanager
-def database_turn(engine: Engine, what: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
-    """Alone among those who share a database: for SQLite by a file beside it, for PostgreSQL by an advisory lock.
+def database_lock(engine: Engine, what: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+    """Hold an exclusive lock against all users of a database: for SQLite a file beside it, for PostgreSQL an advisory lock.
 
-    Raises: LockBusy, and what the database raises.
+    Raises: LockBusy, and the errors of the database.
     """
     if engine.dialect.name == "sqlite":
         folder = Path(f"{engine.url.database}.turns")
         folder.mkdir(parents=True, exist_ok=True)
-        with file_turn(folder / hashlib.sha256(what.encode()).hexdigest()[:32], what, verb, wait):
+        with file_lock(folder / hashlib.sha256(what.encode()).hexdigest()[:32], what, verb, wait):
             yield
         return
     key = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "big", signed=True)
@@ -91,10 +92,10 @@ def database_turn(engine: Engine, what: str, verb: str, wait: timedelta = WAIT) 
     try:
         name = worker(verb)[:_LONGEST_NAME]
         connection.execute(text("SELECT set_config('application_name', :name, false)"), {"name": name})
-        lock = text("SELECT pg_try_advisory_lock(:key)")
+        statement = text("SELECT pg_try_advisory_lock(:key)")
         _await(
-            lambda: bool(connection.execute(lock, {"key": key}).scalar_one()),
-            lambda: _holder(connection, key),
+            lambda: bool(connection.execute(statement, {"key": key}).scalar_one()),
+            lambda: _owner(connection, key),
             what,
             wait,
         )
@@ -106,14 +107,14 @@ def database_turn(engine: Engine, what: str, verb: str, wait: timedelta = WAIT) 
         connection.close()
 
 
-def _holder(connection: Connection, key: int) -> str:
+def _owner(connection: Connection, key: int) -> str:
     halves = {"high": key >> _HALF & 0xFFFFFFFF, "low": key & 0xFFFFFFFF}
-    return str(connection.execute(text(_HOLDER), halves).scalar() or "")
+    return str(connection.execute(text(_OWNER_QUERY), halves).scalar() or "")
 
 
-def _await(taken: Callable[[], bool], holder: Callable[[], str], what: str, wait: timedelta) -> None:
+def _await(try_lock: Callable[[], bool], owner: Callable[[], str], what: str, wait: timedelta) -> None:
     last = time.monotonic() + wait.total_seconds()
-    while not taken():
+    while not try_lock():
         if time.monotonic() >= last:
-            raise LockBusy(what, holder(), wait)
+            raise LockBusy(what, owner(), wait)
         time.sleep(_POLL_SECONDS)

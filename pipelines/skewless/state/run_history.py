@@ -1,4 +1,4 @@
-"""What has been done: arrival watermarks and runs, as a verb that only reports reads them."""
+"""The history of runs and watermarks, read without SQLAlchemy by verbs that only report."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """Rows of one run. `skipped_older`: the store held a newer one; `held_back`: known by the window's end, and true only
-    later, as far as the files of the window hold such rows.
+    """Row counts of one run.
+
+    `skipped_older`: the store had a newer row. `held_back`: created by the window's end, with an event time after it; only
+    rows of the files that the window reads are counted.
     """
 
     read: int = 0
@@ -57,7 +59,7 @@ class VerbRun:
 
 @dataclass(eq=False)
 class StateUnreachable(SkewlessError):
-    """The state database at `url` (its password masked) does not open, or went away."""
+    """The state database at `url` (its password masked) cannot be opened, or the connection was lost."""
 
     transient = True
 
@@ -69,17 +71,17 @@ class StateUnreachable(SkewlessError):
 
 
 class RunHistory(Protocol):
-    """Watermarks and runs, to read."""
+    """Read access to watermarks and runs."""
 
     def watermark(self, project: str, view: str) -> datetime | None:
-        """Up to and including which arrival the rows of `view` are in the online store; None before the first run."""
+        """The arrival up to and including which all rows of `view` are in the online store; None before the first run."""
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
         """The latest runs, newest first."""
 
 
 class SqliteRunHistory:
-    """The run history of a state database that is a SQLite file; what `StateDatabase` would read of it."""
+    """The run history in a SQLite file, with the same results as `StateDatabase`."""
 
     def __init__(self, url: str, connection: sqlite3.Connection) -> None:
         self._url = masked(url)
@@ -87,7 +89,7 @@ class SqliteRunHistory:
 
     @classmethod
     def open(cls, url: str) -> SqliteRunHistory | None:
-        """The history, where the file holds the tables of this version; else `StateDatabase` makes them, or refuses."""
+        """The history, or None if the file lacks the tables of this version: `StateDatabase` then creates them, or refuses."""
         connection = open_read_only(url)
         if connection is None:
             return None
@@ -101,8 +103,8 @@ class SqliteRunHistory:
         self._connection.close()
 
     def watermark(self, project: str, view: str) -> datetime | None:
-        found = self._rows("SELECT watermark FROM watermarks WHERE project = ? AND view = ?", project, view)
-        return _utc(found[0][0]) if found else None
+        rows = self._rows("SELECT watermark FROM watermarks WHERE project = ? AND view = ?", project, view)
+        return _utc(rows[0][0]) if rows else None
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
         query = f"SELECT {_COLUMNS} FROM runs WHERE project = ? AND (? IS NULL OR view = ?) ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own columns
@@ -117,9 +119,9 @@ class SqliteRunHistory:
 
 
 def _run(row: tuple[Any, ...]) -> VerbRun:
-    number, project, view, verb, start, end, started, status, finished, *counts, error = row
+    run_id, project, view, verb, start, end, started, status, finished, *counts, error = row
     return VerbRun(
-        id=number,
+        id=run_id,
         project=project,
         view=view,
         verb=verb,

@@ -31,7 +31,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from skewless.contract.errors import SkewlessError
 from skewless.state.run_history import SCHEMA_VERSION
 
-# Any number: PostgreSQL's lock among those who create the tables at the same time.
+# An arbitrary number: the PostgreSQL advisory lock for processes that create the tables at the same time.
 _CREATION_LOCK = 5_318_008_061
 
 
@@ -39,17 +39,17 @@ _CREATION_LOCK = 5_318_008_061
 class StateSchemaDiffers(SkewlessError):
     """Another version of Skewless made the state database."""
 
-    found: int
+    version: int
 
     def __str__(self) -> str:
         return (
-            f"the state database has schema version {self.found} and this Skewless knows version {SCHEMA_VERSION}; use the "
+            f"the state database has schema version {self.version} and this Skewless knows version {SCHEMA_VERSION}; use the "
             "Skewless that made it, or name a new database in SKEWLESS_STATE_URL"
         )
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC in and out; SQLite keeps it naive, in text that sorts as the times do."""
+    """Aware UTC as argument and result; SQLite stores it naive, as text that sorts like the times."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -103,27 +103,29 @@ runs = Table(
 
 
 def create(engine: Engine) -> None:
-    """Create what is missing, safely against others who do the same.
+    """Create the missing tables and indexes; several processes may do so at the same time.
 
     Raises:
-        StateSchemaDiffers: the tables are of another version.
+        StateSchemaDiffers: the tables have another schema version.
     """
     with engine.connect() as connection:
-        _begin_alone(connection)
+        _begin_exclusive(connection)
         for table in metadata.sorted_tables:
             connection.execute(CreateTable(table, if_not_exists=True))
             for index in table.indexes:
                 connection.execute(CreateIndex(index, if_not_exists=True))
-        found = connection.execute(select(schema_version.c.version)).scalar_one_or_none()
-        if found is None:
+        version = connection.execute(select(schema_version.c.version)).scalar_one_or_none()
+        if version is None:
             connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
         connection.commit()
-    if found not in (None, SCHEMA_VERSION):
-        raise StateSchemaDiffers(found)
+    if version not in (None, SCHEMA_VERSION):
+        raise StateSchemaDiffers(version)
 
 
-def _begin_alone(connection: Connection) -> None:
-    """`IF NOT EXISTS` alone does not settle a race: PostgreSQL answers the loser with a duplicate key."""
+def _begin_exclusive(connection: Connection) -> None:
+    """Begin a transaction that excludes other creators: with `IF NOT EXISTS` alone PostgreSQL fails the loser of a race with a
+    duplicate key.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
     else:

@@ -1,4 +1,4 @@
-"""SQLite as several processes share it.
+"""Settings for a SQLite database that several processes share.
 
 Held by tests/state/test_database.py.
 """
@@ -11,26 +11,26 @@ import time
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from skewless.state.sqlite_file import PATIENCE_SECONDS
+from skewless.state.sqlite_file import BUSY_SECONDS
 
 
 def share(engine: Engine) -> Engine:
-    """Make each SQLite connection of `engine` wait for writers and never block readers; other databases are left alone."""
+    """Make each SQLite connection of `engine` wait for writers and never block readers; no effect on other databases."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)
     return engine
 
 
 def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.execute(f"PRAGMA busy_timeout={PATIENCE_SECONDS * 1000:.0f}")
-    # The mode stays in the file, so that only the first process turns it; memory databases have a mode of their own.
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
+    # The mode is stored in the file, so only the first process switches it; in-memory databases have a mode of their own.
     if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
         _write_ahead(connection)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn to write-ahead logging. SQLite does not wait for other connections here, so we do."""
-    last = time.monotonic() + PATIENCE_SECONDS
+    """Switch to write-ahead logging. SQLite does not wait for other connections here, so this function does."""
+    last = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")

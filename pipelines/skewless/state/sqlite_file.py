@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 _PREFIX = "sqlite:///"
-PATIENCE_SECONDS = 10.0
-"""How long one process waits for another one's write."""
+BUSY_SECONDS = 10.0
+"""How long one process waits for the write of another one."""
 
 
 def open_read_only(url: str) -> sqlite3.Connection | None:
@@ -23,6 +23,6 @@ def open_read_only(url: str) -> sqlite3.Connection | None:
     if path == url or set("?%") & set(path) or not Path(path).is_file():
         return None
     try:
-        return sqlite3.connect(f"file:{quote(str(Path(path).resolve()))}?mode=ro", uri=True, timeout=PATIENCE_SECONDS)
+        return sqlite3.connect(f"file:{quote(str(Path(path).resolve()))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
     except sqlite3.Error:
         return None

@@ -92,7 +92,7 @@ def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(pro
     project.run(40)
     store = SyncOnlineStore(project.redis, "tests")
     views = [(project.view, source(project.data, project.view))]
-    windows = plan_windows(project.state, "tests", views, end=at(41), stored=store.holdings([project.view]))
+    windows = plan_windows(project.state, "tests", views, end=at(41), stored=store.stored_views([project.view]))
     project.view = AGING
     project.run(40)
     assert expire(project) == 1
@@ -117,7 +117,7 @@ def test_nobody_gives_the_view_another_ttl_while_rows_go(project: ViewProject):
     """A run that writes by a longer one has its turn before the catalog is read, or after the rows are gone."""
     project.write(row("N1", 0, 0))
     project.run(40)
-    with project.state.turn("tests", ["seen"], "materialize"), pytest.raises(LockBusy, match="feature view 'seen'"):
+    with project.state.lock("tests", ["seen"], "materialize"), pytest.raises(LockBusy, match="feature view 'seen'"):
         expire(project, wait=timedelta(0))
     assert project.online_row("N1") is not None
 

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from skewless.contract.state_folder import StateFolders
-from skewless.online.maintenance.redis_config import told, warnings
+from skewless.online.maintenance.redis_config import setting_warnings, warnings
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 
@@ -46,10 +46,10 @@ def test_a_server_as_we_start_it_is_fine(tmp_path):
     ],
 )
 def test_each_setting_is_named(setting: str, value: str, word: str):
-    (line,) = told(FINE | {setting: value})
+    (line,) = setting_warnings(FINE | {setting: value})
     assert word in line
-    assert told(FINE) == []
-    assert told(dict.fromkeys(FINE) | {"save": "3600 1"}) == []
+    assert setting_warnings(FINE) == []
+    assert setting_warnings(dict.fromkeys(FINE) | {"save": "3600 1"}) == []
 
 
 def test_a_server_that_does_not_tell(redis_url: str):

@@ -19,7 +19,7 @@ from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.storage.row_header import times
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import verify
-from skewless.online.maintenance.verify import EntitySample, StoreDifference, VerifyResult, verdict
+from skewless.online.maintenance.verify import EntitySample, StoreDifference, VerifyResult, classify
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
@@ -156,8 +156,8 @@ def test_a_sample_looks_at_some_entities_and_another_seed_at_others(project: Vie
 
 def test_what_a_clean_sample_says_of_all():
     """Of n entities that were drawn none differs: with 95% confidence less than 3 in n of all do."""
-    assert "fewer than 0.30% of all differ" in EntitySample(10, 1).told(1_000, 0)
-    assert EntitySample().told(1_000, 0) == ""
+    assert "fewer than 0.30% of all differ" in EntitySample(10, 1).summary(1_000, 0)
+    assert EntitySample().summary(1_000, 0) == ""
 
 
 def test_an_entityless_view(tmp_path: Path, state: StateDatabase, redis: Redis):
@@ -179,8 +179,8 @@ def test_nothing_is_wrong_exactly_where_redis_holds_the_newest_row_or_one_of_lat
     for event, created in written:
         held = packed_row(Row((), event, created, False, (0,), SEEN.fields))
         wrong = held != due and max(event, created) <= watermark
-        assert (verdict(SEEN.rule, due, held, watermark) is not None) == wrong
-    assert verdict(SEEN.rule, due, None, watermark) == (StoreDifference.MISSING if due else None)
+        assert (classify(SEEN.rule, due, held, watermark) is not None) == wrong
+    assert classify(SEEN.rule, due, None, watermark) == (StoreDifference.MISSING if due else None)
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
@@ -229,7 +229,7 @@ def test_a_table_that_is_rewritten_while_it_looks_hides_nothing(project: ViewPro
 
 def test_a_repair_waits_for_its_turn_and_a_look_does_not(project: ViewProject):
     """An erasure that ended between a repair's looks would see its subject written again."""
-    with project.state.turn("tests", ["seen"], "erase"):
+    with project.state.lock("tests", ["seen"], "erase"):
         assert verified(project).differences == 0
         with pytest.raises(LockBusy, match="`skewless erase`"):
             verified(project, repair=True, wait=timedelta(0))
@@ -238,9 +238,9 @@ def test_a_repair_waits_for_its_turn_and_a_look_does_not(project: ViewProject):
     def busy() -> None:
         with (
             pytest.raises(LockBusy, match="`skewless verify`"),
-            project.state.turn("tests", ["seen"], "erase", timedelta(0)),
+            project.state.lock("tests", ["seen"], "erase", timedelta(0)),
         ):
-            raise AssertionError("two have the turn")
+            raise AssertionError("two have the lock")
 
     with pytest.MonkeyPatch.context() as patched:
         meanwhile(patched, busy)

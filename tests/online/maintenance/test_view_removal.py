@@ -100,7 +100,7 @@ def test_a_removal_that_is_cut_short_is_seen_and_goes_on(client, monkeypatch):
         view_removal.remove(client, "tests", [VIEW])
     left = sum(b"delays" in fields for fields in dump(client).values())
     assert 0 < left < ENTITIES
-    assert writer.holdings([VIEW, OTHER]) == {"delays": StoredView(), "kept": StoredView(OTHER)}
+    assert writer.stored_views([VIEW, OTHER]) == {"delays": StoredView(), "kept": StoredView(OTHER)}
     with pytest.raises(RemovalUnfinished, match="skewless sweep"):
         writer.prepare(VIEW)
     writer.prepare(OTHER)

@@ -73,7 +73,7 @@ def test_a_table_without_created_timestamps_is_read_again_for_late_rows(
     store = SyncOnlineStore(redis, "tests")
 
     def run(end: float) -> RunCounts:
-        stored = store.holdings([SEEN])
+        stored = store.stored_views([SEEN])
         windows = plan_windows(state, "tests", views, end=at(end), overlap=2 * HOUR, stored=stored)
         return materialize.run(windows, OnlineProject("tests", store, state), clock=lambda: at(99))["seen"]
 
@@ -83,7 +83,7 @@ def test_a_table_without_created_timestamps_is_read_again_for_late_rows(
     assert run(5) == RunCounts(read=2, written=2), "2 hours before the watermark are read again, its end not included"
     assert planned(state, end=at(5)) == []
     assert project.watermark == at(5)
-    assert plan_windows(state, "tests", views, end=at(5), overlap=HOUR, stored=store.holdings([SEEN])) == []
+    assert plan_windows(state, "tests", views, end=at(5), overlap=HOUR, stored=store.stored_views([SEEN])) == []
 
 
 def test_a_window_tells_what_it_is():

@@ -69,7 +69,7 @@ def test_partitions_in_any_order_leave_the_newest_rows(
                 write(
                     Path(folder) / "data", view, [one for one in rows if to_micros(start) <= one.event < to_micros(end)]
                 )
-            windows = plan_partition(state, project, views, start=start, end=end, stored=store.holdings([view]))
+            windows = plan_partition(state, project, views, start=start, end=end, stored=store.stored_views([view]))
             materialize.run(windows, OnlineProject(project, store, state), clock=lambda: MIDNIGHT + 9 * DAY)
         assert state.watermark(project, view.stored_as) == MIDNIGHT + DAYS * DAY
         for tail in ("N1", "N2"):
@@ -101,7 +101,7 @@ def test_a_window_survives_json(start: datetime | None) -> None:
     there = TableSource("seen", Path("/data/seen"), "event_timestamp", "created_timestamp", (("miles", "m"),))
     partition = (start, MIDNIGHT + DAY) if start else None
     window = ArrivalWindow(SEEN, there, start, MIDNIGHT + DAY, advance=True, partition=partition)
-    assert ArrivalWindow.parse(json.loads(json.dumps(window.plain()))) == window
+    assert ArrivalWindow.parse(json.loads(json.dumps(window.to_builtins()))) == window
 
 
 class Days:
@@ -112,7 +112,7 @@ class Days:
         self.store, self.views = SyncOnlineStore(redis, "tests"), [(SEEN, source(data, SEEN))]
 
     def plan(self, day: int) -> list[ArrivalWindow]:
-        start, stored = MIDNIGHT + day * DAY, self.store.holdings([SEEN])
+        start, stored = MIDNIGHT + day * DAY, self.store.stored_views([SEEN])
         return plan_partition(self.state, "tests", self.views, start=start, end=start + DAY, stored=stored)
 
     def run(self, windows: list[ArrivalWindow], check: materialize.Check = materialize.unchecked) -> None:

@@ -39,8 +39,8 @@ def test_what_is_seen_loses_no_newest_row(some, limit):
     seen, passed, everything = SeenTimes(limit), [], []
     for rows in some:
         kept = [rows[place] for place in newest(*columns(rows)).tolist()]
-        news = seen.news(*columns(kept))
-        passed += [row for row, new in zip(kept, news.tolist(), strict=True) if new]
+        newer = seen.newer(*columns(kept))
+        passed += [row for row, new in zip(kept, newer.tolist(), strict=True) if new]
         everything += rows
         assert len(seen) <= limit
     assert greatest(passed) == greatest(everything)
@@ -51,9 +51,9 @@ def test_what_is_seen_loses_no_newest_row(some, limit):
 
 def test_an_older_row_of_a_seen_entity_is_left_out():
     seen = SeenTimes()
-    assert seen.news(*columns([(b"a", 2, 0), (b"b", 1, 0)])).tolist() == [True, True]
-    assert seen.news(*columns([(b"b", 1, 0), (b"a", 1, 9), (b"c", 0, 0)])).tolist() == [True, False, True]
-    assert seen.news(*columns([(b"a", 2, 1), (b"c", 0, 0)])).tolist() == [True, True]
+    assert seen.newer(*columns([(b"a", 2, 0), (b"b", 1, 0)])).tolist() == [True, True]
+    assert seen.newer(*columns([(b"b", 1, 0), (b"a", 1, 9), (b"c", 0, 0)])).tolist() == [True, False, True]
+    assert seen.newer(*columns([(b"a", 2, 1), (b"c", 0, 0)])).tolist() == [True, True]
 
 
 def history(rows: int) -> ViewRows:

@@ -55,9 +55,9 @@ def test_rows_that_nobody_expects_go_to_the_dead_letters(
         if 666 in rows.column("customer").to_pylist():
             raise InvalidRows("cards", (InvalidInput("", "range of customer: 1 of 3 values are outside"),))
 
-    one.door = lambda view: refuse
+    one.check_of = lambda view: refuse
     good, bad, last = add(one, row(1)), add(one, row(666), row(2)), add(one, row(3))
-    assert (once(one).rows, one.streamed.buried) == (2, 1)
+    assert (once(one).rows, one.streamed.dead_lettered) == (2, 1)
     ((entry, reason),) = letters(redis, one)
     assert entry == bad not in (good, last)
     assert "range of customer" in reason
@@ -70,7 +70,7 @@ def test_events_are_on_both_sides_before_they_are_done(one, tmp_path, redis_url)
         add(one, row(number), row(number, minutes=1, amount=number))
     add(one, row(7, minutes=2))
     done = once(one)
-    assert (done.entries, done.rows, done.buried) == (121, 241, 0)
+    assert (done.entries, done.rows, done.dead_lettered) == (121, 241, 0)
     assert len(stored(tmp_path)) == 241
     assert len(list(tmp_path.glob("cards/*.parquet"))) == 3, "a part for each batch"
     assert differences(redis_url, tmp_path, now()) == []
@@ -101,7 +101,7 @@ def test_poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on(on
         redis.xadd(one.entries.key, {"rows": "[]"}),
     ]
     done = once(one)
-    assert (done.entries, done.buried) == (1, 4)
+    assert (done.entries, done.dead_lettered) == (1, 4)
     found = letters(redis, one)
     assert [entry for entry, _ in found] == bad
     reasons = ["/0/amount: must be a number", "no such online feature view", "not JSON", "lacks a field"]
@@ -115,7 +115,7 @@ def test_poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on(on
 def test_a_shared_table_is_no_target(tmp_path, redis_url, redis):
     shared = consumer(tmp_path, redis_url, targets={"cards": msgspec.structs.replace(TARGET, shared_with=("other",))})
     add(shared, row(1))
-    assert once(shared).buried == 1
+    assert once(shared).dead_lettered == 1
 
 
 def test_a_view_that_takes_no_json_is_nobody_elses_trouble(tmp_path, redis_url, redis):
@@ -125,7 +125,7 @@ def test_a_view_that_takes_no_json_is_nobody_elses_trouble(tmp_path, redis_url, 
     add(both, row(1), view="odd")
     add(both, row(2))
     done = once(both)
-    assert (done.entries, done.buried) == (1, 1)
+    assert (done.entries, done.dead_lettered) == (1, 1)
     ((_, reason),) = letters(redis, both)
     assert "ScalarMap" in reason
 
@@ -134,7 +134,7 @@ def test_a_view_that_is_applied_later_is_found(tmp_path, redis_url, monkeypatch)
     targets: dict = {}
     late = consumer(tmp_path, redis_url, targets=targets)
     add(late, row(1))
-    assert once(late).buried == 1
+    assert once(late).dead_lettered == 1
     targets["cards"] = TARGET
     monkeypatch.setattr("skewless.online.push.stream._MISSING_S", 0)
     add(late, row(2))
@@ -163,7 +163,7 @@ def test_a_registry_that_is_away_stops_nobody_whose_view_is_known(tmp_path, redi
     assert once(one).entries == 3, "it was kept until somebody knew"
 
 
-def test_an_entity_that_cannot_be_written_is_buried_alone(one, redis, tmp_path, redis_url):
+def test_an_entity_that_cannot_be_written_is_dead_lettered_alone(one, redis, tmp_path, redis_url):
     from tests.oracles import entity_key
 
     key = entity_key(PROJECT, {"customer": ("Int64", 2), "shop": ("String", "A")})
@@ -171,12 +171,12 @@ def test_an_entity_that_cannot_be_written_is_buried_alone(one, redis, tmp_path, 
     for number in (1, 2, 3):
         add(one, row(number))
     done = once(one)
-    assert (done.entries, done.buried) == (2, 1)
+    assert (done.entries, done.dead_lettered) == (2, 1)
     ((_, reason),) = letters(redis, one)
     assert "something else than a hash" in reason
 
 
-def test_what_a_dead_consumer_held_is_claimed_and_what_kills_them_is_buried(tmp_path, redis_url, redis):
+def test_what_a_dead_consumer_held_is_claimed_and_what_kills_them_is_dead_lettered(tmp_path, redis_url, redis):
     dead = StreamEntries(connect(redis_url), PROJECT, "dead")
     dead.open()
     living = consumer(tmp_path, redis_url, limits=replace(QUICK, idle=timedelta(hours=1)))
@@ -196,7 +196,7 @@ def test_what_a_dead_consumer_held_is_claimed_and_what_kills_them_is_buried(tmp_
     for _ in range(QUICK.deliveries):
         dead.claim(10, 0)
     idle_for_an_hour()
-    assert once(living).buried == 1
+    assert once(living).dead_lettered == 1
     ((_, reason),) = letters(redis, living)
     assert "handed out 7 times" in reason
 
@@ -222,7 +222,7 @@ def test_an_outage_is_waited_out(tmp_path):
     with embedded_valkey.running(folders, persistent=True) as server:
         one = consumer(data, server.url)
         outages: list[SkewlessError] = []
-        one.waits = outages.append
+        one.on_outage = outages.append
         add(one, row(1))
         stop = threading.Event()
         runs = threading.Thread(target=one.run, args=(stop.is_set,))

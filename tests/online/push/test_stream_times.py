@@ -47,7 +47,7 @@ class Cards:
         self.views = [(CARDS, source(self.data))]
 
     def materialize(self, end: datetime) -> None:
-        windows = plan_windows(self.state, PROJECT, self.views, end=end, stored=self.store.holdings([CARDS]))
+        windows = plan_windows(self.state, PROJECT, self.views, end=end, stored=self.store.stored_views([CARDS]))
         materialize.run(windows, OnlineProject(PROJECT, self.store, self.state), clock=lambda: end + timedelta(days=1))
 
     def differences(self) -> int:

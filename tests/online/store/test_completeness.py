@@ -32,18 +32,18 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 
 def held(client: Redis) -> StoredView:
-    return SyncOnlineStore(client, "tests").holdings([SEEN])["seen"]
+    return SyncOnlineStore(client, "tests").stored_views([SEEN])["seen"]
 
 
 def test_a_store_that_says_nothing(client: Redis):
     assert held(client) == StoredView(None, None)
     with pytest.raises(RowsLost, match=r"does not say what it has.*run it again"):
-        SyncOnlineStore(client, "tests").register(SEEN, at(0), at(1), anew=False)
+        SyncOnlineStore(client, "tests").register(SEEN, at(0), at(1), refill=False)
     assert held(client) == StoredView(None, None)
 
 
 @pytest.mark.parametrize(
-    ("reached", "start", "end", "anew", "found"),
+    ("reached", "start", "end", "refill", "found"),
     [
         (None, None, at(1), True, at(1)),
         (at(2), None, at(1), True, at(1)),
@@ -53,37 +53,37 @@ def test_a_store_that_says_nothing(client: Redis):
         (at(3), at(1), at(2), False, at(3)),
     ],
 )
-def test_it_advances_and_goes_back_only_anew(client: Redis, reached, start, end, anew, found):
+def test_it_advances_and_goes_back_only_with_refill(client: Redis, reached, start, end, refill, found):
     if reached:
-        SyncOnlineStore(client, "tests").register(SEEN, None, reached, anew=True)
-    assert SyncOnlineStore(client, "tests").register(SEEN, start, end, anew=anew) == found
+        SyncOnlineStore(client, "tests").register(SEEN, None, reached, refill=True)
+    assert SyncOnlineStore(client, "tests").register(SEEN, start, end, refill=refill) == found
     assert held(client) == StoredView(SEEN, found)
 
 
 @given(st.sampled_from(FAR), st.sampled_from(FAR))
 def test_a_window_that_leaves_a_gap_is_refused(redis_server, reached: datetime, start: datetime):
     with Redis.from_url(redis_server.url) as client:
-        SyncOnlineStore(client, "tests").register(SEEN, None, reached, anew=True)
+        SyncOnlineStore(client, "tests").register(SEEN, None, reached, refill=True)
         if start <= reached:
-            assert SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], anew=False) == FAR[-1]
+            assert SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], refill=False) == FAR[-1]
         else:
             with pytest.raises(RowsLost, match="emptied, or came back from an older copy"):
-                SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], anew=False)
+                SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], refill=False)
             assert held(client).reached == reached
 
 
 def test_a_view_that_is_being_removed_takes_no_note_and_a_removed_one_has_none(client: Redis):
-    SyncOnlineStore(client, "tests").register(SEEN, None, at(1), anew=True)
+    SyncOnlineStore(client, "tests").register(SEEN, None, at(1), refill=True)
     client.hset(catalog_key("tests"), removal_field("seen"), b"{}")
     with pytest.raises(RemovalUnfinished):
-        SyncOnlineStore(client, "tests").register(SEEN, None, at(2), anew=True)
+        SyncOnlineStore(client, "tests").register(SEEN, None, at(2), refill=True)
     client.hdel(catalog_key("tests"), removal_field("seen"))
     view_removal.remove(client, "tests", [SEEN])
     assert held(client) == StoredView(None, None)
 
 
 def test_what_is_no_time_says_nothing(client: Redis):
-    SyncOnlineStore(client, "tests").register(SEEN, None, at(1), anew=True)
+    SyncOnlineStore(client, "tests").register(SEEN, None, at(1), refill=True)
     client.hset(catalog_key("tests"), reached_field("seen"), b"\xffsoon")
     assert held(client) == StoredView(SEEN, None)
 
@@ -110,7 +110,7 @@ def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: ViewProje
     other.ask("FLUSHALL")
     assert held(clustered.redis) == StoredView(SEEN, None)
     with pytest.raises(RowsLost, match="does not say what it has"):
-        SyncOnlineStore(clustered.redis, "tests").register(SEEN, at(1), at(2), anew=False)
+        SyncOnlineStore(clustered.redis, "tests").register(SEEN, at(1), at(2), refill=False)
     clustered.run(2)
     assert differences_at_watermark(clustered) == 0
     assert held(clustered.redis) == StoredView(SEEN, at(2))
@@ -124,7 +124,7 @@ def test_a_node_that_came_back_from_an_older_copy_says_up_to_where_it_is_whole(c
     clustered.redis.restore(mark, 0, copy, replace=True)
     assert held(clustered.redis) == StoredView(SEEN, at(1))
     with pytest.raises(RowsLost, match="up to"):
-        SyncOnlineStore(clustered.redis, "tests").register(SEEN, at(2), at(3), anew=False)
+        SyncOnlineStore(clustered.redis, "tests").register(SEEN, at(2), at(3), refill=False)
     clustered.run(3)
     assert held(clustered.redis) == StoredView(SEEN, at(3))
 

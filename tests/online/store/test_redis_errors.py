@@ -50,7 +50,7 @@ def test_a_full_store_is_told_and_takes_the_rest_once_there_is_room(client: Redi
     for write in (
         lambda: writer.write(VIEW, *rows(10)),
         lambda: writer.prepare(VIEW),
-        lambda: writer.register(VIEW, None, now, anew=True),
+        lambda: writer.register(VIEW, None, now, refill=True),
     ):
         with pytest.raises(StoreFull, match=r"valkey\.sock is full: not all rows of feature view 'delays'.*maxmemory"):
             write()

@@ -80,9 +80,9 @@ def test_what_entities_hold_comes_as_a_column(redis_server, cluster_client, kind
     client.set(key(5), "no hash")
     client.hdel(key(6), "delays")
     asked = [*range(9), 2]
-    found = store.held(VIEW, pa.array([key(number) for number in asked], pa.binary()))
+    found = store.stored_rows(VIEW, pa.array([key(number) for number in asked], pa.binary()))
     assert found.to_pylist() == [rows[number] if number not in (5, 6, 8) else None for number in asked]
-    assert len(store.held(VIEW, pa.array([], pa.binary()))) == 0
+    assert len(store.stored_rows(VIEW, pa.array([], pa.binary()))) == 0
     client.hset(entity_key("no tests", {"origin": ("String", "A1")}), "delays", rows[0])
     like = {one for keys in store.keys_like(VIEW) for one in keys.to_pylist()}
     assert {one for one in like if store.owns(one)} == {key(number) for number in range(8) if number != 6}
@@ -138,8 +138,8 @@ def test_a_store_that_is_away_is_named_without_its_password(url: str, told: str)
         assert address(client) == told
         for use in (
             lambda: store.prepare(VIEW),
-            lambda: store.register(VIEW, None, NOON, anew=True),
-            lambda: store.holdings([VIEW]),
+            lambda: store.register(VIEW, None, NOON, refill=True),
+            lambda: store.stored_views([VIEW]),
             lambda: store.write(VIEW, [key(1)], packed(SCHEMA, [row(1.0, 1)])),
             lambda: store.read([HashLookup(key(1), (b"delays",))]),
             lambda: store.schema(b"1234"),
@@ -158,11 +158,11 @@ def test_what_the_server_refuses_is_told(store: SyncOnlineStore, redis_url: str)
 
 
 def test_a_view_is_introduced_once_and_registered_anew(store: SyncOnlineStore):
-    assert store.holdings([VIEW]) == {VIEW.stored_as: StoredView()}
+    assert store.stored_views([VIEW]) == {VIEW.stored_as: StoredView()}
     store.introduce(VIEW)
     longer = msgspec.structs.replace(VIEW, ttl_us=VIEW.ttl_us + 1)
     store.introduce(longer)
-    assert store.holdings([VIEW]) == {VIEW.stored_as: StoredView(VIEW)}
-    assert store.register(longer, None, NOON, anew=True) == NOON
-    assert store.holdings([VIEW]) == {VIEW.stored_as: StoredView(longer, NOON)}
-    assert store.holdings([]) == {}
+    assert store.stored_views([VIEW]) == {VIEW.stored_as: StoredView(VIEW)}
+    assert store.register(longer, None, NOON, refill=True) == NOON
+    assert store.stored_views([VIEW]) == {VIEW.stored_as: StoredView(longer, NOON)}
+    assert store.stored_views([]) == {}

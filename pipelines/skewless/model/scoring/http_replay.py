@@ -93,7 +93,7 @@ class HttpReplay:
 
     def materialize(self, until: datetime, report: Report = quiet) -> int:
         """Materialize the store up to `until`; returns the rows written. Raises: RedisUnreachable, QualityRefused."""
-        stored = self._project.store.holdings([view for view, _ in self._views])
+        stored = self._project.store.stored_views([view for view, _ in self._views])
         windows = materialize.plan_windows(
             self._project.state, self._project.name, self._views, end=until, stored=stored
         )

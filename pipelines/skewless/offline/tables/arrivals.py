@@ -79,8 +79,8 @@ class ViewArrivals:
         """How many rows must be looked at."""
         return sum(piece.rows for piece in self.pieces)
 
-    def besides(self, others: ViewArrivals) -> ViewArrivals:
-        """What lies in files that the others did not know, or knew with another content."""
+    def excluding(self, others: ViewArrivals) -> ViewArrivals:
+        """The pieces in files that `others` does not have, or has with another content."""
         known = {(piece.file, piece.stamp) for piece in others.pieces}
         return replace(self, pieces=tuple(one for one in self.pieces if (one.file, one.stamp) not in known))
 

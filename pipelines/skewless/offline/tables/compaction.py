@@ -30,7 +30,7 @@ from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource, parquet_files, parts_folder
 from skewless.runtime.errors import SourceMismatch
 from skewless.runtime.progress import Report, quiet
-from skewless.state.locks import WAIT, file_turn
+from skewless.state.locks import WAIT, file_lock
 
 KEEP = timedelta(hours=1)
 """How long parts stay after they were folded: longer than any reader takes between listing files and reading them."""
@@ -96,7 +96,7 @@ def run(
 
 def locked(base: Path, verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
     """Alone among those who rewrite files of a table. Raises: Busy."""
-    return file_turn(base / _LOCK, str(base), verb, wait)
+    return file_lock(base / _LOCK, str(base), verb, wait)
 
 
 def _written(part: Path) -> int:

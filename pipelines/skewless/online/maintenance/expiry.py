@@ -1,11 +1,11 @@
-"""Removes rows that nobody can be served any more: those that are out of their ttl, and have been for a while.
+"""Removes rows that can no longer be served: those that have been out of their ttl for a while.
 
-By the view's watermark, not by the clock, so that a store that was filled as of an old time for a replay keeps its rows.
-By the ttl that the store's catalog has, which is the one that models are served under, and not by the registry's, which
-counts once the view was materialized under it. That is why each look at the catalog and what goes by it share a turn
-with `materialize`. Each row goes only if it is still what was read, so pushes need not wait.
+The age is measured against the view's watermark, not the clock, so that a store that was filled as of an old time for a
+replay keeps its rows. The ttl is that of the store's catalog, under which models are served, and not the registry's, which
+applies once the view was materialized under it. Therefore the catalog is read and rows are removed under the same lock
+that `materialize` takes. Each row is removed only if it is unchanged since it was read, so pushes need not wait.
 
-Where the project chose that the server removes rows by itself, the deadlines of those that stay are put right as well:
+If the project chose that the server removes rows by itself, the deadlines of the remaining rows are corrected as well:
 see infra/decisions/expiry-by-sweep-or-server.md.
 """
 
@@ -44,31 +44,31 @@ def run(
     wait: timedelta = WAIT,
     lift: bool = False,
 ) -> dict[str, int]:
-    """Rows removed by view: those that may be gone at `end`, or at the view's watermark if that is earlier. A view
-    without ttl keeps all; so does one that was never materialized, or that the store does not know.
+    """Remove expired rows; how many, by view: those removable at `end`, or at the view's watermark if that is earlier. A view
+    without ttl keeps all rows; so does one that was never materialized, or that the store does not know.
 
-    `lift` takes deadlines off where the server is not to have any. Raises: Busy, RedisUnreachable, StoreReadOnly,
+    `lift` removes deadlines unless the expiry mode is SERVER. Raises: LockBusy, RedisUnreachable, StoreReadOnly,
     StoreFull, StateUnreachable; any part may then be done.
     """
     removed = {}
     for number, view in enumerate(views):
         report(view.stored_as, number, len(views))
         walk = _ExpiryWalk(view, project, end, lift)
-        begun = walk.task()
-        if begun.at is None and begun.horizon is None:
+        task = walk.task()
+        if task.at is None and task.horizon is None:
             continue
-        gone = 0
-        for keys in project.store.keys_like(begun.view):
-            with project.turn([view], VERB, wait):
-                gone += walk.done(keys)
-        if begun.at is not None:
-            removed[view.stored_as] = gone
+        count = 0
+        for keys in project.store.keys_like(task.view):
+            with project.lock([view], VERB, wait):
+                count += walk.apply(keys)
+        if task.at is not None:
+            removed[view.stored_as] = count
     return removed
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiryChoice:
-    """What a choice did: rows removed by view, and what is to be known of it."""
+    """The result of `choose`: rows removed by view, and a warning about memory if there is one."""
 
     removed: dict[str, int]
     warning: str | None
@@ -81,7 +81,7 @@ def choose(
     *,
     report: Report = quiet,
 ) -> ExpiryChoice:
-    """Tell all writers how rows go from now on, and `run`, so that it holds for those that are there.
+    """Set how rows expire for all writers, then `run`, so that it also applies to the stored rows.
 
     Raises: NoFieldExpiry before anything is changed; as `run`.
     """
@@ -97,14 +97,14 @@ def choose(
 
 
 def _sample(views: Sequence[PlanView], store: SyncOnlineStore) -> list[bytes]:
-    ours = (key for view in views for keys in store.keys_like(view) for key in keys.to_pylist() if store.owns(key))
-    return list(islice(ours, _SAMPLED))
+    owned = (key for view in views for keys in store.keys_like(view) for key in keys.to_pylist() if store.owns(key))
+    return list(islice(owned, _SAMPLED))
 
 
 @dataclass(frozen=True, slots=True)
 class _ExpiryTask:
-    """What is to be done to the rows of `view`, as the store has it: those go that may be gone at `at` (None: none),
-    and those that stay get deadlines by `horizon` (None: as they are).
+    """What to do with the rows of `view`, as the store defines it: remove those removable at `at` (None: none), and set the
+    deadlines of the others by `horizon` (None: leave them).
     """
 
     view: PlanView
@@ -122,32 +122,32 @@ class _ExpiryWalk:
     lift: bool
 
     def task(self) -> _ExpiryTask:
-        """By what rows go, as things are now."""
+        """The task by the current watermark, catalog and expiry mode."""
         watermark = self.project.watermark(self.view)
         store = self.project.store
-        held = store.holdings([self.view])[self.view.stored_as].view
-        server = store.expiry() is ExpiryMode.SERVER
-        lifted = _FOREVER if self.lift and not server else None
-        if watermark is None or held is None:
-            return _ExpiryTask(held or self.view, None, lifted)
+        stored_view = store.stored_views([self.view])[self.view.stored_as].view
+        by_server = store.expiry() is ExpiryMode.SERVER
+        lift_horizon = _FOREVER if self.lift and not by_server else None
+        if watermark is None or stored_view is None:
+            return _ExpiryTask(stored_view or self.view, None, lift_horizon)
         at = to_micros(watermark if self.end is None else min(watermark, self.end))
-        horizon = told_horizon(held.rule, at) if server else lifted
-        return _ExpiryTask(held, at if held.ttl_us else None, horizon)
+        horizon = told_horizon(stored_view.rule, at) if by_server else lift_horizon
+        return _ExpiryTask(stored_view, at if stored_view.ttl_us else None, horizon)
 
-    def done(self, keys: pa.BinaryArray) -> int:
-        """Do it for these entities; how many rows went."""
+    def apply(self, keys: pa.BinaryArray) -> int:
+        """Apply the current task to these entities; how many rows were removed."""
         task, store = self.task(), self.project.store
-        rows = store.held(task.view, keys)
-        known = whole(rows)
-        keys, rows = keys.filter(known), rows.filter(known)
-        removed = 0 if task.at is None else self._removed(task.view, keys, rows, task.at)
+        rows = store.stored_rows(task.view, keys)
+        readable = whole(rows)
+        keys, rows = keys.filter(readable), rows.filter(readable)
+        removed = 0 if task.at is None else self._discard(task.view, keys, rows, task.at)
         if task.horizon is not None:
             store.set_deadlines(task.view, [key for key in keys.to_pylist() if store.owns(key)], task.horizon)
         return removed
 
-    def _removed(self, view: PlanView, keys: pa.BinaryArray, rows: pa.BinaryArray, at: UtcMicros) -> int:
+    def _discard(self, view: PlanView, keys: pa.BinaryArray, rows: pa.BinaryArray, at: UtcMicros) -> int:
         store = self.project.store
-        gone = pa.array(view.rule.removable(event_times(rows), at))
-        pairs = zip(keys.filter(gone).to_pylist(), rows.filter(gone).to_pylist(), strict=True)
-        ours = [(key, row) for key, row in pairs if store.owns(key)]
-        return store.discard(view, [key for key, _ in ours], [row for _, row in ours])
+        removable = pa.array(view.rule.removable(event_times(rows), at))
+        pairs = zip(keys.filter(removable).to_pylist(), rows.filter(removable).to_pylist(), strict=True)
+        owned = [(key, row) for key, row in pairs if store.owns(key)]
+        return store.discard(view, [key for key, _ in owned], [row for _, row in owned])

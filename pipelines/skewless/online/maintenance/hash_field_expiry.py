@@ -1,4 +1,4 @@
-"""The server's own expiry of hash fields: whether it has it, and what it costs."""
+"""The server's own expiry of hash fields: whether the server supports it, and what it costs in memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _COMPACT = (b"listpack", b"listpackex", b"ziplist")
 
 
 def lacking(client: SyncRedis) -> tuple[str, ...]:
-    """The commands for it that the server has not (of a cluster, that any primary has not). Raises: RedisUnreachable."""
+    """The field expiry commands that the server (of a cluster, any primary) does not have. Raises: RedisUnreachable."""
     with mapped(client):
         replies = [node.execute_command("COMMAND INFO", *_COMMANDS) for node in primaries(client)]
-    known = msgspec.convert(replies, list[list[object]])
-    return tuple(name for place, name in enumerate(_COMMANDS) if not all(told[place] for told in known))
+    infos = msgspec.convert(replies, list[list[object]])
+    return tuple(name for place, name in enumerate(_COMMANDS) if not all(info[place] for info in infos))
 
 
 def require(client: SyncRedis) -> None:
@@ -31,7 +31,7 @@ def require(client: SyncRedis) -> None:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFootprint:
-    """What some entities take in memory, in bytes each, and how many of them are encoded compactly."""
+    """Memory of some entities: how many, the mean bytes `each`, and how many have a compact encoding."""
 
     entities: int
     each: float
@@ -39,15 +39,15 @@ class MemoryFootprint:
 
     @classmethod
     def of(cls, client: SyncRedis, keys: Sequence[bytes]) -> MemoryFootprint:
-        """Those of these that are there. Raises: RedisUnreachable."""
+        """Of those keys that exist. Raises: RedisUnreachable."""
         with mapped(client):
-            taken = {key: size for key in keys if (size := client.memory_usage(key))}
-            encodings = [client.object("encoding", key) for key in taken]
+            sizes = {key: size for key in keys if (size := client.memory_usage(key))}
+            encodings = [client.object("encoding", key) for key in sizes]
         compact = sum(encoding in _COMPACT for encoding in encodings)
-        return cls(len(taken), sum(taken.values()) / max(len(taken), 1), compact)
+        return cls(len(sizes), sum(sizes.values()) / max(len(sizes), 1), compact)
 
     def cost(self, after: MemoryFootprint) -> str | None:
-        """What became of it, as a warning; None where no compact encoding was lost."""
+        """A warning about the change to `after`; None if no compact encoding was lost."""
         if after.entities - after.compact <= self.entities - self.compact:
             return None
         return (

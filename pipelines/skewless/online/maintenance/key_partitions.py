@@ -1,4 +1,4 @@
-"""Deals keyed rows out to files by entity, so that one part of the entities at a time fits into memory."""
+"""Partitions keyed rows by entity into files, so that one partition at a time fits into memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIXED = ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53), (33, 1))
 
 
 class KeyPartitions:
-    """`parts` parts of the entities, by a number that `seed` gives their keys; of these only one in `sample` entities."""
+    """`parts` partitions by a hash of the keys, seeded with `seed`; keeps one in `sample` entities."""
 
     def __init__(self, parts: int, *, sample: int = 1, seed: int = 0) -> None:
         self.parts, self._sample, self._seed = parts, sample, seed
@@ -31,35 +31,35 @@ class KeyPartitions:
         self._close()
         self._folder.cleanup()
 
-    def add(self, pile: str, keys: pa.BinaryArray, rows: pa.BinaryArray) -> None:
-        """Put rows on a pile."""
+    def add(self, stream: str, keys: pa.BinaryArray, rows: pa.BinaryArray) -> None:
+        """Append rows to a stream, for example that of the offline rows."""
         number = numbers(keys, self._seed)
-        mine = np.flatnonzero(number % np.uint64(self._sample) == 0)
-        part = number[mine] // np.uint64(self._sample) % np.uint64(self.parts)
+        sampled = np.flatnonzero(number % np.uint64(self._sample) == 0)
+        part = number[sampled] // np.uint64(self._sample) % np.uint64(self.parts)
         order = np.argsort(part, kind="stable")
-        batch = pa.record_batch([keys, rows], _SCHEMA).take(pa.array(mine[order]))
+        batch = pa.record_batch([keys, rows], _SCHEMA).take(pa.array(sampled[order]))
         ends = np.searchsorted(part[order], np.arange(self.parts, dtype=np.uint64), side="right")
-        for one, (start, end) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
+        for place, (start, end) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
             if end > start:
-                self._writer(pile, one).write_batch(batch.slice(start, end - start))
+                self._writer(stream, place).write_batch(batch.slice(start, end - start))
 
-    def part(self, pile: str, part: int) -> tuple[pa.BinaryArray, pa.BinaryArray]:
-        """The keys and rows of a part's pile, in the order in which they came."""
+    def part(self, stream: str, part: int) -> tuple[pa.BinaryArray, pa.BinaryArray]:
+        """The keys and rows of a stream in one partition, in the order in which they were added."""
         self._close()
-        file = self._file(pile, part)
+        file = self._file(stream, part)
         if not file.exists():
             return pa.array([], pa.binary()), pa.array([], pa.binary())
         with pa.ipc.open_stream(str(file)) as reader:
             table = reader.read_all()
         return pa.concat_arrays(table["key"].chunks), pa.concat_arrays(table["row"].chunks)
 
-    def _writer(self, pile: str, part: int) -> pa.ipc.RecordBatchStreamWriter:
-        if (pile, part) not in self._writers:
-            self._writers[pile, part] = pa.ipc.new_stream(str(self._file(pile, part)), _SCHEMA)
-        return self._writers[pile, part]
+    def _writer(self, stream: str, part: int) -> pa.ipc.RecordBatchStreamWriter:
+        if (stream, part) not in self._writers:
+            self._writers[stream, part] = pa.ipc.new_stream(str(self._file(stream, part)), _SCHEMA)
+        return self._writers[stream, part]
 
-    def _file(self, pile: str, part: int) -> Path:
-        return Path(self._folder.name) / f"{pile}-{part}"
+    def _file(self, stream: str, part: int) -> Path:
+        return Path(self._folder.name) / f"{stream}-{part}"
 
     def _close(self) -> None:
         for writer in self._writers.values():
@@ -68,7 +68,7 @@ class KeyPartitions:
 
 
 def numbers(keys: pa.BinaryArray, seed: int) -> NDArray[np.uint64]:
-    """A number for each key, which another seed chooses anew: a random weight for each place in a key, times its byte."""
+    """A 64-bit hash of each key under `seed`: the sum of the bytes, each times a random weight of its position, mixed."""
     parts = [_numbers(keys[start : start + _KEYS_AT_ONCE], seed) for start in range(0, len(keys), _KEYS_AT_ONCE)]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 

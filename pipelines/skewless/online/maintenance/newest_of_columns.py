@@ -1,4 +1,4 @@
-"""Which of many packed rows of an entity wins, decided on whole columns. `newest.replaces` says what wins."""
+"""The winning row of each entity among many packed rows, computed on whole columns by the rule `newest_wins.replaces`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skewless.contract.storage.row_header import biased_times
 
 
 def winners(keys: pa.BinaryArray, rows: pa.BinaryArray) -> tuple[pa.BinaryArray, pa.BinaryArray]:
-    """Each key once, with the row that wins of those that it comes with, which are whole and of one schema."""
+    """Each key once, with its winning row. All rows must be complete and of one schema."""
     coded = keys.dictionary_encode()
     codes = coded.indices.to_numpy(zero_copy_only=False)
     if len(coded.dictionary) == len(keys):

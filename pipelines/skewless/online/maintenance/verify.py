@@ -1,10 +1,10 @@
-"""Compares the online store with the offline one, row by row, as of each view's watermark, and mends what differs.
+"""Compares the online store with the offline store, row by row, as of each view's watermark, and repairs differences.
 
-For each entity the offline store knows the row that must be in Redis: the newest that was admissible at the watermark.
-A row that is newer than the watermark (pushed since, or written by a run that is under way) is ahead, and no
-difference; nor is one whose entity got newer rows in its table while we looked. What is compared are the packed bytes,
-encoded as `materialize` encodes them. Entities are dealt out to parts (`skewless.online.maintenance.key_partitions`), so that memory does not grow
-with the store.
+The offline store determines the row of each entity that must be in Redis: the newest that was admissible at the watermark.
+A row that is newer than the watermark (pushed since, or written by a run in progress) counts as ahead, not as a
+difference; so does a row whose entity got newer rows in its table during the comparison. The packed bytes are compared,
+encoded as `materialize` encodes them. Entities are partitioned (`skewless.online.maintenance.key_partitions`), so that
+memory does not grow with the store.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ VERB = "verify"
 _ROWS_A_PART = 200_000
 _MOST_PARTS = 256
 _KEYS_AT_ONCE = 20_000
-_DOUBT = 0.05
+_UNCERTAINTY = 0.05
 _EVER = int(np.iinfo(np.int64).min)
 
 
@@ -50,14 +50,14 @@ class StoreDifference(StrEnum):
     STALE = "stale"
     """Redis has an older row."""
     DIFFERENT = "different"
-    """Redis has a row of the same times with other bytes, or one that is newer and unknown offline."""
+    """Redis has a row with the same times and other bytes, or a newer row that the offline store does not have."""
     EXTRA = "extra"
-    """Redis has a row for an entity that the offline store does not know."""
+    """Redis has a row for an entity that the offline store does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class DifferingRow:
-    """One difference: the entity's key, and its row in either store."""
+    """One difference: the entity's key, and its row in each store."""
 
     kind: StoreDifference
     key: bytes
@@ -65,24 +65,24 @@ class DifferingRow:
     online: bytes | None
 
     def __str__(self) -> str:
-        return f"{self.kind} {told_key(self.key)}: offline {_told(self.offline)}, online {_told(self.online)}"
+        return f"{self.kind} {told_key(self.key)}: offline {_describe(self.offline)}, online {_describe(self.online)}"
 
 
 @dataclass(frozen=True, slots=True)
 class EntitySample:
-    """One in `of` entities, drawn by `seed`: another one draws others, and the same one the same."""
+    """One in `of` entities, sampled with `seed`: the same seed selects the same entities."""
 
     of: int = 1
     seed: int = 0
 
-    def told(self, compared: int, differences: int) -> str:
-        """How the entities were chosen, and what that says of the others; nothing where all were looked at."""
+    def summary(self, compared: int, differences: int) -> str:
+        """How the entities were sampled, and the bound on all entities that follows; empty if all were compared."""
         if self.of == 1:
             return ""
-        chosen = f" (one entity in {self.of:,}, seed {self.seed}"
+        sampling = f" (one entity in {self.of:,}, seed {self.seed}"
         if differences or not compared:
-            return f"{chosen})"
-        return f"{chosen}: fewer than {1 - _DOUBT ** (1 / compared):.2%} of all differ, with 95% confidence)"
+            return f"{sampling})"
+        return f"{sampling}: fewer than {1 - _UNCERTAINTY ** (1 / compared):.2%} of all differ, with 95% confidence)"
 
 
 EVERY_ENTITY = EntitySample()
@@ -90,7 +90,7 @@ EVERY_ENTITY = EntitySample()
 
 @dataclass(slots=True)
 class VerifyResult:
-    """What was found of one view as of `watermark`; None where it was never materialized, and nothing was compared."""
+    """The result for one view as of `watermark`; None if it was never materialized, and nothing was compared."""
 
     view: str
     watermark: datetime | None
@@ -109,9 +109,11 @@ class VerifyResult:
         if self.watermark is None:
             return f"{self.view}: never materialized"
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.counts.items()) or "no differences"
-        mended = f", {self.repaired:,} mended" if self.repaired else ""
-        drawn = self.sample.told(self.compared, self.differences)
-        lines = [f"{self.view} as of {self.watermark.isoformat()}: {self.compared:,} compared{drawn}, {kinds}{mended}"]
+        repaired = f", {self.repaired:,} mended" if self.repaired else ""
+        sampled = self.sample.summary(self.compared, self.differences)
+        lines = [
+            f"{self.view} as of {self.watermark.isoformat()}: {self.compared:,} compared{sampled}, {kinds}{repaired}"
+        ]
         return "\n".join([*lines, *(f"  {example}" for example in self.examples)])
 
     def as_json(self) -> dict[str, object]:
@@ -136,21 +138,21 @@ def run(
     wait: timedelta = WAIT,
     report: Report = quiet,
 ) -> list[VerifyResult]:
-    """Verify views one after the other. With `repair` rows are written, and removed where the offline store does not
-    know them, unless they changed since they were read; that takes the view's turn, since an erasure that ended while
-    we looked would see its subject written again.
+    """Verify views one after the other. With `repair`, missing rows are written and rows that the offline store does not have
+    are removed, unless they changed since they were read. A repair holds the view's lock: otherwise it could write rows of
+    a subject that was erased during the comparison.
 
-    Raises: Busy, SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable.
+    Raises: LockBusy, SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable.
     """
     done = []
     for number, (view, source) in enumerate(views):
         report(view.stored_as, number, len(views))
-        with project.turn([view] if repair else [], VERB, wait):
+        with project.lock([view] if repair else [], VERB, wait):
             watermark = project.watermark(view)
-            found = VerifyResult(view.stored_as, watermark, sample)
+            result = VerifyResult(view.stored_as, watermark, sample)
             if watermark is not None:
-                _verify(view, source, project, found, to_micros(watermark), repair=repair)
-        done.append(found)
+                _verify(view, source, project, result, to_micros(watermark), repair=repair)
+        done.append(result)
     return done
 
 
@@ -158,63 +160,65 @@ def _verify(
     view: PlanView,
     source: TableSource,
     project: OnlineProject,
-    found: VerifyResult,
+    result: VerifyResult,
     at: UtcMicros,
     *,
     repair: bool,
 ) -> None:
-    news, sample, store = arrivals(view, source, _EVER, at), found.sample, project.store
-    parts = min(_MOST_PARTS, news.rows // sample.of // _ROWS_A_PART + 1)
+    arrived, sample, store = arrivals(view, source, _EVER, at), result.sample, project.store
+    parts = min(_MOST_PARTS, arrived.rows // sample.of // _ROWS_A_PART + 1)
     with KeyPartitions(parts, sample=sample.of, seed=sample.seed) as spill:
-        for keys, rows in _newest(news, project.name, at):
+        for keys, rows in _newest(arrived, project.name, at):
             spill.add("offline", keys, rows)
         for keys in store.keys_like(view):
             spill.add("online", keys, pa.nulls(len(keys), pa.binary()))
         for part in range(parts):
             expected = winners(*spill.part("offline", part))
             online, _ = spill.part("online", part)
-            differences = list(_differences(view, store, *_asked(store, expected, online), found, at))
+            differences = list(_differences(view, store, *_comparison(store, expected, online), result, at))
             if differences:
-                # A pushed row is in the table before it is online: what we know of the table is older than the store.
-                later = arrivals(view, source, _EVER, at).besides(news)
-                differences = _lasting(differences, _newest(later, project.name, at), found)
-            found.counts.update(one.kind for one in differences)
-            for one in differences[: EXAMPLES - len(found.examples)]:
-                found.examples.append(str(one))
+                # A pushed row is in the table before it is online: the list of files may be older than the store.
+                later = arrivals(view, source, _EVER, at).excluding(arrived)
+                differences = _lasting(differences, _newest(later, project.name, at), result)
+            result.counts.update(row.kind for row in differences)
+            for row in differences[: EXAMPLES - len(result.examples)]:
+                result.examples.append(str(row))
             if repair and differences:
-                _repair(view, store, differences, found, at)
+                _repair(view, store, differences, result, at)
 
 
-def _newest(news: ViewArrivals, project: str, at: UtcMicros) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
-    """Keys and newest rows of what is known at `at`; an entity may come again with an older row."""
-    reader = NewestArrivals(news, project, lambda _: None, lambda batch: news.take(batch) & (batch.created <= at))
-    return reader.rows(news.batches())
+def _newest(source_rows: ViewArrivals, project: str, at: UtcMicros) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
+    """Keys and newest rows of those created by `at`; an entity may appear again with an older row."""
+    reader = NewestArrivals(
+        source_rows, project, lambda _: None, lambda batch: source_rows.take(batch) & (batch.created <= at)
+    )
+    return reader.rows(source_rows.batches())
 
 
 def _lasting(
-    differences: Sequence[DifferingRow], later: Iterator[tuple[pa.BinaryArray, pa.BinaryArray]], found: VerifyResult
+    differences: Sequence[DifferingRow], later: Iterator[tuple[pa.BinaryArray, pa.BinaryArray]], result: VerifyResult
 ) -> list[DifferingRow]:
-    """The differences whose entities have no newer rows in what was written to the table since; the others are ahead."""
-    known = {one.key: one.offline for one in differences}
-    asked = pa.array(list(known), pa.binary())
-    moving = set()
+    """The differences whose entities have no newer rows in the files written since; the others are counted as ahead."""
+    known = {row.key: row.offline for row in differences}
+    differing = pa.array(list(known), pa.binary())
+    ahead = set()
     for keys, rows in later:
-        meant = pc.is_in(keys, value_set=asked)
-        for key, row in zip(keys.filter(meant).to_pylist(), rows.filter(meant).to_pylist(), strict=True):
+        mask = pc.is_in(keys, value_set=differing)
+        for key, row in zip(keys.filter(mask).to_pylist(), rows.filter(mask).to_pylist(), strict=True):
             if replaces(row, known[key]):
-                moving.add(key)
-    found.ahead += len(moving)
-    return [one for one in differences if one.key not in moving]
+                ahead.add(key)
+    result.ahead += len(ahead)
+    return [row for row in differences if row.key not in ahead]
 
 
-def _asked(
+def _comparison(
     store: SyncOnlineStore, expected: tuple[pa.BinaryArray, pa.BinaryArray], online: pa.BinaryArray
 ) -> tuple[pa.BinaryArray, pa.BinaryArray]:
-    """The keys to look at, with the rows that the offline store wants there: null for those that it does not know."""
+    """The keys to compare, with the rows expected by the offline store: null for keys that it does not have."""
     keys, rows = expected
-    others = online.unique().filter(pc.invert(pc.is_in(online.unique(), value_set=keys)))
-    # A key that is expected is ours; of others, which are few, the project's name alone does not say.
-    extra = pa.array([key for key in others.to_pylist() if store.owns(key)], pa.binary())
+    unexpected = online.unique().filter(pc.invert(pc.is_in(online.unique(), value_set=keys)))
+    # Expected keys belong to this project; the few others may belong to one whose name has the same ending.
+    extra = pa.array([key for key in unexpected.to_pylist() if store.owns(key)], pa.binary())
     return pa.concat_arrays([keys, extra]), pa.concat_arrays([rows, pa.nulls(len(extra), pa.binary())])
 
 
@@ -222,69 +226,75 @@ def _differences(
     view: PlanView,
     store: SyncOnlineStore,
     keys: pa.BinaryArray,
-    wanted: pa.BinaryArray,
-    found: VerifyResult,
+    expected_rows: pa.BinaryArray,
+    result: VerifyResult,
     at: UtcMicros,
 ) -> Iterator[DifferingRow]:
-    """Bytes are compared with bytes, as columns; a Python value is made of what differs alone."""
+    """The differing rows. Bytes are compared as columns; only differing rows become Python values."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
-        some, due = keys[start : start + _KEYS_AT_ONCE], wanted[start : start + _KEYS_AT_ONCE]
-        held = store.held(view, some)
-        found.compared += pc.sum(pc.or_(due.is_valid(), held.is_valid()), min_count=0).as_py()
-        unlike = pc.invert(pc.fill_null(pc.equal(due, held), pc.and_(due.is_null(), held.is_null())))
+        part, expected = keys[start : start + _KEYS_AT_ONCE], expected_rows[start : start + _KEYS_AT_ONCE]
+        stored = store.stored_rows(view, part)
+        result.compared += pc.sum(pc.or_(expected.is_valid(), stored.is_valid()), min_count=0).as_py()
+        unlike = pc.invert(pc.fill_null(pc.equal(expected, stored), pc.and_(expected.is_null(), stored.is_null())))
         for key, offline, online in zip(
-            *(column.filter(unlike).to_pylist() for column in (some, due, held)), strict=True
+            *(column.filter(unlike).to_pylist() for column in (part, expected, stored)), strict=True
         ):
-            kind = verdict(view.rule, offline, online, at)
+            kind = classify(view.rule, offline, online, at)
             if kind is not None:
                 yield DifferingRow(kind, key, offline, online)
             elif online is not None and max(times(online) or (at,)) > at:
-                found.ahead += 1
+                result.ahead += 1
 
 
-def verdict(rule: AdmissionRule, wanted: bytes | None, held: bytes | None, at: UtcMicros) -> StoreDifference | None:
-    """What is wrong where the offline store wants a row at `at` (microseconds) and Redis holds one; None: nothing.
+def classify(
+    rule: AdmissionRule, expected: bytes | None, stored: bytes | None, at: UtcMicros
+) -> StoreDifference | None:
+    """The difference between the row expected at `at` (microseconds) and the row stored in Redis; None if there is none.
 
-    A row that may have been removed (`AdmissionRule.removable`) is not missed; a late row that is older still may have come to its
-    place since.
+    A row that may have been removed (`AdmissionRule.removable`) is not missing, also if an older late row was stored after its
+    removal.
     """
-    if held == wanted:
+    if stored == expected:
         return None
-    due, there = wanted and times(wanted), held and times(held)
-    if due and rule.removable(due[0], at) and (held is None or (there and there < due)):
+    expected_times, stored_times = expected and times(expected), stored and times(stored)
+    if (
+        expected_times
+        and rule.removable(expected_times[0], at)
+        and (stored is None or (stored_times and stored_times < expected_times))
+    ):
         return None
-    if held is None:
+    if stored is None:
         return StoreDifference.MISSING
-    if there and max(there) > at:
+    if stored_times and max(stored_times) > at:
         return None
-    if not due:
+    if not expected_times:
         return StoreDifference.EXTRA
-    return StoreDifference.STALE if not there or there < due else StoreDifference.DIFFERENT
+    return StoreDifference.STALE if not stored_times or stored_times < expected_times else StoreDifference.DIFFERENT
 
 
 def _repair(
-    view: PlanView, store: SyncOnlineStore, differences: Sequence[DifferingRow], found: VerifyResult, at: UtcMicros
+    view: PlanView, store: SyncOnlineStore, differences: Sequence[DifferingRow], result: VerifyResult, at: UtcMicros
 ) -> None:
-    """Newest-wins would keep a row that is wrong and newer: such rows go first, if they are still what was read."""
+    """Remove wrong rows first, if they are unchanged since they were read: newest-wins would keep a wrong row that is newer."""
     wrong = [
-        (one.key, one.online)
-        for one in differences
-        if one.online is not None and one.kind in (StoreDifference.DIFFERENT, StoreDifference.EXTRA)
+        (row.key, row.online)
+        for row in differences
+        if row.online is not None and row.kind in (StoreDifference.DIFFERENT, StoreDifference.EXTRA)
     ]
     store.discard(view, [key for key, _ in wrong], [row for _, row in wrong])
-    missing = [(one.key, one.offline) for one in differences if one.offline is not None]
+    missing = [(row.key, row.offline) for row in differences if row.offline is not None]
     horizon = store.prepare(view).horizon(at)
     store.write(view, [key for key, _ in missing], [row for _, row in missing], horizon)
-    found.repaired += len(differences)
+    result.repaired += len(differences)
 
 
-def _told(row: bytes | None) -> str:
+def _describe(row: bytes | None) -> str:
     if row is None:
         return "none"
-    found = times(row)
-    if found is None:
+    row_times = times(row)
+    if row_times is None:
         return f"{len(row)} bytes that are no row"
-    event, created = found
+    event, created = row_times
     try:
         return f"event {from_micros(event).isoformat()}, created {from_micros(created).isoformat()}"
     except (OverflowError, ValueError):

@@ -1,9 +1,9 @@
-"""Removes all rows of feature views from the online store. It walks every key, so it is never on a request's path.
+"""Removes all rows of feature views from the online store. It scans every key, so it is never part of a request.
 
-A removal is noted in the catalog before its first row goes and until its last one is gone, with the place that the
-walk has reached on each server. Readers take a view that is noted for one without rows, writers refuse it, and whoever
-asks for a removal finishes those that were cut short: from the noted place, where the server is still the same
-process (a cursor means nothing to another one) and the cluster's slots lie where they lay, else from the start.
+The catalog lists a removal from before its first row is deleted until after the last one, with the scan cursor on each
+server. Readers treat a listed view as one without rows, writers refuse it, and every call finishes removals that were
+interrupted: from the saved cursor if the server is still the same process (a cursor is not valid on another one) and the
+cluster's slots have not moved, otherwise from the start.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _GLOB = {ord(char): b"\\" + char.encode() for char in "*?[]^\\"}
 
 
 class ViewRemoval(msgspec.Struct, frozen=True):
-    """A view whose rows are being removed: its sorted join keys, and how far the walk is.
+    """A view whose rows are being removed: its sorted join keys, and the progress of the scan.
 
-    `cursors` are by the run id of each server; `layout` says where the cluster's slots lay when the walk began.
+    `cursors` are by the run id of each server; `layout` is the assignment of the cluster's slots when the scan began.
     """
 
     view: str
@@ -47,7 +47,7 @@ class ViewRemoval(msgspec.Struct, frozen=True):
     cursors: dict[str, int] = {}
 
 
-def _at_once(_views: Sequence[str]) -> AbstractContextManager[None]:
+def _unlocked(_views: Sequence[str]) -> AbstractContextManager[None]:
     return nullcontext()
 
 
@@ -56,54 +56,62 @@ def remove(
     project: str,
     views: Iterable[PlanView],
     *,
-    turn: Callable[[Sequence[str]], AbstractContextManager[None]] = _at_once,
+    lock: Callable[[Sequence[str]], AbstractContextManager[None]] = _unlocked,
     report: Report = quiet,
 ) -> dict[str, int]:
-    """Remove the views, and finish what was cut short before; rows removed by view.
+    """Remove the views, and finish interrupted removals; rows removed by view.
 
-    From the first instant on no reader sees the views. Calls `report` after each trip with the keys walked and an
-    estimate of how many there are. `turn` waits until nobody writes rows of the views any more, who could not see the note.
-    Run it again after a kill: it goes on. Raises: RemovalUnfinished, StoreReadOnly, RedisUnreachable.
+    Readers see the views as empty from the start. Calls `report` after each round trip with the keys scanned and an estimate
+    of how many there are. `lock` waits for writers that began before the catalog listed the removal.
+    If it is killed, run it again: it continues. Raises: RemovalUnfinished, StoreReadOnly, RedisUnreachable.
     """
     views = list(views)
-    place = catalog.catalog_key(project)
+    catalog_key = catalog.catalog_key(project)
     with mapped(client, ", ".join(view.stored_as for view in views)):
         if views:
-            noted = {view.stored_as: ViewRemoval(view.stored_as, _join_keys(view)) for view in views}
+            removals = {view.stored_as: ViewRemoval(view.stored_as, _join_keys(view)) for view in views}
             pipe = client.pipeline(transaction=False)
-            # First the note: between the two, a view that is noted counts as gone.
-            for name, removal in noted.items():
-                pipe.hsetnx(place, catalog.removal_field(name), msgspec.json.encode(removal))
+            # The removal is listed first: a listed view counts as removed, even if its definition is still there.
+            for name, removal in removals.items():
+                pipe.hsetnx(catalog_key, catalog.removal_field(name), msgspec.json.encode(removal))
             fields = (catalog.view_field, catalog.reached_field, target_field)
-            pipe.hdel(place, *[field(name) for name in noted for field in fields])
+            pipe.hdel(catalog_key, *[field(name) for name in removals for field in fields])
             pipe.execute()
-        begun = [_parsed(entry) for name, entry in _catalog(client, place).items() if name.startswith(_PREFIX)]
-        if not begun:
+        unfinished = [
+            _parsed(entry) for name, entry in _catalog(client, catalog_key).items() if name.startswith(_PREFIX)
+        ]
+        if not unfinished:
             return {}
-        names = [removal.view for removal in begun]
+        names = [removal.view for removal in unfinished]
         try:
-            with turn(names):
-                removed = _KeyWalk(client, project, begun, report).run()
+            with lock(names):
+                removed = _KeyWalk(client, project, unfinished, report).run()
         except LockBusy as error:
             raise RemovalUnfinished(", ".join(names)) from error
         pipe = client.pipeline(transaction=False)
         for mark in marks(client, project):
             pipe.hdel(mark, *map(catalog.reached_field, names))
-        pipe.hdel(place, *map(catalog.removal_field, names))
+        pipe.hdel(catalog_key, *map(catalog.removal_field, names))
         pipe.execute()
     return removed
 
 
 def versions(client: SyncRedis, project: str, view: PlanView, name: str) -> list[PlanView]:
-    """The view, and whatever the catalog lists under its plain `name` and as later versions of it."""
+    """The view, and all views that the catalog lists under its plain `name` and as later versions of it."""
     with mapped(client, name):
-        found = _catalog(client, catalog.catalog_key(project))
+        entries = _catalog(client, catalog.catalog_key(project))
     prefix = catalog.view_field("")
-    stored = {field.removeprefix(prefix).decode(): e for field, e in found.items() if field.startswith(prefix)}
-    listed = {one: entry for one, entry in stored.items() if one == name or one.startswith(f"{name}@v")}
-    held = {one: catalog.parse_view(entry) or view for one, entry in listed.items()}
-    views = {view.stored_as: view} | {n: msgspec.structs.replace(one, stored_as=n) for n, one in held.items()}
-    return [views[one] for one in sorted(views)]
+    stored = {field.removeprefix(prefix).decode(): e for field, e in entries.items() if field.startswith(prefix)}
+    listed = {
+        stored_as: entry
+        for stored_as, entry in stored.items()
+        if stored_as == name or stored_as.startswith(f"{name}@v")
+    }
+    definitions = {stored_as: catalog.parse_view(entry) or view for stored_as, entry in listed.items()}
+    views = {view.stored_as: view} | {
+        n: msgspec.structs.replace(definition, stored_as=n) for n, definition in definitions.items()
+    }
+    return [views[stored_as] for stored_as in sorted(views)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +122,11 @@ class _RemovalServer:
 
 
 class _KeyWalk:
-    """One walk over all keys for several views."""
+    """One scan over all keys for several views."""
 
     def __init__(self, client: SyncRedis, project: str, removals: Sequence[ViewRemoval], report: Report) -> None:
         self._client, self._project, self._report = client, project, report
-        self._place = catalog.catalog_key(project)
+        self._catalog_key = catalog.catalog_key(project)
         self._removals = list(removals)
         self._fields: dict[tuple[str, ...], list[str]] = {}
         for removal in removals:
@@ -126,16 +134,16 @@ class _KeyWalk:
         self.removed = {removal.view: 0 for removal in removals}
 
     def run(self) -> dict[str, int]:
-        """Until no slot changed its server during a walk. Raises: RemovalUnfinished where they never rest."""
+        """Scan until no slot moved to another server during a scan. Raises: RemovalUnfinished if slots keep moving."""
         for _ in range(_WALKS):
             layout, servers = self._layout()
-            cursors = self._common(layout)
+            cursors = self._saved_cursors(layout)
             total, walked = sum(server.keys for server in servers), 0
             for server in servers:
                 for cursor, keys in self._scan(server, cursors.get(server.run_id, 0)):
                     self._delete(keys)
                     cursors[server.run_id] = cursor
-                    self._note(layout, cursors)
+                    self._save_cursors(layout, cursors)
                     walked = min(total, walked + _KEYS_A_SCAN)
                     self._report(", ".join(self.removed), walked, total)
             if self._layout()[0] == layout:
@@ -143,38 +151,38 @@ class _KeyWalk:
         raise RemovalUnfinished(", ".join(self.removed))
 
     def _scan(self, server: _RemovalServer, cursor: int) -> Iterator[tuple[int, list[bytes]]]:
-        """The keys of a server that may be meant, with the cursor behind them."""
+        """The keys of a server that match the pattern, with the cursor after them."""
         pattern = self._pattern()
         while cursor != _WALKED:
-            found, keys = server.connection.scan(cursor, match=pattern, count=_KEYS_A_SCAN, _type="HASH")
-            cursor = found or _WALKED
+            next_cursor, keys = server.connection.scan(cursor, match=pattern, count=_KEYS_A_SCAN, _type="HASH")
+            cursor = next_cursor or _WALKED
             yield cursor, keys
 
     def _delete(self, keys: Iterable[bytes]) -> None:
-        meant = iter(
+        matches = iter(
             (key, view)
             for key in keys
             if (parsed := parse_key(key)) is not None and parsed.project == self._project
             for view in self._fields.get(parsed.names, ())
         )
-        while batch := list(islice(meant, _FIELDS_A_TRIP)):
+        while batch := list(islice(matches, _FIELDS_A_TRIP)):
             pipe = self._client.pipeline(transaction=False)
             for key, view in batch:
                 pipe.hdel(key, view.encode())
-            for (_, view), gone in zip(batch, msgspec.convert(pipe.execute(), list[int]), strict=True):
-                self.removed[view] += gone
+            for (_, view), count in zip(batch, msgspec.convert(pipe.execute(), list[int]), strict=True):
+                self.removed[view] += count
 
-    def _note(self, layout: str, cursors: Mapping[str, int]) -> None:
-        noted = [msgspec.structs.replace(one, layout=layout, cursors=dict(cursors)) for one in self._removals]
-        entries = {catalog.removal_field(one.view): msgspec.json.encode(one) for one in noted}
-        self._client.hset(self._place, mapping=entries)
-        self._removals = noted
+    def _save_cursors(self, layout: str, cursors: Mapping[str, int]) -> None:
+        updated = [msgspec.structs.replace(removal, layout=layout, cursors=dict(cursors)) for removal in self._removals]
+        entries = {catalog.removal_field(removal.view): msgspec.json.encode(removal) for removal in updated}
+        self._client.hset(self._catalog_key, mapping=entries)
+        self._removals = updated
 
-    def _common(self, layout: str) -> dict[str, int]:
-        """How far all of the views are, if they are equally far and the slots lie as they lay."""
+    def _saved_cursors(self, layout: str) -> dict[str, int]:
+        """The cursors to continue from, if they are the same for all views and the slots have not moved; else none."""
         first = self._removals[0]
-        alike = all((one.layout, one.cursors) == (layout, first.cursors) for one in self._removals)
-        return dict(first.cursors) if alike else {}
+        equal = all((removal.layout, removal.cursors) == (layout, first.cursors) for removal in self._removals)
+        return dict(first.cursors) if equal else {}
 
     def _pattern(self) -> bytes:
         heads = {key_head(names) for names in self._fields}
@@ -182,7 +190,7 @@ class _KeyWalk:
         return _escaped(head) + b"*" + _escaped(self._project.encode())
 
     def _layout(self) -> tuple[str, list[_RemovalServer]]:
-        """Where the slots lie, and the servers that hold them."""
+        """The assignment of slots as text, and the servers that have them."""
         client = self._client
         if not is_cluster(client):
             return "", [_server(client)]
@@ -198,8 +206,8 @@ def _server(connection: SyncRedis) -> _RemovalServer:
     return _RemovalServer(str(connection.info("server")["run_id"]), connection, connection.dbsize())
 
 
-def _catalog(client: SyncRedis, place: bytes) -> dict[bytes, bytes]:
-    return client.hgetall(place)
+def _catalog(client: SyncRedis, catalog_key: bytes) -> dict[bytes, bytes]:
+    return client.hgetall(catalog_key)
 
 
 def _parsed(entry: bytes) -> ViewRemoval:

@@ -1,9 +1,9 @@
-"""Materializes feature views: the newest row of each entity that arrived in a window, into the online store.
+"""Materializes feature views: writes the newest row of each entity that arrived in a window to the online store.
 
 A row arrives at the first instant at which its view's rule admits it, or when it is created if that is later in the
-window. A window is half-open, (start, end]; `end` is the caller's. The watermark moves to `end` only after Redis
-acknowledged every row of the window, so a run that dies is run again and loses nothing. It never comes closer to the
-clock than `SETTLED`: what is created by then may not be in the table yet, and what is created later surely is not.
+window. A window is half-open, (start, end]; the caller chooses `end`. The watermark moves to `end` only after Redis
+acknowledged every row of the window, so a run that was killed can be repeated and no row is lost. The watermark stays at
+least `SETTLED` behind the clock, since rows that were created more recently may not be in the table yet.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ __all__ = ["SETTLED", "ArrivalWindow", "plan_partition", "plan_windows", "run"]
 
 @dataclass(eq=False)
 class RunInterrupted(SkewlessError):
-    """A run was ended from outside."""
+    """A run was stopped before it finished."""
 
     view: str
 
     def __str__(self) -> str:
-        return f"the run was ended before feature view {self.view!r} was done; run it again, nothing is lost"
+        return f"the run was stopped before feature view {self.view!r} was done; run it again, no row is lost"
 
 
 Check = Callable[[ArrivalWindow, Iterable[ViewRows]], None]
-"""Called with a window and its rows, in parts of any size; raises to keep them out of the store."""
+"""Called with a window and its rows, in parts of any size; raises to keep the rows out of the store."""
 
 
 def unchecked(window: ArrivalWindow, rows: Iterable[ViewRows]) -> None:
-    """Let everything pass."""
+    """Accept all rows."""
 
 
 def run(
@@ -67,28 +67,28 @@ def run(
     check: Check = unchecked,
     wait: timedelta = WAIT,
 ) -> dict[str, RunCounts]:
-    """Materialize the windows, some side by side; rows read, written, skipped as older and held back, by view.
+    """Materialize the windows, some of them in parallel; rows read, written, skipped as older and held back, by view.
 
-    `check` sees all of a window's rows before any of them is written; what it looks at is read twice. Memory is bounded
-    by `reduction.CHUNK_BYTES` a window at a time, whatever the windows' sizes. A view is materialized by one run at a
-    time; another one waits for its turn, `wait` at most.
-    Raises: Busy, RedisUnreachable, RowsLost, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
-    the first of them, after all other windows came to their end. A failed window is noted as such and its watermark did
-    not move.
+    `check` gets all of a window's rows before any of them is written; rows that it iterates over are read twice. Memory is
+    bounded by `newest_per_entity.CHUNK_BYTES` for each window in progress, whatever the windows' sizes. A view is
+    materialized by one run at a time; another run waits for the lock, `wait` at most.
+    Raises: LockBusy, RedisUnreachable, RowsLost, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
+    the first of them, after all other windows have ended. A failed window is recorded as a failed run, and its watermark
+    did not move.
     """
-    told = _ReadProgress(report)
+    progress = _ReadProgress(report)
     with ThreadPoolExecutor(min(len(windows) or 1, MOST_AT_ONCE, os.cpu_count() or 1)) as workers:
-        running = [workers.submit(_in_turn, window, project, clock, told, check, wait) for window in windows]
+        running = [workers.submit(_under_lock, window, project, clock, progress, check, wait) for window in windows]
         try:
             wait_for(running)
         except BaseException:
-            told.stop()
+            progress.stop()
             raise
-    return {window.view.stored_as: one.result() for window, one in zip(windows, running, strict=True)}
+    return {window.view.stored_as: future.result() for window, future in zip(windows, running, strict=True)}
 
 
 class _ReadProgress:
-    """What was read of what is to be read, of all windows together."""
+    """Rows read of rows to read, summed over all windows."""
 
     def __init__(self, report: Report) -> None:
         self._report, self._lock = report, threading.Lock()
@@ -112,54 +112,56 @@ class _ReadProgress:
             self._report(item, self._done, self._total)
 
 
-def _in_turn(
+def _under_lock(
     window: ArrivalWindow,
     project: OnlineProject,
     clock: Clock,
-    told: _ReadProgress,
+    progress: _ReadProgress,
     check: Check,
     wait: timedelta,
 ) -> RunCounts:
-    with project.turn([window.view], VERB, wait):
-        return _noted(replanned(window, project), project, clock, told, check)
+    with project.lock([window.view], VERB, wait):
+        return _recorded(replanned(window, project), project, clock, progress, check)
 
 
-def _noted(
+def _recorded(
     window: ArrivalWindow,
     project: OnlineProject,
     clock: Clock,
-    told: _ReadProgress,
+    progress: _ReadProgress,
     check: Check,
 ) -> RunCounts:
-    """One window as a run in the state database."""
+    """Materialize one window, recorded as a run in the state database."""
     started, state = clock(), project.state
-    noted = state.run_started(
+    run_id = state.run_started(
         project.name, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=started
     )
     try:
-        counts, reached = _materialize(window, project, min(window.end, started - SETTLED), told, check)
+        counts, complete_until = _materialize(window, project, min(window.end, started - SETTLED), progress, check)
     except BaseException as error:
-        with suppress(StateUnreachable):  # the window's own error is the one to tell
-            state.run_failed(noted, f"{type(error).__name__}: {error}", finished_at=clock())
+        with suppress(StateUnreachable):  # the window's own error is the one to raise
+            state.run_failed(run_id, f"{type(error).__name__}: {error}", finished_at=clock())
         raise
-    state.run_finished(noted, counts, finished_at=clock(), watermark=reached, anew=window.anew)
+    state.run_finished(run_id, counts, finished_at=clock(), watermark=complete_until, refill=window.refill)
     return counts
 
 
 def _materialize(
-    window: ArrivalWindow, project: OnlineProject, whole: datetime, told: _ReadProgress, check: Check
+    window: ArrivalWindow, project: OnlineProject, complete_until: datetime, progress: _ReadProgress, check: Check
 ) -> tuple[RunCounts, datetime | None]:
-    """Its counts, and up to where the view is whole now; None where this window does not say. `whole`: up to where it
-    may say so, and as of when the rows' time to live begins.
+    """The counts, and the arrival up to which the view is complete afterwards; None if the window does not advance it.
+
+    `complete_until`: the latest arrival up to which this run may declare the view complete, and the instant at which the ttl
+    of rows is evaluated.
     """
     store = project.store
     confirm(window, store)
-    view, news = window.view, window.arrivals()
-    check(window, (batch.take(arrived) for batch in news.batches() if (arrived := news.take(batch)).any()))
-    told.begin(view.stored_as, news.rows)
-    batches = news.batches()
-    horizon = store.prepare(view).horizon(to_micros(whole))
-    reader = NewestArrivals(news, project.name, lambda rows: told.advance(view.stored_as, rows))
+    view, arrivals = window.view, window.arrivals()
+    check(window, (batch.take(arrived) for batch in arrivals.batches() if (arrived := arrivals.take(batch)).any()))
+    progress.begin(view.stored_as, arrivals.rows)
+    batches = arrivals.batches()
+    horizon = store.prepare(view).horizon(to_micros(complete_until))
+    reader = NewestArrivals(arrivals, project.name, lambda rows: progress.advance(view.stored_as, rows))
     written = 0
     with ThreadPoolExecutor(1) as sender:
         sending: Future[int] | None = None
@@ -168,8 +170,8 @@ def _materialize(
             sending = sender.submit(store.write, view, keys, rows, horizon)
             del keys, rows
         written += sending.result() if sending else 0
-    counts = RunCounts(reader.taken, written, reader.taken - written, reader.waiting)
+    counts = RunCounts(reader.selected, written, reader.selected - written, reader.waiting)
     if window.advance:
-        return counts, store.register(view, window.start, whole, anew=window.anew)
+        return counts, store.register(view, window.start, complete_until, refill=window.refill)
     store.introduce(view)
     return counts, None

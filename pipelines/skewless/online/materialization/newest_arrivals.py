@@ -1,6 +1,6 @@
-"""The newest row of each entity among what arrived, as keys and packed rows: what materialize writes, and verify expects.
+"""The newest row of each entity among the arrivals, as keys and packed rows: what materialize writes and verify expects.
 
-Memory is bounded by `reduction.CHUNK_BYTES` and what `SeenTimes` remembers, however many rows there are.
+Memory is bounded by `newest_per_entity.CHUNK_BYTES` and the entities in `SeenTimes`, however many rows there are.
 
 Held by tests/online/materialization/test_materialize.py.
 """
@@ -24,26 +24,26 @@ from skewless.online.materialization.newest_per_entity import CHUNK_ROWS, SeenTi
 
 
 class NewestArrivals:
-    """Reads what arrived and keeps each entity's newest rows; counts the rows on its way.
+    """Reads arrivals and keeps each entity's newest rows; counts the rows selected and held back (`waiting`).
 
-    `advance` is told of each batch how many rows it had; `take` says which rows count (the window's, by default).
+    `advance` is called with the number of rows of each batch; `take` selects rows (by default those in the window).
     """
 
     def __init__(
         self,
-        news: ViewArrivals,
+        arrivals: ViewArrivals,
         project: str,
         advance: Callable[[int], None],
         take: Callable[[ViewRows], Flags] | None = None,
     ) -> None:
-        self._news, self._advance, self._take = news, advance, take or news.take
-        self._keys = KeyColumnPacker(project, news.view)
-        self.taken = self.waiting = self._read = 0
+        self._arrivals, self._advance, self._take = arrivals, advance, take or arrivals.take
+        self._keys = KeyColumnPacker(project, arrivals.view)
+        self.selected = self.waiting = self._read = 0
 
     def rows(self, batches: Iterator[ViewRows]) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
-        """Keys and packed rows. An entity may come again with an older row, which does not win."""
-        seen = SeenTimes() if len(self._news.pieces) > 1 and self._news.rows > CHUNK_ROWS else None
-        for chunk in chunks(self._arrived(batches)):
+        """Keys and packed rows, in chunks. An entity may appear again with an older row, which loses in the store."""
+        seen = SeenTimes() if len(self._arrivals.pieces) > 1 and self._arrivals.rows > CHUNK_ROWS else None
+        for chunk in chunks(self._selected_rows(batches)):
             keys, rows = self._reduced(chunk, seen)
             del chunk
             if len(keys):
@@ -56,19 +56,21 @@ class NewestArrivals:
         places = newest(keys, chunk.event, chunk.created)
         if len(places) < len(chunk):
             keys, chunk = keys.take(pa.array(places)), chunk.take(places)
-        if seen is not None and self._read <= self._news.pieces[0].rows:
-            seen.remember(keys, chunk.event, chunk.created)  # all of one file: hardly any of them is a newer one's
+        if seen is not None and self._read <= self._arrivals.pieces[0].rows:
+            seen.remember(
+                keys, chunk.event, chunk.created
+            )  # rows of the first file: few of these entities were seen before
         elif seen is not None:
-            news = seen.news(keys, chunk.event, chunk.created)
-            if not news.all():
-                keys, chunk = keys.filter(pa.array(news)), chunk.take(news)
-        return keys, packed(self._news.view, chunk)
+            newer = seen.newer(keys, chunk.event, chunk.created)
+            if not newer.all():
+                keys, chunk = keys.filter(pa.array(newer)), chunk.take(newer)
+        return keys, packed(self._arrivals.view, chunk)
 
-    def _arrived(self, batches: Iterator[ViewRows]) -> Iterator[ViewRows]:
+    def _selected_rows(self, batches: Iterator[ViewRows]) -> Iterator[ViewRows]:
         for batch in batches:
             arrived = self._take(batch)
-            self.taken += int(np.count_nonzero(arrived))
-            self.waiting += self._news.waiting(batch)
+            self.selected += int(np.count_nonzero(arrived))
+            self.waiting += self._arrivals.waiting(batch)
             self._read += len(batch)
             self._advance(len(batch))
             if arrived.any():
@@ -76,7 +78,7 @@ class NewestArrivals:
 
 
 def packed(view: PlanView, history: ViewRows) -> pa.BinaryArray:
-    """The rows of a history as the online store holds them. Raises: SourceMismatch."""
+    """The rows of a history in the packed format of the online store. Raises: SourceMismatch."""
     columns = [
         packable(view.stored_as, field.name, value_type(field.dtype), column)
         for field, column in zip(view.fields, history.columns, strict=True)

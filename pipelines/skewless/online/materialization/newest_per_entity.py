@@ -1,6 +1,6 @@
-"""Keeps of each entity the newest rows, in memory that does not grow with the table.
+"""Keeps the newest rows of each entity, in memory that does not grow with the table.
 
-Rows of equal times stay together: the store settles those by their bytes.
+All rows with the same newest times are kept: the store decides between them by their bytes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ REMEMBERED = 1_500_000
 
 
 def newest(keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray) -> Places:
-    """The places of the rows with the greatest (event, created) of their key, each tie included, in order of places.
+    """The positions of the rows with the greatest (event, created) of their key, ties included, in ascending order.
 
-    A row whose key is null is nobody's.
+    Rows whose key is null are left out.
     """
     coded = keys.dictionary_encode()
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -37,41 +37,41 @@ def newest(keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray)
     order = np.lexsort((created, event, codes))
     last = np.flatnonzero(np.append(codes[order][1:] != codes[order][:-1], True))
     best = order[last][codes]
-    found: Places = owned[(event == event[best]) & (created == created[best])]
-    return found
+    places: Places = owned[(event == event[best]) & (created == created[best])]
+    return places
 
 
 def chunks(batches: Iterator[ViewRows]) -> Iterator[ViewRows]:
-    """The same rows in larger batches: of so many rows, or so many bytes."""
-    held: list[ViewRows] = []
+    """The same rows in larger batches: of at least CHUNK_ROWS rows or CHUNK_BYTES bytes, but for the last."""
+    buffered: list[ViewRows] = []
     rows = size = 0
     for batch in batches:
-        held.append(batch)
+        buffered.append(batch)
         rows, size = rows + len(batch), size + _bytes(batch)
         if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
-            whole = joined(held)
-            held, rows, size = [], 0, 0  # not held while the caller works
-            yield whole
-            del whole
+            chunk = joined(buffered)
+            buffered, rows, size = [], 0, 0  # freed while the caller works
+            yield chunk
+            del chunk
     if rows:
-        yield joined(held)
+        yield joined(buffered)
 
 
 def joined(parts: list[ViewRows]) -> ViewRows:
-    """One history of several, of at least one."""
+    """The concatenation of one or more histories."""
     if len(parts) == 1:
         return parts[0]
     return ViewRows(
-        tuple(pa.concat_arrays(some) for some in zip(*(part.keys for part in parts), strict=True)),
+        tuple(pa.concat_arrays(arrays) for arrays in zip(*(part.keys for part in parts), strict=True)),
         np.concatenate([part.event for part in parts]),
         np.concatenate([part.created for part in parts]),
         np.concatenate([part.deleted for part in parts]),
-        tuple(pa.concat_arrays(some) for some in zip(*(part.columns for part in parts), strict=True)),
+        tuple(pa.concat_arrays(arrays) for arrays in zip(*(part.columns for part in parts), strict=True)),
     )
 
 
 class SeenTimes:
-    """The newest times that were seen of each of the first `limit` entities; of others nothing is known."""
+    """The newest times seen so far of each of the first `limit` entities; further entities are not tracked."""
 
     def __init__(self, limit: int = REMEMBERED) -> None:
         self._limit = limit
@@ -81,24 +81,24 @@ class SeenTimes:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def news(self, keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray) -> Flags:
-        """Which rows are not older than what was seen of their entity. They count as seen from now on.
+    def newer(self, keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray) -> Flags:
+        """Which rows are not older than the newest seen row of their entity; these rows are then recorded as seen.
 
-        Rows of one entity have the same times, as `newest` leaves them.
+        All rows of one entity must have the same times, as after `newest`.
         """
-        found = pc.index_in(keys, value_set=self._keys).fill_null(-1).to_numpy(zero_copy_only=False)
-        known = found >= 0
-        seen_event, seen_created = self._event[found[known]], self._created[found[known]]
-        mine, same = event[known], event[known] == seen_event
-        news = np.ones(len(keys), bool)
-        news[known] = (mine > seen_event) | (same & (created[known] >= seen_created))
-        again = known & news
-        self._event[found[again]], self._created[found[again]] = event[again], created[again]
+        places = pc.index_in(keys, value_set=self._keys).fill_null(-1).to_numpy(zero_copy_only=False)
+        known = places >= 0
+        seen_event, seen_created = self._event[places[known]], self._created[places[known]]
+        new_event, same_event = event[known], event[known] == seen_event
+        newer = np.ones(len(keys), bool)
+        newer[known] = (new_event > seen_event) | (same_event & (created[known] >= seen_created))
+        replaced = known & newer
+        self._event[places[replaced]], self._created[places[replaced]] = event[replaced], created[replaced]
         self.remember(keys.filter(pa.array(~known)), event[~known], created[~known])
-        return news
+        return newer
 
     def remember(self, keys: pa.BinaryArray, event: UtcMicrosArray, created: UtcMicrosArray) -> None:
-        """Count these rows as seen. Of an entity that is given again the first times stay: less is then left out."""
+        """Record these rows as seen. If an entity is recorded twice its first times are used: then fewer rows are filtered out."""
         room = max(self._limit - len(self), 0)
         self._keys = pa.concat_arrays([self._keys, keys[:room]])
         self._event = np.concatenate([self._event, event[:room]])

@@ -1,4 +1,4 @@
-"""How fresh the online store is: by view the age of its watermark and of the newest row behind it."""
+"""Freshness of the online store: for each view the age of its watermark and of the newest row up to it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _UNKNOWN = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class ViewFreshness:
-    """One view at `at`: its watermark, and the newest event time of its table up to there.
+    """Freshness of one view at `at`: its watermark, and the newest event time of its table up to the watermark.
 
-    None: it was never materialized, or its table is empty or tells no times in its statistics.
+    None: the view was never materialized, or its table is empty or its statistics have no times.
     """
 
     view: str
@@ -54,18 +54,20 @@ class ViewFreshness:
 def run(
     views: Sequence[tuple[PlanView, TableSource]], state: RunHistory, project: str, at: datetime
 ) -> list[ViewFreshness]:
-    """How fresh each view is at `at`. Reads footers, and event times where these reach beyond the watermark.
+    """The freshness of each view at `at`. Reads Parquet footers, and event times of row groups that extend beyond the watermark.
 
     Raises: StateUnreachable.
     """
-    found = []
+    results = []
     for view, source in views:
         watermark = state.watermark(project, view.stored_as)
         last = state.runs(project, view.stored_as, limit=1)
-        told = f"{last[0].status}: {last[0].error}" if last and last[0].error else last[0].status if last else "none"
+        last_run = (
+            f"{last[0].status}: {last[0].error}" if last and last[0].error else last[0].status if last else "none"
+        )
         newest = _newest(view, source, watermark) if watermark else None
-        found.append(ViewFreshness(view.stored_as, at, watermark, newest, str(told)))
-    return found
+        results.append(ViewFreshness(view.stored_as, at, watermark, newest, str(last_run)))
+    return results
 
 
 def _newest(view: PlanView, source: TableSource, until: datetime) -> datetime | None:
@@ -74,12 +76,12 @@ def _newest(view: PlanView, source: TableSource, until: datetime) -> datetime | 
         pieces = [piece for piece in arrivals(view, source, -_UNKNOWN, end).pieces if piece.event != _UNKNOWN]
     except SourceMissing:
         return None
-    found = [piece.event for piece in pieces if piece.event <= end]
-    # One row of the future is enough for statistics that say nothing of the others.
+    events = [piece.event for piece in pieces if piece.event <= end]
+    # The maximum is in the future, so the statistics do not give the newest time up to `end`.
     for piece in pieces:
         if piece.event > end:
-            found += _newest_of(source, piece, end)
-    return from_micros(max(found)) if found else None
+            events += _newest_of(source, piece, end)
+    return from_micros(max(events)) if events else None
 
 
 def _newest_of(source: TableSource, piece: NewRowGroups, end: UtcMicros) -> list[int]:
@@ -89,6 +91,6 @@ def _newest_of(source: TableSource, piece: NewRowGroups, end: UtcMicros) -> list
             times = file.read_row_groups(list(piece.groups), columns=[source.timestamp_field])
         events = time_column(source.view, source.timestamp_field, times.column(0))
     except (FileNotFoundError, SourceMismatch):
-        return []  # rewritten meanwhile, or a table that no run will take
-    behind = events[events <= end]
-    return [int(behind.max())] if len(behind) else []
+        return []  # rewritten meanwhile, or a table that materialization will refuse
+    reached = events[events <= end]
+    return [int(reached.max())] if len(reached) else []

@@ -1,8 +1,9 @@
 """Pushes rows of one feature view: into its table, durably, and then into the online store.
 
-The table is first, so that what is served can always be trained on. Where the online store takes nothing, the push
-says so: it may be repeated, which is harmless, and else the next materialization brings the rows. A row whose time
-(or created time, where the view is known by it) is yet to come lies in the table and waits for a materialization.
+The table comes first, so that whatever is served can be trained on. If the online store refuses the rows, the result has
+the refusal: the push may be repeated, which is harmless, or the next materialization writes the rows. A row whose event
+time (or created time, if the view is admitted by it) is in the future is stored in the table and waits for a
+materialization.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from skewless.online.store.redis_errors import StoreFull, StoreReadOnly, Unwrita
 from skewless.online.store.store import SyncOnlineStore
 
 Check = Callable[[pa.Table], None]
-"""Called with rows as their table would hold them; raises to keep them out."""
+"""Called with rows in the format of their table; raises to reject them."""
 REFUSALS = (StoreFull, StoreReadOnly, UnwritableKeys, RemovalUnfinished)
 
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What became of a push: rows in the table, those of them that won online, and those that wait for their time.
+    """Result of a push: rows in the table, those of them that won online, and those that wait for their time.
 
-    `refusal` is why the online store did not take all that it should have, None where it did.
+    `refusal` is the error of the online store if it did not accept all rows that are due, else None.
     """
 
     rows: int
@@ -46,29 +47,29 @@ class PushResult:
     refusal: SkewlessError | None = None
 
     def __str__(self) -> str:
-        told = f"{self.rows:,} rows stored"
+        summary = f"{self.rows:,} rows stored"
         if self.refusal is not None:
-            return f"{told}, not online: {self.refusal}"
-        return f"{told}, {self.won:,} won online, {self.waiting:,} wait for their time"
+            return f"{summary}, not online: {self.refusal}"
+        return f"{summary}, {self.won:,} won online, {self.waiting:,} wait for their time"
 
 
 @dataclass(eq=False)
 class TableRefused(SkewlessError):
-    """The table takes no rows; nothing was pushed."""
+    """The table cannot be written; nothing was pushed."""
 
     view: str
     reason: str
 
     def __str__(self) -> str:
-        return f"the table of feature view {self.view!r} takes no rows ({self.reason}); mend that, then push again"
+        return f"the table of feature view {self.view!r} cannot be written ({self.reason}); mend that, then push again"
 
 
 def unchecked(rows: pa.Table) -> None:
-    """Let everything pass."""
+    """Accept all rows."""
 
 
 def targets(views: Sequence[tuple[PlanView, TableSource]], data: Path) -> dict[str, PushTarget]:
-    """The push targets of a project's views, by name. `data` is where relative folders start."""
+    """The push targets of a project's views, by name. Relative folders are relative to `data`."""
     return {view.stored_as: _target(view, source, data, views) for view, source in views}
 
 
@@ -96,11 +97,11 @@ class PushedRows:
         self._reader = PushRowsReader(project, target, json_input.parsers(self.view))
 
     def parse(self, rows: Sequence[object], at: str = "") -> ParsedRows:
-        """Raises: InvalidRows, which points at each culprit."""
+        """Parse JSON rows. Raises: InvalidRows, which points at each invalid value."""
         return self._reader.read(rows, at)
 
     def batch(self, parsed: Sequence[ParsedRows], now: UtcMicros) -> PushBatch:
-        """Parsed rows as a batch that is received at `now` (microseconds). Raises: InvalidRows."""
+        """Parsed rows as a batch that was received at `now` (microseconds). Raises: InvalidRows."""
         try:
             return self._reader.batch(parsed, now, json_input.to_arrow)
         except pa.ArrowException as error:
@@ -118,7 +119,7 @@ def run(
 ) -> PushResult:
     """Push a batch that was received at `now` (microseconds).
 
-    Raises: InvalidInput, SourceMismatch or what `check` raises before anything is stored, TableRefused.
+    Raises: InvalidInput, SourceMismatch or an error of `check` before anything is stored; TableRefused.
     """
     view = batch.view
     due = batch.due(now)
@@ -127,7 +128,7 @@ def run(
     table = part_table(target, batch)
     check(table)
     _append(view, data / target.folder, table, now)
-    pairs = [(key, row) for key, row, ready in zip(keys, rows, due.tolist(), strict=True) if ready]
+    pairs = [(key, row) for key, row, is_due in zip(keys, rows, due.tolist(), strict=True) if is_due]
     try:
         horizon = store.prepare(view).horizon(now)
         won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs], horizon)

@@ -1,4 +1,4 @@
-"""Rows to push, out of a file: JSON, JSON Lines, CSV or Parquet.
+"""Reads rows to push from a file: JSON, JSON Lines, CSV or Parquet.
 
 Held by tests/online/push/test_push.py.
 """
@@ -33,24 +33,24 @@ SUFFIXES: dict[str, Format] = {
 
 @dataclass(eq=False)
 class UnreadableRowFile(SkewlessError):
-    """A file of rows is not of its format."""
+    """A file of rows cannot be parsed in its format."""
 
     format: str
     reason: str
 
     def __str__(self) -> str:
-        return f"the rows are no {self.format.upper()}: {self.reason}; nothing was pushed"
+        return f"the rows are not {self.format.upper()}: {self.reason}; nothing was pushed"
 
 
-def format_of(said: str | None, file: Path | None) -> Format | None:
-    """The format that somebody said, else that of the file's suffix, else (stdin) JSON; None for another one."""
-    if said is None:
+def format_of(chosen: str | None, file: Path | None) -> Format | None:
+    """The chosen format, else that of the file's suffix, else (stdin) JSON; None if it is unknown."""
+    if chosen is None:
         return SUFFIXES.get(file.suffix) if file else "json"
-    return SUFFIXES.get(f".{said}")
+    return SUFFIXES.get(f".{chosen}")
 
 
 def read(rows: PushedRows, content: bytes, kind: Format, now: UtcMicros) -> PushBatch:
-    """All rows of a file, checked. Raises: UnreadableRowFile, InvalidRows, SourceMismatch."""
+    """All rows of a file, validated. Raises: UnreadableRowFile, InvalidRows, SourceMismatch."""
     if kind == "json":
         return rows.batch([rows.parse(json_rows(content))], now)
     try:
@@ -61,25 +61,25 @@ def read(rows: PushedRows, content: bytes, kind: Format, now: UtcMicros) -> Push
 
 
 def json_rows(content: bytes) -> list[object]:
-    """An array of rows, an object with `rows`, or a row a line. Raises: UnreadableRowFile."""
+    """Rows from an array, from an object with `rows`, or one per line. Raises: UnreadableRowFile."""
     try:
-        whole = orjson.loads(content)
+        parsed = orjson.loads(content)
     except orjson.JSONDecodeError:
         return _json_lines(content)
-    if isinstance(whole, dict) and isinstance(whole.get("rows"), list):
-        return list(whole["rows"])
-    return whole if isinstance(whole, list) else [whole]
+    if isinstance(parsed, dict) and isinstance(parsed.get("rows"), list):
+        return list(parsed["rows"])
+    return parsed if isinstance(parsed, list) else [parsed]
 
 
 def _json_lines(content: bytes) -> list[object]:
-    found = []
+    rows = []
     for number, line in enumerate(content.splitlines(), 1):
         if line.strip():
             try:
-                found.append(orjson.loads(line))
+                rows.append(orjson.loads(line))
             except orjson.JSONDecodeError as error:
                 raise UnreadableRowFile("json", f"line {number}: {error.msg}") from None
-    return found
+    return rows
 
 
 def _csv(target: PushTarget, content: bytes) -> pa.Table:
@@ -88,7 +88,7 @@ def _csv(target: PushTarget, content: bytes) -> pa.Table:
     types |= {field.name: value_type(field.dtype).arrow for field in target.view.fields}
     if target.view.deleted_field:
         types[target.view.deleted_field] = pa.bool_()
-    # An empty cell is a null, a quoted one an empty text.
+    # An empty cell is a null; a quoted empty cell is an empty text.
     options = pa.csv.ConvertOptions(
         column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
     )
@@ -124,7 +124,7 @@ def _times(view: str, name: str, table: pa.Table) -> np.ndarray:
         try:
             column = column.cast(UTC_TIMESTAMP)
         except pa.ArrowInvalid as error:
-            raise SourceMismatch(view, name, f"is text that is no time ({error})") from error
+            raise SourceMismatch(view, name, f"is text that is not a time ({error})") from error
     return time_column(view, name, column)
 
 
@@ -132,7 +132,9 @@ def _check_names(target: PushTarget, names: Sequence[str]) -> None:
     view = target.view
     needed = [*(key.key for key in view.join_keys), *(field.name for field in view.fields), EVENT]
     known = {*needed, CREATED} | ({view.deleted_field} if view.deleted_field else set())
-    found = [InvalidInput(name, "is missing") for name in needed if name not in names]
-    found += [InvalidInput(name, f"is unknown; a row has {', '.join(needed)}") for name in names if name not in known]
-    if found:
-        raise InvalidRows(view.stored_as, tuple(found))
+    problems = [InvalidInput(name, "is missing") for name in needed if name not in names]
+    problems += [
+        InvalidInput(name, f"is unknown; a row has {', '.join(needed)}") for name in names if name not in known
+    ]
+    if problems:
+        raise InvalidRows(view.stored_as, tuple(problems))

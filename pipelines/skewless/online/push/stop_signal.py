@@ -1,4 +1,4 @@
-"""Whether somebody asked this process to stop: SIGTERM or Ctrl-C, taken as a wish instead of an end.
+"""Graceful stop: SIGTERM and Ctrl-C are recorded as a request to stop instead of ending the process.
 
 Held by tests/online/push/test_stream.py.
 """
@@ -13,22 +13,22 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignal:
-    """Called, it says whether; for the length of a `with` block of the main thread."""
+    """Callable that returns whether a stop was requested, within a `with` block of the main thread."""
 
     def __init__(self) -> None:
-        self._asked = False
-        self._before: dict[int, Any] = {}
+        self._requested = False
+        self._previous: dict[int, Any] = {}
 
     def __call__(self) -> bool:
-        return self._asked
+        return self._requested
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
+        self._previous = {number: signal.signal(number, self._request) for number in _SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked = True
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        self._requested = True

@@ -1,9 +1,9 @@
 """Pushes the events of a project's stream: at least once, in bounded batches, by any number of consumers.
 
-An entry is done only after its rows are in the table and in the online store. What a killed consumer held is claimed
-by another one; rows that are pushed twice are harmless. An entry that cannot be pushed, whoever tries, goes to the
-dead letters with its reason. While the online store is away, or takes nothing, consumers wait and try again; known
-views need no registry meanwhile. What was erased from the stream while a consumer had it in hand is not pushed.
+An entry is acknowledged only after its rows are in the table and in the online store. Entries of a killed consumer are
+claimed by another one; pushing rows twice is harmless. An entry that no consumer can push goes to the dead letters with
+the reason. While the online store is unreachable or refuses writes, consumers wait and retry; known views need no registry
+meanwhile. An entry that was erased from the stream while a consumer had it in hand is not pushed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.errors import FeastRegistryUnavailable, SourceMismatch
 
-AWAY = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused, FeastRegistryUnavailable)
-"""What is nobody's entry's fault, and passes."""
+OUTAGES = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused, FeastRegistryUnavailable)
+"""Temporary errors that no entry caused: they are retried."""
 
-Find = Callable[[], Mapping[str, PushTarget]]
+FindTargets = Callable[[], Mapping[str, PushTarget]]
 Stopping = Callable[[], bool]
 _LONGEST_PAUSE = timedelta(seconds=2)
 _REFRESH_S = 60.0
@@ -41,8 +41,8 @@ _MISSING_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """Entries a batch; when a consumer counts as dead; how long to wait for new entries; how often an entry may be
-    handed out before it is taken for the one that kills consumers.
+    """Entries a batch; idle time after which a consumer counts as dead; how long to wait for new entries; deliveries of an
+    entry after which it is assumed to kill consumers.
     """
 
     batch: int = 1_000
@@ -53,19 +53,19 @@ class StreamLimits:
 
 @dataclass(slots=True)
 class StreamResult:
-    """What a consumer did: entries done, their rows, and entries buried. `gone`: those in hand that others did, or that
-    were erased, before it came to them.
+    """Result of a consumer: entries pushed, their rows, and entries moved to the dead letters. `skipped`: entries in hand that
+    another consumer claimed or that were erased before they were pushed.
     """
 
     entries: int = 0
     rows: int = 0
-    buried: int = 0
-    gone: int = 0
+    dead_lettered: int = 0
+    skipped: int = 0
 
 
 @dataclass(eq=False)
 class RowsNotOnline(SkewlessError):
-    """Rows of the stream are in their table and not in the online store."""
+    """Rows of the stream are in their table but not in the online store."""
 
     view: str
     reason: str
@@ -76,71 +76,71 @@ class RowsNotOnline(SkewlessError):
 
 @dataclass(slots=True)
 class StreamConsumer:
-    """One consumer of a project's stream. `find` looks up the push targets, anew from time to time, and `door` what is
-    expected of the rows of a view; `waits` is told for what it waits, once until something is pushed again.
+    """One consumer of a project's stream. `find` looks up the push targets, from time to time again, and `check_of` the check
+    of a view's rows; `on_outage` is called with the error when an outage begins, or changes to another error.
     """
 
     project: str
     data: Path
     store: SyncOnlineStore
     entries: StreamEntries
-    find: Find
+    find: FindTargets
     clock: Callable[[], datetime]
     limits: StreamLimits = field(default_factory=StreamLimits)
-    door: Callable[[str], Check] = lambda _: unchecked
-    waits: Callable[[SkewlessError], None] = lambda _: None
+    check_of: Callable[[str], Check] = lambda _: unchecked
+    on_outage: Callable[[SkewlessError], None] = lambda _: None
     streamed: StreamResult = field(default_factory=StreamResult)
-    _held: list[StreamEntry] = field(default_factory=list)
+    _in_hand: list[StreamEntry] = field(default_factory=list)
     _targets: Mapping[str, PushTarget] = field(default_factory=dict)
     _rows: dict[str, PushedRows] = field(default_factory=dict)
-    _doors: dict[str, Check] = field(default_factory=dict)
-    _looked: float = float("-inf")
-    _away: type[SkewlessError] | None = None
+    _checks: dict[str, Check] = field(default_factory=dict)
+    _refreshed_at: float = float("-inf")
+    _outage: type[SkewlessError] | None = None
 
     def run(self, stopping: Stopping, *, once: bool = False) -> StreamResult:
-        """Push until `stopping`, or with `once` until there is nothing to push. Goes on through every outage."""
+        """Push until `stopping`, or with `once` until there is nothing to push. Retries through every outage."""
         while not stopping():
             for attempt in stamina.retry_context(
-                on=AWAY, attempts=None, timeout=None, wait_initial=0.05, wait_max=_LONGEST_PAUSE, wait_jitter=0.05
+                on=OUTAGES, attempts=None, timeout=None, wait_initial=0.05, wait_max=_LONGEST_PAUSE, wait_jitter=0.05
             ):
                 with attempt:
                     if stopping():
                         break
-                    found = self._told_step(wait=not once)
-            if once and not stopping() and not found:
+                    count = self._reported_step(wait=not once)
+            if once and not stopping() and not count:
                 break
         return self.streamed
 
-    def _told_step(self, *, wait: bool) -> int:
+    def _reported_step(self, *, wait: bool) -> int:
         try:
-            found = self.step(wait=wait)
-        except AWAY as error:
-            if type(error) is not self._away:
-                self._away = type(error)
-                self.waits(error)
+            count = self.step(wait=wait)
+        except OUTAGES as error:
+            if type(error) is not self._outage:
+                self._outage = type(error)
+                self.on_outage(error)
             raise
-        self._away = None
-        return found
+        self._outage = None
+        return count
 
     def step(self, *, wait: bool) -> int:
-        """Push one batch; how many entries it had. Raises: one of AWAY, and tries the same batch again when called."""
-        if not self._held:
+        """Push one batch; how many entries it had. Raises: one of OUTAGES; the next call then tries the same batch again."""
+        if not self._in_hand:
             self.entries.open()
-            self._held = self.entries.claim(self.limits.batch, self.limits.idle // timedelta(milliseconds=1))
-        if not self._held:
+            self._in_hand = self.entries.claim(self.limits.batch, self.limits.idle // timedelta(milliseconds=1))
+        if not self._in_hand:
             block = self.limits.block // timedelta(milliseconds=1) if wait else None
-            self._held = self.entries.read(self.limits.batch, block)
-        found = len(self._held)
+            self._in_hand = self.entries.read(self.limits.batch, block)
+        count = len(self._in_hand)
         by_view: dict[str, list[tuple[StreamEntry, ParsedRows]]] = {}
-        for entry in list(self._held):
+        for entry in list(self._in_hand):
             parsed = self._parsed(entry)
             if isinstance(parsed, str):
-                self._bury(entry, parsed)
+                self._dead_letter(entry, parsed)
             else:
                 by_view.setdefault(entry.fields[b"view"].decode(), []).append((entry, parsed))
-        for view, some in by_view.items():
-            self._push(view, some)
-        return found
+        for view, parsed_entries in by_view.items():
+            self._push(view, parsed_entries)
+        return count
 
     def _parsed(self, entry: StreamEntry) -> ParsedRows | str:
         """The rows of an entry, or why it cannot be pushed."""
@@ -161,71 +161,71 @@ class StreamConsumer:
 
     def _reader(self, view: str) -> PushedRows:
         """Raises: NotPushable."""
-        age = time.monotonic() - self._looked
+        age = time.monotonic() - self._refreshed_at
         if age > _REFRESH_S or (view not in self._targets and age > _MISSING_S):
             self._refresh(view)
         if view not in self._targets:
             raise NotPushable(view, "there is no such online feature view")
         if view not in self._rows:
-            self._rows[view], self._doors[view] = PushedRows(self.project, self._targets[view]), self.door(view)
+            self._rows[view], self._checks[view] = PushedRows(self.project, self._targets[view]), self.check_of(view)
         return self._rows[view]
 
     def _refresh(self, view: str) -> None:
-        """Look up the targets. Those that are known stay while the registry is away."""
+        """Look up the targets. Known targets stay while the registry is unavailable."""
         try:
             self._targets, self._rows = self.find(), {}
         except FeastRegistryUnavailable:
             if view not in self._targets:
                 raise
-        self._looked = time.monotonic()
+        self._refreshed_at = time.monotonic()
 
-    def _push(self, view: str, some: Sequence[tuple[StreamEntry, ParsedRows]]) -> None:
-        """Push entries of one view. What refuses all of them together may be one's fault: then one by one."""
-        ours = self._ours([entry for entry, _ in some])
-        some = [(entry, parsed) for entry, parsed in some if entry.id in ours]
-        if not some:
+    def _push(self, view: str, parsed_entries: Sequence[tuple[StreamEntry, ParsedRows]]) -> None:
+        """Push entries of one view. If the batch is refused, push them one by one: a single entry may be the cause."""
+        pending = self._still_pending([entry for entry, _ in parsed_entries])
+        parsed_entries = [(entry, parsed) for entry, parsed in parsed_entries if entry.id in pending]
+        if not parsed_entries:
             return
         try:
-            rows = self._pushed(view, [parsed for _, parsed in some])
+            rows = self._pushed(view, [parsed for _, parsed in parsed_entries])
         except (SourceMismatch, InvalidRows, InvalidInput, RowsNotOnline) as error:
-            if len(some) == 1:
-                self._bury(some[0][0], str(error))
+            if len(parsed_entries) == 1:
+                self._dead_letter(parsed_entries[0][0], str(error))
                 return
-            for one in some:
-                self._push(view, [one])
+            for single in parsed_entries:
+                self._push(view, [single])
             return
-        self.entries.done([entry for entry, _ in some])
-        self._forget([entry for entry, _ in some])
-        self.streamed.entries += len(some)
+        self.entries.acknowledge([entry for entry, _ in parsed_entries])
+        self._forget([entry for entry, _ in parsed_entries])
+        self.streamed.entries += len(parsed_entries)
         self.streamed.rows += rows
 
     def _pushed(self, view: str, parsed: Sequence[ParsedRows]) -> int:
         rows, received = self._reader(view), to_micros(self.clock())
         batch = rows.batch(parsed, received)
-        # A store that takes nothing is found out before the table gets rows that would come again.
+        # Fail before writing the table if the store refuses writes: a retry would append the rows again.
         self.store.prepare(rows.view)
-        done = push.run(self.project, rows.target, batch, self.data, self.store, received, self._doors[view])
-        if isinstance(done.refusal, AWAY):
-            raise done.refusal
-        if done.refusal is not None:
-            raise RowsNotOnline(view, str(done.refusal))
-        return done.rows
+        result = push.run(self.project, rows.target, batch, self.data, self.store, received, self._checks[view])
+        if isinstance(result.refusal, OUTAGES):
+            raise result.refusal
+        if result.refusal is not None:
+            raise RowsNotOnline(view, str(result.refusal))
+        return result.rows
 
-    def _ours(self, entries: Sequence[StreamEntry]) -> set[bytes]:
-        """Which of these are ours to do still. The others are let go: they would bring an erased subject back."""
-        ours = {entry.id for entry in self.entries.held(entries)}
-        gone = [entry for entry in entries if entry.id not in ours]
-        self._forget(gone)
-        self.streamed.gone += len(gone)
-        return ours
+    def _still_pending(self, entries: Sequence[StreamEntry]) -> set[bytes]:
+        """The ids of those entries that are still pending here. The others are dropped: pushing them could restore erased rows."""
+        pending = {entry.id for entry in self.entries.still_pending(entries)}
+        skipped = [entry for entry in entries if entry.id not in pending]
+        self._forget(skipped)
+        self.streamed.skipped += len(skipped)
+        return pending
 
-    def _bury(self, entry: StreamEntry, reason: str) -> None:
-        if not self._ours([entry]):
+    def _dead_letter(self, entry: StreamEntry, reason: str) -> None:
+        if not self._still_pending([entry]):
             return
-        self.entries.bury(entry, reason)
+        self.entries.dead_letter(entry, reason)
         self._forget([entry])
-        self.streamed.buried += 1
+        self.streamed.dead_lettered += 1
 
     def _forget(self, entries: Sequence[StreamEntry]) -> None:
-        gone = {entry.id for entry in entries}
-        self._held = [entry for entry in self._held if entry.id not in gone]
+        done = {entry.id for entry in entries}
+        self._in_hand = [entry for entry in self._in_hand if entry.id not in done]

@@ -25,7 +25,7 @@ _Nested = tuple[bytes, dict[bytes, bytes]] | StreamPairs
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """An entry of the stream. `deliveries` is how often it was handed to a consumer."""
+    """An entry of the stream. `deliveries` is how often it was delivered to a consumer."""
 
     id: bytes
     fields: Mapping[bytes, bytes]
@@ -34,7 +34,7 @@ class StreamEntry:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """How far the consumers are: entries in the stream, not yet handed out, handed out and not done, and dead."""
+    """Progress of the consumers: entries in the stream, not yet delivered, delivered and not acknowledged, and dead letters."""
 
     length: int
     lag: int
@@ -50,8 +50,8 @@ class StreamStatus:
 
 
 class StreamEntries:
-    """The stream of a project, as the consumer `name` of its group sees it. Every call may raise RedisUnreachable,
-    StoreFull or StoreReadOnly; entries that are done are deleted unless `keep`.
+    """The stream of a project for the consumer `name` of its group. Every call may raise RedisUnreachable, StoreFull or
+    StoreReadOnly; acknowledged entries are deleted unless `keep`.
     """
 
     def __init__(self, client: SyncRedis, project: str, name: str, *, keep: bool = False) -> None:
@@ -61,7 +61,7 @@ class StreamEntries:
         self._name, self._keep = name, keep
 
     def open(self) -> None:
-        """Make the stream and its group, from the stream's first entry on, where they are missing."""
+        """Create the stream and its group, from the stream's first entry on, if they are missing."""
         with mapped(self._client, self.key):
             try:
                 self._client.xgroup_create(self.key, GROUP, id="0", mkstream=True)
@@ -75,75 +75,77 @@ class StreamEntries:
             return self._client.xadd(self.key, {"view": view, "rows": rows})
 
     def read(self, count: int, block_ms: int | None) -> list[StreamEntry]:
-        """New entries, at most `count`; waits for the first one (None: does not)."""
+        """New entries, at most `count`; waits `block_ms` milliseconds for the first one (None: does not wait)."""
         with mapped(self._client, self.key):
             answer = self._client.xreadgroup(GROUP, self._name, {self.key: ">"}, count=count, block=block_ms)
         streams: Iterable[Sequence[_Nested]] = (
             answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or ()]
         )
-        return [StreamEntry(one, fields) for entries in streams for one, fields in _flat(entries)]
+        return [StreamEntry(entry_id, fields) for entries in streams for entry_id, fields in _flat(entries)]
 
     def claim(self, count: int, idle_ms: int) -> list[StreamEntry]:
-        """Entries that a consumer was handed `idle_ms` ago or earlier and that are not done, at most `count`."""
+        """Claim entries that were delivered `idle_ms` ago or earlier and are not acknowledged, at most `count`."""
         with mapped(self._client, self.key):
-            _, found, *_ = self._client.xautoclaim(self.key, GROUP, self._name, idle_ms, count=count)
-            claimed = [(one, fields) for one, fields in found if fields]
+            _, entries, *_ = self._client.xautoclaim(self.key, GROUP, self._name, idle_ms, count=count)
+            claimed = [(entry_id, fields) for entry_id, fields in entries if fields]
             if not claimed:
                 return []
             first, last = claimed[0][0], claimed[-1][0]
-            pending = self._client.xpending_range(self.key, GROUP, first, last, len(found), self._name)
-        times = {one["message_id"]: one["times_delivered"] for one in pending}
-        return [StreamEntry(one, fields, times.get(one, 1)) for one, fields in claimed]
+            pending = self._client.xpending_range(self.key, GROUP, first, last, len(entries), self._name)
+        times = {entry_id["message_id"]: entry_id["times_delivered"] for entry_id in pending}
+        return [StreamEntry(entry_id, fields, times.get(entry_id, 1)) for entry_id, fields in claimed]
 
-    def held(self, entries: Sequence[StreamEntry]) -> list[StreamEntry]:
-        """Those of some entries, in the stream's order, that are this consumer's to do still: not what another one
-        claimed meanwhile, nor what an erasure took. A stream that lost its group lost more than that; then all of them.
+    def still_pending(self, entries: Sequence[StreamEntry]) -> list[StreamEntry]:
+        """Those of the entries, which are in the stream's order, that are still pending for this consumer: not those that
+        another one claimed meanwhile or that were erased. If the group is gone, with the whole stream, all of them.
         """
         if not entries:
             return []
-        ours: set[bytes] = set()
+        pending: set[bytes] = set()
         start, last = entries[0].id, entries[-1].id
         with mapped(self._client, self.key):
             try:
-                while some := self._client.xpending_range(self.key, GROUP, start, last, _PENDING_A_TRIP, self._name):
-                    ours.update(one["message_id"] for one in some)
-                    start = b"(" + some[-1]["message_id"]
+                while infos := self._client.xpending_range(self.key, GROUP, start, last, _PENDING_A_TRIP, self._name):
+                    pending.update(info["message_id"] for info in infos)
+                    start = b"(" + infos[-1]["message_id"]
             except ResponseError as error:
                 if "NOGROUP" not in str(error):
                     raise
                 return list(entries)
-        return [entry for entry in entries if entry.id in ours]
+        return [entry for entry in entries if entry.id in pending]
 
-    def done(self, entries: Sequence[StreamEntry]) -> None:
-        """Nobody need push these again."""
+    def acknowledge(self, entries: Sequence[StreamEntry]) -> None:
+        """Acknowledge entries, which are then not delivered again."""
         if entries:
             with mapped(self._client, self.key):
                 self._finish(self._client.pipeline(), [entry.id for entry in entries]).execute()
 
-    def bury(self, entry: StreamEntry, reason: str) -> None:
-        """Put an entry among the dead letters, in the step in which it leaves the stream."""
-        why: dict[bytes, Word] = {b"reason": reason, b"entry": entry.id, b"deliveries": entry.deliveries}
+    def dead_letter(self, entry: StreamEntry, reason: str) -> None:
+        """Move an entry to the dead letters, in one transaction."""
+        details: dict[bytes, Word] = {b"reason": reason, b"entry": entry.id, b"deliveries": entry.deliveries}
         with mapped(self._client, self.key):
             pipe = self._client.pipeline()
-            pipe.xadd(self.dead, {**entry.fields, **why})
+            pipe.xadd(self.dead, {**entry.fields, **details})
             self._finish(pipe, [entry.id]).execute()
 
     def leave(self) -> None:
-        """Take this consumer out of the group, if nothing of it is under way."""
+        """Remove this consumer from the group, if it has no pending entries."""
         with mapped(self._client, self.key):
-            held = {one["name"]: one["pending"] for one in self._client.xinfo_consumers(self.key, GROUP)}
-            if held.get(self._name.encode()) == 0:
+            pending = {
+                consumer["name"]: consumer["pending"] for consumer in self._client.xinfo_consumers(self.key, GROUP)
+            }
+            if pending.get(self._name.encode()) == 0:
                 self._client.xgroup_delconsumer(self.key, GROUP, self._name)
 
     def status(self) -> StreamStatus:
-        """How far the consumers are; all zero before the first one."""
+        """The progress of the consumers; zeros before the first one."""
         with mapped(self._client, self.key):
             groups = self._client.xinfo_groups(self.key) if self._client.exists(self.key) else []
             length, dead = self._client.xlen(self.key), self._client.xlen(self.dead)
-        ours = next((group for group in groups if group["name"] == GROUP.encode()), None)
-        if ours is None:
+        group_info = next((group for group in groups if group["name"] == GROUP.encode()), None)
+        if group_info is None:
             return StreamStatus(length, length, 0, 0, dead)
-        return StreamStatus(length, ours.get("lag") or 0, ours["pending"], ours["consumers"], dead)
+        return StreamStatus(length, group_info.get("lag") or 0, group_info["pending"], group_info["consumers"], dead)
 
     def _finish(self, pipe: RedisPipeline, ids: Sequence[bytes]) -> RedisPipeline:
         pipe.xack(self.key, GROUP, *ids)
@@ -153,5 +155,5 @@ class StreamEntries:
 
 
 def _flat(entries: Sequence[_Nested]) -> StreamPairs:
-    """Entries as they come; RESP3 nests them once more."""
-    return [pair for one in entries for pair in (one if isinstance(one, list) else [one])]
+    """A flat list of entries; RESP3 nests them once more."""
+    return [pair for entry in entries for pair in (entry if isinstance(entry, list) else [entry])]

@@ -1,4 +1,4 @@
-"""A project as materialization and maintenance know it: its rows online, and what the state database notes of them.
+"""A project as materialization and maintenance use it: its rows online, and its watermarks and runs in the state database.
 
 Held by tests/online/materialization/test_materialize.py.
 """
@@ -25,9 +25,9 @@ class OnlineProject:
     state: StateDatabase
 
     def watermark(self, view: PlanView) -> datetime | None:
-        """Up to and including which arrival the view's rows are online. Raises: StateUnreachable."""
+        """The arrival up to and including which all of the view's rows are online. Raises: StateUnreachable."""
         return self.state.watermark(self.name, view.stored_as)
 
-    def turn(self, views: Sequence[PlanView], verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
-        """Alone among those who write rows of these views. Raises: LockBusy, StateUnreachable."""
-        return self.state.turn(self.name, [view.stored_as for view in views], verb, wait)
+    def lock(self, views: Sequence[PlanView], verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
+        """Hold the exclusive locks of these views against other writers. Raises: LockBusy, StateUnreachable."""
+        return self.state.lock(self.name, [view.stored_as for view in views], verb, wait)

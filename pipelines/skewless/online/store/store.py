@@ -66,13 +66,13 @@ class SyncOnlineStore:
         """
         return self._exchange(write_protocol.prepare(self._project, view), view.stored_as)
 
-    def register(self, view: PlanView, start: datetime | None, end: datetime, *, anew: bool) -> datetime:
+    def register(self, view: PlanView, start: datetime | None, end: datetime, *, refill: bool) -> datetime:
         """Put the view's definition into the catalog: all of its rows that arrived up to `end` are those that it means.
 
         See `write_protocol.register`. Raises: RowsLost, RemovalUnfinished, RedisUnreachable, StoreFull, StoreReadOnly.
         """
         noted = marks(self._client, self._project)
-        exchange = write_protocol.register(self._project, view, start, end, anew=anew, marks=noted)
+        exchange = write_protocol.register(self._project, view, start, end, anew=refill, marks=noted)
         return self._exchange(exchange, view.stored_as)
 
     def introduce(self, view: PlanView) -> None:
@@ -86,7 +86,7 @@ class SyncOnlineStore:
             with mapped(self._client):
                 self._client.hset(catalog.catalog_key(self._project), mapping=entries)
 
-    def holdings(self, views: Sequence[PlanView]) -> dict[str, StoredView]:
+    def stored_views(self, views: Sequence[PlanView]) -> dict[str, StoredView]:
         """What the store says of each view, by its stored name."""
         names = [view.stored_as for view in views]
         exchange = write_protocol.stored_views(self._project, names, marks(self._client, self._project))
@@ -155,7 +155,7 @@ class SyncOnlineStore:
             else:
                 list(LuaPipeline(self._client, DEADLINES).run(pa.array(keys, pa.binary()), first, None, ROWS_A_CALL))
 
-    def held(self, view: PlanView, keys: pa.BinaryArray) -> pa.BinaryArray:
+    def stored_rows(self, view: PlanView, keys: pa.BinaryArray) -> pa.BinaryArray:
         """The row that each entity has; null where it has none, or its key is no hash. Raises: RedisUnreachable."""
         field = view.stored_as.encode()
         if is_cluster(self._client):
