@@ -103,7 +103,7 @@ def test_a_consumer_says_once_for_what_it_waits(market: Shop, skewless: Skewless
     finally:
         stamina.instrumentation.set_on_retry_hooks(None)
     assert told.status == 0
-    assert told.out.count("waiting: the table of feature view 'people' takes no rows (Not a directory)") == 1
+    assert told.out.count("waiting: the table of feature view 'people' cannot be written (Not a directory)") == 1
     assert told.out.count("waiting") == 1
     assert "1 rows of 1 entries pushed, 0 moved to the dead letters" in told.out
 

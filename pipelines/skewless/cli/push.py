@@ -111,7 +111,9 @@ def stream(
     done = _consume(work, entries, limits, f"{name} reads {entries.key}", once, unchecked)
     entries.leave()
     skipped = f", {done.skipped:,} gone before they were pushed" if done.skipped else ""
-    console.print(f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.dead_lettered:,} moved to the dead letters{skipped}")
+    console.print(
+        f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.dead_lettered:,} moved to the dead letters{skipped}"
+    )
 
 
 def _consume(

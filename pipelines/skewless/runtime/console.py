@@ -1,4 +1,4 @@
-"""What a verb shows while it works: a live bar on a terminal, plain lines otherwise.
+"""Progress of a verb: a live bar on a terminal, plain lines otherwise.
 
 Held by tests/cli/test_data.py.
 """
@@ -17,14 +17,14 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class _CountColumn(MofNCompleteColumn):
-    """Items done of items in all, where somebody knows how many there are."""
+    """Items done of the total, if the total is known."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.total is not None else Text("")
 
 
 class ProgressStep:
-    """One long step. `at` moves it on to the next item; `result` is the line that stays."""
+    """One long step. `at` reports the current item; `result` is the line printed at the end."""
 
     def __init__(self, title: str, progress: Progress | None) -> None:
         self._title = title
@@ -33,15 +33,15 @@ class ProgressStep:
         self.result = ""
 
     def at(self, item: str, done: int | None = None, total: int | None = None) -> None:
-        """Working on `item`, the one after `done` of `total` items."""
+        """Report work on `item`, after `done` of `total` items."""
         if self._progress is not None and self._task is not None:
-            said = f"{self._title}: {item}"
-            self._progress.update(self._task, description=said, completed=done, total=total)
+            description = f"{self._title}: {item}"
+            self._progress.update(self._task, description=description, completed=done, total=total)
 
 
 @contextmanager
 def step(title: str) -> Iterator[ProgressStep]:
-    """A step that is timed and told of: live while it runs, one line when it has ended well."""
+    """A timed step: live progress while it runs, one line when it has succeeded."""
     started = time.monotonic()
     if console.is_terminal:
         columns = (

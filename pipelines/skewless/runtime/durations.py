@@ -16,26 +16,26 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 @dataclass(eq=False)
 class BadDuration(SkewlessError):
-    """A duration that cannot be understood."""
+    """A text that is not a duration."""
 
     text: str
 
     def __str__(self) -> str:
-        return f"{self.text!r} is no duration; write a number with s, m, h or d, as 90d"
+        return f"{self.text!r} is not a duration; write a number with s, m, h or d, as 90d"
 
 
 def short(time: timedelta) -> str:
-    """A duration in the largest unit that it is a whole number of: 15m, 6h."""
+    """A duration as text, in the largest unit that gives a whole number: 15m, 6h."""
     for unit, name in reversed(_UNITS.items()):
-        whole, rest = divmod(time, timedelta(**{name: 1}))
-        if not rest and (whole or unit == "s"):
-            return f"{whole}{unit}"
+        quotient, rest = divmod(time, timedelta(**{name: 1}))
+        if not rest and (quotient or unit == "s"):
+            return f"{quotient}{unit}"
     return f"{time / timedelta(seconds=1):g}s"
 
 
 def duration(text: str) -> timedelta:
     """A number with a unit: 90s, 15m, 1.5h, 7d. Raises: BadDuration."""
-    found = _DURATION.fullmatch(text.strip())
-    if not found:
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
         raise BadDuration(text)
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+    return timedelta(**{_UNITS[match[2]]: float(match[1])})

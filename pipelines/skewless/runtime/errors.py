@@ -1,13 +1,13 @@
-"""What can go wrong where data is made. The base and the contract's own errors are in `skewless.contract.errors`.
+"""Errors of the pipelines. The base class and the contract's own errors are in `skewless.contract.errors`.
 
 SkewlessError
-├── FeastRegistryUnavailable      the Feast registry does not answer
-├── UnknownFeatureView           a feature view is named that there is not
-├── SourceMissing        a feature view's table is not where its source says
+├── FeastRegistryUnavailable      the Feast registry is unavailable
+├── UnknownFeatureView           a named feature view does not exist or is not online
+├── SourceMissing        a feature view's table is missing
 ├── SourceMismatch       a table does not have the columns or types that its feature view declares
-├── SpineMismatch        a spine lacks a column, or holds one of another type
+├── SpineMismatch        a spine lacks a column, or has one of another type
 ├── Untraceable          a transform cannot be traced to ONNX
-├── StepInputMissing           a step asks for the output of an earlier one
+├── StepInputMissing           the output of an earlier step is missing
 └── AlreadyPublished     a model version exists and is immutable
 
 Held by tests/offline/tables/test_view_rows.py.
@@ -23,14 +23,14 @@ from skewless.contract.errors import SkewlessError
 
 
 def did_you_mean(name: str, known: Collection[str], quoted: str = "{!r}") -> str:
-    """A question that names the nearest of the `known` names, with a blank after it; empty where none is near."""
+    """A question that suggests the most similar of the `known` names, with a trailing blank; empty if none is similar."""
     like = get_close_matches(name, known, n=1)
     return f"did you mean {quoted.format(like[0])}? " if like else ""
 
 
 @dataclass(eq=False)
 class FeastRegistryUnavailable(SkewlessError):
-    """The Feast registry at `url` (its password masked) does not open, or went away."""
+    """The Feast registry at `url` (its password masked) cannot be opened, or the connection was lost."""
 
     transient = True
 
@@ -43,7 +43,7 @@ class FeastRegistryUnavailable(SkewlessError):
 
 @dataclass(eq=False)
 class UnknownFeatureView(SkewlessError):
-    """A feature view is named that there is not, or that is not online; `known` are those that are."""
+    """A named feature view does not exist or is not online; `known` are the online ones."""
 
     view: str
     known: tuple[str, ...]
@@ -56,7 +56,7 @@ class UnknownFeatureView(SkewlessError):
 
 @dataclass(eq=False)
 class SourceMissing(SkewlessError):
-    """The table behind a feature view is not there."""
+    """The table of a feature view is missing."""
 
     view: str
     path: str
@@ -67,7 +67,7 @@ class SourceMissing(SkewlessError):
 
 @dataclass(eq=False)
 class TableRewritten(SkewlessError):
-    """A file of a table was replaced or removed between two looks at it."""
+    """A file of a table was replaced or removed while the table was read."""
 
     transient = True
 
@@ -79,7 +79,7 @@ class TableRewritten(SkewlessError):
 
 @dataclass(eq=False)
 class SourceMismatch(SkewlessError):
-    """A table does not hold what its feature view declares."""
+    """A table does not match the declaration of its feature view."""
 
     view: str
     column: str
@@ -116,7 +116,7 @@ class Untraceable(SkewlessError):
 
 @dataclass(eq=False)
 class TransformsMissing(SkewlessError):
-    """An on-demand view's body looks for the project's transforms where there are none."""
+    """The transforms file that an on-demand view's body loads does not exist."""
 
     file: str
 
@@ -129,7 +129,7 @@ class TransformsMissing(SkewlessError):
 
 @dataclass(eq=False)
 class StepInputMissing(SkewlessError):
-    """A step's input was not made yet."""
+    """The input of a step does not exist yet."""
 
     what: str
     mend: str

@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.05
 
 @dataclass(eq=False)
 class PredictServerFailed(SkewlessError):
-    """The server did not come up, or says that it is not ready."""
+    """The server did not start, or did not become ready."""
 
     reason: str
     log: str
@@ -37,7 +37,7 @@ class PredictServerFailed(SkewlessError):
 
 @dataclass(frozen=True, slots=True)
 class RunningPredictServer:
-    """A server that said it is ready."""
+    """A server that is ready."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -64,21 +64,21 @@ def server(settings: Mapping[str, str], port: int, log: Path) -> Iterator[Runnin
 
 
 def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    last = time.monotonic() + _START_SECONDS
-    told = "said nothing"
-    while time.monotonic() < last:
+    deadline = time.monotonic() + _START_SECONDS
+    status = "did not respond"
+    while time.monotonic() < deadline:
         if process.poll() is not None:
             raise PredictServerFailed(f"ended with status {process.returncode}", str(log))
         try:
-            answer = httpx.get(f"{url}/readyz", timeout=2.0)
+            response = httpx.get(f"{url}/readyz", timeout=2.0)
         except httpx.TransportError:
             time.sleep(_POLL_SECONDS)
             continue
-        if answer.status_code == httpx.codes.OK:
+        if response.status_code == httpx.codes.OK:
             return
-        told = f"is not ready: {answer.text}"
+        status = f"is not ready: {response.text}"
         time.sleep(_POLL_SECONDS)
-    raise PredictServerFailed(told, str(log))
+    raise PredictServerFailed(status, str(log))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""How long work tells where it is: a callback, so that what shows it stays at the edge.
+"""Progress reports of long work: a callback, so that only the edges display it.
 
 Held by tests/offline/tables/test_ingest.py.
 """
@@ -12,4 +12,4 @@ Report = Callable[[str, int, int], None]
 
 
 def quiet(item: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""

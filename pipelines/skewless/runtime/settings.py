@@ -1,4 +1,4 @@
-"""What an operator may set of the offline steps."""
+"""Settings of the offline steps that an operator may change."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class ProjectSettings(EnvironmentSettings):
     join_memory: ByteSize = Field(
         default=ByteSize(DEFAULT_JOIN_MEMORY),
         ge=LEAST_JOIN_MEMORY,
-        description="What a point-in-time join may work in, beside the spine and a result that is asked for whole: "
+        description="Memory that a point-in-time join may use, besides the spine and a result that is returned as one table: "
         "bytes, or with a unit, as `2GiB`. At least 64 MiB.",
     )
     late_events: timedelta = Field(
         default=timedelta(days=1),
         ge=timedelta(0),
-        description="How late a row of a table without created timestamps may come, as `P1D` or in seconds: so much "
-        "before the watermark is read again each time. Default: one day.",
+        description="How late a row of a table without created timestamps may arrive, as `P1D` or in seconds: each run "
+        "reads this much before the watermark again. Default: one day.",
     )
 
     @field_validator("state")
@@ -80,7 +80,7 @@ class ProjectSettings(EnvironmentSettings):
         scheme, colon, rest = url.partition("://")
         scheme = POSTGRESQL.get(scheme, scheme)
         if not colon or scheme.partition("+")[0] not in ("sqlite", "postgresql"):
-            raise ValueError("it is no SQLAlchemy URL that starts with sqlite:// or postgresql://")
+            raise ValueError("it must be a SQLAlchemy URL that starts with sqlite:// or postgresql://")
         return f"{scheme}://{rest}"
 
     @property
@@ -95,5 +95,5 @@ class ProjectSettings(EnvironmentSettings):
 
     @property
     def placed(self) -> bool:
-        """Whether somebody said where the state is: by a setting, or by standing in a project."""
+        """Whether the state folder was chosen: by the `state` setting, or because the working folder is in a project."""
         return "state" in self.model_fields_set or (self.feature_repo / STORE_FILE).is_file()

@@ -1,1 +1,1 @@
-"""Files on disk: durable writes, Parquet readers and writers. The other rooms of `offline` import it."""
+"""Files on disk: Parquet readers and writers. The other rooms of `offline` import it."""

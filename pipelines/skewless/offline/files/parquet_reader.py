@@ -1,4 +1,4 @@
-"""A table of Parquet files by its row groups: which there are, what their statistics say, and their columns."""
+"""A table of Parquet files as row groups, with their statistics and columns."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from skewless.runtime.errors import TableRewritten
 
 _Identity = tuple[int, int, int]
 _BUFFER_BYTES = 1 << 18
-_FOOTERS_HELD = 1_000
-"""Of tables with more files the footers are read again with each file, so that they do not fill the memory."""
+_FOOTERS_CACHED = 1_000
+"""In tables with more files, footers are read again for each file, so that they do not fill the memory."""
 _UNITS = {"s": SECOND_US, "ms": 1_000, "us": 1}
 
 
@@ -29,8 +29,8 @@ class InstantRange:
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """A row group: its file and number, the table's number of its first row, its rows, and its event times as far as
-    its statistics tell them. `sizes` are the bytes on disk of each column asked for at opening, 0 where it has none.
+    """A row group: its file and number, the table's number of its first row, its rows, and the range of its event times if the
+    statistics have it. `sizes` are the bytes on disk of each column of the table, 0 if the file lacks it.
     """
 
     file: int
@@ -43,16 +43,16 @@ class RowGroup:
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Some rows as their file stores them; `first` is the table's number of the first one."""
+    """Rows in the types of their file; `first` is the table's number of the first row."""
 
     first: int
     columns: pa.RecordBatch
 
 
 class ParquetTable:
-    """The files in order, their footers read. Rows are numbered through all files, so none may change meanwhile.
+    """Parquet files in order, with their footers. Rows are numbered across all files, so no file may change meanwhile.
 
-    `columns` are those that will be asked for, `event` the one whose statistics are kept.
+    `columns` are the columns to read later, `event` is the column whose statistics are kept.
     """
 
     def __init__(self, files: Sequence[Path], columns: Sequence[str], event: str) -> None:
@@ -61,27 +61,27 @@ class ParquetTable:
         self.schemas: list[pa.Schema] = []
         self.row_groups: list[RowGroup] = []
         self._footers: list[pq.FileMetaData | None] = []
-        self._seen: list[_Identity] = []
+        self._identities: list[_Identity] = []
         first = 0
         for place, file in enumerate(files):
-            self._seen.append(_identity(file))
+            self._identities.append(_identity(file))
             footer = _footer(file)
             self.schemas.append(footer.schema.to_arrow_schema())
-            self._footers.append(footer if len(files) <= _FOOTERS_HELD else None)
+            self._footers.append(footer if len(files) <= _FOOTERS_CACHED else None)
             for group in _row_groups(footer, self.schemas[-1], place, first, self.columns, event):
                 self.row_groups.append(group)
                 first += group.rows
         self.rows = first
 
     def batches(self, group: RowGroup, columns: Sequence[str], rows: int) -> Iterator[RowBatch]:
-        """A row group's columns, at most `rows` rows at a time; columns that its file lacks are not in it.
+        """A row group's columns, at most `rows` rows at a time, without columns that its file lacks.
 
         Raises: TableRewritten.
         """
-        held = [name for name in columns if name in self.schemas[group.file].names]
+        present = [name for name in columns if name in self.schemas[group.file].names]
         with self._opened(group) as file:
             first = group.first
-            for batch in file.iter_batches(rows, row_groups=[group.number], columns=held, use_threads=False):
+            for batch in file.iter_batches(rows, row_groups=[group.number], columns=present, use_threads=False):
                 yield RowBatch(first, batch)
                 first += len(batch)
 
@@ -91,8 +91,8 @@ class ParquetTable:
             file = pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except FileNotFoundError:
             raise TableRewritten(str(path)) from None
-        # Files are replaced by renaming: while the path has its identity, that file is the one which was opened.
-        if _identity(path) != self._seen[group.file]:
+        # Files are replaced by renaming: if the path still has its identity now, the opened file is the expected one.
+        if _identity(path) != self._identities[group.file]:
             file.close()
             raise TableRewritten(str(path))
         return file
@@ -106,7 +106,7 @@ def _footer(file: Path) -> pq.FileMetaData:
 
 
 def _identity(file: Path) -> _Identity:
-    """What a file is known by again. Raises: TableRewritten where it is gone."""
+    """Inode, mtime and size, which identify a file. Raises: TableRewritten if it was removed."""
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -115,17 +115,17 @@ def _identity(file: Path) -> _Identity:
 
 
 def runs(groups: Iterable[RowGroup], rows: int) -> list[list[RowGroup]]:
-    """Row groups in their order, put together as long as they have at most `rows` rows: what is worked on at once."""
-    found: list[list[RowGroup]] = []
-    held = 0
+    """Consecutive row groups combined into batches of at most `rows` rows; a larger row group is a batch by itself."""
+    batches: list[list[RowGroup]] = []
+    batch_rows = 0
     for group in groups:
-        if found and held + group.rows <= rows:
-            found[-1].append(group)
-            held += group.rows
+        if batches and batch_rows + group.rows <= rows:
+            batches[-1].append(group)
+            batch_rows += group.rows
         else:
-            found.append([group])
-            held = group.rows
-    return found
+            batches.append([group])
+            batch_rows = group.rows
+    return batches
 
 
 def _row_groups(
@@ -139,13 +139,13 @@ def _row_groups(
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         sizes = tuple(sum(group.column(leaf).total_compressed_size for leaf in leaves.get(c, ())) for c in columns)
-        known = _range(group.column(leaves[event][0]).statistics, kind) if event in leaves else None
-        yield RowGroup(file, number, first, group.num_rows, known, sizes)
+        event_range = _range(group.column(leaves[event][0]).statistics, kind) if event in leaves else None
+        yield RowGroup(file, number, first, group.num_rows, event_range, sizes)
         first += group.num_rows
 
 
 def _range(statistics: pq.Statistics | None, kind: pa.DataType | None) -> InstantRange | None:
-    """A time column's range where its statistics tell it; with a null in it the row group is to be read and refused."""
+    """A time column's range if its statistics have it; None also for a column with nulls, so that it is read and refused."""
     if kind is None or not pa.types.is_timestamp(kind) or statistics is None or not statistics.has_min_max:
         return None
     if statistics.null_count or statistics.physical_type != "INT64":

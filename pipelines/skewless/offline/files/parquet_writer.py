@@ -1,4 +1,4 @@
-"""Tables that come one after the other as one Parquet file whose row groups do not tell how they were cut.
+"""Writes a sequence of tables to one Parquet file whose row groups do not depend on how the rows were split.
 
 Held by tests/model/scoring/test_batch_score.py.
 """
@@ -16,19 +16,19 @@ _ROWS_A_GROUP = 1 << 17
 
 
 def write(file: Path, tables: Iterator[pa.Table]) -> tuple[int, int]:
-    """Rows and columns written, of one table at least. Row groups have the same rows however the tables are cut, so
-    that the same rows are the same bytes.
+    """Write at least one table; rows and columns written. Row groups have the same rows however the rows are split into
+    tables, so equal rows give equal bytes.
     """
     first = next(tables)
-    rows, held = 0, first.slice(0, 0)
+    rows, buffered = 0, first.slice(0, 0)
     with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
         for table in chain((first,), tables):
             rows += table.num_rows
-            held = pa.concat_tables([held, table])
-            whole = held.num_rows - held.num_rows % _ROWS_A_GROUP
-            for begin in range(0, whole, _ROWS_A_GROUP):
-                writer.write_table(held.slice(begin, _ROWS_A_GROUP))
-            held = held.slice(whole)
-        if held.num_rows or not rows:
-            writer.write_table(held)
+            buffered = pa.concat_tables([buffered, table])
+            full = buffered.num_rows - buffered.num_rows % _ROWS_A_GROUP
+            for begin in range(0, full, _ROWS_A_GROUP):
+                writer.write_table(buffered.slice(begin, _ROWS_A_GROUP))
+            buffered = buffered.slice(full)
+        if buffered.num_rows or not rows:
+            writer.write_table(buffered)
     return rows, first.num_columns

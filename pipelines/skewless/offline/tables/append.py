@@ -1,11 +1,11 @@
-"""Appends rows to a table as Parquet files of their own: what a table holds already is never written again.
+"""Appends rows to a table as separate Parquet files: stored rows are never rewritten.
 
     <table>/pushed-<microseconds>-<digest>.parquet                 a folder of files
     <table>/day=2013-10-01/pushed-<microseconds>-<digest>.parquet  a table in days: one part for each day of the rows
     <table>.parquet.parts/pushed-...                         a table that is one file: beside it
 
-A part is visible whole, under its last name, once it is on the disk. Its name holds the digest of its content, so
-that rows which are appended again, after a kill or by a client that tries once more, are there once.
+A part appears under its final name only when it is complete and durable. Its name contains the digest of its content, so
+rows that are appended again, after a kill or by a client that retries, are stored once.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from skewless.runtime.errors import SourceMismatch, SourceMissing
 
 
 def append(source: TableSource, table: pa.Table, view: PlanView | None = None, *, now: UtcMicros) -> list[Path]:
-    """Add the rows of `table` at `now`, whose columns are named as the source's table names them; the files that hold them.
+    """Append the rows of `table`, received at `now`; the files written. The columns are named as in the source's table.
 
-    They get the types of the table, or as long as there is none of `view`: a number becomes a narrower one where it
-    stays itself or is a fraction, a NaN among whole numbers (pandas' missing one) null. Columns that are new to the
-    table are kept, and what the rows lack is null. In a table of days a kill can leave the parts of some days; the
-    same call again completes them.
-    Raises: SourceMismatch, before anything is written: for a time that is absent or null, a value that the type does
-    not hold, and with `view` for a key or feature that is absent. RemoteReadOnly.
+    Columns are cast to the types of the stored table, or, if it has no file yet, to those of `view`. A number is cast to a
+    narrower type if its value is unchanged or it is a fraction; a NaN in a column of whole numbers (a missing value of
+    pandas) becomes null. New columns are added to the table; columns that the rows lack are null. In a table of days a kill
+    can leave the parts of some days; repeating the call completes them.
+    Raises: SourceMismatch, before anything is written: for a time that is absent or null, a value outside its type, and
+    with `view` for an absent key or feature. RemoteReadOnly.
     """
     if source.foreign is not None:
         raise RemoteReadOnly(source.foreign)
     fitted = _fitted(source, table, view)
-    return [write_part_once(folder, rows, now) for folder, rows in _placed(source, fitted)] if len(fitted) else []
+    return [write_part_once(folder, rows, now) for folder, rows in _by_folder(source, fitted)] if len(fitted) else []
 
 
 def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.Table:
@@ -51,10 +51,10 @@ def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.T
     for name in times:
         time_column(source.view, name, _column(source, table, name))
     kinds = {} if view is None else _declared(source, view)
-    held = _held(source)
-    types = {name: natural(kind) for name, kind in kinds.items()} | {field.name: field.type for field in held}
+    stored = _stored_schema(source)
+    types = {name: natural(kind) for name, kind in kinds.items()} | {field.name: field.type for field in stored}
     columns = {}
-    for name in dict.fromkeys((*held.names, *kinds, *table.column_names)):
+    for name in dict.fromkeys((*stored.names, *kinds, *table.column_names)):
         if name in table.column_names or name in kinds:
             column = _column(source, table, name)
             columns[name] = column if name in times else _cast(source, name, column, types.get(name))
@@ -66,13 +66,13 @@ def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.T
 
 
 def _declared(source: TableSource, view: PlanView) -> dict[str, ValueType]:
-    fields = [*((key.key, key.dtype) for key in view.join_keys), *((one.name, one.dtype) for one in view.fields)]
+    fields = [*((key.key, key.dtype) for key in view.join_keys), *((field.name, field.dtype) for field in view.fields)]
     kinds = {source.column(name): value_type(dtype, feature=name) for name, dtype in fields}
     return kinds | ({source.column(view.deleted_field): value_type("Bool")} if view.deleted_field else {})
 
 
-def _held(source: TableSource) -> pa.Schema:
-    """The columns of the newest file, which are those that a reader goes by; none before the first."""
+def _stored_schema(source: TableSource) -> pa.Schema:
+    """The columns of the newest file, which define the table for readers; none before the first file."""
     try:
         return pq.read_schema(source.files()[-1])
     except SourceMissing:
@@ -88,22 +88,22 @@ def _column(source: TableSource, table: pa.Table, name: str) -> pa.ChunkedArray:
 def _cast(source: TableSource, name: str, column: pa.ChunkedArray, kind: pa.DataType | None) -> pa.ChunkedArray:
     if kind is None or column.type == kind:
         return column
-    whole, fraction = pa.types.is_integer, pa.types.is_floating
-    numbers = (whole(column.type) or fraction(column.type)) and (whole(kind) or fraction(kind))
+    is_integer, is_float = pa.types.is_integer, pa.types.is_floating
+    numbers = (is_integer(column.type) or is_float(column.type)) and (is_integer(kind) or is_float(kind))
     nested = pa.types.is_nested(column.type) and pa.types.is_nested(kind)
-    said = f"is {kind} in the table and {column.type} in the rows"
+    reason = f"is {kind} in the table and {column.type} in the rows"
     if not (numbers or nested or holds(kind, column.type)):
-        raise SourceMismatch(source.view, name, said)
-    if fraction(column.type) and whole(kind):
+        raise SourceMismatch(source.view, name, reason)
+    if is_float(column.type) and is_integer(kind):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceMismatch(source.view, name, f"{said}: {error}") from error
+        raise SourceMismatch(source.view, name, f"{reason}: {error}") from error
 
 
-def _placed(source: TableSource, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
-    """The rows by the folder that they belong to."""
+def _by_folder(source: TableSource, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
+    """The folders to write to, with their rows."""
     if source.path.is_file():
         yield parts_folder(source.path), table
     elif not any(source.path.glob("day=*/*.parquet")):

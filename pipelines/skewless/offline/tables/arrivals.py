@@ -1,7 +1,7 @@
-"""What arrived in a window, read in batches: of a table only the row groups that can hold it, chosen by statistics.
+"""The rows that arrived in a window, read in batches from the row groups that may contain them, chosen by statistics.
 
-A late row lies in an old day's partition, so the partition says nothing about arrival; the row groups' maxima do.
-Memory goes with the size of a batch and of a row group's pages, never with the window.
+A late row is in an old day's partition, so rows are selected by the maxima of row groups, not by partition. Memory depends
+on the size of a batch and of a row group's pages, not on the window.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class RowGroupBounds:
 
 @dataclass(frozen=True, slots=True)
 class NewRowGroups:
-    """Row groups of one file that may hold news; `event` is their greatest event time, `stamp` tells the file from another
-    one of its name.
+    """Row groups of one file that may contain arrivals; `event` is their greatest event time, `stamp` (mtime in ns, size in bytes)
+    identifies the content of the file.
     """
 
     file: Path
@@ -54,9 +54,9 @@ class NewRowGroups:
 
 @dataclass(frozen=True, slots=True)
 class ViewArrivals:
-    """The arrivals of one view with start < arrival <= end (microseconds), and the pieces of its table to look at.
+    """The arrivals of one view with start < arrival <= end (microseconds), and the pieces of its table to read.
 
-    The newest events come first, so that what an older piece holds is mostly known to be older.
+    Pieces with the newest events come first, so most rows of later pieces can be dropped as older.
     """
 
     view: PlanView
@@ -71,34 +71,34 @@ class ViewArrivals:
     @property
     def times(self) -> tuple[str, ...]:
         """The columns of event and created time."""
-        known = self.source.created_timestamp_column
-        return (self.source.timestamp_field, known) if known else (self.source.timestamp_field,)
+        created_column = self.source.created_timestamp_column
+        return (self.source.timestamp_field, created_column) if created_column else (self.source.timestamp_field,)
 
     @property
     def rows(self) -> int:
-        """How many rows must be looked at."""
+        """How many rows must be read."""
         return sum(piece.rows for piece in self.pieces)
 
     def excluding(self, others: ViewArrivals) -> ViewArrivals:
         """The pieces in files that `others` does not have, or has with another content."""
         known = {(piece.file, piece.stamp) for piece in others.pieces}
-        return replace(self, pieces=tuple(one for one in self.pieces if (one.file, one.stamp) not in known))
+        return replace(self, pieces=tuple(piece for piece in self.pieces if (piece.file, piece.stamp) not in known))
 
     def take(self, history: ViewRows) -> Flags:
-        """Which rows the window takes: those that the rule admits by `end` and that it did not admit by `start`, or
-        that were created since (a late row of a view that is known by its event time).
+        """Mask of the rows in the window: those that the rule admits by `end` and did not admit by `start`, or that were
+        created in the window (a late row of a view that is admitted by event time).
         """
         available = self.view.rule.available_at(history.event, history.created)
         late = (history.created > self.start) & (history.created <= self.end)
         return (available <= self.end) & ((available > self.start) | late)
 
     def waiting(self, history: ViewRows) -> int:
-        """How many rows were known in the window and are true only after it."""
+        """How many rows were created in the window with an event time after its end."""
         known = (history.created > self.start) & (history.created <= self.end)
         return int(np.count_nonzero(known & (history.event > self.end)))
 
     def batches(self) -> Iterator[ViewRows]:
-        """All rows of the pieces, arrived or not. Raises: SourceMismatch, at once where a column is not as declared."""
+        """All rows of the pieces, also those outside the window. Raises: SourceMismatch, immediately if a column is not as declared."""
         if not self.pieces:
             return iter(())
         return self._read(view_rows.table_schema(self.view, self.source, sorted(piece.file for piece in self.pieces)))
@@ -106,7 +106,7 @@ class ViewArrivals:
     def _read(self, schema: pa.Schema) -> Iterator[ViewRows]:
         for piece in self.pieces:
             try:
-                # A dataset would decode whole row groups; this holds a batch, and a buffer for each column.
+                # A dataset would decode whole row groups; this keeps one batch and a buffer for each column in memory.
                 with pq.ParquetFile(piece.file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
                     yield from self._read_file(file, schema)
             except FileNotFoundError as error:
@@ -115,7 +115,7 @@ class ViewArrivals:
                 raise view_rows.unreadable(self.source, error) from error
 
     def _read_file(self, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[ViewRows]:
-        """By the footer of the open file: it may have been rewritten since it was chosen."""
+        """Read by the footer of the open file, which may have been rewritten since the plan."""
         bounds = _bounds_of(file.metadata, self.times)
         groups = [place for place, group in enumerate(bounds) if group.latest > self.start]
         wanted = [name for name in schema.names if name in file.schema_arrow.names]
@@ -124,7 +124,7 @@ class ViewArrivals:
 
 
 def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
-    """A file's rows as the table's: its types, and nulls for columns that came later."""
+    """A file's rows in the schema of the table, with nulls for columns that the file lacks."""
     columns = [
         batch.column(field.name).cast(field.type)
         if field.name in batch.schema.names
@@ -135,17 +135,17 @@ def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
 
 
 def arrivals(view: PlanView, source: TableSource, start: UtcMicros, end: UtcMicros) -> ViewArrivals:
-    """What to read for the window (start, end], without partitions of days after `end`. Raises: SourceMissing."""
-    pieces, found = [], ViewArrivals(view, source, start, end, ())
+    """The row groups to read for the window (start, end], without partitions of days after `end`. Raises: SourceMissing."""
+    pieces, window = [], ViewArrivals(view, source, start, end, ())
     for file in source.files(until=end):
         stat = file.stat()
-        bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, found.times)
+        bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, window.times)
         groups = tuple(place for place, group in enumerate(bounds) if group.latest > start)
         if groups:
             rows, event = sum(bounds[g].rows for g in groups), max(bounds[g].event for g in groups)
             pieces.append(NewRowGroups(file, groups, rows, event, (stat.st_mtime_ns, stat.st_size)))
     pieces.sort(key=lambda piece: piece.event, reverse=True)
-    return replace(found, pieces=tuple(pieces))
+    return replace(window, pieces=tuple(pieces))
 
 
 @lru_cache(maxsize=_FILES_REMEMBERED)
@@ -154,26 +154,26 @@ def _bounds(file: Path, _modified: int, _size: int, times: tuple[str, ...]) -> t
 
 
 def _bounds_of(metadata: pq.FileMetaData, times: tuple[str, ...]) -> tuple[RowGroupBounds, ...]:
-    """By row group; where the file does not say, the end of time."""
+    """The bounds of each row group; _UNKNOWN, the greatest value, if the statistics are missing."""
     columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
     places = {column.path: (index, _unit(column)) for index, column in enumerate(columns) if column.path in times}
-    found = []
+    bounds = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         maxima = [_greatest(group, *places[time]) if time in places else _UNKNOWN for time in times]
-        found.append(RowGroupBounds(group.num_rows, maxima[0], max(maxima)))
-    return tuple(found)
+        bounds.append(RowGroupBounds(group.num_rows, maxima[0], max(maxima)))
+    return tuple(bounds)
 
 
 def _unit(column: pq.ColumnSchema) -> str | None:
-    """The unit of a column of timestamps; None for another one, and for the old ones of 96 bits."""
+    """The unit of a timestamp column; None for other types, and for 96-bit timestamps."""
     if column.physical_type != "INT64" or column.logical_type.type != "TIMESTAMP":
         return None
     return str(json.loads(column.logical_type.to_json())["timeUnit"])
 
 
 def _greatest(group: pq.RowGroupMetaData, place: int, unit: str | None) -> int:
-    """The greatest value in microseconds; the plain number, since a Python time would go through pandas."""
+    """The greatest value in microseconds. It uses the raw number, since pyarrow makes Python times with pandas."""
     statistics = group.column(place).statistics
     if unit is None or statistics is None or not statistics.has_min_max:
         return _UNKNOWN

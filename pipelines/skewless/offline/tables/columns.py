@@ -1,4 +1,4 @@
-"""The columns of a view's table, read in the types that its feature view declares."""
+"""Columns of a view's table, checked against and cast to the types that the feature view declares."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from skewless.offline.values.column_types import as_texts, holds, holds_value, n
 from skewless.runtime.errors import SourceMismatch
 
 
-def check_columns(view: str, held: pa.Schema, columns: Iterable[str]) -> None:
-    """Whether a table has these columns. Raises: SourceMismatch."""
+def check_columns(view: str, schema: pa.Schema, columns: Iterable[str]) -> None:
+    """Check that a table has these columns. Raises: SourceMismatch."""
     for column in columns:
-        if column not in held.names:
-            raise SourceMismatch(view, column, f"is absent; the table has {held.names}")
+        if column not in schema.names:
+            raise SourceMismatch(view, column, f"is absent; the table has {schema.names}")
 
 
 def stored_types(
@@ -25,22 +25,22 @@ def stored_types(
 ) -> dict[str, set[pa.DataType]]:
     """The types in which a table's files (by path) store each column, of which `keys` are join keys.
 
-    Raises: SourceMismatch for a wrong one.
+    Raises: SourceMismatch for a type that does not fit the declared one.
     """
-    found: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
+    types: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
     for path, schema in schemas:
         for column, kind in kinds.items():
             if column in schema.names:
                 stored = schema.field(column).type
                 numbered = kind is not None and column in keys and numbers_as_text(kind, stored)
                 if kind is not None and not numbered and not holds_value(kind, stored):
-                    raise SourceMismatch(view, column, f"{_differs(kind, stored)} (in {path})")
-                found[column].add(stored)
-    return found
+                    raise SourceMismatch(view, column, f"{_type_difference(kind, stored)} (in {path})")
+                types[column].add(stored)
+    return types
 
 
 def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
-    """The type to read a column in that files store in these types. Raises: SourceMismatch where there is none."""
+    """The type to read a column in, given its types in the files. Raises: SourceMismatch if there is none."""
     if len(stored) == 1:
         return next(iter(stored))
     if declared is None:
@@ -53,56 +53,56 @@ def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueT
     return common
 
 
-def _differs(declared: ValueType, stored: pa.DataType) -> str:
-    shown = declared.name if declared.encoding == "value" else declared.arrow
-    return f"is {stored} and is declared as {shown}"
+def _type_difference(declared: ValueType, stored: pa.DataType) -> str:
+    expected = declared.name if declared.encoding == "value" else declared.arrow
+    return f"is {stored} and is declared as {expected}"
 
 
 def feature(view: str, name: str, column: pa.ChunkedArray, kind: ValueType) -> pa.Array:
-    """A column of a table as a history keeps it: in the declared type, and where that is none of Arrow's (a list, map,
-    struct, ...) as the table has it. Raises: SourceMismatch.
+    """A column of a table as `ViewRows` has it: in the declared type; values that are stored as messages (a list, map,
+    struct, ...) in the type of the table. Raises: SourceMismatch.
     """
     if not holds_value(kind, column.type):
-        raise SourceMismatch(view, name, _differs(kind, column.type))
+        raise SourceMismatch(view, name, _type_difference(kind, column.type))
     if kind.encoding == "value":
-        return _whole(column)
-    texts = as_texts(kind, _whole(column))
+        return _as_array(column)
+    texts = as_texts(kind, _as_array(column))
     return cast(view, name, texts, kind.arrow)
 
 
 def join_key(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: ValueType) -> pa.Array:
-    """As `feature`; whole numbers under a key that is declared as text are their decimal texts.
+    """As `feature`, except that integers for a key that is declared as text become their decimal texts.
 
     Raises: SourceMismatch.
     """
     if numbers_as_text(kind, column.type):
-        return _whole(column).cast(kind.arrow)
+        return _as_array(column).cast(kind.arrow)
     return feature(view, name, column, kind)
 
 
-def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
+def _as_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return array.chunk(0) if isinstance(array, pa.ChunkedArray) and array.num_chunks == 1 else array
 
 
 def cast(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column in the declared type, no value changed but to the nearest float32. Raises: SourceMismatch."""
-    whole = _whole(column)
-    if whole.type == kind:
-        return whole
-    if not holds(kind, whole.type):
-        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}")
+    """A column in the declared type; values only change by rounding to the nearest float32. Raises: SourceMismatch."""
+    array = _as_array(column)
+    if array.type == kind:
+        return array
+    if not holds(kind, array.type):
+        raise SourceMismatch(view, name, f"is {array.type} and is declared as {kind}")
     try:
-        made = whole.cast(kind)
+        converted = array.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}: {error}") from error
-    if pa.types.is_floating(kind) and pc.sum(pc.is_inf(made)).as_py() != pc.sum(pc.is_inf(whole)).as_py():
-        raise SourceMismatch(view, name, f"is {whole.type} and is declared as {kind}, which its greatest values exceed")
-    return made
+        raise SourceMismatch(view, name, f"is {array.type} and is declared as {kind}: {error}") from error
+    if pa.types.is_floating(kind) and pc.sum(pc.is_inf(converted)).as_py() != pc.sum(pc.is_inf(array)).as_py():
+        raise SourceMismatch(view, name, f"is {array.type} and is declared as {kind}, which its greatest values exceed")
+    return converted
 
 
 def time_column(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> UtcMicrosArray:
-    """A time column as microseconds since 1970 UTC; naive times are UTC, nanoseconds are cut.
+    """A time column as microseconds since 1970 UTC; naive times are UTC, nanoseconds are truncated.
 
     Raises: SourceMismatch for another type (dates, texts) or a null.
     """
@@ -110,13 +110,13 @@ def time_column(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> Utc
         raise SourceMismatch(view, name, f"is {column.type}; it must be a timestamp")
     if column.null_count:
         raise SourceMismatch(view, name, f"is null in {column.null_count} rows; each row needs a time")
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if column.type.unit == "ns":
-        nanos: UtcMicrosArray = whole.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        nanos: UtcMicrosArray = array.cast(pa.int64()).to_numpy(zero_copy_only=False)
         return nanos_to_micros(nanos)
     try:
-        precise = whole.cast(pa.timestamp("us", tz=column.type.tz))
+        precise = array.cast(pa.timestamp("us", tz=column.type.tz))
     except pa.ArrowInvalid as error:
-        raise SourceMismatch(view, name, f"holds a time beyond the microseconds of 64 bits ({error})") from error
+        raise SourceMismatch(view, name, f"holds a time beyond the range of 64-bit microseconds ({error})") from error
     times: UtcMicrosArray = precise.cast(pa.int64()).to_numpy(zero_copy_only=False)
     return times

@@ -1,11 +1,11 @@
-"""Folds the parts that were pushed to a table into its days, where few large files are quicker to read than many.
+"""Folds pushed parts of a table into one file per day, since few large files are faster to read than many small ones.
 
     <table>/pushed-*.parquet, <table>/day=*/pushed-*.parquet   ->   <table>/day=YYYY-MM-DD/parts.parquet
 
-Exactly once, whenever it is killed: a day's file lists in its metadata the parts that it holds, and appears with them
-in one rename, so a part that is listed is not folded again. Parts stay beside the folded rows until readers that
-listed the files before have had time to read them (`keep`); who lists files later leaves them out. Rows that are read
-from both are identical, and of those the newest wins with the same values. `ingest` writes other files of a day and never touches these.
+Rows are folded exactly once, also if it is killed: a day's file lists its parts in its metadata and is replaced in one
+rename, so a listed part is not folded again. Folded parts stay until readers that listed the files before have had time to
+read them (`keep`); later listings leave them out. A reader that reads both a part and its folded rows gets identical rows,
+so the newest row of an entity has the same values. `ingest` writes other files of a day and does not change these.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT, file_lock
 
 KEEP = timedelta(hours=1)
-"""How long parts stay after they were folded: longer than any reader takes between listing files and reading them."""
+"""How long folded parts stay: longer than any reader takes from listing files to reading them."""
 
 _LOCK = ".table.lock"
 _METADATA = b"skewless.folded"
@@ -44,7 +44,7 @@ _ROWS_A_GROUP = 100_000
 
 @dataclass(frozen=True, slots=True)
 class CompactionResult:
-    """What one run did: parts and rows folded, files of days written, folded parts removed."""
+    """Result of a run: parts and rows folded, day files written, folded parts removed."""
 
     parts: int
     rows: int
@@ -53,7 +53,7 @@ class CompactionResult:
 
 
 def parts_of(source: TableSource) -> Path:
-    """The folder that a table's parts lie in."""
+    """The folder of a table's parts."""
     return parts_folder(source.path) if source.path.is_file() else source.path
 
 
@@ -61,8 +61,8 @@ def waiting_parts(source: TableSource, before: int) -> list[Path]:
     """The parts that were written before `before` (microseconds) and are not folded yet, oldest first."""
     base = parts_of(source)
     folded = _record(base)
-    found = [file for file in parquet_files(base) if file.name.startswith(PREFIX)]
-    waiting = [file for file in found if str(file.relative_to(base)) not in folded and _written(file) < before]
+    parts = [file for file in parquet_files(base) if file.name.startswith(PREFIX)]
+    waiting = [file for file in parts if str(file.relative_to(base)) not in folded and _written(file) < before]
     return sorted(waiting, key=lambda file: file.name)
 
 
@@ -77,7 +77,7 @@ def run(
 ) -> CompactionResult:
     """Fold the parts written before `before`, and remove those that were folded `keep` ago; times in microseconds.
 
-    Raises: Busy, SourceMismatch (parts whose columns do not go together; what was folded before stays folded).
+    Raises: LockBusy, SourceMismatch (parts whose columns cannot be combined; parts folded before stay folded).
     """
     base = parts_of(source)
     if source.foreign is not None or not base.is_dir():
@@ -85,17 +85,17 @@ def run(
     with locked(base, "compact", wait):
         parts = waiting_parts(source, before)
         rows = files = done = 0
-        for some in _chunks(parts):
+        for chunk in _chunks(parts):
             report(source.view, done, len(parts))
-            more_rows, more_files = _fold(source, base, some)
-            _note(base, _record(base) | {str(part.relative_to(base)): now for part in some})
-            rows, files, done = rows + more_rows, files + more_files, done + len(some)
+            more_rows, more_files = _fold(source, base, chunk)
+            _note(base, _record(base) | {str(part.relative_to(base)): now for part in chunk})
+            rows, files, done = rows + more_rows, files + more_files, done + len(chunk)
         removed = _remove(base, now - duration_micros(keep))
     return CompactionResult(len(parts), rows, files, removed)
 
 
 def locked(base: Path, verb: str, wait: timedelta = WAIT) -> AbstractContextManager[None]:
-    """Alone among those who rewrite files of a table. Raises: Busy."""
+    """Hold the exclusive lock for rewriting files of a table. Raises: LockBusy."""
     return file_lock(base / _LOCK, str(base), verb, wait)
 
 
@@ -105,22 +105,22 @@ def _written(part: Path) -> int:
 
 
 def _chunks(parts: Sequence[Path]) -> Iterator[list[Path]]:
-    """As many parts as fit into memory."""
-    some: list[Path] = []
+    """Lists of parts that fit into memory together."""
+    chunk: list[Path] = []
     size = 0
     for part in parts:
         length = part.stat().st_size
-        if some and (size + length > _BYTES_AT_ONCE or len(some) >= _PARTS_AT_ONCE):
-            yield some
-            some, size = [], 0
-        some.append(part)
+        if chunk and (size + length > _BYTES_AT_ONCE or len(chunk) >= _PARTS_AT_ONCE):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(part)
         size += length
-    if some:
-        yield some
+    if chunk:
+        yield chunk
 
 
 def _fold(source: TableSource, base: Path, parts: Sequence[Path]) -> tuple[int, int]:
-    """Rows folded and files written."""
+    """Fold parts into their days; rows folded and files written."""
     by_day: dict[date, dict[str, pa.Table]] = {}
     for part in parts:
         table = pq.ParquetFile(part).read().replace_schema_metadata(None)
@@ -140,31 +140,31 @@ def _days(source: TableSource, table: pa.Table) -> Iterator[tuple[date, pa.Table
 
 
 def _append(source: TableSource, path: Path, base: Path, parts: Mapping[str, pa.Table]) -> int:
-    """Rewrite a day's file with the rows of the parts that it does not list; how many rows those are."""
-    there = path.is_file()
-    held = _listed(path) if there else []
-    new = {name: rows for name, rows in parts.items() if name not in held}
+    """Rewrite a day's file with the rows of the parts that it does not list yet; how many rows were added."""
+    exists = path.is_file()
+    folded = _listed(path) if exists else []
+    new = {name: rows for name, rows in parts.items() if name not in folded}
     if not new:
         return 0
     try:
         added = pa.concat_tables(new.values(), promote_options="permissive")
-        schemas = [added.schema, *([pq.read_schema(path).remove_metadata()] if there else [])]
+        schemas = [added.schema, *([pq.read_schema(path).remove_metadata()] if exists else [])]
         schema = pa.unify_schemas(schemas, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise SourceMismatch(
-            source.view, "*", f"does not go together in the parts of {path.parent.name} ({error})"
+            source.view, "*", f"cannot be combined in the parts of {path.parent.name} ({error})"
         ) from error
-    # A part that is gone cannot be folded again, so its name need not be remembered.
-    names = [name for name in held if (base / name).exists()] + list(new)
+    # A removed part cannot be folded again, so its name is dropped from the list.
+    names = [name for name in folded if (base / name).exists()] + list(new)
     listed = {_METADATA: json.dumps(names).encode()}
     remove_unfinished(path)
     with (
         replace_file(path) as building,
         pq.ParquetWriter(building, schema.with_metadata(listed), compression="zstd") as writer,
     ):
-        for table in (*(_groups(path) if there else ()), added):
-            whole = pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
-            writer.write_table(whole.select(schema.names), row_group_size=_ROWS_A_GROUP)
+        for table in (*(_groups(path) if exists else ()), added):
+            rows = pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
+            writer.write_table(rows.select(schema.names), row_group_size=_ROWS_A_GROUP)
     return int(added.num_rows)
 
 
@@ -175,13 +175,13 @@ def _groups(path: Path) -> Iterator[pa.Table]:
 
 
 def _listed(path: Path) -> list[str]:
-    """The parts whose rows a day's file holds."""
+    """The parts whose rows are in a day's file."""
     metadata = pq.read_metadata(path).metadata or {}
     return list(json.loads(metadata.get(_METADATA, b"[]")))
 
 
 def _record(base: Path) -> dict[str, int]:
-    """When parts that are still there were folded, by their path."""
+    """The time at which each existing part was folded, by its path."""
     return {name: at for name, at in folded_parts(base).items() if (base / name).exists()}
 
 
@@ -190,11 +190,11 @@ def _note(base: Path, record: Mapping[str, int]) -> None:
 
 
 def _remove(base: Path, until: UtcMicros) -> int:
-    """Remove the parts that were folded at or before `until`; how many."""
+    """Remove the parts that were folded at or before `until`; how many were removed."""
     record = _record(base)
-    gone = [name for name, at in record.items() if at <= until]
-    for name in gone:
+    expired = [name for name, at in record.items() if at <= until]
+    for name in expired:
         (base / name).unlink()
-    if gone:
+    if expired:
         _note(base, _record(base))
-    return len(gone)
+    return len(expired)

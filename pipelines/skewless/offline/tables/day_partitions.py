@@ -1,4 +1,4 @@
-"""Parquet tables in one file per event day, which a reader finds whole or not at all."""
+"""Parquet tables with one file per event day; each file is replaced atomically."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from skewless.files.durable import remove_unfinished, write_file
 _FILE = "part-0.parquet"
 
 Check = Callable[[date, pa.Table], None]
-"""Called with a day and its rows; raises to keep them out."""
+"""Called with a day and its rows; raises to reject them."""
 
 
 def unchecked(day: date, rows: pa.Table) -> None:
-    """Let everything pass."""
+    """Accept all rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class DayWriteResult:
-    """What one write did: rows and files of the range, which files it changed, and the days without a row."""
+    """Result of a write: rows and files of the range, how many files changed, and the days without a row."""
 
     table: str
     rows: int
@@ -36,7 +36,7 @@ class DayWriteResult:
 
 @dataclass(eq=False)
 class DisorderedDays(SkewlessError):
-    """A day came back after a later one: its file would have been cut in two."""
+    """Rows of a day came after rows of a later day, so its file would be incomplete."""
 
     table: str
     day: date
@@ -50,7 +50,7 @@ class DisorderedDays(SkewlessError):
 
 
 def day_file(folder: Path, day: date) -> Path:
-    """Where the rows of `day` (UTC, by `event_timestamp`) lie."""
+    """The file of the rows of `day` (UTC, by `event_timestamp`)."""
     return folder / f"day={day.isoformat()}" / _FILE
 
 
@@ -62,18 +62,18 @@ def write(
     end: date,
     check: Check = unchecked,
 ) -> DayWriteResult:
-    """Make the days start <= day < end of the table in `folder` hold exactly the rows of `batches`.
+    """Replace the days start <= day < end of the table in `folder` by the rows of `batches`.
 
     `batches` come in order of the UTC day of `event_timestamp`; days outside the range may appear
     and are written too. A file whose bytes would be the same is not touched, a day of the range
     without rows loses its file, and a killed run can simply be run again. Rows of a file are in
-    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns. `check` sees a changed day's rows
-    before any reader does; if it raises, this day and later ones stay as they were. So it does before a day loses its
-    file: it is given no rows then.
-    Raises: DisorderedDays, and what `check` raises.
+    order of `keys`, `event_timestamp`, `created_timestamp`, then of all other columns. `check` is called with
+    a changed day's rows before the file is written, and with an empty table before a day's file is removed; if it raises,
+    this day and later ones stay as they were.
+    Raises: DisorderedDays, and the errors of `check`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for day_folder in folder.glob("day=*"):  # of a killed run
+    for day_folder in folder.glob("day=*"):  # left by a killed run
         remove_unfinished(day_folder / _FILE)
     days: set[date] = set()
     rows = written = 0
@@ -81,7 +81,7 @@ def write(
         days.add(day)
         rows += table.num_rows
         path, content = day_file(folder, day), _encoded(_ordered(table, keys))
-        if not _holds(path, content):
+        if not _has_content(path, content):
             check(day, table)
             write_file(path, content)
             written += 1
@@ -94,7 +94,7 @@ def write(
 
 
 def _by_day(table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[date, pa.Table]]:
-    """Gather the batches into one Arrow table per day, holding one day at a time."""
+    """Combine the batches into one Arrow table per day, with one day at a time in memory."""
     current: date | None = None
     parts: list[pa.RecordBatch] = []
     for batch in batches:
@@ -121,7 +121,7 @@ def _day_runs(batch: pa.RecordBatch) -> Iterator[tuple[date, pa.RecordBatch]]:
 
 
 def _ordered(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
-    """All columns take part, so that equal input in another order gives equal bytes."""
+    """The rows sorted by all columns, so that equal input in another order gives equal bytes."""
     first = [*keys, "event_timestamp", "created_timestamp"]
     rest = [name for name in table.schema.names if name not in first]
     names = [name for name in first if name in table.schema.names] + rest
@@ -134,8 +134,8 @@ def _encoded(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _holds(path: Path, content: pa.Buffer) -> bool:
-    """Whether exactly `content` is at `path`."""
+def _has_content(path: Path, content: pa.Buffer) -> bool:
+    """Whether the file at `path` is exactly `content`."""
     return path.is_file() and path.stat().st_size == content.size and bool(path.read_bytes() == content)
 
 

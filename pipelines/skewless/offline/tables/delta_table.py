@@ -1,6 +1,6 @@
-"""A Delta table in a local folder: the Parquet files of its current version, as its log tells them.
+"""A Delta table in a local folder: the Parquet files of its current version, according to its log.
 
-The folder itself also holds files of older versions, whose rows were overwritten or deleted: only the log knows.
+The folder also contains files of older versions, whose rows were overwritten or deleted: only the log distinguishes them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 LOG = "_delta_log"
 _HARMLESS = {"timestampNtz", "vacuumProtocolCheck", "v2Checkpoint", "deletionVectors"}
-"""What a table may ask of its readers that leaves the rows of its Parquet files as they are; but for deletion vectors,
-which are looked for.
-"""
+"""Reader features that do not change the rows of the Parquet files; deletion vectors do if there are any, which is checked."""
 
 
 @dataclass(eq=False)
 class DeltaUnreadable(SkewlessError):
-    """A Delta table whose current rows cannot be told."""
+    """A Delta table whose current rows cannot be determined."""
 
     table: str
     reason: str
@@ -55,11 +53,11 @@ def current_files(folder: Path) -> list[Path]:
 
 
 def _check(folder: Path, table: DeltaTable) -> None:
-    """Refuse what would make its Parquet files say something else than the table. Raises: DeltaUnreadable."""
-    asked = set(table.protocol().reader_features or ())
-    if asked - _HARMLESS or table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
-        named = ", ".join(sorted(asked - _HARMLESS)) or "columnMapping"
-        raise DeltaUnreadable(str(folder), f"it uses {named}", "rewrite it without, as a table of plain columns")
-    if "deletionVectors" in asked and table.deletion_vectors().read_all().num_rows:
+    """Refuse features under which the rows of the Parquet files differ from the table. Raises: DeltaUnreadable."""
+    features = set(table.protocol().reader_features or ())
+    if features - _HARMLESS or table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+        names = ", ".join(sorted(features - _HARMLESS)) or "columnMapping"
+        raise DeltaUnreadable(str(folder), f"it uses {names}", "rewrite it without, as a table of plain columns")
+    if "deletionVectors" in features and table.deletion_vectors().read_all().num_rows:
         mend = "run REORG TABLE ... APPLY (PURGE) on it, or write it with delta.enableDeletionVectors=false"
         raise DeltaUnreadable(str(folder), "rows of its files are deleted by deletion vectors", mend)

@@ -1,4 +1,4 @@
-"""Fills a project's tables, one Parquet file per table and UTC day, from what the project's own function reads."""
+"""Writes a project's tables, one Parquet file per table and UTC day, from the rows that the project's function returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EVENT = "event_timestamp"
 
 @dataclass(eq=False)
 class IngestMismatch(SkewlessError):
-    """A project's function makes a table that cannot be stored."""
+    """A project's function returns a table that cannot be stored."""
 
     table: str
     reason: str
@@ -31,12 +31,12 @@ class IngestMismatch(SkewlessError):
 
 @dataclass(frozen=True, slots=True)
 class IngestTable:
-    """A table of the data folder as its project makes it.
+    """A table of the data folder, as defined by the project.
 
-    `rows(start, end)` gives the rows with start <= event_timestamp < end (aware UTC, midnights) as Arrow record batches,
-    in order of UTC day; rows of other days may come too, and are written. What the rows of a day are must not depend on
-    the range. Each batch has the columns `keys`, `event_timestamp` (UTC) and, where rows are known later than they are
-    true, `created_timestamp`.
+    `rows(start, end)` returns the rows with start <= event_timestamp < end (aware UTC, midnights) as Arrow record batches,
+    in order of UTC day; rows of other days are allowed, and are written. The rows of a day must not depend on
+    the range. Each batch has the columns `keys`, `event_timestamp` (UTC) and, if rows become known after
+    their event time, `created_timestamp`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class IngestTable:
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What lies under `data` now for start <= day < end, table by table."""
+    """The contents of `data` for start <= day < end after ingest, by table."""
 
     data: Path
     start: date
@@ -65,18 +65,18 @@ def run(
 ) -> IngestResult:
     """Write every table's rows with start <= UTC day of event_timestamp < end under `data`.
 
-    Running it again, or after a kill, changes only what differs. Rows before `start` are not written, and a join shortly
-    after `start` misses them. `checks`, by table, see each day's rows before a reader does.
-    Raises: IngestMismatch, DisorderedDays, QualityRefused, and what the project's function raises.
+    Running it again, also after a kill, changes only what differs. Rows before `start` are not written, so a join shortly
+    after `start` misses them. `checks`, by table, are called with each day's rows before they are written.
+    Raises: IngestMismatch, DisorderedDays, QualityRefused, and the errors of the project's function.
     """
     _confirm_names(tables)
-    done = []
+    results = []
     for number, table in enumerate(tables):
         report(table.name, number, len(tables))
         batches = _confirmed(table, table.rows(midnight(start), midnight(end)))
         check = checks.get(table.name, day_partitions.unchecked)
-        done.append(day_partitions.write(data / table.name, batches, table.keys, start, end, check))
-    return IngestResult(data, start, end, tuple(done))
+        results.append(day_partitions.write(data / table.name, batches, table.keys, start, end, check))
+    return IngestResult(data, start, end, tuple(results))
 
 
 def _confirm_names(tables: Sequence[IngestTable]) -> None:
@@ -90,7 +90,7 @@ def _confirm_names(tables: Sequence[IngestTable]) -> None:
 
 
 def _confirmed(table: IngestTable, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, each looked at before it is written. Raises: IngestMismatch."""
+    """The batches, each checked before it is written. Raises: IngestMismatch."""
     for batch in batches:
         if not isinstance(batch, pa.RecordBatch):
             raise IngestMismatch(table.name, f"its rows come as {type(batch).__name__}, not as Arrow record batches")

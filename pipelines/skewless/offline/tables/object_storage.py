@@ -1,7 +1,7 @@
-"""A table in object storage, mirrored: each of its files is fetched once, and the join reads the local copy.
+"""A local mirror of a table in object storage: each file is fetched once, and the join reads the local copy.
 
-A file is taken for the one that is there while its size and its time are those of the storage's listing, which is
-asked each time a table is opened. A file that left the table leaves the mirror.
+A copy is current while its size and modification time match the storage's listing, which is read each time a table is
+opened. Files that were removed from the table are removed from the mirror.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TRIES = 3
 
 @dataclass(eq=False)
 class RemoteUnreadable(SkewlessError):
-    """A table's storage does not answer, or not with the table."""
+    """The storage of a table cannot be read, or does not contain the table."""
 
     url: str
     reason: str
@@ -40,7 +40,7 @@ class RemoteUnreadable(SkewlessError):
 
 @dataclass(eq=False)
 class RemoteReadOnly(SkewlessError):
-    """Rows for a table in object storage or a Delta table, which are read and not written."""
+    """Rows were to be written to a table in object storage or a Delta table, which are read only."""
 
     url: str
 
@@ -50,36 +50,36 @@ class RemoteReadOnly(SkewlessError):
 
 @dataclass(frozen=True, slots=True)
 class RemoteTable:
-    """Where a table lies: `root` is its file or folder as `filesystem` names it, `url` as its owner does."""
+    """The location of a table: `root` is the path of its file or folder in `filesystem`, `url` the address in the definition."""
 
     url: str
     filesystem: fs.FileSystem
     root: str
 
     def fetch(self, mirror: Path, wanted: Callable[[PurePosixPath], bool]) -> bool:
-        """Make `mirror` hold the table's Parquet files whose paths below its root are `wanted`, as they are now;
-        whether the table has any. A table that is one file is a file there.
+        """Update `mirror` with the current Parquet files of the table whose paths below its root are `wanted`; whether the
+        table has any files. A table that is a single file is mirrored as a single file.
         Raises: RemoteUnreadable, DeltaUnreadable.
         """
-        with self._told():
-            found = self.filesystem.get_file_info(self.root)
-            if found.type == fs.FileType.File:
-                _bring(self.filesystem, found, mirror)
+        with self._mapped_errors():
+            info = self.filesystem.get_file_info(self.root)
+            if info.type == fs.FileType.File:
+                _fetch_file(self.filesystem, info, mirror)
                 return True
             infos = self.filesystem.get_file_info(fs.FileSelector(self.root, allow_not_found=True, recursive=True))
             if any(LOG in PurePosixPath(info.path).parts for info in infos):
                 raise DeltaUnreadable(self.url, "its log is in object storage", "mount it, or write it as Parquet")
-            there = {PurePosixPath(info.path).relative_to(self.root): info for info in infos if _is_parquet(info)}
+            files = {PurePosixPath(info.path).relative_to(self.root): info for info in infos if _is_parquet(info)}
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                some = [(info, mirror / path) for path, info in there.items() if wanted(path)]
-                list(pool.map(lambda one: _bring(self.filesystem, *one), some))
+                copies = [(info, mirror / path) for path, info in files.items() if wanted(path)]
+                list(pool.map(lambda pair: _fetch_file(self.filesystem, *pair), copies))
         for copy in list(mirror.rglob("*.parquet")):
-            if PurePosixPath(copy.relative_to(mirror)) not in there:
+            if PurePosixPath(copy.relative_to(mirror)) not in files:
                 copy.unlink(missing_ok=True)
-        return bool(there)
+        return bool(files)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -90,11 +90,11 @@ def _is_parquet(info: fs.FileInfo) -> bool:
     return bool(info.type == fs.FileType.File and info.extension == "parquet")
 
 
-def _bring(filesystem: fs.FileSystem, info: fs.FileInfo, copy: Path) -> None:
+def _fetch_file(filesystem: fs.FileSystem, info: fs.FileInfo, copy: Path) -> None:
     for _ in range(_TRIES):
-        if _is_there(info, copy):
+        if _is_current(info, copy):
             return
-        # A copy that a power cut takes is fetched again.
+        # Not durable: a copy that is lost in a power cut is fetched again.
         with suppress(_ChangedMeanwhile), replace_file(copy, durable=False) as building:
             with building.open("wb") as file, filesystem.open_input_stream(info.path) as stream:
                 shutil.copyfileobj(stream, file, 1 << 20)
@@ -110,12 +110,12 @@ class _ChangedMeanwhile(Exception):
     """An object changed while it was fetched."""
 
 
-def _same(info: fs.FileInfo, now: fs.FileInfo) -> bool:
-    return bool((info.size, info.mtime_ns) == (now.size, now.mtime_ns))
+def _same(info: fs.FileInfo, current: fs.FileInfo) -> bool:
+    return bool((info.size, info.mtime_ns) == (current.size, current.mtime_ns))
 
 
-def _is_there(info: fs.FileInfo, copy: Path) -> bool:
+def _is_current(info: fs.FileInfo, copy: Path) -> bool:
     if not copy.is_file():
         return False
-    held = copy.stat()
-    return held.st_size == info.size and held.st_mtime_ns == (info.mtime_ns or 0)
+    stat = copy.stat()
+    return stat.st_size == info.size and stat.st_mtime_ns == (info.mtime_ns or 0)

@@ -1,4 +1,4 @@
-"""Where a view's history lies: Parquet files, a folder of them, or a Delta table."""
+"""The location of a view's history: Parquet files, a folder of them, or a Delta table."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """Where a view's history lies: a Parquet file (with the parts that were appended to it), a folder of them (hive
+    """The location of a view's history: a Parquet file (with the parts that were appended to it), a folder of them (hive
     partitions `day=YYYY-MM-DD` allowed), or a Delta table.
 
-    Without a `created_timestamp_column` a row is known since its event time. `renamed` gives, for a feature or key,
-    the column that holds it where the names differ. A table that is `remote` is mirrored at `path`.
+    Without a `created_timestamp_column` a row is known since its event time. `renamed` maps a feature or key to its
+    column where the names differ. A table that is `remote` is mirrored at `path`.
     """
 
     view: str
@@ -38,7 +38,7 @@ class TableSource:
 
     @property
     def foreign(self) -> str | None:
-        """The address of a table that is read and not written here: in object storage, or a Delta table."""
+        """The address of a read-only table (in object storage, or a Delta table); None for other tables."""
         if self.remote is not None:
             return self.remote.url
         return str(self.path) if is_delta(self.path) else None
@@ -48,39 +48,39 @@ class TableSource:
         later days. Raises: SourceMissing, RemoteUnreadable, DeltaUnreadable.
         """
         last = None if until is None else until // DAY_US
-        there = self.remote is not None and self.remote.fetch(self.path, lambda path: _counts(path, last))
+        remote_has_files = self.remote is not None and self.remote.fetch(self.path, lambda path: _counts(path, last))
         if self.path.is_file():
             return [self.path, *_unfolded(parts_folder(self.path))]
-        found = current_files(self.path) if is_delta(self.path) else _unfolded(self.path)
-        if not found and not there:
+        files = current_files(self.path) if is_delta(self.path) else _unfolded(self.path)
+        if not files and not remote_has_files:
             raise SourceMissing(self.view, str(self.path) if self.remote is None else self.remote.url)
-        return [file for file in found if _counts(file.relative_to(self.path), last)]
+        return [file for file in files if _counts(file.relative_to(self.path), last)]
 
 
 def parquet_files(folder: Path) -> list[Path]:
-    """The Parquet files of a table, by path. What is being written, a file or a folder whose name begins with `.` or
-    `_`, does not count; a partition `_column=value` does, as for Spark.
+    """The Parquet files of a table, by path. Files and folders whose name begins with `.` or `_` are in progress and left out;
+    a partition `_column=value` is included, as in Spark.
     """
-    found = sorted(folder.rglob("*.parquet"))
-    return [p for p in found if not _hidden(p.relative_to(folder).parts) and p.is_file()]
+    paths = sorted(folder.rglob("*.parquet"))
+    return [p for p in paths if not _hidden(p.relative_to(folder).parts) and p.is_file()]
 
 
 def _unfolded(folder: Path) -> list[Path]:
-    """The Parquet files of a table without the parts that a compaction folded: those may be removed at any time.
+    """The Parquet files of a table without the parts that a compaction folded, which may be removed at any time.
 
-    The record is read before the files are listed, so the file that a part was folded into is among them.
+    The record of folded parts is read before the files are listed, so the list includes the files with their rows.
     """
     folded = folded_parts(folder)
     return [file for file in parquet_files(folder) if str(file.relative_to(folder)) not in folded]
 
 
 def parts_folder(file: Path) -> Path:
-    """Where rows lie that were appended to a table that is one file."""
+    """The folder of rows that were appended to a single-file table."""
     return file.with_name(f"{file.name}.parts")
 
 
 def _counts(path: PurePath, last: int | None) -> bool:
-    """Whether a file, by its path in the table, may hold rows of the days until `last` (None: of any)."""
+    """Whether a file, by its path in the table, may contain rows of days up to `last` (None: of any day)."""
     return not _hidden(path.parts) and (last is None or not _later(path.parts[:-1], last))
 
 
@@ -89,7 +89,7 @@ def _hidden(parts: Sequence[str]) -> bool:
 
 
 def _later(partitions: Sequence[str], last: int) -> bool:
-    """Whether the folders of a file say a day after `last` (days since 1970); a day that is none says nothing."""
+    """Whether a file is in the partition of a day after `last` (days since 1970); an invalid day counts as not later."""
     for part in partitions:
         if part.startswith("day="):
             try:

@@ -24,8 +24,8 @@ from skewless.runtime.errors import SourceMismatch, TableRewritten
 @dataclass(frozen=True, slots=True)
 class ViewRows:
     """Rows of a view, in no order: join keys, times in microseconds, tombstone flags, and the view's features
-    in its order as Arrow columns. Those that rows hold as Feast's Value messages are as the table has them, and
-    `packable` turns the few that are used into bytes.
+    in its order as Arrow columns. Features that are stored online as Feast Value messages have the type of the table;
+    `packable` converts the values that are used to bytes.
     """
 
     keys: tuple[pa.Array, ...]
@@ -55,10 +55,10 @@ def read_history(view: PlanView, source: TableSource, files: Sequence[Path]) -> 
     Raises: SourceMismatch naming the column that is absent or of a wrong type, or a row without event time.
     """
     if not files:
-        empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in _wanted(view).items()}
+        empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in _view_types(view).items()}
         none = np.zeros(0, np.int64)
         return _history(view, empty, none, none)
-    from pyarrow.dataset import dataset  # noqa: PLC0415 - it imports pandas, and the rows of a window are read without
+    from pyarrow.dataset import dataset  # noqa: PLC0415 - it imports pandas, which reading a window does not need
 
     schema = table_schema(view, source, files)
     try:
@@ -71,7 +71,7 @@ def read_history(view: PlanView, source: TableSource, files: Sequence[Path]) -> 
 
 
 UNREADABLE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
-"""What Arrow raises for a file whose values do not fit the table's types."""
+"""Errors of Arrow for a file whose values do not fit the table's types."""
 
 
 def unreadable(source: TableSource, error: Exception) -> SourceMismatch:
@@ -79,45 +79,49 @@ def unreadable(source: TableSource, error: Exception) -> SourceMismatch:
 
 
 def history_of(view: PlanView, source: TableSource, table: pa.Table) -> ViewRows:
-    """Rows of a view's table that were read as its `table_schema`. Raises: SourceMismatch."""
+    """The history from a table that was read with `table_schema`. Raises: SourceMismatch."""
     columns = {}
     keys = {key.key for key in view.join_keys}
-    for name, kind in _wanted(view).items():
+    for name, kind in _view_types(view).items():
         stored = source.column(name)
         read = join_key if name in keys else feature
         columns[name] = read(source.view, stored, table.column(stored), kind)
     event = time_column(source.view, source.timestamp_field, table.column(source.timestamp_field))
-    known = source.created_timestamp_column
-    created = event if known is None else time_column(source.view, known, table.column(known))
+    created_column = source.created_timestamp_column
+    created = (
+        event if created_column is None else time_column(source.view, created_column, table.column(created_column))
+    )
     return _history(view, columns, event, created)
 
 
 def table_schema(view: PlanView, source: TableSource, files: Sequence[Path]) -> pa.Schema:
-    """The columns that a view wants of some files of its table, in declared types where the files differ.
+    """The columns that a view uses from some files of its table, in declared types where the files differ.
 
-    The newest file must have them all; what an older one lacks is null there. Raises: SourceMismatch.
+    The newest file must have all columns; columns that an older file lacks are null there. Raises: SourceMismatch.
     """
-    kinds: dict[str, ValueType | None] = {source.column(name): kind for name, kind in _wanted(view).items()}
+    kinds: dict[str, ValueType | None] = {source.column(name): kind for name, kind in _view_types(view).items()}
     times = [source.timestamp_field]
     times += [source.created_timestamp_column] if source.created_timestamp_column else []
     kinds |= dict.fromkeys(times)
-    held = pq.read_schema(files[-1])
-    check_columns(source.view, held, kinds)
+    newest = pq.read_schema(files[-1])
+    check_columns(source.view, newest, kinds)
     from pyarrow.dataset import dataset  # noqa: PLC0415 - as above
 
-    opened = dataset([str(file) for file in files], format="parquet", schema=held)
+    fragments = dataset([str(file) for file in files], format="parquet", schema=newest)
     keys = {source.column(key.key) for key in view.join_keys}
-    found = stored_types(source.view, ((one.path, one.physical_schema) for one in opened.get_fragments()), kinds, keys)
-    return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in found.items()])
+    types = stored_types(
+        source.view, ((fragment.path, fragment.physical_schema) for fragment in fragments.get_fragments()), kinds, keys
+    )
+    return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in types.items()])
 
 
-def _wanted(view: PlanView) -> dict[str, ValueType]:
-    """The types of the keys, features and tombstones of a view, by their names there."""
-    wanted = {key.key: value_type(key.dtype) for key in view.join_keys}
-    wanted |= {field.name: value_type(field.dtype, feature=field.name) for field in view.fields}
+def _view_types(view: PlanView) -> dict[str, ValueType]:
+    """The types of a view's keys, features and tombstone flag, by their names in the view."""
+    types = {key.key: value_type(key.dtype) for key in view.join_keys}
+    types |= {field.name: value_type(field.dtype, feature=field.name) for field in view.fields}
     if view.deleted_field:
-        wanted[view.deleted_field] = value_type("Bool")
-    return wanted
+        types[view.deleted_field] = value_type("Bool")
+    return types
 
 
 def _history(view: PlanView, columns: dict[str, pa.Array], event: UtcMicrosArray, created: UtcMicrosArray) -> ViewRows:

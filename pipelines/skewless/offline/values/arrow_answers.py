@@ -1,7 +1,7 @@
-"""Value messages as Arrow columns: what `get_historical_features` answers of lists, sets, maps and structs.
+"""Value messages as Arrow columns: lists, sets, maps and structs in the result of `get_historical_features`.
 
-A map has the type of its values, where they have one; else, and inside of structs and lists of lists, its values are
-JSON texts. A set is a list, sorted as it is stored. A zoned time is its instant in UTC, as Feast has it in Arrow.
+A map has the common type of its values; if they have none, and inside structs and lists of lists, its values are JSON
+texts. A set is a list, sorted as it is stored. A zoned time is its instant in UTC, as Feast has it in Arrow.
 
 Held by tests/offline/values/test_feast_messages.py.
 """
@@ -26,101 +26,104 @@ _MAPS = {"Map", "ScalarMap"}
 
 
 def answer(kind: ValueType, values: ColumnValues) -> pa.Array:
-    """A feature's values as the answer's column; null where not valid."""
+    """A feature's values as a column of the result; null where not valid."""
     if kind.encoding != "value":
         return to_arrow(kind, values)
     pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)
-    messages = [Value.FromString(datum) if there else None for datum, there in pairs]
+    messages = [Value.FromString(datum) if is_valid else None for datum, is_valid in pairs]
     if kind.shape == "array" and kind.inner[0].name in ("Float32", "Float64"):
         return _float_lists(kind, messages)
-    told = [None if value is None else plain(kind, value) for value in messages]
+    values_in_python = [None if value is None else plain(kind, value) for value in messages]
     if kind.name in _MAPS:
-        return _maps(told)
+        return _maps(values_in_python)
     if kind.shape == "array" and kind.inner[0].name in _MAPS:
-        return _lists_of_maps(told)
-    return pa.array([_texts(kind, value) for value in told], _answered(kind))
+        return _lists_of_maps(values_in_python)
+    return pa.array([_texts(kind, value) for value in values_in_python], _answer_type(kind))
 
 
 def decided_by_values(kind: ValueType) -> bool:
-    """Whether the Arrow type of a feature's answer depends on its values, so that it takes all of them to tell it."""
+    """Whether the Arrow type of a feature's column depends on its values, so it is known only after all of them are read."""
     return kind.name in _MAPS or (kind.shape == "array" and kind.inner[0].name in _MAPS)
 
 
 def _float_lists(kind: ValueType, messages: Iterable[Value | None]) -> pa.Array:
-    """Bit for bit: a float32 that goes through Python may lose what a NaN carries."""
+    """Lists of floats bit for bit: a float32 that is converted to a Python float may lose the payload of a NaN."""
     inner = kind.inner[0]
-    held: list[FloatList | DoubleList | None] = []
+    lists: list[FloatList | DoubleList | None] = []
     for value in messages:
-        chosen = None if value is None else getattr(value, str(value.WhichOneof("val")))
-        held.append(chosen)
+        value_list = None if value is None else getattr(value, str(value.WhichOneof("val")))
+        lists.append(value_list)
     raw = [
-        b"" if one is None or not one.val else one.SerializeToString()[-len(one.val) * inner.width :] for one in held
+        b"" if item is None or not item.val else item.SerializeToString()[-len(item.val) * inner.width :]
+        for item in lists
     ]
-    sizes = np.array([len(one) // inner.width for one in raw], np.int64)
+    sizes = np.array([len(item) // inner.width for item in raw], np.int64)
     offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
     flat = pa.array(np.frombuffer(b"".join(raw), inner.numpy))
-    null = pa.array([one is None for one in held], pa.bool_())
+    null = pa.array([item is None for item in lists], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=null)
 
 
-def _answered(kind: ValueType) -> pa.DataType:
-    """The Arrow type of an answer; maps inside are of texts."""
-    found = natural(kind)
-    if found is not None:
-        return found
+def _answer_type(kind: ValueType) -> pa.DataType:
+    """The Arrow type of a column; nested maps have text keys and values."""
+    arrow_type = natural(kind)
+    if arrow_type is not None:
+        return arrow_type
     if kind.shape == "struct":
-        return pa.struct([(name, _answered(one)) for name, one in zip(kind.names, kind.inner, strict=True)])
+        return pa.struct([(name, _answer_type(inner)) for name, inner in zip(kind.names, kind.inner, strict=True)])
     if kind.shape in ("array", "set"):
-        return pa.list_(_answered(kind.inner[0]))
+        return pa.list_(_answer_type(kind.inner[0]))
     return pa.map_(pa.string(), pa.string())
 
 
 def _texts(kind: ValueType, value: Any) -> Any:  # noqa: ANN401 - a Python value of any type
-    """The value with the maps inside of it as pairs of texts."""
+    """The value with its nested maps as pairs of texts."""
     if value is None or natural(kind) is not None:
         return value
     if kind.shape == "struct":
-        return {name: _texts(one, value[name]) for name, one in zip(kind.names, kind.inner, strict=True)}
+        return {name: _texts(item, value[name]) for name, item in zip(kind.names, kind.inner, strict=True)}
     if kind.shape in ("array", "set"):
-        return [_texts(kind.inner[0], one) for one in value]
-    return [(str(key), _json(one)) for key, one in _pairs(value)]
+        return [_texts(kind.inner[0], item) for item in value]
+    return [(str(key), _json(item)) for key, item in _pairs(value)]
 
 
 def _maps(maps: list[dict[Any, Any] | None]) -> pa.Array:
-    known = [one for one in maps if one is not None]
-    keys = _one_type([key for one in known for key in one])
-    values = _one_type([value for one in known for value in one.values()])
+    present = [map_ for map_ in maps if map_ is not None]
+    keys = _common_type([key for map_ in present for key in map_])
+    values = _common_type([value for map_ in present for value in map_.values()])
     pairs = [
         None
-        if one is None
-        else [(key if keys else str(key), value if values else _json(value)) for key, value in _pairs(one)]
-        for one in maps
+        if map_ is None
+        else [(key if keys else str(key), value if values else _json(value)) for key, value in _pairs(map_)]
+        for map_ in maps
     ]
     return pa.array(pairs, pa.map_(keys or pa.string(), values or pa.string()))
 
 
 def _lists_of_maps(lists: list[list[dict[Any, Any]] | None]) -> pa.Array:
-    flat = _maps([one for some in lists if some is not None for one in some])
-    sizes = [0 if some is None else len(some) for some in lists]
+    flat = _maps([item for items in lists if items is not None for item in items])
+    sizes = [0 if items is None else len(items) for items in lists]
     offsets = pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, flat, mask=pa.array([some is None for some in lists], pa.bool_()))
+    return pa.ListArray.from_arrays(offsets, flat, mask=pa.array([items is None for items in lists], pa.bool_()))
 
 
-def _pairs(one: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    """A map's entries by name; protobuf gives them in any order. Those of a scalar map are stored in order."""
-    named = all(isinstance(key, str) for key in one)
-    return sorted(one.items(), key=lambda pair: pair[0]) if named else list(one.items())
+def _pairs(entries: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """A map's entries sorted by name, since protobuf has no order; entries of a scalar map in their stored order."""
+    named = all(isinstance(key, str) for key in entries)
+    return sorted(entries.items(), key=lambda pair: pair[0]) if named else list(entries.items())
 
 
-def _one_type(values: list[Any]) -> pa.DataType | None:
-    """The Arrow type of values of one Python type that holds all of them exactly, if there is one."""
-    if len({type(value) for value in values if value is not None}) > 1 or any(isinstance(one, dict) for one in values):
+def _common_type(values: list[Any]) -> pa.DataType | None:
+    """The Arrow type that represents all values exactly, if they have the same Python type; else None."""
+    if len({type(value) for value in values if value is not None}) > 1 or any(
+        isinstance(value, dict) for value in values
+    ):
         return None
     try:
-        found = pa.array(values).type
+        arrow_type = pa.array(values).type
     except (pa.ArrowException, OverflowError):
         return None
-    return None if pa.types.is_null(found) else found
+    return None if pa.types.is_null(arrow_type) else arrow_type
 
 
 def _json(value: Any) -> str | None:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Which Arrow types hold the values of a feature's type, in a table and in an answer.
+"""The Arrow types that can represent the values of a feature's type, in a table and in a result.
 
 Held by tests/offline/values/test_feast_messages.py.
 """
@@ -12,12 +12,12 @@ import pyarrow as pa
 from skewless.contract.timestamps import UTC_TIMESTAMP
 from skewless.contract.value_types import ValueType
 
-_WORDS = {"Uuid", "TimeUuid", "Decimal"}
+_TEXT_TYPES = {"Uuid", "TimeUuid", "Decimal"}
 
 
 def holds(declared: pa.DataType, stored: pa.DataType) -> bool:
-    """Whether values of the type `stored` are values of `declared`: of a float64 the nearest float32 is one. Arrow would
-    cast far more: a text to the number that it spells, a number to its text.
+    """Whether a column of the type `stored` may be read as `declared`. A float64 may be rounded to the nearest float32. Arrow
+    would cast more: a text to the number that it spells, a number to its text.
     """
     if pa.types.is_dictionary(stored):
         return holds(declared, stored.value_type)
@@ -33,8 +33,8 @@ def holds(declared: pa.DataType, stored: pa.DataType) -> bool:
 def holds_value(declared: ValueType, stored: pa.DataType) -> bool:
     """Whether a column of the type `stored` holds values of the feature type `declared`.
 
-    A struct may lack fields, which are null then, and have more, which are left out; a map may be a struct, and both
-    may be JSON, as Feast reads them.
+    A struct may lack fields, which are then null, and have additional fields, which are ignored; a map may be a struct, and
+    both may be JSON, as in Feast.
     """
     if pa.types.is_null(stored):
         return True
@@ -47,17 +47,17 @@ def holds_value(declared: ValueType, stored: pa.DataType) -> bool:
 
 
 def numbers_as_text(declared: ValueType, stored: pa.DataType) -> bool:
-    """Whether a join key that is declared as text is whole numbers in a table. Feast goes by their decimal texts then."""
+    """Whether a join key that is declared as text is stored as integers. Feast then uses their decimal texts."""
     return declared.name == "String" and bool(pa.types.is_integer(stored))
 
 
 def natural(kind: ValueType) -> pa.DataType | None:
-    """The Arrow type of a feature type; None where its values decide (a map's). Feast's times are UTC in Arrow."""
+    """The Arrow type of a feature type; None if it depends on the values (of a map). Feast's times are UTC in Arrow."""
     if kind.encoding != "value":
         return kind.arrow
     if kind.name == "ZonedTimestamp":
         return UTC_TIMESTAMP
-    inner = [natural(one) for one in kind.inner]
+    inner = [natural(inner_kind) for inner_kind in kind.inner]
     if not inner or None in inner:
         return None
     if kind.shape == "struct":
@@ -66,8 +66,8 @@ def natural(kind: ValueType) -> pa.DataType | None:
 
 
 def as_texts(kind: ValueType, column: pa.Array) -> pa.Array:
-    """UUIDs and decimals as Feast writes them, whatever Arrow holds them in."""
-    if kind.name not in _WORDS or _is_text(column.type) or pa.types.is_dictionary(column.type):
+    """UUIDs and decimals as the texts that Feast writes, whatever their Arrow type."""
+    if kind.name not in _TEXT_TYPES or _is_text(column.type) or pa.types.is_dictionary(column.type):
         return column
     return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
 
@@ -75,9 +75,9 @@ def as_texts(kind: ValueType, column: pa.Array) -> pa.Array:
 def _holds_fields(declared: ValueType, stored: pa.DataType) -> bool:
     if not pa.types.is_struct(stored):
         return False
-    held = {stored.field(place).name: stored.field(place).type for place in range(stored.num_fields)}
+    stored_types = {stored.field(place).name: stored.field(place).type for place in range(stored.num_fields)}
     pairs = zip(declared.names, declared.inner, strict=True)
-    known = [holds_value(kind, held[name]) for name, kind in pairs if name in held]
+    known = [holds_value(kind, stored_types[name]) for name, kind in pairs if name in stored_types]
     return bool(known) and all(known)
 
 

@@ -1,9 +1,9 @@
-"""Feast's Value messages: what rows hold of lists, sets, maps, structs and zoned times.
+"""Feast's Value messages: the stored form of lists, sets, maps, structs and zoned times.
 
-`message` makes them, out of a table's rows (materialization and the join alike) and out of pushed values, so that
-both stores hold the same bytes. It goes by the declared type where Feast guesses from the first value, and a set is
-sorted, so that equal values are equal bytes. What the messages cannot say is refused: a null inside a flat list or set.
-Times inside of them are Feast's, in whole seconds.
+`message` makes them, from a table's rows (in materialization and in the join) and from pushed values, so that both stores
+have the same bytes. It uses the declared type where Feast guesses from the first value, and sorts sets, so that equal
+values are equal bytes. A null inside a flat list or set is refused, since the messages cannot represent it. Times inside
+of messages are in whole seconds, as in Feast.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ FIELDS = {kind.value: name for kind, name in VALUE_TYPE_TO_PROTO_VALUE_MAP.items
     FeastType.IMAGE_BYTES.value: "bytes_val",
     FeastType.ZONED_TIMESTAMP.value: "zoned_timestamp_val",
 }
-"""The field of a Value message that holds a type, by the type's number."""
+"""The field of a Value message for each type, by the type's number."""
 
 REFUSALS = (TypeError, ValueError, KeyError, AttributeError, AssertionError, OverflowError, pa.ArrowException)
-"""What Feast, Arrow and protobuf raise for a value that is not of its type."""
+"""Errors of Feast, Arrow and protobuf for a value that is not of its type."""
 _FLOATS = {"Float32", "Float64"}
 _PLAIN = {bool: "bool_val", int: "int64_val", float: "double_val", str: "string_val", bytes: "bytes_val"}
 
@@ -50,15 +50,15 @@ def messages(kind: ValueType, column: pa.Array) -> pa.Array:
 
 
 def serialized(value: Value) -> bytes:
-    """The one spelling of a message."""
+    """The deterministic bytes of a message."""
     content: bytes = value.SerializeToString(deterministic=True)
     return content
 
 
 def normalized(kind: ValueType, value: Value) -> bytes:
-    """A pushed value as `messages` would have written it. Raises: one of REFUSALS.
+    """A pushed value in the form that `messages` writes. Raises: one of REFUSALS.
 
-    Feast guesses the types inside a struct or a nested list; they become the declared ones.
+    Feast guesses the types inside a struct or a nested list; this replaces them by the declared types.
     """
     flat = kind.shape == "array" and kind.inner[0].shape == "scalar" and kind.inner[0].name != "Map"
     if flat or kind.name == "ZonedTimestamp":
@@ -82,17 +82,17 @@ def message(kind: ValueType, value: Any) -> Value:  # noqa: ANN401 - a Python va
 
 
 def plain(kind: ValueType, value: Value) -> Any:  # noqa: ANN401 - as above
-    """A message's value in Python: what `message` takes. Sets are lists, in their order in the message."""
-    held = value.WhichOneof("val")
-    if held is None or held == "null_val":
+    """A message's value in Python, the inverse of `message`. Sets are lists, in the order of the message."""
+    field = value.WhichOneof("val")
+    if field is None or field == "null_val":
         return None
     if kind.shape == "struct":
-        return _plain_struct(kind, getattr(value, held))
+        return _plain_struct(kind, getattr(value, field))
     if kind.shape != "scalar":
-        return _plain_elements(kind.inner[0], getattr(value, held).val)
-    if kind.name in {"Map", "ScalarMap"} or held.endswith("timestamp_val"):
+        return _plain_elements(kind.inner[0], getattr(value, field).val)
+    if kind.name in {"Map", "ScalarMap"} or field.endswith("timestamp_val"):
         return feast_value_type_to_python_type(value)
-    return getattr(value, held)
+    return getattr(value, field)
 
 
 def _scalar(kind: ValueType, value: Any) -> Value:  # noqa: ANN401
@@ -104,14 +104,14 @@ def _scalar(kind: ValueType, value: Any) -> Value:  # noqa: ANN401
         return _of_feast(FeastType(kind.number), value)
     if kind.name == "Json" and not isinstance(value, str):
         value = json.dumps(value)
-    made = Value()
-    setattr(made, FIELDS[kind.number], str(value) if kind.encoding == "utf8" else value)
-    return made
+    result = Value()
+    setattr(result, FIELDS[kind.number], str(value) if kind.encoding == "utf8" else value)
+    return result
 
 
 def _of_feast(kind: FeastType, value: object) -> Value:
-    found: Value = python_values_to_proto_values([value], kind)[0]
-    return found
+    result: Value = python_values_to_proto_values([value], kind)[0]
+    return result
 
 
 def _elements(inner: ValueType, values: list[Any]) -> Iterable[Any]:
@@ -126,52 +126,52 @@ def _elements(inner: ValueType, values: list[Any]) -> Iterable[Any]:
         return [_struct(inner, value) for value in values]
     if inner.name == "Map":
         return [_map(value) for value in values]
-    listed = value_type(f"Array({inner.name})")
-    found: Iterable[Any] = getattr(_of_feast(FeastType(listed.number), values), FIELDS[listed.number]).val
-    return found
+    list_type = value_type(f"Array({inner.name})")
+    elements: Iterable[Any] = getattr(_of_feast(FeastType(list_type.number), values), FIELDS[list_type.number]).val
+    return elements
 
 
 def _seconds(value: object) -> int:
-    held = Value() if value is None else _of_feast(FeastType.UNIX_TIMESTAMP, value)
-    return int(held.unix_timestamp_val) if held.HasField("unix_timestamp_val") else int(NULL_TIMESTAMP_INT_VALUE)
+    result = Value() if value is None else _of_feast(FeastType.UNIX_TIMESTAMP, value)
+    return int(result.unix_timestamp_val) if result.HasField("unix_timestamp_val") else int(NULL_TIMESTAMP_INT_VALUE)
 
 
 def _listed(field: str, elements: Iterable[Any]) -> Value:
-    made = Value()
-    holder = getattr(made, field)
-    holder.SetInParent()
-    holder.val.extend(elements)
-    return made
+    result = Value()
+    target = getattr(result, field)
+    target.SetInParent()
+    target.val.extend(elements)
+    return result
 
 
 def _order(element: Any) -> Any:  # noqa: ANN401
-    """What distinguishes and sorts the elements of one set: bits for floats and messages."""
+    """The key that identifies and sorts the elements of a set: the bits of floats and messages."""
     if isinstance(element, float):
         return struct.pack(">d", element)
     return serialized(element) if isinstance(element, Value) else element
 
 
 def _struct(kind: ValueType, value: Any) -> Map:  # noqa: ANN401
-    held = _mapping(value)
-    made = Map()
+    entries = _mapping(value)
+    result = Map()
     for name, inner in zip(kind.names, kind.inner, strict=True):
-        made.val[name].CopyFrom(message(inner, held.get(name)))
-    return made
+        result.val[name].CopyFrom(message(inner, entries.get(name)))
+    return result
 
 
 def _map(value: Any) -> Map:  # noqa: ANN401
-    made = Map()
+    result = Map()
     for name, inner in _mapping(value).items():
-        made.val[name].CopyFrom(_guessed(inner))
-    return made
+        result.val[name].CopyFrom(_guessed(inner))
+    return result
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    """A map as such or in JSON, as Feast takes it."""
-    held = json.loads(value) if isinstance(value, str) else value
-    if not isinstance(held, Mapping):
-        raise TypeError(f"{held!r} is no map")
-    return held
+    """A map, parsed if it is JSON text, as in Feast."""
+    parsed = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(parsed, Mapping):
+        raise TypeError(f"{parsed!r} is not a map")
+    return parsed
 
 
 def _scalar_map(value: Mapping[Any, Any]) -> Value:
@@ -183,21 +183,21 @@ def _scalar_map(value: Mapping[Any, Any]) -> Value:
 
 
 def _guessed(value: Any) -> Value:  # noqa: ANN401
-    """A value of a map, whose type is not declared. Feast's own guess takes NaN for null, and refuses what is empty."""
+    """A value of a map, whose type is not declared. Feast's own guess treats NaN as null and refuses empty containers."""
     if value is None:
         return Value()
     field = _PLAIN.get(type(value))
     if field is not None:
-        made = Value()
-        setattr(made, field, value)
-        return made
+        result = Value()
+        setattr(result, field, value)
+        return result
     if isinstance(value, Mapping):
         keyed = value and not isinstance(next(iter(value)), str)
         return _scalar_map(value) if keyed else Value(map_val=_map(value))
     if isinstance(value, set | frozenset | tuple | list | np.ndarray):
         return _guessed_list(sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value))
-    found: Value = python_values_to_proto_values([value])[0]
-    return found
+    guessed: Value = python_values_to_proto_values([value])[0]
+    return guessed
 
 
 def _guessed_list(values: list[Any]) -> Value:
@@ -205,13 +205,13 @@ def _guessed_list(values: list[Any]) -> Value:
         return _listed("map_list_val", [_map(value) for value in values])
     if not values or any(value is None or isinstance(value, list | Mapping) for value in values):
         return _listed("list_val", [_guessed(value) for value in values])
-    found: Value = python_values_to_proto_values([values])[0]
-    return found
+    result: Value = python_values_to_proto_values([values])[0]
+    return result
 
 
-def _plain_struct(kind: ValueType, held: Map) -> dict[str, Any]:
+def _plain_struct(kind: ValueType, entries: Map) -> dict[str, Any]:
     pairs = zip(kind.names, kind.inner, strict=True)
-    return {name: plain(inner, held.val[name]) if name in held.val else None for name, inner in pairs}
+    return {name: plain(inner, entries.val[name]) if name in entries.val else None for name, inner in pairs}
 
 
 def _plain_elements(inner: ValueType, elements: Iterable[Any]) -> list[Any]:
@@ -228,7 +228,7 @@ def _plain_elements(inner: ValueType, elements: Iterable[Any]) -> list[Any]:
 
 
 def _float_lists(kind: ValueType, column: pa.Array) -> pa.Array:
-    """Lists of floats keep every bit and need no message each: the bytes of their elements behind a head."""
+    """Lists of floats, bit for bit, without a message object each: the bytes of their elements after a header."""
     inner = kind.inner[0]
     lists = column.cast(pa.large_list(inner.arrow))
     flat = lists.flatten()
@@ -239,14 +239,14 @@ def _float_lists(kind: ValueType, column: pa.Array) -> pa.Array:
     ends = np.cumsum(sizes)
     spans = zip((ends - sizes).tolist(), ends.tolist(), lists.is_valid().to_pylist(), strict=True)
     return pa.array(
-        [_head(kind.number, end - start) + raw[start:end] if there else None for start, end, there in spans],
+        [_head(kind.number, end - start) + raw[start:end] if is_valid else None for start, end, is_valid in spans],
         pa.binary(),
     )
 
 
 @lru_cache(maxsize=1024)
 def _head(number: int, size: int) -> bytes:
-    """What stands before `size` bytes of packed floats in a message."""
+    """The header of a message before `size` bytes of packed floats."""
     field = Value.DESCRIPTOR.fields_by_name[FIELDS[number]].number
     inside = b"\x0a" + _varint(size) if size else b""
     return _varint(field << 3 | 2) + _varint(len(inside) + size) + inside

@@ -1,6 +1,6 @@
-"""JSON values of every type that Feast knows, for rows that are pushed from here: lists, sets, maps and structs too.
+"""Parses JSON values of all types of Feast, for rows pushed by the pipelines: also lists, sets, maps and structs.
 
-They become what a table holds (lists and structs of Arrow, maps and JSON as text); `value_messages` packs them.
+The results are values of a table (lists and structs of Arrow, maps and JSON as text); `feast_messages` packs them.
 
 Held by tests/online/push/test_push.py.
 """
@@ -20,17 +20,19 @@ from skewless.contract.timestamps import UTC_TIMESTAMP
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.values.column_types import natural
 
-One = Callable[[Any], Any]
+ParseValue = Callable[[Any], Any]
 
 
 def parsers(view: PlanView) -> Mapping[str, Parse]:
     """A parser for each type that the view's keys and features have. Raises: UnsupportedType, NotPushable."""
     for field in view.fields:
         if "ScalarMap" in field.dtype:
-            told = f"feature {field.name!r} has type {field.dtype}, whose keys JSON cannot say; push with Feast"
-            raise NotPushable(view.stored_as, told)
+            reason = f"feature {field.name!r} has type {field.dtype}, whose keys JSON cannot represent; push with Feast"
+            raise NotPushable(view.stored_as, reason)
     names = {key.dtype for key in view.join_keys} | {field.dtype for field in view.fields}
-    return {name: STORED[name] if name in STORED else _columns(_one(value_type(name))) for name in names} | STORED
+    return {
+        name: STORED[name] if name in STORED else _columns(_value_parser(value_type(name))) for name in names
+    } | STORED
 
 
 def to_arrow(kind: ValueType, values: Sequence[Any]) -> pa.Array:
@@ -46,12 +48,12 @@ def to_arrow(kind: ValueType, values: Sequence[Any]) -> pa.Array:
     return pa.array(values, natural(kind) or (pa.list_(pa.string()) if kind.shape != "scalar" else pa.string()))
 
 
-def _columns(one: One) -> Parse:
-    return lambda column: [None if value is None else one(value) for value in column]
+def _columns(parse_value: ParseValue) -> Parse:
+    return lambda column: [None if value is None else parse_value(value) for value in column]
 
 
-def _one(kind: ValueType) -> One:
-    """The parser of one value, which is not null. Raises: UnsupportedType."""
+def _value_parser(kind: ValueType) -> ParseValue:
+    """The parser of a single value that is not null. Raises: UnsupportedType."""
     if kind.shape in ("array", "set"):
         return _listed(kind)
     if kind.shape == "struct":
@@ -62,8 +64,8 @@ def _one(kind: ValueType) -> One:
     return lambda value: STORED[name]([value])[0]
 
 
-def _listed(kind: ValueType) -> One:
-    inner = _one(kind.inner[0])
+def _listed(kind: ValueType) -> ParseValue:
+    inner = _value_parser(kind.inner[0])
     nullable = kind.inner[0].shape in ("array", "set") or kind.inner[0].name == "UnixTimestamp"
 
     def parse(value: Any) -> list[Any]:  # noqa: ANN401 - a JSON value
@@ -71,18 +73,20 @@ def _listed(kind: ValueType) -> One:
             raise InvalidJsonValue("must be an array or null")
         if None in value and not nullable:
             raise InvalidJsonValue("must hold no null")
-        return [None if one is None else inner(one) for one in value]
+        return [None if item is None else inner(item) for item in value]
 
     return parse
 
 
-def _struct(kind: ValueType) -> One:
-    fields = {name: _one(inner) for name, inner in zip(kind.names, kind.inner, strict=True)}
+def _struct(kind: ValueType) -> ParseValue:
+    fields = {name: _value_parser(inner) for name, inner in zip(kind.names, kind.inner, strict=True)}
 
     def parse(value: Any) -> dict[str, Any]:  # noqa: ANN401
         if type(value) is not dict or not value.keys() <= fields.keys():
             raise InvalidJsonValue(f"must be an object of {', '.join(fields)}, or null")
-        return {name: None if value.get(name) is None else one(value[name]) for name, one in fields.items()}
+        return {
+            name: None if value.get(name) is None else parse_field(value[name]) for name, parse_field in fields.items()
+        }
 
     return parse
 
