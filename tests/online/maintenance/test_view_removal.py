@@ -86,16 +86,16 @@ def test_a_removal_that_is_cut_short_is_seen_and_goes_on(client, monkeypatch):
     writer = fill(client)
     before = dump(client)
     monkeypatch.setattr(view_removal, "_KEYS_A_SCAN", 20)
-    noted = view_removal._KeyWalk._note
+    save_cursors = view_removal._KeyWalk._save_cursors
     walked: list[dict[str, int]] = []
 
     def dying(self, layout, cursors):
-        noted(self, layout, cursors)
+        save_cursors(self, layout, cursors)
         walked.append(dict(cursors))
         if len(walked) == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(view_removal._KeyWalk, "_note", dying)
+    monkeypatch.setattr(view_removal._KeyWalk, "_save_cursors", dying)
     with pytest.raises(KeyboardInterrupt):
         view_removal.remove(client, "tests", [VIEW])
     left = sum(b"delays" in fields for fields in dump(client).values())
@@ -107,7 +107,7 @@ def test_a_removal_that_is_cut_short_is_seen_and_goes_on(client, monkeypatch):
 
     seen = []
     scan = view_removal._KeyWalk._scan
-    monkeypatch.setattr(view_removal._KeyWalk, "_note", noted)
+    monkeypatch.setattr(view_removal._KeyWalk, "_save_cursors", save_cursors)
     monkeypatch.setattr(
         view_removal._KeyWalk,
         "_scan",
