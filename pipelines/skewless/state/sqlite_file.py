@@ -1,4 +1,4 @@
-"""A SQLite file of a database URL, read without SQLAlchemy, which takes longer to import than a status takes to print.
+"""Opens the SQLite file of a database URL without SQLAlchemy, whose import takes longer than a status report.
 
 Held by tests/state/test_run_history.py.
 """
@@ -15,9 +15,9 @@ BUSY_SECONDS = 10.0
 
 
 def open_read_only(url: str) -> sqlite3.Connection | None:
-    """A connection that writes nothing, to the file that a SQLAlchemy URL names.
+    """A read-only connection to the SQLite file of a SQLAlchemy URL.
 
-    None where it is no plain path of a file that exists: then SQLAlchemy says what the URL means.
+    None if the URL is not the plain path of an existing file; SQLAlchemy then has to interpret it.
     """
     path = url.removeprefix(_PREFIX)
     if path == url or set("?%") & set(path) or not Path(path).is_file():
