@@ -118,5 +118,5 @@ def test_a_store_that_is_away_is_told_by_every_verb(
     monkeypatch.setenv("SKEWLESS_REDIS_URL", "redis://127.0.0.1:1/0")
     told = skewless(*verb.split())
     assert (told.status, told.out) == (2, "")
-    assert told.err.startswith("error: the online store at redis://127.0.0.1:1/0 is not to be used: ")
+    assert told.err.startswith("error: the online store at redis://127.0.0.1:1/0 cannot be used: ")
     assert not (market.state / "erasures").exists()

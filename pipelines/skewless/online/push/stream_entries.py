@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from redis.exceptions import ResponseError
 
 from skewless.online.store.redis_errors import mapped
-from skewless.online.store.redis_protocol import RedisPipeline, StreamPairs, SyncRedis, Word
+from skewless.online.store.redis_protocol import RedisPipeline, RedisValue, StreamPairs, SyncRedis
 
 GROUP = "skewless"
 _PENDING_A_TRIP = 10_000
@@ -122,7 +122,7 @@ class StreamEntries:
 
     def dead_letter(self, entry: StreamEntry, reason: str) -> None:
         """Move an entry to the dead letters, in one transaction."""
-        details: dict[bytes, Word] = {b"reason": reason, b"entry": entry.id, b"deliveries": entry.deliveries}
+        details: dict[bytes, RedisValue] = {b"reason": reason, b"entry": entry.id, b"deliveries": entry.deliveries}
         with mapped(self._client, self.key):
             pipe = self._client.pipeline()
             pipe.xadd(self.dead, {**entry.fields, **details})

@@ -1,4 +1,4 @@
-"""Commands of a trip, sent at once: in one pipeline to a single server, in one to each node of a cluster, where
+"""Sends batches of commands: in one pipeline to a single server, or in one pipeline to each node of a cluster, where
 redis-py's own pipeline refuses scripts.
 
 Held by tests/online/store/test_store.py.
@@ -17,7 +17,7 @@ _SCRIPT = "EVAL"
 
 
 class CommandPipeline:
-    """Sends commands that may each be sent again."""
+    """Sends commands that are each safe to repeat."""
 
     def __init__(self, client: SyncRedis) -> None:
         self._client = client
@@ -26,8 +26,8 @@ class CommandPipeline:
     def run(self, commands: Sequence[RedisCommand]) -> list[object]:
         """The replies in order. Raises: RedisError, RedisClusterException, OSError.
 
-        In a cluster a command that its node does not answer (its slot moved, the node failed over, it does not know the
-        script) is sent again on its own, where the client follows redirections.
+        In a cluster a command that fails on its node (its slot moved, the node failed over, the script is not loaded) is
+        sent again by itself through the client, which follows redirections.
         """
         if is_cluster(self._client):
             return self._by_node(self._client, commands)
@@ -37,34 +37,34 @@ class CommandPipeline:
         return pipe.execute()
 
     def _by_node(self, client: SyncRedisCluster, commands: Sequence[RedisCommand]) -> list[object]:
-        places_of: dict[RedisNode, list[int]] = {}
+        places_by_node: dict[RedisNode, list[int]] = {}
         for place, command in enumerate(commands):
-            places_of.setdefault(client.get_node_from_key(command.key), []).append(place)
+            places_by_node.setdefault(client.get_node_from_key(command.key), []).append(place)
         replies: list[object] = [None] * len(commands)
-        for node, places in places_of.items():
+        for node, places in places_by_node.items():
             for place, reply in zip(
-                places, self._of_node(client, node, [commands[one] for one in places]), strict=True
+                places, self._of_node(client, node, [commands[index] for index in places]), strict=True
             ):
-                again = isinstance(reply, Exception)
-                replies[place] = client.execute_command(*commands[place].words) if again else reply
+                failed = isinstance(reply, Exception)
+                replies[place] = client.execute_command(*commands[place].words) if failed else reply
         return replies
 
     def _of_node(self, client: SyncRedisCluster, node: RedisNode, commands: Sequence[RedisCommand]) -> Sequence[object]:
-        """A node's replies; an error in place of each that it did not give."""
-        words = [self._by_hash(command.words) for command in commands]
+        """A node's replies; errors in the place of failed commands."""
+        arguments = [self._by_hash(command.words) for command in commands]
         try:
             pipe = client.get_redis_connection(node).pipeline(transaction=False)
-            for some in words:
-                pipe.execute_command(*some)
+            for args in arguments:
+                pipe.execute_command(*args)
             return pipe.execute(raise_on_error=False)
         except (RedisError, RedisClusterException, OSError) as error:
             return [error] * len(commands)
 
-    def _by_hash(self, words: tuple[bytes | str | int, ...]) -> tuple[bytes | str | int, ...]:
-        """A script's call without its text, which all nodes have from its first call on."""
-        if words[0] != _SCRIPT:
-            return words
-        _, script, *rest = words
+    def _by_hash(self, arguments: tuple[bytes | str | int, ...]) -> tuple[bytes | str | int, ...]:
+        """The arguments with EVALSHA instead of EVAL: the script is loaded on all nodes at its first use."""
+        if arguments[0] != _SCRIPT:
+            return arguments
+        _, script, *rest = arguments
         text = str(script)
         if text not in self._loaded:
             self._loaded[text] = self._client.script_load(text)

@@ -1,6 +1,6 @@
-"""Where a cluster's marks lie: they note on each node up to which arrival all of a view's rows are there.
+"""The keys of a cluster's completeness marks, which record on each node the arrival up to which a view is complete.
 
-What a mark holds and what it is for says `skewless.contract.storage.completeness`.
+`skewless.contract.storage.completeness` explains the content and purpose of a mark.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from redis.crc import key_slot
 from skewless.online.store.redis_protocol import SyncRedis, is_cluster
 
 _SLOTS, _MARKS = 16_384, 256
-"""A node has a mark if 127 of its slots lie side by side."""
+"""A node has a mark if 127 of its slots are consecutive."""
 
 
 def marks(client: SyncRedis, project: str) -> list[bytes]:
-    """The keys of a project's marks: one to each of as many spans of slots; none where there is one server."""
+    """The keys of a project's marks, one in each of 256 spans of slots; none for a single server."""
     if not is_cluster(client):
         return []
     return [b"skewless:reached:{%d}:%s" % (tag, project.encode()) for tag in _tags()]
@@ -25,10 +25,10 @@ def marks(client: SyncRedis, project: str) -> list[bytes]:
 
 @cache
 def _tags() -> tuple[int, ...]:
-    """Numbers whose slots lie in one span of slots each."""
-    found: dict[int, int] = {}
+    """For each span of slots a number whose slot is in it."""
+    tag_by_span: dict[int, int] = {}
     tags = count()
-    while len(found) < _MARKS:
+    while len(tag_by_span) < _MARKS:
         tag = next(tags)
-        found.setdefault(key_slot(b"%d" % tag) * _MARKS // _SLOTS, tag)
-    return tuple(found[span] for span in range(_MARKS))
+        tag_by_span.setdefault(key_slot(b"%d" % tag) * _MARKS // _SLOTS, tag)
+    return tuple(tag_by_span[span] for span in range(_MARKS))

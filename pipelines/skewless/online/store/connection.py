@@ -24,7 +24,7 @@ ANSWER_SECONDS = 10.0
 
 @dataclass(eq=False)
 class RedisUnreachable(SkewlessError):
-    """Nobody answers at `url` (its password masked) as a Redis that lets us in."""
+    """No Redis at `url` (its password masked) accepts the connection."""
 
     transient = True
 
@@ -33,17 +33,17 @@ class RedisUnreachable(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"the online store at {self.url} is not to be used: {self.reason}; start it (`skewless up` starts the "
+            f"the online store at {self.url} cannot be used: {self.reason}; start it (`skewless up` starts the "
             "embedded one), or mend SKEWLESS_REDIS_URL"
         )
 
 
 def connect(url: str, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS) -> SyncRedis:
-    """A client that answered a PING just now and gives up after `answer_seconds` on each later command.
+    """A client whose server has answered a PING; each later command times out after `answer_seconds`.
 
-    `redis+cluster://host:port` (TLS: `rediss+cluster://`) is a Redis Cluster, of which any one node is named;
-    `redis+sentinel://host:port,host:port/service` is whoever these sentinels say is the primary now.
-    A command is repeated twice after a broken connection: every write of ours may be repeated.
+    `redis+cluster://host:port` (TLS: `rediss+cluster://`) is a Redis Cluster, by the address of any node;
+    `redis+sentinel://host:port,host:port/service` is the current primary according to these sentinels.
+    A command is repeated up to twice after a broken connection: all our writes are safe to repeat.
 
     Raises:
         RedisUnreachable: wrong address, password, TLS or protocol.
@@ -54,26 +54,28 @@ def connect(url: str, *, connect_seconds: float = CONNECT_SECONDS, answer_second
         client = cast("SyncRedis", _client(url, connect_seconds, answer_seconds, retry))
         client.ping()
     except AuthenticationError as error:
-        raise RedisUnreachable(masked(url), f"it refuses the password or asks for one ({error})") from error
+        raise RedisUnreachable(masked(url), f"it refuses the password or requires one ({error})") from error
     except (RedisError, RedisClusterException, OSError, ValueError) as error:
         raise RedisUnreachable(masked(url), str(error)) from error
     return client
 
 
 def address(client: SyncRedis) -> str:
-    """The URL that a client was made of, without user and password."""
+    """The URL of a client's server, without user and password."""
     if is_cluster(client):
         node = client.get_nodes()[0]
         return f"redis+cluster://{node.host}:{node.port}"
-    pool, known_to_sentinels = client.connection_pool, _sentinel_pool(client.connection_pool)
-    if known_to_sentinels is not None:
-        told = [one.connection_pool.connection_kwargs for one in known_to_sentinels.sentinel_manager.sentinels]
-        hosts = ",".join(f"{kept['host']}:{kept['port']}" for kept in told)
-        return f"redis+sentinel://{hosts}/{known_to_sentinels.service_name}"
-    kept, secure = pool.connection_kwargs, issubclass(pool.connection_class, SSLConnection)
-    if "path" in kept:
-        return f"unix://{kept['path']}"
-    return f"{'rediss' if secure else 'redis'}://{kept.get('host')}:{kept.get('port')}/{kept.get('db') or 0}"
+    pool, sentinel_pool = client.connection_pool, _sentinel_pool(client.connection_pool)
+    if sentinel_pool is not None:
+        addresses = [
+            sentinel.connection_pool.connection_kwargs for sentinel in sentinel_pool.sentinel_manager.sentinels
+        ]
+        hosts = ",".join(f"{options['host']}:{options['port']}" for options in addresses)
+        return f"redis+sentinel://{hosts}/{sentinel_pool.service_name}"
+    options, secure = pool.connection_kwargs, issubclass(pool.connection_class, SSLConnection)
+    if "path" in options:
+        return f"unix://{options['path']}"
+    return f"{'rediss' if secure else 'redis'}://{options.get('host')}:{options.get('port')}/{options.get('db') or 0}"
 
 
 def _sentinel_pool(pool: object) -> SentinelConnectionPool | None:
@@ -96,20 +98,20 @@ def _client(url: str, connect_seconds: float, answer_seconds: float, retry: Retr
 
 
 def _primary(sentinels: SentinelAddress, connect_seconds: float, answer_seconds: float, retry: Retry) -> Redis:
-    """A client whose every new connection asks the sentinels for the primary."""
+    """A client that asks the sentinels for the primary at each new connection."""
     options: dict[str, Any] = dict(parse_url(sentinels.url))  # type: ignore[no-untyped-call]
     options.pop("host", None)
     secure = options.pop("connection_class", None) is SSLConnection
     limits = {"socket_connect_timeout": connect_seconds, "socket_timeout": connect_seconds, "retry": retry}
     secured = {name: value for name, value in options.items() if name.startswith("ssl_")} | {"ssl": secure}
-    asked = limits | secured | {"password": sentinels.password}
+    access = limits | secured | {"password": sentinels.password}
     options |= limits | {"ssl": secure, "socket_timeout": answer_seconds}
-    found: Redis = Sentinel(sentinels.hosts, sentinel_kwargs=asked).master_for(sentinels.service, **options)  # type: ignore[no-untyped-call]
-    return found
+    client: Redis = Sentinel(sentinels.hosts, sentinel_kwargs=access).master_for(sentinels.service, **options)  # type: ignore[no-untyped-call]
+    return client
 
 
 def primaries(client: SyncRedis) -> list[SyncRedis]:
-    """A client for each server that holds keys: of a cluster, its primaries. Raises: RedisClusterException, OSError."""
+    """A client for each server that stores keys: of a cluster, its primaries. Raises: RedisClusterException, OSError."""
     if is_cluster(client):
         return [client.get_redis_connection(node) for node in client.get_primaries()]
     return [client]

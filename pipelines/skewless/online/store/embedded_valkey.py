@@ -1,4 +1,4 @@
-"""The embedded Redis: one Valkey server per state folder, started where it is needed and stopped by name."""
+"""The embedded Redis: one Valkey server per state folder, started on demand and stopped by command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class RunningValkey:
-    """A server that answered just now; `started` says whether this call started it."""
+    """A server that has just answered; `started` says whether this call started it."""
 
     url: str
     pid: int
@@ -32,7 +32,7 @@ class RunningValkey:
 
 @dataclass(eq=False)
 class OtherServerRuns(SkewlessError):
-    """A server runs where one was asked for, and it is not as asked."""
+    """A server runs already, with options other than the requested ones."""
 
     folder: str
     difference: str
@@ -45,7 +45,7 @@ class OtherServerRuns(SkewlessError):
 
 @dataclass(eq=False)
 class StrangerOnSocket(SkewlessError):
-    """Something answers on our socket that no start of ours vouches for."""
+    """A server answers on the socket of the state folder, but does not hold the folder's lock."""
 
     socket: str
     pid: int
@@ -60,18 +60,18 @@ class StrangerOnSocket(SkewlessError):
 def start(
     folders: StateFolders, *, persistent: bool, port: int | None = None, seconds: float = START_SECONDS
 ) -> RunningValkey:
-    """The running server of this state folder, started if need be; it outlives the calling process.
+    """The running server of this state folder, started if needed; it outlives the calling process.
 
-    Of several who start at once one does, and the others wait for its answer.
+    Of several simultaneous calls one starts the server, and the others wait until it answers.
 
     Args:
-        folders: whose socket it listens on.
-        persistent: keep the data over a stop (append-only file, synced every second), else in memory only.
+        folders: the state folder whose socket it listens on.
+        persistent: keep the data after a stop (append-only file, synced every second), else in memory only.
         port: listen on this port of the loopback too; `FREE_PORT` picks one.
         seconds: how long a start may take, the reading of an append-only file included.
 
     Raises:
-        EmbeddedServerFailed: it does not come up.
+        EmbeddedServerFailed: it does not start.
         OtherServerRuns: it runs with another persistence or port.
         StrangerOnSocket: the socket is taken.
     """
@@ -83,8 +83,8 @@ def start(
                 _clear(process)
                 process.launch(persistent=persistent, port=free_port() if port == FREE_PORT else port or 0, lock=lock)
                 break
-        if found := _found(process, started=False):
-            return _as_asked(process, found, persistent=persistent, port=port)
+        if server := _running_server(process, started=False):
+            return _check_options(process, server, persistent=persistent, port=port)
         if time.monotonic() > last:
             raise EmbeddedServerFailed(process.folder, f"runs and has not answered for {seconds:.0f} s")
         time.sleep(_POLL_SECONDS)
@@ -92,47 +92,47 @@ def start(
 
 
 def status(folders: StateFolders) -> RunningValkey | None:
-    """The server of this state folder, or None where it does not run.
+    """The server of this state folder, or None if it does not run.
 
     Raises:
-        EmbeddedServerFailed: the process lives and does not answer.
+        EmbeddedServerFailed: the process is alive and does not answer.
     """
     process = ValkeyProcess(folders)
-    if not process.lives():
+    if not process.is_alive():
         return None
     return _await_answer(process, time.monotonic() + SILENCE_SECONDS, started=False)
 
 
 def stop(folders: StateFolders, *, seconds: float = STOP_SECONDS) -> bool:
-    """End the server of this state folder: SHUTDOWN, then TERM, then KILL, each given `seconds`.
+    """Stop the server of this state folder: SHUTDOWN, then TERM, then KILL, each with `seconds` to take effect.
 
     Returns:
-        Whether there was one. Afterwards its socket and pid file are gone.
+        Whether one was running. Afterwards its socket and pid file are removed.
 
     Raises:
         EmbeddedServerFailed: it outlived all three.
     """
     process = ValkeyProcess(folders)
-    lived = process.lives()
+    was_running = process.is_alive()
     for end in (process.shutdown, process.terminate, process.kill):
-        if process.lives():
+        if process.is_alive():
             end()
             _await_end(process, seconds)
-    if process.lives():
+    if process.is_alive():
         raise EmbeddedServerFailed(process.folder, f"does not end (process {process.pid_in_file()})")
     if folders.redis.is_dir():
         with process.claim() as lock:
-            if lock is not None and process.answer() is None:
-                process.sweep()
-    return lived
+            if lock is not None and process.info() is None:
+                process.remove_stale_files()
+    return was_running
 
 
 def ensure(settings: ProjectSettings) -> str:
-    """The URL of the online store; where that is the embedded server and it does not run, it is started, persistent."""
+    """The URL of the online store; the embedded server is started, with persistence, if it is used and not running."""
     if not settings.embedded:
         return settings.redis_url
-    found = status(settings.folders) or start(settings.folders, persistent=True)
-    return found.url
+    server = status(settings.folders) or start(settings.folders, persistent=True)
+    return server.url
 
 
 @contextmanager
@@ -145,36 +145,38 @@ def running(folders: StateFolders, *, persistent: bool = False, port: int | None
         stop(folders)
 
 
-def _found(process: ValkeyProcess, *, started: bool) -> RunningValkey | None:
-    answer = process.answer()
-    if answer is None:
+def _running_server(process: ValkeyProcess, *, started: bool) -> RunningValkey | None:
+    info = process.info()
+    if info is None:
         return None
-    return RunningValkey(process.url(answer.port), answer.pid, answer.persistent, started)
+    return RunningValkey(process.url(info.port), info.pid, info.persistent, started)
 
 
-def _as_asked(process: ValkeyProcess, found: RunningValkey, *, persistent: bool, port: int | None) -> RunningValkey:
-    if found.persistent != persistent:
-        kept = "keeps its data over a stop" if found.persistent else "keeps its data in memory only"
-        raise OtherServerRuns(process.folder, f"it {kept}")
-    heard = urlsplit(found.url).port
-    if port is not None and heard != port and not (port == FREE_PORT and heard):
-        raise OtherServerRuns(process.folder, f"it listens on {found.url}")
-    return found
+def _check_options(
+    process: ValkeyProcess, server: RunningValkey, *, persistent: bool, port: int | None
+) -> RunningValkey:
+    if server.persistent != persistent:
+        persistence = "keeps its data over a stop" if server.persistent else "keeps its data in memory only"
+        raise OtherServerRuns(process.folder, f"it {persistence}")
+    listening_port = urlsplit(server.url).port
+    if port is not None and listening_port != port and not (port == FREE_PORT and listening_port):
+        raise OtherServerRuns(process.folder, f"it listens on {server.url}")
+    return server
 
 
 def _clear(process: ValkeyProcess) -> None:
-    """Remove what a dead server left on the way of a new one."""
-    if stranger := process.answer():
+    """Remove the files of a dead server before a new one starts. Raises: StrangerOnSocket."""
+    if stranger := process.info():
         raise StrangerOnSocket(str(process.folders.redis_socket), stranger.pid)
-    process.sweep()
+    process.remove_stale_files()
 
 
 def _await_answer(process: ValkeyProcess, last: float, *, started: bool) -> RunningValkey:
     while True:
-        if found := _found(process, started=started):
-            return found
-        if not process.lives():
-            raise EmbeddedServerFailed(process.folder, f"ended meanwhile: {process.last_words()}")
+        if server := _running_server(process, started=started):
+            return server
+        if not process.is_alive():
+            raise EmbeddedServerFailed(process.folder, f"ended meanwhile: {process.last_log_line()}")
         if time.monotonic() > last:
             raise EmbeddedServerFailed(process.folder, "runs and does not answer")
         time.sleep(_POLL_SECONDS)
@@ -182,5 +184,5 @@ def _await_answer(process: ValkeyProcess, last: float, *, started: bool) -> Runn
 
 def _await_end(process: ValkeyProcess, seconds: float) -> None:
     last = time.monotonic() + seconds
-    while process.lives() and time.monotonic() < last:
+    while process.is_alive() and time.monotonic() < last:
         time.sleep(_POLL_SECONDS)

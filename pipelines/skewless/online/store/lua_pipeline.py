@@ -1,8 +1,8 @@
-"""Runs a server-side script over many keys on one connection: commands as bytes, several calls under way at a time.
+"""Runs a server-side script over many keys on one connection: commands as bytes, several calls in flight at a time.
 
 redis-py packs each argument by itself in Python, which takes longer than the server needs for it. Here the arguments
-are framed as whole Arrow columns, and a call is a few slices of those. It sends on while at most `_UNDER_WAY` calls
-await their answer: the server is never idle, and never sits on more than that.
+are framed as whole Arrow columns, and a call is a few slices of those. At most `_UNDER_WAY` calls are in flight: enough
+to keep the server busy, with bounded memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LINE = b"\r\n"
 
 
 class LuaPipeline:
-    """One script on one server. The script is sent with each call: no server can have forgotten it."""
+    """One script on one server. The script is sent with each call, so it need not be loaded on the server."""
 
     def __init__(self, client: SyncRedis, script: str) -> None:
         self._pool = client.connection_pool
@@ -31,8 +31,8 @@ class LuaPipeline:
     def run(
         self, keys: pa.BinaryArray, first: Sequence[bytes], arguments: pa.BinaryArray | None, most: int
     ) -> Iterator[tuple[int, object]]:
-        """The script's answers over all `keys`, at most that many a call, in order. Its ARGV are `first` and then, if
-        there are `arguments`, one for each key. Each answer comes with the place of its call's first key.
+        """The script's replies over all `keys`, at most `most` keys a call, in order. Its ARGV are `first` and then, if
+        there are `arguments`, one for each key. Each reply comes with the index of its call's first key.
 
         Raises: RedisError, OSError; any of the calls may then have run.
         """
@@ -65,32 +65,32 @@ class LuaPipeline:
     def _calls(
         self, keys: pa.BinaryArray, first: Sequence[bytes], arguments: pa.BinaryArray | None, most: int
     ) -> Iterator[tuple[int, bytes]]:
-        sent = [keys] if arguments is None else [keys, arguments]
-        mean = max(1, sum(one.nbytes for one in sent) // max(len(keys), 1))
+        inputs = [keys] if arguments is None else [keys, arguments]
+        mean = max(1, sum(column.nbytes for column in inputs) // max(len(keys), 1))
         size, middle = max(1, min(most, _CALL_BYTES // mean)), b"".join(map(_frame, first))
         for begin in range(0, len(keys), size * _CALLS_FRAMED):
-            some = slice(begin, begin + size * _CALLS_FRAMED)
-            columns = [framed(one[some]) for one in sent]
+            span = slice(begin, begin + size * _CALLS_FRAMED)
+            columns = [framed(column[span]) for column in inputs]
             rows = len(columns[0][1]) - 1
             for start in range(0, rows, size):
                 stop = min(start + size, rows)
-                parts = 3 + len(first) + len(sent) * (stop - start)
+                parts = 3 + len(first) + len(inputs) * (stop - start)
                 head = b"*%d\r\n" % parts + self._script + _frame(b"%d" % (stop - start))
-                theirs = [data[ends[start] : ends[stop]] for data, ends in columns]
-                yield begin + start, b"".join((head, theirs[0], middle, *theirs[1:]))
+                slices = [data[ends[start] : ends[stop]] for data, ends in columns]
+                yield begin + start, b"".join((head, slices[0], middle, *slices[1:]))
 
 
 def framed(values: pa.BinaryArray) -> tuple[memoryview, list[int]]:
-    """Values as the protocol sends them, end to end, and where each begins and the last one ends."""
+    """The values as RESP bulk strings, concatenated, with the offset of each and the end of the last one."""
     if not len(values):
         return memoryview(b""), [0]
     lengths = pc.binary_length(values).to_numpy(zero_copy_only=False)
-    sizes, which = np.unique(lengths, return_inverse=True)
+    sizes, index_of_size = np.unique(lengths, return_inverse=True)
     heads = pa.array([b"$%d\r\n" % size for size in sizes.tolist()], pa.binary())
-    head = heads[0] if len(sizes) == 1 else heads.take(pa.array(which))
-    whole = pc.binary_join_element_wise(head, values, _LINE, b"")
-    _, offsets, data = whole.buffers()
-    ends = np.frombuffer(offsets, np.int32, len(values) + 1, whole.offset * 4)
+    head = heads[0] if len(sizes) == 1 else heads.take(pa.array(index_of_size))
+    frames = pc.binary_join_element_wise(head, values, _LINE, b"")
+    _, offsets, data = frames.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(values) + 1, frames.offset * 4)
     return memoryview(data), ends.tolist()
 
 

@@ -1,11 +1,11 @@
-"""What the online store refuses: Redis's errors as ours. The one file of the offline steps that maps them.
+"""Errors of the online store. The only file of the pipelines that maps errors of the Redis client.
 
 SkewlessError
-├── RedisUnreachable     nobody answers, or not as a Redis that lets us in (see `skewless.online.store.connection`)
-├── StoreFull            it holds as much as it may
-├── StoreReadOnly        it is a replica, or was made one
-├── UnwritableKeys       keys of some entities hold something else than their rows
-└── NoFieldExpiry        it cannot remove rows by itself
+├── RedisUnreachable     no Redis accepts the connection (see `skewless.online.store.connection`)
+├── StoreFull            its memory is full
+├── StoreReadOnly        it is a replica, or became one
+├── UnwritableKeys       keys of some entities are not hashes
+└── NoFieldExpiry        the server cannot expire single fields
 
 RowsLost and RemovalUnfinished, which the write protocol raises, are the contract's (see `skewless.contract.errors`).
 """
@@ -22,7 +22,7 @@ from skewless.contract.errors import SkewlessError
 from skewless.online.store.connection import RedisUnreachable, address
 from skewless.online.store.redis_protocol import SyncRedis
 
-_TOLD = 3
+_LISTED = 3
 
 
 @dataclass(eq=False)
@@ -43,7 +43,7 @@ class StoreFull(SkewlessError):
 
 @dataclass(eq=False)
 class StoreReadOnly(SkewlessError):
-    """The online store at `url` takes no writes."""
+    """The online store at `url` accepts no writes."""
 
     transient = True
 
@@ -59,22 +59,22 @@ class StoreReadOnly(SkewlessError):
 
 @dataclass(eq=False)
 class UnwritableKeys(SkewlessError):
-    """Keys that belong to these entities hold something else; all other rows of the batch were written."""
+    """The keys of these entities are not hashes; all other rows of the batch were written."""
 
     view: str
     entities: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = f" and {len(self.entities) - _TOLD} more" if len(self.entities) > _TOLD else ""
+        more = f" and {len(self.entities) - _LISTED} more" if len(self.entities) > _LISTED else ""
         return (
-            f"rows of feature view {self.view!r} were not written for {'; '.join(self.entities[:_TOLD])}{more}: their "
+            f"rows of feature view {self.view!r} were not written for {'; '.join(self.entities[:_LISTED])}{more}: their "
             "keys hold something else than a hash, which is not ours; delete those keys, and run this again"
         )
 
 
 @dataclass(eq=False)
 class NoFieldExpiry(SkewlessError):
-    """The online store at `url` has no deadlines for single fields of a hash; `lacking` are the commands for that."""
+    """The online store at `url` cannot expire single fields of a hash; `lacking` are the missing commands."""
 
     url: str
     lacking: tuple[str, ...]
@@ -88,7 +88,7 @@ class NoFieldExpiry(SkewlessError):
 
 @contextmanager
 def mapped(client: SyncRedis, view: str = "") -> Iterator[None]:
-    """Maps the client's errors to ours; `view` is the one that is worked on."""
+    """Map errors of the Redis client to ours; `view` is the view being read or written."""
     try:
         yield
     except OutOfMemoryError as error:

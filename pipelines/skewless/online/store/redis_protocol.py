@@ -1,8 +1,8 @@
-"""The Redis client as the offline steps use it: the commands that they send, with what each of them answers.
+"""The types of the synchronous Redis client: the commands that the pipelines send, with their replies.
 
-redis-py's own annotations say of nearly every command that it may answer an awaitable too, and of a cluster's client less
-than that. So a client gets these types where it is made, in `skewless.online.store.connection`, and nothing else has to
-silence the annotations.
+redis-py annotates nearly every command as possibly returning an awaitable, and a cluster's client even less precisely.
+Clients are cast to these types where they are created, in `skewless.online.store.connection`, so that no other code has
+to silence the annotations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypedDict, TypeGuard
 
 from redis import RedisCluster
 
-Word = bytes | str | int | float
+RedisValue = bytes | str | int | float
 Reply = object
 Hash = dict[bytes, bytes]
 StreamPairs = list[tuple[bytes, Hash]]
@@ -20,21 +20,21 @@ StreamPairs = list[tuple[bytes, Hash]]
 
 
 class PendingEntryInfo(TypedDict):
-    """XPENDING, of an entry."""
+    """An entry in the reply of XPENDING."""
 
     message_id: bytes
     times_delivered: int
 
 
 class ConsumerInfo(TypedDict):
-    """XINFO CONSUMERS, of one of them."""
+    """A consumer in the reply of XINFO CONSUMERS."""
 
     name: bytes
     pending: int
 
 
 class ConsumerGroupInfo(TypedDict):
-    """XINFO GROUPS, of one of them."""
+    """A group in the reply of XINFO GROUPS."""
 
     name: bytes
     consumers: int
@@ -51,7 +51,7 @@ class RedisConnection(Protocol):
 
 
 class RedisConnectionPool(Protocol):
-    """Where a client takes its connections from, and how those are made."""
+    """A client's connection pool, with the options of its connections."""
 
     connection_class: type
     connection_kwargs: Mapping[str, Any]
@@ -61,14 +61,14 @@ class RedisConnectionPool(Protocol):
 
 
 class RedisPipeline(Protocol):
-    """Commands that are sent at once; `execute` gives the reply to each."""
+    """Commands that are sent together; `execute` returns the reply to each."""
 
-    def execute_command(self, *words: Word) -> Reply: ...
+    def execute_command(self, *words: RedisValue) -> Reply: ...
     def hmget(self, name: bytes, keys: Sequence[bytes]) -> Reply: ...
     def hsetnx(self, name: bytes, key: bytes, value: bytes) -> Reply: ...
     def hdel(self, name: bytes, *keys: bytes) -> Reply: ...
     def unlink(self, *names: bytes) -> Reply: ...
-    def xadd(self, name: str, fields: Mapping[bytes, Word]) -> Reply: ...
+    def xadd(self, name: str, fields: Mapping[bytes, RedisValue]) -> Reply: ...
     def xack(self, name: str, groupname: str, *ids: bytes) -> Reply: ...
     def xdel(self, name: str, *ids: bytes) -> Reply: ...
     def execute(self, raise_on_error: bool = ...) -> list[Reply]: ...  # noqa: FBT001 - redis-py's signature
@@ -82,9 +82,9 @@ class SyncRedis(Protocol):
     def close(self) -> None: ...
     def ping(self) -> Reply: ...
     def pipeline(self, transaction: bool = ...) -> RedisPipeline: ...  # noqa: FBT001 - redis-py's signature
-    def execute_command(self, *words: Word) -> Reply: ...
+    def execute_command(self, *words: RedisValue) -> Reply: ...
     def script_load(self, script: str) -> str: ...
-    def info(self, section: str) -> dict[str, Word]: ...
+    def info(self, section: str) -> dict[str, RedisValue]: ...
     def dbsize(self) -> int: ...
     def config_get(self, pattern: str) -> dict[str, str]: ...
     def memory_usage(self, key: bytes) -> int | None: ...
@@ -97,7 +97,7 @@ class SyncRedis(Protocol):
     def hgetall(self, name: bytes) -> Hash: ...
     def hset(self, name: bytes, key: bytes = ..., value: bytes = ..., mapping: Mapping[bytes, bytes] = ...) -> int: ...
 
-    def xadd(self, name: str, fields: Mapping[str, Word]) -> bytes: ...
+    def xadd(self, name: str, fields: Mapping[str, RedisValue]) -> bytes: ...
     def xlen(self, name: str) -> int: ...
     def xrange(self, name: str, min: bytes, max: bytes, count: int) -> StreamPairs: ...  # noqa: A002 - redis-py's
     def xrevrange(self, name: str, *, count: int) -> StreamPairs: ...
@@ -131,7 +131,7 @@ class RedisNode(Protocol):
 
 
 class RedisNodesManager(Protocol):
-    """What a cluster's client knows of the nodes: those of each slot, the primary first."""
+    """A cluster client's view of the nodes: those of each slot, the primary first."""
 
     slots_cache: Mapping[int, Sequence[RedisNode]]
 
@@ -151,5 +151,5 @@ class SyncRedisCluster(SyncRedis, Protocol):
 
 
 def is_cluster(client: SyncRedis) -> TypeGuard[SyncRedisCluster]:
-    """Whether the client is a cluster's."""
+    """Whether the client is that of a cluster."""
     return isinstance(client, RedisCluster)

