@@ -15,7 +15,7 @@ from skewless.contract.admission import FeatureStatus
 from skewless.contract.errors import CorruptRow, UnknownSchema
 from skewless.contract.storage.catalog import catalog_key, removal_field
 from skewless.contract.storage.corrupt_rows import corrupt, unlisted
-from skewless.contract.storage.entity_key import told_key
+from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.timestamps import UtcMicros, from_micros
 from skewless.feast.view_decoder import DecodedView, ViewDecoder
@@ -94,7 +94,7 @@ def _read_view(
             errors[row] = reply
             reply = None
         values.append(reply[0] if reply is not None else None)
-    entities = [told_key(key or b"") for key in keys]
+    entities = [key_text(key or b"") for key in keys]
     # Each pass learns a schema or sets a corrupt row aside.
     while True:
         try:

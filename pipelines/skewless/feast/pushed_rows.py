@@ -14,7 +14,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import PlanView
-from skewless.contract.storage.entity_key import told_key
+from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.timestamps import UtcMicros, aware, from_micros, to_micros
 from skewless.contract.value_types import value_type
@@ -49,7 +49,7 @@ def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) ->
     if len(late):
         first = int(late[0])
         times = (from_micros(time).isoformat() for time in (int(due[first]), now))
-        raise FutureRows(view.stored_as, len(late), told_key(present[first]), *times)
+        raise FutureRows(view.stored_as, len(late), key_text(present[first]), *times)
     return present, rows
 
 

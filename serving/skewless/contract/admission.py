@@ -1,4 +1,4 @@
-"""The admission rule: which row of a view counts at a time, and whether it is fresh.
+"""The admission rule: which row of a view is used at a time, and whether it is fresh.
 
 Offline join, online read, audit and oracle call these functions; there is no second copy of the rule.
 Times are int64 microseconds since 1970-01-01 UTC, as scalars or arrays alike.
@@ -23,14 +23,14 @@ Truth = Any
 
 
 class FeatureStatus(IntEnum):
-    """What a view, or one of its features, has for an entity at a time."""
+    """The status of a view, or of one of its features, for an entity at a time."""
 
     PRESENT = 0
     NULL = 1
     NOT_FOUND = 2
     STALE = 3
     NOT_READ = 4
-    """The online store failed and the default was used; only a server says this, never the rule."""
+    """The online store failed and the default was used; set by a server only, never by the rule."""
 
 
 _NOT_FOUND, _STALE = int(FeatureStatus.NOT_FOUND), int(FeatureStatus.STALE)
@@ -58,8 +58,8 @@ class AdmissionRule:
         return known & (created <= at) if self.known_by == "created_timestamp" else known
 
     def removable(self, event: Time, at: Time) -> Truth:
-        """Whether a row may be gone from the online store at `at`: it has been stale for as long as it was fresh, and
-        for a day at least. Its values are null either way; its status is then NOT_FOUND instead of STALE.
+        """Whether a row may be removed from the online store at `at`: it has been stale for as long as it was fresh, and
+        for at least a day. Its values are null either way; its status becomes NOT_FOUND instead of STALE.
         """
         return (at - event > self.ttl_us + self.grace_us) & (self.ttl_us > 0)
 
@@ -79,14 +79,14 @@ class AdmissionRule:
         return end - self.ttl_us - 2 * self.grace_us
 
     def outlasts(self, other: AdmissionRule) -> bool:
-        """Whether rows may be gone by the `other` rule that are not `removable` by this one: its ttl is longer."""
+        """Whether this rule keeps rows for longer than `other`: its ttl is longer."""
         return other.ttl_us > 0 and not 0 < self.ttl_us <= other.ttl_us
 
     def code(self, event: Time, created: Time, deleted: Truth, at: Time) -> Any:  # noqa: ANN401 - int or array
         """The status of each newest row at `at` as a number: of ints and bools an int, of arrays an array."""
-        found = self.admits(event, created, at) & (deleted ^ True)
-        missing = (found ^ True) * _NOT_FOUND
-        return missing + (found & (at - event > self.ttl_us)) * _STALE if self.ttl_us else missing
+        admitted = self.admits(event, created, at) & (deleted ^ True)
+        missing = (admitted ^ True) * _NOT_FOUND
+        return missing + (admitted & (at - event > self.ttl_us)) * _STALE if self.ttl_us else missing
 
     def status(self, event: UtcMicrosArray, created: UtcMicrosArray, deleted: Flags, at: Instant) -> NDArray[np.uint8]:
         """The status of each newest row at `at`: PRESENT, NOT_FOUND (not admissible, or a tombstone) or STALE."""

@@ -1,4 +1,4 @@
-"""Columns of values, as everything between the stores and the model holds them: a NumPy array and which of it is valid.
+"""Columns of values between the stores and the model: a NumPy array and a validity mask.
 
 Held by tests/contract/storage/test_packed_row.py.
 """
@@ -23,7 +23,7 @@ Schema = tuple[Field, ...]
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """A feature's values for n entities: `data` of the type's NumPy dtype, and which of them are there.
+    """A feature's values for n entities: `data` of the type's NumPy dtype, and which of them are valid.
 
     Where `valid` is false the datum means nothing: zero (None for texts) for a null, anything where a rule hides it.
     """
@@ -61,7 +61,7 @@ def numbers(kind: ValueType, column: pa.Array) -> NDArray[np.generic]:
 
 
 def column_values(kind: ValueType, column: pa.Array) -> ColumnValues:
-    """An Arrow column as Values, equal to what packing and unpacking it gives."""
+    """An Arrow column as ColumnValues, equal to the result of packing and unpacking it."""
     valid = column.is_valid().to_numpy(zero_copy_only=False)
     if not kind.text:
         return ColumnValues(numbers(kind, column), valid)

@@ -1,7 +1,7 @@
-"""The JSON form of each feature type: text for texts and times, numbers for numbers, base64 for bytes. And where a
-body says NaN or Infinity, which JSON does not have but many encoders write.
+"""The JSON form of each feature type: text for texts and times, numbers for numbers, base64 for bytes. Also finds
+NaN and Infinity in a body, which JSON does not have but many encoders write.
 
-A JSON column is a list of n values, None where null. Reading is strict: what would be rounded, cut or guessed at is
+A JSON column is a list of n values, None where null. Parsing is strict: a value that would be rounded, cut or guessed is
 refused (a bool for an int, a number in quotes, 1.5 for an Int64, 1e39 for a Float32).
 
 Held by tests/server/predict/test_request.py.
@@ -107,10 +107,10 @@ PARSE: dict[str, Parse] = {
     "Bool": _bools,
     "UnixTimestamp": _times,
 }
-"""By type name: a JSON column as Python values (times in microseconds), or Refused. All types are here."""
+"""By type name: a JSON column as Python values (times in microseconds), or InvalidJsonValue. All plain types."""
 
 PARSE_KEY: dict[str, Parse] = PARSE | {"UnixTimestamp": _whole_seconds}
-"""`PARSE` for join keys, as Feast keeps them."""
+"""`PARSE` for join keys, whose times are whole seconds as in Feast."""
 
 STORED: dict[str, Parse] = PARSE | {
     "Json": _strings,
@@ -120,7 +120,7 @@ STORED: dict[str, Parse] = PARSE | {
     "PdfBytes": _bytes,
     "ImageBytes": _bytes,
 }
-"""The same for stored features, whose types are more."""
+"""`PARSE` for stored features, which have more types."""
 
 SAMPLES: dict[str, Json] = {
     "Bytes": "AAE=",
@@ -132,11 +132,11 @@ SAMPLES: dict[str, Json] = {
     "Bool": True,
     "UnixTimestamp": "2013-10-01T12:00:00Z",
 }
-"""By type name: what a value looks like."""
+"""By type name: an example value."""
 
 
 def as_values(kind: ValueType, parsed: Sequence[Scalar]) -> ColumnValues:
-    """A parsed column as the contract's Values: zero (None for texts) where null."""
+    """A parsed column as ColumnValues: zero (None for texts) where null."""
     valid = np.fromiter((value is not None for value in parsed), bool, len(parsed))
     if kind.text:
         data = np.empty(len(parsed), object)
@@ -148,40 +148,40 @@ def as_values(kind: ValueType, parsed: Sequence[Scalar]) -> ColumnValues:
 
 
 def to_json(kind: ValueType, values: ColumnValues) -> list[Json]:
-    """Values as a JSON column. What JSON cannot say (NaN, infinities) is null."""
-    there = values.valid
+    """Values as a JSON column. NaN and infinities, which JSON does not have, are null."""
+    valid = values.valid
     if kind.name == "UnixTimestamp":
-        found: list[Json] = list(rfc3339_texts(values.data.astype(np.int64)))
+        column: list[Json] = list(rfc3339_texts(values.data.astype(np.int64)))
     elif kind.name == "Bytes":
-        found = [None if value is None else base64.b64encode(value).decode() for value in values.data]
+        column = [None if value is None else base64.b64encode(value).decode() for value in values.data]
     else:
         if kind.numpy.kind == "f":
-            there = there & np.isfinite(values.data)
-        found = values.data.tolist()
-    if there.all():
-        return found
-    return [value if known else None for value, known in zip(found, there.tolist(), strict=True)]
+            valid = valid & np.isfinite(values.data)
+        column = values.data.tolist()
+    if valid.all():
+        return column
+    return [value if present else None for value, present in zip(column, valid.tolist(), strict=True)]
 
 
 _CONSTANTS = (b"NaN", b"Infinity")
 
 
 class _JsonConstant(str):
-    """One of the words, where a number should be."""
+    """NaN or Infinity in place of a number."""
 
     __slots__ = ()
 
 
 def json_constants(body: bytes) -> tuple[InvalidInput, ...]:
-    """Each NaN and Infinity in a body that is JSON but for them, with its pointer; none for any other body."""
+    """An error for each NaN and Infinity in a body that is otherwise valid JSON; none for any other body."""
     if not any(mark in body for mark in _CONSTANTS):
         return ()
     try:
-        found = tuple(_constants(json.loads(body, parse_constant=_JsonConstant)))
+        constants = tuple(_constants(json.loads(body, parse_constant=_JsonConstant)))
     except (ValueError, RecursionError):
         return ()
     return tuple(
-        InvalidInput(pointer, f"{word} is no JSON; send null where there is no value") for pointer, word in found
+        InvalidInput(pointer, f"{word} is no JSON; send null where there is no value") for pointer, word in constants
     )
 
 

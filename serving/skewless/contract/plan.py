@@ -1,4 +1,4 @@
-"""A plan: one feature service compiled to the ordered columns of a model, with all that decides their values.
+"""A plan: one feature service compiled to the ordered columns of a model, with everything that decides their values.
 
 A plan is a value. It is made from Feast's registry by `skewless.definitions.compiler`, travels inside a bundle as
 `plan.json`, and its fingerprint names the contract: two plans with one fingerprint give the same numbers.
@@ -156,7 +156,7 @@ def plan_from_json(data: bytes, *, name: str = "?") -> Plan:
 
 
 def check(plan: Plan) -> Plan:
-    """Refuse a plan that names what it does not hold, one name twice, or a number that cannot be.
+    """Refuse a plan with an undefined or duplicate name, or an invalid number.
 
     Raises: InvalidPlan, UnsupportedType.
     """
@@ -175,7 +175,7 @@ def check(plan: Plan) -> Plan:
 
 
 def _named(plan: Plan) -> Iterator[tuple[str, list[str]]]:
-    """The lists of names in which none may appear twice, with what they name."""
+    """The lists of names that must be unique, each with the kind of thing that they name."""
     yield "feature view or transform", [v.name for v in plan.views] + [t.name for t in plan.transforms]
     yield "request input", [field.name for field in plan.request]
     yield "column", [column.name for column in plan.columns]
@@ -204,27 +204,27 @@ def _check_numbers(plan: Plan) -> None:
 
 
 def _sources(plan: Plan) -> set[ColumnSource]:
-    """What columns and transforms may use."""
-    found: set[ColumnSource] = set()
+    """The sources that columns and transforms may use."""
+    sources: set[ColumnSource] = set()
     for view in plan.views:
         for key in view.join_keys:
             plain_type(key.dtype, feature=key.name)
         for field in view.fields:
             value_type(field.dtype, feature=f"{view.name}:{field.name}")
-            found.add(StoredFeature(view.name, field.name))
+            sources.add(StoredFeature(view.name, field.name))
     for field in plan.request:
         plain_type(field.dtype, feature=field.name)
-        found.add(RequestInput(field.name))
+        sources.add(RequestInput(field.name))
     for transform in plan.transforms:
         for field in transform.outputs:
             plain_type(field.dtype, feature=f"{transform.name}:{field.name}")
-            found.add(TransformOutput(transform.name, field.name))
-    return found
+            sources.add(TransformOutput(transform.name, field.name))
+    return sources
 
 
 @dataclass(frozen=True, slots=True)
 class ViewDifference:
-    """One thing that two definitions of a view do not agree on."""
+    """One difference between two definitions of a view."""
 
     view: str
     what: str
@@ -239,25 +239,25 @@ class ViewDifference:
 def differences(
     trained: PlanView, stored: PlanView | None, used: tuple[Field, ...], *, where: str = STORE
 ) -> list[ViewDifference]:
-    """What would make one of the `used` features of `trained` (from a bundle) mean something else `where` it is read.
+    """The differences between `trained` (from a bundle) and `stored` that affect one of the `used` features.
 
-    Other features do not matter: they may have been added or removed since.
+    Other features do not matter: they may have been added or removed since. `where` names the side that is read.
     """
     name = trained.stored_as
     if stored is None:
         absent = "absent (nothing was materialized)" if where == STORE else "absent"
         return [ViewDifference(name, "the view", "defined", absent, where)]
-    found = []
+    result = []
     for what in ("ttl_us", "known_by", "deleted_field"):
-        mine, theirs = getattr(trained, what), getattr(stored, what)
-        if mine != theirs:
-            found.append(ViewDifference(name, what, str(mine), str(theirs), where))
-    mine_keys = sorted((key.key, key.dtype) for key in trained.join_keys)
-    their_keys = sorted((key.key, key.dtype) for key in stored.join_keys)
-    if mine_keys != their_keys:
-        found.append(ViewDifference(name, "the join keys", str(mine_keys), str(their_keys), where))
+        expected, current = getattr(trained, what), getattr(stored, what)
+        if expected != current:
+            result.append(ViewDifference(name, what, str(expected), str(current), where))
+    trained_keys = sorted((key.key, key.dtype) for key in trained.join_keys)
+    stored_keys = sorted((key.key, key.dtype) for key in stored.join_keys)
+    if trained_keys != stored_keys:
+        result.append(ViewDifference(name, "the join keys", str(trained_keys), str(stored_keys), where))
     types = {field.name: field.dtype for field in stored.fields}
-    return found + [
+    return result + [
         ViewDifference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"), where)
         for field in used
         if types.get(field.name) != field.dtype

@@ -1,4 +1,4 @@
-"""Addresses of servers, as settings give them and as logs may show them."""
+"""Redis URLs: parsing, and masking for logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SENTINEL_PASSWORD = "sentinel_password"  # noqa: S105 - the name of an option
 
 @dataclass(frozen=True, slots=True)
 class SentinelAddress:
-    """Who knows where the primary is: `redis+sentinel://[user:password@]host[:port][,host[:port]...]/service[/db]`.
+    """The sentinels that know the primary: `redis+sentinel://[user:password@]host[:port][,host[:port]...]/service[/db]`.
 
     `url` is the primary's, as if it were on a host of the service's name. `password` is that of the sentinels
     themselves (the option `sentinel_password`).
@@ -50,12 +50,12 @@ def _host(text: str) -> tuple[str, int]:
 
 
 def embedded_redis_url(folders: StateFolders) -> str:
-    """Where the embedded server of a state folder listens."""
+    """The URL of a state folder's embedded server."""
     return f"unix://{quote(str(folders.redis_socket))}"
 
 
 def known_redis_url(url: str) -> str:
-    """The URL itself. Raises: ValueError where its scheme is none that we speak, or sentinels lack a service."""
+    """The URL itself. Raises: ValueError where its scheme is not supported, or a sentinel URL has no service."""
     if "://" not in url or urlsplit(url).scheme not in REDIS_SCHEMES:
         raise ValueError(f"its scheme is none of {', '.join(f'{known}://' for known in REDIS_SCHEMES)}")
     SentinelAddress.parse(url)

@@ -1,4 +1,4 @@
-"""The state folder: where everything that Skewless writes lies."""
+"""The state folder, which has everything that Skewless writes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StateFolders:
 
     @property
     def compiled_views(self) -> Path:
-        """What the registry's online feature views were compiled to."""
+        """The plan views that the registry's online feature views were compiled to."""
         return self.root / "compiled-views.json"
 
     @property

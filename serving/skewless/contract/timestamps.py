@@ -21,7 +21,7 @@ UtcMicrosArray = NDArray[np.int64]
 Instant = UtcMicrosArray | np.int64
 _Nanoseconds = TypeVar("_Nanoseconds", int, NDArray[np.int64])
 Clock = Callable[[], UtcMicros]
-"""What a server knows of the present: an argument, so that a test may say what time it is."""
+"""Returns the present time; passed as an argument, so that tests can set it."""
 
 UTC_TIMESTAMP = pa.timestamp("us", tz="UTC")
 """Their type in Arrow."""
@@ -67,7 +67,7 @@ def nanos_to_micros(nanoseconds: _Nanoseconds) -> _Nanoseconds:
 
 
 def parse_rfc3339(text: str) -> UtcMicros:
-    """Raises: ValueError, whose text tells the form."""
+    """Parse a time. Raises: ValueError, whose text describes the form."""
     if _RFC_3339.fullmatch(text):
         try:
             return to_micros(datetime.fromisoformat(text.upper()))
@@ -99,7 +99,7 @@ def day_text(day: int) -> str:
 
 
 def timestamp_array(times: UtcMicrosArray, *, null: NDArray[np.bool_] | None = None) -> pa.Array:
-    """Times in Arrow, null where `null` says so."""
+    """Times in Arrow, null where `null` is set."""
     return pa.array(times, mask=null).cast(UTC_TIMESTAMP)
 
 

@@ -1,8 +1,8 @@
 """The value types of features: Feast's names, their packed width, their NumPy and Arrow form.
 
 A type is *fixed* (packed as its little-endian bytes), *utf8* or *bytes* (an offset and the bytes), or *value*: a list,
-set, map, struct or zoned time, packed as an offset and the bytes of Feast's `Value` message. What those bytes say is
-the pipelines' business (`skewless.offline.values.feast_messages`); the contract keeps them as they are.
+set, map, struct or zoned time, packed as an offset and the bytes of Feast's `Value` message. Only the
+pipelines interpret those bytes (`skewless.offline.values.feast_messages`); the contract does not.
 
 Nested types are spelled as they are built: `Array(Float32)`, `Set(String)`, `Array(Array(Int64))`,
 `Struct({"lat": Float64, "tags": Array(String)})`. A type has one spelling, so that equal types have equal fingerprints.
@@ -104,7 +104,7 @@ _DEEPEST = 32
 
 @lru_cache(maxsize=4096)
 def _parsed(spelling: str) -> ValueType | None:
-    """The type of this spelling, if it has just this spelling."""
+    """The type of this spelling, or None where the type is spelled differently."""
     try:
         kind, end = _type(spelling, 0, 0)
     except (ValueError, KeyError, IndexError):
@@ -114,10 +114,10 @@ def _parsed(spelling: str) -> ValueType | None:
 
 def _type(text: str, at: int, depth: int) -> tuple[ValueType, int]:
     """The type that begins at `at`, and where it ends. Raises: ValueError, KeyError, IndexError."""
-    found = _NAME.match(text, at)
-    if found is None or depth > _DEEPEST:
+    match = _NAME.match(text, at)
+    if match is None or depth > _DEEPEST:
         raise ValueError
-    word, at = found.group(), found.end()
+    word, at = match.group(), match.end()
     if word == "Struct":
         return _struct(text, at, depth)
     if word not in ("Array", "Set"):
@@ -143,8 +143,8 @@ def _struct(text: str, at: int, depth: int) -> tuple[ValueType, int]:
             break
         at = _expect(text, at, ", ")
     inside = ", ".join(f"{json.dumps(name)}: {kind.name}" for name, kind in zip(names, kinds, strict=True))
-    made = _value(f"Struct({{{inside}}})", _STRUCT, "struct", tuple(kinds), tuple(names))
-    return made, _expect(text, at, "})")
+    kind = _value(f"Struct({{{inside}}})", _STRUCT, "struct", tuple(kinds), tuple(names))
+    return kind, _expect(text, at, "})")
 
 
 def _expect(text: str, at: int, token: str) -> int:

@@ -14,7 +14,7 @@ from redis import Redis
 from skewless.contract.admission import AdmissionRule
 from skewless.contract.plan import Field
 from skewless.contract.storage.newest_wins import DEADLINES, LONGEST_MS, SCRIPT, replaces
-from skewless.contract.storage.write_policy import told_horizon
+from skewless.contract.storage.write_policy import horizon_argument
 from tests.oracles import Row, milliseconds_left, packed_row
 from tests.strategies import rows
 
@@ -168,8 +168,8 @@ def test_a_row_goes_only_when_it_is_removable_as_of_a_watermark_that_lags_less_t
 @given(st.integers(-(10**15), 10**15), st.integers(1, 10**13))
 def test_horizons_are_told_in_milliseconds_and_follow_end_and_ttl(end: int, ttl: int):
     rule = AdmissionRule(ttl, "event_timestamp")
-    assert int(told_horizon(rule, end)) == rule.horizon(end) // 1000
-    assert told_horizon(AdmissionRule(0, "event_timestamp"), end) == b""
+    assert int(horizon_argument(rule, end)) == rule.horizon(end) // 1000
+    assert horizon_argument(AdmissionRule(0, "event_timestamp"), end) == b""
     ends = [rule.horizon(end + more) for more in (0, 1, 10**9)]
     assert [later - earlier for earlier, later in pairwise(ends)] == [1, 10**9 - 1]
     assert AdmissionRule(ttl + 1, "event_timestamp").horizon(end) < rule.horizon(end)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skewless.contract.errors import InvalidInput, UnsupportedType
 from skewless.contract.plan import DUMMY_ENTITY
-from skewless.contract.storage.entity_key import EntityKeyEncoder, ParsedEntityKey, key_head, parse_key, told_key
+from skewless.contract.storage.entity_key import EntityKeyEncoder, ParsedEntityKey, key_head, key_text, parse_key
 from tests.checkout import GOLDEN_BYTES
 from tests.oracles import entity_key
 from tests.strategies import ALL_KEY_TYPES, VALUES
@@ -137,7 +137,7 @@ def test_a_key_is_taken_apart_again(values, project):
     key = EntityKeyEncoder(project, names, dtypes).encode(values)
     ordered = dict(sorted(zip(names, values, strict=True)))
     assert parse_key(key) == ParsedEntityKey(tuple(ordered), tuple(ordered.values()), project)
-    assert told_key(key) == ", ".join(f"{name}={value!r}" for name, value in ordered.items())
+    assert key_text(key) == ", ".join(f"{name}={value!r}" for name, value in ordered.items())
     assert key.startswith(key_head(names))
     assert all(parse_key(key[:end]) is None for end in range(len(key) - len(project.encode())))
 
@@ -147,4 +147,4 @@ def test_what_is_no_entity_key_is_told_by_its_bytes():
     assert parse_key(entityless) == ParsedEntityKey(("__dummy_id",), ("",), "p")
     for other in (b"", b"skewless:catalog:p", b"\xff" * 40, b"\x01\0\0\0\x04\0\0\0\x04\0\0\0abcd"):
         assert parse_key(other) is None
-        assert told_key(other) == other.hex()
+        assert key_text(other) == other.hex()

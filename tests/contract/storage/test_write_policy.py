@@ -7,7 +7,7 @@ import pytest
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.catalog import removal_field, view_entry, view_field
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
-from skewless.contract.storage.write_policy import WritePolicy, told_horizon
+from skewless.contract.storage.write_policy import WritePolicy, horizon_argument
 from tests.models.flight_plan import AIRCRAFT, but
 
 NOW = 10**15
@@ -19,7 +19,7 @@ def aging(hours: int) -> PlanView:
 
 
 def terms(view: PlanView, catalog: dict[bytes, bytes]) -> WritePolicy:
-    return WritePolicy.of(view, [catalog.get(field) for field in WritePolicy.asked(view)])
+    return WritePolicy.of(view, [catalog.get(field) for field in WritePolicy.fields(view)])
 
 
 @pytest.mark.parametrize("told", [None, b"", b"sweep", b"SERVER", b"\xff"])
@@ -35,12 +35,12 @@ def test_a_sweep_where_nothing_else_was_chosen(told: bytes | None):
 )
 def test_rows_are_kept_by_the_longer_ttl_of_writer_and_store(mine: int, stores: int | None, longer: int):
     catalog = {EXPIRY: b"server"} | ({} if stores is None else view_entry(aging(stores)))
-    assert terms(aging(mine), catalog).horizon(NOW) == told_horizon(aging(longer).rule, NOW)
+    assert terms(aging(mine), catalog).horizon(NOW) == horizon_argument(aging(longer).rule, NOW)
 
 
 def test_a_definition_that_does_not_parse_says_nothing():
     catalog = {EXPIRY: b"server", view_field(AIRCRAFT.stored_as): b"{"}
-    assert terms(AIRCRAFT, catalog).horizon(NOW) == told_horizon(AIRCRAFT.rule, NOW)
+    assert terms(AIRCRAFT, catalog).horizon(NOW) == horizon_argument(AIRCRAFT.rule, NOW)
 
 
 def test_a_view_that_is_being_removed_is_told():

@@ -18,7 +18,7 @@ from skewless.contract.storage.catalog import catalog_key, reached_field, remova
 from skewless.contract.storage.completeness import ADVANCE, REMOVING, StoredView, instant
 from skewless.contract.storage.expiry_mode import EXPIRY
 from skewless.contract.storage.newest_wins import LONGEST_MS, SCRIPT, replaces
-from skewless.contract.storage.write_policy import told_horizon
+from skewless.contract.storage.write_policy import horizon_argument
 from skewless.contract.storage.write_protocol import (
     Exchange,
     RedisCommand,
@@ -151,7 +151,7 @@ def test_keys_that_are_no_hashes_are_named_and_left_alone(writes, strings):
 def test_rows_have_a_horizon_where_the_server_removes_them(writes, by_server, now):
     redis = ScriptedRedis({EXPIRY: b"server"} if by_server else {})
     redis.run(push("p", AGING, writes, now))
-    horizon = told_horizon(AGING.rule, now)
+    horizon = horizon_argument(AGING.rule, now)
     sent = {
         command.words[3 + command.words[2] : -command.words[2]]
         for command in redis.trips[-1]

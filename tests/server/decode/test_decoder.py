@@ -41,7 +41,7 @@ def reads(draw):
     keys = {k.name: [draw(st.sampled_from([None, *(key_values(k.dtype, i) for i in range(2))])) for _ in range(n)]
             for k in plan.join_keys}  # fmt: skip
     online = OnlineRead(plan, wanted_features(plan))
-    lookups, places = online.ask(keys, n)
+    lookups, places = online.lookups(keys, n)
     by_field = {view.stored_as.encode(): view for view in plan.views}
     found = [[draw(stored(by_field[field], MOMENTS)) for field in lookup.fields] for lookup in lookups]
     learned = {(f, row.schema) for lookup, reply in zip(lookups, found, strict=True)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.contract.storage.row_header import event_times, whole
-from skewless.contract.storage.write_policy import told_horizon
+from skewless.contract.storage.write_policy import horizon_argument
 from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.online.maintenance import hash_field_expiry
 from skewless.online.maintenance.hash_field_expiry import MemoryFootprint
@@ -131,7 +131,7 @@ class _ExpiryWalk:
         if watermark is None or stored_view is None:
             return _ExpiryTask(stored_view or self.view, None, lift_horizon)
         at = to_micros(watermark if self.end is None else min(watermark, self.end))
-        horizon = told_horizon(stored_view.rule, at) if by_server else lift_horizon
+        horizon = horizon_argument(stored_view.rule, at) if by_server else lift_horizon
         return _ExpiryTask(stored_view, at if stored_view.ttl_us else None, horizon)
 
     def apply(self, keys: pa.BinaryArray) -> int:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from skewless.contract.admission import AdmissionRule
 from skewless.contract.plan import PlanView
-from skewless.contract.storage.entity_key import told_key
+from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.newest_wins import replaces
 from skewless.contract.storage.row_header import times
 from skewless.contract.timestamps import UtcMicros, from_micros, to_micros
@@ -65,7 +65,7 @@ class DifferingRow:
     online: bytes | None
 
     def __str__(self) -> str:
-        return f"{self.kind} {told_key(self.key)}: offline {_describe(self.offline)}, online {_describe(self.online)}"
+        return f"{self.kind} {key_text(self.key)}: offline {_describe(self.offline)}, online {_describe(self.online)}"
 
 
 @dataclass(frozen=True, slots=True)

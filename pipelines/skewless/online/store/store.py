@@ -17,7 +17,7 @@ from skewless.contract.errors import CorruptRow
 from skewless.contract.plan import DUMMY_ENTITY, PlanView
 from skewless.contract.storage import catalog, write_protocol
 from skewless.contract.storage.completeness import StoredView
-from skewless.contract.storage.entity_key import key_head, parse_key, told_key
+from skewless.contract.storage.entity_key import key_head, key_text, parse_key
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
 from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.storage.newest_wins import DEADLINES, DISCARD, HELD, SCRIPT
@@ -124,7 +124,7 @@ class SyncOnlineStore:
                 written += written_rows.won
                 unwritable += written_rows.no_hashes
         if unwritable:
-            raise UnwritableKeys(view.stored_as, tuple(map(told_key, unwritable)))
+            raise UnwritableKeys(view.stored_as, tuple(map(key_text, unwritable)))
         return written
 
     def discard(self, view: PlanView, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
@@ -257,7 +257,7 @@ def _reply(lookup: HashLookup, answer: object) -> Reply | CorruptRow:
     """The reply, or a CorruptRow if the key is not a hash. Raises: other errors of Redis."""
     if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
         views = ", ".join(field.decode() for field in lookup.fields)
-        return CorruptRow(views, "its key holds something else than a hash", told_key(lookup.key))
+        return CorruptRow(views, "its key holds something else than a hash", key_text(lookup.key))
     if isinstance(answer, Exception):
         raise answer
     return msgspec.convert(answer, list[bytes | None])

@@ -1,11 +1,11 @@
-"""Up to which arrival all rows of a view are in the online store, as the catalog and its marks hold it.
+"""The arrival time up to which all rows of a view are in the online store, as the catalog and its marks record it.
 
-The instant lies on the server that has the rows, and not only in the state database: a server that was emptied, came back
-from an older copy or lost its last seconds then says so by itself, and what it lost is read again.
+The instant lies on the server that has the rows, and not only in the state database: a server that was emptied, restored
+from an older copy or lost its last seconds then shows an earlier instant, and the lost rows are read again.
 
-In a cluster the catalog lies on one node and vouches for that one alone. So the instant is noted again by marks, small
-hashes that are dealt out to the slots; a node has those of its slots, and they move with them. The view is whole up to
-the earliest of all these instants, and nobody knows where any of them is missing.
+In a cluster the catalog lies on one node and vouches for that node alone. So marks record the instant too: small hashes
+spread over the slots; a node has those of its slots, and they move with them. The view is complete up to the earliest of
+all these instants, and to an unknown point where any of them is missing.
 
 Held by tests/contract/storage/test_write_protocol.py.
 """
@@ -29,27 +29,27 @@ return {1, stop}
 """
 """KEYS: the catalog or a mark. ARGV: the fields of the removal and of the instant, the window's start (empty: from the
 first arrival on) and end, and whether the instant may go back (1) or not (0). Fields and values that follow are written
-with it. Answers whether it was written, and the instant or why not. Instants are texts of one length in which only
-digits differ: they compare as the times do, in any locale.
+with it. Returns whether it was written, and the instant or the reason why not. Instants are texts of one length in which
+only digits differ: they compare as the times do, in any locale.
 """
 REMOVING = b"removing"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredView:
-    """A view as the store has it: `view` None where it has none, `reached` None where it may lack any row."""
+    """A view in the store: `view` None where the store does not have it, `reached` None where any row may be missing."""
 
     view: PlanView | None = None
     reached: datetime | None = None
 
 
 def instant(time: datetime) -> bytes:
-    """An instant as the catalog holds it: RFC 3339 in microseconds, in UTC."""
+    """An instant in the catalog's form: RFC 3339 in microseconds, in UTC."""
     return (time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z").encode()
 
 
 def parse_instant(data: bytes | None) -> datetime | None:
-    """An instant out of the catalog; None where there is none, or it does not parse."""
+    """Parse an instant from the catalog; None where there is none, or it does not parse."""
     try:
         return datetime.fromisoformat(data.decode()) if data else None
     except (UnicodeDecodeError, ValueError):
@@ -57,6 +57,6 @@ def parse_instant(data: bytes | None) -> datetime | None:
 
 
 def earliest(instants: Sequence[datetime | None]) -> datetime | None:
-    """Up to where a view is whole by these; None where any of them is missing."""
-    known = [one for one in instants if one is not None]
+    """The instant up to which a view is complete by these; None where any of them is missing."""
+    known = [time for time in instants if time is not None]
     return min(known) if len(known) == len(instants) else None

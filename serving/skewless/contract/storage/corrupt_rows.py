@@ -1,4 +1,4 @@
-"""Which rows of a batch cannot be read. The slow path behind an error: rows are looked at one by one.
+"""Finds the rows of a batch that cannot be read. The slow path after an error: rows are read one by one.
 
 Held by tests/server/predict/test_degraded_reads.py.
 """
@@ -18,19 +18,19 @@ Row = bytes | None
 def corrupt(
     read: Callable[[Sequence[Row]], object], rows: Sequence[Row], entities: Sequence[str]
 ) -> dict[int, CorruptRow]:
-    """By place, why `read` refuses a row, naming its entity. Rows of an unknown schema are left for later."""
-    found = {}
+    """By index, the error of each corrupt row, naming its entity. Rows of an unknown schema are not included."""
+    errors = {}
     for place, row in enumerate(rows):
         try:
             with suppress(UnknownSchema):
                 read([row])
         except CorruptRow as error:
-            found[place] = replace(error, entity=entities[place])
-    return found
+            errors[place] = replace(error, entity=entities[place])
+    return errors
 
 
 def unlisted(unknown: UnknownSchema, rows: Sequence[Row], entities: Sequence[str]) -> dict[int, CorruptRow]:
-    """By place, the rows whose schema is this one, which the store does not list either."""
+    """By index, an error for each row of the unknown schema, which the catalog does not have either."""
     schema = bytes.fromhex(unknown.fingerprint)
     reason = f"its schema {unknown.fingerprint} is listed nowhere"
     return {

@@ -23,11 +23,11 @@ Pack = Callable[[KeyValue], bytes]
 
 
 class EntityKeyEncoder:
-    """Encodes the values of one set of join keys, given in any order; compiled once.
+    """Encodes the values of one set of join keys, in any order; compiled once.
 
     `names` are the stored join keys and `dtypes` their Feast types, in the order in which `encode` gets the values.
-    An entityless view has no names; its one key is that of Feast's dummy entity. A UnixTimestamp is given in
-    microseconds like every time here, and stored in whole seconds like Feast's.
+    An entityless view has no names; its one key is that of Feast's dummy entity. A UnixTimestamp is passed in
+    microseconds like every time here, and stored in whole seconds as in Feast.
     Raises: InvalidInput where a type cannot be a key.
     """
 
@@ -39,10 +39,10 @@ class EntityKeyEncoder:
         self._packers = tuple(_packer(names[position], dtypes[position]) for position in ranked)
         self._head = key_head(names)
         self._tail = project.encode()
-        self._whole = self._one_int(dtypes[0]) if len(names) == 1 else None
+        self._int_packer = self._single_int_packer(dtypes[0]) if len(names) == 1 else None
 
     def encode(self, values: Sequence[KeyValue | None]) -> bytes | None:
-        """The key of one entity, or None where a value is null: such an entity is never found.
+        """The key of one entity, or None where a value is null: such an entity has no row.
 
         Raises: InvalidInput where a value does not fit its type.
         """
@@ -55,8 +55,8 @@ class EntityKeyEncoder:
         parts.append(self._tail)
         return b"".join(parts)
 
-    def _one_int(self, dtype: str) -> tuple[Callable[..., bytes], Iterable[bytes]] | None:
-        """What makes the whole key of a single integer, given what stands before and behind it, and what is before."""
+    def _single_int_packer(self, dtype: str) -> tuple[Callable[..., bytes], Iterable[bytes]] | None:
+        """The function that packs the key of a single integer from its head, value and tail; and the repeated head."""
         code = _PACKED_INTS.get(dtype)
         if code is None:
             return None
@@ -64,15 +64,15 @@ class EntityKeyEncoder:
         return struct.Struct(f"<{len(head)}s{code}{len(self._tail)}s").pack, repeat(head)
 
     def encode_rows(self, columns: Sequence[Iterable[KeyValue | None]], rows: int) -> list[bytes | None]:
-        """The keys of `rows` entities, given column by column. Without columns (entityless): the dummy key."""
+        """The keys of `rows` entities from columns of values. Without columns (entityless): the dummy key."""
         if not columns:
             return [self.encode((DUMMY_ENTITY[1],))] * rows
         if len(columns) == 1:
-            if self._whole is not None:
+            if self._int_packer is not None:
                 try:
-                    return list(map(*self._whole, columns[0], repeat(self._tail)))
+                    return list(map(*self._int_packer, columns[0], repeat(self._tail)))
                 except struct.error:
-                    pass  # a null, or what is no such integer
+                    pass  # a null, or a value that is no such integer
             head, tail, pack = self._head, self._tail, self._packers[0]
             return [None if value is None else head + pack(value) + tail for value in columns[0]]
         encode = self.encode
@@ -81,7 +81,7 @@ class EntityKeyEncoder:
 
 @dataclass(frozen=True, slots=True)
 class ParsedEntityKey:
-    """What an entity key says of itself: its join keys, sorted, their values, and the project."""
+    """A parsed entity key: its join keys, sorted, their values, and the project."""
 
     names: tuple[str, ...]
     values: tuple[KeyValue, ...]
@@ -92,13 +92,13 @@ class ParsedEntityKey:
 
 
 def key_head(names: Iterable[str]) -> bytes:
-    """With what every key of these join keys begins."""
+    """The bytes with which every key of these join keys begins."""
     encoded = [name.encode() for name in sorted(names)]
     return struct.pack("<I", len(encoded)) + b"".join(struct.pack("<II", _STRING, len(n)) + n for n in encoded)
 
 
 def parse_key(key: bytes) -> ParsedEntityKey | None:
-    """An entity key taken apart, or None for what is none. Times are in whole seconds, as they are stored."""
+    """Parse an entity key; None where the bytes are not one. Times are in whole seconds, as they are stored."""
     try:
         (count,), place = struct.unpack_from("<I", key), 4
         parts = []
@@ -115,8 +115,8 @@ def parse_key(key: bytes) -> ParsedEntityKey | None:
         return None
 
 
-def told_key(key: bytes) -> str:
-    """An entity key as errors name it: its join keys and values, else its bytes."""
+def key_text(key: bytes) -> str:
+    """An entity key for messages: its join keys and values, or its bytes in hexadecimal where it does not parse."""
     parsed = parse_key(key)
     return str(parsed) if parsed is not None and parsed.names else key.hex()
 

@@ -1,4 +1,4 @@
-"""How rows go that are long out of their ttl: a project's choice, which the catalog tells all writers.
+"""How rows long past their ttl are removed: a project's choice, which all writers read from the catalog.
 
 Held by tests/contract/storage/test_write_policy.py.
 """
@@ -12,14 +12,14 @@ EXPIRY = b"expiry"
 
 
 class ExpiryMode(StrEnum):
-    """Who removes them. A sweep where nothing was chosen."""
+    """Who removes expired rows. The default is SWEEP."""
 
     SWEEP = "sweep"
-    """`skewless expire` looks for them."""
+    """`skewless expire` finds and removes them."""
     SERVER = "server"
-    """The server drops them by itself, at deadlines that they were written with."""
+    """The server removes them itself, at deadlines that are set when they are written."""
 
 
-def parse_expiry(told: bytes | None) -> ExpiryMode:
-    """The choice out of the catalog."""
-    return ExpiryMode.SERVER if told == ExpiryMode.SERVER.encode() else ExpiryMode.SWEEP
+def parse_expiry(entry: bytes | None) -> ExpiryMode:
+    """Parse the catalog's entry."""
+    return ExpiryMode.SERVER if entry == ExpiryMode.SERVER.encode() else ExpiryMode.SWEEP

@@ -1,4 +1,4 @@
-"""Entity keys of whole Arrow columns, without a Python value for each. `EntityKeyEncoder.encode` says what they are."""
+"""Entity keys of whole Arrow columns, without a Python value for each; `EntityKeyEncoder.encode` is the definition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KeyColumnPacker:
 
     def __init__(self, project: str, view: PlanView) -> None:
         names, dtypes = [key.key for key in view.join_keys], [key.dtype for key in view.join_keys]
-        self._one_by_one = EntityKeyEncoder(project, names, dtypes)
+        self._encoder = EntityKeyEncoder(project, names, dtypes)
         self._ranked = sorted(range(len(names)), key=names.__getitem__)
         self._types = [(name, value_type(dtype)) for name, dtype in zip(names, dtypes, strict=True)]
         self._head, self._tail = key_head(names), project.encode()
@@ -29,7 +29,7 @@ class KeyColumnPacker:
     def pack(self, columns: Sequence[pa.Array], rows: int) -> pa.BinaryArray:
         """The keys of `rows` entities; null where a value is. Raises: InvalidInput."""
         if not columns:
-            return pa.repeat(pa.scalar(self._one_by_one.encode_rows([], 1)[0], pa.binary()), rows)
+            return pa.repeat(pa.scalar(self._encoder.encode_rows([], 1)[0], pa.binary()), rows)
         parts: list[pa.BinaryArray | bytes] = [self._head]
         for position in self._ranked:
             parts += _packed(*self._types[position], columns[position])
@@ -51,8 +51,8 @@ def _packed(name: str, kind: ValueType, column: pa.Array) -> list[pa.BinaryArray
     if kind.name == "UnixTimestamp":
         integers, rest = np.divmod(integers, SECOND_US)
         if rest.any():
-            whole = values[int(np.flatnonzero(rest)[0])].as_py()
-            raise InvalidInput(name, f"{whole} is no join key of type {kind.name}")
+            fraction = values[int(np.flatnonzero(rest)[0])].as_py()
+            raise InvalidInput(name, f"{fraction} is no join key of type {kind.name}")
     records = np.empty(len(values), [("number", "<u4"), ("length", "<u4"), ("value", kind.numpy)])
     records["number"], records["length"], records["value"] = kind.number, kind.width, integers
     packed = fixed_width(records)

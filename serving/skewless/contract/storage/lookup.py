@@ -1,4 +1,4 @@
-"""The online read of a plan as data: which hashes and fields to ask Redis for, and what the replies mean.
+"""The online read of a plan as data: the hashes and fields to read from Redis, and the decoding of the replies.
 
 Pure: the asynchronous server, the Feast plug-in and the verifier send the same lookups and decode with the same code.
 """
@@ -43,9 +43,9 @@ class _KeyGroup:
 
 @dataclass(frozen=True, slots=True)
 class LookupBatch:
-    """The lookups of n rows; each group of views asks once for each of its entities.
+    """The lookups of n rows; each group of views has one lookup for each distinct entity.
 
-    `places` say, per group of views and row, which lookup answers it; -1 is nobody's (a null key).
+    `places`: per group of views and row, the index of its lookup; -1 for a null key, which has none.
     """
 
     lookups: tuple[HashLookup, ...]
@@ -53,7 +53,7 @@ class LookupBatch:
 
 
 class OnlineRead:
-    """Compiled from a plan: `batch` says what to ask, `decode` what the answers mean."""
+    """Compiled from a plan: `batch` makes the lookups, `decode` decodes the replies."""
 
     def __init__(self, plan: Plan, wanted: Mapping[str, Schema]) -> None:
         self._plan = plan
@@ -71,11 +71,11 @@ class OnlineRead:
         return tuple(view for group in self._groups for view in group.views)
 
     def batch(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> LookupBatch:
-        """The lookups for `rows` rows, whose join keys are given by name, column by column."""
-        lookups, places = self.ask(entities, rows)
+        """The lookups for `rows` rows, whose join keys are columns by name."""
+        lookups, places = self.lookups(entities, rows)
         return LookupBatch(tuple(lookups), tuple(np.array(place, np.intp) for place in places))
 
-    def ask(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> tuple[list[HashLookup], Places]:
+    def lookups(self, entities: Mapping[str, Sequence[KeyValue | None]], rows: int) -> tuple[list[HashLookup], Places]:
         """`batch` in plain lists: the lookups, and the places per group of views and row."""
         lookups: list[HashLookup] = []
         places = []
@@ -88,31 +88,31 @@ class OnlineRead:
             if len(distinct) == rows:
                 places.append(list(range(begin, end)))
             else:
-                found = dict(zip(distinct, range(begin, end), strict=True))
-                places.append([found.get(key, -1) for key in keys])
+                index = dict(zip(distinct, range(begin, end), strict=True))
+                places.append([index.get(key, -1) for key in keys])
         return lookups, places
 
     def rows(self, places: Places, replies: Sequence[Reply], n: int) -> Sequence[Reply]:
-        """Row by row of n, what the store holds for all `views`; None where there is nothing."""
+        """The stored rows of all `views` for each of n rows; None where the store has none."""
         parts = []
         for group, place in zip(self._groups, places, strict=True):
-            nothing = [None] * len(group.views)
-            parts.append([replies[one] if one >= 0 else nothing for one in place])
+            missing = [None] * len(group.views)
+            parts.append([replies[index] if index >= 0 else missing for index in place])
         if len(parts) < 2:
             return parts[0] if parts else [()] * n
         return [[data for part in row for data in part] for row in zip(*parts, strict=True)]
 
     def decode(self, batch: LookupBatch, replies: Sequence[Reply], at: UtcMicros) -> dict[str, AdmittedRows]:
         """The admitted rows of each view at `at` (microseconds). Raises: CorruptRow, UnknownSchema."""
-        found: dict[str, AdmittedRows] = {}
+        admitted: dict[str, AdmittedRows] = {}
         moment = np.int64(at)
         for group, places in zip(self._groups, batch.places, strict=True):
-            asked, back = np.unique(places, return_inverse=True)
-            answers = [replies[place] if place >= 0 else None for place in asked.tolist()]
+            used, inverse = np.unique(places, return_inverse=True)
+            answers = [replies[place] if place >= 0 else None for place in used.tolist()]
             for position, name in enumerate(group.views):
                 rows = self.readers[name].read([answer[position] if answer else None for answer in answers])
-                found[name] = admit(self._plan, name, take(rows, back), moment)
-        return found
+                admitted[name] = admit(self._plan, name, take(rows, inverse), moment)
+        return admitted
 
 
 def _groups(plan: Plan) -> tuple[_KeyGroup, ...]:

@@ -4,7 +4,7 @@ Layout, little-endian unless said otherwise:
 
     header   21  order, schema and flags: see `row_header`
     nulls     n  one bit a feature, least significant first; 1 is null
-    values       fixed-width values in schema order; a text's place holds the end offset of its bytes. In a narrow row
+    values       fixed-width values in schema order; a text has the end offset of its bytes here. In a narrow row
                  each Int64 takes 4 bytes instead of 8: a row is narrow iff its schema has one and all of them fit
     bodies       the bytes of the texts, one after the other; those of a list, set, map, struct or zoned time are
                  Feast's Value message, serialized deterministically
@@ -53,7 +53,7 @@ def fingerprint(schema: Schema) -> bytes:
 
 
 class RowLayout:
-    """Where each value of a schema's rows lies; compiled once per schema."""
+    """The layout of a schema's rows; compiled once per schema."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -62,7 +62,7 @@ class RowLayout:
         self.texts = tuple(index for index, kind in enumerate(self.types) if kind.text)
         self._integers = tuple(index for index, kind in enumerate(self.types) if kind.name == "Int64")
         self.records: dict[int, np.dtype[np.void]] = {0: self._record(self.types)}
-        """What a row is before its bodies; wide ones by 0 and, where the schema has an Int64, narrow ones by NARROW."""
+        """The dtype of a row without its bodies: wide rows by 0 and, where the schema has an Int64, narrow ones by NARROW."""
         if self._integers:
             self.records[NARROW] = self._record([_NARROWED if kind.name == "Int64" else kind for kind in self.types])
 
@@ -75,7 +75,7 @@ class RowLayout:
     def encode(
         self, event: UtcMicrosArray, created: UtcMicrosArray, deleted: Flags, columns: Sequence[pa.Array]
     ) -> list[bytes]:
-        """`pack`, as Python's bytes."""
+        """`pack`, as Python bytes."""
         rows: list[bytes] = self.pack(event, created, deleted, columns).to_pylist()
         return rows
 
@@ -89,8 +89,8 @@ class RowLayout:
         parts, places = [], []
         for form, some in ((NARROW, narrow), (0, ~narrow)):
             places.append(np.flatnonzero(some))
-            taken = [column.take(pa.array(places[-1])) for column in columns]
-            parts.append(self._pack(form, event[some], created[some], deleted[some], taken))
+            selected = [column.take(pa.array(places[-1])) for column in columns]
+            parts.append(self._pack(form, event[some], created[some], deleted[some], selected))
         return pa.concat_arrays(parts).take(pa.array(np.argsort(np.concatenate(places))))
 
     def _fits(self, columns: Sequence[pa.Array], rows: int) -> Flags:
@@ -126,12 +126,12 @@ class RowLayout:
         return pc.binary_join_element_wise(heads, *bodies, b"") if bodies else heads
 
     def decode(self, view: str, rows: Sequence[bytes], wanted: Schema) -> EntityRows:
-        """Unpack rows of this schema and of the first one's flags into the `wanted` features.
+        """Unpack rows of this schema and of the first row's flags into the `wanted` features.
 
-        One that the schema lacks, or holds with another type, is null. Raises: CorruptRow.
+        A feature that the schema does not have, or has with another type, is null. Raises: CorruptRow.
         """
         records = self._records(view, rows)
-        there = ~np.unpackbits(records["nulls"], axis=1, bitorder="little").astype(bool)
+        present = ~np.unpackbits(records["nulls"], axis=1, bitorder="little").astype(bool)
         places = {field: index for index, field in enumerate(self.schema)}
         columns = []
         for field in wanted:
@@ -139,7 +139,7 @@ class RowLayout:
             if index is None:
                 columns.append(absent(value_type(field.dtype), len(rows)))
             else:
-                valid = there[:, index]
+                valid = present[:, index]
                 data = records[f"v{index}"]
                 if self.types[index].text:
                     data = self._texts(view, rows, records, index, valid)
@@ -148,7 +148,7 @@ class RowLayout:
         return EntityRows(event, created, tombstones(records["flags"]), tuple(columns))
 
     def _records(self, view: str, rows: Sequence[bytes]) -> NDArray[np.void]:
-        """What comes before the bodies of the texts. Raises: CorruptRow where a length or a flag cannot be."""
+        """The rows without their bodies, as records. Raises: CorruptRow where a length or a flag is wrong."""
         flags = rows[0][FLAGS] if rows else b"\0"
         record = self.records.get(LIVING.get(flags[0], -1)) if flags else self.records[0]
         if record is None:
@@ -188,15 +188,15 @@ class RowLayout:
 def fixed_width(records: NDArray[np.generic]) -> pa.BinaryArray:
     """The bytes of each of n records, or of each row of a matrix of bytes."""
     width = records[:1].nbytes if len(records) else 1
-    whole = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(records), [None, pa.py_buffer(records)])
-    return whole.cast(pa.binary())
+    fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(records), [None, pa.py_buffer(records)])
+    return fixed.cast(pa.binary())
 
 
 class RowReader:
-    """Decodes the rows of one view into the features that a plan wants, whatever schemas they were written with.
+    """Decodes the rows of one view into the features that a plan reads, whatever schemas they were written with.
 
-    `wanted` are the features in the order of `EntityRows.columns`. Schemas are learned with `learn`; a row with one that is
-    not known raises UnknownSchema, so that the shell can look it up once and try again.
+    `wanted` are the features in the order of `EntityRows.columns`. `learn` adds a schema; a row of an unknown schema
+    raises UnknownSchema, so that the caller can look it up once and try again.
     """
 
     def __init__(self, view: str, wanted: Schema, schemas: Sequence[Schema] = ()) -> None:
@@ -232,8 +232,8 @@ class RowReader:
             some = [rows[position] for position in positions]
             part = self._layout(form, some[0]).decode(self._view, some, self._wanted)  # type: ignore[arg-type]
             event[positions], created[positions], deleted[positions] = part.event, part.created, part.deleted
-            for whole, values in zip(columns, part.columns, strict=True):
-                whole.data[positions], whole.valid[positions] = values.data, values.valid
+            for target, values in zip(columns, part.columns, strict=True):
+                target.data[positions], target.valid[positions] = values.data, values.valid
         return EntityRows(event, created, deleted, columns)
 
     def _layout(self, form: bytes, row: bytes | None) -> RowLayout:

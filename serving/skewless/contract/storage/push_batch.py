@@ -1,11 +1,11 @@
-"""Pushed rows: read strictly from JSON, made into a part of the table and into rows of the online store.
+"""Pushed rows: parsed strictly from JSON, converted to a part of the table and to rows of the online store.
 
-The HTTP route, the command line and the stream read JSON rows with `PushRowsReader`; all of them and Feast's push go on
-from the `PushBatch` that comes of it, so that what lies offline and what is served are one value.
+The HTTP route, the command line and the stream parse JSON rows with `PushRowsReader` into a `PushBatch`, which Feast's
+push makes too; both stores are written from that one batch, so that offline and served values are equal.
 
 A row names every join key and feature of the view (a feature may be null), `event_timestamp`, and may name
 `created_timestamp` (else it is known since its receipt) and the view's mark of tombstones; a tombstone may leave its
-features out. Nothing else: a row is used whole, so a feature that was forgotten would read as null.
+features out. Nothing else: a row replaces the previous one completely, so a forgotten feature would read as null.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PushBatch:
         return len(self.event)
 
     def due(self, now: UtcMicros) -> Flags:
-        """Which rows may be used at `now`; the others wait for their time."""
+        """Which rows may be used at `now`; the others become usable later."""
         return np.asarray(self.view.rule.available_at(self.event, self.created) <= now)
 
 
@@ -82,15 +82,15 @@ class PushRowsReader:
             self._features.append((field.name, parsers[field.dtype]))
         self._deleted = view.deleted_field
         self.names = tuple(name for name, _ in (*self._keys, *self._features))
-        self._whole = {*self.names, EVENT}
-        self._known = self._whole | {CREATED} | ({self._deleted} if self._deleted else set())
+        self._required = {*self.names, EVENT}
+        self._known = self._required | {CREATED} | ({self._deleted} if self._deleted else set())
         self._times, self._flags = PARSE["UnixTimestamp"], PARSE["Bool"]
         self._encode = EntityKeyEncoder(
             project, [k.key for k in view.join_keys], [k.dtype for k in view.join_keys]
         ).encode
 
     def read(self, rows: Sequence[object], at: str = "") -> ParsedRows:
-        """Check and parse rows; `at` is the JSON pointer of their array. Raises: InvalidRows, all culprits in order."""
+        """Check and parse rows; `at` is the JSON pointer of their array. Raises: InvalidRows, with the first errors in order."""
         keys, parsed, errors = [], [], []
         for place, row in enumerate(rows):
             try:
@@ -107,8 +107,8 @@ class PushRowsReader:
         return ParsedRows(keys, parsed)
 
     def batch(self, parsed: Sequence[ParsedRows], now: UtcMicros, arrow: Arrow | None = None) -> PushBatch:
-        """Parsed rows as one batch; those that do not say since when they are known are known since `now`."""
-        rows = [row for one in parsed for row in one.rows]
+        """Parsed rows as one batch; `now` is the created time of rows without one."""
+        rows = [row for part in parsed for row in part.rows]
         columns = [[row[place] for row in rows] for place in range(len(self.names))]
         deleted, event, created = ([row[place] for row in rows] for place in (-3, -2, -1))
         if self.target.created_timestamp_column is None:
@@ -125,7 +125,7 @@ class PushRowsReader:
         )
 
     def _row(self, row: Any) -> tuple[bytes, list[Any]]:  # noqa: ANN401 - a JSON value
-        """Raises: InvalidJsonValue, InvalidInput or KeyError, whereupon `_errors` says what is wrong."""
+        """The key and values of one row. Raises: InvalidJsonValue, InvalidInput, KeyError; `_errors` then finds the errors."""
         if type(row) is not dict or not row.keys() <= self._known:
             raise InvalidJsonValue
         deleted = self._flags([row[self._deleted]])[0] if self._deleted in row else False
@@ -145,29 +145,29 @@ class PushRowsReader:
         return self._encode(values) if self._keys else self._encode(("",))
 
     def _errors(self, at: str, row: Any) -> list[InvalidInput]:  # noqa: ANN401
-        """What is wrong with a row, value by value, with the same parsers."""
+        """The errors of a row, value by value, by the same parsers."""
         if type(row) is not dict:
             return [InvalidInput(at, "must be an object of join keys, features and event_timestamp")]
-        found = []
-        gone = self._deleted in row and row[self._deleted] is True
+        errors = []
+        deleted = self._deleted in row and row[self._deleted] is True
         times = [(EVENT, self._times), (CREATED, self._times)]
         marks = [(self._deleted, self._flags)] if self._deleted else []
-        optional = {CREATED, self._deleted} | ({name for name, _ in self._features} if gone else set())
+        optional = {CREATED, self._deleted} | ({name for name, _ in self._features} if deleted else set())
         required = {EVENT, *(name for name, _ in self._keys)}
         for name, parse in (*self._keys, *self._features, *marks, *times):
             value, pointer = row.get(name, _ABSENT), f"{at}/{pointer_token(name)}"
             if value is _ABSENT:
                 if name not in optional:
                     mend = "each row needs it" if name in required else "send null where the value is unknown"
-                    found.append(InvalidInput(pointer, f"is missing; {mend}"))
+                    errors.append(InvalidInput(pointer, f"is missing; {mend}"))
             elif value is None and name in required:
-                found.append(InvalidInput(pointer, "must not be null"))
+                errors.append(InvalidInput(pointer, "must not be null"))
             else:
-                found += self._refusals(pointer, parse, value)
+                errors += self._refusals(pointer, parse, value)
         known = ", ".join([*self.names, EVENT, CREATED, *([self._deleted] if self._deleted else [])])
-        strangers = [name for name in row if name not in self._known]
-        found += [InvalidInput(f"{at}/{pointer_token(n)}", f"is unknown; a row has {known}") for n in strangers]
-        return found or self._key_errors(at, row)
+        unknown = [name for name in row if name not in self._known]
+        errors += [InvalidInput(f"{at}/{pointer_token(n)}", f"is unknown; a row has {known}") for n in unknown]
+        return errors or self._key_errors(at, row)
 
     @staticmethod
     def _refusals(pointer: str, parse: Parse, value: object) -> list[InvalidInput]:
@@ -209,7 +209,7 @@ def part_table(target: PushTarget, batch: PushBatch) -> pa.Table:
 
 
 def online_rows(batch: PushBatch, pack: Pack | None = None) -> list[bytes]:
-    """The batch as packed rows. `pack` makes the bytes of a column that is a list, map or struct in Arrow."""
+    """The batch as packed rows. `pack` serializes a column that is a list, map or struct in Arrow."""
     columns: Sequence[pa.Array] = batch.columns
     if pack is not None:
         fields = zip(batch.view.fields, columns, strict=True)

@@ -1,4 +1,4 @@
-"""A push target: what a receiver of pushed rows must know of a view, kept in the catalog beside its definition."""
+"""A push target: where and how rows pushed to a view are stored; kept in the catalog beside the view's definition."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from skewless.contract.plan import PlanView
 class PushTarget(msgspec.Struct, frozen=True):
     """Where a view's pushed rows go offline: a folder that its table is read from, and the table's column names.
 
-    `folder` starts at the data folder unless it is absolute. `renamed` gives the table's column of a key or feature
-    where the names differ. `shared_with` are other views that read the same table. `remote` is where a table lies
-    that is read from elsewhere, and not written.
+    `folder` is relative to the data folder unless it is absolute. `renamed`: the table's column of a key or feature where
+    the names differ. `shared_with` are other views that read the same table. `remote` is the address of a table that
+    is only read here.
     """
 
     view: PlanView
@@ -30,7 +30,7 @@ class PushTarget(msgspec.Struct, frozen=True):
 
 
 def check_target(target: PushTarget) -> PushTarget:
-    """Refuse a target that rows cannot be pushed to. Raises: NotPushable."""
+    """Refuse a target that takes no pushes. Raises: NotPushable."""
     if target.remote:
         raise NotPushable(target.view.stored_as, f"its table is {target.remote}, which is read only; add rows there")
     if target.shared_with:
@@ -45,12 +45,12 @@ def target_field(stored_as: str) -> bytes:
 
 
 def target_entry(target: PushTarget) -> dict[bytes, bytes]:
-    """What the catalog holds of a target."""
+    """The catalog entry of a target."""
     return {target_field(target.view.stored_as): msgspec.json.encode(target, order="sorted")}
 
 
 def parse_target(data: bytes) -> PushTarget | None:
-    """A target out of the catalog; None where it does not parse."""
+    """Parse a target from the catalog; None where it does not parse."""
     try:
         return msgspec.json.decode(data, type=PushTarget)
     except (msgspec.MsgspecError, UnicodeDecodeError):

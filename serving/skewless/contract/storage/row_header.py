@@ -1,5 +1,5 @@
-"""The header of a packed row: where its facts lie and what they mean. Whoever reads a header, in Python, NumPy, Arrow or
-Lua, takes the numbers from here.
+"""The header of a packed row: its layout and its flags. Every reader of a header, in Python, NumPy, Arrow or Lua, takes
+the numbers from here.
 
     order    16  event_timestamp, created_timestamp: big-endian microseconds, sign bit flipped (biased), so that bytes
                  compare like times and newest-wins is one memcmp
@@ -31,7 +31,7 @@ FORM = slice(ORDER_WIDTH, HEADER_WIDTH)
 SCHEMA = slice(ORDER_WIDTH, ORDER_WIDTH + SCHEMA_WIDTH)
 FLAGS = slice(SCHEMA.stop, HEADER_WIDTH)
 AFTER_SCHEMA = slice(SCHEMA.stop, None)
-"""The flags and all that follows: what decides between rows of one schema with the same times."""
+"""The flags and all that follows: they decide between rows of one schema with the same times."""
 
 HEADER_FIELDS: tuple[tuple[str, str], ...] = (
     ("event", ">u8"),
@@ -48,10 +48,10 @@ LIVING = {flags: flags & NARROW for flags in (0, DELETED, TOMBSTONE, NARROW, NAR
 """The flags that a row may have, and those of a living row of the same width."""
 UNKNOWN_FLAGS = 0xFF
 LIVING_FLAGS = np.array([LIVING.get(flags, UNKNOWN_FLAGS) for flags in range(256)], np.uint8)
-"""`LIVING` by flags as an array; UNKNOWN_FLAGS for those that no row may have."""
+"""`LIVING` as an array indexed by flags; UNKNOWN_FLAGS for invalid flags."""
 
 BIAS = 1 << 63
-"""What is added to a time so that it is not negative; the same as flipping its sign bit."""
+"""Added to a time so that it is not negative; the same as flipping its sign bit."""
 _SIGN = np.uint64(BIAS)
 NO_ORDER = b"\xff" * ORDER_WIDTH
 """The order of an entity without a row: both times are MISSING."""
@@ -65,7 +65,7 @@ local SCHEMA_FIRST, SCHEMA_LAST, HEADER_WIDTH = {SCHEMA.start + 1}, {SCHEMA.stop
 
 
 def biased(times: UtcMicrosArray) -> NDArray[np.uint64]:
-    """Times in microseconds as an order has them, but for the order of their bytes: they compare as the times do."""
+    """Times in microseconds as unsigned integers that compare as the times do: an order's numbers, in native byte order."""
     return times.view(np.uint64) ^ _SIGN
 
 

@@ -1,9 +1,9 @@
-"""What was used for each prediction: the served log's rows, from the server to the audit.
+"""The served log's rows: the inputs, feature times and score of each prediction, from the server to the audit.
 
 One table per model version. Columns: `request_id`, `row` (position in the request), `served_at`, `model`, `version`,
-`role` (champion, canary, shadow or pinned: as what that version answered, a shadow nobody);
+`role` (champion, canary, shadow or pinned: the version's role in the request);
 `entity:NAME` and `request:NAME` as sent; per view `VIEW:status`, `VIEW:event_timestamp`, `VIEW:created_timestamp`
-(null where nothing was found); `model_input` (float32 list, the exact input); `score`. Of a model with named inputs and
+(null where there is no row); `model_input` (float32 list, the exact input); `score`. Of a model with named inputs and
 outputs `model_input:NAME` each, in their own types, and `score`, or `score:NAME` where there are several.
 """
 
@@ -31,12 +31,12 @@ Role = Literal["champion", "canary", "shadow", "pinned"]
 
 
 class ServedBatch(NamedTuple):
-    """Requests of one model version that were answered together, n rows in all, as they wait to be logged: raw, since
-    this is made on the request path.
+    """Requests of one model version that were answered together, n rows in all, in the raw form that the request path can
+    afford to queue for the log.
 
-    `counts` are the rows of each request. `statuses` is a `Status` for each row and view, `orders` the 16 order bytes
-    of each row and view (see `row_header`; NO_ORDER where there is no row); both row after row. `places`: where the rows
-    of each request are in it; None where they are all of it.
+    `counts` are the rows of each request. `statuses` is a `FeatureStatus` for each row and view, `orders` the 16 order bytes
+    of each row and view (see `row_header`; NO_ORDER where there is no row); both row after row. `places`: the
+    indices of each request's rows in the original request; None where they are all of its rows.
     """
 
     request_ids: Sequence[str]
@@ -85,14 +85,14 @@ def served_schema(plan: Plan, signature: ModelSignature | None = None) -> pa.Sch
 
 
 def used(views: Sequence[str], served: ServedRequest) -> ServedBatch:
-    """An answered request as it is queued; `views` is the order of its statuses and times."""
+    """An answered request in the raw form for the log; `views` is the order of its statuses and times."""
     admitted = [served.views[view] for view in views]
     rows = len(served.scores)
     statuses, orders = np.zeros((rows, len(views)), np.uint8), np.zeros((rows, len(views), 2), ">u8")
-    for place, one in enumerate(admitted):
-        statuses[:, place] = one.status
-        orders[:, place, 0] = biased(one.rows.event)
-        orders[:, place, 1] = biased(one.rows.created)
+    for place, view in enumerate(admitted):
+        statuses[:, place] = view.status
+        orders[:, place, 0] = biased(view.rows.event)
+        orders[:, place, 1] = biased(view.rows.created)
     return ServedBatch(
         (served.request_id,),
         (rows,),
@@ -118,50 +118,56 @@ def used_batch(
 ) -> pa.RecordBatch:
     """Answered requests (at least one `ServedBatch`) as rows of the served log, all at once."""
     shape: ModelSignature = signature or MatrixSignature(plan)
-    counts = np.array([count for one in requests for count in one.counts], np.intp)
-    of = np.repeat(np.arange(len(counts)), counts)
-    served_at = np.array([one.served_at for one in requests], np.int64)
+    counts = np.array([count for batch in requests for count in batch.counts], np.intp)
+    request_of = np.repeat(np.arange(len(counts)), counts)
+    served_at = np.array([batch.served_at for batch in requests], np.int64)
     columns: list[pa.Array] = [
-        pa.array([name for one in requests for name in one.request_ids], pa.string()).take(pa.array(of)),
-        pa.array(_places(requests, counts, of)),
-        timestamp_array(np.repeat(served_at, [len(one.scores) for one in requests])),
-        pa.repeat(model, len(of)),
-        pa.repeat(version, len(of)),
-        pa.repeat(role, len(of)),
+        pa.array([name for batch in requests for name in batch.request_ids], pa.string()).take(pa.array(request_of)),
+        pa.array(_places(requests, counts, request_of)),
+        timestamp_array(np.repeat(served_at, [len(batch.scores) for batch in requests])),
+        pa.repeat(model, len(request_of)),
+        pa.repeat(version, len(request_of)),
+        pa.repeat(role, len(request_of)),
     ]
     columns += [
-        pa.array([v for one in requests for v in one.entities[k.name]], value_type(k.dtype).arrow)
+        pa.array([v for batch in requests for v in batch.entities[k.name]], value_type(k.dtype).arrow)
         for k in plan.join_keys
     ]
-    columns += [to_arrow(value_type(f.dtype), _joined([one.request[f.name] for one in requests])) for f in plan.request]
-    statuses = np.frombuffer(b"".join([one.statuses for one in requests]), np.uint8).reshape(len(of), len(views))
-    times = times_in_orders(b"".join([one.orders for one in requests])).reshape(len(of), len(views), 2)
+    columns += [
+        to_arrow(value_type(f.dtype), _joined([batch.request[f.name] for batch in requests])) for f in plan.request
+    ]
+    statuses = np.frombuffer(b"".join([batch.statuses for batch in requests]), np.uint8).reshape(
+        len(request_of), len(views)
+    )
+    times = times_in_orders(b"".join([batch.orders for batch in requests])).reshape(len(request_of), len(views), 2)
     for place in [views.index(view.name) for view in plan.views]:
         columns.append(pa.array(np.ascontiguousarray(statuses[:, place])))
         columns += [_instants(np.ascontiguousarray(times[:, place, kind])) for kind in (0, 1)]
     for groups, parts in (
-        (shape.inputs, [shape.input_arrays(one.matrix) for one in requests]),
-        (shape.outputs, [shape.output_arrays(one.scores) for one in requests]),
+        (shape.inputs, [shape.input_arrays(batch.matrix) for batch in requests]),
+        (shape.outputs, [shape.output_arrays(batch.scores) for batch in requests]),
     ):
         columns += to_columns(groups, [np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
     return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan, shape))
 
 
-def _places(requests: Sequence[ServedBatch], counts: NDArray[np.intp], of: NDArray[np.intp]) -> NDArray[np.int32]:
+def _places(
+    requests: Sequence[ServedBatch], counts: NDArray[np.intp], request_of: NDArray[np.intp]
+) -> NDArray[np.int32]:
     """The position of each row in its request."""
     starts = np.cumsum(counts) - counts
-    places: NDArray[np.int32] = (np.arange(len(of)) - starts[of]).astype(np.int32)
-    if not any(one.places for one in requests):
+    places: NDArray[np.int32] = (np.arange(len(request_of)) - starts[request_of]).astype(np.int32)
+    if not any(batch.places for batch in requests):
         return places
-    told = [some for one in requests for some in one.places or [None] * len(one.counts)]
-    for start, count, some in zip(starts.tolist(), counts.tolist(), told, strict=True):
-        if some is not None:
-            places[start : start + count] = some
+    original = [rows for batch in requests for rows in batch.places or [None] * len(batch.counts)]
+    for start, count, rows in zip(starts.tolist(), counts.tolist(), original, strict=True):
+        if rows is not None:
+            places[start : start + count] = rows
     return places
 
 
 def _joined(parts: Sequence[ColumnValues]) -> ColumnValues:
-    return ColumnValues(np.concatenate([one.data for one in parts]), np.concatenate([one.valid for one in parts]))
+    return ColumnValues(np.concatenate([part.data for part in parts]), np.concatenate([part.valid for part in parts]))
 
 
 def _instants(times: UtcMicrosArray) -> pa.Array:

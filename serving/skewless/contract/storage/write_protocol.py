@@ -99,7 +99,7 @@ def prepare(project: str, view: PlanView) -> Exchange[WritePolicy]:
     Raises: RemovalUnfinished.
     """
     replies = yield [
-        _on(catalog_key(project), "HMGET", *WritePolicy.asked(view)),
+        _on(catalog_key(project), "HMGET", *WritePolicy.fields(view)),
         _on(catalog_key(project), "HSET", *_flat(schema_entry(view))),
     ]
     policy = WritePolicy.of(view, _texts(replies[0]))

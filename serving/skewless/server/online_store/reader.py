@@ -10,7 +10,7 @@ import msgspec
 from skewless.contract.columns import Schema
 from skewless.contract.errors import CorruptRow, SkewlessError, UnknownSchema
 from skewless.contract.storage.catalog import catalog_key, parse_schema, schema_field
-from skewless.contract.storage.entity_key import told_key
+from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.server.errors import StoreUnavailable
 from skewless.server.online_store.client import RedisClient
@@ -97,6 +97,6 @@ class OnlineStoreReader:
         """The error of one key's reply, which names its views and entity; other requests are not affected."""
         views = ", ".join(field.decode() for field in lookup.fields)
         if _WRONG_TYPE in str(error):
-            return CorruptRow(views, "its key holds something else than a hash", told_key(lookup.key))
-        what = f"refuses to read feature view {views!r} of entity {told_key(lookup.key)}: {first_word(error)}"
+            return CorruptRow(views, "its key holds something else than a hash", key_text(lookup.key))
+        what = f"refuses to read feature view {views!r} of entity {key_text(lookup.key)}: {first_word(error)}"
         return StoreUnavailable(self._server.url, what)

@@ -17,7 +17,7 @@ from skewless.contract.admission import FeatureStatus
 from skewless.contract.errors import CorruptRow, InvalidInput, SkewlessError, UnknownSchema
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.storage.corrupt_rows import corrupt, unlisted
-from skewless.contract.storage.entity_key import told_key
+from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.lookup import HashLookup, OnlineRead, Places, Reply
 from skewless.contract.storage.served_row import ServedBatch
 from skewless.server.errors import UnreadableRows
@@ -55,7 +55,7 @@ def unreadable_rows(
     failed: FailedReads = {}
     for views, at in zip(online.groups, places, strict=True):
         read = sorted({place for place in at if place >= 0})
-        entities = [told_key(lookups[place].key) for place in read]
+        entities = [key_text(lookups[place].key) for place in read]
         for field, view in enumerate(views):
             rows = [replies[place][field] for place in read]
             causes: Mapping[int, CorruptRow] = {}

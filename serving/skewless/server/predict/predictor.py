@@ -64,7 +64,7 @@ class Predictor:
 
     def lookups(self, columns: RequestColumns) -> tuple[list[HashLookup], Places]:
         """The lookups to send to the store, and for each row the places of its replies."""
-        return self.online.ask(columns.entities, columns.rows)
+        return self.online.lookups(columns.entities, columns.rows)
 
     def is_long(self, rows: int) -> bool:
         """Whether scoring would block the event loop for longer than moving it to a thread costs."""
