@@ -119,15 +119,15 @@ def used_batch(
     """Answered requests (at least one `ServedBatch`) as rows of the served log, all at once."""
     shape: ModelSignature = signature or MatrixSignature(plan)
     counts = np.array([count for batch in requests for count in batch.counts], np.intp)
-    request_of = np.repeat(np.arange(len(counts)), counts)
+    owner = np.repeat(np.arange(len(counts)), counts)
     served_at = np.array([batch.served_at for batch in requests], np.int64)
     columns: list[pa.Array] = [
-        pa.array([name for batch in requests for name in batch.request_ids], pa.string()).take(pa.array(request_of)),
-        pa.array(_places(requests, counts, request_of)),
+        pa.array([name for batch in requests for name in batch.request_ids], pa.string()).take(pa.array(owner)),
+        pa.array(_places(requests, counts, owner)),
         timestamp_array(np.repeat(served_at, [len(batch.scores) for batch in requests])),
-        pa.repeat(model, len(request_of)),
-        pa.repeat(version, len(request_of)),
-        pa.repeat(role, len(request_of)),
+        pa.repeat(model, len(owner)),
+        pa.repeat(version, len(owner)),
+        pa.repeat(role, len(owner)),
     ]
     columns += [
         pa.array([v for batch in requests for v in batch.entities[k.name]], value_type(k.dtype).arrow)
@@ -136,10 +136,8 @@ def used_batch(
     columns += [
         to_arrow(value_type(f.dtype), _joined([batch.request[f.name] for batch in requests])) for f in plan.request
     ]
-    statuses = np.frombuffer(b"".join([batch.statuses for batch in requests]), np.uint8).reshape(
-        len(request_of), len(views)
-    )
-    times = times_in_orders(b"".join([batch.orders for batch in requests])).reshape(len(request_of), len(views), 2)
+    statuses = np.frombuffer(b"".join([batch.statuses for batch in requests]), np.uint8).reshape(len(owner), len(views))
+    times = times_in_orders(b"".join([batch.orders for batch in requests])).reshape(len(owner), len(views), 2)
     for place in [views.index(view.name) for view in plan.views]:
         columns.append(pa.array(np.ascontiguousarray(statuses[:, place])))
         columns += [_instants(np.ascontiguousarray(times[:, place, kind])) for kind in (0, 1)]
@@ -151,12 +149,10 @@ def used_batch(
     return pa.RecordBatch.from_arrays(columns, schema=served_schema(plan, shape))
 
 
-def _places(
-    requests: Sequence[ServedBatch], counts: NDArray[np.intp], request_of: NDArray[np.intp]
-) -> NDArray[np.int32]:
+def _places(requests: Sequence[ServedBatch], counts: NDArray[np.intp], owner: NDArray[np.intp]) -> NDArray[np.int32]:
     """The position of each row in its request."""
     starts = np.cumsum(counts) - counts
-    places: NDArray[np.int32] = (np.arange(len(request_of)) - starts[request_of]).astype(np.int32)
+    places: NDArray[np.int32] = (np.arange(len(owner)) - starts[owner]).astype(np.int32)
     if not any(batch.places for batch in requests):
         return places
     original = [rows for batch in requests for rows in batch.places or [None] * len(batch.counts)]
