@@ -1,7 +1,7 @@
-"""Audit: what was served in a partition, replayed through the point-in-time join and compared bit for bit.
+"""Audit: the predictions served in a partition, replayed through the point-in-time join and compared bit for bit.
 
-Runs when the online store holds the partition: by then the offline store does too. Red where a value differs; the report
-of a red one is kept, in a folder of its window.
+Runs when the online store holds the partition: by then the offline store does too. Fails where a value differs; the
+report of a failed run is kept, in a folder of its window.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def audit(served: dict[str, str]) -> str:
     bundle = open_bundle(work.settings.registry.bundle(served["model"], served["version"]), processor_features())
     read_views(work.project, bundle.plan.views)
     log = ServedLogReader(work.folders.served)
-    found = verb.run(bundle, project_evidence(work, bundle.plan), log, window.start, window.end)
-    report = write_audit(work.folders.reports, found, now())
-    if not found.clean:
-        # The next audit replaces the other one.
-        report = write_audit(work.folders.reports / window.folder, found, now())
-        raise AirflowFailException("\n".join([f"gate audit: {found}; report: {report}", *found.examples]))
-    return str(found)
+    result = verb.run(bundle, project_evidence(work, bundle.plan), log, window.start, window.end)
+    report = write_audit(work.folders.reports, result, now())
+    if not result.clean:
+        # The next audit replaces the report above.
+        report = write_audit(work.folders.reports / window.folder, result, now())
+        raise AirflowFailException("\n".join([f"gate audit: {result}; report: {report}", *result.examples]))
+    return str(result)
 
 
 @dag(

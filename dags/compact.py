@@ -1,6 +1,6 @@
 """Compact: pushed parts folded into the days of their tables, once a day.
 
-By the clock, since pushes come at any time; readers see every row once before, meanwhile and after.
+Scheduled by the clock, since pushes come at any time; readers see every row once before, during and after.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from datetime import UTC, datetime
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from skewless.airflow.dag_defaults import OFFLINE_POOL, terms
+from skewless.airflow.dag_defaults import OFFLINE_POOL, dag_arguments
 
 
 @task(pool=OFFLINE_POOL)
 def compact() -> dict[str, int]:
-    """Fold what was pushed before now; how many parts, by table."""
+    """Fold the parts that were pushed before now; returns the number of parts by table."""
     from skewless.airflow.connections import workspace
     from skewless.contract.timestamps import to_micros
     from skewless.offline.tables import compaction as verb
 
     tables = {source.path: source for _, source in workspace().stored()}
-    done = {}
+    parts = {}
     for folder, source in tables.items():
         now = to_micros(datetime.now(UTC))
-        done[folder.name] = verb.run(source, before=now, now=now).parts
-    return done
+        parts[folder.name] = verb.run(source, before=now, now=now).parts
+    return parts
 
 
 @dag(
-    **terms(minutes=60, dag="skewless_compact"),
+    **dag_arguments(minutes=60, dag="skewless_compact"),
     description="Pushed parts folded into the days of their tables.",
     schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
     tags=["skewless", "offline"],

@@ -1,6 +1,6 @@
-"""Drift: what each model version was served in a day (UTC), compared with what it was trained on.
+"""Drift: each model version's served inputs and scores of a day (UTC), compared with its training.
 
-Red where something drifted, with the report's page in the log; `skewless_drift` is then told of, for retraining.
+Fails where something drifted, with the report's page in the log; the asset `skewless_drift` then triggers retraining.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from skewless.airflow.dag_defaults import served_versions, windowed
 
 @task(map_index_template="{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}")
 def drift(served: dict[str, str]) -> dict[str, Any]:
-    """Compare what one model version was served; what was found, and where the page is."""
+    """Compare the served rows of one model version; the result, with the report's page."""
     from skewless.airflow.connections import now, settings
     from skewless.airflow.window import window_of
     from skewless.monitoring.drift import served_window
@@ -24,22 +24,22 @@ def drift(served: dict[str, str]) -> dict[str, Any]:
     from skewless.monitoring.reports.drift_files import write_report
 
     known, window = settings(), window_of(get_current_context())
-    found = served_window.run(known, ServedWindow(**served, start=window.start, end=window.end))
-    page = write_report(known.folders.reports, found, now())
-    return {"model": found.model, "clean": found.clean, "told": f"{found}; report: {page}"}
+    result = served_window.run(known, ServedWindow(**served, start=window.start, end=window.end))
+    page = write_report(known.folders.reports, result, now())
+    return {"model": result.model, "clean": result.clean, "summary": f"{result}; report: {page}"}
 
 
 @task
-def alarm(found: list[dict[str, Any]]) -> None:
-    """Red where anything drifted."""
-    if told := [one["told"] for one in found if not one["clean"]]:
-        raise AirflowFailException("\n".join(["gate drift:", *told]))
+def alarm(results: list[dict[str, Any]]) -> None:
+    """Fail where anything drifted."""
+    if drifts := [result["summary"] for result in results if not result["clean"]]:
+        raise AirflowFailException("\n".join(["gate drift:", *drifts]))
 
 
 @task(outlets=[DRIFT])
-def drifted(found: list[dict[str, Any]]) -> None:
-    """Something drifted: which models."""
-    if not (models := sorted({result["model"] for result in found if not result["clean"]})):
+def drifted(results: list[dict[str, Any]]) -> None:
+    """Update the asset with the models that drifted."""
+    if not (models := sorted({result["model"] for result in results if not result["clean"]})):
         raise AirflowSkipException("nothing drifted")
     get_current_context()["outlet_events"][DRIFT].extra = {"models": models}
 
@@ -52,8 +52,8 @@ def drifted(found: list[dict[str, Any]]) -> None:
     doc_md=__doc__,
 )
 def timetable() -> None:
-    alarm(found := drift.expand(served=served_versions()))
-    drifted(found)
+    alarm(results := drift.expand(served=served_versions()))
+    drifted(results)
 
 
 timetable()

@@ -1,19 +1,19 @@
-"""Expire: rows that have long been out of their view's ttl leave the online store, once a day.
+"""Expire: removes rows that are long past their view's ttl from the online store, once a day.
 
-As of each view's watermark: a store that is not materialized loses nothing. (Where the project chose that the server
-removes rows by itself, this puts their deadlines right.)
+As of each view's watermark: a store that is not materialized loses nothing. (Where the project uses the server's own
+expiry, this corrects the rows' deadlines.)
 """
 
 from __future__ import annotations
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from skewless.airflow.dag_defaults import ONLINE_POOL, terms
+from skewless.airflow.dag_defaults import ONLINE_POOL, dag_arguments
 
 
 @task(pool=ONLINE_POOL)
 def expire() -> dict[str, int]:
-    """Remove them; how many, by view that has a ttl."""
+    """Remove them; returns the number of rows by view with a ttl."""
     from skewless.airflow.connections import workspace
     from skewless.online.maintenance import expiry
 
@@ -22,7 +22,7 @@ def expire() -> dict[str, int]:
 
 
 @dag(
-    **terms(minutes=60, dag="skewless_expire"),
+    **dag_arguments(minutes=60, dag="skewless_expire"),
     description="Rows that are long out of their ttl leave the online store.",
     schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),
     tags=["skewless", "online"],

@@ -1,6 +1,6 @@
 """Ingest: the raw data of one partition into the offline store, by day or by hour (UTC).
 
-Two DAGs, of which one usually runs live: by hour for freshness; by day suits backfills of long ranges.
+Two DAGs, of which usually one is unpaused: by hour for freshness; by day for backfills of long ranges.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from skewless.airflow.dag_defaults import OFFLINE_POOL, windowed
 
 @task(outlets=[OFFLINE], pool=OFFLINE_POOL)
 def ingest() -> dict[str, int]:
-    """Write the partition's rows of every table; rows and changed files by table are in the return value."""
+    """Write the partition's rows of every table; returns the number of rows by table."""
     from airflow.sdk import get_current_context
 
     from skewless.airflow.connections import workspace
@@ -24,9 +24,9 @@ def ingest() -> dict[str, int]:
 
     work, (first, last) = workspace(), window_of(get_current_context()).days
     data = work.folders.data
-    done = verb.run(work.tables(), data, first, last, checks=QualityGates.of(work).day_checks(data))
-    wrote_tables(done.data / table.table for table in done.tables)
-    return {table.table: table.rows for table in done.tables}
+    result = verb.run(work.tables(), data, first, last, checks=QualityGates.of(work).day_checks(data))
+    wrote_tables(result.data / table.table for table in result.tables)
+    return {table.table: table.rows for table in result.tables}
 
 
 def _timetable(every: str, span: str, cron: str, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Materialize: what a partition brought into the online store, a task a feature view, and `fresh` once after all."""
+"""Materialize: a partition's rows into the online store, one task per feature view, then `fresh` once after all."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def plan() -> list[dict[str, Any]]:
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['planned']['window']['view']['stored_as'] }}")
 def materialize(planned: dict[str, Any]) -> dict[str, int]:
-    """One view's window into the online store; its rows."""
+    """Materialize one view's window; returns its row counts."""
     from skewless.airflow.connections import gate, now, online_project
     from skewless.airflow.lineage import materialized
     from skewless.online.materialization import materialize as verb
 
     project, window = planned["project"], verb.ArrivalWindow.parse(planned["window"])
     materialized(project, window.view, window.source.path)
-    done = verb.run([window], online_project(project), clock=now, check=gate(planned))
-    return asdict(done[window.view.stored_as])
+    counts = verb.run([window], online_project(project), clock=now, check=gate(planned))
+    return asdict(counts[window.view.stored_as])
 
 
 @task(outlets=[ONLINE], trigger_rule="none_failed")
 def fresh(planned: list[dict[str, Any]]) -> str:
-    """Every view is written; the file of metrics that tells how fresh each is."""
+    """Runs after every view is written; returns the file with the views' freshness metrics."""
     from skewless.airflow.connections import write_freshness
 
     return write_freshness(planned)

@@ -1,7 +1,7 @@
-"""Quality: what the tables hold against the expectations beside the definitions, as of the end of each day (UTC).
+"""Quality: checks whole tables against the expectations beside the definitions, as of the end of each day (UTC).
 
-New rows are gated where they come in; this one reads whole tables, so it also sees what came by other ways, what an
-expectation that was added since would refuse, and a source that went quiet. Skipped before the first rows came.
+New rows are gated as they arrive. This DAG reads whole tables, so it also sees rows that arrived another way, rows
+that an expectation added later refuses, and a source without new rows. Skipped before the first rows arrive.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from skewless.airflow.dag_defaults import windowed
 
 @task
 def quality() -> dict[str, int]:
-    """Check the tables of all views that expect anything; how many expectations are not met, by view."""
+    """Check the tables of all views with expectations; returns the number of unmet expectations by view."""
     from skewless.airflow.connections import workspace
     from skewless.airflow.window import window_of
     from skewless.monitoring.quality.gates import QualityGates
@@ -23,15 +23,15 @@ def quality() -> dict[str, int]:
     work, at = workspace(), window_of(get_current_context()).end
     gates = QualityGates.of(work).by_view
     try:
-        found = {view: gate.check_table(at) for view, gate in gates.items()}
+        results = {view: gate.check_table(at) for view, gate in gates.items()}
     except SourceMissing as error:
         if any(work.state.watermark(work.project, view) for view in gates):
             raise
         raise AirflowSkipException(f"nothing was materialized yet, and {error}") from None
-    told = [f"feature view {view!r}: {breach}" for view, breaches in found.items() for breach in breaches]
-    if told:
-        raise AirflowFailException("\n".join([f"gate quality: {len(told)} expectations not met", *told]))
-    return {view: len(breaches) for view, breaches in found.items()}
+    lines = [f"feature view {view!r}: {breach}" for view, breaches in results.items() for breach in breaches]
+    if lines:
+        raise AirflowFailException("\n".join([f"gate quality: {len(lines)} expectations not met", *lines]))
+    return {view: len(breaches) for view, breaches in results.items()}
 
 
 @dag(

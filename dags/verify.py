@@ -1,6 +1,6 @@
-"""Verify: every row of the online store compared with the offline store as of its view's watermark, once a day.
+"""Verify: compares every row of the online store with the offline store as of its view's watermark, once a day.
 
-Red where a bit differs, with what differs in the log; the param `repair` mends it, and the run is green.
+Fails where a bit differs, with the differences in the log; with the param `repair` they are corrected and it succeeds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from skewless.airflow.dag_defaults import ONLINE_POOL, terms
+from skewless.airflow.dag_defaults import ONLINE_POOL, dag_arguments
 
 
 @task
@@ -23,24 +23,24 @@ def views() -> list[str]:
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['view'] }}")
 def verify(view: str) -> dict[str, Any]:
-    """Compare one view; what was found."""
+    """Compare one view; returns the result."""
     from skewless.airflow.connections import workspace
     from skewless.airflow.lineage import read_views
     from skewless.online.maintenance import verify as verb
 
-    work, asked = workspace(), get_current_context()["params"]
+    work, options = workspace(), get_current_context()["params"]
     stored = work.stored([view])
-    read_views(work.project, [known for known, _ in stored])
-    sample = verb.EntitySample(asked["sample"], asked["seed"])
-    (found,) = verb.run(stored, work.online_project, sample=sample, repair=asked["repair"])
-    if found.differences > found.repaired:
+    read_views(work.project, [plan for plan, _ in stored])
+    sample = verb.EntitySample(options["sample"], options["seed"])
+    (result,) = verb.run(stored, work.online_project, sample=sample, repair=options["repair"])
+    if result.differences > result.repaired:
         mend = "trigger this DAG with the param repair, or run `skewless verify --repair`"
-        raise AirflowFailException(f"gate verify: {found}\n{mend}")
-    return found.as_json()
+        raise AirflowFailException(f"gate verify: {result}\n{mend}")
+    return result.as_json()
 
 
 @dag(
-    **terms(minutes=60, dag="skewless_verify"),
+    **dag_arguments(minutes=60, dag="skewless_verify"),
     description="Every row of the online store compared with the offline store.",
     schedule=CronTriggerTimetable("30 4 * * *", timezone="UTC"),
     params={

@@ -63,7 +63,7 @@ def states(run: dict[str, Any]) -> dict[str, str]:
 
 def test_the_rows_of_a_window_are_scored_by_the_champion(told: dict[str, Any]):
     done = told["score"]["returned"]["score"]
-    assert (done["version"], done["made"]) == ("1.0.0", True)
+    assert (done["version"], done["written"]) == ("1.0.0", True)
     assert (
         Path(done["folder"]) == told["state"] / "scores" / retraining_project.MODEL / "20130305T000000--20130306T000000"
     )
@@ -80,7 +80,7 @@ def test_a_model_that_was_named_and_is_not_published_fails_at_once(told: dict[st
 def test_a_candidate_that_is_not_better_is_asked_of_nobody(told: dict[str, Any]):
     run = told["not better"]
     assert states(run) == {"retrain": "success", "decide": "success", "approve": "skipped", "canary": "skipped"}
-    assert "1.1.0 stays a candidate (champion 1.0.0)" in run["returned"]["retrain"]["told"]
+    assert "1.1.0 stays a candidate (champion 1.0.0)" in run["returned"]["retrain"]["summary"]
     assert run["state"] == "success"
 
 

@@ -135,7 +135,7 @@ def test_drift_is_red_and_asks_for_retraining(told: dict[str, Any]):
         "alarm": ["failed", 1],
         "drifted": ["success", 1],
     }
-    assert "300 served rows" in told["drift"]["returned"]["drift[tiny 1.0.0]"]["told"]
+    assert "300 served rows" in told["drift"]["returned"]["drift[tiny 1.0.0]"]["summary"]
     assert (told["drifting"] / "reports" / "drift-tiny-1.0.0.html").is_file()
 
 

@@ -99,7 +99,7 @@ def test_every_task_is_tried_again_only_where_that_helps_and_somebody_hears_of_i
         assert task["backoff"] > 1, name
         assert task["policy"] == "FailOnRefusal", name
         assert 0 < task["timeout"] <= 3600, name
-        assert task["alerted"] == ["tell"], name
+        assert task["alerted"] == ["alert_failure"], name
 
 
 def test_mapped_tasks_have_readable_names(facts: dict[str, Any]):

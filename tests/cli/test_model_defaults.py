@@ -71,7 +71,7 @@ def test_ingest_says_what_to_declare(market: Shop, skewless: Skewless):
     assert told.err == f"error: write `{history}` (UTC days) into {file}, or give --start\n"
     told = skewless("ingest", "--start", "2024-01-01", "--end", "2024-01-02")
     assert told.status == 2
-    assert f"error: {file} names no function that makes the tables; write `ingest: MODULE:FUNCTION` there" in told.err
+    assert f"error: {file} declares no ingest function; write `ingest: MODULE:FUNCTION` there" in told.err
 
 
 NEEDS = [

@@ -64,7 +64,7 @@ def test_a_view_that_is_gone_is_refused(tmp_path, plan: Plan):
     [
         (GOOD.replace("mean * xp", "mean + xp"), "transform rush: its graph was"),
         ("", "transform rush: its function was in feature_repo/transforms.py and is absent now"),
-        (GOOD.replace("hour):", "minute):"), "transform rush: it cannot be traced as it was"),
+        (GOOD.replace("hour):", "minute):"), "transform rush: it cannot be traced any more"),
     ],
 )
 def test_a_changed_transform_is_refused_with_the_difference(tmp_path, plan: Plan, source: str, told: str):

@@ -32,4 +32,4 @@ def test_applied_views_can_be_pushed_to(project: ScratchProject, redis: Redis, m
     assert check_target(target).folder == "told"
     assert view_field("told") not in entries, "the store still has no rows of it"
     monkeypatch.setenv("SKEWLESS_REDIS_URL", "redis://127.0.0.1:1")
-    assert "warning: servers take no pushed rows of new views" in applied().output
+    assert "warning: servers refuse pushed rows of new views" in applied().output

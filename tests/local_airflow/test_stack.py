@@ -53,7 +53,7 @@ def _sockets(processes: Iterable[psutil.Process]) -> Iterator[Any]:
 def test_a_port_that_somebody_has_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         stack = AirflowStack(tmp_path, DAGS, somebody.getsockname()[1])
-        with pytest.raises(StackFailed, match="somebody listens there"), running(stack):
+        with pytest.raises(StackFailed, match="another process listens there"), running(stack):
             pass
 
 

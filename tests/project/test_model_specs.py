@@ -66,7 +66,7 @@ def test_a_project_need_declare_nothing(tmp_path: Path, text: str):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("models: [", "it is no YAML: "),
+        ("models: [", "it is not YAML: "),
         ("- churn", "Expected `object`, got `array`"),
         ("model: {}", "model: there is no such key; did you mean 'models'? the keys here are ingest, history, models"),
         (f"models: {{{CHURN[:-1]}, lable: x}}}}", "models.churn.lable: there is no such key; did you mean 'label'? the"),

@@ -1,3 +1,3 @@
-"""What the timetables in `dags/` are made of: windows, assets, options, connections. Only DAG files and `local_airflow`
+"""What the DAG files in `dags/` import: windows, assets, options, connections. Only DAG files and `local_airflow`
 import it.
 """

@@ -1,4 +1,4 @@
-"""The step at which a person decides: whoever is on call hears of it, and where nobody answers in time it fails."""
+"""An approval task that alerts whoever is on call and fails where nobody responds in time."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from skewless.airflow.dag_defaults import say
+from skewless.airflow.dag_defaults import alert
 
 
 class TimedApproval(ApprovalOperator):
-    """Waits for "Approve" or "Reject" under Required Actions in the UI, or by the REST API, for `within` at most. It
-    occupies no worker meanwhile. After a rejection what follows is skipped.
+    """Waits for "Approve" or "Reject" under Required Actions in the UI, or by the REST API, for `within` at most,
+    without occupying a worker. After a rejection the tasks downstream are skipped.
     """
 
-    def __init__(self, *, within: timedelta, **given: Any) -> None:  # noqa: ANN401 - Airflow's own
-        super().__init__(response_timeout=within, **given)
+    def __init__(self, *, within: timedelta, **arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
+        super().__init__(response_timeout=within, **arguments)
 
     def execute(self, context: Mapping[str, Any]) -> object:
         run = context["dag_run"]
-        say(f"{run.dag_id}: run {run.run_id} asks: {self.subject} Answer within {self.response_timeout}. {self.body}")
+        alert(
+            f"{run.dag_id}: run {run.run_id} waits for approval: {self.subject} Respond within {self.response_timeout}. {self.body}"
+        )
         return super().execute(context)
 
     def process_trigger_event_error(self, event: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The assets that tie the DAGs together: what a successful run says to those that wait for it."""
+"""The assets by which a successful run of one DAG triggers others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ONLINE = Asset("skewless_online_store", uri="skewless://online_store", group="sk
 """The online store holds everything that arrived by the end of a partition, in every feature view."""
 
 DRIFT = Asset("skewless_drift", uri="skewless://drift", group="skewless")
-"""What a model was served in a partition is no longer what it was trained on; the event's `models` say of which."""
+"""A model's served inputs or scores in a partition differ from its training; the event's `models` names the models."""
 
 SCORES = Asset("skewless_scores", uri="skewless://scores", group="skewless")
 """The champion's scores of a partition are in the folder of scores."""

@@ -1,4 +1,4 @@
-"""Where the stores are, by Airflow's own means: connections of these names, and the environment where there is none.
+"""The settings of a task: from Airflow connections, and from the environment where there is no connection.
 
 Held by tests/airflow/test_dags_of_data.py.
 """
@@ -42,7 +42,7 @@ def database_url(connection: Connection) -> str:
 
 
 def web_url(connection: Connection) -> str:
-    """The URL of a connection of type http, as a webhook's: the part of the path that is secret is its password."""
+    """The URL of a connection of type http, such as a webhook; its password is the secret path."""
     host = connection.host or "localhost"
     start = host if "://" in host else f"{connection.schema or connection.conn_type}://{host}"
     port = f":{connection.port}" if connection.port else ""
@@ -57,8 +57,8 @@ _URLS: dict[str, Callable[[Connection], str]] = {
 
 
 def settings() -> ProjectSettings:
-    """The settings of this task. Connections `skewless_redis`, `skewless_registry` and `skewless_state` go before the
-    environment. They become this process's environment, where Feast's plug-ins read them: a task is a process.
+    """The settings of this task. Connections `skewless_redis`, `skewless_registry` and `skewless_state` override the
+    environment. They are set in this process's environment, where Feast's plug-ins read them: a task is a process.
 
     Raises: BadSetting.
     """
@@ -96,14 +96,14 @@ def online_project(project: str) -> OnlineProject:
 
 
 def expectations(work: Project) -> Callable[[str], dict[str, Any] | None]:
-    """What is expected of the rows of each view, for `gate`."""
+    """The expectations of a view's rows by view name, as `gate` takes them."""
     from skewless.monitoring.quality.gates import QualityGates
 
     return QualityGates.of(work).to_builtins
 
 
 def gate(planned: dict[str, Any]) -> Check:
-    """The data-quality gate of a planned window; what is wanting goes to the task's log."""
+    """The data-quality gate of a planned window; unmet expectations are written to the task's log."""
     from skewless.monitoring.quality.gates import QualityGates
     from skewless.online.materialization.materialize import ArrivalWindow
 
@@ -114,22 +114,22 @@ def gate(planned: dict[str, Any]) -> Check:
 
 
 def now() -> datetime:
-    """When it is: for what is noted of a run, never for which window it is for."""
+    """The current time, to stamp what a run writes; a run's window never depends on it."""
     return datetime.now(UTC)
 
 
 def write_freshness(planned: list[dict[str, Any]]) -> str:
-    """The metrics of how fresh the planned windows' views are, for node-exporter's textfile collector; their file."""
+    """Write freshness metrics of the planned windows' views for node-exporter's textfile collector; returns the file."""
     from skewless.files.durable import write_file
     from skewless.monitoring.reports.freshness_metrics import freshness_metrics
     from skewless.online.materialization import view_freshness
     from skewless.online.materialization.materialize import ArrivalWindow
     from skewless.state.database import StateDatabase
 
-    known, windows = settings(), [ArrivalWindow.parse(one["window"]) for one in planned]
+    known, windows = settings(), [ArrivalWindow.parse(item["window"]) for item in planned]
     project = planned[0]["project"] if planned else ""
     views = [(window.view, window.source) for window in windows]
-    found = view_freshness.run(views, StateDatabase(known.state_url), project, now())
+    freshness = view_freshness.run(views, StateDatabase(known.state_url), project, now())
     file = known.folders.reports / "freshness.prom"
-    write_file(file, freshness_metrics(project, found))
+    write_file(file, freshness_metrics(project, freshness))
     return str(file)

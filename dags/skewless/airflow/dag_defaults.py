@@ -1,6 +1,6 @@
-"""The terms that every DAG runs under: its owner, which failures are tried again, when it is late, and who is told.
+"""The arguments that all DAGs share: owner, retries, deadline and alerts.
 
-How long a task waits before it is tried again is Airflow's `[core] default_task_retry_delay`, doubled each time.
+The first delay before a retry is Airflow's `[core] default_task_retry_delay`, doubled each time.
 
 Held by tests/airflow/test_timetables.py.
 """
@@ -16,13 +16,13 @@ from airflow.sdk import Param, RetryDecision, RetryPolicy, SyncCallback, task
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 ALERTS = "skewless_alerts"
-"""A connection of type http; where there is one, failures are posted to it as JSON with a `text`."""
+"""A connection of type http; where it exists, failures are posted to it as JSON with a `text`."""
 
 OFFLINE_POOL = "skewless_offline_store"
-"""Of one slot: who rewrites files of tables takes turns with all others who do."""
+"""Of one slot: tasks that rewrite files of tables run one at a time."""
 
 ONLINE_POOL = "skewless_online_store"
-"""How many tasks may write to the online store at once."""
+"""Its slots limit how many tasks write to the online store at once."""
 
 TRAINING_POOL = "skewless_training"
 """Of one slot: models are trained one after the other."""
@@ -31,8 +31,8 @@ _ALERT_SECONDS = 10.0
 
 
 class FailOnRefusal(RetryPolicy):
-    """What was refused will be refused again, so it fails at once and says why; all else (a store that does not answer,
-    a lost connection, a killed process) is tried again.
+    """Fails a task at once where Skewless refused, since it would refuse again; retries everything else (a store that
+    does not respond, a lost connection, a killed process).
     """
 
     def evaluate(
@@ -49,24 +49,24 @@ class FailOnRefusal(RetryPolicy):
         return RetryDecision.default()
 
 
-def tell(context: Mapping[str, Any]) -> None:
-    """Say what failed, for which view and window, and what mends it: in the task's log, and to `skewless_alerts`."""
-    say(_failure(context))
+def alert_failure(context: Mapping[str, Any]) -> None:
+    """Alert that a task failed, for which view and window, and what to do: in its log and to `skewless_alerts`."""
+    alert(_failure(context))
 
 
 def late(dag: str, minutes: int, context: Mapping[str, Any] | None = None) -> None:
-    """Say that a run of `dag` has not ended `minutes` after it was queued."""
+    """Alert that a run of `dag` has not ended `minutes` after it was queued."""
     run = ((context or {}).get("dag_run") or {}).get("dag_run_id", "")
-    say(
+    alert(
         f"{dag}: run {run} is late, it has not ended {minutes} minutes after it was queued; look at it in the UI's grid"
     )
 
 
-def terms(minutes: int, dag: str, waits: timedelta = timedelta(0)) -> dict[str, Any]:
-    """Arguments of a DAG whose runs come one at a time and should end within `minutes` of being queued, and of those in
-    which a person is waited for so much longer.
+def dag_arguments(minutes: int, dag: str, wait: timedelta = timedelta(0)) -> dict[str, Any]:
+    """Arguments of a DAG that has one run at a time and should end within `minutes` of being queued, or `wait` later where
+    it waits for a person.
     """
-    due = timedelta(minutes=minutes) + waits
+    due = timedelta(minutes=minutes) + wait
     deadline = DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=due,
@@ -84,24 +84,24 @@ def terms(minutes: int, dag: str, waits: timedelta = timedelta(0)) -> dict[str, 
             "max_retry_delay": timedelta(minutes=30),
             "retry_policy": FailOnRefusal(),
             "execution_timeout": timedelta(minutes=minutes),
-            "on_failure_callback": tell,
+            "on_failure_callback": alert_failure,
         },
     }
 
 
-def windowed(minutes: int, dag: str, waits: timedelta = timedelta(0), **choices: Param) -> dict[str, Any]:
-    """The same for a DAG whose runs are for a window, which whoever triggers one by hand may name, and for `choices`."""
-    told = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key says it."
-    asked = {
-        name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {told}")
+def windowed(minutes: int, dag: str, wait: timedelta = timedelta(0), **options: Param) -> dict[str, Any]:
+    """`dag_arguments` of a DAG whose runs are for a window, with the params `start`, `end` and `options`."""
+    description = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key's window."
+    window = {
+        name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {description}")
         for name in ("start", "end")
     }
-    return terms(minutes, dag, waits) | {"params": asked | choices}
+    return dag_arguments(minutes, dag, wait) | {"params": window | options}
 
 
-def choice(kind: str, told: str) -> Param:
+def optional_param(kind: str, description: str) -> Param:
     """A param that may be left empty: see `skewless.airflow.run_options`. `kind` is a type of JSON Schema."""
-    return Param(None, type=["null", kind], description=told)
+    return Param(None, type=["null", kind], description=description)
 
 
 @task
@@ -109,12 +109,12 @@ def served_versions() -> list[dict[str, str]]:
     """The `model` and `version` of each served log."""
     from skewless.airflow.connections import settings
 
-    found = sorted(settings().folders.served.glob("model=*/version=*"))
-    return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in found]
+    folders = sorted(settings().folders.served.glob("model=*/version=*"))
+    return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in folders]
 
 
-def say(text: str) -> None:
-    """Tell it in the log, and `skewless_alerts`."""
+def alert(text: str) -> None:
+    """Write an error to the log, and post it to `skewless_alerts`."""
     import httpx
 
     from airflow.sdk import Connection
@@ -124,8 +124,8 @@ def say(text: str) -> None:
     log = logging.getLogger(__name__)
     log.error(text)
     try:
-        to = web_url(Connection.get(ALERTS))
-        httpx.post(to, json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
+        url = web_url(Connection.get(ALERTS))
+        httpx.post(url, json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
     except AirflowNotFoundException:
         return
     except httpx.HTTPError as error:
@@ -141,5 +141,5 @@ def _failure(context: Mapping[str, Any]) -> str:
     except WindowMissing:
         window = ""
     view = f" of view {instance.rendered_map_index}" if getattr(instance, "rendered_map_index", None) else ""
-    why = context.get("exception") or "its process ended"
-    return f"{instance.dag_id}: {instance.task_id}{view}{window} failed: {why}"
+    reason = context.get("exception") or "its process ended"
+    return f"{instance.dag_id}: {instance.task_id}{view}{window} failed: {reason}"

@@ -1,7 +1,7 @@
-"""What a task read and wrote, for OpenLineage: tables as files, feature views as datasets `feast` / `project.view`.
+"""Lineage of a task for OpenLineage: tables as files, feature views as datasets `feast` / `project.view`.
 
-Airflow's OpenLineage provider takes it from the task's inlets and outlets; where it is not installed, or names no
-transport, nothing happens.
+Airflow's OpenLineage provider reads it from the task's inlets and outlets. Where it is not installed, or has no
+transport, nothing is emitted.
 
 Held by tests/airflow/test_dags_of_data.py.
 """
@@ -25,7 +25,7 @@ def wrote_tables(folders: Iterable[Path]) -> None:
 
 
 def materialized(project: str, view: PlanView, table: Path) -> None:
-    """The task brought rows of the table into the feature view."""
+    """The task wrote rows of the table into the feature view online."""
     task = get_current_context()["task"]
     task.inlets = [*task.inlets, _file(table)]
     task.outlets = [*task.outlets, _dataset(project, view)]

@@ -1,4 +1,4 @@
-"""What a retraining may be told, and how its tasks do it.
+"""The params of a retraining, and the work of its tasks.
 
 Held by tests/airflow/test_dags_of_models.py.
 """
@@ -9,83 +9,90 @@ from collections.abc import Mapping
 from typing import Any
 
 from skewless.airflow.assets import DRIFT
-from skewless.airflow.dag_defaults import choice
+from skewless.airflow.dag_defaults import optional_param
 
-SHARE = 0.05
-"""Of the entities, that a canary answers."""
+CANARY_SHARE = 0.05
+"""The share of the entities that a canary serves by default."""
 
-CHOICES = {
-    "model": choice("string", "Name that the model is served under."),
-    "service": choice("string", "Feature service to train on."),
-    "spine": choice("string", "Table of the rows, in the data folder."),
-    "label": choice("string", "Column of the spine to predict, 0 or 1."),
-    "window": choice("string", "How long to train, validate and test before the run's end, as 212d,30d,92d."),
-    "as_served": choice("string", "Join as a store on a schedule: every=1h,delay=5m."),
-    "margin": choice("number", "Gain in logloss that is asked for, with 95% confidence."),
-    "canary": choice("number", f"Share of the entities that a better one is tried on. Default: {SHARE:g}."),
-    "approval": choice("boolean", "Whether a person decides before it is tried. Default: true."),
+OPTIONS = {
+    "model": optional_param("string", "Name that the model is served under."),
+    "service": optional_param("string", "Feature service to train on."),
+    "spine": optional_param("string", "Table of the rows, in the data folder."),
+    "label": optional_param("string", "Column of the spine to predict, 0 or 1."),
+    "window": optional_param("string", "How long to train, validate and test before the run's end, as 212d,30d,92d."),
+    "as_served": optional_param("string", "Join as a store on a schedule: every=1h,delay=5m."),
+    "margin": optional_param("number", "Required gain in logloss, with 95% confidence."),
+    "canary": optional_param(
+        "number", f"Share of the entities that a better model is tried on. Default: {CANARY_SHARE:g}."
+    ),
+    "approval": optional_param("boolean", "Whether a person approves before it is tried. Default: true."),
 }
 
 
 def retrain(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Train, publish a candidate, hold it against the champion: the verdict, what is `told` of it, and whether a person's
-    `approval` is asked for.
+    """Train, publish a candidate and compare it with the champion: the verdict, its `summary`, and whether a person's
+    `approval` is required.
 
-    Raises: as `skewless.monitoring.retraining.retrain.run`, BadVariable, NoWindow, BadWindow; AirflowSkipException where others drifted.
+    Raises: as `skewless.monitoring.retraining.retrain.run`, BadVariable, WindowMissing; AirflowSkipException
+    where only other models drifted.
     """
     import msgspec
 
     from airflow.sdk.exceptions import AirflowSkipException
     from skewless.airflow.connections import now, workspace
     from skewless.airflow.lineage import read_views
-    from skewless.airflow.run_options import choices, param
+    from skewless.airflow.run_options import param, run_options
     from skewless.airflow.window import window_of
     from skewless.model.training.train import TimeSplit
     from skewless.monitoring.reports.retraining_page import write_report
     from skewless.monitoring.retraining import retrain as verb
     from skewless.offline.join.refresh_schedule import RefreshSchedule
 
-    asked, drifted = choices(context), _drifted(context)
+    options, drifted = run_options(context), _drifted(context)
     work, at = workspace(), now()
-    declared = work.model(asked.get("model"))
+    declared = work.model(options.get("model"))
     model = declared.name(param("model"))
     if drifted and model not in drifted:
         raise AirflowSkipException(f"{', '.join(sorted(drifted))} drifted, not {model}")
-    lengths = asked.get("window") or declared.windows(param("window")).lengths
-    wanted = verb.RetrainOptions(
+    lengths = options.get("window") or declared.windows(param("window")).lengths
+    request = verb.RetrainOptions(
         model,
-        work.folders.data / (asked.get("spine") or declared.spec(param("spine")).spine),
-        asked.get("label") or declared.spec(param("label")).label,
+        work.folders.data / (options.get("spine") or declared.spec(param("spine")).spine),
+        options.get("label") or declared.spec(param("label")).label,
         TimeSplit.until(window_of(context).end, lengths),
         declared.parameters,
-        margin=asked.get("margin", 0.0),
-        as_served=RefreshSchedule.parse(asked["as_served"]) if "as_served" in asked else None,
+        margin=options.get("margin", 0.0),
+        as_served=RefreshSchedule.parse(options["as_served"]) if "as_served" in options else None,
     )
-    project = verb.RetrainProject.of(work, asked.get("service") or declared.spec(param("service")).service)
+    project = verb.RetrainProject.of(work, options.get("service") or declared.spec(param("service")).service)
     read_views(work.project, project.definitions.plan.views)
-    found = verb.run(project, wanted, created_at=at, canary=None)
-    page = write_report(work.folders.reports, found, at)
-    told = "\n".join([str(found), *found.lines(), f"report: {page}"])
-    verdict = msgspec.to_builtins(msgspec.structs.replace(found, held_out=None, live=None))
-    return verdict | {"told": told, "approval": asked.get("approval", True)}
+    result = verb.run(project, request, created_at=at, canary=None)
+    page = write_report(work.folders.reports, result, at)
+    summary = "\n".join([str(result), *result.lines(), f"report: {page}"])
+    verdict = msgspec.to_builtins(msgspec.structs.replace(result, held_out=None, live=None))
+    return verdict | {"summary": summary, "approval": options.get("approval", True)}
 
 
-def canary(context: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """Try the candidate of a verdict on a share of the entities, in the name of who approved.
+def canary(context: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """Start a canary of the verdict's candidate on a share of the entities; the author is whoever approved it.
 
     Raises: RolloutRefused, InvalidBundle, BadVariable.
     """
     import msgspec
 
     from skewless.airflow.connections import now, settings
-    from skewless.airflow.run_options import choices
+    from skewless.airflow.run_options import run_options
     from skewless.monitoring.retraining import retrain as verb
 
-    share = choices(context).get("canary", SHARE)
-    answer = context["ti"].xcom_pull(task_ids="approve")
-    by = f"{answer['responded_by_user']['name']}, asked by {context['dag'].dag_id}" if answer else context["dag"].dag_id
+    share = run_options(context).get("canary", CANARY_SHARE)
+    approval = context["ti"].xcom_pull(task_ids="approve")
+    by = (
+        f"{approval['responded_by_user']['name']}, asked by {context['dag'].dag_id}"
+        if approval
+        else context["dag"].dag_id
+    )
     verdict = msgspec.convert(
-        {name: found[name] for name in verb.RetrainResult.__struct_encode_fields__}, verb.RetrainResult
+        {name: result[name] for name in verb.RetrainResult.__struct_encode_fields__}, verb.RetrainResult
     )
     rollout = verb.start_canary(settings().registry, verdict, share, now(), by=by)
     return f"revision {rollout.revision}, {rollout.change.what}"

@@ -1,5 +1,5 @@
-"""What a run may be told beside its window: by its params, else, since nobody gives params to a run that an asset or the
-clock triggers, by the Airflow Variable that is named like its DAG, as JSON. What neither tells is as the project declares it.
+"""The options of a run besides its window: its params, then the Airflow Variable named like its DAG (JSON), which serves
+runs that an asset or the clock triggers, then the project's declarations.
 
 Held by tests/airflow/test_dags_of_models.py.
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from skewless.project.model_specs import ModelDefaults
     from skewless.registry.model_registry import ModelRegistry
 
-_OF_THE_WINDOW = ("start", "end")
+_WINDOW_PARAMS = ("start", "end")
 
 
 @dataclass(eq=False)
 class BadVariable(SkewlessError):
-    """A Variable tells a DAG what it does not understand."""
+    """A DAG's Variable has a param that the DAG does not have, or a wrong value."""
 
     variable: str
     reason: str
@@ -34,29 +34,31 @@ class BadVariable(SkewlessError):
         )
 
 
-def choices(context: Mapping[str, Any]) -> dict[str, Any]:
-    """What this run is told, by name. Raises: BadVariable."""
+def run_options(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are set for this run, by name. Raises: BadVariable."""
     from airflow.sdk import Variable
 
     params, name = context["dag"].params, context["dag"].dag_id
     try:
-        kept = Variable.get(name, default={}, deserialize_json=True)
+        variable = Variable.get(name, default={}, deserialize_json=True)
     except ValueError as error:
         raise BadVariable(name, str(error)) from None
-    given = {key: value for key, value in context["params"].items() if key not in _OF_THE_WINDOW and value is not None}
-    return _checked(params, name, kept) | given
+    explicit = {
+        key: value for key, value in context["params"].items() if key not in _WINDOW_PARAMS and value is not None
+    }
+    return _checked(params, name, variable) | explicit
 
 
 def param(name: str) -> str:
-    """How errors call the param of a DAG, beside the Variable that has it too."""
+    """A DAG's param as error messages name it."""
     return f"the DAG's param `{name}`"
 
 
 def champion(declared: ModelDefaults, registry: ModelRegistry) -> tuple[str, str]:
-    """The model of a run, by its params or else the project's only one, and the version that servers answer with.
+    """The model of a run, by its params or else the project's only one, and its champion version.
 
     Raises: StepInputMissing where it has none, ModelNotNamed where the project declares several; AirflowSkipException
-    where no model was named and none is declared, or published: nobody waits for one.
+    where no model was named and none is declared, or published.
     """
     from airflow.sdk.exceptions import AirflowSkipException
     from skewless.model.publishing.rollout_steps import champion_version
@@ -73,17 +75,17 @@ def champion(declared: ModelDefaults, registry: ModelRegistry) -> tuple[str, str
         raise AirflowSkipException(str(error)) from None
 
 
-def _checked(params: ParamsDict, name: str, kept: object) -> dict[str, Any]:
+def _checked(params: ParamsDict, name: str, variable: object) -> dict[str, Any]:
     from airflow.sdk.exceptions import ParamValidationError
 
-    if not isinstance(kept, dict):
-        raise BadVariable(name, "it is another kind of value")
-    known = sorted(set(params) - set(_OF_THE_WINDOW))
-    for key, value in kept.items():
+    if not isinstance(variable, dict):
+        raise BadVariable(name, "it is not a JSON object")
+    known = sorted(set(params) - set(_WINDOW_PARAMS))
+    for key, value in variable.items():
         if key not in known:
             raise BadVariable(name, f"{key!r} is none of {', '.join(known)}")
         try:
             copy(params.get_param(key)).resolve(value)
         except ParamValidationError as error:
             raise BadVariable(name, f"{key!r}: {str(error).partition(chr(10))[0]}") from None
-    return {key: value for key, value in kept.items() if value is not None}
+    return {key: value for key, value in variable.items() if value is not None}

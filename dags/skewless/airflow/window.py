@@ -1,4 +1,4 @@
-"""Which window a run is for: its params say it, else its partition key, else its data interval; never the clock."""
+"""The window of a run: from its params, else its partition key, else its data interval; never from the clock."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from skewless.contract.errors import SkewlessError
 
 _WIDTHS = {"%Y-%m-%d": timedelta(days=1), "%Y-%m-%dT%H": timedelta(hours=1)}
-"""How a partition key is spelled, and how long the partition is that it names."""
-_NAMED = ("start", "end")
+"""Formats of partition keys, and the length of the partition that each names."""
+_PARAMS = ("start", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RunWindow:
 
     @property
     def folder(self) -> str:
-        """What a folder of this window alone is called."""
+        """The name of a folder for this window alone."""
         return f"{_compact(self.start)}--{_compact(self.end)}"
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class RunWindow:
 
 @dataclass(eq=False)
 class WindowMissing(SkewlessError):
-    """A run does not say which window it is for."""
+    """A run has no window."""
 
     run: str
     reason: str
@@ -52,26 +52,26 @@ class WindowMissing(SkewlessError):
 def window_of(context: Mapping[str, Any]) -> RunWindow:
     """The window of the run whose task context this is. Raises: WindowMissing."""
     run = str(context.get("run_id"))
-    named = {name: text for name in _NAMED if (text := (context.get("params") or {}).get(name))}
-    if named:
-        return _named(run, named)
+    params = {name: text for name in _PARAMS if (text := (context.get("params") or {}).get(name))}
+    if params:
+        return _from_params(run, params)
     if key := context.get("partition_key"):
-        return _partition(run, str(key))
+        return _from_partition_key(run, str(key))
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     if start is None or end is None:
         raise WindowMissing(run, "it has neither params nor a partition key nor a data interval")
     if start >= end:
         raise WindowMissing(
-            run, f"its data interval is empty, {start.isoformat()} to {end.isoformat()}, as cron gives it"
+            run, f"its data interval is empty, {start.isoformat()} to {end.isoformat()}, as a cron timetable sets it"
         )
     return RunWindow(start.astimezone(UTC), end.astimezone(UTC))
 
 
-def _named(run: str, named: Mapping[str, str]) -> RunWindow:
-    if missing := [name for name in _NAMED if name not in named]:
+def _from_params(run: str, params: Mapping[str, str]) -> RunWindow:
+    if missing := [name for name in _PARAMS if name not in params]:
         raise WindowMissing(run, f"of the params start and end it lacks {missing[0]}")
     try:
-        start, end = (datetime.fromisoformat(str(named[name])) for name in _NAMED)
+        start, end = (datetime.fromisoformat(str(params[name])) for name in _PARAMS)
     except ValueError as error:
         raise WindowMissing(run, f"a param is no ISO 8601 time ({error})") from None
     window = RunWindow(*(at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC) for at in (start, end)))
@@ -80,7 +80,7 @@ def _named(run: str, named: Mapping[str, str]) -> RunWindow:
     return window
 
 
-def _partition(run: str, key: str) -> RunWindow:
+def _from_partition_key(run: str, key: str) -> RunWindow:
     for spelling, width in _WIDTHS.items():
         try:
             start = datetime.strptime(key, spelling).replace(tzinfo=UTC)

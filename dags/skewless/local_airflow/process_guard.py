@@ -1,8 +1,8 @@
-"""Runs a command and lets nothing of it outlive whoever asked for it, however that ended: `python guard.py COMMAND ...`.
+"""Runs a command so that none of its processes outlives the starter, however that ended: `process_guard.py COMMAND ...`.
 
 The starter holds the other end of the guard's standard input and makes the guard lead a session. When the input ends,
-or on TERM, the command is asked to end; then, or when it ends by itself, whatever is left of the session is killed.
-Airflow's tasks lead process groups of their own, so only the session holds them all.
+or on TERM, the command gets TERM; then, or when it ends by itself, all that is left of the session is killed.
+Airflow's tasks lead their own process groups, so only the session covers them all.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from pathlib import Path
 from types import FrameType
 
 GRACE_SECONDS = 15.0
-"""How long a command that was asked to end may take."""
+"""How long a command may take to end after TERM."""
 
 _POLL_SECONDS = 0.1
 _DEAD = ("Z", "X")
 
 
-def guarded(words: list[str]) -> list[str]:
-    """The words that run a command under a guard: standard library alone, so that it starts in milliseconds."""
-    return [sys.executable, "-I", "-S", __file__, *words]
+def guarded(command: list[str]) -> list[str]:
+    """The command line that runs a command under a guard, which imports the standard library alone to start fast."""
+    return [sys.executable, "-I", "-S", __file__, *command]
 
 
 def run(
-    words: list[str], environment: Mapping[str, str], folder: Path | None = None
+    command: list[str], environment: Mapping[str, str], folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, or to this process's."""
-    theirs, ours = os.pipe()
+    read_end, write_end = os.pipe()
     try:
         return subprocess.run(
-            guarded(words),
-            stdin=theirs,
+            guarded(command),
+            stdin=read_end,
             capture_output=True,
             text=True,
             check=False,
@@ -47,12 +47,12 @@ def run(
             start_new_session=True,
         )
     finally:
-        os.close(theirs)
-        os.close(ours)
+        os.close(read_end)
+        os.close(write_end)
 
 
 def kill_session(leader: int) -> None:
-    """KILL all processes of a session but its leader, until there is none that could start another."""
+    """KILL all processes of a session but its leader, until none is left."""
     last = time.monotonic() + GRACE_SECONDS
     while (members := _members(leader)) and time.monotonic() < last:
         for pid in members:
@@ -62,28 +62,28 @@ def kill_session(leader: int) -> None:
 
 
 def _members(leader: int) -> list[int]:
-    found = []
+    members = []
     for file in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended meanwhile
-            pid, _, told = file.read_text().partition(" ")
-            state, _, _, session, *_ = told.rpartition(")")[2].split()
+            pid, _, fields = file.read_text().partition(" ")
+            state, _, _, session, *_ = fields.rpartition(")")[2].split()
             if int(session) == leader != int(pid) and state not in _DEAD:
-                found.append(int(pid))
-    return found
+                members.append(int(pid))
+    return members
 
 
-def main(words: list[str]) -> int:
-    """Guard a command; its exit status, as a shell tells it."""
-    asked = []
+def main(command: list[str]) -> int:
+    """Guard a command; returns its exit status as a shell reports it."""
+    stops = []
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stops.append(number)
 
-    signal.signal(signal.SIGTERM, ask)
-    with subprocess.Popen(words, stdin=subprocess.DEVNULL) as process:
-        while process.poll() is None and not asked:
+    signal.signal(signal.SIGTERM, stop)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        while process.poll() is None and not stops:
             if select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
-                asked.append(0)
+                stops.append(0)
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)

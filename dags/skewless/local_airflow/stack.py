@@ -1,7 +1,7 @@
 """A local Airflow on the loopback: api-server, scheduler, dag-processor and triggerer, all state in one folder.
 
-`python -m skewless.local_airflow.stack` runs it until Ctrl-C or SIGTERM. Whoever reaches its port is its admin, so it listens on
-127.0.0.1 alone; it is no installation for others.
+`python -m skewless.local_airflow.stack` runs it until Ctrl-C or SIGTERM. Everyone who reaches its port is an admin, so it
+listens on 127.0.0.1 alone; it is not for shared use.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from skewless.settings.process_environment import environment_with
 HOST = "127.0.0.1"
 PORT = 8791
 POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4, "skewless_training": 1}
-# Of the two cadences of ingest one runs live.
+# Only one of the two ingest DAGs runs live.
 UNPAUSED = tuple(
     f"skewless_{name}"
     for name in (
@@ -45,9 +45,9 @@ UNPAUSED = tuple(
 )
 # The scheduler's first tasks ask the api-server, so that answers first.
 FIRST, REST = ("api-server", "dag-processor"), ("scheduler", "triggerer")
-# Their servers of logs would listen on all addresses; here the logs are files that the api-server reads.
-WORDS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
-# What tasks import, imported once: each task is a fork of a process that has it.
+# Their log servers would listen on all addresses; here the api-server reads the log files.
+ARGUMENTS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
+# Modules that tasks import: each task is forked from a process that has imported them once.
 PRELOADED = (
     "skewless.monitoring.reports.freshness_metrics",  # before Feast, which makes metrics of later importers files on disk
     "airflow.executors.local_executor",
@@ -60,7 +60,7 @@ PRELOADED = (
 )
 _READY_SECONDS = 120.0
 _POLL_SECONDS = 0.2
-_ANSWER_SECONDS = 30.0
+_RESPONSE_SECONDS = 30.0
 
 
 @dataclass(eq=False)
@@ -77,7 +77,7 @@ class StackFailed(SkewlessError):
 
 @dataclass(eq=False)
 class DagsMissing(SkewlessError):
-    """There is no folder of DAG files where Airflow would look for them."""
+    """The folder of DAG files does not exist."""
 
     folder: str
 
@@ -88,7 +88,7 @@ class DagsMissing(SkewlessError):
 @dataclass
 class AirflowStack:
     """A local Airflow whose state is in `home`, on the DAG files of `dags`. `settings` are Airflow's, as environment variables,
-    beside ours; `rest` starts when the api-server answers.
+    besides ours; `rest` starts once the api-server responds.
     """
 
     home: Path
@@ -100,12 +100,12 @@ class AirflowStack:
 
     @property
     def url(self) -> str:
-        """Where the UI and the API are."""
+        """URL of the UI and the API."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every part runs under."""
+        """The environment variables of every part."""
         own = {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
@@ -127,23 +127,23 @@ class AirflowStack:
         }
         return environment_with(own | self._secrets() | dict(self.settings))
 
-    def airflow(self, *words: str) -> str:
-        """Run an `airflow` command; what it printed. Raises: StackFailed."""
-        done = process_guard.run([sys.executable, "-m", "airflow", *words], self.environment)
+    def airflow(self, *arguments: str) -> str:
+        """Run an `airflow` command; returns its output. Raises: StackFailed."""
+        done = process_guard.run([sys.executable, "-m", "airflow", *arguments], self.environment)
         if done.returncode:
-            raise StackFailed(" ".join(words[:2]), f"failed: {(done.stdout + done.stderr)[-2000:]}", str(self.home))
+            raise StackFailed(" ".join(arguments[:2]), f"failed: {(done.stdout + done.stderr)[-2000:]}", str(self.home))
         return done.stdout
 
     def prepare(self) -> None:
-        """Make the database, or bring it up to date. Raises: StackFailed."""
+        """Create the database, or migrate it. Raises: StackFailed."""
         self.airflow("db", "migrate")
 
     def start(self) -> None:
-        """Start all parts; the api-server answers before tasks are scheduled. Raises: StackFailed."""
+        """Start all parts; the api-server responds before tasks are scheduled. Raises: StackFailed."""
         self._claim_port()
         for part in FIRST:
             self.launch(part)
-        self._await_answer()
+        self._await_response()
         self._make_pools()
         for part in self.rest:
             self.launch(part)
@@ -154,7 +154,7 @@ class AirflowStack:
         """
         with self.log(part).open("ab") as output:
             self.parts[part] = subprocess.Popen(
-                process_guard.guarded([sys.executable, "-m", "airflow", part, *WORDS.get(part, ())]),
+                process_guard.guarded([sys.executable, "-m", "airflow", part, *ARGUMENTS.get(part, ())]),
                 env=self.environment,
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -168,20 +168,20 @@ class AirflowStack:
         for dag in dags:
             while True:
                 answer = httpx.patch(
-                    f"{self.url}/api/v2/dags/{dag}", json={"is_paused": False}, timeout=_ANSWER_SECONDS
+                    f"{self.url}/api/v2/dags/{dag}", json={"is_paused": False}, timeout=_RESPONSE_SECONDS
                 )
                 if answer.is_success:
                     break
                 if answer.status_code != httpx.codes.NOT_FOUND or time.monotonic() > last:
-                    raise StackFailed("dag-processor", f"does not bring {dag}: {answer.text}", str(self.home))
+                    raise StackFailed("dag-processor", f"does not load {dag}: {answer.text}", str(self.home))
                 time.sleep(_POLL_SECONDS)
 
     def log(self, part: str) -> Path:
-        """What a part prints."""
+        """The log file of a part."""
         return self.home / f"{part}.log"
 
     def stop(self) -> None:
-        """End all parts, the api-server after the scheduler: tasks that end tell it so."""
+        """End all parts, the api-server after the scheduler: ending tasks report to it."""
         for parts in (self.rest, FIRST):
             ending = [self.parts.pop(part) for part in parts if part in self.parts]
             for process in ending:
@@ -190,27 +190,29 @@ class AirflowStack:
                 process.wait()
 
     def kill(self, part: str) -> None:
-        """End a part and all that it started, at once."""
+        """Kill a part and all processes that it started."""
         process = self.parts.pop(part)
         process_guard.kill_session(process.pid)
         process.communicate()
 
     def ended(self) -> str | None:
-        """A part that has ended by itself."""
+        """The name of a part that has ended by itself, or None."""
         return next((part for part, process in self.parts.items() if process.poll() is not None), None)
 
     def _claim_port(self) -> None:
-        """Raises: StackFailed where somebody listens, whose answers would be taken for ours."""
-        with suppress(OSError), socket.create_connection((HOST, self.port), _ANSWER_SECONDS):
-            raise StackFailed("api-server", f"cannot have port {self.port}: somebody listens there", str(self.home))
+        """Raises: StackFailed where another process listens, whose responses would be mistaken for ours."""
+        with suppress(OSError), socket.create_connection((HOST, self.port), _RESPONSE_SECONDS):
+            raise StackFailed(
+                "api-server", f"cannot have port {self.port}: another process listens there", str(self.home)
+            )
 
-    def _await_answer(self) -> None:
+    def _await_response(self) -> None:
         part, last = FIRST[0], time.monotonic() + _READY_SECONDS
         while time.monotonic() < last:
             if ended := self.ended():
                 raise StackFailed(ended, "ended", str(self.log(ended)))
             try:
-                if httpx.get(f"{self.url}/api/v2/monitor/health", timeout=_ANSWER_SECONDS).is_success:
+                if httpx.get(f"{self.url}/api/v2/monitor/health", timeout=_RESPONSE_SECONDS).is_success:
                     return
             except httpx.TransportError:
                 pass
@@ -219,22 +221,22 @@ class AirflowStack:
 
     def _make_pools(self) -> None:
         for pool, slots in POOLS.items():
-            made = {"name": pool, "slots": slots, "description": "skewless"}
-            answer = httpx.post(f"{self.url}/api/v2/pools", json=made, timeout=_ANSWER_SECONDS)
-            if answer.status_code != httpx.codes.CONFLICT:  # it is there
+            body = {"name": pool, "slots": slots, "description": "skewless"}
+            answer = httpx.post(f"{self.url}/api/v2/pools", json=body, timeout=_RESPONSE_SECONDS)
+            if answer.status_code != httpx.codes.CONFLICT:  # it exists
                 answer.raise_for_status()
 
     def _secrets(self) -> dict[str, str]:
-        """Keys of this installation, made once."""
-        kept = self.home / "secrets.json"
-        if not kept.is_file():
-            made = {
+        """The secret keys of this installation, generated once."""
+        file = self.home / "secrets.json"
+        if not file.is_file():
+            keys = {
                 name: secrets.token_hex(32) for name in ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
             }
-            made["AIRFLOW__CORE__FERNET_KEY"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-            write_file(kept, json.dumps(made).encode(), mode=0o600)
-        known: dict[str, str] = json.loads(kept.read_text())
-        return known
+            keys["AIRFLOW__CORE__FERNET_KEY"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
+            write_file(file, json.dumps(keys).encode(), mode=0o600)
+        stored: dict[str, str] = json.loads(file.read_text())
+        return stored
 
 
 @contextmanager
@@ -247,7 +249,7 @@ def running(stack: AirflowStack) -> Iterator[AirflowStack]:
         stack.stop()
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the local Airflow until Ctrl-C or SIGTERM; exit status 1 where a part of it ended by itself."""
     parser = argparse.ArgumentParser(
         prog="python -m skewless.local_airflow.stack", description="A local Airflow on the loopback."
@@ -255,15 +257,17 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--dags", type=Path, help="folder of the DAG files; default: `dags` beside feature_repo/")
     parser.add_argument("--unpause", action="store_true", help="let the DAGs run at once")
-    told = "one of Airflow's settings, as core.parallelism=8"
-    parser.add_argument("--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=told)
-    asked = parser.parse_args(words)
+    setting_help = "one of Airflow's settings, as core.parallelism=8"
+    parser.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=setting_help
+    )
+    options = parser.parse_args(arguments)
     settings = ProjectSettings.read()
-    for asking in (signal.SIGTERM, signal.SIGINT):  # a shell starts what it puts in the background deaf to INT
-        signal.signal(asking, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell starts background jobs with INT ignored
+        signal.signal(number, _interrupt)
     try:
         local = AirflowStack(
-            settings.folders.root / "airflow", _dags(asked.dags, settings), asked.port, dict(asked.set)
+            settings.folders.root / "airflow", _dags(options.dags, settings), options.port, dict(options.set)
         )
         with step("definitions"):
             apply.run(settings.feature_repo)
@@ -271,7 +275,7 @@ def main(words: list[str] | None = None) -> int:
         with step("database"):
             local.prepare()
         with running(local) as stack:
-            if asked.unpause:
+            if options.unpause:
                 stack.unpause(UNPAUSED)
             console.print(f"Airflow runs at {stack.url}, its logs are in {stack.home}. Ctrl-C stops it.")
             while (part := stack.ended()) is None:
@@ -285,20 +289,20 @@ def main(words: list[str] | None = None) -> int:
         return 1
 
 
-def _dags(given: Path | None, settings: ProjectSettings) -> Path:
+def _dags(folder_option: Path | None, settings: ProjectSettings) -> Path:
     """The folder of the project's DAG files. Raises: DagsMissing."""
-    folder = (given or settings.feature_repo.parent / "dags").absolute()
+    folder = (folder_option or settings.feature_repo.parent / "dags").absolute()
     if not folder.is_dir():
         raise DagsMissing(str(folder))
     return folder
 
 
-def _setting(spelled: str) -> tuple[str, str]:
-    """The environment variable of a setting that is spelled SECTION.KEY=VALUE, and its value."""
-    name, given, value = spelled.partition("=")
+def _setting(text: str) -> tuple[str, str]:
+    """The environment variable of a setting given as SECTION.KEY=VALUE, and its value."""
+    name, equals, value = text.partition("=")
     section, dot, key = name.partition(".")
-    if not given or not dot:
-        raise argparse.ArgumentTypeError(f"{spelled!r} is not spelled SECTION.KEY=VALUE")
+    if not equals or not dot:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form SECTION.KEY=VALUE")
     return f"AIRFLOW__{section}__{key}".upper(), value
 
 

@@ -30,10 +30,12 @@ def apply() -> None:
     repo = settings.feature_repo
     with step("apply") as shown:
         verb.run(repo)
-        untold = verb.tell(Project(settings))
+        unreachable = verb.register_push_targets(Project(settings))
         shown.result = f"the registry holds the definitions of {repo.name}/"
-    if untold is not None:
-        console.print(f"warning: servers take no pushed rows of new views before a next verb tells them: {untold}")
+    if unreachable is not None:
+        console.print(
+            f"warning: servers refuse pushed rows of new views until a next command reaches the online store: {unreachable}"
+        )
 
 
 @verbs.command()

@@ -1,3 +1,3 @@
-"""Feast's registry compiled to plans, and transforms traced to ONNX. It imports `state`, `offline` and what is below
+"""Compiles Feast's registry to plans and traces transforms to ONNX. It imports `state`, `offline` and what is below
 them.
 """

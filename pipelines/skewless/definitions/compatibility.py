@@ -1,4 +1,4 @@
-"""What became of the definitions that a model was trained on: the views, types, ttls and transforms of its plan."""
+"""Checks that the definitions a model was trained on are unchanged: the views, types, ttls and transforms of its plan."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from skewless.runtime.errors import Untraceable
 
 @dataclass(eq=False)
 class DefinitionsChanged(SkewlessError):
-    """The definitions are no longer those that a model was trained on."""
+    """The definitions differ from those that a model was trained on."""
 
     model: str
     differences: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
-            f"{self.model} was trained on other definitions than the registry holds: {'; '.join(self.differences)}. "
-            "Train and publish it again, or apply the definitions of its training"
+            f"{self.model} was trained on other definitions than the registry has now: {'; '.join(self.differences)}. "
+            "Train and publish it again, or apply the definitions that it was trained on"
         )
 
 
 def confirm(
     model: str, plan: Plan, stored: Callable[[str], PlanView | None], functions: Mapping[str, Function]
 ) -> None:
-    """Refuse a plan whose features mean something else by now.
+    """Refuse a plan whose features are defined differently now.
 
-    `stored` gives the registry's view of a name, or None; `functions` are the transforms of the feature repository.
+    `stored` returns the registry's view by name, or None; `functions` are the transforms of the feature repository.
     Raises: DefinitionsChanged, naming each difference.
     """
-    found = []
+    changes = []
     for view in plan.views:
         used = wanted_features(plan)[view.name]
-        found += [str(one) for one in differences(view, stored(view.stored_as), used, where="the registry")]
+        changes += [str(change) for change in differences(view, stored(view.stored_as), used, where="the registry")]
     for transform in plan.transforms:
-        found += _transform_differs(transform, plan, functions)
-    if found:
-        raise DefinitionsChanged(model, tuple(found))
+        changes += _transform_differences(transform, plan, functions)
+    if changes:
+        raise DefinitionsChanged(model, tuple(changes))
 
 
-def _transform_differs(transform: Transform, plan: Plan, functions: Mapping[str, Function]) -> list[str]:
+def _transform_differences(transform: Transform, plan: Plan, functions: Mapping[str, Function]) -> list[str]:
     if transform.name not in functions:
         return [f"transform {transform.name}: its function was in feature_repo/transforms.py and is absent now"]
     try:
         now = digest(transform, plan, functions)
     except Untraceable as error:
-        return [f"transform {transform.name}: it cannot be traced as it was ({error.reason})"]
+        return [f"transform {transform.name}: it cannot be traced any more ({error.reason})"]
     if now == transform.digest:
         return []
-    # Another ndonnx may write the same function as another graph: then nothing but a training tells.
+    # Another version of ndonnx may write the same function as another graph: then only a new training settles it.
     return [f"transform {transform.name}: its graph was {transform.digest[:12]} in training and is {now[:12]} now"]

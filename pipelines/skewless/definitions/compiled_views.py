@@ -1,8 +1,8 @@
-"""The online feature views of the registry as they were last compiled, kept in the state folder.
+"""The online feature views of the registry as last compiled, cached in the state folder.
 
-Feast takes seconds of processor time to import, and most verbs want of it only what each view is and where its table
-lies. So that is kept, with a digest of all that it was compiled from: while the digest stays the same, nobody needs
-Feast. It is a cache: whoever deletes the file only makes the next verb slower.
+Importing Feast takes seconds of processor time, and most commands need from it only each view's plan and table. These
+are cached with a digest of everything they were compiled from: while the digest is unchanged, Feast is not imported.
+Deleting the file only makes the next command slower.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TaggedColumn:
 
 @dataclass(frozen=True, slots=True)
 class CompiledView:
-    """An online feature view: what its rows are, where its table lies, and the tags of its definition and columns."""
+    """An online feature view: its plan, its table, and the tags of its definition and columns."""
 
     plan: PlanView
     source: TableSource
@@ -53,7 +53,7 @@ class CompiledView:
 
 @dataclass(frozen=True, slots=True)
 class CompiledViews:
-    """All online feature views of a project, by name. `data` is where relative source paths start."""
+    """All online feature views of a project, by name. `data` is the folder that relative source paths start from."""
 
     project: str
     data: Path
@@ -69,7 +69,7 @@ class CompiledViews:
 
 
 @dataclass(frozen=True, slots=True)
-class _KeptViews:
+class _CachedViews:
     compiled: CompiledViews
     origin: str
     content: str
@@ -89,28 +89,28 @@ class CompiledViewCache:
     registry_url: str
 
     def read(self) -> CompiledViews | None:
-        """The views, if they are still what a compilation would give."""
+        """The cached views; None where there are none, or what they were compiled from has changed."""
         try:
-            kept = msgspec.json.decode(self.file.read_bytes(), type=_KeptViews, dec_hook=lambda _, text: Path(text))
+            cached = msgspec.json.decode(self.file.read_bytes(), type=_CachedViews, dec_hook=lambda _, text: Path(text))
         except (OSError, msgspec.MsgspecError):
             return None
-        if kept.origin != self._origin() or kept.content != self.content(kept.compiled.project):
+        if cached.origin != self._origin() or cached.content != self.content(cached.compiled.project):
             return None
-        return kept.compiled
+        return cached.compiled
 
     def write(self, compiled: CompiledViews, content: str) -> None:
-        """Keep what was compiled while the registry had this `content`. Tables of object storage are opened by Feast's
-        own settings, so views of theirs are not kept.
+        """Cache what was compiled while the registry had this `content`. Nothing is cached where a view's table is in
+        object storage: such a table is opened by Feast's own settings.
         """
         if any(view.source.remote for view in compiled.views):
             return
-        kept = msgspec.json.encode(_KeptViews(compiled, self._origin(), content), enc_hook=str)
-        # A full disk, or another's folder, keeps nobody from what was compiled.
+        encoded = msgspec.json.encode(_CachedViews(compiled, self._origin(), content), enc_hook=str)
+        # The compiled views are valid even where the file cannot be written.
         with suppress(OSError):
-            write_file(self.file, kept)
+            write_file(self.file, encoded)
 
     def content(self, project: str) -> str | None:
-        """A digest of what the registry holds of a project's views; None where the registry cannot be read so."""
+        """A digest of the registry's rows of a project's views; None where its database cannot be read."""
         digest = hashlib.sha256()
         try:
             for table, columns in _REGISTRY_ROWS.items():
@@ -148,7 +148,7 @@ class CompiledViewCache:
             raise _UnreadableRegistry from error
 
     def _origin(self) -> str:
-        """A digest of all besides the registry: the store's file as Feast reads it, the folders, and who compiles."""
+        """A digest of everything but the registry: feature_store.yaml as Feast reads it, the folders, Feast, this room's code."""
         digest = hashlib.sha256()
         store = os.path.expandvars((self.repo / STORE_FILE).read_text())
         _add(digest, store.encode(), os.fsencode(self.repo), os.fsencode(self.state), version("feast").encode())
@@ -158,6 +158,6 @@ class CompiledViewCache:
 
 
 def _add(digest: hashlib._Hash, *parts: bytes) -> None:
-    """Each part with its length, so that no two sequences of parts make the same bytes."""
+    """Each part with its length, so that no two sequences of parts give the same bytes."""
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)

@@ -77,7 +77,7 @@ def compile_service(store: FeatureStore, service: str, data: Path) -> CompiledSe
             name = _add_view(store, projection, views, sources, data)
             columns += [_column(StoredFeature(name, f.name), f) for f in projection.features]
     plan = Plan(service, store.project, tuple(views.values()), _requests(on_demand), (), tuple(columns))
-    # The tools of tracing take 45 MB: a retrieval through Feast's SDK, which traces nothing, goes without.
+    # Tracing's packages take 45 MB, which a retrieval through Feast's SDK does not need.
     from skewless.definitions import onnx_tracing  # noqa: PLC0415
 
     functions = onnx_tracing.load_functions(Path(store.repo_path))
@@ -87,7 +87,7 @@ def compile_service(store: FeatureStore, service: str, data: Path) -> CompiledSe
 
 
 def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tuple[PlanView, TableSource]:
-    """One feature view as materialization knows it: under its own name and with its own join keys."""
+    """One feature view as it is materialized: by its own name and join keys, not a projection's."""
     return view_of(store.config, definition, definition.projection), source_of(definition, data)
 
 
@@ -100,7 +100,7 @@ def compile_views(store: FeatureStore) -> CompiledViews:
 
 
 def compile_tagged(store: FeatureStore, definition: FeatureView, data: Path) -> CompiledView:
-    """One feature view with what its definition says of it and of its columns."""
+    """One feature view with the tags of its definition and columns."""
     plan, source = compile_view(store, definition, data)
     return CompiledView(plan, source, dict(definition.tags or {}), tagged_columns(store, definition))
 
@@ -128,12 +128,14 @@ def stored_views(store: FeatureStore, only: Sequence[str] = ()) -> list[FeatureV
 def _definition(store: FeatureStore, projection: FeatureViewProjection) -> FeatureView | OnDemandFeatureView:
     try:
         if projection.version_tag is None:
-            found = store.registry.get_any_feature_view(projection.name, store.project, allow_cache=True)
+            definition = store.registry.get_any_feature_view(projection.name, store.project, allow_cache=True)
         else:
-            found = store.registry.get_feature_view_by_version(projection.name, store.project, projection.version_tag)
+            definition = store.registry.get_feature_view_by_version(
+                projection.name, store.project, projection.version_tag
+            )
     except (FeatureViewNotFoundException, FeatureViewVersionNotFound) as error:
         raise InvalidPlan(projection.name, "the registry does not have this feature view") from error
-    return cast("FeatureView | OnDemandFeatureView", found)
+    return cast("FeatureView | OnDemandFeatureView", definition)
 
 
 def _add_view(
@@ -180,9 +182,9 @@ def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureView
 
 
 def stored_name(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> str:
-    """Under which name the online store holds a view's rows.
+    """The name by which the online store has a view's rows.
 
-    Where Feast keeps versions online, each but the first has a name of its own, as in references: `name@v2`.
+    Where Feast's online versioning is enabled, versions after the first are stored as in references: `name@v2`.
     """
     name: str = definition.name
     if not config.registry.enable_online_feature_view_versioning:
@@ -192,7 +194,7 @@ def stored_name(config: RepoConfig, definition: FeatureView, projection: Feature
 
 
 def source_of(definition: FeatureView, data: Path) -> TableSource:
-    """Where a view's history lies. Raises: InvalidPlan for a source that is not Parquet files, or is transformed."""
+    """The table of a view's history. Raises: InvalidPlan for a source that is not Parquet files, or is transformed."""
     if getattr(definition, "feature_transformation", None) or getattr(definition, "aggregations", None):
         raise InvalidPlan(definition.name, "it transforms its source; write the transformed rows to a table instead")
     return table_of(definition.name, definition.batch_source, data)
@@ -203,9 +205,11 @@ def _dtype(field: FeastField) -> str:
 
 
 def _spelling(kind: FeastType) -> str:
-    """Feast's type as the contract spells it. Feast itself leaves the names of a struct's fields bare."""
+    """Feast's type as the contract spells it: the names of a struct's fields quoted, where Feast leaves them bare."""
     if isinstance(kind, Struct):
-        return f"Struct({{{', '.join(f'{json.dumps(name)}: {_spelling(one)}' for name, one in kind.fields.items())}}})"
+        return (
+            f"Struct({{{', '.join(f'{json.dumps(name)}: {_spelling(inner)}' for name, inner in kind.fields.items())}}})"
+        )
     if isinstance(kind, Array | Set):
         return f"{type(kind).__name__}({_spelling(kind.base_type)})"
     return str(kind)
@@ -220,15 +224,15 @@ def _column(source: StoredFeature | TransformOutput, field: FeastField) -> Model
 
 
 def _requests(on_demand: Sequence[OnDemandFeatureView]) -> tuple[Field, ...]:
-    found: dict[str, Field] = {}
+    inputs: dict[str, Field] = {}
     for view in on_demand:
         for source in view.source_request_sources.values():
             for field in source.schema:
                 request = Field(field.name, _dtype(field))
-                if found.setdefault(field.name, request) != request:
-                    types = f"{found[field.name].dtype} and {request.dtype}"
+                if inputs.setdefault(field.name, request) != request:
+                    types = f"{inputs[field.name].dtype} and {request.dtype}"
                     raise InvalidPlan(view.name, f"its request input {field.name!r} is declared as {types}")
-    return tuple(found.values())
+    return tuple(inputs.values())
 
 
 def _with_transforms(plan: Plan, on_demand: Sequence[OnDemandFeatureView], functions: Mapping[str, Function]) -> Plan:

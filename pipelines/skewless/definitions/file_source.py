@@ -25,11 +25,11 @@ MIRRORS = ".mirrors"
 def table_of(
     name: str, source: DataSource | None, data: Path, *, timestamp: str = "", created: str = ""
 ) -> TableSource:
-    """The table of a FileSource; `name` is for errors, and `timestamp` and `created` go before the source's own, which
-    its field mapping may have named: a view knows times, keys and features by their mapped names alone.
+    """The table of a FileSource. `name` is for errors; `timestamp` and `created` override the source's time columns, whose
+    names may be mapped: a view names times, keys and features by their mapped names.
 
-    A relative path starts at `data`. Another machine's (`s3://`, `gs://`, or whatever fsspec knows) is mirrored below
-    it. Raises: InvalidPlan.
+    A relative path starts at `data`. A remote table (`s3://`, `gs://`, or any scheme that fsspec supports) is mirrored
+    below it. Raises: InvalidPlan.
     """
     files = parquet(name, source)
     remote = _remote(name, files) if "://" in files.path else None
@@ -38,12 +38,12 @@ def table_of(
         digest = hashlib.sha256(f"{files.path} {files.s3_endpoint_override}".encode()).hexdigest()[:16]
         path = data / MIRRORS / digest / PurePosixPath(remote.root).name
     renamed = {new: old for old, new in (files.field_mapping or {}).items()}
-    event, known = files.timestamp_field or "event_timestamp", files.created_timestamp_column
+    event, created_column = files.timestamp_field or "event_timestamp", files.created_timestamp_column
     return TableSource(
         view=name,
         path=path,
         timestamp_field=timestamp or renamed.get(event, event),
-        created_timestamp_column=created or renamed.get(known, known) or None,
+        created_timestamp_column=created or renamed.get(created_column, created_column) or None,
         renamed=tuple(sorted(renamed.items())),
         remote=remote,
     )
@@ -61,20 +61,20 @@ def parquet(name: str, source: DataSource | None) -> FileSource:
 
 
 def _remote(name: str, files: FileSource) -> RemoteTable | None:
-    """None for `file://`. Arrow's own filesystems go first, then fsspec's, as far as they are installed."""
+    """The table in object storage; None for `file://`. Arrow's filesystems are tried first, then fsspec's if installed."""
     url = files.path
     credentials = files.resolve_credentials()
     try:
         if url.startswith("s3://") and (files.s3_endpoint_override or credentials):
             filesystem, root = FileSource.create_filesystem_and_path(url, files.s3_endpoint_override or "", credentials)
         else:
-            filesystem, root = _opened(url)
+            filesystem, root = _open_filesystem(url)
     except (pa.ArrowException, ImportError, ValueError, OSError) as error:
         raise InvalidPlan(name, f"its source is {url}, which cannot be opened: {error}") from error
     return RemoteTable(url, filesystem, root.rstrip("/"))
 
 
-def _opened(url: str) -> tuple[fs.FileSystem, str]:
+def _open_filesystem(url: str) -> tuple[fs.FileSystem, str]:
     try:
         return fs.FileSystem.from_uri(url)  # type: ignore[no-any-return]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

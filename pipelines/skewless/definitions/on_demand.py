@@ -1,7 +1,7 @@
-"""What the body of a Feast on-demand view returns: the transform's traced graph, run as training and servers run it.
+"""Computes the outputs of a Feast on-demand view by the transform's traced graph, as training and servers run it.
 
-NumPy's `sin` or `exp` and ONNX Runtime's differ in their last bits, and ONNX Runtime's `where` makes -0.0 a 0.0. A body
-that calls the function itself gives the graph's bits only where it is made of + - * / and comparisons.
+NumPy's `sin` or `exp` and ONNX Runtime's differ in their last bits, and ONNX Runtime's `where` turns -0.0 into 0.0. A
+view that calls the function itself gives the graph's bits only where it consists of + - * / and comparisons.
 
 Held by tests/feast/test_on_demand.py.
 """
@@ -30,8 +30,8 @@ Numbers = NDArray[np.float64]
 
 
 def project_transforms() -> SimpleNamespace:
-    """The functions of the project's `feature_repo/transforms.py`, whatever else is installed: that of the feature
-    repository that SKEWLESS_FEATURE_REPO names, or of the nearest one upward of the working folder.
+    """The functions of the project's `feature_repo/transforms.py`: of the feature repository that
+    SKEWLESS_FEATURE_REPO names, or of the nearest one upward of the working folder.
 
     Raises: TransformsMissing, Untraceable.
     """
@@ -50,22 +50,22 @@ def _functions(repo: Path, _changed: int) -> SimpleNamespace:
 def computed(function: Function, inputs: pd.DataFrame, *, singles: Collection[str] = ()) -> pd.DataFrame:
     """The outputs of a function of `feature_repo/transforms.py` for Feast's frame of its inputs, null where NaN.
 
-    `singles` are the inputs that are declared Float32, of which Feast's online frames do not tell. Raises: Untraceable.
+    `singles` are the inputs declared as Float32: the dtypes of Feast's online frames do not show it. Raises: Untraceable.
     """
     graph, outputs = _graph(function, frozenset(singles))
-    there = np.ones(len(inputs), bool)
+    valid = np.ones(len(inputs), bool)
     values: dict[ColumnSource, ColumnValues] = {}
     for name in inspect.signature(function).parameters:
-        values[RequestInput(name)] = ColumnValues(_numbers(inputs[name]), there)
-    found = graph.run(values)
+        values[RequestInput(name)] = ColumnValues(_numbers(inputs[name]), valid)
+    results = graph.run(values)
     return pd.DataFrame(
-        {name: found[TransformOutput(function.__name__, name)].data for name in outputs}, index=inputs.index
+        {name: results[TransformOutput(function.__name__, name)].data for name in outputs}, index=inputs.index
     )
 
 
 @lru_cache(maxsize=64)
 def _graph(function: Function, singles: frozenset[str]) -> tuple[TransformGraph, tuple[str, ...]]:
-    """A function traced alone, and what it returns. Raises: Untraceable."""
+    """The graph of one function, and the names of its outputs. Raises: Untraceable."""
     names = tuple(inspect.signature(function).parameters)
     request = tuple(Field(name, "Float32" if name in singles else "Float64") for name in names)
     outputs = tuple(function(**{name: np.zeros(0, "f4" if name in singles else "f8") for name in names}))

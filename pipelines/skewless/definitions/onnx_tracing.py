@@ -65,27 +65,27 @@ def digest(transform: Transform, plan: Plan, functions: Mapping[str, Function]) 
 
 def _call(transform: Transform, function: Function, arguments: Mapping[ColumnSource, Any]) -> dict[str, Any]:
     try:
-        made = function(**{name: arguments[source] for name, source in transform.inputs})
+        outputs = function(**{name: arguments[source] for name, source in transform.inputs})
     except Exception as error:  # whatever the user's function, NumPy or ndonnx raise
         raise Untraceable(transform.name, f"{_place(error)}: {type(error).__name__}: {error}") from error
     declared = [field.name for field in transform.outputs]
     begins = f"line {function.__code__.co_firstlineno}"
-    if not isinstance(made, Mapping) or sorted(made) != sorted(declared):
-        got = sorted(made) if isinstance(made, Mapping) else type(made).__name__
+    if not isinstance(outputs, Mapping) or sorted(outputs) != sorted(declared):
+        got = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
         declares = f"its on-demand view declares {sorted(declared)}"
         raise Untraceable(transform.name, f"{begins}: it returns {got}, and {declares}")
     for name in declared:
-        output = made[name]
+        output = outputs[name]
         if not isinstance(output, ndx.Array) or output.dtype != ndx.float32:
             dtype = getattr(output, "dtype", type(output).__name__)
             raise Untraceable(transform.name, f"{begins}: output {name!r} is {dtype}; cast it to float32")
         if output.ndim > 1:
             raise Untraceable(transform.name, f"{begins}: output {name!r} has {output.ndim} dimensions, not one a row")
-    return {f"{transform.name}__{name}": made[name] for name in declared}
+    return {f"{transform.name}__{name}": outputs[name] for name in declared}
 
 
 def _place(error: Exception) -> str:
-    """The line of transforms.py at which tracing failed."""
+    """The line of transforms.py where tracing failed, for a message."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).name == "transforms.py":
             return f"line {frame.lineno} (`{frame.line}`)"

@@ -1,9 +1,9 @@
-"""Where the Feast registry is, whoever asks and from wherever: `?plugin=skewless` in a database URL.
+"""Resolves the Feast registry's URL independently of the working folder: `?plugin=skewless` in a database URL.
 
-Feast reads a relative SQLite path against the working folder, which `feast apply` changes, and a URL in
+Feast resolves a relative SQLite path against the working folder, which `feast apply` changes, and a URL in
 `feature_store.yaml` cannot be overridden from the environment. So that file says
 `path: "sqlite:///registry.db?plugin=skewless"` and this plug-in of SQLAlchemy puts the registry of the
-settings in its place, before the dialect is chosen: it may be PostgreSQL.
+settings in its place, before the dialect is chosen, so the registry may be in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from skewless.state import sqlite
 
 @dataclass(eq=False)
 class ProjectMissing(SkewlessError):
-    """Nothing says where the registry is."""
+    """No setting and no feature repository names the registry."""
 
     cwd: str
 
     def __str__(self) -> str:
         return (
-            f"no feature_repo/feature_store.yaml upward of {self.cwd}, so there is no telling which registry is "
+            f"no feature_repo/feature_store.yaml upward of {self.cwd}, so it is unknown which registry is "
             "meant; change to the project's folder, or set SKEWLESS_STATE or SKEWLESS_REGISTRY_URL"
         )
 
 
 class RegistryUrlPlugin(CreateEnginePlugin):
-    """Replaces the URL by the settings' `registry_url`; whatever else the URL says is only a placeholder."""
+    """Replaces the URL by the settings' `registry_url`; the rest of the original URL is a placeholder."""
 
     def update_url(self, url: URL) -> URL:  # noqa: ARG002 - the placeholder
         """The registry's URL; the folder of a SQLite file exists afterwards.
 
         Raises:
             BadSetting: an environment variable is wrong.
-            ProjectMissing: a new, empty registry in a chance folder would look like lost definitions.
+            ProjectMissing: no project here; a new, empty registry in an arbitrary folder would look like lost definitions.
         """
         settings = ProjectSettings.read()
         if not settings.placed and "registry_url" not in settings.model_fields_set:
             raise ProjectMissing(str(Path.cwd()))
-        found = make_url(settings.registry_url)
-        if found.get_backend_name() == "sqlite" and found.database:
-            Path(found.database).parent.mkdir(parents=True, exist_ok=True)
-        return found
+        registry = make_url(settings.registry_url)
+        if registry.get_backend_name() == "sqlite" and registry.database:
+            Path(registry.database).parent.mkdir(parents=True, exist_ok=True)
+        return registry
 
     def engine_created(self, engine: Engine) -> None:
         sqlite.share(engine)

@@ -1,3 +1,1 @@
-"""A project on disk, opened: settings, registry, stores and state in one place, and what its `models.yaml` declares. It
-imports `definitions`, `online` and what is below them.
-"""
+"""A project on disk: its settings, registry, stores and state, and the declarations of its `models.yaml`. It imports `definitions`, `online` and what is below them."""

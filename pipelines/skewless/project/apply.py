@@ -1,7 +1,7 @@
 """Applies the definitions of a feature repository: Feast's own `apply`, in a process of its own.
 
 Feast imports every file of the repository under its bare name and changes the working folder; neither should happen
-to the process that asks.
+to the calling process.
 
 Held by tests/feast/test_apply.py.
 """
@@ -19,7 +19,7 @@ from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.valkey_process import EmbeddedServerFailed
 from skewless.project.project import Project
 
-_LINES_TOLD = 12
+_OUTPUT_LINES = 12
 
 
 @dataclass(eq=False)
@@ -27,10 +27,10 @@ class ApplyFailed(SkewlessError):
     """Feast refused the definitions."""
 
     repo: str
-    told: str
+    output: str
 
     def __str__(self) -> str:
-        return f"the definitions in {self.repo} were not applied; Feast says:\n{self.told}"
+        return f"the definitions in {self.repo} were not applied; Feast says:\n{self.output}"
 
 
 def run(repo: Path) -> str:
@@ -39,13 +39,13 @@ def run(repo: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
-        raise ApplyFailed(str(repo), "\n".join(lines[-_LINES_TOLD:]))
+        raise ApplyFailed(str(repo), "\n".join(lines[-_OUTPUT_LINES:]))
     return done.stdout
 
 
-def tell(work: Project) -> SkewlessError | None:
-    """Tell the online store where pushed rows of each view go; why it could not be told. The definitions stand anyway:
-    whoever applies them need not reach the store.
+def register_push_targets(work: Project) -> SkewlessError | None:
+    """Write each view's push target to the online store; the error where the store cannot be written, else None. The
+    definitions are applied either way: that needs no online store.
     """
     try:
         work.targets()

@@ -1,4 +1,4 @@
-"""The project's own function that makes its tables, loaded by path from the feature repository.
+"""Loads the project's own ingest function, which returns its tables, by path from the feature repository.
 
 Modules there import one another by relative imports; they may import `skewless` and whatever the project installs.
 """
@@ -19,18 +19,18 @@ from skewless.offline.tables.ingest import IngestTable
 from skewless.project.model_specs import ProjectSpecs
 
 IngestFunction = Callable[..., Sequence[IngestTable]]
-"""Called without arguments, as `tables()`; what it may take besides is the project's own."""
+"""Called without arguments; parameters with defaults are the project's own."""
 
 
 @dataclass(eq=False)
 class IngestNotDeclared(SkewlessError):
-    """Tables are to be filled, and the project does not say how."""
+    """The project declares no function that fills its tables."""
 
     path: str
 
     def __str__(self) -> str:
         return (
-            f"{self.path} names no function that makes the tables; write `ingest: MODULE:FUNCTION` there, as "
+            f"{self.path} declares no ingest function; write `ingest: MODULE:FUNCTION` there, as "
             "tables.orders:tables for the function `tables` of tables/orders.py beside it, which returns a list of "
             "skewless.offline.tables.ingest.IngestTable"
         )
@@ -38,7 +38,7 @@ class IngestNotDeclared(SkewlessError):
 
 @dataclass(eq=False)
 class BadIngestFunction(SkewlessError):
-    """The function that makes the tables cannot be used; `name` is as the file at `path` spells it."""
+    """The ingest function cannot be used; `name` is as the file at `path` spells it."""
 
     path: str
     name: str
@@ -74,19 +74,19 @@ def load(specs: ProjectSpecs) -> IngestFunction:
 
 
 def tables(specs: ProjectSpecs) -> Sequence[IngestTable]:
-    """The tables that the function makes. Raises: IngestNotDeclared, BadIngestFunction, and what the function raises."""
-    made: object = load(specs)()
-    if not isinstance(made, Sequence) or not all(isinstance(table, IngestTable) for table in made):
+    """The tables that the function returns. Raises: IngestNotDeclared, BadIngestFunction, and what the function raises."""
+    result: object = load(specs)()
+    if not isinstance(result, Sequence) or not all(isinstance(table, IngestTable) for table in result):
         raise BadIngestFunction(
             str(specs.path),
             str(specs.ingest),
             "it does not return a list of skewless.offline.tables.ingest.IngestTable",
         )
-    return made
+    return result
 
 
 def _package(repo: Path) -> str:
-    """The name of a package that is the folder, a new one for each look: its modules shadow no others and are read anew."""
+    """A new package for the folder, replacing that of an earlier call: its modules shadow no others and are read again."""
     prefix = f"_skewless_project_{hashlib.sha256(str(repo.resolve()).encode()).hexdigest()[:12]}"
     for name in [name for name in sys.modules if name.partition(".")[0] == prefix]:
         del sys.modules[name]

@@ -1,4 +1,4 @@
-"""What a project declares of its models and of how its tables are filled: `models.yaml` beside the definitions.
+"""`models.yaml` beside the definitions: a project's declarations of its models and of how its tables are filled.
 
 ingest: tables.orders:tables                      # function of a module in this folder, which makes the tables
 history: {start: 2024-01-01, end: 2025-01-01}     # UTC days of the raw data: the first, and the first after the last
@@ -10,7 +10,7 @@ models:
     windows: {train: 2024-02-01, validate: 2024-09-01, test: 2024-10-01, end: 2025-01-01}   # UTC, each to the next
     parameters: {learning_rate: 0.05}             # of LightGBM
 
-Verbs and DAGs take from it what they are not given.
+Commands and DAGs take their defaults from it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Spec = TypeVar("Spec", bound=msgspec.Struct)
 
 @dataclass(eq=False)
 class BadModelSpecs(SkewlessError):
-    """`models.yaml` does not say what it may say; `key` is where, as models.churn.label."""
+    """`models.yaml` is not valid; `key` is the place, as models.churn.label."""
 
     path: str
     key: str
@@ -61,7 +61,7 @@ class ModelNotNamed(SkewlessError):
 
 @dataclass(eq=False)
 class ModelNotDeclared(SkewlessError):
-    """A default was needed that the project does not declare; `instead` is what to give without it."""
+    """A default is needed that the project does not declare; `instead` is the option to give without it."""
 
     path: str
     model: str | None
@@ -81,7 +81,7 @@ class ModelNotDeclared(SkewlessError):
 
 @dataclass(eq=False)
 class WindowsNotDeclared(SkewlessError):
-    """A default window was needed, and the model declares none."""
+    """A default window is needed, and the model declares none."""
 
     path: str
     model: str
@@ -96,7 +96,7 @@ class WindowsNotDeclared(SkewlessError):
 
 @dataclass(eq=False)
 class HistoryNotDeclared(SkewlessError):
-    """All days were to be ingested, and the project does not say which there are."""
+    """All days are to be ingested, and the project does not declare its history."""
 
     path: str
     instead: str
@@ -122,7 +122,7 @@ class TrainingWindows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def lengths(self) -> str:
-        """How long each is, as 212d,30d,92d."""
+        """The length of each window, as 212d,30d,92d."""
         days = (self.train, self.validate, self.test, self.end)
         return ",".join(f"{(end - start).days}d" for start, end in pairwise(days))
 
@@ -135,7 +135,7 @@ class HistoryDays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one model is made of."""
+    """The declaration of one model."""
 
     service: str
     spine: str
@@ -145,7 +145,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _ModelsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file; each model is read by itself, so that errors name it."""
+    """The file; each model is parsed on its own, so that errors name it."""
 
     ingest: str | None = None
     history: HistoryDays | None = None
@@ -154,7 +154,7 @@ class _ModelsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class ProjectSpecs:
-    """What the file at `path` declares; nothing where there is no file."""
+    """The declarations of the file at `path`; all empty where there is no file."""
 
     path: Path
     ingest: str | None = None
@@ -174,8 +174,8 @@ class ProjectSpecs:
 
 @dataclass(frozen=True, slots=True)
 class ModelDefaults:
-    """What is declared of a model. A name that is not declared has the defaults of the only model that is: one more model
-    on the same rows. Each method says what to give `instead`, where nothing is declared.
+    """The declared defaults of a model. A name that is not declared has the defaults of the only declared model: another
+    model on the same rows. Methods take the option to give `instead`, for the error where nothing is declared.
     """
 
     specs: ProjectSpecs
@@ -201,7 +201,7 @@ class ModelDefaults:
 
     @property
     def parameters(self) -> Mapping[str, bool | int | float | str]:
-        """The learner's; none where nothing is declared of the model."""
+        """The learner's parameters; empty where the model is not declared."""
         try:
             return self.spec("").parameters
         except ModelNotDeclared:
@@ -217,7 +217,7 @@ class ModelDefaults:
 
 
 def read(repo: Path) -> ProjectSpecs:
-    """What a feature repository declares. Raises: BadModelSpecs."""
+    """The declarations of a feature repository. Raises: BadModelSpecs."""
     path = repo / FILE
     try:
         content = path.read_bytes()
@@ -226,7 +226,7 @@ def read(repo: Path) -> ProjectSpecs:
     try:
         declared: object = msgspec.yaml.decode(content) or {}
     except msgspec.MsgspecError as error:
-        raise BadModelSpecs(str(path), "", f"it is no YAML: {' '.join(str(error).split())}") from error
+        raise BadModelSpecs(str(path), "", f"it is not YAML: {' '.join(str(error).split())}") from error
     file = _parsed(path, "", declared, _ModelsFile)
     if file.ingest is not None and not _INGEST.fullmatch(file.ingest):
         reason = f"{file.ingest!r} is not MODULE:FUNCTION of this folder, as tables.orders:tables"
@@ -246,12 +246,12 @@ def _model(path: Path, key: str, declared: object) -> ModelSpec:
 
 
 def _parsed(path: Path, key: str, declared: object, kind: type[Spec]) -> Spec:
-    """`declared` as a `kind`. Raises: BadModelSpecs, which says what keys there are where one is unknown."""
+    """`declared` as a `kind`. Raises: BadModelSpecs, which lists the known keys where one is unknown."""
     known = kind.__struct_fields__
-    strange = [str(name) for name in declared if name not in known] if isinstance(declared, dict) else []
-    if strange:
-        reason = f"there is no such key; {did_you_mean(strange[0], known)}the keys here are {', '.join(known)}"
-        raise BadModelSpecs(str(path), f"{key}.{strange[0]}".lstrip("."), reason)
+    unknown = [str(name) for name in declared if name not in known] if isinstance(declared, dict) else []
+    if unknown:
+        reason = f"there is no such key; {did_you_mean(unknown[0], known)}the keys here are {', '.join(known)}"
+        raise BadModelSpecs(str(path), f"{key}.{unknown[0]}".lstrip("."), reason)
     try:
         return msgspec.convert(declared, kind)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""The parts of one project, opened as they are needed: what every verb starts from.
+"""One project's settings, stores and registry, each opened at its first use; every command starts from it.
 
 Held by tests/cli/test_data.py.
 """
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class FeatureRepoMissing(SkewlessError):
-    """There is no feature repository where the settings point."""
+    """The folder in the settings is not a feature repository."""
 
     folder: str
 
     def __str__(self) -> str:
-        return f"{self.folder} holds no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder"
+        return f"{self.folder} has no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder"
 
 
 class Project:
-    """Feast's store, the state database and the online store of one project; each is imported and opened at its first
-    use, for a verb to pay for what it uses alone.
+    """Feast's store, the state database and the online store of one project. Each is imported and opened at its first
+    use, so that a command pays only for what it uses.
     """
 
     def __init__(self, settings: ProjectSettings) -> None:
@@ -57,7 +57,7 @@ class Project:
 
     @cached_property
     def store(self) -> FeatureStore:
-        """Feast's own view of the definitions. Raises: FeatureRepoMissing, FeastRegistryUnavailable."""
+        """Feast's store of the definitions. Raises: FeatureRepoMissing, FeastRegistryUnavailable."""
         repo = self._repo()
         from feast import FeatureStore
 
@@ -72,7 +72,7 @@ class Project:
 
     @contextmanager
     def _registry(self) -> Iterator[None]:
-        """Maps what the registry's database raises. Raises: FeastRegistryUnavailable."""
+        """Map errors of the registry's database. Raises: FeastRegistryUnavailable."""
         from sqlalchemy.exc import InterfaceError, OperationalError
 
         try:
@@ -83,8 +83,8 @@ class Project:
     @cached_property
     def project(self) -> str:
         """The project's name."""
-        known = self._compiled_views()
-        return known.project if known else str(self.store.project)
+        compiled = self._compiled_views()
+        return compiled.project if compiled else str(self.store.project)
 
     @cached_property
     def state(self) -> StateDatabase:
@@ -100,7 +100,7 @@ class Project:
 
     @cached_property
     def client(self) -> SyncRedis:
-        """A connection to the online store; the embedded one is started. Raises: as `online`."""
+        """A connection to the online store; the embedded server is started if needed. Raises: as `online`."""
         from skewless.online.store import embedded_valkey
         from skewless.online.store.connection import connect
 
@@ -115,23 +115,23 @@ class Project:
 
     @cached_property
     def online_project(self) -> OnlineProject:
-        """Its rows online and what the state database notes of them. Raises: as `online` and `state`."""
+        """The online store with its watermarks and runs in the state database. Raises: as `online` and `state`."""
         from skewless.online.store.online_project import OnlineProject
 
         return OnlineProject(self.project, self.online, self.state)
 
     @cached_property
     def specs(self) -> ProjectSpecs:
-        """What the project declares of its models and tables. Raises: BadModelSpecs."""
+        """The project's declarations of its models and tables. Raises: BadModelSpecs."""
         return model_specs.read(self.settings.feature_repo)
 
     def model(self, name: str | None) -> ModelDefaults:
-        """What is declared of a model, or of the only one where none is named. Raises: BadModelSpecs."""
+        """The declared defaults of a model, or of the only model where `name` is None. Raises: BadModelSpecs."""
         return self.specs.model(name)
 
     def tables(self) -> Sequence[IngestTable]:
-        """The tables as the project's own function makes them. Raises: IngestNotDeclared, BadIngestFunction, BadModelSpecs,
-        and what that function raises.
+        """The tables of the project's ingest function. Raises: IngestNotDeclared, BadIngestFunction, BadModelSpecs, and
+        what that function raises.
         """
         from skewless.project import ingest_function
 
@@ -139,10 +139,10 @@ class Project:
 
     @cached_property
     def data(self) -> Path:
-        """Where relative source paths start."""
-        known = self._compiled_views()
-        if known:
-            return known.data
+        """The folder that relative source paths start from."""
+        compiled = self._compiled_views()
+        if compiled:
+            return compiled.data
         from skewless.definitions.data_folder import data_folder
 
         return data_folder(self.store.config)
@@ -155,7 +155,7 @@ class Project:
     def _compiled_views(self) -> CompiledViews | None:
         """The online feature views as the registry has them now: from the cache, else by Feast.
 
-        None where they cannot be kept: one of them does not compile, or the registry is not that of the settings.
+        None where one of them does not compile, or the registry is not that of the settings.
         """
         return self._cache.read() or self._compile()
 
@@ -188,9 +188,9 @@ class Project:
 
         Raises: UnknownFeatureView, InvalidPlan, FeastRegistryUnavailable.
         """
-        known = self._compiled_views()
-        if known:
-            return known.named(only)
+        compiled = self._compiled_views()
+        if compiled:
+            return compiled.named(only)
         from skewless.definitions.compiler import compile_tagged, stored_views
 
         with self._registry():
@@ -198,30 +198,30 @@ class Project:
 
     def stored(self, only: Sequence[str] = ()) -> list[tuple[PlanView, TableSource]]:
         """The same without tags. Raises: UnknownFeatureView, InvalidPlan, FeastRegistryUnavailable."""
-        known = self._compiled_views()
-        if known:
-            return [(view.plan, view.source) for view in known.named(only)]
+        compiled = self._compiled_views()
+        if compiled:
+            return [(view.plan, view.source) for view in compiled.named(only)]
         from skewless.definitions.compiler import compile_view, stored_views
 
         with self._registry():
             return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
 
     def targets(self) -> dict[str, PushTarget]:
-        """The push targets of all online feature views, by name, which the online store gets to know.
+        """The push targets of all online feature views by name; they are written to the online store too.
 
-        A view that cannot be used has none, and does not keep the others from theirs.
+        A view that does not compile has none, without an effect on the other views.
         """
         from skewless.online.push.push import targets
 
-        found = targets(self._usable(), self.data)
-        self.online.accept(list(found.values()))
-        return found
+        push_targets = targets(self._usable(), self.data)
+        self.online.accept(list(push_targets.values()))
+        return push_targets
 
     def _usable(self) -> list[tuple[PlanView, TableSource]]:
         """The online feature views that compile."""
-        known = self._compiled_views()
-        if known:
-            return [(view.plan, view.source) for view in known.views]
+        compiled = self._compiled_views()
+        if compiled:
+            return [(view.plan, view.source) for view in compiled.views]
         from skewless.definitions.compiler import compile_view, stored_views
 
         usable = []
@@ -240,12 +240,12 @@ class Project:
         return self.targets()
 
     def target(self, view: str) -> PushTarget:
-        """One of them. Raises: UnknownFeatureView."""
+        """The push target of one view. Raises: UnknownFeatureView."""
         self.stored([view])
         return self.targets()[view]
 
     def confirm(self, model: str, plan: Plan) -> None:
-        """Refuse a plan whose features mean something else by now. Raises: DefinitionsChanged."""
+        """Refuse a plan whose features are defined differently now. Raises: DefinitionsChanged."""
         from skewless.definitions.compatibility import confirm
         from skewless.definitions.compiler import compile_view
         from skewless.definitions.onnx_tracing import load_functions
@@ -259,11 +259,11 @@ class Project:
         confirm(model, plan, stored, load_functions(self.settings.feature_repo))
 
     def sources(self, plan: Plan) -> dict[str, TableSource]:
-        """Where the views of a plan (of a bundle, say) have their histories now. Raises: UnknownFeatureView, InvalidPlan."""
+        """The current tables of a plan's views, by view name. Raises: UnknownFeatureView, InvalidPlan."""
         from skewless.definitions.compiler import source_of, stored_views
 
-        found = {}
+        tables = {}
         for view in plan.views:
             (definition,) = stored_views(self.store, [view.stored_as.partition("@")[0]])
-            found[view.name] = source_of(definition, self.data)
-        return found
+            tables[view.name] = source_of(definition, self.data)
+        return tables
