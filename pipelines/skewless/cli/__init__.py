@@ -1,4 +1,4 @@
-"""The verbs of the `pipelines` extra, one file a group. A verb imports what it needs when it runs."""
+"""The commands of the `pipelines` extra, one file per group. A command imports what it needs when it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb that audits what was served, and the one that brings what came to pass of it.
+"""Commands on the served log: audit, what-if, outcomes, trim.
 
 Held by tests/monitoring/audit/test_audit.py.
 """
@@ -30,7 +30,7 @@ def audit(
     version: Version = None,
     role: Annotated[
         Literal["champion", "canary", "shadow", "pinned"] | None,
-        typer.Option(help="Only what it answered as this. Default: as anything."),
+        typer.Option(help="Only predictions served in this role. Default: in any."),
     ] = None,
     since: Since = "1970-01-01",
     until: Until = None,
@@ -50,21 +50,21 @@ def audit(
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work, made_at = Project(ProjectSettings.read()), now()
+    work, created_at = Project(ProjectSettings.read()), now()
     model = work.model(model).name()
-    bundle = opened(work.settings.registry, model, version)
-    end = instant(until) if until else made_at
-    with step("audit") as shown:
+    bundle = open_version(work.settings.registry, model, version)
+    end = instant(until) if until else created_at
+    with step("audit") as progress:
         log = ServedLogReader(work.folders.served)
-        found = verb.run(
-            bundle, project_evidence(work, bundle.plan), log, instant(since), end, role=role, report=shown.at
+        result = verb.run(
+            bundle, project_evidence(work, bundle.plan), log, instant(since), end, role=role, report=progress.at
         )
-        shown.result = str(found)
-    for line in [*found.examples, *terminal_lines(found)]:
+        progress.result = str(result)
+    for line in [*result.examples, *terminal_lines(result)]:
         console.print(line, markup=False)
-    page = write_audit(work.folders.reports, found, made_at, html=html, json=json, prom=prom)
+    page = write_audit(work.folders.reports, result, created_at, html=html, json=json, prom=prom)
     console.print(f"report: {page}")
-    raise typer.Exit(0 if found.clean else 1)
+    raise typer.Exit(0 if result.clean else 1)
 
 
 @group.command()
@@ -82,7 +82,7 @@ def what_if(
     label: Label = None,
     html: Html = None,
 ) -> None:
-    """AUC and logloss had the online store been refreshed that seldom, computed from history."""
+    """Compute from history the AUC and logloss that refreshing the online store on each schedule would have given."""
     from skewless.model.training.training_set import read_spine
     from skewless.monitoring.audit import what_if as verb
     from skewless.monitoring.reports.files import write
@@ -93,24 +93,24 @@ def what_if(
     from skewless.runtime.settings import ProjectSettings
 
     schedules = [RefreshSchedule.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
-    work, made_at = Project(ProjectSettings.read()), now()
+    work, created_at = Project(ProjectSettings.read()), now()
     spec = work.model(model)
     first = instant(since or str(spec.windows("--from").test))
     window = (first, instant(until or str(spec.windows("--to").end)))
     model, label = spec.name(), label or spec.spec("--label").label
-    bundle = opened(work.settings.registry, model, None)
-    with step("what-if") as shown:
+    bundle = open_version(work.settings.registry, model, None)
+    with step("what-if") as progress:
         rows = read_spine(spine or work.folders.data / spec.spec("--spine").spine, *window)
         sources = work.sources(bundle.plan)
-        found = verb.run(bundle, sources, rows, label, window, schedules, report=shown.at)
-        shown.result = f"{found.fresh.rows:,} rows under {len(schedules)} schedules"
-    for line in found.lines():
+        result = verb.run(bundle, sources, rows, label, window, schedules, report=progress.at)
+        progress.result = f"{result.fresh.rows:,} rows under {len(schedules)} schedules"
+    for line in result.lines():
         console.print(line, markup=False)
-    stem = work.folders.reports / f"what-if-{model}-{found.version}"
-    console.print(f"report: {write(stem, found, page(found, made_at), None, html=html, json=None, prom=None)}")
+    stem = work.folders.reports / f"what-if-{model}-{result.version}"
+    console.print(f"report: {write(stem, result, page(result, created_at), None, html=html, json=None, prom=None)}")
 
 
-def opened(registry: ModelRegistry, model: str, version: str | None) -> Bundle:
+def open_version(registry: ModelRegistry, model: str, version: str | None) -> Bundle:
     """A published version, or the champion. Raises: NotTrained, InvalidBundle."""
     from skewless.model.publishing.rollout_steps import champion_version, open_published
 
@@ -122,14 +122,14 @@ def outcomes(
     file: Annotated[Path, typer.Argument(help="request_id, label (0 or 1) and row, as .jsonl, .csv or .parquet.")],
     model: Model = None,
 ) -> None:
-    """Store what came to pass of served predictions, for the audit to hold the scores against."""
+    """Store the outcomes of served predictions, with which the audit compares the scores."""
     from skewless.monitoring.served_log import ground_truth as verb
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
-    with step("outcomes") as shown:
+    with step("outcomes") as progress:
         log = verb.GroundTruth(ProjectSettings.read().folders.served, declared(model).name())
-        shown.result = str(log.add(verb.read(file), now()))
+        progress.result = str(log.add(verb.read(file), now()))
 
 
 @verbs.command()
@@ -137,7 +137,7 @@ def trim(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     keep: Annotated[str | None, typer.Option(help="Remove days older than this, as 90d. Default: none.")] = None,
 ) -> None:
-    """Fold the served log's days that are over into a file each, and remove those that are old, with their outcomes."""
+    """Fold each past day of the served log into one file; remove old days with their outcomes."""
     from skewless.monitoring.served_log import days as verb
     from skewless.monitoring.served_log import ground_truth as outcomes
     from skewless.runtime.console import step
@@ -145,8 +145,8 @@ def trim(
     from skewless.runtime.settings import ProjectSettings
 
     age, today = duration(keep) if keep else None, now().date()
-    with step("trim") as shown:
+    with step("trim") as progress:
         served, models = ProjectSettings.read().folders.served, model or ()
-        shown.result = str(verb.trim(verb.days(served, models), today, age, shown.at))
+        progress.result = str(verb.trim(verb.days(served, models), today, age, progress.at))
         if age is not None:
-            shown.result += f"; {outcomes.remove_before(served, today - age, models):,} files of outcomes removed"
+            progress.result += f"; {outcomes.remove_before(served, today - age, models):,} files of outcomes removed"

@@ -1,4 +1,4 @@
-"""Verbs that make data: apply, ingest, training-set, materialize, quality."""
+"""Commands on data: apply, ingest, training-set, materialize, quality, verify, expire."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that
 
 @verbs.command()
 def apply() -> None:
-    """Register the definitions of feature_repo/ with Feast, and tell servers where pushed rows of their views go."""
+    """Register the definitions of feature_repo/ with Feast, and write the push targets of their views to the online store."""
     from skewless.project import apply as verb
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
@@ -28,10 +28,10 @@ def apply() -> None:
 
     settings = ProjectSettings.read()
     repo = settings.feature_repo
-    with step("apply") as shown:
+    with step("apply") as progress:
         verb.run(repo)
         unreachable = verb.register_push_targets(Project(settings))
-        shown.result = f"the registry holds the definitions of {repo.name}/"
+        progress.result = f"the registry holds the definitions of {repo.name}/"
     if unreachable is not None:
         console.print(
             f"warning: servers refuse pushed rows of new views until a next command reaches the online store: {unreachable}"
@@ -44,7 +44,7 @@ def ingest(
     end: Annotated[str | None, typer.Option(help="First UTC day after the range. Default: the same.")] = None,
     unchecked: Unchecked = False,
 ) -> None:
-    """Fill the tables by the function that models.yaml names, a Parquet file per table and day."""
+    """Fill the tables by the ingest function of models.yaml, a Parquet file per table and day."""
     from skewless.monitoring.quality.gates import QualityGates
     from skewless.offline.tables import ingest as verb
     from skewless.project.project import Project
@@ -55,12 +55,12 @@ def ingest(
     data, specs = work.folders.data, work.specs
     first = instant(start or str(specs.days("--start").start)).date()
     last = instant(end or str(specs.days("--end").end)).date()
-    with step("ingest") as shown:
+    with step("ingest") as progress:
         gates = QualityGates([]) if unchecked else QualityGates.of(work)
-        done = verb.run(work.tables(), data, first, last, shown.at, checks=gates.day_checks(data))
+        done = verb.run(work.tables(), data, first, last, progress.at, checks=gates.day_checks(data))
         rows = sum(table.rows for table in done.tables)
         changed = sum(table.files_written + table.files_removed for table in done.tables)
-        shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+        progress.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
     for warning in gates.missing_days(done.tables):
         console.print(f"warning: {warning}", markup=False)
 
@@ -93,12 +93,12 @@ def training_set(
     if explain:
         console.print(str(verb.explain(work.service(service), rows, memory=memory)), markup=False)
         return
-    with step("training-set") as shown:
+    with step("training-set") as progress:
         folder = work.folders.training / service
         schedule = RefreshSchedule.parse(as_served) if as_served else None
-        made = verb.run(work.service(service), rows, folder, as_served=schedule, report=shown.at, memory=memory)
-        shown.result = f"{made.rows:,} rows, {made.columns} columns in {folder}"
-    for warning in made.warnings():
+        training = verb.run(work.service(service), rows, folder, as_served=schedule, report=progress.at, memory=memory)
+        progress.result = f"{training.rows:,} rows, {training.columns} columns in {folder}"
+    for warning in training.warnings():
         console.print(f"warning: {warning}", markup=False)
 
 
@@ -111,7 +111,7 @@ def materialize(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
     unchecked: Unchecked = False,
 ) -> None:
-    """Bring what arrived since the last run into the online store.
+    """Write the rows that arrived since the last run to the online store.
 
     Windows are half-open: after `start`, up to and including `end`, by the time at which rows arrived.
     """
@@ -137,21 +137,21 @@ def materialize(
         overlap=work.settings.late_events,
     )
     if dry_run:
-        for window, news in ((window, window.arrivals()) for window in windows):
-            console.print(f"{window}: {news.rows:,} rows in {len(news.pieces):,} files to look at")
+        for window, arrivals in ((window, window.arrivals()) for window in windows):
+            console.print(f"{window}: {arrivals.rows:,} rows in {len(arrivals.pieces):,} files to look at")
         return
-    with step("materialize") as shown:
+    with step("materialize") as progress:
         check = verb.unchecked if unchecked else QualityGates.of(work).window_check(console.print)
-        done = verb.run(windows, work.online_project, clock=now, report=shown.at, check=check)
-        shown.result = _result(done.values(), len(views) - len(done))
+        done = verb.run(windows, work.online_project, clock=now, report=progress.at, check=check)
+        progress.result = _result(done.values(), len(views) - len(done))
     if not views:
         console.print("warning: there are no online feature views; run `skewless apply`")
 
 
 def _result(done: Collection[RunCounts], idle: int) -> str:
-    written, waiting = (sum(getattr(one, what) for one in done) for what in ("written", "held_back"))
-    told = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
-    return told + (f"; {idle} views are materialized up to then, or later" if idle else "")
+    written, waiting = (sum(getattr(counts, name) for counts in done) for name in ("written", "held_back"))
+    summary = f"{written:,} rows written in {len(done)} views, {waiting:,} wait for their time"
+    return summary + (f"; {idle} views are materialized up to then, or later" if idle else "")
 
 
 @verbs.command()
@@ -159,18 +159,18 @@ def quality(
     view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
     at: Annotated[str | None, typer.Option(help="Judge freshness as of this time. Default: now.")] = None,
 ) -> None:
-    """Check what the feature tables hold against the expectations; exit status 1 where they are not met."""
+    """Check the feature tables against the expectations; exit status 1 where they are not met."""
     from skewless.monitoring.quality.gates import QualityGates
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
     gates = QualityGates.of(Project(ProjectSettings.read()), view or ())
-    with step("quality") as shown:
-        found = {name: gate.check_table(instant(at) if at else now()) for name, gate in gates.by_view.items()}
-        wrong = sum(map(len, found.values()))
-        shown.result = f"{wrong} expectations not met in {len(found)} feature views"
-    for name, breaches in found.items():
+    with step("quality") as progress:
+        result = {name: gate.check_table(instant(at) if at else now()) for name, gate in gates.by_view.items()}
+        wrong = sum(map(len, result.values()))
+        progress.result = f"{wrong} expectations not met in {len(result)} feature views"
+    for name, breaches in result.items():
         for breach in breaches:
             console.print(f"{name}: {breach}")
     raise typer.Exit(1 if wrong else 0)
@@ -179,8 +179,8 @@ def quality(
 @verbs.command()
 def verify(
     view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
-    sample: Annotated[int, typer.Option(help="Look at one entity in so many.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="Draws the sample; another one looks at other entities.", min=0)] = 0,
+    sample: Annotated[int, typer.Option(help="Compare one entity in this many.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the sample; another seed samples other entities.", min=0)] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Write, and remove, what differs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
@@ -194,18 +194,18 @@ def verify(
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    views, told = work.stored(view or ()), warnings(work.online.client)
+    views, server_warnings = work.stored(view or ()), warnings(work.online.client)
     options = {"sample": verb.EntitySample(sample, seed), "repair": repair}
     if as_json:
-        found = verb.run(views, work.online_project, **options)  # type: ignore[arg-type]
-        typer.echo(json.dumps({"views": [one.as_json() for one in found], "warnings": told}, indent=2))
+        result = verb.run(views, work.online_project, **options)  # type: ignore[arg-type]
+        typer.echo(json.dumps({"views": [view.as_json() for view in result], "warnings": server_warnings}, indent=2))
     else:
-        with step("verify") as shown:
-            found = verb.run(views, work.online_project, report=shown.at, **options)  # type: ignore[arg-type]
-            shown.result = f"{sum(one.compared for one in found):,} rows of {len(found)} views compared"
-        for line in [str(one) for one in found] + [f"warning: {one}" for one in told]:
+        with step("verify") as progress:
+            result = verb.run(views, work.online_project, report=progress.at, **options)  # type: ignore[arg-type]
+            progress.result = f"{sum(view.compared for view in result):,} rows of {len(result)} views compared"
+        for line in [str(view) for view in result] + [f"warning: {text}" for text in server_warnings]:
             console.print(line)
-    raise typer.Exit(1 if any(one.differences for one in found) else 0)
+    raise typer.Exit(1 if any(view.differences for view in result) else 0)
 
 
 @verbs.command()
@@ -213,10 +213,11 @@ def expire(
     view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
     end: Annotated[str | None, typer.Option(help="As of this instant. Default: each view's watermark.")] = None,
     by: Annotated[
-        ExpiryMode | None, typer.Option(help="From now on rows go by this verb (sweep) or by the server's own expiry.")
+        ExpiryMode | None,
+        typer.Option(help="From now on remove rows by this command (sweep) or by the server's own expiry."),
     ] = None,
 ) -> None:
-    """Remove rows from Redis that have long been out of their view's ttl."""
+    """Remove rows from Redis that are long past their view's ttl."""
     from skewless.online.maintenance import expiry
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
@@ -227,12 +228,12 @@ def expire(
     work = Project(ProjectSettings.read())
     views = [known for known, _ in work.stored(view or ())]
     warning = None
-    with step("expire") as shown:
+    with step("expire") as progress:
         if by:
-            chosen = expiry.choose(by, views, work.online_project, report=shown.at)
+            chosen = expiry.choose(by, views, work.online_project, report=progress.at)
             done, warning = chosen.removed, chosen.warning
         else:
-            done = expiry.run(views, work.online_project, end=instant(end) if end else None, report=shown.at)
-        shown.result = f"{sum(done.values()):,} rows removed from {len(done)} views, by {work.online.expiry()}"
+            done = expiry.run(views, work.online_project, end=instant(end) if end else None, report=progress.at)
+        progress.result = f"{sum(done.values()):,} rows removed from {len(done)} views, by {work.online.expiry()}"
     if warning:
         console.print(f"warning: {warning}", markup=False)

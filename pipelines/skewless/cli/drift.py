@@ -1,4 +1,4 @@
-"""The verb that compares what was served with training.
+"""The command that compares served predictions with training.
 
 Held by tests/monitoring/drift/test_drift.py.
 """
@@ -18,10 +18,10 @@ verbs = typer.Typer()
 
 Model = Annotated[str | None, typer.Option(help="Model whose served log is read. Default: models.yaml's only one.")]
 Version = Annotated[str | None, typer.Option(help="Its version. Default: the champion.")]
-Since = Annotated[str, typer.Option("--from", help="Served from here on.")]
-Until = Annotated[str | None, typer.Option("--to", help="Served before this. Default: now.")]
+Since = Annotated[str, typer.Option("--from", help="Served at or after this time.")]
+Until = Annotated[str | None, typer.Option("--to", help="Served before this time. Default: now.")]
 Html = Annotated[Path | None, typer.Option(help="The page. Default: in the state folder's reports/.")]
-Json = Annotated[Path | None, typer.Option(help="The result for machines. Default: beside the page.")]
+Json = Annotated[Path | None, typer.Option(help="The result as JSON. Default: beside the page.")]
 Prom = Annotated[Path | None, typer.Option(help="Metrics in Prometheus' text format. Default: beside the page.")]
 
 
@@ -43,14 +43,14 @@ def drift(
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    settings, made_at, model = ProjectSettings.read(), now(), declared(model).name()
+    settings, created_at, model = ProjectSettings.read(), now(), declared(model).name()
     chosen = version or champion_version(settings.registry, model)
-    window = verb.ServedWindow(model, chosen, instant(since), instant(until) if until else made_at)
-    with step("drift") as shown:
-        found = served_window.run(settings, window)
-        shown.result = str(found)
-    for subject in found.alarms:
+    window = verb.ServedWindow(model, chosen, instant(since), instant(until) if until else created_at)
+    with step("drift") as progress:
+        result = served_window.run(settings, window)
+        progress.result = str(result)
+    for subject in result.alarms:
         console.print(str(subject))
-    page = write_report(settings.folders.reports, found, made_at, html=html, json=json, prom=prom)
+    page = write_report(settings.folders.reports, result, created_at, html=html, json=json, prom=prom)
     console.print(f"report: {page}")
-    raise typer.Exit(0 if found.clean else 1)
+    raise typer.Exit(0 if result.clean else 1)

@@ -47,10 +47,10 @@ def train(
         instant(end or str(spec.windows("--end").end)),
     )
     label, service = label or spec.spec("--label").label, service or spec.spec("--service").service
-    with step("train") as shown:
+    with step("train") as progress:
         training_set = TrainingSet(ProjectSettings.read().folders.training / service)
         done = verb.run(training_set, label, split, spec.parameters)
-        shown.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.format_metrics(done.metrics)}"
+        progress.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.format_metrics(done.metrics)}"
 
 
 @verbs.command()
@@ -64,7 +64,7 @@ def publish(
     promote: Annotated[bool, typer.Option(help="Make it the version that servers answer with.")] = True,
     onnx: Annotated[Path | None, typer.Option(help="A ready graph, instead of the model trained here.")] = None,
     given: Annotated[list[str] | None, typer.Option("--input", help="INPUT=FEATURE,FEATURE of the graph.")] = None,
-    output: Annotated[list[str] | None, typer.Option(help="Output of the graph to tell. Default: all.")] = None,
+    output: Annotated[list[str] | None, typer.Option(help="Output of the graph to return. Default: all.")] = None,
     optimise: Annotated[bool, typer.Option("--optimise", help="Optimise the graph once, and save it so.")] = False,
     quantise: Annotated[bool, typer.Option("--quantise", help="Keep weights as int8, scaled dynamically.")] = False,
     most: Annotated[
@@ -83,14 +83,14 @@ def publish(
 
     if most is not None and not (optimise or quantise):
         raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
-    asked = ImportOptions(dict(map(_columns, given or ())), output or ())
+    options = ImportOptions(dict(map(_columns, given or ())), output or ())
     spec = declared(model)
     service, name = service or spec.spec("--service").service, spec.name()
-    _publish(service, (name, version, promote), GraphChanges(optimise, quantise, most), onnx, asked)
+    _publish(service, (name, version, promote), GraphChanges(optimise, quantise, most), onnx, options)
 
 
 def _publish(
-    service: str, place: tuple[str, str | None, bool], changes: GraphChanges, onnx: Path | None, asked: ImportOptions
+    service: str, place: tuple[str, str | None, bool], changes: GraphChanges, onnx: Path | None, options: ImportOptions
 ) -> None:
     from skewless.model.publishing import publish as verb
     from skewless.model.publishing.registry_upload import publishing
@@ -102,7 +102,7 @@ def _publish(
     from skewless.runtime.settings import ProjectSettings
 
     (model, version, promote), settings, when = place, ProjectSettings.read(), now()
-    with step("publish") as shown:
+    with step("publish") as progress:
         training_set = TrainingSet(settings.folders.training / service)
         Project(settings).confirm(f"the model of training set {service}", training_set.plan)
         with publishing(settings.registry, settings.folders.models, model) as built:
@@ -112,13 +112,13 @@ def _publish(
                 )
             else:
                 at, graph = verb.VersionPlace(built, model, version, promote=False), onnx.read_bytes()
-                done = verb.run_onnx(graph, training_set, at, created_at=when, options=asked, changes=changes)
+                done = verb.run_onnx(graph, training_set, at, created_at=when, options=options, changes=changes)
         if promote:
             signed = ChangeAuthor("skewless publish", when, "published")
             make_champion(settings.registry, model, done.manifest.version, signed)
         state = "proven and published" if done.created else "published before, unchanged"
         test = f"; test {format_metrics(done.manifest.metrics)}" if done.manifest.metrics else ""
-        shown.result = f"{model} {done.manifest.version} {state}{test}"
+        progress.result = f"{model} {done.manifest.version} {state}{test}"
     if done.unexplained:
         console.print(done.unexplained, markup=False)
     if done.manifest.optimised is not None:
@@ -142,8 +142,12 @@ def score(
     start: Annotated[str | None, typer.Option(help="First event_timestamp. Default: the model's `test`.")] = None,
     end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the model's `end`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the scores. Default: in the state folder.")] = None,
-    write_to: Annotated[str | None, typer.Option(help="Feature view whose table is given the scores too.")] = None,
-    created: Annotated[str | None, typer.Option(help="Since when these are known. Default: this run.")] = None,
+    write_to: Annotated[
+        str | None, typer.Option(help="Feature view whose table the scores are also written to.")
+    ] = None,
+    created: Annotated[
+        str | None, typer.Option(help="created_timestamp of the written scores. Default: this run.")
+    ] = None,
     take: Annotated[list[str] | None, typer.Option(help="FEATURE=OUTPUT or FEATURE=OUTPUT[1] of --write-to.")] = None,
 ) -> None:
     """Score a spine as of each row's time, as the server would have answered then."""
@@ -160,19 +164,19 @@ def score(
     model = spec.name()
     place = registry.bundle(model, version or champion_version(registry, model))
     target = work.stored([write_to])[0] if write_to else None
-    taken = dict(_pair(one) for one in take or ())
+    columns = dict(_pair(text) for text in take or ())
     since = instant(start or str(spec.windows("--start").test))
     until = instant(end or str(spec.windows("--end").end))
     rows = verb.ScoringSpine(spine or work.folders.data / spec.spec("--spine").spine, since, until)
     folder = out or work.folders.scores / model / place.name
-    with step("score") as shown:
+    with step("score") as progress:
         bundle = open_bundle(place, processor_features())
         work.confirm(f"{model} {place.name}", bundle.plan)
         sources, memory = work.sources(bundle.plan), work.settings.join_memory
-        done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=shown.at, memory=memory)
-        shown.result = f"{done.rows:,} rows in {folder}{'' if done.written else ', which held them already'}"
+        done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=progress.at, memory=memory)
+        progress.result = f"{done.rows:,} rows in {folder}{'' if done.written else ', which held them already'}"
     if target:
-        _write_back(done, folder, target, created, taken)
+        _write_back(done, folder, target, created, columns)
 
 
 @verbs.command()
@@ -188,7 +192,7 @@ def retrain(
         str | None, typer.Option(help="How long to train, validate and test: 212d,30d,92d. Default: the model's.")
     ] = None,
     as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
-    margin: Annotated[float, typer.Option(help="Gain in logloss that is asked for, with 95% confidence.")] = 0.0,
+    margin: Annotated[float, typer.Option(help="Required gain in logloss, with 95% confidence.")] = 0.0,
     canary: Annotated[float | None, typer.Option(help="Try a better candidate on this share of entities.")] = None,
 ) -> None:
     """Train anew and compare with the champion; exit status 1 where the candidate is not better."""
@@ -200,23 +204,23 @@ def retrain(
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work, made_at = Project(ProjectSettings.read()), now()
+    work, created_at = Project(ProjectSettings.read()), now()
     spec = work.model(model)
     end = instant(until or str(spec.windows("--to").end))
     split = TimeSplit.until(end, window or spec.windows("--window").lengths)
     schedule = RefreshSchedule.parse(as_served) if as_served else None
     spine = spine or work.folders.data / spec.spec("--spine").spine
     label, service = label or spec.spec("--label").label, service or spec.spec("--service").service
-    asked = verb.RetrainOptions(spec.name(), spine, label, split, spec.parameters, margin, as_served=schedule)
-    with step("retrain") as shown:
-        found = verb.run(
-            verb.RetrainProject.of(work, service), asked, created_at=made_at, canary=canary, report=shown.at
+    options = verb.RetrainOptions(spec.name(), spine, label, split, spec.parameters, margin, as_served=schedule)
+    with step("retrain") as progress:
+        result = verb.run(
+            verb.RetrainProject.of(work, service), options, created_at=created_at, canary=canary, report=progress.at
         )
-        shown.result = str(found)
-    for line in found.lines():
+        progress.result = str(result)
+    for line in result.lines():
         console.print(line, markup=False)
-    console.print(f"report: {write_report(work.folders.reports, found, made_at)}")
-    raise typer.Exit(0 if found.better else 1)
+    console.print(f"report: {write_report(work.folders.reports, result, created_at)}")
+    raise typer.Exit(0 if result.better else 1)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -232,8 +236,8 @@ def _write_back(
     from skewless.model.scoring import score_write_back
     from skewless.runtime.console import step
 
-    with step("write-back") as shown:
+    with step("write-back") as progress:
         known = instant(created) if created else None
         written = score_write_back.run(done, folder, *target, created=known, take=take)
         view = target[0].stored_as
-        shown.result = f"{written.rows:,} rows of feature view {view}; `skewless materialize` brings them online"
+        progress.result = f"{written.rows:,} rows of feature view {view}; `skewless materialize` brings them online"

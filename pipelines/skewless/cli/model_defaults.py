@@ -1,4 +1,4 @@
-"""What a verb's options leave out, as the project declares it."""
+"""Options whose defaults the project declares in models.yaml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from skewless.project.model_specs import ModelDefaults
 
 Declared = Annotated[
-    str | None, typer.Option("--model", help="Model of models.yaml that says what is not given. Default: the only one.")
+    str | None, typer.Option("--model", help="Model of models.yaml that the defaults come from. Default: the only one.")
 ]
 PublishedModel = Annotated[
     str | None, typer.Option("--model", help="Published model. Default: models.yaml's only one.")
@@ -21,7 +21,7 @@ Label = Annotated[str | None, typer.Option(help="Column of the spine, 0 or 1. De
 
 
 def declared(model: str | None) -> ModelDefaults:
-    """What `models.yaml` declares of a model, or of the only one. Raises: BadModelSpecs."""
+    """The declared defaults of a model, or of the only one. Raises: BadModelSpecs."""
     from skewless.project import model_specs
     from skewless.runtime.settings import ProjectSettings
 

@@ -68,12 +68,12 @@ def status(
 
         write_file(prom, freshness_metrics(project, views))
     if as_json:
-        typer.echo(json.dumps([one.as_json() for one in views], indent=2))
+        typer.echo(json.dumps([freshness.as_json() for freshness in views], indent=2))
         return
     _places(settings)
-    for one in views:
-        ages = f"materialized {_ago(one.watermark_age)}, newest event {_ago(one.newest_age)}"
-        typer.echo(f"{one.view:<28} {ages}, last run {one.last_run}")
+    for freshness in views:
+        ages = f"materialized {_ago(freshness.watermark_age)}, newest event {_ago(freshness.newest_age)}"
+        typer.echo(f"{freshness.view:<28} {ages}, last run {freshness.last_run}")
 
 
 @verbs.command()
@@ -82,7 +82,7 @@ def runs(
     limit: Annotated[int, typer.Option(help="How many, the latest first.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
-    """Say what was materialized when: windows, rows read, written, skipped and held back, and how each run ended."""
+    """List materializations: windows, rows read, written, skipped and held back, and how each run ended."""
     import msgspec
 
     from skewless.project.project import Project
@@ -92,16 +92,16 @@ def runs(
     work = Project(ProjectSettings.read())
     if view is not None:
         work.stored([view])
-    found = work.history.runs(work.project, view, limit=limit)
+    result = work.history.runs(work.project, view, limit=limit)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)))
+        typer.echo(msgspec.json.format(msgspec.json.encode(result)))
         return
     later: set[str] = set()
-    for run in found:
-        # Runs of a view take turns: what still seems to run while another one began was killed.
+    for run in result:
+        # Runs of a view take turns: a run without an end that another run follows was killed.
         typer.echo(_run(run, cut_short=run.status is RunStatus.RUNNING and run.view in later))
         later.add(run.view)
-    if not found:
+    if not result:
         typer.echo("nothing was materialized yet")
 
 
@@ -110,10 +110,10 @@ def _run(run: VerbRun, *, cut_short: bool) -> str:
     counts = run.counts
     rows = f"{counts.read:,} read, {counts.written:,} written, {counts.skipped_older:,} older"
     took = f" in {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else ""
-    told = f"{run.started_at:%Y-%m-%d %H:%M:%S}  {run.verb} {run.view}, {start} to {run.window_end.isoformat()}: "
+    window = f"{run.started_at:%Y-%m-%d %H:%M:%S}  {run.verb} {run.view}, {start} to {run.window_end.isoformat()}: "
     status = "cut short" if cut_short else str(run.status)
     ended = f"{status}: {run.error}" if run.error else status
-    return f"{told}{ended}{took}; {rows}, {counts.held_back:,} held back"
+    return f"{window}{ended}{took}; {rows}, {counts.held_back:,} held back"
 
 
 def _freshness(settings: ProjectSettings) -> tuple[str, list[ViewFreshness]]:
@@ -144,8 +144,8 @@ def _places(settings: ProjectSettings) -> None:
     from skewless.online.store import embedded_valkey
 
     server = embedded_valkey.status(settings.folders)
-    told = f"{server.url} (embedded, process {server.pid})" if server else "embedded, not running: `skewless up`"
-    typer.echo(f"online store  {told}")
+    address = f"{server.url} (embedded, process {server.pid})" if server else "embedded, not running: `skewless up`"
+    typer.echo(f"online store  {address}")
 
 
 def _answers(url: str) -> str:
@@ -168,6 +168,6 @@ def sweep() -> None:
 
     work = Project(ProjectSettings.read())
     lock = partial(work.state.lock, work.project, verb="sweep")
-    with step("sweep") as shown:
-        removed = view_removal.remove(work.client, work.project, (), lock=lock, report=shown.at)
-        shown.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"
+    with step("sweep") as progress:
+        removed = view_removal.remove(work.client, work.project, (), lock=lock, report=progress.at)
+        progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"

@@ -45,12 +45,12 @@ def push(
     work = Project(ProjectSettings.read())
     rows = verb.PushedRows(work.project, work.target(view))
     content = file.read_bytes() if file else sys.stdin.buffer.read()
-    with step("push") as shown:
+    with step("push") as progress:
         received = to_micros(now())
         batch = row_files.read(rows, content, chosen, received)
         check = verb.unchecked if unchecked else QualityGates.of(work, [view]).push_check(view)
         done = verb.run(work.project, rows.target, batch, work.data, work.online, received, check)
-        shown.result = str(done)
+        progress.result = str(done)
     raise typer.Exit(1 if done.refusal else 0)
 
 
@@ -73,11 +73,11 @@ def compact(
     at = to_micros(now())
     until = to_micros(instant(before)) if before else at
     tables = {source.path: source for _, source in work.stored(view or ())}
-    with step("compact") as shown:
+    with step("compact") as progress:
         stay = timedelta(seconds=keep)
-        done = [verb.run(one, before=until, now=at, keep=stay, report=shown.at) for one in tables.values()]
-        parts, rows, removed = (sum(getattr(one, what) for one in done) for what in ("parts", "rows", "removed"))
-        shown.result = f"{parts:,} parts with {rows:,} rows folded, {removed:,} folded earlier removed"
+        done = [verb.run(table, before=until, now=at, keep=stay, report=progress.at) for table in tables.values()]
+        parts, rows, removed = (sum(getattr(counts, name) for counts in done) for name in ("parts", "rows", "removed"))
+        progress.result = f"{parts:,} parts with {rows:,} rows folded, {removed:,} folded earlier removed"
 
 
 @verbs.command()
@@ -164,7 +164,7 @@ def erase(
         for line in verb.plan(subject, places).lines():
             console.print(line)
         return
-    with step("erase") as shown:
-        receipt, path = verb.run(subject, places, now, settle=timedelta(seconds=settle), report=shown.at)
-        shown.result = str(receipt)
+    with step("erase") as progress:
+        receipt, path = verb.run(subject, places, now, settle=timedelta(seconds=settle), report=progress.at)
+        progress.result = str(receipt)
     console.print(f"receipt: {path}")

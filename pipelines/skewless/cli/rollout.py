@@ -1,4 +1,4 @@
-"""`skewless models`: which versions answer.
+"""`skewless models`: rollouts of published versions.
 
 Held by tests/model/publishing/test_rollout_steps.py.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skewless.model.publishing.rollout_steps import ChangeAuthor
     from skewless.registry.model_registry import ModelRegistry
 
-models = typer.Typer(help="Which versions of which models answer.", no_args_is_help=True)
+models = typer.Typer(help="Which versions of each model serve predictions.", no_args_is_help=True)
 verbs = typer.Typer()
 verbs.add_typer(models, name="models")
 
@@ -38,9 +38,9 @@ def listing() -> None:
     for model in registry.models():
         rollout = registry.rollout(model)
         roles = rollout.roles if rollout else {}
-        told = [f"{version} {role}" for version, role in roles.items()]
-        told += [version for version in registry.versions(model) if version not in roles]
-        console.print(f"{model}: {', '.join(told)}", highlight=False)
+        versions = [f"{version} {role}" for version, role in roles.items()]
+        versions += [version for version in registry.versions(model) if version not in roles]
+        console.print(f"{model}: {', '.join(versions)}", highlight=False)
 
 
 @models.command()
@@ -53,9 +53,10 @@ def show(model: Model) -> None:
     champion_version(registry, model)
     history = registry.history(model)
     console.print(history[-1].to_json().decode(), highlight=False, markup=False)
-    for one in history:
-        told = f"{one.revision:>4}  {one.change.at}  {one.change.by}: {one.change.what} ({one.change.reason})"
-        console.print(told, highlight=False, markup=False)
+    for rollout in history:
+        change = rollout.change
+        line = f"{rollout.revision:>4}  {change.at}  {change.by}: {change.what} ({change.reason})"
+        console.print(line, highlight=False, markup=False)
 
 
 @models.command()
@@ -63,7 +64,7 @@ def promote(model: Model, version: Version, reason: Reason, by: By = None) -> No
     """Make a version the champion."""
     from skewless.model.publishing.rollout_steps import make_champion
 
-    _tell(make_champion(_registry(), model, version, _signed(by, reason)))
+    _print_revision(make_champion(_registry(), model, version, _signed(by, reason)))
 
 
 @models.command()
@@ -73,7 +74,7 @@ def canary(
     *,
     reason: Reason,
     weight: Annotated[float, typer.Option(help="Its share of the entities, in (0, 1].")] = 0.05,
-    key: Annotated[list[str] | None, typer.Option(help="Join keys that tell entities apart. Default: all.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="Join keys by which entities are split. Default: all.")] = None,
     bounds: Annotated[
         Path | None, typer.Option(help="JSON of bounds. Default: as they are, else the defaults.")
     ] = None,
@@ -85,11 +86,11 @@ def canary(
 
     registry, signed = _registry(), _signed(by, reason)
     if version is None:
-        _tell(verb.change(registry, model, end_canary(model), signed))
+        _print_revision(verb.change(registry, model, end_canary(model), signed))
         return
-    given = bounds_from_json(bounds.read_bytes(), str(bounds)) if bounds else None
-    trial = trial_of(registry.rollout(model), version, weight, tuple(key or ()), given)
-    _tell(verb.try_canary(registry, model, trial, signed))
+    limits = bounds_from_json(bounds.read_bytes(), str(bounds)) if bounds else None
+    trial = trial_of(registry.rollout(model), version, weight, tuple(key or ()), limits)
+    _print_revision(verb.try_canary(registry, model, trial, signed))
 
 
 @models.command()
@@ -100,10 +101,10 @@ def shadow(
     reason: Reason,
     by: By = None,
 ) -> None:
-    """Score a version beside the champion and log it; it answers nobody."""
+    """Score requests with a version beside the champion and log the scores without returning them."""
     from skewless.model.publishing import rollout_steps as verb
 
-    _tell(verb.shadow(_registry(), model, version, _signed(by, reason)))
+    _print_revision(verb.shadow(_registry(), model, version, _signed(by, reason)))
 
 
 @models.command()
@@ -111,7 +112,7 @@ def rollback(model: Model, reason: Reason, by: By = None) -> None:
     """Take the last step back: the canary where there is one, else the last promotion."""
     from skewless.model.publishing.rollout_steps import restore_previous
 
-    _tell(restore_previous(_registry(), model, _signed(by, reason)))
+    _print_revision(restore_previous(_registry(), model, _signed(by, reason)))
 
 
 @models.command()
@@ -119,16 +120,16 @@ def pin(model: Model, version: Version, reason: Reason, by: By = None) -> None:
     """Let requests name a version: /v1/models/NAME@VERSION/predict."""
     from skewless.model.publishing.rollout_steps import pin_version
 
-    _tell(pin_version(_registry(), model, version, _signed(by, reason)))
+    _print_revision(pin_version(_registry(), model, version, _signed(by, reason)))
 
 
 @models.command()
 def unpin(model: Model, version: Version, reason: Reason, by: By = None) -> None:
-    """Requests may name this version no more."""
+    """Requests may no longer name this version."""
     from skewless.contract.rollout.rollout import unpin as step
     from skewless.model.publishing.rollout_steps import change
 
-    _tell(change(_registry(), model, step(model, version), _signed(by, reason)))
+    _print_revision(change(_registry(), model, step(model, version), _signed(by, reason)))
 
 
 @models.command()
@@ -142,7 +143,7 @@ def policy(
     cache_ttl_s: Annotated[float, typer.Option(help="For how many seconds.", min=1e-3)] = 60.0,
     by: By = None,
 ) -> None:
-    """Say how a model's versions answer."""
+    """Set how a model's versions serve: store failures and the score cache."""
     from skewless.contract.rollout.rollout import CachePolicy, set_policy
     from skewless.model.publishing.rollout_steps import change
 
@@ -150,7 +151,7 @@ def policy(
     if cache_rows:
         cache = CachePolicy(cache_rows, cache_ttl_s)
     step = set_policy(model, on_store_failure=on_store_failure, cache=cache)
-    _tell(change(_registry(), model, step, _signed(by, reason)))
+    _print_revision(change(_registry(), model, step, _signed(by, reason)))
 
 
 def _registry() -> ModelRegistry:
@@ -165,8 +166,8 @@ def _signed(by: str | None, reason: str) -> ChangeAuthor:
     return ChangeAuthor(by or f"{getpass.getuser()}@{platform.node()}", now(), reason)
 
 
-def _tell(rollout: Rollout) -> None:
+def _print_revision(rollout: Rollout) -> None:
     from skewless.runtime.console import console
 
-    told = ", ".join(f"{version} {role}" for version, role in rollout.roles.items())
-    console.print(f"revision {rollout.revision}, {rollout.change.what}: {told}", highlight=False)
+    roles = ", ".join(f"{version} {role}" for version, role in rollout.roles.items())
+    console.print(f"revision {rollout.revision}, {rollout.change.what}: {roles}", highlight=False)

@@ -8,7 +8,7 @@ import typer
 
 
 def instant(text: str) -> datetime:
-    """An ISO 8601 date or time; UTC where it names no zone."""
+    """An ISO 8601 date or time; UTC without a zone."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
@@ -17,7 +17,7 @@ def instant(text: str) -> datetime:
 
 
 def span(start: str | None, end: str | None, *, full: bool = False) -> tuple[datetime | None, datetime]:
-    """Both ends of a window, which begins with time where it is `full`; its end is now where nobody says."""
+    """Start and end of a window; the start is None (unbounded) where it is absent, the end defaults to now."""
     if full and start:
         raise typer.BadParameter("--full starts at the beginning; leave out --start")
     since, until = instant(start) if start else None, instant(end) if end else now()

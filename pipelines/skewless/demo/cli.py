@@ -33,9 +33,9 @@ def skew_price(
     work = Project(ProjectSettings.read())
     version = champion_version(work.settings.registry, MODEL)
     bundle = open_bundle(work.settings.registry.bundle(MODEL, version), processor_features())
-    with step("skew-price") as shown:
-        priced = measured(work, bundle, DemoStory.year(work).split, shown.at)
-        shown.result = str(draw(priced, picture))
+    with step("skew-price") as progress:
+        priced = measured(work, bundle, DemoStory.year(work).split, progress.at)
+        progress.result = str(draw(priced, picture))
     console.print(f"numbers: {verb.save(priced, picture.parent)}")
 
 

@@ -60,7 +60,7 @@ MIDNIGHT = timedelta(hours=5)
 
 @dataclass(frozen=True, slots=True)
 class DemoStory:
-    """What is told: the UTC days that are ingested, how they are split, and how many predictions are replayed."""
+    """The extent of the demo: the UTC days that are ingested, how they are split, and how many predictions are replayed."""
 
     first: date
     last: date
@@ -76,19 +76,19 @@ class DemoStory:
 
 @dataclass(frozen=True, slots=True)
 class DemoChecks:
-    """What the replay showed: each is a promise, and whether it held."""
+    """The promises that the replay checked, and whether each held."""
 
     promises: tuple[tuple[str, bool], ...]
 
     @property
-    def held(self) -> bool:
+    def all_passed(self) -> bool:
         """Whether all did."""
-        return all(kept for _, kept in self.promises)
+        return all(passed for _, passed in self.promises)
 
     def show(self) -> None:
         """Print each of them."""
-        for promise, kept in self.promises:
-            console.print(f"  {'[green]held[/green]  ' if kept else '[red]BROKEN[/red]'} {promise}")
+        for promise, passed in self.promises:
+            console.print(f"  {'[green]held[/green]  ' if passed else '[red]BROKEN[/red]'} {promise}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,16 @@ class PreparedDemo:
 
 
 def run(work: Project, story: DemoStory | None = None, *, stay: bool) -> bool:
-    """Walk the story, the year's where no other is given; with `stay` the server is left running until Ctrl-C. Whether
-    every check held.
+    """Run the demo, by default over the year; with `stay` the server runs until Ctrl-C. Returns whether every check
+    passed.
     """
     story = story or DemoStory.year(work)
     trained = _prepare(work, story)
     with _replay_store(work) as (url, player):
         played = moments(trained.training_set.between(story.split.test, story.split.end), story.replayed)
-        with step("materialize") as shown:
-            written = player.materialize(played[0].at, shown.at)
-            shown.result = f"{written:,} rows as of {played[0].at:%Y-%m-%d %H:%M} UTC"
+        with step("materialize") as progress:
+            written = player.materialize(played[0].at, progress.at)
+            progress.result = f"{written:,} rows as of {played[0].at:%Y-%m-%d %H:%M} UTC"
         folder = _scratch(work)
         settings = {
             "SKEWLESS_STATE": str(work.settings.state),
@@ -130,7 +130,7 @@ def run(work: Project, story: DemoStory | None = None, *, stay: bool) -> bool:
             _invite(trained, running, played[-1])
             if stay:
                 _wait(running)
-    return checks.held
+    return checks.all_passed
 
 
 def _scratch(work: Project) -> Path:
@@ -138,39 +138,39 @@ def _scratch(work: Project) -> Path:
 
 
 def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
-    with step("apply") as shown:
+    with step("apply") as progress:
         apply.run(work.settings.feature_repo)
-        shown.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
-    with step("ingest") as shown:
+        progress.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
+    with step("ingest") as progress:
         gates = QualityGates.of(work)
         data = work.folders.data
-        done = ingest.run(work.tables(), data, story.first, story.last, shown.at, checks=gates.day_checks(data))
+        done = ingest.run(work.tables(), data, story.first, story.last, progress.at, checks=gates.day_checks(data))
         changed = sum(table.files_written + table.files_removed for table in done.tables)
         rows = sum(table.rows for table in done.tables)
-        shown.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
+        progress.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
     for warning in gates.missing_days(done.tables):
         console.print(f"  {warning}", markup=False)
     spec = work.model(MODEL).spec("another story")
     folder = work.folders.training / spec.service
-    with step("training-set") as shown:
+    with step("training-set") as progress:
         definitions = work.service(spec.service)
         spine = SpineFiles(work.folders.data / spec.spine, story.split.start, story.split.end)
-        made = training_set.run(definitions, spine, folder, report=shown.at, memory=work.settings.join_memory)
-        shown.result = f"{made.rows:,} rows joined to {len(definitions.plan.columns)} features"
-    opened = TrainingSet(folder)
-    with step("train") as shown:
-        report = train.run(opened, spec.label, story.split, spec.parameters)
-        shown.result = f"{report.rows:,} rows, {report.rounds} trees"
-    with step("publish") as shown:
+        training = training_set.run(definitions, spine, folder, report=progress.at, memory=work.settings.join_memory)
+        progress.result = f"{training.rows:,} rows joined to {len(definitions.plan.columns)} features"
+    joined = TrainingSet(folder)
+    with step("train") as progress:
+        report = train.run(joined, spec.label, story.split, spec.parameters)
+        progress.result = f"{report.rows:,} rows, {report.rounds} trees"
+    with step("publish") as progress:
         registry, at = work.settings.registry, datetime.now(UTC)
         with publishing(registry, work.folders.models, MODEL) as models:
-            published = publish.run(opened, models, MODEL, created_at=at, promote=False)
+            published = publish.run(joined, models, MODEL, created_at=at, promote=False)
         version = published.manifest.version
         make_champion(registry, MODEL, version, ChangeAuthor("skewless demo", at, "published"))
         bundle = open_published(registry, MODEL, version)
         what = "proven and published" if published.created else "published before, proven again"
-        shown.result = f"{MODEL} {bundle.manifest.version} {what}; test {format_metrics(bundle.manifest.metrics)}"
-    return PreparedDemo(story, work, spec, opened, bundle)
+        progress.result = f"{MODEL} {bundle.manifest.version} {what}; test {format_metrics(bundle.manifest.metrics)}"
+    return PreparedDemo(story, work, spec, joined, bundle)
 
 
 @contextmanager
@@ -193,33 +193,33 @@ def _replay_store(work: Project) -> Iterator[tuple[str, HttpReplay]]:
 def _replay(
     trained: PreparedDemo, player: HttpReplay, running: RunningPredictServer, played: list[ReplayInstant]
 ) -> DemoChecks:
-    """Ask the server at every moment and hold its answers against the training set's."""
+    """Request predictions at every instant and compare them with the training set's."""
     story, bundle, offline_set = trained.story, trained.bundle, trained.training_set
     rows = joined_rows(played)
-    with step("replay") as shown:
-        served = player.play(running.url, MODEL, bundle.plan, played, shown.at)
-        shown.result = f"{len(served):,} predictions over HTTP at {len(played)} instants, materialized up to each"
+    with step("replay") as progress:
+        served = player.play(running.url, MODEL, bundle.plan, played, progress.at)
+        progress.result = f"{len(served):,} predictions over HTTP at {len(played)} instants, materialized up to each"
     offline = bundle.scorer.score(offline_set.matrix(rows))
     wrong = int(np.count_nonzero(served.view(np.uint32) != offline.view(np.uint32)))
-    with step("audit") as shown:
-        found = _audit(trained, len(served))
-        shown.result = str(found)
-    console.print(f"  page: {write_audit(trained.work.folders.reports, found, datetime.now(UTC))}")
-    _tell_metrics(trained.spec.label, rows, served, offline)
+    with step("audit") as progress:
+        result = _audit(trained, len(served))
+        progress.result = str(result)
+    console.print(f"  page: {write_audit(trained.work.folders.reports, result, datetime.now(UTC))}")
+    _print_metrics(trained.spec.label, rows, served, offline)
     return DemoChecks(
         (
             (
-                f"{found.differing_values:,} of {found.values:,} feature values differ between served and join",
-                found.clean,
+                f"{result.differing_values:,} of {result.values:,} feature values differ between served and join",
+                result.clean,
             ),
             (f"{wrong} of {len(served):,} scores differ between HTTP and the training set, bit for bit", wrong == 0),
-            (f"all {len(served):,} predictions are in the served log", found.rows == len(served)),
+            (f"all {len(served):,} predictions are in the served log", result.rows == len(served)),
             (f"at least {story.replayed:,} predictions were compared", len(served) >= story.replayed),
         )
     )
 
 
-def _tell_metrics(label: str, rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> None:
+def _print_metrics(label: str, rows: pa.Table, served: np.ndarray, offline: np.ndarray) -> None:
     _, labels = labelled(rows, label)
     known = rows.column(label).is_valid().to_numpy()
     console.print(f"  offline, these flights: {format_metrics(evaluate(labels, offline[known]))}")
@@ -231,25 +231,25 @@ def _audit(trained: PreparedDemo, rows: int) -> audit.AuditResult:
     work, plan, split = trained.work, trained.bundle.plan, trained.story.split
     log = ServedLogReader(_scratch(work) / "served")
     last = time.monotonic() + 30.0
-    while (held := log.rows(MODEL)) < rows and time.monotonic() < last:
+    while (logged := log.rows(MODEL)) < rows and time.monotonic() < last:
         time.sleep(0.1)
-    if held < rows:
-        console.print(f"  only {held:,} of {rows:,} predictions reached the served log")
+    if logged < rows:
+        console.print(f"  only {logged:,} of {rows:,} predictions reached the served log")
     return audit.run(trained.bundle, AuditEvidence(work.sources(plan)), log, split.test, split.end)
 
 
 def _price(trained: PreparedDemo) -> None:
-    """Measure the price of skew, or tell what was measured for this very model before."""
+    """Measure the price of skew, or load what was measured for this model version before."""
     work, bundle = trained.work, trained.bundle
-    kept = work.folders.reports / f"{MODEL}-{bundle.manifest.version}"
-    with step("skew-price") as shown:
-        priced = skew_price.load(kept)
+    folder = work.folders.reports / f"{MODEL}-{bundle.manifest.version}"
+    with step("skew-price") as progress:
+        priced = skew_price.load(folder)
         again = priced is not None
         if priced is None:
-            priced = measured(work, bundle, trained.story.split, shown.at)
-            skew_price.save(priced, kept)
-        shown.result = "measured for this model before" if again else "measured"
-    picture = draw(priced, kept / "skew-price.png")
+            priced = measured(work, bundle, trained.story.split, progress.at)
+            skew_price.save(priced, folder)
+        progress.result = "measured for this model before" if again else "measured"
+    picture = draw(priced, folder / "skew-price.png")
     console.print(f"  honest, served = offline:             {format_metrics(priced.honest)}")
     console.print(f"  scheduled stamps, promised offline:   {format_metrics(priced.scheduled_offline)}")
     console.print(f"  scheduled stamps, served:             {format_metrics(priced.scheduled_served)}")
@@ -261,12 +261,12 @@ def measured(work: Project, bundle: Bundle, split: TimeSplit, report: Report) ->
     """The price of skew for the example's model over the windows of `split`."""
     require_matrix(bundle, "skew-price")
     spec = work.model(MODEL).spec("another story")
-    asked = skew_price.PredictionTask(spec.label, split, spec.spine, spec.parameters, MIDNIGHT)
-    return skew_price.run(work, work.service(spec.service), asked, bundle.scorer.score, report=report)
+    task = skew_price.PredictionTask(spec.label, split, spec.spine, spec.parameters, MIDNIGHT)
+    return skew_price.run(work, work.service(spec.service), task, bundle.scorer.score, report=report)
 
 
 def _invite(trained: PreparedDemo, running: RunningPredictServer, moment: ReplayInstant) -> None:
-    """A line to try: the features and the score of one flight as of the last instant."""
+    """Print a command to try: the features and the score of one flight as of the last instant."""
     plan = trained.bundle.plan
     names = [field.name for field in (*plan.join_keys, *plan.request)]
     row = moment.rows.select(names).slice(0, 1).to_pylist()

@@ -39,8 +39,8 @@ def _mistakes(axes: Axes, priced: SkewPrice) -> None:
         axes.bar(place + 0.2, served["auc"], 0.38, color=colour)
         axes.text(place - 0.2, promised["auc"] + 0.005, f"{promised['auc']:.3f}", ha="center")
         axes.text(place + 0.2, served["auc"] + 0.005, f"{served['auc']:.3f}", ha="center", weight="bold")
-        told = f"logloss {served['logloss']:.3f}"
-        axes.text(place + 0.2, 0.515, told, ha="center", va="bottom", rotation=90, color="white", fontsize=9)
+        text = f"logloss {served['logloss']:.3f}"
+        axes.text(place + 0.2, 0.515, text, ha="center", va="bottom", rotation=90, color="white", fontsize=9)
     axes.set_xticks(range(len(cases)), [name for name, *_ in cases])
     axes.set_ylim(0.5, 1.0)
     axes.set_ylabel("AUC on October to December")

@@ -68,7 +68,7 @@ def run(
     *,
     report: Report = quiet,
 ) -> SkewPrice:
-    """Measure. `honest` scores a model input with the published model; the project's data folder holds the honest tables,
+    """Measure all cases. `honest` scores a model input with the published model; the project's data folder holds the honest tables,
     and the tables with scheduled stamps are made beside it. Raises: SourceMissing, FlightsMissing.
     """
     split, data, scratch = task.split, work.folders.data, work.folders.root / "skewed"
@@ -135,13 +135,13 @@ def _mistaken_model(
 
 
 def save(priced: SkewPrice, folder: Path) -> Path:
-    """Keep the numbers; the file's path."""
+    """Write the numbers; returns the file."""
     path = folder / RESULT
     write_file(path, msgspec.json.format(msgspec.json.encode(priced)))
     return path
 
 
 def load(folder: Path) -> SkewPrice | None:
-    """The numbers that were kept, if any."""
+    """The saved numbers, or None."""
     path = folder / RESULT
     return msgspec.json.decode(path.read_bytes(), type=SkewPrice) if path.exists() else None
