@@ -92,5 +92,7 @@ def test_the_projects_own_errors_pass(tmp_path: Path):
 
 
 def test_where_no_function_is_declared_the_mend_is_told(tmp_path: Path):
-    with pytest.raises(IngestNotDeclared, match=r"models\.yaml declares no ingest function; write `ingest: MODULE:FUNCTION`"):
+    with pytest.raises(
+        IngestNotDeclared, match=r"models\.yaml declares no ingest function; write `ingest: MODULE:FUNCTION`"
+    ):
         tables(project(tmp_path, ingest=None))
