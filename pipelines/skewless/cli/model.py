@@ -63,7 +63,7 @@ def publish(
     version: Annotated[str | None, typer.Option(help="As 1.2.0. Default: the next minor version.")] = None,
     promote: Annotated[bool, typer.Option(help="Make it the version that servers answer with.")] = True,
     onnx: Annotated[Path | None, typer.Option(help="A ready graph, instead of the model trained here.")] = None,
-    given: Annotated[list[str] | None, typer.Option("--input", help="INPUT=FEATURE,FEATURE of the graph.")] = None,
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="INPUT=FEATURE,FEATURE of the graph.")] = None,
     output: Annotated[list[str] | None, typer.Option(help="Output of the graph to return. Default: all.")] = None,
     optimise: Annotated[bool, typer.Option("--optimise", help="Optimise the graph once, and save it so.")] = False,
     quantise: Annotated[bool, typer.Option("--quantise", help="Keep weights as int8, scaled dynamically.")] = False,
@@ -83,7 +83,7 @@ def publish(
 
     if most is not None and not (optimise or quantise):
         raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
-    options = ImportOptions(dict(map(_columns, given or ())), output or ())
+    options = ImportOptions(dict(map(_columns, inputs or ())), output or ())
     spec = declared(model)
     service, name = service or spec.spec("--service").service, spec.name()
     _publish(service, (name, version, promote), GraphChanges(optimise, quantise, most), onnx, options)
@@ -142,12 +142,8 @@ def score(
     start: Annotated[str | None, typer.Option(help="First event_timestamp. Default: the model's `test`.")] = None,
     end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the model's `end`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the scores. Default: in the state folder.")] = None,
-    write_to: Annotated[
-        str | None, typer.Option(help="Feature view whose table the scores are also written to.")
-    ] = None,
-    created: Annotated[
-        str | None, typer.Option(help="created_timestamp of the written scores. Default: this run.")
-    ] = None,
+    write_to: Annotated[str | None, typer.Option(help="Feature view whose table gets the scores too.")] = None,
+    created: Annotated[str | None, typer.Option(help="The scores' created_timestamp. Default: this run.")] = None,
     take: Annotated[list[str] | None, typer.Option(help="FEATURE=OUTPUT or FEATURE=OUTPUT[1] of --write-to.")] = None,
 ) -> None:
     """Score a spine as of each row's time, as the server would have answered then."""

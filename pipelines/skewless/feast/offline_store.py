@@ -28,7 +28,7 @@ from skewless.feast.feature_log import append_logs
 from skewless.feast.json_times import with_parsed_times
 from skewless.feast.project_tables import project_tables
 from skewless.feast.retrieval import PlannedRetrieval, check_request_data, output_names, plan_of
-from skewless.feast.retrieval_job import SkewlessRetrievalJob, one_part
+from skewless.feast.retrieval_job import SkewlessRetrievalJob, single_part
 from skewless.feast.source_rows import newest_of_each, rows_between, schema_of, with_dummy_key
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.append import append
@@ -119,7 +119,7 @@ class SkewlessOfflineStore(OfflineStore):
         source = _source(config, data_source, timestamp_field, created_timestamp_column)
         columns = [*join_key_columns, *feature_name_columns] if feature_name_columns else []
         return SkewlessRetrievalJob(
-            one_part(lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns)),
+            single_part(lambda: newest_of_each(rows_between(source, columns, start_date, end_date), join_key_columns)),
             data_folder(config),
         )
 
@@ -138,7 +138,7 @@ class SkewlessOfflineStore(OfflineStore):
         source = _source(config, data_source, timestamp_field, created_timestamp_column)
         columns = [*join_key_columns, *feature_name_columns]
         return SkewlessRetrievalJob(
-            one_part(
+            single_part(
                 lambda: with_dummy_key(rows_between(source, columns, start_date, end_date).table, join_key_columns)
             ),
             data_folder(config),

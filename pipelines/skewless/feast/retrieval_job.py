@@ -44,7 +44,7 @@ class ResultPart:
     waiting: Mapping[str, int]
 
 
-def one_part(table: Callable[[], pa.Table]) -> Callable[[], Iterator[ResultPart]]:
+def single_part(table: Callable[[], pa.Table]) -> Callable[[], Iterator[ResultPart]]:
     """A result that is a single part, with no rows waiting for values."""
 
     def parts() -> Iterator[ResultPart]:
