@@ -10,5 +10,5 @@ import numpy as np
 
 def processor_features() -> tuple[str, ...]:
     """The SIMD extensions that NumPy found beyond its baseline, sorted. What a manifest records as `processor`."""
-    told: dict[str, dict[str, list[str]]] = np.show_config(mode="dicts")  # type: ignore[assignment]
-    return tuple(sorted(told["SIMD Extensions"].get("found", [])))
+    config: dict[str, dict[str, list[str]]] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    return tuple(sorted(config["SIMD Extensions"].get("found", [])))

@@ -56,7 +56,7 @@ class ModelRegistry:
         self.address = str(address)
         self.is_folder = "://" not in self.address
         self._copies = BundleCache(mirror)
-        with self._told():
+        with self._readable():
             if self.is_folder:
                 self._files, self._root = fs.LocalFileSystem(), self.address
             else:
@@ -92,15 +92,15 @@ class ModelRegistry:
                 return now
             number = max((entry.number for entry in base), default=0) + 1
             nonce = "" if self.is_folder else uuid4().hex[:8]
-            made = replace(then, revision=number, change=told, nonce=nonce)
-            if self._added(model, made):
-                return made
+            rollout = replace(then, revision=number, change=told, nonce=nonce)
+            if self._added(model, rollout):
+                return rollout
             time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - to miss each other
         raise RolloutRefused(model, "others kept changing it meanwhile; try again")
 
     def seen(self, model: str, version: str) -> Seen:
         """The files of a bundle as they are now."""
-        with self._told():
+        with self._readable():
             selector = fs.FileSelector(f"{self._root}/{model}/{version}", allow_not_found=True)
             infos = [info for info in self._files.get_file_info(selector) if info.type == fs.FileType.File]
         return tuple(sorted((info.base_name, info.mtime_ns or 0, info.size) for info in infos))
@@ -114,7 +114,7 @@ class ModelRegistry:
         if copy.is_dir():
             self._copies.used(copy)
         elif seen:
-            with self._told():
+            with self._readable():
                 self._copies.fetch(
                     copy, [name for name, _, _ in seen], lambda name: self._content(model, version, name)
                 )
@@ -123,7 +123,7 @@ class ModelRegistry:
 
     def file(self, model: str, version: str, name: str) -> bytes | None:
         """A file of a bundle, read where it lies; None where it is not."""
-        with self._told():
+        with self._readable():
             info = self._files.get_file_info(f"{self._root}/{model}/{version}/{name}")
             return self._content(model, version, name) if info.type == fs.FileType.File else None
 
@@ -140,18 +140,18 @@ class ModelRegistry:
         if self.is_folder:
             return
         names = sorted((file.name for file in bundle.iterdir()), key=lambda name: (name == "manifest.json", name))
-        with self._told():
+        with self._readable():
             for name in names:
                 self._write(f"{self._root}/{model}/{version}/{name}", (bundle / name).read_bytes())
 
     def _folders(self, path: str) -> list[str]:
-        with self._told():
+        with self._readable():
             infos = self._files.get_file_info(fs.FileSelector(path, allow_not_found=True))
         found = (info.base_name for info in infos if info.type == fs.FileType.Directory)
         return sorted(name for name in found if SANE_NAME.fullmatch(name))
 
     def _entries(self, model: str) -> list[RevisionEntry]:
-        with self._told():
+        with self._readable():
             selector = fs.FileSelector(f"{self._root}/{model}/{ROLLOUT}", allow_not_found=True)
             infos = self._files.get_file_info(selector)
         found = (parse_revision_name(info.base_name, info.path) for info in infos)
@@ -161,13 +161,13 @@ class ModelRegistry:
         """The revisions when nobody claims to make another; claims that stay are removed."""
         for _ in range(_LOOKS):
             found = self._entries(model)
-            claims = [entry for entry in found if not entry.made]
+            claims = [entry for entry in found if not entry.is_revision]
             if not claims:
                 return found
             time.sleep(_LONGEST_PAUSE_S)
         for claim in claims:
             self._remove(claim)
-        return [entry for entry in found if entry.made]
+        return [entry for entry in found if entry.is_revision]
 
     def _newest(self, entries: Sequence[RevisionEntry], known: Rollout | None = None) -> Rollout | None:
         found = undisputed(entries)
@@ -179,26 +179,29 @@ class ModelRegistry:
         return self._read(newest)
 
     def _read(self, entry: RevisionEntry) -> Rollout:
-        with self._told(), self._files.open_input_stream(entry.path) as stream:
+        with self._readable(), self._files.open_input_stream(entry.path) as stream:
             content = stream.read()
         return replace(rollout_from_json(content, entry.path), revision=entry.number, nonce=entry.nonce)
 
-    def _added(self, model: str, made: Rollout) -> bool:
+    def _added(self, model: str, rollout: Rollout) -> bool:
         """Whether a revision is there now, the only one of its number."""
         folder = f"{self._root}/{model}/{ROLLOUT}"
         if self.is_folder:
-            with self._told():
-                return create_file(Path(folder) / revision_name(made.revision), made.to_json())
-        place = f"{folder}/{revision_name(made.revision, made.nonce)}"
+            with self._readable():
+                return create_file(Path(folder) / revision_name(rollout.revision), rollout.to_json())
+        place = f"{folder}/{revision_name(rollout.revision, rollout.nonce)}"
         claim = RevisionEntry(
-            made.revision, made.nonce, f"{folder}/{claim_name(made.revision, made.nonce)}", made=False
+            rollout.revision,
+            rollout.nonce,
+            f"{folder}/{claim_name(rollout.revision, rollout.nonce)}",
+            is_revision=False,
         )
-        with self._told():
+        with self._readable():
             self._write(claim.path, b"")
             try:
                 alone = self._alone(model, claim)
                 if alone:
-                    self._write(place, made.to_json())
+                    self._write(place, rollout.to_json())
             finally:
                 self._remove(claim)
         return alone
@@ -208,7 +211,7 @@ class ModelRegistry:
         for _ in range(_LOOKS):
             later = {entry for entry in self._entries(model) if entry.number >= claim.number}
             others = later - {claim}
-            if claim not in later or any(entry.made or entry.nonce < claim.nonce for entry in others):
+            if claim not in later or any(entry.is_revision or entry.nonce < claim.nonce for entry in others):
                 return False
             if not others:
                 return True
@@ -237,7 +240,7 @@ class ModelRegistry:
                 self._copies.prune(model, named, fetched.stat().st_mtime)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _readable(self) -> Iterator[None]:
         try:
             yield
         except (OSError, pa.ArrowException) as error:

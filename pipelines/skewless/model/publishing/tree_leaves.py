@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skewless.contract.errors import InvalidPlan
-from skewless.contract.model.bundle import BundleModel, told_outputs
+from skewless.contract.model.bundle import BundleModel, output_names
 from skewless.contract.model.shapley import beyond_rounding, contributions_of
 from skewless.contract.model.signature import Array
 from skewless.contract.model.tree_leaves import Covers, LeavesHeader, RaggedLists, TreeLeaves
@@ -47,7 +47,7 @@ def build_leaves(
     `leaf_counts` are the rows that the training counted at the leaves; if None, all `inputs` are counted. Raises:
     NotExplainable.
     """
-    names = told_outputs(imported.output, imported.signature)
+    names = output_names(imported.output, imported.signature)
     ensemble = tree_ensemble.read(graph, names)
     if len(inputs) != 1 or inputs[0].dtype != np.float32:
         raise NotExplainable("it takes something else than one float32 matrix")

@@ -73,11 +73,11 @@ class Assembler:
         self, views: Mapping[str, AdmittedRows], request: Mapping[str, ColumnValues]
     ) -> dict[ColumnSource, ColumnValues]:
         """Every value that the plan names, for n rows: stored features, request inputs, transform outputs."""
-        found: dict[ColumnSource, ColumnValues] = {
+        values: dict[ColumnSource, ColumnValues] = {
             source: views[view].values(index) for source, (view, index) in self._places.items()
         }
-        found |= {source: request[name] for source, name in self._request.items()}
-        return self.complete(found)
+        values |= {source: request[name] for source, name in self._request.items()}
+        return self.complete(values)
 
     @property
     def given(self) -> tuple[ColumnSource, ...]:

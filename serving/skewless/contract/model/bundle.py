@@ -153,9 +153,9 @@ def prove_bundle(manifest: Manifest, files: Mapping[str, bytes], where: str, pro
     return replace(bundle, exact=exact)
 
 
-def told_outputs(output: ScoreOutput, signature: SignatureSpec | None) -> list[str]:
-    """The outputs of the graph that are told, as the groups of the form's `told` follow each other."""
-    return [one.name for one in signature.outputs] if signature is not None else [output.name]
+def output_names(output: ScoreOutput, signature: SignatureSpec | None) -> list[str]:
+    """The names of the graph's outputs that are scores, in the order of the signature's `outputs`."""
+    return [spec.name for spec in signature.outputs] if signature is not None else [output.name]
 
 
 def given_values(plan: Plan, given: Sequence[ColumnSource], table: pa.Table) -> dict[ColumnSource, ColumnValues]:
@@ -192,7 +192,7 @@ def _prove(where: str, bundle: Bundle, golden: bytes, tolerance: float | None) -
     except Exception as error:  # ONNX Runtime's own kinds, and NumPy's where a graph gives another shape
         raise InvalidBundle(where, f"its golden rows do not score ({type(error).__name__})") from error
     if bundle.contributions is not None:
-        output, names = bundle.manifest.output, told_outputs(bundle.manifest.output, bundle.manifest.signature)
+        output, names = bundle.manifest.output, output_names(bundle.manifest.output, bundle.manifest.signature)
         told = again[names.index(bundle.contributions.head.output)]
         gap = beyond_rounding(bundle.contributions, now_arrays[0], told, output.column)
         if gap > 0:

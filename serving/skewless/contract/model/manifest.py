@@ -54,19 +54,19 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     """The manifest of the bundle `where`. Raises: InvalidBundle where it is none, or not the one that was sealed."""
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-        told = msgspec.json.decode(content)
+        members = msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBundle(where, f"{MANIFEST} does not fit its format ({error})") from error
-    if not (manifest.seal == _seal(told) if manifest.seal else _is_of_old(told)):
+    if not (manifest.seal == _seal(members) if manifest.seal else _is_unsealed_version(members)):
         raise InvalidBundle(where, f"{MANIFEST} is not the file that was published")
     return manifest
 
 
-def _is_of_old(told: dict[str, Any]) -> bool:
+def _is_unsealed_version(members: dict[str, Any]) -> bool:
     """Whether a version that made no seals can have written it: none knew more members, a seal by another name, say."""
-    return set(told) <= set(Manifest.__struct_fields__)
+    return set(members) <= set(Manifest.__struct_fields__)
 
 
-def _seal(told: dict[str, Any]) -> str:
+def _seal(members: dict[str, Any]) -> str:
     """Of the members that a manifest was written with, of which older ones have fewer."""
-    return hashlib.sha256(msgspec.json.encode(told | {"seal": ""}, order="sorted")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(members | {"seal": ""}, order="sorted")).hexdigest()

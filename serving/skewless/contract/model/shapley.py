@@ -64,8 +64,8 @@ class _LeafBoxes:
     def reached(self, matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which values lie in the boxes: n x d x leaves."""
         values = matrix[:, self.columns]
-        found: NDArray[np.bool_] = (values >= self.first) & (values <= self.last) | (self.missing & np.isnan(values))
-        return found
+        result: NDArray[np.bool_] = (values >= self.first) & (values <= self.last) | (self.missing & np.isnan(values))
+        return result
 
     def contributions(self, reached: NDArray[np.bool_]) -> Floats:
         """Of leaves of weight 1: n x d x leaves."""
@@ -100,7 +100,7 @@ class ShapleyExplainer:
         """Where each contribution of a leaf goes: sorted by target and column, so that those of a cell stand together."""
         columns = [np.zeros(0, np.int64), *(boxes.columns.astype(np.int64).ravel() for boxes in self._boxes)]
         weights = [np.tile(boxes.weights.T, (1, len(boxes.columns))) for boxes in self._boxes]
-        self._size = sum(len(one) for one in columns)
+        self._size = sum(len(explainer) for explainer in columns)
         every = np.concatenate([np.zeros((self._targets, 0)), *weights], axis=1)
         cells = np.arange(self._targets)[:, None] * self._width + np.concatenate(columns)
         target, place = np.nonzero(every)
@@ -117,7 +117,7 @@ class ShapleyExplainer:
 
     def raw(self, matrix: NDArray[np.float32]) -> tuple[Floats, Floats]:
         """The raw scores of n rows (n x targets), and the sums of all that was added to get them, by its size."""
-        raw, size = (np.tile(one, (len(matrix), 1)) for one in (self._always, np.abs(self._always)))
+        raw, size = (np.tile(explainer, (len(matrix), 1)) for explainer in (self._always, np.abs(self._always)))
         begin = 0
         for some in self._blocks(matrix):
             end = begin + len(some)
@@ -157,42 +157,42 @@ def contributions_of(signature: ModelSignature, content: bytes) -> ShapleyExplai
 def linked(link: Link, raw: Floats) -> Floats:
     """What a model tells where its raw scores (n x targets) are these."""
     with np.errstate(over="ignore"):
-        found = raw
+        result = raw
         if link == "logistic":
-            found = 1 / (1 + np.exp(-raw))
+            result = 1 / (1 + np.exp(-raw))
         elif link == "exp":
-            found = np.exp(raw)
+            result = np.exp(raw)
         elif link == "softmax":
             powers = np.exp(raw - raw.max(axis=1, keepdims=True))
-            found = powers / powers.sum(axis=1, keepdims=True)
-    return found
+            result = powers / powers.sum(axis=1, keepdims=True)
+    return result
 
 
 def beyond_rounding(
-    one: ShapleyExplainer, matrix: NDArray[np.float32], told: NDArray[np.floating], column: int | None
+    explainer: ShapleyExplainer, matrix: NDArray[np.float32], scores: NDArray[np.floating], column: int | None
 ) -> float:
     """How far what the leaves give is off what the model told of n rows (n x width), but for what its float32 rounds.
 
     `column` is the one of the output that was told where one was. Of two classes with one raw score it is the second's.
     """
-    raw, size = one.raw(matrix)
-    now = linked(one.head.link, raw)
+    raw, size = explainer.raw(matrix)
+    now = linked(explainer.head.link, raw)
     if now.shape[1] == 1:
-        told = told[:, -1:]
-    elif told.shape[1] == 1 and column is not None:
+        scores = scores[:, -1:]
+    elif scores.shape[1] == 1 and column is not None:
         now = now[:, column : column + 1]
-    slack: Floats = (one.head.trees + _ROUNDINGS) * 2.0**-24 * size.max(axis=1, keepdims=True, initial=0.0)
-    gaps = np.abs(now - told) - (slack * np.maximum(1.0, np.abs(now)) + _LINK_BOUND * np.abs(now))
-    return float(np.max(gaps, initial=0.0)) if now.shape == told.shape and not np.isnan(gaps).any() else np.inf
+    slack: Floats = (explainer.head.trees + _ROUNDINGS) * 2.0**-24 * size.max(axis=1, keepdims=True, initial=0.0)
+    gaps = np.abs(now - scores) - (slack * np.maximum(1.0, np.abs(now)) + _LINK_BOUND * np.abs(now))
+    return float(np.max(gaps, initial=0.0)) if now.shape == scores.shape and not np.isnan(gaps).any() else np.inf
 
 
 def _weights(leaves: TreeLeaves) -> Floats:
     """Leaves x targets."""
-    found = np.zeros((len(leaves.adds.ends) - 1, len(leaves.head.base)))
-    leaf = np.repeat(np.arange(len(found)), leaves.adds.lengths)
+    result = np.zeros((len(leaves.adds.ends) - 1, len(leaves.head.base)))
+    leaf = np.repeat(np.arange(len(result)), leaves.adds.lengths)
     scaled = leaves.adds.arrays["weights"].astype(np.float64) * leaves.head.scale
-    np.add.at(found, (leaf, leaves.adds.arrays["targets"]), scaled)
-    return found
+    np.add.at(result, (leaf, leaves.adds.arrays["targets"]), scaled)
+    return result
 
 
 def _boxes(splits: dict[str, NDArray[np.generic]], weights: Floats) -> _LeafBoxes:

@@ -166,11 +166,13 @@ class TensorSignature:
             for tensor in spec.inputs
         }
         self.inputs = tuple(
-            ColumnGroup(f"{MODEL_INPUT}:{one.name}", one.kind, one.columns, alone=len(one.columns) == 1)
-            for one in spec.inputs
+            ColumnGroup(f"{MODEL_INPUT}:{output.name}", output.kind, output.columns, alone=len(output.columns) == 1)
+            for output in spec.inputs
         )
         only = len(spec.outputs) == 1
-        self.outputs = tuple(_output_group(SCORE if only else f"{SCORE}:{one.name}", one) for one in spec.outputs)
+        self.outputs = tuple(
+            _output_group(SCORE if only else f"{SCORE}:{output.name}", output) for output in spec.outputs
+        )
 
     def assemble(self, _: Assembler, values: Mapping[ColumnSource, ColumnValues]) -> NamedTensors:
         made = {}
@@ -192,16 +194,18 @@ class TensorSignature:
 
     def input_arrays(self, inputs: ModelInput) -> list[Array]:
         tensors = as_tensors(inputs)
-        return [tensors[one.name].reshape(len(tensors[one.name]), len(one.columns)) for one in self._spec.inputs]
+        return [
+            tensors[output.name].reshape(len(tensors[output.name]), len(output.columns)) for output in self._spec.inputs
+        ]
 
     def output_arrays(self, scores: Scores) -> list[Array]:
         if not isinstance(scores, ModelOutputs):
             raise TypeError("this is one score a row; this model returns named outputs")
-        return [scores.arrays[one.name].reshape(len(scores), one.width or 1) for one in self._spec.outputs]
+        return [scores.arrays[output.name].reshape(len(scores), output.width or 1) for output in self._spec.outputs]
 
     def from_arrays(self, arrays: Sequence[Array]) -> NamedTensors:
         pairs = zip(self._spec.inputs, arrays, strict=True)
-        return {one.name: array[:, 0] if one.flat else array for one, array in pairs}
+        return {output.name: array[:, 0] if output.flat else array for output, array in pairs}
 
 
 def as_matrix(inputs: ModelInput) -> Matrix:
@@ -246,10 +250,10 @@ def _column_of(
     return column
 
 
-def _output_group(column: str, one: OutputSpec) -> ColumnGroup:
-    if one.width is None:
-        return ColumnGroup(column, one.kind, (column,), alone=True)
-    return ColumnGroup(column, one.kind, tuple(f"{column}[{place}]" for place in range(one.width)))
+def _output_group(column: str, output: OutputSpec) -> ColumnGroup:
+    if output.width is None:
+        return ColumnGroup(column, output.kind, (column,), alone=True)
+    return ColumnGroup(column, output.kind, tuple(f"{column}[{place}]" for place in range(output.width)))
 
 
 def to_columns(groups: Sequence[ColumnGroup], arrays: Sequence[Array]) -> list[pa.Array]:
@@ -279,8 +283,8 @@ def differing(then: Array, now: Array) -> NDArray[np.bool_]:
     """Where two arrays of one kind differ, numbers in any bit."""
     if then.dtype.kind == "f":
         bits = np.dtype(f"<u{then.dtype.itemsize}")
-        found: NDArray[np.bool_] = np.ascontiguousarray(then).view(bits) != np.ascontiguousarray(now).view(bits)
-        return found
+        differs: NDArray[np.bool_] = np.ascontiguousarray(then).view(bits) != np.ascontiguousarray(now).view(bits)
+        return differs
     return np.asarray(then != now, np.bool_)
 
 

@@ -23,7 +23,7 @@ class RevisionEntry(NamedTuple):
     number: int
     nonce: str
     path: str
-    made: bool
+    is_revision: bool
 
 
 def parse_revision_name(name: str, path: str) -> RevisionEntry | None:
@@ -42,6 +42,6 @@ def claim_name(number: int, nonce: str) -> str:
 
 def undisputed(entries: Sequence[RevisionEntry]) -> dict[int, RevisionEntry]:
     """The revisions by number, but for numbers that are there twice."""
-    made = [entry for entry in entries if entry.made]
-    times = Counter(entry.number for entry in made)
-    return {entry.number: entry for entry in made if times[entry.number] == 1}
+    revisions = [entry for entry in entries if entry.is_revision]
+    times = Counter(entry.number for entry in revisions)
+    return {entry.number: entry for entry in revisions if times[entry.number] == 1}
