@@ -8,11 +8,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.checkout import ROOT
 
 PACKAGES = ("serving", "pipelines", "dags", "feature_repo")
 FILE_LINES, FILE_LINES_HARD, FUNCTION_LINES = 300, 400, 40
 MODULES_A_FOLDER = 20
+# Words of a sentence, not names: what is it that was told, asked, found?
+DIALECT = {"told", "tell", "who", "asked", "found", "held", "made", "one", "shown", "taken"}
+FIELD_TERMS = {
+    "held_out",  # machine learning's: rows that training did not see
+    "held_back",  # rows that a run read and left for a later one
+    "connection_made",  # asyncio's
+    "_materialize_one",  # Feast's
+    "_one_by_one",
+}
 NOT_A_NOUN = {"utils", "util", "helpers", "helper", "common", "base", "manager", "managers", "misc"}
 TOP = {
     "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml", "uv.lock",
@@ -97,6 +108,32 @@ def test_few_class_names_are_one_word():
     assert len(single) < 0.1 * len(names), f"say of what: {single}"
 
 
+def test_names_are_terms_and_not_words_of_a_sentence():
+    found = {
+        f"{path}:{line} {name}"
+        for path, source in modules()
+        for name, line in [(Path(path).stem, 1), *_named(ast.parse(source))]
+        if name.lstrip("_") not in {term.lstrip("_") for term in FIELD_TERMS}
+        if DIALECT & set(name.strip("_").lower().split("_"))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Told: ...",
+        "def tell_metrics(): ...",
+        "async def _asked(): ...",
+        "class View:\n    found: int",
+        "class View:\n    def __init__(self): self.held = 1",
+        "def f(made): ...",
+    ],
+)
+def test_a_word_of_a_sentence_is_refused_as_a_name(source: str):
+    assert any(DIALECT & set(name.strip("_").lower().split("_")) for name, _ in _named(ast.parse(source)))
+
+
 def test_the_top_folder_holds_only_what_it_should():
     assert {path.parts[0] for path in ours() if not path.parts[0].startswith(".")} <= TOP
 
@@ -113,6 +150,20 @@ def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     if ast.get_docstring(function) is not None:
         lines -= (first.end_lineno or 0) - first.lineno + 1
     return lines
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """The classes, functions, parameters and attributes that a module names, with their lines."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield node.name, node.lineno
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name, node.lineno
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name, node.lineno
+            case ast.arg(arg=name):
+                yield name, node.lineno
 
 
 def _reads_environment(tree: ast.Module) -> bool:

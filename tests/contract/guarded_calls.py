@@ -63,8 +63,8 @@ def decide(files: Mapping[str, bytes]) -> Bundle:
     bundle = prove_bundle(manifest, named, "here", manifest.processor)
     plan = plan_from_json(files["plan.json"], name=manifest.name)
     assert plan.fingerprint == bundle.plan.fingerprint
-    first = promote("1.0.0").taken(None)
-    then = start_canary(manifest.name, Canary("2.0.0", 0.5)).taken(rollout_from_json(first.to_json(), "here"))
+    first = promote("1.0.0").apply(None)
+    then = start_canary(manifest.name, Canary("2.0.0", 0.5)).apply(rollout_from_json(first.to_json(), "here"))
     assert then.canary
     draw(plan, manifest.name, then.canary)
     entry = parse_revision_name(revision_name(3), "here/00000003.json")

@@ -87,7 +87,7 @@ class ModelRegistry:
         for _ in range(_TRIES):
             base = self._settled(model)
             now = self._newest(base)
-            then = step.taken(now)
+            then = step.apply(now)
             if now is not None and then == now:
                 return now
             number = max((entry.number for entry in base), default=0) + 1

@@ -49,7 +49,7 @@ def test_whatever_is_done_the_rollout_stays_sound(steps: list[RolloutStep]):
     now = FIRST
     for step in steps:
         try:
-            now = step.taken(now)
+            now = step.apply(now)
         except RolloutRefused:
             continue
         assert rollout_from_json(now.to_json(), "here") == now
@@ -58,47 +58,47 @@ def test_whatever_is_done_the_rollout_stays_sound(steps: list[RolloutStep]):
 
 
 def test_a_promotion_is_taken_back_once():
-    second = promote("2.0.0").taken(FIRST)
-    back = roll_back("m").taken(second)
+    second = promote("2.0.0").apply(FIRST)
+    back = roll_back("m").apply(second)
     assert (back.champion, back.previous) == ("1.0.0", None)
     with pytest.raises(RolloutRefused, match="no promotion to take back"):
-        roll_back("m").taken(back)
+        roll_back("m").apply(back)
 
 
 def test_a_canary_goes_before_the_champion_does():
-    trying = start_canary("m", Canary("3.0.0", 0.5)).taken(promote("2.0.0").taken(FIRST))
-    back = roll_back("m").taken(trying)
+    trying = start_canary("m", Canary("3.0.0", 0.5)).apply(promote("2.0.0").apply(FIRST))
+    back = roll_back("m").apply(trying)
     assert (back.champion, back.canary) == ("2.0.0", None)
 
 
 def test_a_promoted_canary_is_no_canary_any_more():
-    assert promote("2.0.0").taken(start_canary("m", Canary("2.0.0", 0.5)).taken(FIRST)).canary is None
+    assert promote("2.0.0").apply(start_canary("m", Canary("2.0.0", 0.5)).apply(FIRST)).canary is None
 
 
 def test_a_canary_may_be_meant_for_one_champion():
     canary = Canary("3.0.0", 0.5)
-    assert start_canary("m", canary, FIRST.champion).taken(FIRST).canary == canary
+    assert start_canary("m", canary, FIRST.champion).apply(FIRST).canary == canary
     with pytest.raises(RolloutRefused, match=r"3\.0\.0 was held against 2\.0\.0"):
-        start_canary("m", canary, "2.0.0").taken(FIRST)
+        start_canary("m", canary, "2.0.0").apply(FIRST)
 
 
 def test_a_withdrawal_is_of_one_version():
-    trying = start_canary("m", Canary("3.0.0", 0.5)).taken(FIRST)
+    trying = start_canary("m", Canary("3.0.0", 0.5)).apply(FIRST)
     with pytest.raises(RolloutRefused, match="is not its canary"):
-        end_canary("m", "2.0.0").taken(trying)
+        end_canary("m", "2.0.0").apply(trying)
 
 
 def test_pins_are_bounded():
     now = FIRST
     for number in range(MOST_PINNED):
-        now = pin("m", f"{number}.1.0").taken(now)
+        now = pin("m", f"{number}.1.0").apply(now)
     with pytest.raises(RolloutRefused, match="unpin one"):
-        pin("m", "99.0.0").taken(now)
+        pin("m", "99.0.0").apply(now)
 
 
 def test_a_trial_keeps_its_bounds_when_its_weight_grows():
     strict = GuardrailBounds(most_errors=0.001)
-    now = start_canary("m", Canary("2.0.0", 0.1, ("origin",), strict)).taken(FIRST)
+    now = start_canary("m", Canary("2.0.0", 0.1, ("origin",), strict)).apply(FIRST)
     assert trial_of(now, "2.0.0", 0.5, (), None) == Canary("2.0.0", 0.5, ("origin",), strict)
     assert trial_of(now, "3.0.0", 0.5, (), None) == Canary("3.0.0", 0.5)
     with pytest.raises(RolloutRefused, match="weight"):

@@ -95,7 +95,7 @@ class ScoringSpine:
 
     def parts(self) -> Iterator[pa.Table]:
         """The rows ordered by time, in at least one part. Raises: SourceMissing, SpineMismatch."""
-        return SpineFiles(self.path, self.start, self.end).at_least_one(_ROWS_PER_PART)
+        return SpineFiles(self.path, self.start, self.end).non_empty_parts(_ROWS_PER_PART)
 
 
 def run(

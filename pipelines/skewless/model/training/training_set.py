@@ -166,7 +166,7 @@ def spine_parts(plan: Plan, spine: pa.Table | SpineFiles, memory: int = DEFAULT_
         yield spine
         return
     rows = bounds(memory, list(wanted_features(plan).values()), worker_count()).rows_a_block
-    yield from spine.at_least_one(rows)
+    yield from spine.non_empty_parts(rows)
 
 
 def frame(plan: Plan, spine: pa.Table, values: Mapping[ColumnSource, ColumnValues]) -> pa.Table:

@@ -59,7 +59,7 @@ class SpineFiles:
                 for begin in range(0, len(batch), rows):
                     yield pa.Table.from_batches([batch.slice(begin, rows)])
 
-    def at_least_one(self, rows: int) -> Iterator[pa.Table]:
+    def non_empty_parts(self, rows: int) -> Iterator[pa.Table]:
         """These parts; of an empty spine an empty one, so that it has its columns."""
         parts = self.parts(rows)
         first = next(parts, None)

@@ -139,13 +139,13 @@ def trial_of(
 
 
 class RolloutStep(NamedTuple):
-    """A change to make: `taken` gives the rollout after it, and `what` says what it does.
+    """A change of a rollout: `apply` returns the rollout after it, and `what` describes it.
 
-    `taken` gets None where the model has no rollout yet. Raises: RolloutRefused.
+    `apply` gets None where the model has no rollout yet. Raises: RolloutRefused.
     """
 
     what: str
-    taken: Callable[[Rollout | None], Rollout]
+    apply: Callable[[Rollout | None], Rollout]
 
 
 _NO_CHANGE = RolloutChange("", "", "", "")
@@ -154,7 +154,7 @@ _NO_CHANGE = RolloutChange("", "", "", "")
 def promote(version: str) -> RolloutStep:
     """Make `version` the champion; it is no canary or shadow any more."""
 
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         if now is None:
             return Rollout(1, _NO_CHANGE, version)
         if now.champion == version:
@@ -163,13 +163,13 @@ def promote(version: str) -> RolloutStep:
         shadow = None if now.shadow == version else now.shadow
         return replace(now, champion=version, previous=now.champion, canary=canary, shadow=shadow)
 
-    return RolloutStep(f"promote {version}", taken)
+    return RolloutStep(f"promote {version}", apply)
 
 
 def start_canary(model: str, canary: Canary, champion: str | None = None) -> RolloutStep:
     """Put a version on trial, or change the trial's weight or bounds; with `champion` only if that is it still."""
 
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         known = _known(model, now)
         if champion not in (None, known.champion):
             raise RolloutRefused(
@@ -179,56 +179,56 @@ def start_canary(model: str, canary: Canary, champion: str | None = None) -> Rol
             raise RolloutRefused(model, f"{canary.version} is the champion already")
         return replace(known, canary=canary)
 
-    return RolloutStep(f"canary {canary.version} with weight {canary.weight:g}", taken)
+    return RolloutStep(f"canary {canary.version} with weight {canary.weight:g}", apply)
 
 
 def end_canary(model: str, version: str | None = None) -> RolloutStep:
     """Give the canary's share back to the champion; with `version` only if that is the canary still."""
 
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         known = _known(model, now)
         if known.canary is None or version not in (None, known.canary.version):
             raise RolloutRefused(model, f"{version} is not its canary" if version else "it has no canary")
         return replace(known, canary=None)
 
-    return RolloutStep(f"withdraw canary {version}" if version else "withdraw the canary", taken)
+    return RolloutStep(f"withdraw canary {version}" if version else "withdraw the canary", apply)
 
 
 def set_shadow(model: str, version: str | None) -> RolloutStep:
     """Score `version` beside the champion, or no version."""
 
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         return replace(_known(model, now), shadow=version)
 
-    return RolloutStep(f"shadow {version}" if version else "end the shadow", taken)
+    return RolloutStep(f"shadow {version}" if version else "end the shadow", apply)
 
 
 def pin(model: str, version: str) -> RolloutStep:
     """Let requests name `version`."""
 
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         known = _known(model, now)
         if version not in known.pinned and len(known.pinned) >= MOST_PINNED:
             raise RolloutRefused(model, f"{MOST_PINNED} versions are pinned, each in every server's memory; unpin one")
         return known if version in known.pinned else replace(known, pinned=(*known.pinned, version))
 
-    return RolloutStep(f"pin {version}", taken)
+    return RolloutStep(f"pin {version}", apply)
 
 
 def unpin(model: str, version: str) -> RolloutStep:
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         known = _known(model, now)
         if version not in known.pinned:
             raise RolloutRefused(model, f"{version} is not pinned")
         return replace(known, pinned=tuple(one for one in known.pinned if one != version))
 
-    return RolloutStep(f"unpin {version}", taken)
+    return RolloutStep(f"unpin {version}", apply)
 
 
 def roll_back(model: str) -> RolloutStep:
     """Take the last step back: the canary where there is one, else the last promotion, once."""
 
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         known = _known(model, now)
         if known.canary is not None:
             return replace(known, canary=None)
@@ -238,7 +238,7 @@ def roll_back(model: str) -> RolloutStep:
             )
         return replace(known, champion=known.previous, previous=None)
 
-    return RolloutStep("roll back", taken)
+    return RolloutStep("roll back", apply)
 
 
 def set_policy(
@@ -248,14 +248,14 @@ def set_policy(
     cache: CachePolicy | Literal["off"] | None = None,
 ) -> RolloutStep:
     """Change how all versions answer; None leaves a policy as it is."""
-    told = [f"on_store_failure {on_store_failure}"] if on_store_failure else []
-    told += (
+    changes = [f"on_store_failure {on_store_failure}"] if on_store_failure else []
+    changes += (
         [f"cache {cache.rows} rows for {cache.ttl_s:g} s" if isinstance(cache, CachePolicy) else "cache off"]
         if cache
         else []
     )
 
-    def taken(now: Rollout | None) -> Rollout:
+    def apply(now: Rollout | None) -> Rollout:
         known = _known(model, now)
         if on_store_failure is not None:
             known = replace(known, on_store_failure=on_store_failure)
@@ -263,7 +263,7 @@ def set_policy(
             known = replace(known, cache=None if cache == "off" else cache)
         return known
 
-    return RolloutStep(", ".join(told) or "change nothing", taken)
+    return RolloutStep(", ".join(changes) or "change nothing", apply)
 
 
 def _known(model: str, now: Rollout | None) -> Rollout:
@@ -284,7 +284,7 @@ def same_request(first: Plan, second: Plan) -> bool:
 def same_answer(first: ModelSignature, second: ModelSignature) -> bool:
     """Whether who reads one model's answers can read the other's: the same outputs, as wide, texts where texts were."""
     one, other = (
-        [(told.column, told.names, told.kind == "string") for told in signature.outputs]
+        [(changes.column, changes.names, changes.kind == "string") for changes in signature.outputs]
         for signature in (first, second)
     )
     return one == other
