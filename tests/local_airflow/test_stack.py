@@ -60,7 +60,7 @@ def test_a_port_that_somebody_has_is_refused(tmp_path: Path) -> None:
 def test_a_setting_is_spelled_as_airflow_does(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--set", "parallelism=3"])
-    assert "is not spelled SECTION.KEY=VALUE" in capsys.readouterr().err
+    assert "is not of the form SECTION.KEY=VALUE" in capsys.readouterr().err
 
 
 def test_a_part_that_ends_is_named_with_its_log(tmp_path: Path) -> None:
