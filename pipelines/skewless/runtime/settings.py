@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pydantic import ByteSize, Field, field_validator
 
 from skewless.contract.state_folder import DEFINITIONS, STORE_FILE
 from skewless.files.state_root import find_definitions
-from skewless.registry.model_registry import ModelRegistry
 from skewless.settings.environment_settings import AbsolutePath, EnvironmentSettings, state_folders
+
+if TYPE_CHECKING:
+    from skewless.registry.model_registry import ModelRegistry
 
 DEFAULT_JOIN_MEMORY = 1 << 30
 LEAST_JOIN_MEMORY = 64 << 20
@@ -86,6 +88,8 @@ class ProjectSettings(EnvironmentSettings):
     @property
     def registry(self) -> ModelRegistry:
         """The registry of models. Raises: RegistryUnreadable."""
+        from skewless.registry.model_registry import ModelRegistry  # noqa: PLC0415 - most commands need no model
+
         return ModelRegistry(self.models, self.folders.models_mirror)
 
     @property
