@@ -10,14 +10,9 @@ import pytest
 from skewless.local_airflow import process_guard
 from skewless.local_airflow.stack import AirflowStack
 from tests.checkout import DAGS
+from tests.services.airflow_home import airflow_home
 
-
-@pytest.fixture(scope="session")
-def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Airflow's folder with its database migrated, once; copy it before writing to it."""
-    home = tmp_path_factory.mktemp("airflow")
-    AirflowStack(home, DAGS).prepare()
-    return home
+__all__ = ["airflow_home"]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +38,10 @@ def answered(folder: Path, redis_url: str) -> Path:
     with Redis.from_url(redis_url) as redis:
         world.serve(redis)
     world.change("score", lambda scores: scores.__setitem__(-1, 0.5))
-    return define(folder / "feature_repo")
+    repo = define(folder / "feature_repo")
+    declared = {"service": "tiny", "spine": "spine", "label": "late"}
+    (repo / "models.yaml").write_text(json.dumps({"models": {"tiny": declared}}))
+    return repo
 
 
 def define(repo: Path, views: Sequence[PlanView] = (tiny.DELAYS, tiny.PLANES)) -> Path:

@@ -152,7 +152,7 @@ def test_on_a_fresh_folder_nothing_is_red(told: dict[str, Any]):
     skipped = [told[f"{name} fresh"]["tasks"] for name in ("quality", "score")]
     assert skipped == [{"quality": ["skipped", 1]}, {"score": ["skipped", 1]}]
     assert "nothing was materialized yet, and feature view 'delays' reads " in told["log"]
-    assert "a published version of flight_delay does not exist yet; run `skewless publish` first" in told["log"]
+    assert "a published version of tiny does not exist yet; run `skewless publish` first" in told["log"]
 
 
 def test_a_named_model_without_a_champion_is_red(told: dict[str, Any]):
