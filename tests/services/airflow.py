@@ -14,7 +14,7 @@ import psutil
 
 from skewless.local_airflow.stack import AirflowStack
 from skewless.online.store.valkey_process import free_port
-from tests.checkout import ROOT
+from tests.checkout import DAGS, ROOT
 
 QUICK = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
@@ -107,7 +107,18 @@ class Airflow:
 def made(told: Path, *options: str) -> Iterator[tuple[psutil.Popen, Airflow]]:
     """The process of `make airflow` and what it runs, once it says so; it should have ended at the end of the block."""
     port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "skewless.local_airflow.stack", "--port", str(port), *options]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "skewless.local_airflow.stack",
+        "--dags",
+        str(DAGS),
+        "--port",
+        str(port),
+    ]
+    command += options
     with told.open("wb") as output:
         process = psutil.Popen(command, cwd=ROOT, stdout=output, stderr=output)
     try:
