@@ -183,7 +183,7 @@ def test_the_audit_names_what_befell_each_prediction(life: Life):
         assert f"cause: {cause}, {view}: 1 rows" in output
         assert f'skewless_audit_cause_rows{{cause="{cause}",model="tiny",version="1.0.0",view="{view}"}} 1.0' in metrics
         assert f"<h3>{cause.capitalize()}<span>1 row," in page
-        assert f"mend of {cause}: " in " ".join(output.split())
+        assert f"what to do about {cause}: " in " ".join(output.split())
     assert f'skewless_live{{measure="rows",model="tiny",version="1.0.0"}} {len(labels):.1f}' in metrics
 
 
