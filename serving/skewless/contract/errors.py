@@ -5,17 +5,17 @@ SkewlessError
 ├── InvalidPlan          a feature service cannot be compiled
 ├── CorruptRow           the bytes of an online row do not decode
 ├── UnknownSchema        an online row's schema is not known to the reader
-├── RowsLost             an online store lost rows behind the start of a window that was being written
+├── RowsLost             an online store lost rows that earlier runs had written
 ├── RemovalUnfinished    a feature view is being removed from an online store
 ├── InvalidInput         a request's rows do not fit the plan
 ├── InvalidRows          pushed rows do not fit their feature view
 ├── NotPushable          rows cannot be pushed to a feature view
-├── BadSetting           an environment variable holds what it may not hold
-├── InvalidBundle        a bundle does not prove itself
+├── BadSetting           an environment variable has an invalid value
+├── InvalidBundle        a bundle fails its own checks
 ├── InvalidRollout       a model's rollout does not parse
-├── RolloutRefused       a model's rollout cannot be changed so
-├── RegistryUnreadable   the registry of models does not answer
-└── ContractMismatch     a bundle and the online store mean different things by a name
+├── RolloutRefused       a change of a model's rollout is not allowed
+├── RegistryUnreadable   the model registry does not answer
+└── ContractMismatch     a bundle was trained on other definitions than the online store has
 
 Fields come first and the text is made from them; no error knows about HTTP or exit codes.
 """
@@ -27,9 +27,9 @@ from typing import Any, ClassVar
 
 
 class SkewlessError(Exception):
-    """Every error that this project raises on purpose; its text says what to do next.
+    """Base of every error that this project raises on purpose; the text says what to do next.
 
-    `transient`: trying again may help, since something did not answer; else the same input fails the same way.
+    `transient`: a service did not answer, so a retry may succeed. Otherwise the same input fails the same way.
     """
 
     transient: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class SkewlessError(Exception):
 
 @dataclass(eq=False)
 class UnsupportedType(SkewlessError):
-    """`feature` has a type that is not supported there."""
+    """`feature` has a type that is not supported where it is used."""
 
     feature: str
     dtype: str
@@ -56,7 +56,7 @@ class UnsupportedType(SkewlessError):
 
 @dataclass(eq=False)
 class InvalidPlan(SkewlessError):
-    """A definition that cannot be compiled, or a plan, or a file of a bundle, that does not parse."""
+    """A definition does not compile, or a plan or another file of a bundle does not parse."""
 
     name: str
     reason: str
@@ -97,7 +97,9 @@ class UnknownSchema(SkewlessError):
 
 @dataclass(eq=False)
 class RowsLost(SkewlessError):
-    """The store went back behind the start of a window while the window was written."""
+    """The online store no longer has the rows before the start of a window that is being written: it was emptied, or restored
+    from an older copy.
+    """
 
     transient = True
 
@@ -106,17 +108,19 @@ class RowsLost(SkewlessError):
     reached: str | None
 
     def __str__(self) -> str:
-        held = f"has all rows of arrivals up to {self.reached} only" if self.reached else "does not say what it has"
+        complete = (
+            f"is complete up to {self.reached} only" if self.reached else "does not say up to when it is complete"
+        )
         return (
-            f"the online store {held} of feature view {self.view!r}, and the run began after {self.since}: it was "
-            "emptied, or came back from an older copy, or another definition was materialized meanwhile; run it again, it "
-            "begins where the store is"
+            f"the online store {complete} for feature view {self.view!r}, and the run began after {self.since}: the store "
+            "was emptied or restored from an older copy, or another definition was materialized meanwhile; run the command "
+            "again, it begins where the store is complete"
         )
 
 
 @dataclass(eq=False)
 class RemovalUnfinished(SkewlessError):
-    """Rows of a view may not be written while its old ones are being removed."""
+    """Rows cannot be written to a feature view whose old rows are still being removed."""
 
     view: str
 
@@ -164,7 +168,7 @@ class NotPushable(SkewlessError):
 
 @dataclass(eq=False)
 class BadSetting(SkewlessError):
-    """An environment variable holds what it may not hold."""
+    """An environment variable has an invalid value."""
 
     variable: str
     reason: str
@@ -175,7 +179,7 @@ class BadSetting(SkewlessError):
 
 @dataclass(eq=False)
 class InvalidBundle(SkewlessError):
-    """A bundle does not prove itself and must not be served."""
+    """A bundle fails its own checks and must not be served."""
 
     path: str
     reason: str
@@ -186,7 +190,7 @@ class InvalidBundle(SkewlessError):
 
 @dataclass(eq=False)
 class InvalidRollout(SkewlessError):
-    """The newest revision of a model's rollout says what it may not say."""
+    """The newest revision of a model's rollout is invalid."""
 
     path: str
     reason: str
@@ -197,7 +201,7 @@ class InvalidRollout(SkewlessError):
 
 @dataclass(eq=False)
 class RolloutRefused(SkewlessError):
-    """A change of a model's rollout that makes no sense; nothing was changed."""
+    """A change of a model's rollout is not allowed; nothing was changed."""
 
     model: str
     reason: str
@@ -208,7 +212,7 @@ class RolloutRefused(SkewlessError):
 
 @dataclass(eq=False)
 class RegistryUnreadable(SkewlessError):
-    """The registry of models does not answer, or takes no changes."""
+    """The model registry does not answer, or cannot be written."""
 
     transient = True
 

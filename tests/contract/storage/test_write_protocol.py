@@ -69,7 +69,7 @@ class ScriptedRedis:
             return end.value
 
     def reply(self, command: RedisCommand) -> object:
-        name, *words = command.words
+        name, *words = command.arguments
         return {"HMGET": self._hmget, "HSET": self._hset, "HSETNX": self._hsetnx, "EVAL": self._eval}[name](*words)
 
     def _hmget(self, key: bytes, *fields: bytes) -> list[bytes | None]:
@@ -153,9 +153,9 @@ def test_rows_have_a_horizon_where_the_server_removes_them(writes, by_server, no
     redis.run(push("p", AGING, writes, now))
     horizon = horizon_argument(AGING.rule, now)
     sent = {
-        command.words[3 + command.words[2] : -command.words[2]]
+        command.arguments[3 + command.arguments[2] : -command.arguments[2]]
         for command in redis.trips[-1]
-        if "EVAL" in command.words
+        if "EVAL" in command.arguments
     }
     assert sent <= {(FIELD, horizon) if by_server else (FIELD,)}
     if by_server:
@@ -167,7 +167,7 @@ def test_a_view_that_is_being_removed_takes_no_rows(exchange):
     redis = ScriptedRedis({removal_field("delays@v2"): b"{}"})
     with pytest.raises(RemovalUnfinished):
         redis.run(exchange)
-    assert [[command.words[0] for command in trip] for trip in redis.trips] == [["HMGET", "HSET"]]
+    assert [[command.arguments[0] for command in trip] for trip in redis.trips] == [["HMGET", "HSET"]]
 
 
 def test_a_view_that_is_known_is_not_introduced_again():

@@ -34,7 +34,7 @@ from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT
 from skewless.state.run_history import RunCounts, StateUnreachable
 
-Clock = Callable[[], datetime]
+DatetimeClock = Callable[[], datetime]
 VERB = "materialize"
 MOST_AT_ONCE = 4
 __all__ = ["SETTLED", "ArrivalWindow", "plan_partition", "plan_windows", "run"]
@@ -62,7 +62,7 @@ def run(
     windows: Sequence[ArrivalWindow],
     project: OnlineProject,
     *,
-    clock: Clock,
+    clock: DatetimeClock,
     report: Report = quiet,
     check: Check = unchecked,
     wait: timedelta = WAIT,
@@ -115,7 +115,7 @@ class _ReadProgress:
 def _under_lock(
     window: ArrivalWindow,
     project: OnlineProject,
-    clock: Clock,
+    clock: DatetimeClock,
     progress: _ReadProgress,
     check: Check,
     wait: timedelta,
@@ -127,7 +127,7 @@ def _under_lock(
 def _recorded(
     window: ArrivalWindow,
     project: OnlineProject,
-    clock: Clock,
+    clock: DatetimeClock,
     progress: _ReadProgress,
     check: Check,
 ) -> RunCounts:

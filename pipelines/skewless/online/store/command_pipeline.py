@@ -33,7 +33,7 @@ class CommandPipeline:
             return self._by_node(self._client, commands)
         pipe = self._client.pipeline(transaction=False)
         for command in commands:
-            pipe.execute_command(*command.words)
+            pipe.execute_command(*command.arguments)
         return pipe.execute()
 
     def _by_node(self, client: SyncRedisCluster, commands: Sequence[RedisCommand]) -> list[object]:
@@ -46,12 +46,12 @@ class CommandPipeline:
                 places, self._of_node(client, node, [commands[index] for index in places]), strict=True
             ):
                 failed = isinstance(reply, Exception)
-                replies[place] = client.execute_command(*commands[place].words) if failed else reply
+                replies[place] = client.execute_command(*commands[place].arguments) if failed else reply
         return replies
 
     def _of_node(self, client: SyncRedisCluster, node: RedisNode, commands: Sequence[RedisCommand]) -> Sequence[object]:
         """A node's replies; errors in the place of failed commands."""
-        arguments = [self._by_hash(command.words) for command in commands]
+        arguments = [self._by_hash(command.arguments) for command in commands]
         try:
             pipe = client.get_redis_connection(node).pipeline(transaction=False)
             for args in arguments:

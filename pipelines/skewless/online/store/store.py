@@ -20,7 +20,7 @@ from skewless.contract.storage.completeness import StoredView
 from skewless.contract.storage.entity_key import key_head, key_text, parse_key
 from skewless.contract.storage.expiry_mode import EXPIRY, ExpiryMode, parse_expiry
 from skewless.contract.storage.lookup import HashLookup, Reply
-from skewless.contract.storage.newest_wins import DEADLINES, DISCARD, HELD, SCRIPT
+from skewless.contract.storage.newest_wins import DEADLINES, DISCARD, SCRIPT, STORED_ROWS
 from skewless.contract.storage.push_target import PushTarget, target_entry
 from skewless.contract.storage.write_policy import WritePolicy
 from skewless.contract.storage.write_protocol import (
@@ -164,7 +164,7 @@ class SyncOnlineStore:
             replies = self.read_each([HashLookup(key, (field,)) for key in keys.to_pylist()])
             return pa.array([None if isinstance(reply, CorruptRow) else reply[0] for reply in replies], pa.binary())
         with mapped(self._client):
-            answers = LuaPipeline(self._client, HELD).run(keys, [field], None, ROWS_A_CALL)
+            answers = LuaPipeline(self._client, STORED_ROWS).run(keys, [field], None, ROWS_A_CALL)
             parts = [pa.array(rows, pa.binary()) for _, rows in answers]
         return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
 

@@ -4,8 +4,8 @@ The greater `(event_timestamp, created_timestamp)` wins. On a tie a row of anoth
 view was redefined and materialized again), and of two with one schema the greater bytes win, tombstones first, so
 that the outcome does not depend on the order of writers.
 
-Where the server is to remove rows by itself (see `expiry.EXPIRY`) it gets to know when, with each row: a row that is
-written anew has no deadline until it is given one.
+Where the server removes rows by itself (see `expiry.EXPIRY`), each write sets the row's deadline: HSET of a field drops
+the one it had.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LONGEST_MS = 1 << 45
 def replaces(new: bytes, old: bytes | None) -> bool:
     """Whether `new` takes the place of `old`. The definition that `SCRIPT` is held equal to.
 
-    What is too short to be a row is replaced like nothing.
+    Bytes too short to be a row are replaced like a missing row.
     """
     if old is None or len(old) < HEADER_WIDTH:
         return True
@@ -99,17 +99,17 @@ table.insert(others, 1, written)
 return others
 """
 )
-"""KEYS: entity hashes of one slot. ARGV: the view's field, then a row for each key. Answers how many rows won; where
-some keys are no hashes, a list: that number, then the places of those keys among KEYS, from 1. They are left alone.
+"""KEYS: entity hashes of one slot. ARGV: the view's field, then a row for each key. Returns how many rows won; where
+some keys are no hashes, a list: that number, then the positions of those keys in KEYS, from 1. They are left alone.
 
-Where the server removes rows by itself an argument more comes after the field: the horizon in milliseconds, or nothing
-where the view has no ttl. Rows get their deadline by it (see `life`), those too that are what is held. One that is beyond
-it wins like any other, and is gone at once.
+Where the server removes rows by itself, one more argument follows the field: the horizon in milliseconds, or an empty
+string where the view has no ttl. Every row gets its deadline from it (see `life`), also one that equals the stored row.
+A row beyond the horizon wins like any other and is deleted at once.
 
 Bytes are compared as numbers: Lua's `<` on strings follows the server's locale, which is not memcmp.
 """
 
-HELD = """
+STORED_ROWS = """
 local found = {}
 for i = 1, #KEYS do
   local row = redis.pcall('HGET', KEYS[i], ARGV[1])
@@ -117,7 +117,7 @@ for i = 1, #KEYS do
 end
 return found
 """
-"""KEYS as `SCRIPT`'s, ARGV: the view's field. Answers the rows that are held; nil where there is none, or no hash."""
+"""KEYS as `SCRIPT`'s, ARGV: the view's field. Returns the stored rows; nil where there is none, or where the key is no hash."""
 
 DISCARD = """
 local gone = 0
@@ -128,7 +128,7 @@ for i = 1, #KEYS do
 end
 return gone
 """
-"""KEYS and ARGV as `SCRIPT`'s: each row goes if it is still the one that is held. Answers how many went."""
+"""KEYS and ARGV as `SCRIPT`'s: deletes each row that is still the stored one. Returns how many were deleted."""
 
 DEADLINES = (
     _LIFE
@@ -156,6 +156,7 @@ for i = 1, #KEYS do
 end
 """
 )
-"""KEYS as `SCRIPT`'s, ARGV: the view's field and the horizon, as there. Gives the rows that are held their deadlines, or
-takes them off. A hash that has none any more is made anew: only then a server keeps it in its compact encoding again.
+"""KEYS as `SCRIPT`'s, ARGV: the view's field and the horizon, as there. Sets the deadlines of the stored rows, or
+removes them. A hash without any deadline left is written anew: only then does the server keep it in its compact encoding
+again.
 """

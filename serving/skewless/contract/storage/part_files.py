@@ -1,8 +1,8 @@
-"""Parts: small Parquet files that rows are appended to a table as. Append-only; what a table holds is never rewritten.
+"""Parts: small Parquet files by which rows are appended to a table. Stored rows are never rewritten.
 
     <table>/pushed-<microseconds>-<tag>.parquet
 
-Names ascend, since readers take the columns of the newest file. A compaction folds parts into the table's days.
+Names ascend in time: readers take the columns of the newest file. A compaction folds parts into the table's days.
 `skewless.files.table_parts` writes them.
 """
 
@@ -14,33 +14,31 @@ import pyarrow.parquet as pq
 
 PREFIX = "pushed-"
 FOLDED = "parts.parquet"
-"""The file of a day that parts were folded into; it lies beside what `ingest` writes, and sorts before any part."""
-
+"""The file of a day that parts were folded into; it is beside those of `ingest`, and sorts before any part."""
 
 RECORD = ".folded.json"
-"""When parts that are still there were folded, in microseconds, by their path in the table."""
+"""The file that says when parts were folded that are not removed yet: microseconds since 1970, by path in the table."""
 
 
 def parse_folded(content: bytes) -> dict[str, int]:
-    """What the record of a table says. Raises: msgspec.MsgspecError."""
+    """The content of a table's RECORD. Raises: msgspec.MsgspecError."""
     return msgspec.json.decode(content, type=dict[str, int])
 
 
 def part_name(now: int, tag: str) -> str:
-    """The name of a part that is written at `now` (microseconds since 1970); the tag tells apart those of one time."""
+    """The name of a part written at `now` (microseconds since 1970); `tag` distinguishes parts of one microsecond."""
     return f"{PREFIX}{now:016d}-{tag}.parquet"
 
 
 def part_time(name: str) -> int | None:
-    """When a part was written, in microseconds; None where its name does not say (another writer's part)."""
+    """When a part was written, in microseconds since 1970; None if its name has no time (a part of another writer)."""
     stamp = name.removeprefix(PREFIX).partition("-")[0]
     return int(stamp) if len(stamp) == 16 and stamp.isdigit() else None
 
 
 def encode_part(table: pa.Table, *, compact: bool) -> pa.Buffer:
-    """Rows as Parquet; of a few rows in a third of the time where they are not compact. What they are folded into is.
-
-    Readers prune by the statistics of times.
+    """Rows as Parquet. `compact` is for files that stay; without it a few rows are encoded in a third of the time, and only
+    times have statistics, by which readers prune.
     """
     sink = pa.BufferOutputStream()
     if compact:

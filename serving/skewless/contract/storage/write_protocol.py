@@ -1,16 +1,16 @@
 """Writing the rows of a view, without I/O and without a clock: which commands to send, and what the replies mean.
 
-An exchange is a generator. It yields trips, each some commands to send at once, takes their replies in order, and returns
-its result. Two shells run the exchanges, each with connections, timeouts and errors of its own: the predict server's on
+An exchange is a generator. Each step yields commands to send at once and receives their replies in order; at the end it
+returns its result. Two shells run the exchanges, each with connections, timeouts and errors of its own: the predict server's on
 asyncio (`skewless.server.online_store.writer`), and the synchronous one of the offline steps
-(`skewless.online.store.store`). A reply that is an error never gets here: the shell raises it. Every command may be sent
-again.
+(`skewless.online.store.store`). A reply that is an error does not reach the exchange: the shell raises it. Every
+command may be repeated.
 
 Rows of a whole table come by the million, and on a single server the offline steps do not make commands of them: they
 frame whole Arrow columns (`skewless.online.store.lua_pipeline`), since a Python object for each row takes longer than the
-server needs to store it. Only the framing differs there. What is asked before (`prepare`) and written after (`register`,
-`introduction`), the script with its first arguments (`row_arguments`), how many rows a call takes (ROWS_A_CALL) and what
-its reply means (`WriteReply`) are those of this module. On a cluster the offline steps send `row_calls` like the server.
+server needs to store it. Only the framing differs there. The commands before (`prepare`) and after (`register`,
+`introduction`), the script with its first arguments (`row_arguments`), the rows of a call (ROWS_A_CALL) and the meaning
+of its reply (`WriteReply`) are those of this module. On a cluster the offline steps send `row_calls` like the server.
 """
 
 from __future__ import annotations
@@ -48,24 +48,24 @@ SlotOf = Callable[[bytes], int]
 
 
 class RedisCommand(NamedTuple):
-    """One command; in a cluster it goes where `key` is."""
+    """One command with its name and arguments; a cluster routes it by `key`."""
 
     key: bytes
-    words: tuple[bytes | str | int, ...]
+    arguments: tuple[bytes | str | int, ...]
 
 
 Exchange = Generator[Sequence[RedisCommand], Sequence[object], Result]
 
 
 class RowCall(NamedTuple):
-    """One call of the script that writes rows, and the keys of those."""
+    """One call of the script that writes rows, and the keys of its rows."""
 
     command: RedisCommand
     keys: Sequence[bytes]
 
 
 class WriteReply(NamedTuple):
-    """What the script says: how many rows won, and which of the call's keys, by place, are no hashes."""
+    """The script's reply: how many rows won, and which of the call's keys, by position, are no hashes."""
 
     won: int
     no_hashes: tuple[int, ...]
@@ -80,27 +80,27 @@ class WriteReply(NamedTuple):
 
 
 class WrittenRows(NamedTuple):
-    """How many of some rows won, and the keys that hold something else than rows; those were left alone."""
+    """How many rows won, and the keys whose value is no hash; those were left alone."""
 
     won: int
     no_hashes: tuple[bytes, ...]
 
     @classmethod
     def of(cls, calls: Sequence[RowCall], replies: Sequence[object]) -> WrittenRows:
-        """By the replies to these calls."""
+        """From the replies to `calls`, in their order."""
         parsed = [WriteReply.parse(reply) for reply in replies]
         keys = [call.keys[place] for call, reply in zip(calls, parsed, strict=True) for place in reply.no_hashes]
         return cls(sum(reply.won for reply in parsed), tuple(keys))
 
 
 def prepare(project: str, view: PlanView) -> Exchange[WritePolicy]:
-    """Make rows of the view's schema readable, and ask how they are to be written; before any of them is.
+    """Before any row is written: store the view's schema, so that readers can decode its rows, and read how to write them.
 
     Raises: RemovalUnfinished.
     """
     replies = yield [
-        _on(catalog_key(project), "HMGET", *WritePolicy.fields(view)),
-        _on(catalog_key(project), "HSET", *_flat(schema_entry(view))),
+        _command("HMGET", catalog_key(project), *WritePolicy.fields(view)),
+        _command("HSET", catalog_key(project), *_flat(schema_entry(view))),
     ]
     policy = WritePolicy.of(view, _texts(replies[0]))
     if policy.removing:
@@ -109,7 +109,7 @@ def prepare(project: str, view: PlanView) -> Exchange[WritePolicy]:
 
 
 def row_arguments(view: PlanView, horizon: bytes | None) -> tuple[bytes, ...]:
-    """The script's first arguments, before the rows; `horizon` is what `WritePolicy.horizon` says."""
+    """The script's arguments before the rows; `horizon` is that of `WritePolicy.horizon`."""
     field = view.stored_as.encode()
     return (field,) if horizon is None else (field, horizon)
 
@@ -117,7 +117,7 @@ def row_arguments(view: PlanView, horizon: bytes | None) -> tuple[bytes, ...]:
 def row_calls(
     view: PlanView, rows: KeyedRows, horizon: bytes | None, slot_of: SlotOf | None, *, most: int = ROWS_A_CALL
 ) -> Iterator[RowCall]:
-    """The calls of the script for all rows; of a cluster's (`slot_of`) each takes rows of one hash slot."""
+    """The calls of the script for all rows; on a cluster (`slot_of`) each call has rows of one hash slot."""
     first = row_arguments(view, horizon)
     for group in _by_slot(rows, slot_of) if slot_of else [rows]:
         for at in range(0, len(group), most):
@@ -126,8 +126,8 @@ def row_calls(
 
 
 def introduction(project: str, view: PlanView) -> list[RedisCommand]:
-    """Puts the view's definition into the catalog if that knows none: some of its rows are there."""
-    return [_on(catalog_key(project), "HSETNX", *pair) for pair in view_entry(view).items()]
+    """Adds the view's definition to the catalog unless it has one: rows of the view are stored now."""
+    return [_command("HSETNX", catalog_key(project), *pair) for pair in view_entry(view).items()]
 
 
 def introduce(project: str, view: PlanView) -> Exchange[None]:
@@ -154,10 +154,10 @@ def register(
     anew: bool,
     marks: Sequence[bytes] = (),
 ) -> Exchange[datetime]:
-    """Put the view's definition into the catalog, and note there and in a cluster's `marks` that all rows are there that
-    arrived after `start` (None: ever) and up to `end`; up to where they are now.
+    """Put the view's definition into the catalog, and record there and in a cluster's `marks` that the store has all rows
+    with start < arrival <= end (start None: from the first). Returns up to which arrival the store is complete now.
 
-    `anew`: what the store had said before means nothing. Raises: RowsLost where it has not what lies before `start`,
+    `anew`: ignore what was recorded before. Raises: RowsLost if the store is not complete up to `start`,
     RemovalUnfinished.
     """
     since = instant(start) if start else b""
@@ -171,15 +171,15 @@ def register(
 
 
 def stored_views(project: str, names: Sequence[str], marks: Sequence[bytes] = ()) -> Exchange[list[StoredView]]:
-    """What the catalog and a cluster's `marks` say of the views that are stored under these names."""
+    """What the catalog and a cluster's `marks` record of the views stored under `names`."""
     if not names:
         return []
     fields = [field(name) for name in names for field in (view_field, reached_field)]
-    replies = yield [_on(catalog_key(project), "HMGET", *fields)]
+    replies = yield [_command("HMGET", catalog_key(project), *fields)]
     entries = _texts(replies[0])
     noted: Sequence[object] = []
     if marks:
-        noted = yield [_on(mark, "HMGET", *map(reached_field, names)) for mark in marks]
+        noted = yield [_command("HMGET", mark, *map(reached_field, names)) for mark in marks]
     instants = [entries[1::2], *map(_texts, noted)]
     return [
         StoredView(parse_view(entry) if entry else None, earliest([*map(parse_instant, of_view)]))
@@ -188,7 +188,7 @@ def stored_views(project: str, names: Sequence[str], marks: Sequence[bytes] = ()
 
 
 def _reached(view: PlanView, since: bytes, reply: object) -> datetime:
-    """What `ADVANCE` says."""
+    """Parse the reply of `ADVANCE`. Raises: RowsLost, RemovalUnfinished."""
     done, data = msgspec.convert(reply, tuple[int, bytes])
     reached = parse_instant(data)
     if done and reached is not None:
@@ -198,8 +198,8 @@ def _reached(view: PlanView, since: bytes, reply: object) -> datetime:
     raise RowsLost(view.stored_as, since.decode(), data.decode() or None)
 
 
-def _on(key: bytes, name: str, *words: bytes) -> RedisCommand:
-    return RedisCommand(key, (name, key, *words))
+def _command(name: str, key: bytes, *arguments: bytes) -> RedisCommand:
+    return RedisCommand(key, (name, key, *arguments))
 
 
 def _script(script: str, keys: Sequence[bytes], *arguments: bytes) -> RedisCommand:

@@ -71,5 +71,5 @@ class OnlineStoreWriter:
 
 
 def _encoded(commands: Sequence[RedisCommand]) -> bytes:
-    words: list[Any] = [one.words for one in commands]  # hiredis declares a tuple of a single word
-    return b"".join(map(hiredis.pack_command, words))
+    packed: list[Any] = [command.arguments for command in commands]  # hiredis declares a tuple of one argument
+    return b"".join(map(hiredis.pack_command, packed))
