@@ -133,7 +133,7 @@ def test_a_module_that_does_not_load_is_refused_by_its_line(tmp_path: Path, sour
 
 
 def test_a_module_that_is_no_python_is_refused(tmp_path: Path):
-    with pytest.raises(Untraceable, match=r"SyntaxError.*line 1"):
+    with pytest.raises(Untraceable, match=r"transforms\.py, line 1: SyntaxError"):
         functions(tmp_path, "def rush(:")
 
 

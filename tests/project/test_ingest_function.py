@@ -61,10 +61,10 @@ def test_a_folder_inside_a_folder_and_a_module_beside_the_definitions(tmp_path: 
     [
         ({"ingest": "tables.order:tables"}, "there is no {repo}/tables/order.py"),
         ({"ingest": "tables.orders:table"}, "{repo}/tables/orders.py has no function 'table'"),
-        ({"raw": "NAME = 1 / 0"}, "{repo}/tables/raw.py, line 1: ZeroDivisionError: division by zero"),
+        ({"raw": "NAME = 1 / 0"}, "{repo}/tables/raw.py, line 1 (`NAME = 1 / 0`): ZeroDivisionError: division by zero"),
         (
             {"raw": "import no_such_package"},
-            "{repo}/tables/raw.py, line 1: ModuleNotFoundError: No module named 'no_such",
+            "{repo}/tables/raw.py, line 1 (`import no_such_package`): ModuleNotFoundError: No module named 'no_such",
         ),
         ({"raw": "NAME ="}, "SyntaxError: invalid syntax"),
         (

@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection
 from functools import lru_cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,11 +38,6 @@ def project_transforms() -> SimpleNamespace:
     file = repo / "transforms.py"
     if not file.is_file():
         raise TransformsMissing(str(file))
-    return _functions(repo, file.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _functions(repo: Path, _changed: int) -> SimpleNamespace:
     return SimpleNamespace(**onnx_tracing.load_functions(repo))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
@@ -14,28 +13,25 @@ import ndonnx as ndx
 
 from skewless.contract.model.transforms import input_dtype, inputs_of, reference
 from skewless.contract.plan import ColumnSource, Plan, Transform
+from skewless.definitions import repo_modules
+from skewless.definitions.repo_modules import RepoModuleFailed
 from skewless.runtime.errors import Untraceable
 
 Function = Callable[..., Mapping[str, Any]]
 
 
 def load_functions(repo: Path) -> dict[str, Function]:
-    """The public functions of `repo/transforms.py` by name; none where the file is absent."""
-    path = repo / "transforms.py"
-    if not path.exists():
-        return {}
-    spec = importlib.util.spec_from_file_location("_skewless_transforms", path)
-    if spec is None or spec.loader is None:
-        raise Untraceable("*", f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    """The public functions of `repo/transforms.py` by name; none where the file is absent. Raises: Untraceable."""
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's module raises
-        raise Untraceable("*", f"{_place(error)}: {type(error).__name__}: {error}") from error
+        module = repo_modules.load(repo, "transforms")
+    except RepoModuleFailed as error:
+        raise Untraceable("*", error.reason) from error
+    if module is None:
+        return {}
     return {
         name: function
         for name, function in inspect.getmembers(module, inspect.isfunction)
-        if not name.startswith("_") and function.__module__ == spec.name
+        if not name.startswith("_") and function.__module__ == module.__name__
     }
 
 
