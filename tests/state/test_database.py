@@ -61,6 +61,37 @@ def test_a_run_without_a_watermark_moves_none(state: StateDatabase):
     assert state.watermark("p", "origin") is None
 
 
+def test_a_run_records_the_newest_event_of_its_rows(state: StateDatabase):
+    assert state.newest_event("p", "origin") is None
+    state.run_finished(begin(state), RunCounts(), finished_at=T, watermark=T, newest_event=T - HOUR)
+    assert state.newest_event("p", "origin") == T - HOUR
+    state.run_finished(begin(state), RunCounts(), finished_at=T, watermark=None, newest_event=T - 2 * HOUR)
+    state.run_finished(begin(state), RunCounts(), finished_at=T, watermark=T + HOUR)
+    assert state.newest_event("p", "origin") == T - HOUR, "neither older rows nor none move it back"
+    assert (state.newest_event("p", "carrier"), state.newest_event("q", "origin")) == (None, None)
+
+
+def test_a_store_that_is_filled_again_has_the_times_of_that_run(state: StateDatabase):
+    def refilled(watermark: datetime, newest_event: datetime | None) -> tuple[datetime | None, datetime | None]:
+        times = {"watermark": watermark, "newest_event": newest_event}
+        state.run_finished(begin(state), RunCounts(), finished_at=T, **times, refill=True)
+        return state.watermark("p", "origin"), state.newest_event("p", "origin")
+
+    assert refilled(T, T) == (T, T)
+    assert refilled(T - HOUR, T - 2 * HOUR) == (T - HOUR, T - 2 * HOUR)
+    assert refilled(T, None) == (T, None)
+
+
+def test_a_removed_view_is_forgotten(state: StateDatabase):
+    for view in ("origin", "carrier"):
+        state.run_finished(begin(state, view), RunCounts(), finished_at=T, watermark=T, newest_event=T)
+    state.forget("q", ["carrier"])
+    state.forget("p", ["origin"])
+    assert (state.watermark("p", "origin"), state.newest_event("p", "origin")) == (None, None)
+    assert (state.watermark("p", "carrier"), state.newest_event("p", "carrier")) == (T, T)
+    assert len(state.runs("p")) == 2
+
+
 def test_runs_are_told_whole_and_newest_first(state: StateDatabase):
     first, other, last = begin(state), begin(state, "carrier"), begin(state, end=T + HOUR)
     state.run_finished(first, RunCounts(4, 3, 1, 2), finished_at=T + HOUR, watermark=T)
@@ -93,9 +124,10 @@ def test_a_run_ends_once(state: StateDatabase):
 def test_times_come_back_in_utc_to_the_microsecond(state: StateDatabase):
     newfoundland = timezone(timedelta(hours=-3, minutes=-30))
     state.run_finished(begin(state), RunCounts(), finished_at=T, watermark=T.astimezone(newfoundland))
-    back = state.watermark("p", "origin")
-    assert back == T
-    assert back.tzinfo is UTC
+    state.run_finished(begin(state), RunCounts(), finished_at=T, watermark=None, newest_event=T.astimezone(newfoundland))
+    for back in (state.watermark("p", "origin"), state.newest_event("p", "origin")):
+        assert back == T
+        assert back.tzinfo is UTC
 
 
 def test_a_time_without_a_zone_is_refused(state: StateDatabase):
@@ -121,16 +153,18 @@ def test_a_database_of_another_version_is_refused(state: StateDatabase, url: str
 
 
 def test_threads_share_a_state(state: StateDatabase):
-    """Many runs end at once: none is lost and the latest watermark stays."""
+    """Many runs end at once: none is lost, and the latest watermark and the newest event stay."""
     ends = [T + timedelta(minutes=minute) for minute in range(40)]
     random.Random(7).shuffle(ends)
 
     def work(end: datetime) -> None:
-        state.run_finished(begin(state, end=end), RunCounts(written=1), finished_at=end, watermark=end)
+        times = {"finished_at": end, "watermark": end, "newest_event": end - HOUR}
+        state.run_finished(begin(state, end=end), RunCounts(written=1), **times)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(work, ends))
     assert state.watermark("p", "origin") == max(ends)
+    assert state.newest_event("p", "origin") == max(ends) - HOUR
     assert {run.status for run in state.runs("p")} == {RunStatus.DONE}
     assert len(state.runs("p")) == 40
 

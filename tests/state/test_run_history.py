@@ -36,7 +36,7 @@ def test_it_reads_what_the_state_database_reads(tmp_path_factory: pytest.TempPat
     for project, view, start, end, ending in runs:
         run = state.run_started(project, view, "materialize", window_start=start, window_end=end, started_at=end)
         if ending == "done":
-            state.run_finished(run, RunCounts(4, 3, 2, 1), finished_at=NOON, watermark=end)
+            state.run_finished(run, RunCounts(4, 3, 2, 1), finished_at=NOON, watermark=end, newest_event=start)
         elif ending == "failed":
             state.run_failed(run, "no rows", finished_at=NOON, counts=RunCounts(read=1))
     history = SqliteRunHistory.open(place)
@@ -46,9 +46,23 @@ def test_it_reads_what_the_state_database_reads(tmp_path_factory: pytest.TempPat
         assert history.runs(project, limit=2) == state.runs(project, limit=2)
         for view in ("spend", "Spend", "a'b", "ü", "none"):
             assert history.watermark(project, view) == state.watermark(project, view)
+            assert history.newest_event(project, view) == state.newest_event(project, view)
             assert history.runs(project, view, limit=1) == state.runs(project, view, limit=1)
     history.close()
     state.close()
+
+
+def test_a_database_of_before_newest_events_is_left_to_the_state_database(tmp_path: Path):
+    StateDatabase(url(tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / "state.db")) as older:
+        older.execute("DROP TABLE newest_events")
+        older.commit()
+    assert SqliteRunHistory.open(url(tmp_path)) is None
+    StateDatabase(url(tmp_path)).close()
+    history = SqliteRunHistory.open(url(tmp_path))
+    assert history is not None
+    assert history.newest_event("spend", "spend") is None
+    history.close()
 
 
 def test_it_writes_nothing(tmp_path: Path):

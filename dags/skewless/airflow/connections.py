@@ -128,7 +128,7 @@ def write_freshness(planned: list[dict[str, Any]]) -> str:
 
     known, windows = settings(), [ArrivalWindow.parse(item["window"]) for item in planned]
     project = planned[0]["project"] if planned else ""
-    views = [(window.view, window.source) for window in windows]
+    views = [window.view.stored_as for window in windows]
     freshness = view_freshness.run(views, StateDatabase(known.state_url), project, now())
     file = known.folders.reports / "freshness.prom"
     write_file(file, freshness_metrics(project, freshness))

@@ -124,7 +124,8 @@ def _freshness(settings: ProjectSettings) -> tuple[str, list[ViewFreshness]]:
     if not (settings.feature_repo / STORE_FILE).is_file():
         return "", []
     work = Project(settings)
-    return work.project, view_freshness.run(work.stored(), work.history, work.project, now())
+    views = [view.stored_as for view, _ in work.stored()]
+    return work.project, view_freshness.run(views, work.history, work.project, now())
 
 
 def _ago(age: timedelta | None) -> str:

@@ -1,4 +1,4 @@
-"""The state database: arrival watermarks and runs.
+"""The state database: arrival watermarks, newest events and runs.
 
 Times are aware UTC as arguments and in results, whatever type the database stores. Nothing here reads the clock.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, Executable, Row, create_engine, delete, insert, make_url, select, update
+from sqlalchemy import Column, Connection, Row, Table, create_engine, delete, insert, make_url, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -21,7 +21,7 @@ from skewless.state import schema
 from skewless.state import sqlite as shared_sqlite
 from skewless.state.locks import WAIT, database_lock
 from skewless.state.run_history import RunCounts, RunStatus, StateUnreachable, VerbRun
-from skewless.state.schema import runs, watermarks
+from skewless.state.schema import newest_events, runs, watermarks
 
 
 @dataclass(eq=False)
@@ -35,7 +35,7 @@ class RunNotRunning(SkewlessError):
 
 
 class StateDatabase:
-    """Watermarks and runs. One instance per process; threads may share it."""
+    """Watermarks, newest events and runs. One instance per process; threads may share it."""
 
     def __init__(self, url: str) -> None:
         """Open the database and create its tables where they are missing.
@@ -83,9 +83,13 @@ class StateDatabase:
 
     def watermark(self, project: str, view: str) -> datetime | None:
         """The arrival up to and including which all rows of `view` are in the online store; None before the first run."""
-        query = select(watermarks.c.watermark).where(watermarks.c.project == project, watermarks.c.view == view)
         with self._connected() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return _time_of(connection, watermarks.c.watermark, project, view)
+
+    def newest_event(self, project: str, view: str) -> datetime | None:
+        """The newest event time among the rows of `view` that runs brought online; None where there were none."""
+        with self._connected() as connection:
+            return _time_of(connection, newest_events.c.newest_event, project, view)
 
     def run_started(
         self,
@@ -111,9 +115,16 @@ class StateDatabase:
             return int(connection.execute(statement.returning(runs.c.id)).scalar_one())
 
     def run_finished(
-        self, run: int, counts: RunCounts, *, finished_at: datetime, watermark: datetime | None, refill: bool = False
+        self,
+        run: int,
+        counts: RunCounts,
+        *,
+        finished_at: datetime,
+        watermark: datetime | None,
+        newest_event: datetime | None = None,
+        refill: bool = False,
     ) -> datetime | None:
-        """Record the successful end of a run and move its view's watermark, in one transaction.
+        """Record the successful end of a run and move its view's watermark and newest event, in one transaction.
 
         Args:
             run: the id from `run_started`.
@@ -121,7 +132,9 @@ class StateDatabase:
             finished_at: when it ended.
             watermark: all rows that arrived up to and including it are in the online store; None leaves it alone.
                 It never moves backwards, except with `refill`.
-            refill: the store was filled from the beginning, so the former watermark no longer applies.
+            newest_event: the newest event time among the run's rows, None without rows. That of the view never moves
+                backwards, except with `refill`.
+            refill: the store was filled from the beginning, so the former watermark and newest event no longer apply.
 
         Returns:
             The watermark after the call.
@@ -130,10 +143,12 @@ class StateDatabase:
             RunNotRunning: nothing was written.
         """
         with self._finishing(run, RunStatus.DONE, finished_at, counts, error=None) as (connection, project, view):
-            if watermark is not None:
-                connection.execute(_watermark_upsert(connection, project, view, watermark, finished_at, refill=refill))
-            where = (watermarks.c.project == project, watermarks.c.view == view)
-            return connection.execute(select(watermarks.c.watermark).where(*where)).scalar_one_or_none()
+            for time, value in ((watermarks.c.watermark, watermark), (newest_events.c.newest_event, newest_event)):
+                if value is not None:
+                    _advance(connection, time, (project, view), value, finished_at, refill=refill)
+            if refill and newest_event is None:
+                _forget(connection, newest_events, project, [view])
+            return _time_of(connection, watermarks.c.watermark, project, view)
 
     def run_failed(self, run: int, error: str, *, finished_at: datetime, counts: RunCounts | None = None) -> None:
         """Record that a run failed; the watermark stays.
@@ -145,10 +160,12 @@ class StateDatabase:
             pass
 
     def forget(self, project: str, views: Sequence[str]) -> None:
-        """Delete the watermarks of views whose rows were removed: if a view is added again, all of its rows count as new."""
-        statement = delete(watermarks).where(watermarks.c.project == project, watermarks.c.view.in_(views))
+        """Delete the watermarks and newest events of views whose rows were removed: if a view is added again, all of its
+        rows count as new.
+        """
         with self._connected(write=True) as connection:
-            connection.execute(statement)
+            for table in (watermarks, newest_events):
+                _forget(connection, table, project, views)
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
         """The latest runs, newest first."""
@@ -191,17 +208,33 @@ class StateDatabase:
             yield connection, run_row.project, run_row.view
 
 
-def _watermark_upsert(
-    connection: Connection, project: str, view: str, watermark: datetime, at: datetime, *, refill: bool
-) -> Executable:
-    """One statement, so that when two runs finish at the same time the later watermark stays."""
+def _time_of(connection: Connection, time: Column[datetime], project: str, view: str) -> datetime | None:
+    """A view's value of `time`, the column of a table with a row for each project and view."""
+    table = time.table
+    return connection.execute(select(time).where(table.c.project == project, table.c.view == view)).scalar_one_or_none()
+
+
+def _advance(
+    connection: Connection, time: Column[datetime], view: tuple[str, str], value: datetime, at: datetime, *, refill: bool
+) -> None:
+    """Set `time` of a project's view to `value`, unless it is later already; with `refill` anyway.
+
+    One statement, so that when two runs finish at the same time the later value stays.
+    """
+    table, (project, name) = time.table, view
     insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert_into(watermarks).values(project=project, view=view, watermark=watermark, updated_at=at)
-    return statement.on_conflict_do_update(
-        index_elements=[watermarks.c.project, watermarks.c.view],
-        set_={"watermark": statement.excluded.watermark, "updated_at": statement.excluded.updated_at},
-        where=None if refill else statement.excluded.watermark > watermarks.c.watermark,
+    statement = insert_into(table).values({"project": project, "view": name, time.name: value, "updated_at": at})
+    advanced = statement.on_conflict_do_update(
+        index_elements=[table.c.project, table.c.view],
+        set_={column: statement.excluded[column] for column in (time.name, "updated_at")},
+        where=None if refill else statement.excluded[time.name] > time,
     )
+    connection.execute(advanced)
+
+
+def _forget(connection: Connection, table: Table, project: str, views: Sequence[str]) -> None:
+    """Delete the rows of a project's views from a table."""
+    connection.execute(delete(table).where(table.c.project == project, table.c.view.in_(views)))
 
 
 def _run(row: Row[tuple[object, ...]]) -> VerbRun:

@@ -1,4 +1,4 @@
-"""The history of runs and watermarks, read without SQLAlchemy by verbs that only report."""
+"""The history of runs, watermarks and newest events, read without SQLAlchemy by verbs that only report."""
 
 from __future__ import annotations
 
@@ -71,10 +71,13 @@ class StateUnreachable(SkewlessError):
 
 
 class RunHistory(Protocol):
-    """Read access to watermarks and runs."""
+    """Read access to watermarks, newest events and runs."""
 
     def watermark(self, project: str, view: str) -> datetime | None:
         """The arrival up to and including which all rows of `view` are in the online store; None before the first run."""
+
+    def newest_event(self, project: str, view: str) -> datetime | None:
+        """The newest event time among the rows of `view` that runs brought online; None where there were none."""
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
         """The latest runs, newest first."""
@@ -94,6 +97,7 @@ class SqliteRunHistory:
         if connection is None:
             return None
         with suppress(sqlite3.Error):
+            connection.execute("SELECT 1 FROM newest_events")
             if connection.execute("SELECT version FROM skewless_schema").fetchall() == [(SCHEMA_VERSION,)]:
                 return cls(url, connection)
         connection.close()
@@ -103,12 +107,18 @@ class SqliteRunHistory:
         self._connection.close()
 
     def watermark(self, project: str, view: str) -> datetime | None:
-        rows = self._rows("SELECT watermark FROM watermarks WHERE project = ? AND view = ?", project, view)
-        return _utc(rows[0][0]) if rows else None
+        return self._time("SELECT watermark FROM watermarks WHERE project = ? AND view = ?", project, view)
+
+    def newest_event(self, project: str, view: str) -> datetime | None:
+        return self._time("SELECT newest_event FROM newest_events WHERE project = ? AND view = ?", project, view)
 
     def runs(self, project: str, view: str | None = None, *, limit: int = 100) -> list[VerbRun]:
         query = f"SELECT {_COLUMNS} FROM runs WHERE project = ? AND (? IS NULL OR view = ?) ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own columns
         return [_run(row) for row in self._rows(query, project, view, view, limit)]
+
+    def _time(self, query: str, project: str, view: str) -> datetime | None:
+        rows = self._rows(query, project, view)
+        return _utc(rows[0][0]) if rows else None
 
     def _rows(self, query: str, *values: str | int | None) -> list[tuple[Any, ...]]:
         """Raises: StateUnreachable."""

@@ -81,6 +81,15 @@ watermarks = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+newest_events = Table(
+    "newest_events",
+    metadata,
+    Column("project", String(255), primary_key=True),
+    Column("view", String(255), primary_key=True),
+    Column("newest_event", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from skewless.online.materialization import view_freshness
 from skewless.online.materialization.view_freshness import ViewFreshness
-from tests.tables import histories
-from tests.tables.histories import source
 from tests.tables.view_project import HOUR, ViewProject, at, row
 
 
 def fresh(project: ViewProject) -> ViewFreshness:
-    views = [(project.view, source(project.data, project.view))]
-    (found,) = view_freshness.run(views, project.state, "tests", at(5))
+    (found,) = view_freshness.run([project.view.stored_as], project.state, "tests", at(5))
     return found
 
 
@@ -27,12 +24,42 @@ def test_the_ages_of_watermark_and_newest_row(project: ViewProject):
     found = fresh(project)
     assert (found.watermark_age, found.newest_age, found.last_run) == (HOUR, 2 * HOUR, "done")
     assert found.as_json()["newest_age_s"] == 7200
-    project.write(row("N3", 9, 9), row("N4", 9, 9))
-    assert fresh(project).newest_age == 2 * HOUR, "rows of the future do not count"
-    project.write(row("N5", 3.5, 3.5), row("N5", 9, 3.5))
-    assert fresh(project).newest_age == 1.5 * HOUR, "nor beside rows that do, in one row group"
-    histories.write(project.data, project.view, [row("N6", 3.75, 3.75), row("N6", 10**6, 3.75)], by_day=False)
-    assert fresh(project).newest_age == 1.25 * HOUR
+
+
+def test_rows_that_no_run_brought_online_do_not_count(project: ViewProject):
+    project.write(row("N1", 1, 1))
+    project.run(2)
+    project.write(row("N2", 3.5, 3.5), row("N3", 9, 3.5))
+    assert fresh(project).newest_age == 4 * HOUR, "no run read them yet"
+    project.run(4)
+    assert fresh(project).newest_age == 1.5 * HOUR, "a row of the future waits, beside a row that does not"
+
+
+def test_older_rows_and_runs_without_rows_leave_the_newest_event(project: ViewProject):
+    project.write(row("N1", 3, 3))
+    project.run(4)
+    project.write(row("N2", 1, 4.5))
+    project.run(5)
+    project.run(6)
+    assert fresh(project).newest_age == 2 * HOUR
+
+
+def test_a_gap_moves_the_newest_event_and_not_the_watermark(project: ViewProject):
+    project.write(row("N1", 1, 1), row("N2", 4, 4))
+    project.run(2)
+    project.run(5, start=at(3))
+    assert (fresh(project).watermark_age, fresh(project).newest_age) == (3 * HOUR, HOUR)
+
+
+def test_an_emptied_store_is_as_fresh_as_the_rows_that_fill_it_again(project: ViewProject):
+    project.write(row("N1", 1, 1), row("N2", 3, 3))
+    project.run(4)
+    project.redis.flushdb()
+    project.run(2)
+    assert (fresh(project).watermark_age, fresh(project).newest_age) == (3 * HOUR, 4 * HOUR)
+    project.redis.flushdb()
+    project.run(0.5)
+    assert (fresh(project).watermark_age, fresh(project).newest_age) == (4.5 * HOUR, None)
 
 
 def test_what_failed_is_told(project: ViewProject):

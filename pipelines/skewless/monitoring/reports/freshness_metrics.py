@@ -11,7 +11,7 @@ from skewless.online.materialization.view_freshness import ViewFreshness
 
 def freshness_metrics(project: str, views: Iterable[ViewFreshness]) -> bytes:
     """Each view's watermark and newest event as timestamps, so that `time() - ...` is an age however old the file is. A
-    view without view has no such sample; `skewless_view_last_run_failed` is 1 where the last run failed.
+    view without such a time has no such sample; `skewless_view_last_run_failed` is 1 where the last run failed.
     """
     registry, labels = CollectorRegistry(), ["project", "view"]
     known = Gauge("skewless_view_known", "Whether the view was ever materialized.", labels, registry=registry)
@@ -21,7 +21,10 @@ def freshness_metrics(project: str, views: Iterable[ViewFreshness]) -> bytes:
         "skewless_view_watermark_seconds", f"All arrivals up to then are online, {unit}", labels, registry=registry
     )
     newest = Gauge(
-        "skewless_view_newest_event_seconds", f"The newest event up to there, {unit}", labels, registry=registry
+        "skewless_view_newest_event_seconds",
+        f"The newest event that a run brought online, {unit}",
+        labels,
+        registry=registry,
     )
     for view in views:
         values = {"project": project, "view": view.view}

@@ -137,19 +137,37 @@ def _recorded(
         project.name, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=started
     )
     try:
-        counts, complete_until = _materialize(window, project, min(window.end, started - SETTLED), progress, check)
+        written = _materialize(window, project, min(window.end, started - SETTLED), progress, check)
     except BaseException as error:
         with suppress(StateUnreachable):  # the window's own error is the one to raise
             state.run_failed(run_id, f"{type(error).__name__}: {error}", finished_at=clock())
         raise
-    state.run_finished(run_id, counts, finished_at=clock(), watermark=complete_until, refill=window.refill)
-    return counts
+    state.run_finished(
+        run_id,
+        written.counts,
+        finished_at=clock(),
+        watermark=written.complete_until,
+        newest_event=written.newest_event,
+        refill=window.refill,
+    )
+    return written.counts
+
+
+@dataclass(frozen=True, slots=True)
+class _WrittenWindow:
+    """What one window brought online: its counts, the newest event time among its rows (None without rows), and the arrival
+    up to which the view is complete afterwards (None if the window does not advance it).
+    """
+
+    counts: RunCounts
+    newest_event: datetime | None
+    complete_until: datetime | None
 
 
 def _materialize(
     window: ArrivalWindow, project: OnlineProject, complete_until: datetime, progress: _ReadProgress, check: Check
-) -> tuple[RunCounts, datetime | None]:
-    """The counts, and the arrival up to which the view is complete afterwards; None if the window does not advance it.
+) -> _WrittenWindow:
+    """Write the newest rows of the window to the online store.
 
     `complete_until`: the latest arrival up to which this run may declare the view complete, and the instant at which the ttl
     of rows is evaluated.
@@ -171,7 +189,8 @@ def _materialize(
             del keys, rows
         written += sending.result() if sending else 0
     counts = RunCounts(reader.selected, written, reader.selected - written, reader.waiting)
-    if window.advance:
-        return counts, store.register(view, window.start, complete_until, refill=window.refill)
-    store.introduce(view)
-    return counts, None
+    if not window.advance:
+        store.introduce(view)
+        return _WrittenWindow(counts, reader.newest_event, None)
+    reached = store.register(view, window.start, complete_until, refill=window.refill)
+    return _WrittenWindow(counts, reader.newest_event, reached)

@@ -8,6 +8,7 @@ Held by tests/online/materialization/test_materialize.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -16,15 +17,19 @@ from skewless.contract.admission import Flags
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.key_columns import KeyColumnPacker
 from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.timestamps import from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.offline.tables.arrivals import ViewArrivals
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.offline.values.packing import packable
 from skewless.online.materialization.newest_per_entity import CHUNK_ROWS, SeenTimes, chunks, newest
 
+_EARLIEST = to_micros(datetime.min.replace(tzinfo=UTC))
+
 
 class NewestArrivals:
-    """Reads arrivals and keeps each entity's newest rows; counts the rows selected and held back (`waiting`).
+    """Reads arrivals and keeps each entity's newest rows; counts the rows selected and held back (`waiting`), and keeps the
+    newest event time of those selected.
 
     `advance` is called with the number of rows of each batch; `take` selects rows (by default those in the window).
     """
@@ -39,6 +44,12 @@ class NewestArrivals:
         self._arrivals, self._advance, self._take = arrivals, advance, take or arrivals.take
         self._keys = KeyColumnPacker(project, arrivals.view)
         self.selected = self.waiting = self._read = 0
+        self._newest = _EARLIEST
+
+    @property
+    def newest_event(self) -> datetime | None:
+        """The newest event time among the rows selected so far; None without rows, and before the year 1."""
+        return from_micros(self._newest) if self._newest > _EARLIEST else None
 
     def rows(self, batches: Iterator[ViewRows]) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
         """Keys and packed rows, in chunks. An entity may appear again with an older row, which loses in the store."""
@@ -74,7 +85,9 @@ class NewestArrivals:
             self._read += len(batch)
             self._advance(len(batch))
             if arrived.any():
-                yield batch if arrived.all() else batch.take(arrived)
+                chosen = batch if arrived.all() else batch.take(arrived)
+                self._newest = max(self._newest, int(chosen.event.max()))
+                yield chosen
 
 
 def packed(view: PlanView, history: ViewRows) -> pa.BinaryArray:

@@ -1,4 +1,4 @@
-"""Freshness of the online store: for each view the age of its watermark and of the newest row up to it."""
+"""Freshness of the online store: for each view the age of its watermark and of the newest row that is online."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import pyarrow.parquet as pq
-
-from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import UtcMicros, from_micros, to_micros
-from skewless.offline.tables.arrivals import NewRowGroups, arrivals
-from skewless.offline.tables.columns import time_column
-from skewless.offline.tables.source import TableSource
-from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.state.run_history import RunHistory
-
-_UNKNOWN = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class ViewFreshness:
-    """Freshness of one view at `at`: its watermark, and the newest event time of its table up to the watermark.
+    """Freshness of one view at `at`: its watermark, and the newest event time among the rows that materialization brought
+    online. Rows that were written to its table since do not count.
 
-    None: the view was never materialized, or its table is empty or its statistics have no times.
+    None: the view was never materialized, or no row was.
     """
 
     view: str
@@ -51,46 +42,14 @@ class ViewFreshness:
         }
 
 
-def run(
-    views: Sequence[tuple[PlanView, TableSource]], state: RunHistory, project: str, at: datetime
-) -> list[ViewFreshness]:
-    """The freshness of each view at `at`. Reads Parquet footers, and event times of row groups that extend beyond the watermark.
-
-    Raises: StateUnreachable.
-    """
+def run(views: Sequence[str], state: RunHistory, project: str, at: datetime) -> list[ViewFreshness]:
+    """The freshness of each view at `at`, as the runs recorded it: no table is read. Raises: StateUnreachable."""
     results = []
-    for view, source in views:
-        watermark = state.watermark(project, view.stored_as)
-        last = state.runs(project, view.stored_as, limit=1)
+    for view in views:
+        watermark, newest = state.watermark(project, view), state.newest_event(project, view)
+        last = state.runs(project, view, limit=1)
         last_run = (
             f"{last[0].status}: {last[0].error}" if last and last[0].error else last[0].status if last else "none"
         )
-        newest = _newest(view, source, watermark) if watermark else None
-        results.append(ViewFreshness(view.stored_as, at, watermark, newest, str(last_run)))
+        results.append(ViewFreshness(view, at, watermark, newest, str(last_run)))
     return results
-
-
-def _newest(view: PlanView, source: TableSource, until: datetime) -> datetime | None:
-    end = to_micros(until)
-    try:
-        pieces = [piece for piece in arrivals(view, source, -_UNKNOWN, end).pieces if piece.event != _UNKNOWN]
-    except SourceMissing:
-        return None
-    events = [piece.event for piece in pieces if piece.event <= end]
-    # The maximum is in the future, so the statistics do not give the newest time up to `end`.
-    for piece in pieces:
-        if piece.event > end:
-            events += _newest_of(source, piece, end)
-    return from_micros(max(events)) if events else None
-
-
-def _newest_of(source: TableSource, piece: NewRowGroups, end: UtcMicros) -> list[int]:
-    """The newest event time of a piece up to `end`, if it has one."""
-    try:
-        with pq.ParquetFile(piece.file) as file:
-            times = file.read_row_groups(list(piece.groups), columns=[source.timestamp_field])
-        events = time_column(source.view, source.timestamp_field, times.column(0))
-    except (FileNotFoundError, SourceMismatch):
-        return []  # rewritten meanwhile, or a table that materialization will refuse
-    reached = events[events <= end]
-    return [int(reached.max())] if len(reached) else []
