@@ -23,12 +23,13 @@ from typing import NoReturn
 import skewless.contract
 from skewless.contract.model.bundle import Bundle, file_names, prove_bundle
 from skewless.contract.model.manifest import MANIFEST, parse_manifest
-from skewless.contract.plan import plan_from_json
+from skewless.contract.plan_validation import plan_from_json
 from skewless.contract.rollout.revisions import parse_revision_name, revision_name, undisputed
 from skewless.contract.rollout.rollout import Canary, promote, rollout_from_json, start_canary
 from skewless.contract.rollout.traffic_split import draw
 from skewless.contract.state_folder import StateFolders
-from skewless.contract.storage.part_files import encode_part, part_name
+from skewless.contract.storage.part_encoding import encode_part
+from skewless.contract.storage.part_files import part_name
 from skewless.contract.timestamps import to_micros
 from tests.tables.part_table import NOW, TABLE
 

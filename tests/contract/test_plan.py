@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given
 
 from skewless.contract.errors import InvalidPlan, UnsupportedType
-from skewless.contract.plan import (
-    Field,
-    JoinKey,
-    Plan,
-    RequestInput,
-    StoredFeature,
-    TransformOutput,
-    check,
-    differences,
-    plan_from_json,
-)
+from skewless.contract.plan import Field, JoinKey, Plan, RequestInput, StoredFeature, TransformOutput, differences
+from skewless.contract.plan_validation import check, plan_from_json
 from tests.models.flight_plan import AIRCRAFT, CITY, CLOCK, PLAN, but
 from tests.strategies import plans
 

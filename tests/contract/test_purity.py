@@ -75,6 +75,14 @@ def test_a_planted_line_is_refused(line: str):
     assert impure(f"x = 1\n{line}\n")
 
 
+def test_what_a_status_report_reads_imports_no_arrays():
+    modules = "plan, admission, timestamps, redis_urls, state_folder, storage.part_files"
+    program = ";".join(f"import skewless.contract.{module}" for module in modules.split(", "))
+    program += "; import sys; sys.exit(str({'numpy', 'pyarrow'} & set(sys.modules) or ''))"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
 FAULTS = [
     "open('/dev/null')", "Path('/').iterdir().__next__()", "os.mkdir('/tmp/x')", "time.sleep(0)", "time.time()",
     "random.random()", "random.Random(1).getrandbits(3)", "uuid.uuid4()", "os.urandom(1)",

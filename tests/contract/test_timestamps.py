@@ -10,20 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skewless.contract.timestamp_arrays import (
+    UTC_TIMESTAMP,
+    date_array,
+    rfc3339_texts,
+    timestamp_array,
+    timestamp_scalar,
+)
 from skewless.contract.timestamps import (
     DAY_US,
-    UTC_TIMESTAMP,
     aware,
-    date_array,
     day_text,
     duration_micros,
     from_micros,
     nanos_to_micros,
     parse_rfc3339,
     rfc3339_text,
-    rfc3339_texts,
-    timestamp_array,
-    timestamp_scalar,
     to_micros,
 )
 

@@ -124,7 +124,9 @@ def test_a_run_ends_once(state: StateDatabase):
 def test_times_come_back_in_utc_to_the_microsecond(state: StateDatabase):
     newfoundland = timezone(timedelta(hours=-3, minutes=-30))
     state.run_finished(begin(state), RunCounts(), finished_at=T, watermark=T.astimezone(newfoundland))
-    state.run_finished(begin(state), RunCounts(), finished_at=T, watermark=None, newest_event=T.astimezone(newfoundland))
+    state.run_finished(
+        begin(state), RunCounts(), finished_at=T, watermark=None, newest_event=T.astimezone(newfoundland)
+    )
     for back in (state.watermark("p", "origin"), state.newest_event("p", "origin")):
         assert back == T
         assert back.tzinfo is UTC

@@ -30,8 +30,8 @@ from skewless.contract.plan import (
     StoredFeature,
     Transform,
     TransformOutput,
-    check,
 )
+from skewless.contract.plan_validation import check
 from skewless.contract.timestamps import duration_micros
 from skewless.contract.value_types import value_type
 from skewless.definitions.compiled_views import CompiledView, CompiledViews, TaggedColumn

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import PLAN
-from skewless.contract.plan import PlanView, plan_from_json
+from skewless.contract.plan import PlanView
+from skewless.contract.plan_validation import plan_from_json
 from skewless.contract.state_folder import StateFolders
 from skewless.erasure import ground_truth_rows, parquet_rows, redis_rows
 from skewless.erasure.parquet_rows import ErasableTable, FileWithSubject

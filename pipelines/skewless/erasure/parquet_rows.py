@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.errors import SkewlessError
 from skewless.erasure.subject import ErasureSubject
 from skewless.files.durable import remove_unfinished, replace_file

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import SECOND_US, UtcMicros, parse_rfc3339
 from skewless.runtime.errors import did_you_mean

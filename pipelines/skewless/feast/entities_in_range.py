@@ -8,7 +8,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import timestamp_scalar, to_micros
+from skewless.contract.timestamp_arrays import timestamp_scalar
+from skewless.contract.timestamps import to_micros
 from skewless.contract.value_types import value_type
 from skewless.feast.source_rows import rows_between
 from skewless.offline.join.point_in_time import TIMESTAMP

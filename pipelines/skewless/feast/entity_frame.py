@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from feast.errors import EntityTimestampInferenceException
 from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from skewless.contract.plan import Field
-from skewless.contract.timestamps import UtcMicrosArray, from_micros
+from skewless.contract.timestamp_arrays import UtcMicrosArray
+from skewless.contract.timestamps import from_micros
 from skewless.feast.errors import FeastUnsupported
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
 from skewless.runtime.errors import SpineMismatch

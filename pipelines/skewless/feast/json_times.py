@@ -9,7 +9,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from skewless.contract.timestamps import UTC_TIMESTAMP, aware
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
+from skewless.contract.timestamps import aware
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch
 

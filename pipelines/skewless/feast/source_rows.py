@@ -16,15 +16,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
-from skewless.contract.timestamps import (
-    SECOND_US,
-    UtcMicros,
-    UtcMicrosArray,
-    aware,
-    nanos_to_micros,
-    timestamp_scalar,
-    to_micros,
-)
+from skewless.contract.timestamp_arrays import UtcMicrosArray, timestamp_scalar
+from skewless.contract.timestamps import SECOND_US, UtcMicros, aware, nanos_to_micros, to_micros
 from skewless.offline.join.entity_codes import EntityCodes
 from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource

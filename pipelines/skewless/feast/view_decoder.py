@@ -19,7 +19,8 @@ from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import DUMMY_ENTITY, Field, PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder
 from skewless.contract.storage.packed_row import RowReader
-from skewless.contract.timestamps import UtcMicros, UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
+from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import value_type
 from skewless.feast.proto_values import plain_values, to_protos
 

@@ -215,7 +215,13 @@ def _time_of(connection: Connection, time: Column[datetime], project: str, view:
 
 
 def _advance(
-    connection: Connection, time: Column[datetime], view: tuple[str, str], value: datetime, at: datetime, *, refill: bool
+    connection: Connection,
+    time: Column[datetime],
+    view: tuple[str, str],
+    value: datetime,
+    at: datetime,
+    *,
+    refill: bool,
 ) -> None:
     """Set `time` of a project's view to `value`, unless it is later already; with `refill` anyway.
 

@@ -1,22 +1,26 @@
 """The admission rule: which row of a view is used at a time, and whether it is fresh.
 
 Offline join, online read, audit and oracle call these functions; there is no second copy of the rule.
-Times are int64 microseconds since 1970-01-01 UTC, as scalars or arrays alike.
+Times are int64 microseconds since 1970-01-01 UTC, as scalars or arrays alike: the rule is written with their own operators
+and methods, and imports neither NumPy nor Arrow.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from skewless.contract.timestamps import DAY_US, UtcMicros
 
-from skewless.contract.timestamps import DAY_US, Instant, UtcMicros, UtcMicrosArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from skewless.contract.columns import Flags
+    from skewless.contract.timestamp_arrays import Instant, UtcMicrosArray
 
 KnownBy = Literal["created_timestamp", "event_timestamp"]
-Flags = NDArray[np.bool_]
 Time = Any
 """An int, or one of the arrays above: the rule is written with operators that both have."""
 Truth = Any
@@ -50,7 +54,7 @@ class AdmissionRule:
 
     def available_at(self, event: UtcMicrosArray, created: UtcMicrosArray) -> UtcMicrosArray:
         """The first instant at which a row may be used: `e`, or the later of `e` and `c`."""
-        return np.maximum(event, created) if self.known_by == "created_timestamp" else event
+        return event.clip(min=created) if self.known_by == "created_timestamp" else event
 
     def admits(self, event: Time, created: Time, at: Time) -> Truth:
         """Whether a row may be used at `at` (that instant included)."""
@@ -90,9 +94,10 @@ class AdmissionRule:
 
     def status(self, event: UtcMicrosArray, created: UtcMicrosArray, deleted: Flags, at: Instant) -> NDArray[np.uint8]:
         """The status of each newest row at `at`: PRESENT, NOT_FOUND (not admissible, or a tombstone) or STALE."""
-        return np.asarray(self.code(event, created, deleted, at), np.uint8)
+        code: NDArray[np.int64] = self.code(event, created, deleted, at)
+        return code.astype("u1")
 
 
 _LEAST_GRACE = DAY_US
-MISSING = np.iinfo(np.int64).max
+MISSING = 2**63 - 1
 """Event and created time of an entity without a row: later than any instant, hence never admissible."""

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags
 from skewless.contract.plan import Field
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import ValueType
 
+Flags = NDArray[np.bool_]
+"""A mask: which of n rows or values."""
 Schema = tuple[Field, ...]
 """The features of a view with their types, in order."""
 

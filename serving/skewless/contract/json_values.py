@@ -19,7 +19,8 @@ import numpy as np
 
 from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidInput
-from skewless.contract.timestamps import SECOND_US, parse_rfc3339, rfc3339_texts
+from skewless.contract.timestamp_arrays import rfc3339_texts
+from skewless.contract.timestamps import SECOND_US, parse_rfc3339
 from skewless.contract.value_types import ValueType
 
 Json = str | int | float | bool | None

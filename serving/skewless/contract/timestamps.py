@@ -1,7 +1,7 @@
 """Times inside Skewless are UTC microseconds: one int64 since 1970-01-01 UTC, exact and ordered like the times.
 
-Every conversion is here: from and to `datetime` and `timedelta`, RFC 3339 (in requests and answers), Arrow, NumPy,
-nanoseconds, and days.
+Every conversion of one time is here: from and to `datetime` and `timedelta`, RFC 3339 (in requests and answers),
+nanoseconds, and days; those of arrays are in `timestamp_arrays`. This module imports neither NumPy nor Arrow.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 UtcMicros = int
-UtcMicrosArray = NDArray[np.int64]
-Instant = UtcMicrosArray | np.int64
-_Nanoseconds = TypeVar("_Nanoseconds", int, NDArray[np.int64])
+_Nanoseconds = TypeVar("_Nanoseconds", int, "NDArray[np.int64]")
 Clock = Callable[[], UtcMicros]
 """Returns the present time; passed as an argument, so that tests can set it."""
 
-UTC_TIMESTAMP = pa.timestamp("us", tz="UTC")
-"""Their type in Arrow."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = EPOCH.toordinal()
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -79,35 +76,9 @@ def parse_rfc3339(text: str) -> UtcMicros:
 @lru_cache(maxsize=16)
 def rfc3339_text(micros: UtcMicros) -> str:
     """RFC 3339, UTC, with a Z; with 6 decimals where the seconds are not whole."""
-    seconds, rest = divmod(micros, SECOND_US)
-    return f"{_second_text(seconds)}.{rest:06d}Z" if rest else f"{_second_text(seconds)}Z"
-
-
-@lru_cache(maxsize=16)
-def _second_text(seconds: int) -> str:
-    return str(np.datetime64(seconds, "s"))
-
-
-def rfc3339_texts(times: UtcMicrosArray) -> list[str]:
-    """`rfc3339_text` of each."""
-    return [text.removesuffix(".000000") + "Z" for text in np.datetime_as_string(times.view("M8[us]")).tolist()]
+    return from_micros(micros).isoformat().removesuffix("+00:00") + "Z"
 
 
 def day_text(day: int) -> str:
     """The date of a day since 1970-01-01, which is `micros // DAY_US`."""
-    return str(np.datetime64(day, "D"))
-
-
-def timestamp_array(times: UtcMicrosArray, *, null: NDArray[np.bool_] | None = None) -> pa.Array:
-    """Times in Arrow, null where `null` is set."""
-    return pa.array(times, mask=null).cast(UTC_TIMESTAMP)
-
-
-def timestamp_scalar(micros: UtcMicros, tz: str | None = "UTC") -> pa.Scalar:
-    """A time to compare a column of microseconds with, whose zone is `tz` (None: naive, which is UTC)."""
-    return pa.scalar(micros).cast(pa.timestamp("us", tz=tz))
-
-
-def date_array(times: UtcMicrosArray) -> pa.Array:
-    """The UTC date of each time, in Arrow."""
-    return pa.array(times).cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
+    return date.fromordinal(_EPOCH_DAY + day).isoformat()

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.contract.errors import UnsupportedType
-from skewless.contract.timestamps import UTC_TIMESTAMP
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 
 Encoding = Literal["fixed", "utf8", "bytes", "value"]
 Shape = Literal["scalar", "array", "set", "struct"]

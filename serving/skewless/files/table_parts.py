@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from skewless.contract.storage.part_files import PREFIX, RECORD, encode_part, parse_folded, part_name, part_time
+from skewless.contract.storage.part_encoding import encode_part
+from skewless.contract.storage.part_files import PREFIX, part_name, part_time
 from skewless.files.durable import write_file
 
 _TAG = 16
@@ -36,14 +37,6 @@ def write_part_once(folder: Path, table: pa.Table, now: int) -> Path:
             return folder / name
     newest = max((part_time(name) or 0 for name in there), default=0)
     return _written(folder, content, max(now, newest + 1), digest)
-
-
-def folded_parts(folder: Path) -> dict[str, int]:
-    """What the record of the table in `folder` says. Raises: msgspec.MsgspecError, OSError."""
-    try:
-        return parse_folded((folder / RECORD).read_bytes())
-    except FileNotFoundError:
-        return {}
 
 
 def _written(folder: Path, content: pa.Buffer, now: int, tag: str) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, StoredFeature
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 
 PROJECT = MODEL = "bench"
 KEY = "entity_id"

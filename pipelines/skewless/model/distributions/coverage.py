@@ -15,7 +15,8 @@ import numpy as np
 
 from skewless.contract.admission import FeatureStatus
 from skewless.contract.model.assembler import AdmittedRows
-from skewless.contract.timestamps import DAY_US, UtcMicrosArray, day_text
+from skewless.contract.timestamp_arrays import UtcMicrosArray
+from skewless.contract.timestamps import DAY_US, day_text
 
 FILE = "absences.json"
 

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from skewless.contract.model.signature import SCORE
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import UTC_TIMESTAMP, to_micros
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
+from skewless.contract.timestamps import to_micros
 from skewless.model.scoring.batch_score import ScoringRun
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables import append

@@ -27,10 +27,12 @@ from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import Assembler, Matrix, column_types, wanted_features
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.model.transforms import reference
-from skewless.contract.plan import ColumnSource, Plan, RequestInput, plan_from_json
+from skewless.contract.plan import ColumnSource, Plan, RequestInput
+from skewless.contract.plan_validation import plan_from_json
 from skewless.contract.storage.served_row import to_arrow
-from skewless.contract.timestamps import UTC_TIMESTAMP as SERVED_TIME
-from skewless.contract.timestamps import UtcMicrosArray, to_micros
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP as SERVED_TIME
+from skewless.contract.timestamp_arrays import UtcMicrosArray
+from skewless.contract.timestamps import to_micros
 from skewless.contract.value_types import value_type
 from skewless.definitions.compiler import CompiledService
 from skewless.files.durable import replace_folder

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, FeatureStatus, Flags
+from skewless.contract.admission import MISSING, FeatureStatus
+from skewless.contract.columns import Flags
 from skewless.contract.model.signature import cells, differing
 from skewless.contract.plan import Plan, PlanView, RequestInput, StoredFeature, TransformOutput
 from skewless.contract.timestamps import from_micros

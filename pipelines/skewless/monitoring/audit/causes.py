@@ -14,8 +14,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.admission import MISSING
+from skewless.contract.columns import Flags
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 
 
 class SkewCause(StrEnum):

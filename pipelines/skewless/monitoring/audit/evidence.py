@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.admission import MISSING, FeatureStatus, Flags
-from skewless.contract.columns import column_values
+from skewless.contract.admission import MISSING, FeatureStatus
+from skewless.contract.columns import Flags, column_values
 from skewless.contract.model.assembler import wanted_features
 from skewless.contract.model.signature import differing, tensor_column
 from skewless.contract.plan import Plan, PlanView, StoredFeature, differences
-from skewless.contract.timestamps import UtcMicros, UtcMicrosArray, to_micros
+from skewless.contract.timestamp_arrays import UtcMicrosArray
+from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.monitoring.audit.causes import ViewEvidence
 from skewless.monitoring.audit.replay import Positions, ReplayComparison

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, FeatureStatus, Flags
-from skewless.contract.columns import ColumnValues
+from skewless.contract.admission import MISSING, FeatureStatus
+from skewless.contract.columns import ColumnValues, Flags
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import Array, cells, differing, from_columns
 from skewless.contract.plan import ColumnSource as PlanSource
 from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.progress import Report, quiet

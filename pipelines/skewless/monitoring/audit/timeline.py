@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.timestamps import DAY_US, SECOND_US, UtcMicros, from_micros
 
 _STEPS = {

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.contract.model.bundle import Bundle
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.model.scoring.single_output import single_score
 from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.model.training.training_set import labelled

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.model.training.model_metrics import ModelPerformance, measure
 from skewless.monitoring.audit.replay import Scores
 from skewless.monitoring.audit.score_impact import Labels

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.timestamps import UTC_TIMESTAMP
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 from skewless.files.durable import write_file
 from skewless.offline.tables.source import parquet_files
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, AdmissionRule, Flags
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.admission import MISSING, AdmissionRule
+from skewless.contract.columns import Flags
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.offline.join.entity_codes import Codes
 
 Places = NDArray[np.int64]

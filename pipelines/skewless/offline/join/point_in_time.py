@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import AdmittedRows, wanted_features
 from skewless.contract.plan import Field, Plan, PlanView, StoredFeature
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import value_type
 from skewless.offline.join.memory_budget import bounds
 from skewless.offline.join.threads import worker_count

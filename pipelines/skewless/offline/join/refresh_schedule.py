@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.timestamps import UtcMicrosArray, duration_micros
+from skewless.contract.timestamp_arrays import UtcMicrosArray
+from skewless.contract.timestamps import duration_micros
 from skewless.runtime.durations import BadDuration, duration, short
 
 

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from skewless.contract.timestamps import UtcMicros, timestamp_scalar, to_micros
+from skewless.contract.timestamp_arrays import timestamp_scalar
+from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
 from skewless.offline.tables.source import parquet_files
 from skewless.runtime.errors import SourceMissing, SpineMismatch

@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, FeatureStatus, Flags
-from skewless.contract.columns import EntityRows, column_values
+from skewless.contract.admission import MISSING, FeatureStatus
+from skewless.contract.columns import EntityRows, Flags, column_values
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import Field, PlanView
 from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.storage.row_header import AFTER_SCHEMA
-from skewless.contract.timestamps import UtcMicros, UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
+from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import RowGroup, runs
 from skewless.offline.join.as_of_match import AsOfMatch, MatchedRows

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.plan import Field, JoinKey, PlanView
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import ParquetTable, RowBatch, RowGroup
 from skewless.offline.tables.columns import (

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import UtcMicros, date_array
+from skewless.contract.timestamp_arrays import date_array
+from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 from skewless.files.table_parts import write_part_once
 from skewless.offline.tables.columns import feature, time_column

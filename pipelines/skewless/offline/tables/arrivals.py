@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros
 from skewless.offline.tables import view_rows

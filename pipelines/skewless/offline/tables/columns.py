@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.contract.timestamps import UTC_TIMESTAMP, UtcMicrosArray, nanos_to_micros
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray
+from skewless.contract.timestamps import nanos_to_micros
 from skewless.contract.value_types import ValueType
 from skewless.offline.values.column_types import as_texts, holds, holds_value, natural, numbers_as_text
 from skewless.runtime.errors import SourceMismatch

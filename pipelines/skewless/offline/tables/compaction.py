@@ -23,9 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, part_time
-from skewless.contract.timestamps import UtcMicros, date_array, duration_micros, nanos_to_micros
+from skewless.contract.timestamp_arrays import date_array
+from skewless.contract.timestamps import UtcMicros, duration_micros, nanos_to_micros
 from skewless.files.durable import remove_unfinished, replace_file, write_file
-from skewless.files.table_parts import folded_parts
+from skewless.files.folded_parts import folded_parts
 from skewless.offline.tables.columns import time_column
 from skewless.offline.tables.source import TableSource, parquet_files, parts_folder
 from skewless.runtime.errors import SourceMismatch

@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-from pyarrow import fs
+from typing import TYPE_CHECKING
 
 from skewless.contract.errors import SkewlessError
 from skewless.files.durable import replace_file
 from skewless.offline.tables.delta_table import LOG, DeltaUnreadable
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileInfo, FileSystem
 
 _AT_ONCE = 8
 _TRIES = 3
@@ -48,31 +50,34 @@ class RemoteReadOnly(SkewlessError):
         return f"the table {self.url} is read only; add the rows there, or push to a table in the data folder"
 
 
-@dataclass(frozen=True, slots=True)
 class RemoteTable:
-    """The location of a table: `root` is the path of its file or folder in `filesystem`, `url` the address in the definition."""
+    """A table in object storage: `root` is the path of its file or folder in `filesystem`, `url` the address in the
+    definition. A plain class, so that who decodes a `TableSource` does not import Arrow for its fields.
+    """
 
-    url: str
-    filesystem: fs.FileSystem
-    root: str
+    def __init__(self, url: str, filesystem: FileSystem, root: str) -> None:
+        self.url, self.filesystem, self.root = url, filesystem, root
 
     def fetch(self, mirror: Path, wanted: Callable[[PurePosixPath], bool]) -> bool:
         """Update `mirror` with the current Parquet files of the table whose paths below its root are `wanted`; whether the
         table has any files. A table that is a single file is mirrored as a single file.
         Raises: RemoteUnreadable, DeltaUnreadable.
         """
+        from pyarrow.fs import FileSelector  # noqa: PLC0415 - most tables are local
+
+        filesystem, root = self.filesystem, self.root
         with self._mapped_errors():
-            info = self.filesystem.get_file_info(self.root)
-            if info.type == fs.FileType.File:
-                _fetch_file(self.filesystem, info, mirror)
+            info = filesystem.get_file_info(root)
+            if info.is_file:
+                _fetch_file(filesystem, info, mirror)
                 return True
-            infos = self.filesystem.get_file_info(fs.FileSelector(self.root, allow_not_found=True, recursive=True))
+            infos = filesystem.get_file_info(FileSelector(root, allow_not_found=True, recursive=True))
             if any(LOG in PurePosixPath(info.path).parts for info in infos):
                 raise DeltaUnreadable(self.url, "its log is in object storage", "mount it, or write it as Parquet")
-            files = {PurePosixPath(info.path).relative_to(self.root): info for info in infos if _is_parquet(info)}
+            files = {PurePosixPath(info.path).relative_to(root): info for info in infos if _is_parquet(info)}
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 copies = [(info, mirror / path) for path, info in files.items() if wanted(path)]
-                list(pool.map(lambda pair: _fetch_file(self.filesystem, *pair), copies))
+                list(pool.map(lambda pair: _fetch_file(filesystem, *pair), copies))
         for copy in list(mirror.rglob("*.parquet")):
             if PurePosixPath(copy.relative_to(mirror)) not in files:
                 copy.unlink(missing_ok=True)
@@ -86,11 +91,11 @@ class RemoteTable:
             raise RemoteUnreadable(self.url, str(error)) from error
 
 
-def _is_parquet(info: fs.FileInfo) -> bool:
-    return bool(info.type == fs.FileType.File and info.extension == "parquet")
+def _is_parquet(info: FileInfo) -> bool:
+    return bool(info.is_file and info.extension == "parquet")
 
 
-def _fetch_file(filesystem: fs.FileSystem, info: fs.FileInfo, copy: Path) -> None:
+def _fetch_file(filesystem: FileSystem, info: FileInfo, copy: Path) -> None:
     for _ in range(_TRIES):
         if _is_current(info, copy):
             return
@@ -110,11 +115,11 @@ class _ChangedMeanwhile(Exception):
     """An object changed while it was fetched."""
 
 
-def _same(info: fs.FileInfo, current: fs.FileInfo) -> bool:
+def _same(info: FileInfo, current: FileInfo) -> bool:
     return bool((info.size, info.mtime_ns) == (current.size, current.mtime_ns))
 
 
-def _is_current(info: fs.FileInfo, copy: Path) -> bool:
+def _is_current(info: FileInfo, copy: Path) -> bool:
     if not copy.is_file():
         return False
     stat = copy.stat()

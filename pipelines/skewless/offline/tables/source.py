@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path, PurePath
 
 from skewless.contract.timestamps import DAY_US, UtcMicros
-from skewless.files.table_parts import folded_parts
+from skewless.files.folded_parts import folded_parts
 from skewless.offline.tables.delta_table import current_files, is_delta
 from skewless.offline.tables.object_storage import RemoteTable
 from skewless.runtime.errors import SourceMissing

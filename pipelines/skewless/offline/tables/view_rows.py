@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.tables.columns import check_columns, common_type, feature, join_key, stored_types, time_column
 from skewless.offline.tables.source import TableSource

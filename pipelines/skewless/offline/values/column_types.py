@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from skewless.contract.timestamps import UTC_TIMESTAMP
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 from skewless.contract.value_types import ValueType
 
 _TEXT_TYPES = {"Uuid", "TimeUuid", "Decimal"}

@@ -16,7 +16,7 @@ import pyarrow as pa
 from skewless.contract.errors import NotPushable
 from skewless.contract.json_values import STORED, InvalidJsonValue, Parse
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamps import UTC_TIMESTAMP
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.values.column_types import natural
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.key_columns import KeyColumnPacker
 from skewless.contract.storage.packed_row import RowLayout

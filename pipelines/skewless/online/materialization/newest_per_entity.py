@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.columns import Flags
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.offline.tables.arrivals import ROWS_A_BATCH
 from skewless.offline.tables.view_rows import ViewRows
 

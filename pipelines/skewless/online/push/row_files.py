@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.storage.push_batch import CREATED, EVENT, PushBatch
 from skewless.contract.storage.push_target import PushTarget
-from skewless.contract.timestamps import UTC_TIMESTAMP, UtcMicros
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
+from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import value_type
 from skewless.offline.tables.columns import feature, time_column
 from skewless.online.push.push import PushedRows

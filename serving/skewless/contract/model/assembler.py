@@ -17,7 +17,7 @@ from skewless.contract.columns import ColumnValues, EntityRows, Schema
 from skewless.contract.errors import InvalidPlan
 from skewless.contract.model.transforms import TransformGraph, as_input, reference
 from skewless.contract.plan import ColumnSource, Field, Plan, RequestInput, StoredFeature, TransformOutput
-from skewless.contract.timestamps import Instant
+from skewless.contract.timestamp_arrays import Instant
 from skewless.contract.value_types import value_type
 
 Matrix = NDArray[np.float32]

@@ -47,7 +47,8 @@ from skewless.contract.model.signature import (
 from skewless.contract.model.tensor_scorer import TensorScorer
 from skewless.contract.model.transforms import reference
 from skewless.contract.model.tree_leaves import LEAVES
-from skewless.contract.plan import ColumnSource, Plan, plan_from_json
+from skewless.contract.plan import ColumnSource, Plan
+from skewless.contract.plan_validation import plan_from_json
 from skewless.contract.value_types import value_type
 
 PLAN = "plan.json"

@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import MISSING, Flags
-from skewless.contract.columns import ColumnValues, EntityRows, Schema, absent, numbers
+from skewless.contract.admission import MISSING
+from skewless.contract.columns import ColumnValues, EntityRows, Flags, Schema, absent, numbers
 from skewless.contract.errors import CorruptRow, UnknownSchema
 from skewless.contract.storage.row_header import (
     FLAGS,
@@ -40,7 +40,7 @@ from skewless.contract.storage.row_header import (
     tombstones,
     unbiased,
 )
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 
 _NARROWED = value_type("Int32")

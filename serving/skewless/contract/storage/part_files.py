@@ -3,14 +3,12 @@
     <table>/pushed-<microseconds>-<tag>.parquet
 
 Names ascend in time: readers take the columns of the newest file. A compaction folds parts into the table's days.
-`skewless.files.table_parts` writes them.
+`part_encoding` is their content, and `skewless.files.table_parts` writes them.
 """
 
 from __future__ import annotations
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 PREFIX = "pushed-"
 FOLDED = "parts.parquet"
@@ -34,16 +32,3 @@ def part_time(name: str) -> int | None:
     """When a part was written, in microseconds since 1970; None if its name has no time (a part of another writer)."""
     stamp = name.removeprefix(PREFIX).partition("-")[0]
     return int(stamp) if len(stamp) == 16 and stamp.isdigit() else None
-
-
-def encode_part(table: pa.Table, *, compact: bool) -> pa.Buffer:
-    """Rows as Parquet. `compact` is for files that stay; without it a few rows are encoded in a third of the time, and only
-    times have statistics, by which readers prune.
-    """
-    sink = pa.BufferOutputStream()
-    if compact:
-        pq.write_table(table, sink, compression="zstd")
-        return sink.getvalue()
-    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
-    pq.write_table(table, sink, compression="snappy", use_dictionary=False, write_statistics=times)
-    return sink.getvalue()

@@ -18,14 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable
 from skewless.contract.json_values import PARSE, STORED, InvalidJsonValue, Parse, pointer_token
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
 from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.storage.push_target import PushTarget
-from skewless.contract.timestamps import UtcMicros, UtcMicrosArray, timestamp_array
+from skewless.contract.timestamp_arrays import UtcMicrosArray, timestamp_array
+from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 
 EVENT, CREATED = "event_timestamp", "created_timestamp"

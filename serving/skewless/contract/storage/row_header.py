@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.columns import Flags
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 
 ORDER_WIDTH, SCHEMA_WIDTH, FLAGS_WIDTH = 16, 4, 1
 FORM_WIDTH = SCHEMA_WIDTH + FLAGS_WIDTH

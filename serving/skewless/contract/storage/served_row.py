@@ -24,7 +24,8 @@ from skewless.contract.model.signature import MatrixSignature, ModelInput, Model
 from skewless.contract.plan import Plan
 from skewless.contract.storage.entity_key import KeyValue
 from skewless.contract.storage.row_header import biased, times_in_orders
-from skewless.contract.timestamps import UTC_TIMESTAMP, UtcMicros, UtcMicrosArray, timestamp_array
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray, timestamp_array
+from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 
 Role = Literal["champion", "canary", "shadow", "pinned"]

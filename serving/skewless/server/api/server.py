@@ -19,7 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from skewless.contract.errors import BadSetting, SkewlessError
 from skewless.contract.json_values import Json
 from skewless.contract.model.bundle import PLAN
-from skewless.contract.plan import plan_from_json
+from skewless.contract.plan_validation import plan_from_json
 from skewless.registry.model_registry import ModelRegistry
 from skewless.server import logs
 from skewless.server.api.hot_protocol import HotProtocol

@@ -13,7 +13,7 @@ from itertools import chain, starmap
 import numpy as np
 from numpy.typing import NDArray
 
-from skewless.contract.admission import Flags
+from skewless.contract.columns import Flags
 from skewless.contract.storage.row_header import (
     FORM_WIDTH,
     HEADER_WIDTH,
@@ -22,7 +22,7 @@ from skewless.contract.storage.row_header import (
     times_in_orders,
     tombstones,
 )
-from skewless.contract.timestamps import UtcMicrosArray
+from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.server.decode.row_layout import NO_TEXTS, RowSection
 
 Row = Sequence[bytes | None]

@@ -20,7 +20,8 @@ from skewless.contract.model.shapley import ShapleyValues
 from skewless.contract.model.signature import ModelSignature
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import ColumnSource, Plan, StoredFeature
-from skewless.contract.timestamps import SECOND_US, UtcMicros, UtcMicrosArray, rfc3339_texts
+from skewless.contract.timestamp_arrays import UtcMicrosArray, rfc3339_texts
+from skewless.contract.timestamps import SECOND_US, UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 from skewless.server.predict.predictor import Prediction
 
