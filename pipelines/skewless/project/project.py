@@ -18,8 +18,6 @@ from skewless.contract.redis_urls import masked
 from skewless.contract.state_folder import STORE_FILE
 from skewless.definitions.compiled_views import CompiledView, CompiledViewCache, CompiledViews
 from skewless.offline.tables.source import TableSource
-from skewless.project import model_specs
-from skewless.project.model_specs import ModelDefaults, ProjectSpecs
 from skewless.runtime.errors import FeastRegistryUnavailable
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.run_history import RunHistory, SqliteRunHistory
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from skewless.online.store.online_project import OnlineProject
     from skewless.online.store.redis_protocol import SyncRedis
     from skewless.online.store.store import SyncOnlineStore
+    from skewless.project.model_specs import ModelDefaults, ProjectSpecs
     from skewless.state.database import StateDatabase
 
 
@@ -123,6 +122,8 @@ class Project:
     @cached_property
     def specs(self) -> ProjectSpecs:
         """The project's declarations of its models and tables. Raises: BadModelSpecs."""
+        from skewless.project import model_specs
+
         return model_specs.read(self.settings.feature_repo)
 
     def model(self, name: str | None) -> ModelDefaults:
