@@ -5,6 +5,8 @@ Two DAGs, of which usually one is unpaused: by hour for freshness; by day for ba
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from airflow.sdk import CronPartitionTimetable, dag, task
 
 from skewless.airflow.assets import OFFLINE
@@ -20,13 +22,14 @@ def ingest() -> dict[str, int]:
     from skewless.airflow.lineage import wrote_tables
     from skewless.airflow.window import window_of
     from skewless.monitoring.quality.gates import QualityGates
-    from skewless.offline.tables import ingest as verb
+    from skewless.project.ingest import ProjectIngest
 
     work, (first, last) = workspace(), window_of(get_current_context()).days
     data = work.folders.data
-    result = verb.run(work.tables(), data, first, last, checks=QualityGates.of(work).day_checks(data))
-    wrote_tables(result.data / table.table for table in result.tables)
-    return {table.table: table.rows for table in result.tables}
+    run = ProjectIngest(work, datetime.now(UTC), QualityGates.of(work).day_checks(data))
+    tables = run.run(work.tables.filled(), first, last)
+    wrote_tables(data / table.table for table in tables)
+    return {table.table: table.rows for table in tables}
 
 
 def _timetable(every: str, span: str, cron: str, key: str) -> None:

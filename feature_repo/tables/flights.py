@@ -1,17 +1,20 @@
-"""The tables that the flights become: one per feature view, and the spine. `models.yaml` names `tables`."""
+"""The tables that the flights become: one per feature view, and the spine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, partial
 
 import duckdb
 import pyarrow as pa
 
-from skewless.offline.tables.ingest import IngestTable
+from skewless.project import Table
 
 from . import aircraft, events, spine, weather
 from .windows import WindowFeature, steps
 
+FIRST_DAY, AFTER_LAST_DAY = date(2013, 1, 1), date(2014, 1, 2)
+"""The first UTC day with an event, and the first after the last decision."""
 _UTC = pa.timestamp("us", tz="UTC")
 _ROWS_PER_BATCH = 100_000
 
@@ -21,7 +24,8 @@ class FlightTable:
     """A table by name. `select` is SQL for its rows with range_start <= event time < range_end (variables).
 
     `schema` is keys, `event_timestamp`, `created_timestamp` (not in the spine), then the values. In
-    the SQL the event time is `instant`, and the created time `known` where it differs.
+    the SQL the event time is `instant`, and the created time `known` where it differs. `whole` tables have the same rows
+    whatever the range.
     """
 
     name: str
@@ -29,17 +33,33 @@ class FlightTable:
     schema: pa.Schema
     select: str
     known: str = "instant"
+    whole: bool = False
 
 
-def tables(stamping: events.Stamping = "actual", lead: timedelta = spine.LEAD) -> list[IngestTable]:
-    """Every feature table and the spine, from one reading of the raw files.
+def tables(stamping: events.Stamping = "actual", lead: timedelta = spine.LEAD) -> list[Table]:
+    """Every feature table and the spine, from one reading of the raw files, at the first use.
 
     What windows look back on before a range is read from the raw files too. `stamping` and `lead` other than the defaults
-    make the leaky tables whose price the demo shows. Raises: FlightsMissing.
+    make the leaky tables whose price the demo shows.
     """
-    facts = events.record(stamping)
-    plan = (*FEATURE_TABLES, flight_spine(lead))
-    return [IngestTable(table.name, table.keys, partial(compute, facts, table)) for table in plan]
+    facts = cache(partial(events.record, stamping))
+    declared = []
+    for table in (*FEATURE_TABLES, flight_spine(lead)):
+        rows = partial(_whole if table.whole else _between, facts, table)
+        declared.append(Table(table.name, keys=table.keys, rows=rows, start=FIRST_DAY, end=AFTER_LAST_DAY))
+    return declared
+
+
+def _between(
+    facts: Callable[[], duckdb.DuckDBPyConnection], table: FlightTable, start: datetime, end: datetime
+) -> pa.RecordBatchReader:
+    """Raises: FlightsMissing."""
+    return compute(facts(), table, start, end)
+
+
+def _whole(facts: Callable[[], duckdb.DuckDBPyConnection], table: FlightTable) -> pa.RecordBatchReader:
+    """Raises: FlightsMissing."""
+    return compute(facts(), table, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 def compute(
@@ -142,6 +162,7 @@ FEATURE_TABLES: tuple[FlightTable, ...] = (
         ("tailnum",),
         _schema({"tailnum": _TEXT}, {"plane_age": pa.int64(), "seats": pa.int64()}),
         aircraft.BUILDS,
+        whole=True,
     ),
     FlightTable(
         "origin_weather",

@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.shop_project import Shop, Skewless
 
 DECLARED = """
-ingest: tables.people:tables
-history: {start: 2024-01-01, end: 2024-01-04}
 models:
   churn: {service: churn_v1, spine: months, label: churned}
 """
 SEVERAL = DECLARED + "  fraud: {service: fraud_v1, spine: orders, label: bad}\n"
-PEOPLE = """
-from datetime import timedelta
-
-import pyarrow as pa
-from skewless.offline.tables.ingest import IngestTable
-
-
-def tables():
-    return [IngestTable("people", ("customer",), rows)]
-
-
-def rows(start, end):
-    days = [start + timedelta(days=day) for day in range((end - start).days)]
-    times = pa.array(days, pa.timestamp("us", "UTC"))
-    customers, ages = pa.array(range(len(days)), pa.int64()), pa.array([30] * len(days), pa.int64())
-    columns = {"customer": customers, "event_timestamp": times, "created_timestamp": times, "age": ages}
-    return pa.table(columns).to_batches()
-"""
 
 
 def declare(market: Shop, text: str) -> str:
     file = market.state / "feature_repo" / "models.yaml"
     file.write_text(text)
     return str(file)
-
-
-@pytest.fixture
-def people(market: Shop) -> None:
-    tables = market.state / "feature_repo" / "tables"
-    tables.mkdir()
-    (tables / "people.py").write_text(PEOPLE)
-
-
-@pytest.mark.usefixtures("people")
-@pytest.mark.parametrize(
-    ("words", "days"),
-    [([], [1, 2, 3]), (["--start", "2024-01-02"], [2, 3]), (["--start", "2024-01-01", "--end", "2024-01-02"], [1])],
-)
-def test_ingest_fills_the_projects_tables_over_its_history(
-    market: Shop, skewless: Skewless, words: list[str], days: list[int]
-):
-    declare(market, DECLARED)
-    told = skewless("ingest", *words)
-    assert (told.status, f"{len(days)} rows in 1 tables, {len(days)} files changed" in told.out) == (0, True), told
-    times = pq.read_table(market.data / "people", partitioning=None)["event_timestamp"].to_pylist()
-    assert sorted(at.day for at in times) == days
-    assert "0 files changed" in skewless("ingest", *words).out
-
-
-def test_ingest_says_what_to_declare(market: Shop, skewless: Skewless):
-    file = f"{market.state}/feature_repo/models.yaml"
-    told = skewless("ingest")
-    history = "history: {start: 2024-01-01, end: 2025-01-01}"
-    assert (told.status, told.out) == (2, "")
-    assert told.err == f"error: write `{history}` (UTC days) into {file}, or give --start\n"
-    told = skewless("ingest", "--start", "2024-01-01", "--end", "2024-01-02")
-    assert told.status == 2
-    assert f"error: {file} declares no ingest function; write `ingest: MODULE:FUNCTION` there" in told.err
 
 
 NEEDS = [

@@ -75,7 +75,7 @@ def test_a_run_after_a_kill_makes_the_same_files(ingested, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ingest.run(flights.tables(), tmp_path, START, END, killed)
+        fill(tmp_path, START, END, report=killed)
     (tmp_path / "origin_departures" / "day=2013-04-30" / ".part-0.parquet").write_bytes(b"half")
     assert 0 < len(contents(tmp_path)) < len(contents(ingested.data))
     fill(tmp_path, START, END)
@@ -84,12 +84,12 @@ def test_a_run_after_a_kill_makes_the_same_files(ingested, tmp_path):
 
 def test_progress_names_each_table(tmp_path):
     seen = []
-    ingest.run(flights.tables(), tmp_path, date(2013, 5, 1), date(2013, 5, 2), lambda *step: seen.append(step))
+    fill(tmp_path, date(2013, 5, 1), date(2013, 5, 2), report=lambda *step: seen.append(step))
     assert seen == [(w, n, 11) for n, w in enumerate([*(t.name for t in flights.FEATURE_TABLES), "flight_spine"])]
 
 
 def test_the_leaky_tables_have_the_same_flights_at_other_times(ingested, tmp_path):
-    ingest.run(flights.tables(stamping="scheduled", lead=timedelta(0)), tmp_path, START, END)
+    fill(tmp_path, START, END, flights.tables(stamping="scheduled", lead=timedelta(0)))
     spine = pq.read_table(tmp_path / "flight_spine", partitioning=None)
     seconds = spine["event_timestamp"].cast(pa.int64()).to_numpy() // 1_000_000
     assert (seconds == spine["scheduled_departure_unix"].to_numpy()).all()

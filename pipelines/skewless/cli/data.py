@@ -39,33 +39,6 @@ def apply() -> None:
 
 
 @verbs.command()
-def ingest(
-    start: Annotated[str | None, typer.Option(help="First UTC day. Default: models.yaml's history.")] = None,
-    end: Annotated[str | None, typer.Option(help="First UTC day after the range. Default: the same.")] = None,
-    unchecked: Unchecked = False,
-) -> None:
-    """Fill the tables by the ingest function of models.yaml, a Parquet file per table and day."""
-    from skewless.monitoring.quality.gates import QualityGates
-    from skewless.offline.tables import ingest as verb
-    from skewless.project.project import Project
-    from skewless.runtime.console import console, step
-    from skewless.runtime.settings import ProjectSettings
-
-    work = Project(ProjectSettings.read())
-    data, specs = work.folders.data, work.specs
-    first = instant(start or str(specs.days("--start").start)).date()
-    last = instant(end or str(specs.days("--end").end)).date()
-    with step("ingest") as progress:
-        gates = QualityGates([]) if unchecked else QualityGates.of(work)
-        done = verb.run(work.tables(), data, first, last, progress.at, checks=gates.day_checks(data))
-        rows = sum(table.rows for table in done.tables)
-        changed = sum(table.files_written + table.files_removed for table in done.tables)
-        progress.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
-    for warning in gates.missing_days(done.tables):
-        console.print(f"warning: {warning}", markup=False)
-
-
-@verbs.command()
 def training_set(
     model: Declared = None,
     service: Annotated[str | None, typer.Option(help="Feature service to join. Default: the model's.")] = None,

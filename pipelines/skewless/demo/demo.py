@@ -39,13 +39,13 @@ from skewless.monitoring.quality.gates import QualityGates
 from skewless.monitoring.reports.audit_files import write_audit
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.spine import SpineFiles
-from skewless.offline.tables import ingest
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.online.store.valkey_process import free_port
 from skewless.project import apply
+from skewless.project.ingest import ProjectIngest
 from skewless.project.model_specs import ModelSpec
 from skewless.project.project import Project
 from skewless.runtime.console import console, step
@@ -69,9 +69,9 @@ class DemoStory:
 
     @classmethod
     def year(cls, work: Project) -> Self:
-        """All that the project declares. Raises: HistoryNotDeclared, ModelNotDeclared, WindowsNotDeclared."""
-        days, windows = work.specs.days("another story"), work.model(MODEL).windows("another story")
-        return cls(days.start, days.end, TimeSplit(*windows.starts()), 2_000)
+        """All that the project declares. Raises: StartNotDeclared, ModelNotDeclared, WindowsNotDeclared."""
+        (first, last), windows = work.tables.days(), work.model(MODEL).windows("another story")
+        return cls(first, last, TimeSplit(*windows.starts()), 2_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +143,11 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
         progress.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
     with step("ingest") as progress:
         gates = QualityGates.of(work)
-        data = work.folders.data
-        done = ingest.run(work.tables(), data, story.first, story.last, progress.at, checks=gates.day_checks(data))
-        changed = sum(table.files_written + table.files_removed for table in done.tables)
-        rows = sum(table.rows for table in done.tables)
-        progress.result = f"{rows:,} rows in {len(done.tables)} tables, {changed:,} files changed"
-    for warning in gates.missing_days(done.tables):
+        run = ProjectIngest(work, datetime.now(UTC), gates.day_checks(work.folders.data))
+        done = run.run(work.tables.filled(), story.first, story.last, progress.at)
+        changed = sum(table.files_written + table.files_removed for table in done)
+        progress.result = f"{sum(table.rows for table in done):,} rows in {len(done)} tables, {changed:,} files changed"
+    for warning in gates.missing_days(done):
         console.print(f"  {warning}", markup=False)
     spec = work.model(MODEL).spec("another story")
     folder = work.folders.training / spec.service

@@ -18,6 +18,7 @@ import numpy as np
 
 from skewless.contract.model.assembler import Matrix
 from skewless.contract.timestamps import to_micros
+from skewless.definitions import repo_modules
 from skewless.definitions.compiler import CompiledService
 from skewless.files.durable import write_file
 from skewless.model.training.train import Parameters, TimeSplit, evaluate, fit
@@ -26,8 +27,8 @@ from skewless.offline.join.point_in_time import spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.tables import ingest
 from skewless.offline.tables.source import TableSource
-from skewless.project import ingest_function
 from skewless.project.project import Project
+from skewless.project.table_rows import ingest_table
 from skewless.runtime.progress import Report, quiet
 
 _ROUNDS = 2000
@@ -97,11 +98,13 @@ def run(
 
 def _write_scheduled(work: Project, scratch: Path, split: TimeSplit) -> None:
     """The tables as the mistake makes them, by the function that makes the honest ones. Raises: FlightsMissing."""
-    history = work.specs.days("another story")
-    tables = ingest_function.load(work.specs)
-    start = max(split.start.date() - timedelta(days=31), history.start)
-    end = min(split.end.date() + timedelta(days=1), history.end)
-    ingest.run(tables(stamping="scheduled", lead=timedelta(0)), scratch, start, end)
+    first, last = work.tables.days()
+    repo = work.settings.feature_repo
+    module = repo_modules.load(repo, "tables.flights")
+    start = max(split.start.date() - timedelta(days=31), first)
+    end = min(split.end.date() + timedelta(days=1), last)
+    mistaken = module.tables(stamping="scheduled", lead=timedelta(0)) if module else []
+    ingest.run([ingest_table(table, repo) for table in mistaken], scratch, start, end)
 
 
 def moved(sources: Mapping[str, TableSource], data: Path, scratch: Path) -> dict[str, TableSource]:

@@ -1,1 +1,20 @@
-"""A project on disk: its settings, registry, stores and state, and the declarations of its `models.yaml`. It imports `definitions`, `online` and what is below them."""
+"""A project on disk: its settings, registry, stores and state, and what it declares of its tables and models. It imports
+`definitions`, `online` and what is below them.
+
+What a project's own modules import from here is loaded at its first use, and without Feast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skewless.project.table import SqlQuery, Table
+
+_EXPORTS = {"SqlQuery": "skewless.project.table", "Table": "skewless.project.table"}
+__all__ = ["SqlQuery", "Table"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is exported
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)

@@ -1,7 +1,5 @@
-"""`models.yaml` beside the definitions: a project's declarations of its models and of how its tables are filled.
+"""`models.yaml` beside the definitions: a project's declarations of its models.
 
-ingest: tables.orders:tables                      # function of a module in this folder, which makes the tables
-history: {start: 2024-01-01, end: 2025-01-01}     # UTC days of the raw data: the first, and the first after the last
 models:
   churn:
     service: churn_v1                             # feature service that the model is trained on
@@ -15,7 +13,6 @@ Commands and DAGs take their defaults from it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -30,7 +27,6 @@ from skewless.contract.timestamps import midnight
 from skewless.runtime.errors import did_you_mean
 
 FILE = "models.yaml"
-_INGEST = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 
 
@@ -94,17 +90,6 @@ class WindowsNotDeclared(SkewlessError):
         )
 
 
-@dataclass(eq=False)
-class HistoryNotDeclared(SkewlessError):
-    """All days are to be ingested, and the project does not declare its history."""
-
-    path: str
-    instead: str
-
-    def __str__(self) -> str:
-        return f"write `history: {{start: 2024-01-01, end: 2025-01-01}}` (UTC days) into {self.path}, or give {self.instead}"
-
-
 class TrainingWindows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """UTC days at whose midnight a window of event time begins: train [train, validate), validate [validate, test), test
     [test, end).
@@ -127,13 +112,6 @@ class TrainingWindows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ",".join(f"{(end - start).days}d" for start, end in pairwise(days))
 
 
-class HistoryDays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The UTC days that the raw data covers: the first, and the first after the last."""
-
-    start: date
-    end: date
-
-
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The declaration of one model."""
 
@@ -147,8 +125,6 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _ModelsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file; each model is parsed on its own, so that errors name it."""
 
-    ingest: str | None = None
-    history: HistoryDays | None = None
     models: dict[str, object] = msgspec.field(default_factory=dict)
 
 
@@ -157,15 +133,7 @@ class ProjectSpecs:
     """The declarations of the file at `path`; all empty where there is no file."""
 
     path: Path
-    ingest: str | None = None
-    history: HistoryDays | None = None
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
-
-    def days(self, instead: str) -> HistoryDays:
-        """The days of the raw data. Raises: HistoryNotDeclared."""
-        if self.history is None:
-            raise HistoryNotDeclared(str(self.path), instead)
-        return self.history
 
     def model(self, name: str | None) -> ModelDefaults:
         """The defaults of a model, or of the only one where none is named."""
@@ -228,13 +196,8 @@ def read(repo: Path) -> ProjectSpecs:
     except msgspec.MsgspecError as error:
         raise BadModelSpecs(str(path), "", f"it is not YAML: {' '.join(str(error).split())}") from error
     file = _parsed(path, "", declared, _ModelsFile)
-    if file.ingest is not None and not _INGEST.fullmatch(file.ingest):
-        reason = f"{file.ingest!r} is not MODULE:FUNCTION of this folder, as tables.orders:tables"
-        raise BadModelSpecs(str(path), "ingest", reason)
-    if file.history is not None:
-        _ascending(path, "history", start=file.history.start, end=file.history.end)
     models = {name: _model(path, f"models.{name}", model) for name, model in file.models.items()}
-    return ProjectSpecs(path, file.ingest, file.history, models)
+    return ProjectSpecs(path, models)
 
 
 def _model(path: Path, key: str, declared: object) -> ModelSpec:

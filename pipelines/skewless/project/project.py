@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from skewless.contract.storage.push_target import PushTarget
     from skewless.definitions.compiler import CompiledService
-    from skewless.offline.tables.ingest import IngestTable
     from skewless.online.store.online_project import OnlineProject
     from skewless.online.store.redis_protocol import SyncRedis
     from skewless.online.store.store import SyncOnlineStore
+    from skewless.project.declared_tables import DeclaredTables
     from skewless.project.model_specs import ModelDefaults, ProjectSpecs
     from skewless.state.database import StateDatabase
 
@@ -130,13 +130,12 @@ class Project:
         """The declared defaults of a model, or of the only model where `name` is None. Raises: BadModelSpecs."""
         return self.specs.model(name)
 
-    def tables(self) -> Sequence[IngestTable]:
-        """The tables of the project's ingest function. Raises: IngestNotDeclared, BadIngestFunction, BadModelSpecs, and
-        what that function raises.
-        """
-        from skewless.project import ingest_function
+    @cached_property
+    def tables(self) -> DeclaredTables:
+        """The project's declared tables. Raises: RepoModuleFailed, BadTable, and the SkewlessErrors of its modules."""
+        from skewless.project import declared_tables
 
-        return ingest_function.tables(self.specs)
+        return declared_tables.read(self.settings.feature_repo)
 
     @cached_property
     def data(self) -> Path:

@@ -1,4 +1,4 @@
-"""The state database: arrival watermarks, newest events and runs.
+"""The state database: arrival watermarks, newest events, positions of incremental tables, and runs.
 
 Times are aware UTC as arguments and in results, whatever type the database stores. Nothing here reads the clock.
 """
@@ -20,8 +20,9 @@ from skewless.contract.redis_urls import masked
 from skewless.state import schema
 from skewless.state import sqlite as shared_sqlite
 from skewless.state.locks import WAIT, database_lock
+from skewless.state.position import Position, decode_position, encode_position
 from skewless.state.run_history import RunCounts, RunStatus, StateUnreachable, VerbRun
-from skewless.state.schema import newest_events, runs, watermarks
+from skewless.state.schema import newest_events, positions, runs, watermarks
 
 
 @dataclass(eq=False)
@@ -35,7 +36,7 @@ class RunNotRunning(SkewlessError):
 
 
 class StateDatabase:
-    """Watermarks, newest events and runs. One instance per process; threads may share it."""
+    """Watermarks, newest events, positions and runs. One instance per process; threads may share it."""
 
     def __init__(self, url: str) -> None:
         """Open the database and create its tables where they are missing.
@@ -80,6 +81,34 @@ class StateDatabase:
                 except (OperationalError, InterfaceError) as error:
                     raise StateUnreachable(self._url, str(error.orig)) from error
             yield
+
+    @contextmanager
+    def table_lock(self, project: str, table: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+        """Hold the exclusive lock of a table of the data folder. Raises: LockBusy, StateUnreachable."""
+        with ExitStack() as locks:
+            try:
+                locks.enter_context(database_lock(self._engine, f"table {table!r} of project {project!r}", verb, wait))
+            except (OperationalError, InterfaceError) as error:
+                raise StateUnreachable(self._url, str(error.orig)) from error
+            yield
+
+    def position(self, project: str, table: str) -> Position | None:
+        """Up to and including which value of its growing column a table was read; None before the first run."""
+        query = select(positions.c.position).where(positions.c.project == project, positions.c.table == table)
+        with self._connected() as connection:
+            text = connection.execute(query).scalar_one_or_none()
+        return None if text is None else decode_position(text)
+
+    def move_position(self, project: str, table: str, position: Position, *, at: datetime) -> None:
+        """Record up to where a table was read, whose rows are on the disk."""
+        text = encode_position(position)
+        with self._connected(write=True) as connection:
+            insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            statement = insert_into(positions).values(project=project, table=table, position=text, updated_at=at)
+            keys = [positions.c.project, positions.c.table]
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=keys, set_={"position": text, "updated_at": at})
+            )
 
     def watermark(self, project: str, view: str) -> datetime | None:
         """The arrival up to and including which all rows of `view` are in the online store; None before the first run."""

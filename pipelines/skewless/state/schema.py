@@ -90,6 +90,15 @@ newest_events = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+positions = Table(
+    "positions",
+    metadata,
+    Column("project", String(255), primary_key=True),
+    Column("table", String(255), primary_key=True),
+    Column("position", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,

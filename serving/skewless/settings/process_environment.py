@@ -9,6 +9,11 @@ from pathlib import Path
 PREFIX = "SKEWLESS_"
 
 
+def variable(name: str) -> str | None:
+    """A variable that the user's own declarations name; None where it is not set."""
+    return os.environ.get(name)
+
+
 def adopt(name: str, value: str) -> None:
     """Make `value` this process's setting `name`, for all that read it from now on, Feast's plug-ins included."""
     os.environ[PREFIX + name.upper()] = value

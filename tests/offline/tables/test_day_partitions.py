@@ -4,14 +4,15 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skewless.offline.tables.day_partitions import DayWriteResult, DisorderedDays, day_file, write
+from skewless.offline.tables.day_partitions import DayWriteResult, day_file, write
 from tests.checkout import ROOT
-from tests.offline.tables.day_rows import FIRST, LAST, ROWS, SCHEMA, batch, put, state
+from tests.offline.tables.day_rows import FIRST, LAST, ROWS, SCHEMA, UTC_US, batch, put, state
 
 
 def test_one_sorted_file_per_day(tmp_path):
@@ -61,9 +62,33 @@ def test_no_rows_at_all(tmp_path):
     assert write(tmp_path / "new", [batch()], ("key",), FIRST, LAST) == DayWriteResult("new", 0, 0, 0, 0, days)
 
 
-def test_disordered_days_are_refused_by_name(tmp_path):
-    with pytest.raises(DisorderedDays, match=r"'t' came with rows of 2013-05-01 after rows of 2013-05-02; order"):
-        put(tmp_path / "t", ROWS[3], ROWS[0])
+def test_days_come_in_any_order(tmp_path):
+    put(tmp_path / "t", *ROWS)
+    put(tmp_path / "u", *reversed(ROWS))
+    one, other = ({name: content for name, (content, _) in state(tmp_path / name).items()} for name in "tu")
+    assert one == other
+
+
+def test_rows_that_cannot_be_read_to_the_end_leave_the_table_as_it_was(tmp_path):
+    put(tmp_path / "t", *ROWS)
+    before = state(tmp_path / "t")
+
+    def broken():
+        yield batch(("a", 1, 77))
+        raise ValueError("the source is gone")
+
+    with pytest.raises(ValueError, match="the source is gone"):
+        write(tmp_path / "t", broken(), ("key",), FIRST, LAST)
+    assert state(tmp_path / "t") == before
+
+
+def test_lists_and_structs_are_written_in_one_order_too(tmp_path):
+    rows = [{"key": "a", "tags": ["x", "y"], "at": {"lat": 1.0}}, {"key": "a", "tags": None, "at": {"lat": 0.5}}]
+    for name, given in (("t", rows), ("u", rows[::-1])):
+        table = pa.Table.from_pylist(given)
+        times = pa.array([datetime(2013, 5, 1, tzinfo=UTC)] * 2, UTC_US)
+        write(tmp_path / name, table.append_column("event_timestamp", times).to_batches(), ("key",), FIRST, LAST)
+    assert day_file(tmp_path / "t", FIRST).read_bytes() == day_file(tmp_path / "u", FIRST).read_bytes()
 
 
 def test_what_a_kill_left_is_no_table_to_a_reader_and_goes_with_the_next_run(tmp_path):

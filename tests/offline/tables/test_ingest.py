@@ -11,6 +11,8 @@ import pytest
 
 from skewless.offline.tables import ingest
 from skewless.offline.tables.ingest import IngestMismatch, IngestTable
+from skewless.offline.tables.row_batches import UnknownRows
+from skewless.offline.tables.row_versions import MergedRows
 
 START, END = date(2024, 2, 28), date(2024, 3, 2)
 UTC_TIME = pa.timestamp("us", "UTC")
@@ -94,21 +96,45 @@ def changed(column: str, values: pa.Array | None) -> IngestTable:
 @pytest.mark.parametrize(
     ("tables", "reason"),
     [
-        ([ORDERS, ORDERS], "table 'orders' cannot be ingested: two tables have this name"),
+        ([ORDERS, ORDERS], "table 'orders' cannot be ingested from its function: two tables have this name"),
         ([IngestTable("../orders", (), orders)], "its name is not that of a folder"),
         ([IngestTable(".orders", (), orders)], "its name is not that of a folder"),
         ([IngestTable("", (), orders)], "its name is not that of a folder"),
-        ([IngestTable("orders", ("shop",), orders)], "its rows lack the column 'shop'"),
-        ([changed("event_timestamp", None)], "its rows lack the column 'event_timestamp'"),
-        ([changed("event_timestamp", pa.array([1] * 12))], "'event_timestamp' is of type int64, not a timestamp in UTC"),
-        ([changed("event_timestamp", pa.array([1] * 12, pa.timestamp("us")))], r"type timestamp\[us\], not a timestamp"),
-        ([IngestTable("orders", (), lambda *range_: [{"customer": 1}])], "its rows come as dict, not as Arrow record batch"),
+        ([IngestTable("orders", ("shop",), orders)], "its rows lack the column 'shop'; they have"),
+        ([changed("event_timestamp", None)], "its rows lack the column 'event_timestamp'; they have"),
+        ([changed("event_timestamp", pa.array([1] * 12))], "'event_timestamp' is int64 and must be a time"),
+        ([changed("event_timestamp", pa.array([START] * 11 + [END]))], "a row of 2024-03-02T00:00:00.00:00 for 2024-02-28T"),
+        ([changed("event_timestamp", pa.array([*[None], *[START] * 11]))], "row 1 has no 'event_timestamp'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_stored_is_refused_and_nothing_is_written(
     tmp_path: Path, tables: list[IngestTable], reason: str
 ):
-    with pytest.raises(IngestMismatch, match=reason) as refused:
+    with pytest.raises(IngestMismatch, match=reason):
         ingest.run(tables, tmp_path, START, END)
-    assert "mend the function that `ingest` of models.yaml names" in str(refused.value)
     assert contents(tmp_path) == {}
+
+
+def test_what_is_no_rows_is_refused(tmp_path: Path):
+    for rows, kind in ((7, "int"), (["a"], "an iterable of str"), ({"customer": 1}, "dict")):
+        with pytest.raises(UnknownRows, match=f"the rows of table 'orders' come as {kind}; return an Arrow table"):
+            ingest.run([IngestTable("orders", (), lambda *_, rows=rows: rows)], tmp_path, START, END)
+
+
+def test_a_whole_table_loses_the_days_that_it_does_not_have_any_more(tmp_path: Path):
+    def rows(days: int):
+        return lambda *_: orders(datetime(2024, 2, 28, tzinfo=UTC), datetime(2024, 2, 28, tzinfo=UTC) + timedelta(days))
+
+    for days, files in ((3, 3), (1, 1), (2, 2)):
+        ingest.run([IngestTable("orders", ("customer",), rows(days), whole=True)], tmp_path, END, END)
+        assert len(contents(tmp_path)) == files
+
+
+def test_rows_of_files_are_added_once(tmp_path: Path):
+    table = IngestTable("orders", ("customer",), orders, combine=MergedRows(("customer",)))
+    midnight = datetime(2024, 2, 28, tzinfo=UTC)
+    for start in (0, 1, 0, 1):
+        batches = orders(midnight + timedelta(days=start), midnight + timedelta(days=start + 2))
+        ingest.add(table, batches, tmp_path)
+    assert ingest.add(table, batches, tmp_path).files_written == 0
+    assert len(pq.read_table(tmp_path / "orders", partitioning=None)) == 12

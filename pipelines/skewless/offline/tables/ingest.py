@@ -1,47 +1,51 @@
-"""Writes a project's tables, one Parquet file per table and UTC day, from the rows that the project's function returns."""
+"""Writes a project's tables, one Parquet file per table and UTC day, from the rows that come in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import midnight
-from skewless.offline.tables import day_partitions
+from skewless.offline.tables import day_partitions, row_batches
+from skewless.offline.tables.row_shape import IngestMismatch, RowShape
+from skewless.offline.tables.row_versions import EVENT, Combine, replaced
 from skewless.runtime.progress import Report, quiet
 
-_EVENT = "event_timestamp"
-
-
-@dataclass(eq=False)
-class IngestMismatch(SkewlessError):
-    """A project's function returns a table that cannot be stored."""
-
-    table: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"table {self.table!r} cannot be ingested: {self.reason}; mend the function that `ingest` of models.yaml names"
+Checks = Mapping[str, day_partitions.Check]
+_NO_CHECKS: Checks = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class IngestTable:
-    """A table of the data folder, as defined by the project.
+    """A table of the data folder and where its rows come from.
 
-    `rows(start, end)` returns the rows with start <= event_timestamp < end (aware UTC, midnights) as Arrow record batches,
-    in order of UTC day; rows of other days are allowed, and are written. The rows of a day must not depend on
-    the range. Each batch has the columns `keys`, `event_timestamp` (UTC) and, if rows become known after
-    their event time, `created_timestamp`.
+    `rows(start, end)` returns the rows with start <= event_timestamp < end (aware UTC, midnights), in any order and in any
+    kind of frame; `origin` names it in errors. The rows of a day must not depend on the range. A `whole` table returns all
+    of its rows whatever the range. Days without rows lose their file only where rows are `replaced`.
     """
 
     name: str
     keys: tuple[str, ...]
-    rows: Callable[[datetime, datetime], Iterable[pa.RecordBatch]]
+    rows: Callable[[datetime, datetime], object]
+    shape: RowShape | None = None
+    combine: Combine = replaced
+    whole: bool = False
+    origin: str = "its function"
+
+    def fitted(self, start: date, end: date) -> Iterator[pa.RecordBatch]:
+        """The rows of start <= UTC day < end in the table's shape. Raises: IngestMismatch, and what `rows` raises."""
+        first, last = midnight(start), midnight(end)
+        shape = self.shape or RowShape(self.name, self.keys)
+        for batch in shape.fitted(row_batches.batches(self.name, self.rows(first, last)), self.origin):
+            if not self.whole:
+                _confirm_range(self, batch, first, last)
+            yield batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +65,69 @@ def run(
     end: date,
     report: Report = quiet,
     *,
-    checks: Mapping[str, day_partitions.Check] = MappingProxyType({}),
+    checks: Checks = _NO_CHECKS,
 ) -> IngestResult:
     """Write every table's rows with start <= UTC day of event_timestamp < end under `data`.
 
     Running it again, also after a kill, changes only what differs. Rows before `start` are not written, so a join shortly
     after `start` misses them. `checks`, by table, are called with each day's rows before they are written.
-    Raises: IngestMismatch, DisorderedDays, QualityRefused, and the errors of the project's function.
+    Raises: IngestMismatch, UnknownRows, QualityRefused, and the errors of the project's function.
     """
     _confirm_names(tables)
     results = []
     for number, table in enumerate(tables):
         report(table.name, number, len(tables))
-        batches = _confirmed(table, table.rows(midnight(start), midnight(end)))
+        folder = data / table.name
+        first, last = _cleared(table, folder, start, end)
         check = checks.get(table.name, day_partitions.unchecked)
-        results.append(day_partitions.write(data / table.name, batches, table.keys, start, end, check))
+        results.append(
+            day_partitions.write(folder, table.fitted(start, end), table.keys, first, last, check, table.combine)
+        )
     return IngestResult(data, start, end, tuple(results))
+
+
+def add(
+    table: IngestTable, batches: Iterable[pa.RecordBatch], data: Path, *, checks: Checks = _NO_CHECKS
+) -> day_partitions.DayWriteResult:
+    """Put rows of any days, in the table's shape, to the stored ones as `table.combine` says. The same rows again change
+    nothing. Raises: as `run`.
+    """
+    _confirm_names([table])
+    check = checks.get(table.name, day_partitions.unchecked)
+    return day_partitions.write(data / table.name, batches, table.keys, date.max, date.max, check, table.combine)
+
+
+def _cleared(table: IngestTable, folder: Path, start: date, end: date) -> tuple[date, date]:
+    """The days that lose their file if they have no row now."""
+    if table.combine is not replaced:
+        return end, end
+    stored = day_partitions.stored_days(folder)
+    if not table.whole or not stored:
+        return (end, end) if table.whole else (start, end)
+    return stored[0], stored[-1] + timedelta(days=1)
 
 
 def _confirm_names(tables: Sequence[IngestTable]) -> None:
     """Raises: IngestMismatch."""
     names = [table.name for table in tables]
-    for name in names:
+    for table in tables:
+        name = table.name
         if not name or Path(name).name != name or name.startswith("."):
-            raise IngestMismatch(name, "its name is not that of a folder")
+            raise IngestMismatch(name, table.origin, "its name is not that of a folder")
         if names.count(name) > 1:
-            raise IngestMismatch(name, "two tables have this name, and each would remove the other's days")
+            reason = "two tables have this name, and each would remove the other's days"
+            raise IngestMismatch(name, table.origin, reason)
 
 
-def _confirmed(table: IngestTable, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, each checked before it is written. Raises: IngestMismatch."""
-    for batch in batches:
-        if not isinstance(batch, pa.RecordBatch):
-            raise IngestMismatch(table.name, f"its rows come as {type(batch).__name__}, not as Arrow record batches")
-        absent = [name for name in (*table.keys, _EVENT) if name not in batch.schema.names]
-        if absent:
-            raise IngestMismatch(table.name, f"its rows lack the column {absent[0]!r}")
-        kind = batch.schema.field(_EVENT).type
-        if not pa.types.is_timestamp(kind) or kind.tz != "UTC":
-            raise IngestMismatch(table.name, f"its column {_EVENT!r} is of type {kind}, not a timestamp in UTC")
-        yield batch
+def _confirm_range(table: IngestTable, batch: pa.RecordBatch, start: datetime, end: datetime) -> None:
+    """Refuse rows of other days: they would replace these days. Raises: IngestMismatch."""
+    if not batch.num_rows:
+        return
+    times = pc.min_max(batch[EVENT]).as_py()
+    for time in times.values():
+        if not start <= time < end:
+            reason = (
+                f"it returned a row of {time.isoformat()} for {start.isoformat()} <= event_timestamp < {end.isoformat()}; "
+                "return the rows of the range only, or take no range at all, for the whole table at once"
+            )
+            raise IngestMismatch(table.name, table.origin, reason)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 from skewless.contract.value_types import ValueType
+from skewless.offline.values.exact_values import convertible
 
 _TEXT_TYPES = {"Uuid", "TimeUuid", "Decimal"}
 
@@ -41,14 +42,27 @@ def holds_value(declared: ValueType, stored: pa.DataType) -> bool:
     if declared.shape in ("array", "set"):
         return _is_list(stored) and holds_value(declared.inner[0], stored.value_type)
     if declared.shape == "struct":
-        return _is_text(stored) or pa.types.is_map(stored) or _holds_fields(declared, stored)
+        return is_text(stored) or pa.types.is_map(stored) or _holds_fields(declared, stored)
     special = _SPECIAL.get(declared.name)
     return special(stored) if special else holds(declared.arrow, stored)
+
+
+def takes_value(declared: ValueType, stored: pa.DataType) -> bool:
+    """Whether a column of the type `stored` may hold values of the feature type `declared`, each of which must be exact."""
+    exact = declared.encoding == "fixed" and convertible(declared.arrow, stored)
+    return exact or holds_value(declared, stored)
 
 
 def numbers_as_text(declared: ValueType, stored: pa.DataType) -> bool:
     """Whether a join key that is declared as text is stored as integers. Feast then uses their decimal texts."""
     return declared.name == "String" and bool(pa.types.is_integer(stored))
+
+
+def plain_layout(column: pa.Array) -> pa.Array:
+    """Texts and bytes of a view layout in the common one: Arrow has no kernels that take rows of views."""
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
 
 
 def natural(kind: ValueType) -> pa.DataType | None:
@@ -67,7 +81,7 @@ def natural(kind: ValueType) -> pa.DataType | None:
 
 def as_texts(kind: ValueType, column: pa.Array) -> pa.Array:
     """UUIDs and decimals as the texts that Feast writes, whatever their Arrow type."""
-    if kind.name not in _TEXT_TYPES or _is_text(column.type) or pa.types.is_dictionary(column.type):
+    if kind.name not in _TEXT_TYPES or is_text(column.type) or pa.types.is_dictionary(column.type):
         return column
     return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
 
@@ -87,9 +101,10 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(views or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of the type are texts, in any of Arrow's layouts."""
     if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
+        return is_text(kind.value_type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
@@ -99,23 +114,23 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _is_map(kind: pa.DataType) -> bool:
-    named = pa.types.is_map(kind) and _is_text(kind.key_type)
-    return bool(named or pa.types.is_struct(kind) or _is_text(kind))
+    named = pa.types.is_map(kind) and is_text(kind.key_type)
+    return bool(named or pa.types.is_struct(kind) or is_text(kind))
 
 
 def _is_scalar_map(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_map(kind) and not _is_text(kind.key_type))
+    return bool(pa.types.is_map(kind) and not is_text(kind.key_type))
 
 
 def _is_uuid(kind: pa.DataType) -> bool:
-    return _is_text(kind) or getattr(kind, "extension_name", "") == "arrow.uuid"
+    return is_text(kind) or getattr(kind, "extension_name", "") == "arrow.uuid"
 
 
 def _is_decimal(kind: pa.DataType) -> bool:
-    return _is_text(kind) or bool(pa.types.is_decimal(kind))
+    return is_text(kind) or bool(pa.types.is_decimal(kind))
 
 
-_FAMILIES = (pa.types.is_integer, pa.types.is_boolean, _is_text, _is_bytes)
+_FAMILIES = (pa.types.is_integer, pa.types.is_boolean, is_text, _is_bytes)
 _SPECIAL: dict[str, Callable[[pa.DataType], bool]] = {
     "Map": _is_map,
     "ScalarMap": _is_scalar_map,

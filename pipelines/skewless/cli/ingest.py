@@ -1,0 +1,72 @@
+"""The command that fills tables: ingest."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skewless.cli.data import Unchecked
+from skewless.cli.time_options import instant, now
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def ingest(
+    table: Annotated[str | None, typer.Argument(help="Table to fill. Default: all that declare how.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="CSV, JSON Lines or Parquet files with rows of it.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="First UTC day. Default: the table's `start`.")] = None,
+    end: Annotated[
+        str | None, typer.Option(help="First UTC day after the range. Default: the table's, or tomorrow.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of the files and its name in the table, SOURCE=NAME; may be repeated."),
+    ] = None,
+    unchecked: Unchecked = False,
+) -> None:
+    """Fill the tables that the project's tables module declares, or one from files, a Parquet file per table and day."""
+    from skewless.monitoring.quality.gates import QualityGates
+    from skewless.project.ingest import ProjectIngest
+    from skewless.project.project import Project
+    from skewless.runtime.console import console, step
+    from skewless.runtime.settings import ProjectSettings
+
+    names = dict(_renamed(text) for text in column or ())
+    first, last = _days(start, end)
+    if files and (start or end):
+        raise typer.BadParameter("files have the days that they have; leave out --start and --end")
+    if names and not files:
+        raise typer.BadParameter("--column is for files; a table declares its `columns` where it is declared")
+    work = Project(ProjectSettings.read())
+    with step("ingest") as progress:
+        gates = QualityGates([]) if unchecked else QualityGates.of(work)
+        run = ProjectIngest(work, now(), gates.day_checks(work.folders.data))
+        if files:
+            results = [run.add_files(run.table(str(table)), files, names)]
+        else:
+            results = run.run([run.table(table)] if table else work.tables.filled(), first, last, progress.at)
+        rows = sum(result.rows for result in results)
+        changed = sum(result.files_written + result.files_removed for result in results)
+        progress.result = f"{rows:,} rows in {len(results)} tables, {changed:,} files changed"
+    for warning in gates.missing_days(results):
+        console.print(f"warning: {warning}", markup=False)
+
+
+def _renamed(text: str) -> tuple[str, str]:
+    source, equals, name = text.partition("=")
+    if not (source and equals and name):
+        raise typer.BadParameter(f"--column {text!r} is not SOURCE=NAME, as ordered_at=event_timestamp")
+    return source, name
+
+
+def _days(start: str | None, end: str | None) -> tuple[date | None, date | None]:
+    first, last = (instant(text).date() if text else None for text in (start, end))
+    if first and last and first >= last:
+        raise typer.BadParameter(f"--start {first} is not before --end {last}")
+    return first, last
