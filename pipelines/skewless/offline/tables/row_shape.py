@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.timestamps import UTC_TIMESTAMP, nanos_to_micros, to_micros
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
+from skewless.contract.timestamps import nanos_to_micros, to_micros
 from skewless.contract.value_types import ValueType
 from skewless.offline.tables.row_versions import CREATED, EVENT
 from skewless.offline.values.column_types import is_text, natural, numbers_as_text, plain_layout, takes_value

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.timestamps import UTC_TIMESTAMP, timestamp_array, to_micros
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, timestamp_array
+from skewless.contract.timestamps import to_micros
 
 EVENT, CREATED = "event_timestamp", "created_timestamp"
 Codes = NDArray[np.int64]

@@ -52,7 +52,7 @@ def exact(column: pa.Array, wanted: pa.DataType) -> pa.Array:
     if _types.is_decimal(stored) and _types.is_floating(wanted):
         return _from_decimals(column, wanted)
     if _types.is_boolean(wanted) and _types.is_integer(stored):
-        _refuse(column, pc.or_(pc.equal(column, 0), pc.equal(column, 1)))
+        _refuse(column, pc.is_in(column, value_set=pa.array([0, 1, None], stored)))
     return cast_exactly(column, wanted)
 
 
