@@ -14,6 +14,7 @@ import operator
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -107,6 +108,17 @@ def join(spine: Sequence[Spine], histories: Mapping[str, Sequence[Row]], plan: P
             found[view.name] = Joined(status, values, used)
         joined.append(found)
     return joined
+
+
+def labels_known_by(
+    labels: Sequence[int | None], known: Sequence[datetime | None], by: datetime
+) -> list[tuple[int, float]]:
+    """The numbers of the rows whose label was known at `by` (included), each with its label."""
+    return [
+        (number, float(label))
+        for number, (label, since) in enumerate(zip(labels, known, strict=True))
+        if label is not None and since is not None and since <= by
+    ]
 
 
 def merged(writes: Iterable[tuple[object, bytes]]) -> dict[object, bytes]:

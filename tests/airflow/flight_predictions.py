@@ -11,10 +11,10 @@ from pathlib import Path
 
 from skewless.contract.model.bundle import Bundle
 from skewless.model.publishing import publish
+from skewless.model.publishing.publish import VersionPlace
 from skewless.model.scoring import batch_score
 from skewless.model.scoring.http_replay import HttpReplay, joined_rows, moments
 from skewless.model.training import train, training_set
-from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.audit import AuditResult
@@ -25,12 +25,14 @@ from skewless.online.store.connection import connect
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.online.store.valkey_process import free_port
+from skewless.project.model import LabelColumn
 from skewless.project.project import Project
+from skewless.project.windows import TimeSplit
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.runtime.predict_server import server
 from skewless.state.database import StateDatabase
-from tests.models.learnable_project import PARAMETERS
+from tests.models.learnable_project import learner
 from tests.tables.flights import FLIGHTS, MODEL
 
 DAY = datetime(2013, 2, 5, tzinfo=UTC)
@@ -71,8 +73,10 @@ def _champion(work: Project) -> Bundle:
     spine = SpineFiles(work.folders.data / FLIGHTS.spine, SPLIT.start, SPLIT.end)
     training_set.run(work.service("small"), spine, folder)
     made = TrainingSet(folder)
-    train.run(made, FLIGHTS.label, SPLIT, PARAMETERS, rounds=5)
-    return open_bundle(publish.run(made, work.folders.models, MODEL, created_at=DAY).folder, processor_features())
+    train.run(made, LabelColumn(FLIGHTS.label), SPLIT, learner(5))
+    return open_bundle(
+        publish.run(made, VersionPlace(work.folders.models, MODEL), created_at=DAY).folder, processor_features()
+    )
 
 
 def _serve(work: Project, bundle: Bundle, redis_url: str) -> int:

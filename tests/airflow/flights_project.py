@@ -33,7 +33,7 @@ def definitions(folder: Path, views: tuple[str, ...] = VIEWS) -> Path:
     shutil.copytree(FEATURE_REPO / "tables", folder / "tables", ignore=shutil.ignore_patterns("__pycache__"))
     for name in (
         ".feastignore",
-        "models.yaml",
+        "models.py",
         "feature_store.yaml",
         "entities.py",
         "sources.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,12 +9,14 @@ import pytest
 from feast import FeatureService, FeatureStore
 
 from skewless.model.publishing import publish
+from skewless.model.publishing.publish import VersionPlace
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet
 from skewless.project.project import Project
 from skewless.runtime.settings import ProjectSettings
 from tests.airflow import served_projects
 from tests.models import learnable_project
+from tests.models.declarations import declare
 from tests.monitoring.retraining.training_days import EARLY
 from tests.monitoring.served_project import NOON
 
@@ -33,14 +34,12 @@ def project(state: Path, repo: Path) -> None:
     store = FeatureStore(repo_path=str(served_projects.define(repo)))
     delays, planes = (store.get_feature_view(name) for name in ("delays", "planes"))
     store.apply([FeatureService(name="both", features=[delays[["mean", "departures"]], planes[["age"]]])])
-    declared = {"service": "both", "spine": "spine", "label": "no such column"}
-    declared["parameters"] = learnable_project.PARAMETERS
-    (repo / "models.yaml").write_text(json.dumps({"models": {MODEL: declared}}))
+    declare(repo, MODEL, service="both", label="no such column", learner=learnable_project.learner(2000))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(state))
         environment.setenv("SKEWLESS_FEATURE_REPO", str(repo))
         definitions = Project(ProjectSettings.read()).service("both")
     folder = state / "training" / "first"
     training_set.run(definitions, learnable_project.spine(), folder)
-    train.run(TrainingSet(folder), learnable_project.LABEL, EARLY, learnable_project.PARAMETERS, rounds=60)
-    publish.run(TrainingSet(folder), state / "models", MODEL, created_at=NOON)
+    train.run(TrainingSet(folder), learnable_project.LABEL_COLUMN, EARLY, learnable_project.learner(60))
+    publish.run(TrainingSet(folder), VersionPlace(state / "models", MODEL), created_at=NOON)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from skewless.model.distributions.coverage import AbsentRows
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from tests.models import tiny
+from tests.models.declarations import declare
 from tests.monitoring.audit.audited_store import STORE
 from tests.monitoring.served_project import NOON, World, history
 
@@ -39,8 +39,7 @@ def answered(folder: Path, redis_url: str) -> Path:
         world.serve(redis)
     world.change("score", lambda scores: scores.__setitem__(-1, 0.5))
     repo = define(folder / "feature_repo")
-    declared = {"service": "tiny", "spine": "spine", "label": "late"}
-    (repo / "models.yaml").write_text(json.dumps({"models": {"tiny": declared}}))
+    declare(repo, "tiny", service="tiny", label="late")
     return repo
 
 

@@ -13,7 +13,8 @@ import lightgbm as lgb
 
 from skewless.demo.demo import MIDNIGHT
 from skewless.model.training import train, training_set
-from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.model.training.labels import labelled
+from skewless.model.training.training_set import TrainingSet
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles
 from skewless.project.project import Project
@@ -22,7 +23,7 @@ from skewless.runtime.settings import ProjectSettings
 from tests.tables.flights import FLIGHTS
 
 SCHEDULES = ("1h", "6h", "24h")
-SPLIT = train.TimeSplit(*FLIGHTS.windows.starts())
+SPLIT = FLIGHTS.windows.until(FLIGHTS.windows.end)
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def prepared(work: Project, folder: Path, schedule: RefreshSchedule | None) -> t
     """A model that was trained on the months before the test, joined as a store on the schedule."""
     spine = SpineFiles(work.folders.data / FLIGHTS.spine, SPLIT.start, SPLIT.end)
     training_set.run(work.service(FLIGHTS.service), spine, folder, as_served=schedule, memory=work.settings.join_memory)
-    train.run(TrainingSet(folder), FLIGHTS.label, SPLIT, FLIGHTS.parameters)
+    train.run(TrainingSet(folder), FLIGHTS.label_column, SPLIT, FLIGHTS.learner)
     return train.load_model(folder)[0], folder
 
 

@@ -91,7 +91,7 @@ def learnt(tmp_path_factory) -> Path:
         compiled = Project(ProjectSettings.read()).service("late")
         training_set.run(compiled, learnable_project.spine(), folders.training / "late")
         made = TrainingSet(folders.training / "late")
-        train.run(made, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=20)
+        train.run(made, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(20))
     return root
 
 

@@ -1,21 +1,20 @@
-"""What verbs are not told comes from the project's `models.yaml`; where that does not say it, the option is named."""
+"""What commands are not given comes from the project's `models.py`; where that does not say it, the option is named."""
 
 from __future__ import annotations
 
 import pytest
 
+from skewless.cli.model_defaults import parameters_of
 from tests.cli.shop_project import Shop, Skewless
+from tests.models.declarations import HEAD, declaration
 
-DECLARED = """
-models:
-  churn: {service: churn_v1, spine: months, label: churned}
-"""
-SEVERAL = DECLARED + "  fraud: {service: fraud_v1, spine: orders, label: bad}\n"
+CHURN = declaration("churn", service="churn_v1", spine="months", label="churned")
+FRAUD = declaration("fraud", service="fraud_v1", spine="orders", label="bad")
 
 
-def declare(market: Shop, text: str) -> str:
-    file = market.state / "feature_repo" / "models.yaml"
-    file.write_text(text)
+def declare(market: Shop, *declarations: str) -> str:
+    file = market.state / "feature_repo" / "models.py"
+    file.write_text(HEAD + "".join(declarations))
     return str(file)
 
 
@@ -23,71 +22,123 @@ NEEDS = [
     (["training-set"], "--service"),
     (["training-set", "--service", "s", "--spine", "x.parquet"], "--start"),
     (["train"], "--start"),
-    (["publish"], "--service"),
-    (["score", "--model", "m", "--version", "1.0.0"], "--start"),
-    (["retrain", "--to", "2024-01-01"], "--window"),
-    (["retrain", "--to", "2024-01-01", "--window", "2d,1d,1d", "--service", "s", "--label", "l"], "--spine"),
+    (["publish", "--model", "m"], "--service"),
+    (["score", "--model", "m", "--version", "1.0.0"], "--spine"),
+    (["score", "--model", "m", "--version", "1.0.0", "--spine", "x.parquet"], "--start"),
+    (["retrain", "--model", "m", "--to", "2024-01-01"], "--spine"),
+    (["retrain", "--model", "m", "--spine", "s.parquet", "--to", "2024-01-01"], "--label"),
+    (["retrain", "--model", "m", "--spine", "s.parquet", "--to", "2024-01-01", "--label", "l"], "--window"),
     (["audit", "what-if"], "--from"),
 ]
 
 
-@pytest.mark.parametrize(("words", "option"), NEEDS)
+@pytest.mark.parametrize(("arguments", "option"), NEEDS)
 def test_without_a_declaration_the_option_to_give_is_named(
-    market: Shop, skewless: Skewless, words: list[str], option: str
+    market: Shop, skewless: Skewless, arguments: list[str], option: str
 ):
-    told = skewless(*words)
-    assert (told.status, told.out) == (2, "")
-    assert told.err.startswith(f"error: {market.state}/feature_repo/models.yaml declares no model")
-    assert told.err.endswith(f"or give {option}\n")
+    result = skewless(*arguments)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(f"error: {market.state}/feature_repo/models.py declares no model")
+    assert result.err.endswith(f"or give {option}\n")
 
 
-@pytest.mark.parametrize("words", [["audit"], ["drift"], ["score"], ["publish", "--service", "s"]])
-def test_where_no_model_is_declared_one_is_named(market: Shop, skewless: Skewless, words: list[str]):
-    told = skewless(*words)
-    expected = f"error: no model was named, and {market.state}/feature_repo/models.yaml declares none; give --model\n"
-    assert (told.status, told.err) == (2, expected)
+@pytest.mark.parametrize("arguments", [["audit"], ["drift"], ["score"], ["publish"], ["outcomes", "x.csv"]])
+def test_where_no_model_is_declared_one_is_named(market: Shop, skewless: Skewless, arguments: list[str]):
+    result = skewless(*arguments)
+    expected = f"error: no model was named, and {market.state}/feature_repo/models.py declares none; give --model\n"
+    assert (result.status, result.err) == (2, expected)
 
 
 def test_of_several_models_one_is_named(market: Shop, skewless: Skewless):
-    file = declare(market, SEVERAL)
-    told = skewless("audit")
-    assert told.err == f"error: no model was named, and {file} declares several: churn, fraud; give --model\n"
-    told = skewless("train")
-    assert told.err == f"error: {file} declares the models churn, fraud; name one of them, or give --start\n"
-    told = skewless("train", "--model", "fraud")
-    assert told.err.startswith(f"error: model 'fraud' of {file} has no windows; write `windows: ")
+    file = declare(market, CHURN, FRAUD)
+    for command in ("audit", "drift", "publish"):
+        expected = f"error: no model was named, and {file} declares several: churn, fraud; give --model\n"
+        assert skewless(command).err == expected
+    expected = f"error: {file} declares the models churn, fraud; name one of them with --model, or give --start\n"
+    assert skewless("train").err == expected
+    result = skewless("train", "--model", "fraud")
+    assert result.err.startswith(f"error: model 'fraud' of {file} has no windows; write `windows=Windows(")
 
 
-WINDOWS = "windows: {train: 2024-01-01, validate: 2024-02-01, test: 2024-03-01, end: 2024-04-01}"
+@pytest.mark.parametrize("command", ["publish", "train", "training-set"])
+def test_a_service_that_no_model_is_trained_on_is_nobodys(market: Shop, skewless: Skewless, command: str):
+    """A model is never published, trained or joined under the name or windows of another one."""
+    file = declare(market, CHURN)
+    result = skewless(command, "--service", "risk_v1")
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(
+        f"error: no model of {file} is trained on feature service 'risk_v1'; it declares churn (churn_v1); name the model "
+        "with --model"
+    )
+    assert not (market.state / "models").exists()
+
+
 OPTIONS = ["--start", "2024-01-01", "--validate", "2024-02-01", "--test", "2024-03-01", "--end", "2024-04-01"]
+FIXED = (
+    "Windows.between(train=date(2024, 1, 1), validate=date(2024, 2, 1), test=date(2024, 3, 1), end=date(2024, 4, 1))"
+)
+LAST_MONTHS = "Windows(train=timedelta(days=60), validate=timedelta(days=20), test=timedelta(days=20))"
 
 
 @pytest.mark.parametrize(
-    ("declared", "words"),
+    ("declarations", "arguments"),
     [
-        (DECLARED, OPTIONS),
-        (SEVERAL, ["--model", "churn", *OPTIONS]),
-        (DECLARED.replace("churned}", f"churned, {WINDOWS}}}"), []),
+        ([CHURN], OPTIONS),
+        ([CHURN, FRAUD], ["--model", "churn", *OPTIONS]),
+        ([CHURN, FRAUD], ["--service", "churn_v1", *OPTIONS]),
+        ([CHURN.replace("windows=None", f"windows={FIXED}")], []),
+        ([CHURN.replace("windows=None", f"windows={LAST_MONTHS}")], []),
+        ([CHURN.replace("windows=None", f"windows={LAST_MONTHS}")], ["--end", "2024-04-01", "--parameter", "num_leaves=7"]),
     ],
-    ids=["the only one", "the one that is named", "with windows"],
-)
-def test_what_is_declared_is_used(market: Shop, skewless: Skewless, declared: str, words: list[str]):
+    ids=["the only one", "the one that is named", "that of the service", "with windows", "to now", "to an end"],
+)  # fmt: skip
+def test_what_is_declared_is_used(market: Shop, skewless: Skewless, declarations: list[str], arguments: list[str]):
     """All that is missing then is the training set."""
-    declare(market, declared)
-    told = skewless("train", *words)
-    assert (told.status, str(market.state / "training" / "churn_v1") in told.err) == (2, True), told
+    declare(market, *declarations)
+    result = skewless("train", *arguments)
+    assert (result.status, str(market.state / "training" / "churn_v1") in result.err) == (2, True), result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["train", *OPTIONS[:-1], "2024-02-15"], "end (2024-02-15T00:00:00+00:00) is not after test (2024-03-01"),
+        (
+            ["training-set", "--start", "2024-05-01"],
+            "--end (2024-04-01T00:00:00+00:00) is not after --start (2024-05-01",
+        ),
+        (["retrain", "--window", "0d,1d,1d"], "'0d,1d,1d' is not a valid window"),
+    ],
+)
+def test_windows_that_do_not_ascend_are_refused_before_anything_is_read(
+    market: Shop, skewless: Skewless, arguments: list[str], reason: str
+):
+    declare(market, CHURN.replace("windows=None", f"windows={FIXED}"))
+    result = skewless(*arguments)
+    assert (result.status, reason in result.err) == (2, True), result
 
 
 def test_the_one_that_is_declared_is_audited(market: Shop, skewless: Skewless):
-    declare(market, DECLARED)
+    declare(market, CHURN)
     assert "churn" in skewless("audit").err
     assert "other" in skewless("audit", "--model", "other").err
 
 
-def test_a_file_that_cannot_be_understood_stops_a_verb(market: Shop, skewless: Skewless):
-    file = declare(market, DECLARED.replace("label", "lable"))
-    told = skewless("train")
-    assert told.status == 2
-    assert told.err.startswith(
-        f"error: {file} is refused: models.churn.lable: there is no such key; did you mean 'label'?"
-    )
+def test_a_file_that_cannot_be_understood_stops_a_command(market: Shop, skewless: Skewless):
+    file = declare(market, CHURN.replace("label='churned'", "label=''"))
+    result = skewless("train")
+    assert result.status == 2
+    assert result.err.startswith(f"error: {file} is refused: {file}, line ")
+    assert "model 'churn': label is ''; give the column of the spine to predict" in result.err
+
+
+def test_parameters_are_typed_as_they_read():
+    given = ["learning_rate=0.05", "num_leaves=7", "extra_trees=True", "objective=binary", "name=a=b"]
+    typed = {"learning_rate": 0.05, "num_leaves": 7, "extra_trees": True, "objective": "binary", "name": "a=b"}
+    assert parameters_of(given) == typed
+
+
+def test_a_parameter_without_a_value_is_refused(market: Shop, skewless: Skewless):
+    declare(market, CHURN)
+    result = skewless("train", *OPTIONS, "--parameter", "num_leaves")
+    assert (result.status, "'num_leaves' is not NAME=VALUE" in result.err) == (2, True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from skewless.demo import demo
-from skewless.model.training.train import TimeSplit
 from skewless.project.project import Project
+from skewless.project.windows import TimeSplit
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
 from tests.services.s3 import BUCKET, S3, s3, s3_server

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import CompiledService
 from skewless.model.training import train, training_set
-from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import TrainingSet
 from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.project.learner import LightGbm
+from skewless.project.model import LabelColumn
+from skewless.project.windows import TimeSplit
 from tests.models import tiny
 from tests.tables.histories import instants, sources
 
@@ -24,8 +26,14 @@ START = datetime(2013, 2, 1, tzinfo=UTC)
 SPLIT = TimeSplit(START, START + timedelta(days=40), START + timedelta(days=50), START + timedelta(days=60))
 PARAMETERS = {"objective": "binary", "learning_rate": 0.3, "num_leaves": 15, "num_threads": 2}
 LABEL = "late"
+LABEL_COLUMN = LabelColumn(LABEL)
+"""Known at the row's own time."""
 ROWS = 4_000
 HOUR_US = 3_600_000_000
+
+
+def learner(rounds: int) -> LightGbm:
+    return LightGbm(**PARAMETERS, num_iterations=rounds)
 
 
 def definitions(data: Path) -> CompiledService:
@@ -82,7 +90,7 @@ def trained(folder: Path, data: Path) -> TrainingSet:
     """A training set in `folder` with its trained model."""
     training_set.run(definitions(data), spine(), folder)
     opened = TrainingSet(folder)
-    train.run(opened, LABEL, SPLIT, PARAMETERS, rounds=60)
+    train.run(opened, LABEL_COLUMN, SPLIT, learner(60))
     return opened
 
 

@@ -16,8 +16,11 @@ from skewless.contract.rollout.rollout import (
     Canary,
     Rollout,
     RolloutStep,
+    delete,
     pin,
     promote,
+    restore,
+    retire,
     roll_back,
     start_canary,
     unpin,
@@ -72,6 +75,66 @@ def test_a_refused_step_changes_nothing(made: Made):
         with pytest.raises(RolloutRefused):
             change(registry, step)
     assert made().history("tiny") == [before]
+
+
+def test_a_retired_model_accepts_no_change_but_those_of_retired_ones(made: Made):
+    registry = made()
+    change(registry, promote("1.0.0"))
+    retired = change(registry, retire("tiny", "unused"), "unused")
+    with pytest.raises(RolloutRefused, match="it is retired"):
+        change(registry, promote("2.0.0"))
+    assert made().rollout("tiny") == retired
+    assert change(registry, restore("tiny")).retired is None
+
+
+def test_what_is_removed_is_gone_and_the_rest_stays(made: Made, tmp_path: Path):
+    registry = made()
+    for version in ("1.0.0", "2.0.0"):
+        registry.add("tiny", version, tiny.write_bundle(tmp_path / "models", version))
+    change(registry, promote("1.0.0"))
+    for _ in range(2):
+        registry.remove("tiny", "2.0.0")
+        assert made().versions("tiny") == ["1.0.0"]
+        assert made().file("tiny", "2.0.0", "manifest.json") is None
+    assert made().rollout("tiny").champion == "1.0.0"
+    open_bundle(made().bundle("tiny", "1.0.0"), processor_features())
+    for _ in range(2):
+        registry.remove_model("tiny")
+        assert (made().models(), made().versions("tiny"), made().rollout("tiny")) == ([], [], None)
+
+
+def test_a_bundle_that_is_a_link_is_only_unlinked(tmp_path: Path):
+    bundle = tiny.write_bundle(tmp_path / "elsewhere", "1.0.0")
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    for remove in (lambda registry: registry.remove("tiny", "1.0.0"), lambda registry: registry.remove_model("tiny")):
+        (tmp_path / "models" / "tiny").mkdir(exist_ok=True)
+        (tmp_path / "models" / "tiny" / "1.0.0").symlink_to(bundle)
+        remove(ModelRegistry(tmp_path / "models", tmp_path / "mirror"))
+        assert not (tmp_path / "models" / "tiny" / "1.0.0").exists()
+        open_bundle(bundle, processor_features())
+
+
+def test_of_a_deletion_and_a_promotion_at_once_one_is_refused(made: Made):
+    """However they fall: no rollout names a deleted version."""
+    change(made(), promote("1.0.0"))
+    for number in range(2, 12):
+        version, refused = f"{number}.0.0", []
+
+        def attempt(step: RolloutStep, refused: list[str] = refused) -> None:
+            try:
+                change(made(), step)
+            except RolloutRefused as error:
+                refused.append(str(error))
+
+        steps = [threading.Thread(target=attempt, args=(step,)) for step in (promote(version), delete("tiny", version))]
+        for step in steps:
+            step.start()
+        for step in steps:
+            step.join()
+        now = made().rollout("tiny")
+        assert not now.named & set(now.deleted)
+        assert len(refused) == 1
+        assert (now.champion == version) != (version in now.deleted)
 
 
 def test_of_changes_at_once_none_is_lost(made: Made):

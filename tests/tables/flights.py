@@ -8,14 +8,13 @@ from pathlib import Path
 
 from skewless.offline.tables import ingest
 from skewless.offline.tables.ingest import IngestResult
-from skewless.project import Table, declared_tables, model_specs
+from skewless.project import Table, declared_models, declared_tables
 from skewless.project.table_rows import ingest_table
 from skewless.runtime.progress import Report, quiet
 from tests.checkout import FEATURE_REPO
 
-SPECS = model_specs.read(FEATURE_REPO)
 MODEL = "flight_delay"
-FLIGHTS = SPECS.models[MODEL]
+FLIGHTS = declared_models.read(FEATURE_REPO).models[MODEL]
 
 
 def fill(data: Path, first: date, last: date, tables: Sequence[Table] = (), report: Report = quiet) -> IngestResult:

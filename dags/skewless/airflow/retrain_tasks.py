@@ -6,13 +6,14 @@ Held by tests/airflow/test_dags_of_models.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from skewless.airflow.assets import DRIFT
 from skewless.airflow.dag_defaults import optional_param
 
 CANARY_SHARE = 0.05
-"""The share of the entities that a canary serves by default."""
+"""The share of the entities that a canary serves where neither the run nor the model says it."""
 
 OPTIONS = {
     "model": optional_param("string", "Name that the model is served under."),
@@ -21,11 +22,11 @@ OPTIONS = {
     "label": optional_param("string", "Column of the spine to predict, 0 or 1."),
     "window": optional_param("string", "How long to train, validate and test before the run's end, as 212d,30d,92d."),
     "as_served": optional_param("string", "Join as a store on a schedule: every=1h,delay=5m."),
-    "margin": optional_param("number", "Required gain in logloss, with 95% confidence."),
+    "margin": optional_param("number", "Required gain in logloss. Default: of the model's promotion rule."),
     "canary": optional_param(
-        "number", f"Share of the entities that a better model is tried on. Default: {CANARY_SHARE:g}."
+        "number", f"Share of the entities that a better model is tried on. Default: of the rule, else {CANARY_SHARE:g}."
     ),
-    "approval": optional_param("boolean", "Whether a person approves before it is tried. Default: true."),
+    "approval": optional_param("boolean", "Whether a person approves before it is tried. Default: of the rule, true."),
 }
 
 
@@ -43,25 +44,28 @@ def retrain(context: Mapping[str, Any]) -> dict[str, Any]:
     from skewless.airflow.lineage import read_views
     from skewless.airflow.run_options import param, run_options
     from skewless.airflow.window import window_of
-    from skewless.model.training.train import TimeSplit
     from skewless.monitoring.reports.retraining_page import write_report
     from skewless.monitoring.retraining import retrain as verb
     from skewless.offline.join.refresh_schedule import RefreshSchedule
+    from skewless.project.windows import Windows
 
     options, drifted = run_options(context), _drifted(context)
     work, at = workspace(), now()
-    declared = work.model(options.get("model"))
+    declared = work.model(options.get("model"), options.get("service"))
     model = declared.name(param("model"))
     if drifted and model not in drifted:
         raise AirflowSkipException(f"{', '.join(sorted(drifted))} drifted, not {model}")
-    lengths = options.get("window") or declared.windows(param("window")).lengths
+    rollout = work.settings.registry.rollout(model)
+    if rollout is not None and rollout.retired is not None:
+        raise AirflowSkipException(f"model {model!r} is retired: {rollout.retired}")
+    windows = Windows.parse(options["window"]) if "window" in options else declared.windows(param("window"))
     request = verb.RetrainOptions(
         model,
         work.folders.data / (options.get("spine") or declared.spec(param("spine")).spine),
-        options.get("label") or declared.spec(param("label")).label,
-        TimeSplit.until(window_of(context).end, lengths),
-        declared.parameters,
-        margin=options.get("margin", 0.0),
+        declared.label(options.get("label"), param("label")),
+        windows.until(window_of(context).end, declared.gap),
+        declared.learner,
+        replace(declared.promotion, margin=options.get("margin", declared.promotion.margin)),
         as_served=RefreshSchedule.parse(options["as_served"]) if "as_served" in options else None,
     )
     project = verb.RetrainProject.of(work, options.get("service") or declared.spec(param("service")).service)
@@ -70,7 +74,7 @@ def retrain(context: Mapping[str, Any]) -> dict[str, Any]:
     page = write_report(work.folders.reports, result, at)
     summary = "\n".join([str(result), *result.lines(), f"report: {page}"])
     verdict = msgspec.to_builtins(msgspec.structs.replace(result, held_out=None, live=None))
-    return verdict | {"summary": summary, "approval": options.get("approval", True)}
+    return verdict | {"summary": summary, "approval": options.get("approval", declared.promotion.approval)}
 
 
 def canary(context: Mapping[str, Any], result: Mapping[str, Any]) -> str:
@@ -80,11 +84,12 @@ def canary(context: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     """
     import msgspec
 
-    from skewless.airflow.connections import now, settings
+    from skewless.airflow.connections import now, workspace
     from skewless.airflow.run_options import run_options
     from skewless.monitoring.retraining import retrain as verb
 
-    share = run_options(context).get("canary", CANARY_SHARE)
+    work = workspace()
+    share = run_options(context).get("canary") or work.model(result["model"]).promotion.canary or CANARY_SHARE
     approval = context["ti"].xcom_pull(task_ids="approve")
     by = (
         f"{approval['responded_by_user']['name']}, asked by {context['dag'].dag_id}"
@@ -94,7 +99,7 @@ def canary(context: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     verdict = msgspec.convert(
         {name: result[name] for name in verb.RetrainResult.__struct_encode_fields__}, verb.RetrainResult
     )
-    rollout = verb.start_canary(settings().registry, verdict, share, now(), by=by)
+    rollout = verb.start_canary(work.settings.registry, verdict, share, now(), by=by)
     return f"revision {rollout.revision}, {rollout.change.what}"
 
 

@@ -15,7 +15,7 @@ from skewless.contract.errors import SkewlessError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.param import ParamsDict
-    from skewless.project.model_specs import ModelDefaults
+    from skewless.project.declared_models import ModelDefaults
     from skewless.registry.model_registry import ModelRegistry
 
 _WINDOW_PARAMS = ("start", "end")
@@ -58,15 +58,18 @@ def champion(declared: ModelDefaults, registry: ModelRegistry) -> tuple[str, str
     """The model of a run, by its params or else the project's only one, and its champion version.
 
     Raises: StepInputMissing where it has none, ModelNotNamed where the project declares several; AirflowSkipException
-    where no model was named and none is declared, or published.
+    where no model was named and none is declared, or published, and where it is retired.
     """
     from airflow.sdk.exceptions import AirflowSkipException
     from skewless.model.publishing.rollout_steps import champion_version
     from skewless.runtime.errors import StepInputMissing
 
-    if declared.model is None and not declared.specs.models:
-        raise AirflowSkipException(f"no model was named and {declared.specs.path} declares none")
+    if declared.model is None and not declared.project.models:
+        raise AirflowSkipException(f"no model was named and {declared.project.path} declares none")
     model = declared.name(param("model"))
+    rollout = registry.rollout(model)
+    if rollout is not None and rollout.retired is not None:
+        raise AirflowSkipException(f"model {model!r} is retired: {rollout.retired}")
     try:
         return model, champion_version(registry, model)
     except StepInputMissing as error:

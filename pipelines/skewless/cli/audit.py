@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from skewless.cli.drift import Html, Json, Model, Prom, Since, Until, Version
-from skewless.cli.model_defaults import Label, PublishedModel, Spine, declared
+from skewless.cli.model_defaults import Label, PublishedModel, Spine, declared, spine_of, window_of
 from skewless.cli.time_options import instant, now
 
 if TYPE_CHECKING:
@@ -73,11 +73,9 @@ def what_if(
     delay: Annotated[str, typer.Option(help="How long a run takes until the store holds its rows.")] = "0s",
     model: PublishedModel = None,
     since: Annotated[
-        str | None, typer.Option("--from", help="First event_timestamp. Default: the model's `test`.")
+        str | None, typer.Option("--from", help="First event_timestamp. Default: of the model's test window.")
     ] = None,
-    until: Annotated[
-        str | None, typer.Option("--to", help="First event_timestamp after. Default: the model's `end`.")
-    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="First event_timestamp after. Default: the same.")] = None,
     spine: Spine = None,
     label: Label = None,
     html: Html = None,
@@ -88,6 +86,7 @@ def what_if(
     from skewless.monitoring.reports.files import write
     from skewless.monitoring.reports.what_if_page import page
     from skewless.offline.join.refresh_schedule import RefreshSchedule
+    from skewless.offline.join.spine import declared_types
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
@@ -95,12 +94,11 @@ def what_if(
     schedules = [RefreshSchedule.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
     work, created_at = Project(ProjectSettings.read()), now()
     spec = work.model(model)
-    first = instant(since or str(spec.windows("--from").test))
-    window = (first, instant(until or str(spec.windows("--to").end)))
+    window = window_of(spec, "test", since, until, ("--from", "--to"))
     model, label = spec.name(), label or spec.spec("--label").label
     bundle = open_version(work.settings.registry, model, None)
     with step("what-if") as progress:
-        rows = read_spine(spine or work.folders.data / spec.spec("--spine").spine, *window)
+        rows = read_spine(spine_of(work, spec, spine), *window, declared_types(bundle.plan))
         sources = work.sources(bundle.plan)
         result = verb.run(bundle, sources, rows, label, window, schedules, report=progress.at)
         progress.result = f"{result.fresh.rows:,} rows under {len(schedules)} schedules"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skewless.cli.model_defaults import Declared, Spine
+from skewless.cli.model_defaults import Declared, Spine, spine_of, window_of
 from skewless.cli.time_options import instant, now, span
 from skewless.contract.storage.expiry_mode import ExpiryMode
 
@@ -43,33 +43,32 @@ def training_set(
     model: Declared = None,
     service: Annotated[str | None, typer.Option(help="Feature service to join. Default: the model's.")] = None,
     spine: Spine = None,
-    start: Annotated[str | None, typer.Option(help="First event_timestamp. Default: the model's `train`.")] = None,
-    end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the model's `end`.")] = None,
+    start: Annotated[str | None, typer.Option(help="First event_timestamp. Default: of the model's windows.")] = None,
+    end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the same.")] = None,
     as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print what would be read, and do nothing.")] = False,
 ) -> None:
     """Join a spine to a feature service as of each row's time."""
     from skewless.model.training import training_set as verb
     from skewless.offline.join.refresh_schedule import RefreshSchedule
-    from skewless.offline.join.spine import SpineFiles
+    from skewless.offline.join.spine import SpineFiles, declared_types
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    declared = work.model(model)
+    declared = work.model(model, service)
     service = service or declared.spec("--service").service
-    spine = spine or work.folders.data / declared.spec("--spine").spine
-    since = instant(start or str(declared.windows("--start").train))
-    rows = SpineFiles(spine, since, instant(end or str(declared.windows("--end").end)))
-    memory = work.settings.join_memory
+    place, window = spine_of(work, declared, spine), window_of(declared, "start", start, end)
+    definitions, memory = work.service(service), work.settings.join_memory
+    rows = SpineFiles(place, *window, declared_types(definitions.plan, declared.known_at))
     if explain:
-        console.print(str(verb.explain(work.service(service), rows, memory=memory)), markup=False)
+        console.print(str(verb.explain(definitions, rows, memory=memory)), markup=False)
         return
     with step("training-set") as progress:
-        folder = work.folders.training / service
+        folder = work.folders.training / declared.training_set(service)
         schedule = RefreshSchedule.parse(as_served) if as_served else None
-        training = verb.run(work.service(service), rows, folder, as_served=schedule, report=progress.at, memory=memory)
+        training = verb.run(definitions, rows, folder, as_served=schedule, report=progress.at, memory=memory)
         progress.result = f"{training.rows:,} rows, {training.columns} columns in {folder}"
     for warning in training.warnings():
         console.print(f"warning: {warning}", markup=False)

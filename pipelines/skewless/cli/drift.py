@@ -16,7 +16,7 @@ from skewless.cli.time_options import instant, now
 verbs = typer.Typer()
 
 
-Model = Annotated[str | None, typer.Option(help="Model whose served log is read. Default: models.yaml's only one.")]
+Model = Annotated[str | None, typer.Option(help="Model whose served log is read. Default: models.py's only one.")]
 Version = Annotated[str | None, typer.Option(help="Its version. Default: the champion.")]
 Since = Annotated[str, typer.Option("--from", help="Served at or after this time.")]
 Until = Annotated[str | None, typer.Option("--to", help="Served before this time. Default: now.")]

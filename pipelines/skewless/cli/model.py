@@ -7,15 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skewless.cli.model_defaults import Declared, Label, PublishedModel, Spine, declared
+from skewless.cli.model_defaults import (
+    Declared,
+    Label,
+    Parameter,
+    PublishedModel,
+    Spine,
+    declared,
+    parameters_of,
+    promotion_of,
+    spine_of,
+    split_of,
+    window_of,
+)
 from skewless.cli.time_options import instant, now
 
 if TYPE_CHECKING:
     from skewless.contract.plan import PlanView
     from skewless.model.publishing.graph_optimisation import GraphChanges
     from skewless.model.publishing.onnx_import import ImportOptions
+    from skewless.model.publishing.publish import PublishedBundle
     from skewless.model.scoring.batch_score import ScoringRun
     from skewless.offline.tables.source import TableSource
+    from skewless.project.declared_models import ModelDefaults
+    from skewless.project.windows import TimeSplit
 
 verbs = typer.Typer()
 Service = Annotated[
@@ -32,24 +47,21 @@ def train(
     validate: Annotated[str | None, typer.Option(help="validate (early stopping) from here,")] = None,
     test: Annotated[str | None, typer.Option(help="test from here,")] = None,
     end: Annotated[str | None, typer.Option(help="to here. Default: the model's windows.")] = None,
+    parameter: Parameter = None,
 ) -> None:
-    """Train LightGBM on a training set, split by time."""
+    """Train a model on a training set, split by time."""
     from skewless.model.training import train as verb
     from skewless.model.training.training_set import TrainingSet
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
-    spec = declared(model)
-    split = verb.TimeSplit(
-        instant(start or str(spec.windows("--start").train)),
-        instant(validate or str(spec.windows("--validate").validate)),
-        instant(test or str(spec.windows("--test").test)),
-        instant(end or str(spec.windows("--end").end)),
-    )
-    label, service = label or spec.spec("--label").label, service or spec.spec("--service").service
+    spec = declared(model, service)
+    split = split_of(spec, start=start, validate=validate, test=test, end=end)
+    column, service = spec.label(label), service or spec.spec("--service").service
+    learner = spec.learner.with_parameters(parameters_of(parameter))
     with step("train") as progress:
-        training_set = TrainingSet(ProjectSettings.read().folders.training / service)
-        done = verb.run(training_set, label, split, spec.parameters)
+        training_set = TrainingSet(ProjectSettings.read().folders.training / spec.training_set(service))
+        done = verb.run(training_set, column, split, learner)
         progress.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.format_metrics(done.metrics)}"
 
 
@@ -58,7 +70,7 @@ def publish(
     service: Service = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "--name", help="Name that it is served under. Default: models.yaml's only one."),
+        typer.Option("--model", "--name", help="Name that it is served under. Default: models.py's only one."),
     ] = None,
     version: Annotated[str | None, typer.Option(help="As 1.2.0. Default: the next minor version.")] = None,
     promote: Annotated[bool, typer.Option(help="Make it the version that servers answer with.")] = True,
@@ -84,41 +96,57 @@ def publish(
     if most is not None and not (optimise or quantise):
         raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")
     options = ImportOptions(dict(map(_columns, inputs or ())), output or ())
-    spec = declared(model)
-    service, name = service or spec.spec("--service").service, spec.name()
-    _publish(service, (name, version, promote), GraphChanges(optimise, quantise, most), onnx, options)
+    spec = declared(model, service)
+    name, service = spec.name(), service or spec.spec("--service").service
+    changes = GraphChanges(optimise, quantise, most)
+    _print_published(_published(spec.training_set(service), (name, version, promote), changes, onnx, options), changes)
 
 
-def _publish(
+def _published(
     service: str, place: tuple[str, str | None, bool], changes: GraphChanges, onnx: Path | None, options: ImportOptions
-) -> None:
+) -> PublishedBundle:
     from skewless.model.publishing import publish as verb
+    from skewless.model.publishing import rollout_steps
     from skewless.model.publishing.registry_upload import publishing
-    from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion
     from skewless.model.training.train import format_metrics
     from skewless.model.training.training_set import TrainingSet
     from skewless.project.project import Project
-    from skewless.runtime.console import console, step
+    from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
     (model, version, promote), settings, when = place, ProjectSettings.read(), now()
+    registry, graph = settings.registry, _graph(onnx)
+    if promote:
+        rollout_steps.require_active(registry, model)
     with step("publish") as progress:
         training_set = TrainingSet(settings.folders.training / service)
         Project(settings).confirm(f"the model of training set {service}", training_set.plan)
-        with publishing(settings.registry, settings.folders.models, model) as built:
-            if onnx is None:
-                done = verb.run(
-                    training_set, built, model, created_at=when, version=version, promote=False, changes=changes
-                )
+        with publishing(registry, settings.folders.models, model) as built:
+            deleted = rollout_steps.deleted_versions(registry, model)
+            target = verb.VersionPlace(built, model, version, promote=False, deleted=deleted)
+            if graph is None:
+                done = verb.run(training_set, target, created_at=when, changes=changes)
             else:
-                at, graph = verb.VersionPlace(built, model, version, promote=False), onnx.read_bytes()
-                done = verb.run_onnx(graph, training_set, at, created_at=when, options=options, changes=changes)
+                done = verb.run_onnx(graph, training_set, target, created_at=when, options=options, changes=changes)
         if promote:
-            signed = ChangeAuthor("skewless publish", when, "published")
-            make_champion(settings.registry, model, done.manifest.version, signed)
+            author = rollout_steps.ChangeAuthor("skewless publish", when, "published")
+            rollout_steps.make_champion(registry, model, done.manifest.version, author)
         state = "proven and published" if done.created else "published before, unchanged"
         test = f"; test {format_metrics(done.manifest.metrics)}" if done.manifest.metrics else ""
         progress.result = f"{model} {done.manifest.version} {state}{test}"
+    return done
+
+
+def _graph(onnx: Path | None) -> bytes | None:
+    """The content of --onnx."""
+    if onnx is not None and not onnx.is_file():
+        raise typer.BadParameter(f"there is no file {onnx}", param_hint="--onnx")
+    return onnx.read_bytes() if onnx else None
+
+
+def _print_published(done: PublishedBundle, changes: GraphChanges) -> None:
+    from skewless.runtime.console import console
+
     if done.unexplained:
         console.print(done.unexplained, markup=False)
     if done.manifest.optimised is not None:
@@ -139,8 +167,10 @@ def score(
     spine: Spine = None,
     model: PublishedModel = None,
     version: Annotated[str | None, typer.Option(help="Its version. Default: the champion.")] = None,
-    start: Annotated[str | None, typer.Option(help="First event_timestamp. Default: the model's `test`.")] = None,
-    end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the model's `end`.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="First event_timestamp. Default: of the model's test window.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="First event_timestamp after. Default: the same.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the scores. Default: in the state folder.")] = None,
     write_to: Annotated[str | None, typer.Option(help="Feature view whose table gets the scores too.")] = None,
     created: Annotated[str | None, typer.Option(help="The scores' created_timestamp. Default: this run.")] = None,
@@ -161,13 +191,12 @@ def score(
     place = registry.bundle(model, version or champion_version(registry, model))
     target = work.stored([write_to])[0] if write_to else None
     columns = dict(_pair(text) for text in take or ())
-    since = instant(start or str(spec.windows("--start").test))
-    until = instant(end or str(spec.windows("--end").end))
-    rows = verb.ScoringSpine(spine or work.folders.data / spec.spec("--spine").spine, since, until)
+    rows = verb.ScoringSpine(spine_of(work, spec, spine), *window_of(spec, "test", start, end))
     folder = out or work.folders.scores / model / place.name
     with step("score") as progress:
         bundle = open_bundle(place, processor_features())
         work.confirm(f"{model} {place.name}", bundle.plan)
+        rows.rows(bundle.plan).require_rows()
         sources, memory = work.sources(bundle.plan), work.settings.join_memory
         done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=progress.at, memory=memory)
         progress.result = f"{done.rows:,} rows in {folder}{'' if done.written else ', which held them already'}"
@@ -182,17 +211,21 @@ def retrain(
     spine: Spine = None,
     label: Label = None,
     until: Annotated[
-        str | None, typer.Option("--to", help="First event_timestamp after the window. Default: the model's `end`.")
+        str | None, typer.Option("--to", help="First event_timestamp after the windows. Default: the model's.")
     ] = None,
     window: Annotated[
         str | None, typer.Option(help="How long to train, validate and test: 212d,30d,92d. Default: the model's.")
     ] = None,
     as_served: Annotated[str | None, typer.Option(help="Join as a store on a schedule: every=1h,delay=5m.")] = None,
-    margin: Annotated[float, typer.Option(help="Required gain in logloss, with 95% confidence.")] = 0.0,
-    canary: Annotated[float | None, typer.Option(help="Try a better candidate on this share of entities.")] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Required gain in logloss. Default: of the model's promotion rule.")
+    ] = None,
+    canary: Annotated[
+        float | None,
+        typer.Option(help="Try a better candidate on this share of entities; 0: on none. Default: the same."),
+    ] = None,
 ) -> None:
     """Train anew and compare with the champion; exit status 1 where the candidate is not better."""
-    from skewless.model.training.train import TimeSplit
     from skewless.monitoring.reports.retraining_page import write_report
     from skewless.monitoring.retraining import retrain as verb
     from skewless.offline.join.refresh_schedule import RefreshSchedule
@@ -201,22 +234,29 @@ def retrain(
     from skewless.runtime.settings import ProjectSettings
 
     work, created_at = Project(ProjectSettings.read()), now()
-    spec = work.model(model)
-    end = instant(until or str(spec.windows("--to").end))
-    split = TimeSplit.until(end, window or spec.windows("--window").lengths)
-    schedule = RefreshSchedule.parse(as_served) if as_served else None
-    spine = spine or work.folders.data / spec.spec("--spine").spine
-    label, service = label or spec.spec("--label").label, service or spec.spec("--service").service
-    options = verb.RetrainOptions(spec.name(), spine, label, split, spec.parameters, margin, as_served=schedule)
+    spec = work.model(model, service)
+    rule, schedule = promotion_of(spec, margin, canary), RefreshSchedule.parse(as_served) if as_served else None
+    place, column, split = spine_of(work, spec, spine), spec.label(label), _retrain_split(spec, until, window)
+    options = verb.RetrainOptions(spec.name(), place, column, split, spec.learner, rule, schedule)
+    project = verb.RetrainProject.of(work, service or spec.spec("--service").service)
     with step("retrain") as progress:
-        result = verb.run(
-            verb.RetrainProject.of(work, service), options, created_at=created_at, canary=canary, report=progress.at
-        )
+        result = verb.run(project, options, created_at=created_at, canary=rule.canary, report=progress.at)
         progress.result = str(result)
     for line in result.lines():
         console.print(line, markup=False)
     console.print(f"report: {write_report(work.folders.reports, result, created_at)}")
     raise typer.Exit(0 if result.better else 1)
+
+
+def _retrain_split(spec: ModelDefaults, until: str | None, lengths: str | None) -> TimeSplit:
+    """The windows that end at `until`, with these lengths or the declared ones. Raises: BadTrainingWindow,
+    ModelNotDeclared, WindowsNotDeclared.
+    """
+    from skewless.project.windows import Windows
+
+    end = instant(until) if until else spec.fixed_end
+    windows = Windows.parse(lengths) if lengths else spec.windows("--window")
+    return windows.split(now(), spec.gap) if end is None else windows.until(end, spec.gap)
 
 
 def _pair(text: str) -> tuple[str, str]:

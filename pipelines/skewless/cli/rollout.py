@@ -40,7 +40,8 @@ def listing() -> None:
         roles = rollout.roles if rollout else {}
         versions = [f"{version} {role}" for version, role in roles.items()]
         versions += [version for version in registry.versions(model) if version not in roles]
-        console.print(f"{model}: {', '.join(versions)}", highlight=False)
+        retired = f"; retired: {rollout.retired}" if rollout and rollout.retired is not None else ""
+        console.print(f"{model}: {', '.join(versions)}{retired}", highlight=False, markup=False)
 
 
 @models.command()
@@ -64,7 +65,9 @@ def promote(model: Model, version: Version, reason: Reason, by: By = None) -> No
     """Make a version the champion."""
     from skewless.model.publishing.rollout_steps import make_champion
 
-    _print_revision(make_champion(_registry(), model, version, _signed(by, reason)))
+    registry = _registry()
+    _print_revision(make_champion(registry, model, version, _signed(by, reason)))
+    _warn_of_views(registry, model)
 
 
 @models.command()
@@ -91,6 +94,7 @@ def canary(
     limits = bounds_from_json(bounds.read_bytes(), str(bounds)) if bounds else None
     trial = trial_of(registry.rollout(model), version, weight, tuple(key or ()), limits)
     _print_revision(verb.try_canary(registry, model, trial, signed))
+    _warn_of_views(registry, model)
 
 
 @models.command()
@@ -104,7 +108,9 @@ def shadow(
     """Score requests with a version beside the champion and log the scores without returning them."""
     from skewless.model.publishing import rollout_steps as verb
 
-    _print_revision(verb.shadow(_registry(), model, version, _signed(by, reason)))
+    registry = _registry()
+    _print_revision(verb.shadow(registry, model, version, _signed(by, reason)))
+    _warn_of_views(registry, model)
 
 
 @models.command()
@@ -120,7 +126,9 @@ def pin(model: Model, version: Version, reason: Reason, by: By = None) -> None:
     """Let requests name a version: /v1/models/NAME@VERSION/predict."""
     from skewless.model.publishing.rollout_steps import pin_version
 
-    _print_revision(pin_version(_registry(), model, version, _signed(by, reason)))
+    registry = _registry()
+    _print_revision(pin_version(registry, model, version, _signed(by, reason)))
+    _warn_of_views(registry, model)
 
 
 @models.command()
@@ -130,6 +138,52 @@ def unpin(model: Model, version: Version, reason: Reason, by: By = None) -> None
     from skewless.model.publishing.rollout_steps import change
 
     _print_revision(change(_registry(), model, step(model, version), _signed(by, reason)))
+
+
+@models.command()
+def retire(model: Model, reason: Reason, by: By = None) -> None:
+    """Let no version of a model answer any more; requests for it are answered 410 with the reason."""
+    from skewless.contract.rollout.rollout import retire as step
+    from skewless.model.publishing.rollout_steps import change
+
+    _print_revision(change(_registry(), model, step(model, reason), _signed(by, reason)))
+
+
+@models.command()
+def restore(model: Model, reason: Reason, by: By = None) -> None:
+    """Let a retired model answer again, each version in the role that it had."""
+    from skewless.contract.rollout.rollout import restore as step
+    from skewless.model.publishing.rollout_steps import change
+
+    registry = _registry()
+    _print_revision(change(registry, model, step(model), _signed(by, reason)))
+    _warn_of_views(registry, model)
+
+
+@models.command()
+def delete(
+    model: Model,
+    version: Annotated[str | None, typer.Option(help="This version, which must have no role.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All versions and the history of a retired model; its name is free then.")
+    ] = False,
+    reason: Reason = "deleted",
+    by: By = None,
+) -> None:
+    """Delete a version that has no role, or a retired model."""
+    from skewless.model.publishing import deletion
+    from skewless.runtime.console import console
+    from skewless.runtime.settings import ProjectSettings
+
+    if (version is None) == (not every):
+        raise typer.BadParameter("name one version with --version, or all of them with --all")
+    settings = ProjectSettings.read()
+    if version is not None:
+        deletion.delete_version(settings.registry, settings.folders.models, model, version, _signed(by, reason))
+        versions = [version]
+    else:
+        versions = deletion.delete_model(settings.registry, settings.folders.models, model)
+    console.print(f"{model}: {', '.join(versions)} deleted", highlight=False, markup=False)
 
 
 @models.command()
@@ -164,6 +218,29 @@ def _signed(by: str | None, reason: str) -> ChangeAuthor:
     from skewless.model.publishing.rollout_steps import ChangeAuthor
 
     return ChangeAuthor(by or f"{getpass.getuser()}@{platform.node()}", now(), reason)
+
+
+def _warn_of_views(registry: ModelRegistry, model: str) -> None:
+    """Warn of versions with a role that servers will not answer with, since the online store lacks a view that they read.
+
+    Nothing is said while the embedded server does not run: then nothing is served either.
+    """
+    from skewless.model.publishing.rollout_steps import unservable
+    from skewless.online.store import embedded_valkey
+    from skewless.online.store.connection import RedisUnreachable, connect
+    from skewless.runtime.console import console
+    from skewless.runtime.settings import ProjectSettings
+
+    settings = ProjectSettings.read()
+    server = embedded_valkey.status(settings.folders) if settings.embedded else None
+    if settings.embedded and server is None:
+        return
+    try:
+        warnings = unservable(registry, model, connect(server.url if server else settings.redis_url))
+    except RedisUnreachable as error:
+        warnings = [f"it was not checked whether the online store has what the model reads: {error}"]
+    for text in warnings:
+        console.print(f"warning: {text}", markup=False)
 
 
 def _print_revision(rollout: Rollout) -> None:

@@ -26,13 +26,15 @@ from skewless.demo import skew_price
 from skewless.demo.skew_picture import draw
 from skewless.demo.skew_price import SkewPrice
 from skewless.model.publishing import publish
+from skewless.model.publishing.publish import VersionPlace
 from skewless.model.publishing.registry_upload import publishing
-from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, open_published
+from skewless.model.publishing.rollout_steps import ChangeAuthor, deleted_versions, make_champion, open_published
 from skewless.model.scoring.http_replay import HttpReplay, ReplayInstant, joined_rows, moments
 from skewless.model.scoring.single_output import require_matrix
 from skewless.model.training import train, training_set
-from skewless.model.training.train import TimeSplit, evaluate, format_metrics
-from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.model.training.labels import labelled
+from skewless.model.training.train import evaluate, format_metrics
+from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit import audit
 from skewless.monitoring.audit.evidence import AuditEvidence
 from skewless.monitoring.quality.gates import QualityGates
@@ -46,8 +48,9 @@ from skewless.online.store.store import SyncOnlineStore
 from skewless.online.store.valkey_process import free_port
 from skewless.project import apply
 from skewless.project.ingest import ProjectIngest
-from skewless.project.model_specs import ModelSpec
+from skewless.project.model import Model
 from skewless.project.project import Project
+from skewless.project.windows import TimeSplit
 from skewless.runtime.console import console, step
 from skewless.runtime.predict_server import RunningPredictServer, server
 from skewless.runtime.progress import Report
@@ -70,8 +73,8 @@ class DemoStory:
     @classmethod
     def year(cls, work: Project) -> Self:
         """All that the project declares. Raises: StartNotDeclared, ModelNotDeclared, WindowsNotDeclared."""
-        (first, last), windows = work.tables.days(), work.model(MODEL).windows("another story")
-        return cls(first, last, TimeSplit(*windows.starts()), 2_000)
+        (first, last), split = work.tables.days(), work.model(MODEL).split("another story", datetime.now(UTC))
+        return cls(first, last, split, 2_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class PreparedDemo:
 
     story: DemoStory
     work: Project
-    spec: ModelSpec
+    spec: Model
     training_set: TrainingSet
     bundle: Bundle
 
@@ -158,12 +161,13 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
         progress.result = f"{training.rows:,} rows joined to {len(definitions.plan.columns)} features"
     joined = TrainingSet(folder)
     with step("train") as progress:
-        report = train.run(joined, spec.label, story.split, spec.parameters)
+        report = train.run(joined, spec.label_column, story.split, spec.learner)
         progress.result = f"{report.rows:,} rows, {report.rounds} trees"
     with step("publish") as progress:
         registry, at = work.settings.registry, datetime.now(UTC)
         with publishing(registry, work.folders.models, MODEL) as models:
-            published = publish.run(joined, models, MODEL, created_at=at, promote=False)
+            place = VersionPlace(models, MODEL, promote=False, deleted=deleted_versions(registry, MODEL))
+            published = publish.run(joined, place, created_at=at)
         version = published.manifest.version
         make_champion(registry, MODEL, version, ChangeAuthor("skewless demo", at, "published"))
         bundle = open_published(registry, MODEL, version)
@@ -260,7 +264,7 @@ def measured(work: Project, bundle: Bundle, split: TimeSplit, report: Report) ->
     """The price of skew for the example's model over the windows of `split`."""
     require_matrix(bundle, "skew-price")
     spec = work.model(MODEL).spec("another story")
-    task = skew_price.PredictionTask(spec.label, split, spec.spine, spec.parameters, MIDNIGHT)
+    task = skew_price.PredictionTask(spec.label_column, split, spec.spine, spec.learner, MIDNIGHT)
     return skew_price.run(work, work.service(spec.service), task, bundle.scorer.score, report=report)
 
 

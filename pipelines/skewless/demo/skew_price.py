@@ -21,17 +21,20 @@ from skewless.contract.timestamps import to_micros
 from skewless.definitions import repo_modules
 from skewless.definitions.compiler import CompiledService
 from skewless.files.durable import write_file
-from skewless.model.training.train import Parameters, TimeSplit, evaluate, fit
-from skewless.model.training.training_set import labelled, matrix_for, read_spine
+from skewless.model.training.labels import labelled
+from skewless.model.training.train import evaluate, fit
+from skewless.model.training.training_set import matrix_for, read_spine
 from skewless.offline.join.point_in_time import spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.tables import ingest
 from skewless.offline.tables.source import TableSource
+from skewless.project.learner import LightGbm
+from skewless.project.model import LabelColumn
 from skewless.project.project import Project
 from skewless.project.table_rows import ingest_table
+from skewless.project.windows import TimeSplit
 from skewless.runtime.progress import Report, quiet
 
-_ROUNDS = 2000
 _REFRESHED_EVERY = (1, 3, 6, 12, 24)
 RESULT = "skew-price.json"
 
@@ -54,10 +57,10 @@ class PredictionTask:
     after 00:00 UTC the day begins where it is predicted.
     """
 
-    label: str
+    label: LabelColumn
     split: TimeSplit
     spine: str
-    parameters: Parameters
+    learner: LightGbm
     midnight: timedelta
 
 
@@ -79,7 +82,7 @@ def run(
     report("training on scheduled stamps", 1, 4)
     booster, offline = _mistaken_model(mistaken, scratch, task)
     report("serving both", 2, 4)
-    spine, labels = labelled(read_spine(data / task.spine, split.test, split.end), task.label)
+    spine, labels = labelled(read_spine(data / task.spine, split.test, split.end), task.label.name)
     matrix = matrix_for(definitions, spine)
     report("refreshing seldom", 3, 4)
     refreshed = {}
@@ -127,13 +130,13 @@ def _mistaken_model(
     """The model trained on scheduled stamps, and what it promises offline."""
     split = task.split
     spine = read_spine(scratch / task.spine, split.start, split.end)
-    known, labels = labelled(spine, task.label)
+    known, labels = labelled(spine, task.label.name)
     matrix = matrix_for(mistaken, known)
     times = spine_times(known)
     bounds = [to_micros(instant) for instant in (split.validate, split.test)]
     train, valid, test = times < bounds[0], (times >= bounds[0]) & (times < bounds[1]), times >= bounds[1]
     names = [column.name for column in mistaken.plan.columns]
-    booster = fit(matrix[train], labels[train], matrix[valid], labels[valid], names, task.parameters, _ROUNDS)
+    booster = fit(matrix[train], labels[train], matrix[valid], labels[valid], names, task.learner)
     return booster, evaluate(labels[test], np.asarray(booster.predict(matrix[test])))
 
 

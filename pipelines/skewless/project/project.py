@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from skewless.online.store.online_project import OnlineProject
     from skewless.online.store.redis_protocol import SyncRedis
     from skewless.online.store.store import SyncOnlineStore
+    from skewless.project.declared_models import ModelDefaults, ProjectModels
     from skewless.project.declared_tables import DeclaredTables
-    from skewless.project.model_specs import ModelDefaults, ProjectSpecs
     from skewless.state.database import StateDatabase
 
 
@@ -120,15 +120,15 @@ class Project:
         return OnlineProject(self.project, self.online, self.state)
 
     @cached_property
-    def specs(self) -> ProjectSpecs:
-        """The project's declarations of its models and tables. Raises: BadModelSpecs."""
-        from skewless.project import model_specs
+    def models(self) -> ProjectModels:
+        """The models that the project declares. Raises: BadModels."""
+        from skewless.project import declared_models
 
-        return model_specs.read(self.settings.feature_repo)
+        return declared_models.read(self.settings.feature_repo)
 
-    def model(self, name: str | None) -> ModelDefaults:
-        """The declared defaults of a model, or of the only model where `name` is None. Raises: BadModelSpecs."""
-        return self.specs.model(name)
+    def model(self, name: str | None, service: str | None = None) -> ModelDefaults:
+        """The declared defaults of a model; without a name of the only one (on that feature service). Raises: BadModels."""
+        return self.models.choose(name, service)
 
     @cached_property
     def tables(self) -> DeclaredTables:

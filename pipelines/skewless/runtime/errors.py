@@ -6,6 +6,10 @@ SkewlessError
 ├── SourceMissing        a feature view's table is missing
 ├── SourceMismatch       a table does not have the columns or types that its feature view declares
 ├── SpineMismatch        a spine lacks a column, or has one of another type
+├── SpineMissing         a spine's file is missing
+├── SpineUnreadable      a spine's file is broken or of another format
+├── WindowOrder          a window of time ends before it begins
+├── EmptyWindow          a window of time holds no row
 ├── Untraceable          a transform cannot be traced to ONNX
 ├── StepInputMissing           the output of an earlier step is missing
 └── AlreadyPublished     a model version exists and is immutable
@@ -17,7 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
+from itertools import pairwise
 
 from skewless.contract.errors import SkewlessError
 
@@ -26,6 +32,13 @@ def did_you_mean(name: str, known: Collection[str], quoted: str = "{!r}") -> str
     """A question that suggests the most similar of the `known` names, with a trailing blank; empty if none is similar."""
     like = get_close_matches(name, known, n=1)
     return f"did you mean {quoted.format(like[0])}? " if like else ""
+
+
+def ascending(**instants: datetime) -> None:
+    """Raises: WindowOrder where an instant is not after the one before it."""
+    for (earlier, begins), (later, ends) in pairwise(instants.items()):
+        if begins >= ends:
+            raise WindowOrder(earlier, begins, later, ends)
 
 
 @dataclass(eq=False)
@@ -104,6 +117,52 @@ class SpineMismatch(SkewlessError):
 
 
 @dataclass(eq=False)
+class SpineMissing(SkewlessError):
+    """There is no file at the spine's path, or no Parquet file in its folder."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return (
+            f"there is no spine at {self.path}; fill that table with `skewless ingest`, or name a Parquet file or folder, or "
+            "a CSV file, with --spine or in the model's `spine` in feature_repo/models.py"
+        )
+
+
+@dataclass(eq=False)
+class SpineUnreadable(SkewlessError):
+    """A file of a spine is neither Parquet nor CSV, or is broken."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the spine {self.path} cannot be read: {self.reason}; a spine is Parquet, or a file that ends in .csv"
+
+
+@dataclass(eq=False)
+class EmptyWindow(SkewlessError):
+    """A window of time [start, end) holds no row of `rows`; the rows that are there begin and end at `first` and `last`."""
+
+    rows: str
+    start: datetime
+    end: datetime
+    first: datetime | None
+    last: datetime | None
+
+    def __str__(self) -> str:
+        there = (
+            f"its rows are from {self.first.isoformat()} to {self.last.isoformat()}"
+            if self.first and self.last
+            else "it has no rows at all"
+        )
+        return (
+            f"{self.rows} has no row from {self.start.isoformat()} until {self.end.isoformat()}: {there}; choose other "
+            "windows with the command's options or in the model's `windows` in feature_repo/models.py; nothing was written"
+        )
+
+
+@dataclass(eq=False)
 class Untraceable(SkewlessError):
     """A transform is not a pure array function that ONNX can express."""
 
@@ -124,6 +183,22 @@ class TransformsMissing(SkewlessError):
         return (
             f"there is no {self.file}, where an on-demand view looks for its transform; run this below the project's "
             "folder, or name its feature repository by SKEWLESS_FEATURE_REPO"
+        )
+
+
+@dataclass(eq=False)
+class WindowOrder(SkewlessError):
+    """Windows of time that do not follow each other: `later` does not begin after `earlier`."""
+
+    earlier: str
+    begins: datetime
+    later: str
+    ends: datetime
+
+    def __str__(self) -> str:
+        return (
+            f"{self.later} ({self.ends.isoformat()}) is not after {self.earlier} ({self.begins.isoformat()}): the window "
+            "between them holds no time; nothing was written"
         )
 
 

@@ -28,6 +28,8 @@ from msgspec.structs import replace
 from pyarrow import fs
 
 from skewless.contract.errors import RegistryUnreadable, RolloutRefused, SkewlessError
+from skewless.contract.model.manifest import MANIFEST
+from skewless.contract.rollout.names import SANE_NAME
 from skewless.contract.rollout.revisions import (
     RevisionEntry,
     claim_name,
@@ -35,7 +37,7 @@ from skewless.contract.rollout.revisions import (
     revision_name,
     undisputed,
 )
-from skewless.contract.rollout.rollout import SANE_NAME, Rollout, RolloutChange, RolloutStep, rollout_from_json
+from skewless.contract.rollout.rollout import Rollout, RolloutChange, RolloutStep, next_rollout, rollout_from_json
 from skewless.files.durable import create_file
 from skewless.registry.bundle_cache import BundleCache
 
@@ -87,7 +89,7 @@ class ModelRegistry:
         for _ in range(_TRIES):
             base = self._settled(model)
             now = self._newest(base)
-            then = step.apply(now)
+            then = next_rollout(model, now, step)
             if now is not None and then == now:
                 return now
             number = max((entry.number for entry in base), default=0) + 1
@@ -139,10 +141,31 @@ class ModelRegistry:
         """Put a bundle's files there, its manifest last; nothing where the registry is that folder."""
         if self.is_folder:
             return
-        names = sorted((file.name for file in bundle.iterdir()), key=lambda name: (name == "manifest.json", name))
+        names = sorted((file.name for file in bundle.iterdir()), key=lambda name: (name == MANIFEST, name))
         with self._readable():
             for name in names:
                 self._write(f"{self._root}/{model}/{version}/{name}", (bundle / name).read_bytes())
+
+    def remove(self, model: str, version: str) -> None:
+        """Remove a bundle's files, its manifest first, so that nobody opens what is left of it."""
+        self._remove_folder(f"{self._root}/{model}/{version}", MANIFEST)
+
+    def remove_model(self, model: str) -> None:
+        """Remove all bundles of a model, then its rollouts."""
+        for version in self.versions(model):
+            self.remove(model, version)
+        self._remove_folder(f"{self._root}/{model}/{ROLLOUT}")
+        self._remove_folder(f"{self._root}/{model}")
+
+    def _remove_folder(self, path: str, first: str = "") -> None:
+        with self._readable():
+            if self.is_folder and Path(path).is_symlink():
+                Path(path).unlink()  # what it points to is not ours
+                return
+            if first and self._files.get_file_info(f"{path}/{first}").type == fs.FileType.File:
+                self._files.delete_file(f"{path}/{first}")
+            if self._files.get_file_info(path).type == fs.FileType.Directory:
+                self._files.delete_dir(path)
 
     def _folders(self, path: str) -> list[str]:
         with self._readable():
@@ -236,8 +259,7 @@ class ModelRegistry:
         with suppress(SkewlessError, OSError):  # the next fetch does it
             rollout = self.rollout(model)
             if rollout is not None:
-                named = {*rollout.roles, fetched.name} | ({rollout.previous} if rollout.previous else set())
-                self._copies.prune(model, named, fetched.stat().st_mtime)
+                self._copies.prune(model, {*rollout.named, fetched.name}, fetched.stat().st_mtime)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ SkewlessError
 ├── UnreadableRows       the online rows of some entities are corrupt
 ├── UnknownModel         no champion has this name
 ├── UnknownVersion       no version that the model serves has this name
+├── ModelRetired         the model is retired, and no version of it answers
 ├── ModelNotReady        the model has a champion that must not answer now
 ├── UnknownView          rows are pushed to a feature view that the store does not know
 ├── TableUnavailable     the table behind a feature view takes no rows
@@ -70,6 +71,17 @@ class UnknownVersion(SkewlessError):
             f"model {self.model!r} serves no version {self.version!r}; "
             f"`skewless models pin {self.model} {self.version}` adds one that is published"
         )
+
+
+@dataclass(eq=False)
+class ModelRetired(SkewlessError):
+    """The model was retired for a reason: no version of it answers any more."""
+
+    model: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"model {self.model!r} is retired: {self.reason}"
 
 
 @dataclass(eq=False)

@@ -16,10 +16,13 @@ from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.transforms import reference
 from skewless.contract.timestamps import to_micros
 from skewless.model.publishing import publish
+from skewless.model.publishing.publish import VersionPlace
 from skewless.model.training import train
-from skewless.model.training.train import TimeSplit
 from skewless.model.training.training_set import DATA, PLAN, TrainingSet
 from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.project.learner import LightGbm
+from skewless.project.model import LabelColumn
+from skewless.project.windows import TimeSplit
 from tests.bench.online import workload
 from tests.bench.online.workload import KEY, MODEL, USED, Workload
 
@@ -45,10 +48,10 @@ def publish_bundle(models: Path, training: Path, work: Workload) -> Path:
     pq.write_table(pa.table(table), training / DATA)
     (training / PLAN).write_bytes(workload.PLAN.to_json())
     opened = TrainingSet(training)
-    train.run(opened, "label", _SPLIT, _PARAMETERS, rounds=TREES)
+    train.run(opened, LabelColumn("label"), _SPLIT, LightGbm(**_PARAMETERS, num_iterations=TREES))
     shape = _shape(train.load_model(training)[0])
     assert shape == (TREES, LEAVES), f"the model came out with {shape[0]} trees of up to {shape[1]} leaves"
-    return publish.run(opened, models, MODEL, created_at=_START).folder
+    return publish.run(opened, VersionPlace(models, MODEL), created_at=_START).folder
 
 
 def offline_scorer(bundle: Path) -> MatrixScorer:

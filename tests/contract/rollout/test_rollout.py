@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from skewless.contract.errors import InvalidRollout, RolloutRefused
 from skewless.contract.rollout.rollout import (
@@ -17,9 +18,13 @@ from skewless.contract.rollout.rollout import (
     RolloutChange,
     RolloutStep,
     bounds_from_json,
+    delete,
     end_canary,
+    next_rollout,
     pin,
     promote,
+    restore,
+    retire,
     roll_back,
     rollout_from_json,
     set_policy,
@@ -41,6 +46,9 @@ STEPS = st.one_of(
     VERSIONS.map(lambda version: unpin("m", version)),
     st.builds(roll_back, st.just("m")),
     st.just(set_policy("m", on_store_failure="defaults", cache=CachePolicy(10, 1.0))),
+    st.sampled_from(["unused", "unfair"]).map(lambda reason: retire("m", reason)),
+    st.just(restore("m")),
+    VERSIONS.map(lambda version: delete("m", version)),
 )
 
 
@@ -48,13 +56,66 @@ STEPS = st.one_of(
 def test_whatever_is_done_the_rollout_stays_sound(steps: list[RolloutStep]):
     now = FIRST
     for step in steps:
+        before = now
         try:
-            now = step.apply(now)
+            now = next_rollout("m", now, step)
         except RolloutRefused:
             continue
+        assert before.retired is None or step.of_retired, "a retired model is restored first"
+        assert now.retired == before.retired or step.what in ("retire the model", "restore the model")
+        if now.retired != before.retired:
+            assert replace(now, retired=None) == replace(before, retired=None), "every role is as it was"
+        assert set(before.deleted) <= set(now.deleted), "a number is never free again"
+        assert not now.named & set(now.deleted), "no deleted version has a role, or gets one back"
         assert rollout_from_json(now.to_json(), "here") == now
         assert now.roles[now.champion] == "champion"
         assert now.canary is None or now.roles[now.canary.version] == "canary"
+
+
+def test_a_retired_model_is_restored_as_it_was():
+    trying = start_canary("m", Canary("2.0.0", 0.5)).apply(FIRST)
+    retired = next_rollout("m", trying, retire("m", "nobody asks for it"))
+    assert (retired.retired, retired.roles) == ("nobody asks for it", trying.roles)
+    with pytest.raises(
+        RolloutRefused, match=r"it is retired \(nobody asks for it\); run `skewless models restore m` first"
+    ):
+        next_rollout("m", retired, promote("2.0.0"))
+    assert next_rollout("m", retired, retire("m", "nobody asks for it")) == retired
+    assert next_rollout("m", retired, restore("m")) == trying
+    with pytest.raises(RolloutRefused, match="it is not retired"):
+        next_rollout("m", trying, restore("m"))
+    with pytest.raises(RolloutRefused, match="for a reason"):
+        next_rollout("m", trying, retire("m", " "))
+    with pytest.raises(RolloutRefused, match="no champion"):
+        next_rollout("m", None, retire("m", "never used"))
+
+
+def test_a_version_with_a_role_is_not_deleted():
+    now = promote("2.0.0").apply(FIRST)
+    for step in (start_canary("m", Canary("3.0.0", 0.5)), set_shadow("m", "4.0.0"), pin("m", "5.0.0")):
+        now = step.apply(now)
+    roles = (
+        "1.0.0 is its champion before this one",
+        "2.0.0 is its champion;",
+        "3.0.0 is its canary",
+        "4.0.0 is its shadow",
+    )
+    for reason in (*roles, "5.0.0 is its pinned"):
+        with pytest.raises(RolloutRefused, match=reason):
+            next_rollout("m", now, delete("m", reason[:5]))
+        with pytest.raises(RolloutRefused, match=reason):
+            next_rollout("m", retire("m", "unused").apply(now), delete("m", reason[:5]))
+    gone = next_rollout("m", now, delete("m", "6.0.0"))
+    assert gone.deleted == ("6.0.0",)
+    assert next_rollout("m", gone, delete("m", "6.0.0")) == gone
+    for step in (
+        promote("6.0.0"),
+        pin("m", "6.0.0"),
+        set_shadow("m", "6.0.0"),
+        start_canary("m", Canary("6.0.0", 1.0)),
+    ):
+        with pytest.raises(RolloutRefused, match=r"6\.0\.0 was deleted"):
+            next_rollout("m", gone, step)
 
 
 def test_a_promotion_is_taken_back_once():

@@ -18,15 +18,16 @@ from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.transforms import TransformGraph
-from skewless.model.distributions import baseline
+from skewless.model.distributions import baseline, coverage
 from skewless.model.publishing import publish, tree_leaves
 from skewless.model.publishing.lightgbm_export import convert, narrowed
-from skewless.model.publishing.publish import promote_version
+from skewless.model.publishing.publish import VersionPlace, promote_version
 from skewless.model.publishing.rollout_steps import champion_version
 from skewless.model.publishing.tree_ensemble import NotExplainable
 from skewless.model.publishing.versions import versions
 from skewless.model.training import train, training_set
-from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.model.training.labels import labelled
+from skewless.model.training.training_set import TrainingSet
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
@@ -93,7 +94,7 @@ def test_the_baseline_is_of_the_training_rows_and_the_test_scores(opened: Traini
 
 def test_a_training_set_of_an_older_version_has_no_absences(opened: TrainingSet, models: Path, tmp_path: Path):
     older = TrainingSet(Path(shutil.copytree(opened.folder, tmp_path / "set")))
-    (older.folder / "absences.json").unlink()
+    (older.folder / coverage.FILE).unlink()
     done = published(older, models)
     assert baseline.read(done.folder, "late", "1.0.0").views == {}
 
@@ -101,7 +102,7 @@ def test_a_training_set_of_an_older_version_has_no_absences(opened: TrainingSet,
 def test_the_same_model_is_published_once(opened: TrainingSet, models: Path):
     first = published(opened, models)
     before = {path.name: learnable_project.digest_of(path) for path in first.folder.iterdir()}
-    again = publish.run(opened, models, "late", created_at=datetime(2014, 1, 1, tzinfo=UTC))
+    again = publish.run(opened, VersionPlace(models, "late"), created_at=datetime(2014, 1, 1, tzinfo=UTC))
     assert (again.created, again.folder, again.manifest) == (False, first.folder, first.manifest)
     assert again.conversion_gap == first.conversion_gap
     assert {path.name: learnable_project.digest_of(path) for path in first.folder.iterdir()} == before
@@ -171,14 +172,17 @@ def test_a_version_is_three_numbers(opened: TrainingSet, models: Path, version: 
 
 
 def test_another_model_or_contract_is_the_next_minor_version(opened: TrainingSet, models: Path, tmp_path: Path):
+    assert published(opened, tmp_path / "empty", deleted=["1.0.0", "1.3.0"]).manifest.version == "1.4.0"
+    with pytest.raises(AlreadyPublished):
+        published(opened, tmp_path / "empty", version="1.3.0", deleted=["1.3.0"])
     published(opened, models, version="1.9.3")
     mine = TrainingSet(Path(shutil.copytree(opened.folder, tmp_path / "set")))
-    train.run(mine, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=5)
+    train.run(mine, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(5))
     assert published(mine, models).manifest.version == "1.10.0"
     compiled = learnable_project.renamed(learnable_project.definitions(opened.folder.parent / "data"), "another")
     training_set.run(compiled, learnable_project.spine(), tmp_path / "other")
     other = TrainingSet(tmp_path / "other")
-    train.run(other, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=5)
+    train.run(other, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(5))
     assert published(other, models).manifest.version == "1.11.0"
     assert versions(models / "late") == ["1.9.3", "1.10.0", "1.11.0"], "by number, not by letter"
 
@@ -205,7 +209,7 @@ def test_an_unsound_bundle_is_not_taken_for_the_same(opened: TrainingSet, models
 
 def test_without_a_model_there_is_nothing_to_publish(opened: TrainingSet, models: Path, tmp_path: Path):
     folder = Path(shutil.copytree(opened.folder, tmp_path / "set"))
-    (folder / "training.json").unlink()
+    (folder / train.REPORT).unlink()
     with pytest.raises(StepInputMissing, match="skewless train"):
         published(TrainingSet(folder), models)
 
@@ -329,7 +333,7 @@ def test_infinite_inputs_have_a_baseline(opened: TrainingSet, models: Path, tmp_
     field = table.schema.field(place)
     pq.write_table(table.set_column(place, field, pa.array(age, field.type)), folder / "data.parquet")
     mine = TrainingSet(folder)
-    train.run(mine, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=5)
+    train.run(mine, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(5))
     found = baseline.read(published(mine, models).folder, "late", "1.0.0")
     assert max(np.float32(age) for age in found.inputs["age"].counts) == np.finfo(np.float32).max
 

@@ -13,6 +13,7 @@ from skewless.contract.errors import InvalidBundle, RolloutRefused, SkewlessErro
 from skewless.contract.plan import Field
 from skewless.contract.rollout.rollout import CachePolicy, Canary, GuardrailBounds
 from skewless.registry.model_registry import ModelRegistry
+from skewless.runtime.errors import StepInputMissing
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 
@@ -101,3 +102,66 @@ def test_what_is_refused_changes_nothing(
     with pytest.raises(error, match=told):
         CliRunner().invoke(app, ["models", *words, *reason], catch_exceptions=False)
     assert registry.rollout("tiny").revision == 1
+
+
+def test_a_model_is_retired_restored_and_deleted(registry: ModelRegistry):
+    does("promote", "tiny", "1.0.0", "--reason", "first")
+    does("promote", "tiny", "2.0.0", "--reason", "second")
+    with pytest.raises(RolloutRefused, match=r"2\.0\.0 is its champion; run `skewless models retire tiny` first"):
+        does("delete", "tiny", "--all")
+    for version, role in (("1.0.0", "champion before this one"), ("2.0.0", "champion;")):
+        with pytest.raises(RolloutRefused, match=role):
+            does("delete", "tiny", "--version", version)
+    assert does("delete", "tiny", "--version", "3.0.0", "--reason", "too wide") == "tiny: 3.0.0 deleted"
+    assert does("delete", "tiny", "--version", "3.0.0") == "tiny: 3.0.0 deleted", "again changes nothing"
+    assert registry.versions("tiny") == ["1.0.0", "2.0.0"]
+    with pytest.raises(InvalidBundle):
+        does("promote", "tiny", "3.0.0", "--reason", "it is gone")
+    assert does("retire", "tiny", "--reason", "nobody asks for it").startswith(
+        "revision 4, retire the model: 2.0.0 cham"
+    )
+    assert does("list").endswith("; retired: nobody asks for it")
+    with pytest.raises(RolloutRefused, match="it is retired"):
+        does("promote", "tiny", "1.0.0", "--reason", "back")
+    does("restore", "tiny", "--reason", "it was asked for")
+    assert "delete 3.0.0 (too wide)" in does("show", "tiny")
+    does("retire", "tiny", "--reason", "for good")
+    assert does("delete", "tiny", "--all") == "tiny: 1.0.0, 2.0.0 deleted"
+    assert (registry.models(), registry.versions("tiny")) == ([], [])
+    with pytest.raises(StepInputMissing, match="model 'tiny' does not exist yet"):
+        does("delete", "tiny", "--all")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--version", "1.0.0", "--all"]])
+def test_one_version_or_all_are_deleted(registry: ModelRegistry, arguments: list[str]):
+    result = CliRunner().invoke(app, ["models", "delete", "tiny", *arguments])
+    assert result.exit_code == 2
+    assert registry.versions("tiny") == ["1.0.0", "2.0.0", "3.0.0"]
+
+
+def test_a_version_that_is_not_there_is_not_deleted(registry: ModelRegistry):
+    with pytest.raises(
+        StepInputMissing, match=r"version 9\.9\.9 of model 'tiny' \(1\.0\.0, 2\.0\.0, 3\.0\.0 are there\)"
+    ):
+        does("delete", "tiny", "--version", "9.9.9")
+    does("delete", "tiny", "--version", "3.0.0")
+    assert registry.versions("tiny") == ["1.0.0", "2.0.0"], "a model without a rollout has no roles"
+
+
+def test_views_that_are_not_materialized_are_named(
+    registry: ModelRegistry, redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
+    result = does("promote", "tiny", "1.0.0", "--reason", "first")
+    assert (
+        "revision 1, promote 1.0.0: 1.0.0 champion warning: no server answers with the champion 1.0.0 yet: " in result
+    )
+    assert "delays: " in result
+    assert "is absent (nothing was materialized) in the store" in result
+    assert "Run `skewless apply` and `skewless materialize`" in result
+    tiny.write_catalog(redis_url)
+    assert "warning" not in does("canary", "tiny", "2.0.0", "--reason", "try")
+    monkeypatch.setenv("SKEWLESS_REDIS_URL", "redis://127.0.0.1:1")
+    assert "warning: it was not checked whether the online store has what the model reads: " in does(
+        "pin", "tiny", "2.0.0", "--reason", "try"
+    )

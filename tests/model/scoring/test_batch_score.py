@@ -18,6 +18,7 @@ from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, PlanView, 
 from skewless.contract.storage.lookup import OnlineRead
 from skewless.definitions.compiler import CompiledService
 from skewless.model.publishing import publish
+from skewless.model.publishing.publish import VersionPlace
 from skewless.model.scoring import batch_score, score_write_back
 from skewless.model.scoring.batch_score import ScoringSpine, ScoringUnderWay
 from skewless.model.scoring.http_replay import HttpReplay, moments, predict
@@ -47,7 +48,9 @@ def world(tmp_path_factory) -> Path:
     """A published model, its tables and a spine; not to be touched."""
     root = tmp_path_factory.mktemp("score")
     learnable_project.write_tables(root / "data")
-    publish.run(learnable_project.trained(root / "set", root / "data"), root / "models", "late", created_at=NOW)
+    publish.run(
+        learnable_project.trained(root / "set", root / "data"), VersionPlace(root / "models", "late"), created_at=NOW
+    )
     pq.write_table(learnable_project.spine(), root / "spine.parquet")
     return root
 
@@ -223,8 +226,8 @@ def test_a_model_reads_scores_that_were_computed_ahead_beside_fresh_features(
     views = {**sources(world / "data", first), "risk": table(tmp_path)}
     training_set.run(CompiledService(plan, tiny.trace(), views), learnable_project.spine(), tmp_path / "set")
     opened_set = training_set.TrainingSet(tmp_path / "set")
-    train.run(opened_set, learnable_project.LABEL, SPLIT, learnable_project.PARAMETERS, rounds=20)
-    published = publish.run(opened_set, tmp_path / "models", "hybrid", created_at=NOW)
+    train.run(opened_set, learnable_project.LABEL_COLUMN, SPLIT, learnable_project.learner(20))
+    published = publish.run(opened_set, VersionPlace(tmp_path / "models", "hybrid"), created_at=NOW)
     bundle = open_bundle(published.folder, processor_features())
     spine = ScoringSpine(world / "spine.parquet", SPLIT.start, SPLIT.end)
     batch_score.run(bundle, published.folder, views, spine, tmp_path / "scored", scored_at=NOW)

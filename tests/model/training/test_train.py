@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from skewless.model.training import train, training_set
-from skewless.model.training.train import BadTrainingWindow, TimeSplit, evaluate, format_metrics, load_model
-from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.model.training.labels import BadLabels, labelled
+from skewless.model.training.train import evaluate, format_metrics, load_model
+from skewless.model.training.training_set import TrainingSet
+from skewless.project.learner import LightGbm
+from skewless.project.model import LabelColumn
+from skewless.project.windows import TimeSplit
 from skewless.runtime.errors import SpineMismatch, StepInputMissing
 from tests.models import learnable_project
-from tests.tables.flights import FLIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def test_the_same_set_gives_the_same_model(opened: TrainingSet):
     first = [learnable_project.digest_of(file) for file in files]
     for gone in files:
         gone.unlink()
-        train.run(opened, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=60)
+        train.run(opened, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(60))
         assert [learnable_project.digest_of(file) for file in files] == first
 
 
@@ -37,7 +40,7 @@ def test_the_same_set_gives_the_same_model(opened: TrainingSet):
 def test_the_number_of_threads_does_not_matter(opened: TrainingSet, tmp_path: Path, threads: int):
     mine = TrainingSet(Path(shutil.copytree(opened.folder, tmp_path / "set")))
     parameters = learnable_project.PARAMETERS | {"num_threads": threads}
-    train.run(mine, learnable_project.LABEL, learnable_project.SPLIT, parameters, rounds=60)
+    train.run(mine, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, LightGbm(**parameters, num_iterations=60))
     theirs, ours = (load_model(folder)[0].model_to_string() for folder in (opened.folder, mine.folder))
     assert ours.partition("\nparameters:")[0] == theirs.partition("\nparameters:")[0]
 
@@ -49,11 +52,11 @@ def test_a_model_that_is_there_is_not_trained_again(opened: TrainingSet, monkeyp
     monkeypatch.setattr(train, "fit", busy)
     report = load_model(opened.folder)[1]
     assert (
-        train.run(opened, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=60)
+        train.run(opened, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(60))
         == report
     )
     with pytest.raises(AssertionError, match="it trains"):
-        train.run(opened, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=61)
+        train.run(opened, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(61))
 
 
 def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
@@ -62,7 +65,7 @@ def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
         opened.between(learnable_project.SPLIT.test, learnable_project.SPLIT.end), learnable_project.LABEL
     )
     assert evaluate(labels, np.asarray(booster.predict(opened.matrix(test)))) == report.metrics
-    assert (booster.num_trees(), report.label) == (report.rounds, "late")
+    assert (booster.num_trees(), report.label) == (report.rounds, learnable_project.LABEL_COLUMN)
     assert booster.feature_name() == ["mean", "departures", "age", "hour", "swell"]
     train_rows, _ = labelled(
         opened.between(learnable_project.SPLIT.start, learnable_project.SPLIT.validate), learnable_project.LABEL
@@ -74,19 +77,6 @@ def test_the_report_is_of_the_model_on_disk(opened: TrainingSet):
     )
     assert report.metrics["auc"] > 0.6
     assert format_metrics(report.metrics).startswith("AUC 0.")
-
-
-def test_windows_are_told_by_how_long_each_is():
-    assert TimeSplit.until(learnable_project.SPLIT.end, "40d,10d,10d") == learnable_project.SPLIT
-    split = TimeSplit(*FLIGHTS.windows.starts())
-    assert FLIGHTS.windows.lengths == "212d,30d,92d"
-    assert TimeSplit.until(split.end, FLIGHTS.windows.lengths) == split
-
-
-@pytest.mark.parametrize("text", ["", "40d,10d", "40d,10d,10d,1d", "40d,10d,soon"])
-def test_a_window_that_cannot_be_understood_is_refused(text: str):
-    with pytest.raises(BadTrainingWindow, match="212d,30d,92d"):
-        TimeSplit.until(learnable_project.SPLIT.end, text)
 
 
 def test_metrics():
@@ -102,14 +92,13 @@ def test_what_is_not_trained_is_told(tmp_path: Path):
 def test_a_window_without_both_classes_is_refused_and_the_old_model_stays(opened: TrainingSet):
     split, later = learnable_project.SPLIT, learnable_project.SPLIT.end + timedelta(days=9)
     before = learnable_project.digest_of(opened.folder / train.MODEL)
-    with pytest.raises(SpineMismatch, match=r"'late' must be 0 in some and 1 in others of the 0 labelled rows"):
-        train.run(
-            opened, "late", TimeSplit(split.start, split.validate, split.end, later), learnable_project.PARAMETERS
-        )
+    late, learner = learnable_project.LABEL_COLUMN, learnable_project.learner(5)
+    with pytest.raises(SpineMismatch, match=r"'late' must be 0 in some and 1 in others of the 0 rows from .* known by"):
+        train.run(opened, late, TimeSplit(split.start, split.validate, split.end, later), learner)
     with pytest.raises(SpineMismatch, match="'later' is absent"):
-        train.run(opened, "later", split, learnable_project.PARAMETERS)
-    with pytest.raises(SpineMismatch, match="'hour' must be 0 in some"):
-        train.run(opened, "hour", split, learnable_project.PARAMETERS)
+        train.run(opened, LabelColumn("later"), split, learner)
+    with pytest.raises(BadLabels, match=r"'hour' is int64 and holds \d+ in \d+ rows"):
+        train.run(opened, LabelColumn("hour"), split, learner)
     assert learnable_project.digest_of(opened.folder / train.MODEL) == before
 
 
@@ -126,6 +115,6 @@ def test_a_kill_between_the_two_files_leaves_nothing_to_publish(opened: Training
 
     monkeypatch.setattr(train, "write_file", dies)
     with pytest.raises(KeyboardInterrupt):
-        train.run(mine, learnable_project.LABEL, learnable_project.SPLIT, learnable_project.PARAMETERS, rounds=5)
+        train.run(mine, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(5))
     with pytest.raises(StepInputMissing):
         load_model(folder)

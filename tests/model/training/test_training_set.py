@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.contract.model.assembler import Assembler
-from skewless.model.training import training_set
-from skewless.model.training.training_set import TrainingSet, labelled, matrix_for, read_spine
+from skewless.model.training import train, training_set
+from skewless.model.training.training_set import TrainingSet, matrix_for, read_spine
 from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
-from skewless.runtime.errors import SourceMissing, SpineMismatch, StepInputMissing
+from skewless.offline.join.refresh_schedule import RefreshSchedule
+from skewless.offline.join.spine import SpineFiles
+from skewless.runtime.errors import EmptyWindow, SpineMismatch, SpineMissing, StepInputMissing
 from tests.models import learnable_project
 from tests.tables.histories import instants
 
@@ -83,9 +85,9 @@ def test_values_as_of_an_earlier_refresh(compiled):
 def test_a_set_is_replaced_whole(compiled, tmp_path: Path):
     folder = tmp_path / "set"
     training_set.run(compiled, learnable_project.spine().slice(0, 10), folder)
-    (folder / "model.lightgbm.txt").write_text("of the old set")
+    (folder / train.MODEL).write_text("of the old set")
     training_set.run(compiled, learnable_project.spine().slice(0, 5), folder)
-    files = ["absences.json", "data.parquet", "plan.json", "transforms.onnx"]
+    files = ["_absences.json", "_plan.json", "_transforms.onnx", "data.parquet"]
     assert sorted(path.name for path in folder.iterdir()) == files
     assert pq.read_metadata(folder / "data.parquet").num_rows == 5
 
@@ -140,7 +142,7 @@ def test_a_set_is_read_between_two_times(compiled, tmp_path: Path, kind: pa.Data
 
 
 def test_a_spine_that_cannot_be_read_is_told_why(tmp_path: Path):
-    with pytest.raises(SourceMissing, match="spine"):
+    with pytest.raises(SpineMissing, match="there is no spine at"):
         read_spine(tmp_path, NOON, NOON)
     pq.write_table(pa.table({"at": instants([0])}), tmp_path / "a.parquet")
     with pytest.raises(SpineMismatch, match=r"'event_timestamp' is absent; the spine has \['at'\]"):
@@ -150,8 +152,35 @@ def test_a_spine_that_cannot_be_read_is_told_why(tmp_path: Path):
         read_spine(tmp_path, NOON, NOON)
 
 
-def test_rows_without_a_label_are_left_out():
-    table, labels = labelled(pa.table({"late": [True, None, False], "id": [1, 2, 3]}), "late")
-    assert (table.column("id").to_pylist(), labels.tolist()) == ([1, 3], [1.0, 0.0])
-    with pytest.raises(SpineMismatch, match=r"'late' is absent; the spine has \['id'\]"):
-        labelled(pa.table({"id": [1]}), "late")
+def test_the_folder_is_a_parquet_dataset_for_others(compiled, tmp_path: Path):
+    import pandas as pd
+
+    folder = tmp_path / "set"
+    training_set.run(compiled, learnable_project.spine().slice(0, 10), folder, as_served=RefreshSchedule(HOUR))
+    pd.testing.assert_frame_equal(pd.read_parquet(folder), pd.read_parquet(folder / "data.parquet"))
+    assert pq.read_table(folder).num_rows == 10
+    assert sorted(path.name for path in folder.iterdir() if path.name[0] != "_") == ["data.parquet"]
+
+
+def test_a_set_of_an_older_version_opens(compiled, tmp_path: Path):
+    folder = tmp_path / "set"
+    training_set.run(compiled, learnable_project.spine().slice(0, 10), folder)
+    opened = TrainingSet(folder)
+    counts = opened.absent_rows(datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC))
+    for file in list(folder.glob("_*")):
+        file.rename(folder / file.name.removeprefix("_"))
+    older = TrainingSet(folder)
+    assert (older.plan, older.transforms) == (opened.plan, opened.transforms)
+    assert older.absent_rows(datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)) == counts != {}
+
+
+def test_a_window_without_rows_leaves_the_old_set(compiled, tmp_path: Path):
+    spine, folder = learnable_project.spine(), tmp_path / "set"
+    pq.write_table(spine, tmp_path / "spine.parquet")
+    training_set.run(compiled, spine.slice(0, 10), folder)
+    times = spine.column(TIMESTAMP).to_pylist()
+    empty = SpineFiles(tmp_path / "spine.parquet", NOON, NOON + HOUR)
+    with pytest.raises(EmptyWindow) as refused:
+        training_set.run(compiled, empty, folder)
+    assert f"from {times[0].isoformat()} to {times[-1].isoformat()}" in str(refused.value)
+    assert pq.read_metadata(folder / "data.parquet").num_rows == 10

@@ -22,7 +22,7 @@ from skewless.model.publishing.publish import VersionPlace
 from skewless.model.publishing.rollout_steps import ChangeAuthor, champion_version, make_champion
 from skewless.model.scoring.single_output import TrainedElsewhere
 from skewless.model.training import train, training_set
-from skewless.model.training.train import TimeSplit
+from skewless.model.training.labels import labelled
 from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.reports.retraining_page import page
 from skewless.monitoring.retraining.champion_challenger import compare_scores
@@ -36,6 +36,9 @@ from skewless.monitoring.retraining.retrain import (
 )
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.project.learner import LightGbm
+from skewless.project.model import PromotionRule
+from skewless.project.windows import TimeSplit
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
@@ -64,14 +67,14 @@ class World:
         )
         training_set.run(self.definitions, learnable_project.spine(), self.folders.training / "first")
         opened = TrainingSet(self.folders.training / "first")
-        train.run(opened, learnable_project.LABEL, split, learnable_project.PARAMETERS, rounds=60)
-        publish.run(opened, self.folders.models, "learned", created_at=NOON)
+        train.run(opened, learnable_project.LABEL_COLUMN, split, learnable_project.learner(60))
+        publish.run(opened, VersionPlace(self.folders.models, "learned"), created_at=NOON)
         self.asked = RetrainOptions(
             "learned",
             root / "spine.parquet",
-            learnable_project.LABEL,
+            learnable_project.LABEL_COLUMN,
             learnable_project.SPLIT,
-            {**learnable_project.PARAMETERS, "learning_rate": 0.1},
+            LightGbm(**learnable_project.PARAMETERS | {"learning_rate": 0.1}),
         )
 
     def retrain(self, *, canary: float | None = None, **changes) -> RetrainResult:
@@ -85,7 +88,7 @@ class World:
     def serve(self) -> pa.Table:
         """The served log of the champion over the test window, as a server writes it, with what came to pass."""
         bundle = open_bundle(self.folders.models / "learned" / self.champion, processor_features())
-        rows, labels = training_set.labelled(
+        rows, labels = labelled(
             training_set.read_spine(self.asked.spine, learnable_project.SPLIT.test, learnable_project.SPLIT.end),
             learnable_project.LABEL,
         )
@@ -152,11 +155,13 @@ def test_a_better_candidate_waits_and_is_then_a_canary(weak: World):
 
 def test_a_candidate_that_is_not_better_by_the_margin_is_refused(tmp_path: Path):
     world = World(tmp_path, learnable_project.SPLIT)
-    found = world.retrain(canary=0.25, split=EARLY, parameters={**learnable_project.PARAMETERS, "learning_rate": 1.0})
+    found = world.retrain(
+        canary=0.25, split=EARLY, learner=LightGbm(**learnable_project.PARAMETERS | {"learning_rate": 1.0})
+    )
     assert (found.better, found.is_canary, world.champion) == (False, False, "1.0.0")
     assert "stays a candidate" in str(found)
     assert (world.folders.models / "learned" / found.candidate).is_dir()
-    far = world.retrain(canary=0.25, margin=5.0)
+    far = world.retrain(canary=0.25, rule=PromotionRule(margin=5.0))
     assert far.reason == "its gain on the held-out rows is not more than 5 with confidence"
 
 

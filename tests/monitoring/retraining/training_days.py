@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from skewless.model.training.train import TimeSplit
+from skewless.project.windows import TimeSplit
 from tests.models import learnable_project
 
 EARLY = TimeSplit(learnable_project.START, *(learnable_project.START + timedelta(days=days) for days in (2, 4, 8)))

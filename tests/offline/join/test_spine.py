@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from skewless.contract.timestamps import from_micros
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.join.spine import SpineFiles
-from skewless.runtime.errors import SourceMissing
+from skewless.runtime.errors import EmptyWindow, SpineMismatch, SpineMissing, SpineUnreadable
 from tests.tables.histories import instants
 
 NOON = 1_380_628_800_000_000
@@ -42,6 +42,51 @@ def test_slices_are_the_whole(files, rows, last):
     assert whole.column("id").to_pylist() == expected
 
 
+YEAR = datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)
+ZONED = pa.timestamp("us", "UTC")
+
+
 def test_no_files_are_no_spine(tmp_path: Path):
-    with pytest.raises(SourceMissing, match="spine"):
-        SpineFiles(tmp_path, datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC))
+    for path in (tmp_path, tmp_path / "months.parquet"):
+        with pytest.raises(SpineMissing, match=f"^there is no spine at {path}; fill that table with `skewless ingest`"):
+            SpineFiles(path, *YEAR)
+
+
+@pytest.mark.parametrize("content", [b"not Parquet at all, and long enough", b""])
+def test_a_file_of_another_format_is_refused(tmp_path: Path, content: bytes):
+    (tmp_path / "months.parquet").write_bytes(content)
+    with pytest.raises(SpineUnreadable, match=r"cannot be read.*a spine is Parquet, or a file that ends in \.csv"):
+        SpineFiles(tmp_path / "months.parquet", *YEAR)
+
+
+def test_a_window_without_rows_says_which_times_are_there(tmp_path: Path):
+    times = [datetime(2012, 3, day, 5, tzinfo=UTC) for day in (2, 7, 4)]
+    pq.write_table(pa.table({TIMESTAMP: pa.array(times, ZONED)}), tmp_path / "a.parquet")
+    SpineFiles(tmp_path, datetime(2012, 3, 7, tzinfo=UTC), datetime(2012, 3, 8, tzinfo=UTC)).require_rows()
+    with pytest.raises(EmptyWindow) as refused:
+        SpineFiles(tmp_path, *YEAR).require_rows()
+    assert str(refused.value).startswith(
+        f"the spine {tmp_path} has no row from 2013-01-01T00:00:00+00:00 until 2014-01-01T00:00:00+00:00: its rows are "
+        "from 2012-03-02T05:00:00+00:00 to 2012-03-07T05:00:00+00:00; choose other windows"
+    )
+    pq.write_table(pa.table({TIMESTAMP: pa.array([], ZONED)}), tmp_path / "a.parquet")
+    with pytest.raises(EmptyWindow, match="it has no rows at all"):
+        SpineFiles(tmp_path, *YEAR).require_rows()
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("kind", [ZONED, pa.timestamp("ns"), pa.timestamp("s")])
+def test_rows_without_a_time_are_refused_by_number(tmp_path: Path, statistics: bool, kind: pa.DataType):
+    good = pa.array([datetime(2013, 3, 2, tzinfo=UTC)] * 3, ZONED).cast(kind)
+    bad = (
+        pa.array([None, datetime(2013, 3, 2), *[None] * 6], pa.timestamp("us")).cast(pa.timestamp(kind.unit)).cast(kind)
+    )
+    pq.write_table(pa.table({TIMESTAMP: good}), tmp_path / "a.parquet", write_statistics=statistics)
+    SpineFiles(tmp_path, *YEAR)
+    pq.write_table(pa.table({TIMESTAMP: bad}), tmp_path / "b.parquet", write_statistics=statistics, row_group_size=3)
+    with pytest.raises(SpineMismatch) as refused:
+        SpineFiles(tmp_path, *YEAR)
+    assert str(refused.value) == (
+        "the spine's column 'event_timestamp' is null in rows 0, 2, 3, 4, 5 and 2 more (counted from 0) of "
+        f"{tmp_path}/b.parquet; each row needs a time"
+    )

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import shutil
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from skewless.contract.rollout.rollout import restore, retire
+from skewless.registry.model_registry import ModelRegistry
 from tests.models import tiny
 from tests.services.predict_server import ROW, Live
 from tests.services.waiting import until
@@ -96,3 +99,39 @@ def test_a_model_without_a_champion_goes(live: Live):
     shutil.rmtree(live.settings.models / tiny.NAME / "rollout")
     until(lambda: live.predict(ROW).status_code == 404)
     assert live.client.get("/readyz").status_code == 503
+
+
+def test_a_retired_model_is_gone_and_the_others_answer(live: Live):
+    """No request fails before the model is retired or after it is restored, and readiness is about the other models."""
+    registry = ModelRegistry(live.settings.models, live.settings.models)
+    signed = {"by": "ada", "at": datetime(2026, 1, 1, tzinfo=UTC), "reason": "nobody asks for it"}
+    before = live.score(ROW)
+    assert live.client.get(f"/v1/models/{tiny.NAME}").status_code == 200
+    registry.change(tiny.NAME, retire(tiny.NAME, "nobody asks for it"), **signed)
+    until(lambda: live.predict(ROW).status_code == 410)
+    problem = live.predict(ROW)
+    assert problem.headers["Content-Type"] == "application/problem+json"
+    assert problem.json()["title"] == "Model retired"
+    assert problem.json()["detail"] == f"model {tiny.NAME!r} is retired: nobody asks for it"
+    for address in (f"/v1/models/{tiny.NAME}@1.0.0/predict", f"/v1/models/{tiny.NAME}@9.9.9/predict"):
+        assert live.client.post(address, json={"rows": [ROW]}).status_code == 410
+    assert live.client.get(f"/v1/models/{tiny.NAME}").status_code == 410
+    (listed,) = live.client.get("/v1/models").json()["models"]
+    assert (listed["ready"], listed["reason"]) == (False, "it is retired: nobody asks for it")
+    ready = live.client.get("/readyz")
+    assert (ready.status_code, ready.json()["models"]) == (200, {})
+    assert live.metric('skewless_model_ready{model="tiny"}') == 1, "it is as it is meant to be"
+    registry.change(tiny.NAME, restore(tiny.NAME), **signed)
+    until(lambda: live.predict(ROW).status_code == 200)
+    assert (live.score(ROW)["scores"], live.score(ROW)["version"]) == (before["scores"], before["version"])
+    assert live.client.get("/readyz").json()["models"][tiny.NAME]["ready"] is True
+
+
+def test_a_deleted_model_is_unknown(live: Live):
+    registry = ModelRegistry(live.settings.models, live.settings.models)
+    signed = {"by": "ada", "at": datetime(2026, 1, 1, tzinfo=UTC), "reason": "unused"}
+    registry.change(tiny.NAME, retire(tiny.NAME, "unused"), **signed)
+    until(lambda: live.predict(ROW).status_code == 410)
+    registry.remove_model(tiny.NAME)
+    until(lambda: live.predict(ROW).status_code == 404)
+    assert live.metric('skewless_model_ready{model="tiny"}') == 1

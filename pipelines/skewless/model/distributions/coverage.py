@@ -18,7 +18,7 @@ from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.timestamps import DAY_US, day_text
 
-FILE = "absences.json"
+FILE = "_absences.json"
 
 
 class AbsentRows(msgspec.Struct, frozen=True):
@@ -50,9 +50,17 @@ class CoverageCounts:
         return msgspec.json.encode(self._counts, order="sorted")
 
 
+def metadata_file(folder: Path, name: str) -> Path:
+    """A file of a training set beside its rows. Names begin with `_`, which readers of Parquet folders skip; where only the
+    name without it is there the folder was written by an older version.
+    """
+    older = folder / name.removeprefix("_")
+    return older if older.exists() and not (folder / name).exists() else folder / name
+
+
 def read(folder: Path, start: datetime, end: datetime) -> dict[str, AbsentRows]:
     """By view, the counts of the days that begin in [start, end); empty for a training set of an older version."""
-    path = folder / FILE
+    path = metadata_file(folder, FILE)
     if not path.exists():
         return {}
     counts = msgspec.json.decode(path.read_bytes(), type=dict[date, dict[str, AbsentRows]])

@@ -8,6 +8,7 @@ changes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -34,10 +35,11 @@ from skewless.model.publishing.lightgbm_export import convert, leaf_counts
 from skewless.model.publishing.onnx_import import ImportedModel, ImportOptions
 from skewless.model.publishing.optimisation_report import measure_changes
 from skewless.model.publishing.tree_ensemble import NotExplainable
-from skewless.model.publishing.versions import is_version, newest_version, next_version
+from skewless.model.publishing.versions import is_version, newest_of, newest_version, next_version
+from skewless.model.training.labels import known_labels
 from skewless.model.training.model_metrics import CalibrationBin, calibration
 from skewless.model.training.train import TrainingRun, evaluate, load_model
-from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.model.training.training_set import TrainingSet
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
@@ -64,25 +66,19 @@ class PublishedBundle:
 
 
 class VersionPlace(NamedTuple):
-    """Where a version is published: the folder of all models, its name and version (None: the next minor version), and
-    whether to promote it to champion.
+    """Where a version is published: the folder of all models, its name and version (None: the next minor version), whether
+    to promote it to champion, and the versions that were `deleted`, whose numbers stay taken.
     """
 
     models: Path
     name: str
     version: str | None = None
     promote: bool = True
+    deleted: Sequence[str] = ()
 
 
 def run(
-    training_set: TrainingSet,
-    models: Path,
-    name: str,
-    *,
-    created_at: datetime,
-    version: str | None = None,
-    promote: bool = True,
-    changes: GraphChanges = NO_CHANGES,
+    training_set: TrainingSet, place: VersionPlace, *, created_at: datetime, changes: GraphChanges = NO_CHANGES
 ) -> PublishedBundle:
     """Publish the model that was trained on a training set; see `publish`. Raises: as `publish`, and StepInputMissing."""
     booster, training = load_model(training_set.folder)
@@ -96,7 +92,7 @@ def run(
     windows = (start, validate), (test, end)
     draft = BundleDraft(training_set, graph, imported, *windows, training.rows, metrics, bins, original)
     draft = replace(draft, leaf_counts=leaf_counts(booster))
-    return replace(publish(draft, VersionPlace(models, name, version, promote), created_at), conversion_gap=gap)
+    return replace(publish(draft, place, created_at), conversion_gap=gap)
 
 
 def run_onnx(
@@ -129,7 +125,7 @@ def publish(draft: BundleDraft, place: VersionPlace, created_at: datetime) -> Pu
     nothing is created. Raises: AlreadyPublished, InvalidBundle where the golden rows do not agree, ScoreGapTooLarge where
     changes of the graph moved a score too far; then nothing is published.
     """
-    models, name, version, promote = place
+    models, name, version, promote, deleted = place
     draft = with_leaves(draft)
     unexplained = str(draft.leaves) if isinstance(draft.leaves, NotExplainable) else ""
     last = newest_version(models / name)
@@ -137,11 +133,11 @@ def publish(draft: BundleDraft, place: VersionPlace, created_at: datetime) -> Pu
         if promote:
             promote_version(models, name, last, created_at)
         return PublishedBundle(models / name / last, same.manifest, created=False, unexplained=unexplained)
-    version = next_version(last) if version is None else version
+    version = next_version(newest_of([*([last] if last else []), *deleted])) if version is None else version
     if not is_version(version):
         raise InvalidBundle(str(models / name / version), f"{version!r} is not a version like 1.2.0")
     folder = models / name / version
-    if folder.exists():
+    if folder.exists() or version in deleted:
         raise AlreadyPublished(name, version)
     proven, proof = prove_draft(draft)
     draft = _with_optimisation_record(draft, proven)
@@ -190,7 +186,7 @@ def _check_conversion(
     Raises: InvalidBundle.
     """
     window = datetime.fromisoformat(training.test), datetime.fromisoformat(training.end)
-    test, labels = labelled(training_set.between(*window), training.label)
+    test, labels = known_labels(training_set.between(*window), training.label, window[1])
     matrix = training_set.matrix(test)
     scores = scorer.score(matrix)
     gap = float(np.abs(np.asarray(booster.predict(matrix)) - scores).max(initial=0.0))

@@ -9,21 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from skewless.contract.errors import RolloutRefused
+from skewless.contract.errors import ContractMismatch, RolloutRefused
 from skewless.contract.model.bundle import Bundle
+from skewless.contract.rollout.interface import same_answer, same_request
 from skewless.contract.rollout.rollout import (
     Canary,
     Rollout,
     RolloutStep,
     pin,
     promote,
+    refuse_retired,
     roll_back,
-    same_answer,
-    same_request,
     set_shadow,
     start_canary,
 )
 from skewless.contract.rollout.traffic_split import draw
+from skewless.online.store.redis_protocol import SyncRedis
+from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
@@ -91,6 +93,31 @@ def champion_version(registry: ModelRegistry, model: str) -> str:
     if rollout is None:
         raise StepInputMissing(f"a published version of {model}", "skewless publish")
     return rollout.champion
+
+
+def deleted_versions(registry: ModelRegistry, model: str) -> tuple[str, ...]:
+    """The versions of a model that were deleted, whose numbers stay taken."""
+    rollout = registry.rollout(model)
+    return rollout.deleted if rollout else ()
+
+
+def unservable(registry: ModelRegistry, model: str, client: SyncRedis) -> list[str]:
+    """Why servers will not answer with a version that the rollout names: a line for each, about the views that the online
+    store lacks or has by another definition. Raises: RedisUnreachable, InvalidBundle.
+    """
+    rollout, reasons = registry.rollout(model), []
+    for version, role in (rollout.roles if rollout else {}).items():
+        plan = open_published(registry, model, version).plan
+        try:
+            SyncOnlineStore(client, plan.project).confirm(plan)
+        except ContractMismatch as error:
+            reasons.append(f"no server answers with the {role} {version} yet: {error}")
+    return reasons
+
+
+def require_active(registry: ModelRegistry, model: str) -> None:
+    """Raises: RolloutRefused where the model is retired."""
+    refuse_retired(model, registry.rollout(model))
 
 
 def open_published(registry: ModelRegistry, model: str, version: str) -> Bundle:

@@ -6,6 +6,7 @@ Held by tests/model/publishing/test_publish.py.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
@@ -20,6 +21,11 @@ def versions(folder: Path) -> list[str]:
 def newest_version(folder: Path) -> str | None:
     """The newest published version of a model; None where there is none."""
     return next(reversed(versions(folder)), None)
+
+
+def newest_of(names: Iterable[str]) -> str | None:
+    """The greatest version of some names; None where none of them is a version."""
+    return max(filter(is_version, names), key=numbers, default=None)
 
 
 def is_version(name: str) -> bool:

@@ -29,10 +29,11 @@ from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.manifest import MANIFEST
 from skewless.contract.model.signature import to_columns
 from skewless.contract.plan import ColumnSource as PlanSource
+from skewless.contract.plan import Plan
 from skewless.files.durable import put_folder, replace_file, same_files, write_file
 from skewless.offline.files import parquet_writer
 from skewless.offline.join.point_in_time import PointInTimeJoin, request_values
-from skewless.offline.join.spine import SpineFiles
+from skewless.offline.join.spine import SpineFiles, declared_types
 from skewless.offline.tables.source import TableSource, parquet_files
 from skewless.runtime.errors import SpineMismatch
 from skewless.runtime.progress import Report, quiet
@@ -84,7 +85,7 @@ class ScoringRun(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ScoringSpine:
-    """The rows of a Parquet file or folder with start <= event_timestamp < end."""
+    """The rows of a Parquet file or folder, or of a CSV file, with start <= event_timestamp < end."""
 
     path: Path
     start: datetime
@@ -93,9 +94,9 @@ class ScoringSpine:
     def files(self) -> list[Path]:
         return [self.path] if self.path.is_file() else parquet_files(self.path)
 
-    def parts(self) -> Iterator[pa.Table]:
-        """The rows ordered by time, in at least one part. Raises: SourceMissing, SpineMismatch."""
-        return SpineFiles(self.path, self.start, self.end).non_empty_parts(_ROWS_PER_PART)
+    def rows(self, plan: Plan) -> SpineFiles:
+        """The rows for a model of this plan. Raises: as `SpineFiles`."""
+        return SpineFiles(self.path, self.start, self.end, declared_types(plan))
 
 
 def run(
@@ -112,13 +113,14 @@ def run(
     """Score the spine as of each row's time and write `folder`; the bundle's own folder is `manifest_folder`.
 
     `memory` bounds the join, in bytes (see `skewless.offline.join.memory_budget`); a part of the spine and its scores come
-    on top. Raises: SpineMismatch, SourceMissing, SourceMismatch, ScoringUnderWay; then the folder is unchanged.
+    on top. Raises: SpineMissing, SpineMismatch, SourceMissing, SourceMismatch, ScoringUnderWay; then the folder is unchanged.
     """
+    spine_rows = spine.rows(bundle.plan)
     inputs = _inputs(bundle, manifest_folder, sources, spine)
     with _exclusive(folder) as building:
         started_at = _resume_or_reset(building, inputs, scored_at)
         rows, names, resumed = 0, [], 0
-        for number, part in enumerate(spine.parts()):
+        for number, part in enumerate(spine_rows.non_empty_parts(_ROWS_PER_PART)):
             file = building / f"scores-{number:05d}.parquet"
             if file.exists():
                 resumed += 1

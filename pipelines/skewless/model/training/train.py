@@ -1,13 +1,14 @@
-"""Trains a LightGBM model on a training set that is split by time."""
+"""Trains a LightGBM model on a training set that is split by time.
+
+Rows whose label was not known by the end of their window take no part: in production the model could not have seen it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
 
 import lightgbm as lgb
 import msgspec
@@ -16,44 +17,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
-from skewless.contract.errors import SkewlessError
 from skewless.files.durable import write_file
-from skewless.model.training.training_set import DATA, PLAN, Labels, TrainingSet, labelled
-from skewless.runtime.durations import BadDuration, duration
+from skewless.model.distributions.coverage import metadata_file
+from skewless.model.training.labels import Labels, known_labels
+from skewless.model.training.training_set import DATA, PLAN, TrainingSet
+from skewless.project.learner import PATIENCE, ROUNDS, LightGbm
+from skewless.project.model import LabelColumn
+from skewless.project.windows import TimeSplit
 from skewless.runtime.errors import SpineMismatch, StepInputMissing
 
-MODEL, REPORT = "model.lightgbm.txt", "training.json"
-Parameters = Mapping[str, float | int | str | bool]
-
-
-@dataclass(eq=False)
-class BadTrainingWindow(SkewlessError):
-    """A text that does not give the lengths of the train, validation and test windows."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.text!r} is not a valid window; give the lengths to train, validate and test, as 212d,30d,92d"
-
-
-@dataclass(frozen=True, slots=True)
-class TimeSplit:
-    """Three half-open windows of event time: train [start, validate), validate [validate, test), test [test, end)."""
-
-    start: datetime
-    validate: datetime
-    test: datetime
-    end: datetime
-
-    @classmethod
-    def until(cls, end: datetime, window: str) -> Self:
-        """The three windows that end at `end`, with the lengths in `window`: 212d,30d,92d. Raises: BadTrainingWindow."""
-        try:
-            train, validate, test = map(duration, window.split(","))
-        except (BadDuration, ValueError):
-            raise BadTrainingWindow(window) from None
-        test_start = end - test
-        return cls(test_start - validate - train, test_start - validate, test_start, end)
+MODEL, REPORT = "_model.lightgbm.txt", "_training.json"
 
 
 class TrainingRun(msgspec.Struct, frozen=True):
@@ -62,7 +35,7 @@ class TrainingRun(msgspec.Struct, frozen=True):
     """
 
     inputs: str
-    label: str
+    label: LabelColumn
     start: str
     validate: str
     test: str
@@ -72,15 +45,13 @@ class TrainingRun(msgspec.Struct, frozen=True):
     metrics: dict[str, float]
 
 
-def run(
-    training_set: TrainingSet, label: str, split: TimeSplit, parameters: Parameters, *, rounds: int = 2000
-) -> TrainingRun:
+def run(training_set: TrainingSet, label: LabelColumn, split: TimeSplit, learner: LightGbm) -> TrainingRun:
     """Train with early stopping on the validation window, and write model and report to the training set's folder.
 
-    The same training set and parameters give the same model, so a model that exists already is not trained again. Rows
-    without a label are left out. Raises: SpineMismatch.
+    The same training set and learner give the same model, so a model that exists already is not trained again. Rows whose
+    label was not known by the end of their window are left out. Raises: SpineMismatch, BadLabels.
     """
-    inputs = _digest(training_set, label, split, parameters, rounds)
+    inputs = _digest(training_set, label, split, learner)
     exists = (training_set.folder / MODEL).exists()
     if exists and (previous := _report(training_set.folder)) and previous.inputs == inputs:
         return previous
@@ -88,9 +59,7 @@ def run(
     valid, valid_labels = _window(training_set, label, split.validate, split.test)
     test, test_labels = _window(training_set, label, split.test, split.end)
     names = [column.name for column in training_set.plan.columns]
-    booster = fit(
-        training_set.matrix(train), train_labels, training_set.matrix(valid), valid_labels, names, parameters, rounds
-    )
+    booster = fit(training_set.matrix(train), train_labels, training_set.matrix(valid), valid_labels, names, learner)
     scores = np.asarray(booster.predict(training_set.matrix(test)))
     report = TrainingRun(
         inputs=inputs,
@@ -109,12 +78,15 @@ def run(
     return report
 
 
-def _window(training_set: TrainingSet, label: str, start: datetime, end: datetime) -> tuple[pa.Table, Labels]:
-    """The labelled rows with start <= event_timestamp < end. Raises: SpineMismatch where they do not have both classes."""
-    table, labels = labelled(training_set.between(start, end), label)
+def _window(training_set: TrainingSet, label: LabelColumn, start: datetime, end: datetime) -> tuple[pa.Table, Labels]:
+    """The rows with start <= event_timestamp < end whose label was known at `end`.
+
+    Raises: SpineMismatch where they do not have both classes.
+    """
+    table, labels = known_labels(training_set.between(start, end), label, end)
     if set(np.unique(labels)) != {0.0, 1.0}:
-        where = f"the {len(labels):,} labelled rows from {start.isoformat()} to {end.isoformat()}"
-        raise SpineMismatch(label, f"must be 0 in some and 1 in others of {where}")
+        where = f"the {len(labels):,} rows from {start.isoformat()} to {end.isoformat()} whose label was known by then"
+        raise SpineMismatch(label.name, f"must be 0 in some and 1 in others of {where}")
     return table, labels
 
 
@@ -124,18 +96,19 @@ def fit(
     valid: NDArray[np.float32],
     valid_labels: Labels,
     names: list[str],
-    parameters: Parameters,
-    rounds: int,
+    learner: LightGbm,
 ) -> lgb.Booster:
     """Train a booster up to the round with the lowest validation loss; the same inputs give the same booster."""
     fixed = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "seed": 7}
+    parameters = dict(learner.parameters)
+    rounds, patience = int(parameters.pop(ROUNDS)), int(parameters.pop(PATIENCE))
     data = lgb.Dataset(train, train_labels, feature_name=names, params=fixed)
     return lgb.train(
         {"objective": "binary", **fixed, **parameters},
         data,
         num_boost_round=rounds,
         valid_sets=[lgb.Dataset(valid, valid_labels, reference=data, params=fixed)],
-        callbacks=[lgb.early_stopping(50, verbose=False)],
+        callbacks=[lgb.early_stopping(patience, verbose=False)],
     )
 
 
@@ -174,10 +147,10 @@ def _report(folder: Path) -> TrainingRun | None:
         return None
 
 
-def _digest(training_set: TrainingSet, label: str, split: TimeSplit, parameters: Parameters, rounds: int) -> str:
+def _digest(training_set: TrainingSet, label: LabelColumn, split: TimeSplit, learner: LightGbm) -> str:
     """SHA-256 of the training set's files, the options of the training, and LightGBM's version."""
-    options = [lgb.__version__, label, str(split), str(sorted(parameters.items())), str(rounds)]
+    options = [lgb.__version__, str(label), str(split), str(sorted(learner.parameters.items()))]
     digest = hashlib.sha256("\n".join(options).encode())
     for name in (DATA, PLAN):
-        digest.update((training_set.folder / name).read_bytes())
+        digest.update(metadata_file(training_set.folder, name).read_bytes())
     return digest.hexdigest()

@@ -2,12 +2,12 @@
 
     data.parquet       the spine's columns, then the plan's features and transform outputs under Feast's full feature
                        names (`view__feature`), typed, null where not PRESENT
-    absences.json      by day and view, for how many rows the view was absent or stale
-    plan.json          the plan by which the values were computed
-    transforms.onnx    the traced transforms, where the plan has any
-    as-served          the refresh schedule of the simulated online store, where the join used one
+    _absences.json     by day and view, for how many rows the view was absent or stale
+    _plan.json         the plan by which the values were computed
+    _transforms.onnx   the traced transforms, where the plan has any
+    _as-served         the refresh schedule of the simulated online store, where the join used one
 
-A training set is replaced atomically.
+The folder itself is a Parquet dataset: readers skip names that begin with `_`. A training set is replaced atomically.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.model.assembler import Assembler, Matrix, column_types, wanted_features
@@ -37,7 +35,7 @@ from skewless.contract.value_types import value_type
 from skewless.definitions.compiler import CompiledService
 from skewless.files.durable import replace_folder
 from skewless.model.distributions import coverage
-from skewless.model.distributions.coverage import AbsentRows, CoverageCounts
+from skewless.model.distributions.coverage import AbsentRows, CoverageCounts, metadata_file
 from skewless.offline.files import parquet_writer
 from skewless.offline.join import explain as join_plan
 from skewless.offline.join.explain import JoinPlan, waiting_warning
@@ -50,15 +48,15 @@ from skewless.runtime.errors import SpineMismatch, StepInputMissing
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
-Labels = NDArray[np.float64]
-DATA, PLAN, TRANSFORMS = "data.parquet", "plan.json", "transforms.onnx"
-AS_SERVED = "as-served"
+DATA, PLAN, TRANSFORMS = "data.parquet", "_plan.json", "_transforms.onnx"
+AS_SERVED = "_as-served"
 BUILD = "skewless training-set"
+_NO_TYPES: Mapping[str, pa.DataType] = MappingProxyType({})
 
 
-def read_spine(path: Path, start: datetime, end: datetime) -> pa.Table:
-    """The spine's rows with start <= event_timestamp < end, ordered by time. Raises: SourceMissing, SpineMismatch."""
-    return SpineFiles(path, start, end).table()
+def read_spine(path: Path, start: datetime, end: datetime, types: Mapping[str, pa.DataType] = _NO_TYPES) -> pa.Table:
+    """The spine's rows with start <= event_timestamp < end, ordered by time. Raises: as `SpineFiles`."""
+    return SpineFiles(path, start, end, types).table()
 
 
 def values_for(
@@ -109,8 +107,10 @@ def run(
 
     The training set has the spine's rows, in the spine's order. They are written as they are joined, so that neither the
     result nor a spine on disk need fit into memory: see `skewless.offline.join.memory_budget`.
-    Raises: SpineMismatch, SourceMissing, SourceMismatch.
+    Raises: EmptyWindow, SpineMismatch, SourceMissing, SourceMismatch.
     """
+    if isinstance(spine, SpineFiles):
+        spine.require_rows()
     waiting, absent = {view.name: 0 for view in definitions.plan.views}, CoverageCounts()
     with replace_folder(folder) as building:
         frames = _frames(definitions, spine, (waiting, absent), as_served, report, memory)
@@ -194,8 +194,8 @@ class TrainingSet:
         if not (folder / DATA).exists():
             raise StepInputMissing(f"training set {folder}", BUILD)
         self.folder = folder
-        self.plan = plan_from_json((folder / PLAN).read_bytes(), name=folder.name)
-        traced = folder / TRANSFORMS
+        self.plan = plan_from_json(metadata_file(folder, PLAN).read_bytes(), name=folder.name)
+        traced = metadata_file(folder, TRANSFORMS)
         self.transforms = traced.read_bytes() if traced.exists() else None
         self.assembler = Assembler(self.plan, self.transforms)
 
@@ -228,12 +228,3 @@ class TrainingSet:
             )
             for column in self.plan.columns
         }
-
-
-def labelled(table: pa.Table, label: str) -> tuple[pa.Table, Labels]:
-    """The rows whose label is known, and their labels as numbers. Raises: SpineMismatch."""
-    if label not in table.column_names:
-        raise SpineMismatch(label, f"is absent; the spine has {table.column_names}")
-    known = table.filter(pc.is_valid(table.column(label)))
-    labels: Labels = known.column(label).combine_chunks().cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return known, labels

@@ -16,8 +16,8 @@ import pyarrow as pa
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.model.scoring.single_output import single_score
+from skewless.model.training.labels import labelled
 from skewless.model.training.model_metrics import ModelPerformance, measure
-from skewless.model.training.training_set import labelled
 from skewless.monitoring.audit.replay import Scores
 from skewless.offline.join.point_in_time import join, request_values, spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule

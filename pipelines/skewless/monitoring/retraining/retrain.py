@@ -9,7 +9,7 @@ confidence on the outcomes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,24 +21,36 @@ from skewless.contract.errors import RolloutRefused
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import SCORE, MatrixSignature
 from skewless.contract.plan import Plan
-from skewless.contract.rollout.rollout import Rollout, same_request, trial_of
+from skewless.contract.rollout.interface import same_request
+from skewless.contract.rollout.rollout import Rollout, trial_of
 from skewless.contract.state_folder import StateFolders
 from skewless.definitions.compiler import CompiledService
 from skewless.model.publishing import publish
+from skewless.model.publishing.publish import VersionPlace
 from skewless.model.publishing.registry_upload import publishing
-from skewless.model.publishing.rollout_steps import ChangeAuthor, champion_version, open_published, try_canary
+from skewless.model.publishing.rollout_steps import (
+    ChangeAuthor,
+    champion_version,
+    deleted_versions,
+    open_published,
+    require_active,
+    try_canary,
+)
 from skewless.model.scoring.single_output import require_matrix, single_score
 from skewless.model.training import train, training_set
-from skewless.model.training.train import Parameters, TimeSplit
-from skewless.model.training.training_set import TrainingSet, labelled
+from skewless.model.training.labels import known_labels
+from skewless.model.training.training_set import TrainingSet
 from skewless.monitoring.audit.replay import Scores, spine_of
 from skewless.monitoring.retraining.champion_challenger import ChallengerComparison, compare_scores
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.monitoring.served_log.reader import ServedLogReader
 from skewless.offline.join.point_in_time import join, request_values, spine_times
 from skewless.offline.join.refresh_schedule import RefreshSchedule
-from skewless.offline.join.spine import SpineFiles
+from skewless.offline.join.spine import SpineFiles, declared_types
 from skewless.offline.tables.source import TableSource
+from skewless.project.learner import LightGbm
+from skewless.project.model import LabelColumn, PromotionRule
+from skewless.project.windows import TimeSplit
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
 from skewless.runtime.progress import Report, quiet
@@ -52,18 +64,17 @@ _STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class RetrainOptions:
-    """The model, its training rows, and the gain in logloss that it needs: more than `margin` with `confidence`.
+    """The model, its training rows, its learner, and the `rule` that a candidate must meet.
 
     With `as_served`, training and comparison join as a store on that schedule would have answered.
     """
 
     model: str
     spine: Path
-    label: str
+    label: LabelColumn
     split: TimeSplit
-    parameters: Parameters
-    margin: float = 0.0
-    confidence: float = 0.95
+    learner: LightGbm
+    rule: PromotionRule = field(default_factory=PromotionRule)
     as_served: RefreshSchedule | None = None
 
 
@@ -132,14 +143,14 @@ def run(
     held_out, live = (
         (None, None) if before == version else (_held_out(project, options, *pair), _live(project, options, *pair))
     )
-    better, reason = verdict(held_out, live, options.margin)
+    better, reason = verdict(held_out, live, options.rule.margin)
     result = RetrainResult(
         model=options.model,
         champion=before,
         candidate=version,
         start=options.split.start.isoformat(),
         end=options.split.end.isoformat(),
-        margin=options.margin,
+        margin=options.rule.margin,
         held_out=held_out,
         live=live,
         better=better,
@@ -154,21 +165,24 @@ def run(
 def _candidate(project: RetrainProject, options: RetrainOptions, created_at: datetime, report: Report) -> str:
     """Train and publish a candidate, which serves no request; returns its version."""
     split, definitions = options.split, project.definitions
-    folder = project.folders.training / f"{definitions.plan.name}.candidate"
+    folder = project.folders.training / f"{definitions.plan.name}.{options.model}.candidate"
     report("training set", 0, _STEPS)
-    rows = SpineFiles(options.spine, split.start, split.end)
+    rows = SpineFiles(options.spine, split.start, split.end, _types(project, options))
     training_set.run(definitions, rows, folder, as_served=options.as_served, memory=project.memory)
     report("training", 1, _STEPS)
     training = TrainingSet(folder)
-    train.run(training, options.label, split, options.parameters)
+    train.run(training, options.label, split, options.learner)
     report("publishing", 2, _STEPS)
     with publishing(project.registry, project.folders.models, options.model) as models:
-        published = publish.run(training, models, options.model, created_at=created_at, promote=False)
+        deleted = deleted_versions(project.registry, options.model)
+        place = VersionPlace(models, options.model, promote=False, deleted=deleted)
+        published = publish.run(training, place, created_at=created_at)
     return published.manifest.version
 
 
 def _champion(project: RetrainProject, options: RetrainOptions, canary: float | None) -> Bundle:
     """The champion, after checking that a candidate can be trained, compared with it and (with `canary`) made a canary."""
+    require_active(project.registry, options.model)
     champion = open_published(project.registry, options.model, champion_version(project.registry, options.model))
     require_matrix(champion, "retrain")
     plan = project.definitions.plan
@@ -210,10 +224,15 @@ def start_canary(
 def _held_out(
     project: RetrainProject, options: RetrainOptions, champion: Bundle, candidate: Bundle
 ) -> ChallengerComparison | None:
-    spine = training_set.read_spine(options.spine, options.split.test, options.split.end)
-    rows, labels = labelled(spine, options.label)
+    split = options.split
+    spine = training_set.read_spine(options.spine, split.test, split.end, _types(project, options))
+    rows, labels = known_labels(spine, options.label, split.end)
     before, after = (_scores(project, bundle, rows, options.as_served) for bundle in (champion, candidate))
-    return compare_scores("held-out rows", labels, before, after, spine_times(rows), confidence=options.confidence)
+    return compare_scores("held-out rows", labels, before, after, spine_times(rows), confidence=options.rule.confidence)
+
+
+def _types(project: RetrainProject, options: RetrainOptions) -> dict[str, pa.DataType]:
+    return declared_types(project.definitions.plan, options.label.known_at)
 
 
 def _live(
@@ -240,7 +259,7 @@ def _live(
     rows = spine_of(candidate.plan, served)
     after = _scores(project, candidate, rows, options.as_served)
     before: Scores = served.column(SCORE).to_numpy()
-    return compare_scores("live outcomes", labels, before, after, spine_times(rows), confidence=options.confidence)
+    return compare_scores("live outcomes", labels, before, after, spine_times(rows), confidence=options.rule.confidence)
 
 
 def _scores(project: RetrainProject, bundle: Bundle, rows: pa.Table, as_served: RefreshSchedule | None) -> Scores:

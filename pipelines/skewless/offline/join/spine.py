@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from skewless.contract.timestamp_arrays import timestamp_scalar
-from skewless.contract.timestamps import UtcMicros, to_micros
+from skewless.contract.model.assembler import fields_of
+from skewless.contract.plan import Plan
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, timestamp_scalar
+from skewless.contract.timestamps import UtcMicros, aware, from_micros, to_micros
+from skewless.contract.value_types import value_type
+from skewless.offline.join.csv_spine import is_csv, read_csv
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
 from skewless.offline.tables.source import parquet_files
-from skewless.runtime.errors import SourceMissing, SpineMismatch
+from skewless.runtime.errors import EmptyWindow, SpineMismatch, SpineMissing, SpineUnreadable
 
 _BINS = 4096
+_LISTED = 5
+_NO_TYPES: Mapping[str, pa.DataType] = MappingProxyType({})
 _READAHEAD = 2
 
 
@@ -33,15 +40,29 @@ class SpineSlice:
 
 
 class SpineFiles:
-    """The rows of a Parquet file or folder with start <= event_timestamp < end. Raises: SourceMissing, SpineMismatch."""
+    """The rows of a Parquet file or folder, or of a CSV file, with start <= event_timestamp < end. `types` are those of a
+    CSV file's columns: see `declared_types`.
 
-    def __init__(self, path: Path, start: datetime, end: datetime) -> None:
-        files = [path] if path.is_file() else parquet_files(path)
-        if not files:
-            raise SourceMissing("spine", str(path))
-        self._dataset = ds.dataset([str(file) for file in files], format="parquet")
+    Raises: SpineMissing, SpineUnreadable, SpineMismatch (where a row has no time, too: none is left out).
+    """
+
+    def __init__(
+        self, path: Path, start: datetime, end: datetime, types: Mapping[str, pa.DataType] = _NO_TYPES
+    ) -> None:
+        self._path = path
+        self._dataset = _opened(path, types)
         self._window = to_micros(start), to_micros(end)
         within(self._dataset.schema, *self._window)
+        _require_times(self._dataset)
+
+    def require_rows(self) -> None:
+        """Raises: EmptyWindow."""
+        if self._dataset.count_rows(filter=within(self._dataset.schema, *self._window)):
+            return
+        whole = pc.min_max(self._dataset.to_table(columns=[TIMESTAMP]).column(TIMESTAMP)).as_py()
+        first, last = (aware(at) if at is not None else None for at in (whole["min"], whole["max"]))
+        start, end = map(from_micros, self._window)
+        raise EmptyWindow(f"the spine {self._path}", start, end, first, last)
 
     def table(self) -> pa.Table:
         """All rows in order of time; those of one instant in the order of the files."""
@@ -101,6 +122,56 @@ class SpineFiles:
             times = spine_times(pa.Table.from_batches([batch]))
             counts += np.bincount((times - first) // width, minlength=bins)
         return counts
+
+
+def declared_types(plan: Plan, known_at: str | None = None) -> dict[str, pa.DataType]:
+    """The types in which a CSV spine's columns are read: the plan's join keys and request inputs, and the times, of which
+    `known_at` may be one.
+    """
+    types = {field.name: value_type(field.dtype).arrow for field in fields_of(plan)}
+    return types | dict.fromkeys([TIMESTAMP] + ([known_at] if known_at else []), UTC_TIMESTAMP)
+
+
+def _opened(path: Path, types: Mapping[str, pa.DataType]) -> ds.Dataset:
+    """Raises: SpineMissing, SpineUnreadable, SpineMismatch."""
+    if path.is_file() and is_csv(path):
+        return ds.dataset(read_csv(path, {TIMESTAMP: UTC_TIMESTAMP} | dict(types)))
+    files = [path] if path.is_file() else parquet_files(path)
+    if not files:
+        raise SpineMissing(str(path))
+    try:
+        return ds.dataset([str(file) for file in files], format="parquet")
+    except (OSError, pa.ArrowException) as error:
+        raise SpineUnreadable(str(path), str(error).partition("\n")[0]) from error
+
+
+def _require_times(dataset: ds.Dataset) -> None:
+    """Refuse rows without a time, which a filter by time would drop. Raises: SpineMismatch."""
+    for fragment in dataset.get_fragments():
+        if _has_times(fragment):
+            continue
+        null = pc.is_null(fragment.to_table(columns=[TIMESTAMP]).column(TIMESTAMP)).to_numpy()
+        if null.any():
+            raise SpineMismatch(TIMESTAMP, _without_time(np.flatnonzero(null).tolist(), getattr(fragment, "path", "")))
+
+
+def _has_times(fragment: ds.Fragment) -> bool:
+    """Whether a file's statistics say that each row has a time."""
+    if not isinstance(fragment, ds.ParquetFileFragment):
+        return False
+    footer = fragment.metadata
+    columns = [footer.schema.column(place).path for place in range(footer.num_columns)]
+    if TIMESTAMP not in columns:
+        return False
+    statistics = [
+        footer.row_group(group).column(columns.index(TIMESTAMP)).statistics for group in range(footer.num_row_groups)
+    ]
+    return all(stats is not None and stats.has_null_count and not stats.null_count for stats in statistics)
+
+
+def _without_time(rows: Sequence[int], file: str) -> str:
+    some = ", ".join(map(str, rows[:_LISTED])) + (f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else "")
+    return f"is null in rows {some} (counted from 0){f' of {file}' if file else ''}; each row needs a time"
 
 
 def within(schema: pa.Schema, first: UtcMicros, after: UtcMicros) -> pc.Expression:

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from skewless.contract.columns import Schema
 from skewless.contract.errors import CorruptRow
-from skewless.contract.plan import DUMMY_ENTITY, PlanView
+from skewless.contract.plan import DUMMY_ENTITY, Plan, PlanView
 from skewless.contract.storage import catalog, write_protocol
 from skewless.contract.storage.completeness import StoredView
 from skewless.contract.storage.entity_key import key_head, key_text, parse_key
@@ -91,6 +91,16 @@ class SyncOnlineStore:
         names = [view.stored_as for view in views]
         exchange = write_protocol.stored_views(self._project, names, marks(self._client, self._project))
         return dict(zip(names, self._exchange(exchange), strict=True))
+
+    def confirm(self, plan: Plan) -> None:
+        """Check that the store holds every view of a plan as the plan defines it, as a server does before it serves a model
+        of the plan. Raises: ContractMismatch, RedisUnreachable.
+        """
+        fields = [catalog.view_field(view.stored_as) for view in plan.views]
+        if fields:
+            with mapped(self._client):
+                entries = self._client.hmget(catalog.catalog_key(self._project), fields)
+            catalog.confirm(plan, dict(zip(fields, entries, strict=True)))
 
     def expiry(self) -> ExpiryMode:
         """How rows that are long out of their ttl are removed. Raises: RedisUnreachable."""

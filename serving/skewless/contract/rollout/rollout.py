@@ -11,7 +11,6 @@ revision says what holds and all of them are its history.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, NamedTuple
 
@@ -19,11 +18,8 @@ import msgspec
 from msgspec.structs import replace
 
 from skewless.contract.errors import InvalidRollout, RolloutRefused
-from skewless.contract.model.signature import ModelSignature
-from skewless.contract.plan import Plan
+from skewless.contract.rollout.names import SANE_NAME
 
-SANE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""What a model or a version may be called: it is a folder's name and part of an address."""
 MOST_PINNED = 8
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -75,6 +71,8 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One revision. `previous` is the champion before this one, until somebody went back to it; `nonce` tells apart two
     that claim one number.
 
+    `retired` is why no version answers any more; the roles are kept, so that it can be restored. `deleted` versions never
+    have a role again, and their numbers stay taken.
     `on_store_failure`: refuse requests while the online store does not answer, or answer as if it held nothing.
     """
 
@@ -87,6 +85,8 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pinned: tuple[str, ...] = ()
     on_store_failure: Literal["reject", "defaults"] = "reject"
     cache: CachePolicy | None = None
+    retired: str | None = None
+    deleted: tuple[str, ...] = ()
     nonce: str = ""
     format: Literal[1] = 1
 
@@ -98,6 +98,11 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         named += [(self.shadow, "shadow")] if self.shadow else []
         named += [(version, "pinned") for version in self.pinned]
         return dict(reversed(named))
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The versions that are in use: those with a role, and the one that `roll_back` would go back to."""
+        return frozenset(self.roles) | ({self.previous} if self.previous else frozenset())
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self)) + b"\n"
@@ -139,13 +144,33 @@ def trial_of(
 
 
 class RolloutStep(NamedTuple):
-    """A change of a rollout: `apply` returns the rollout after it, and `what` describes it.
+    """A change of a rollout: `apply` returns the rollout after it, and `what` describes it. Only a step `of_retired` models
+    may change those: see `next_rollout`.
 
     `apply` gets None where the model has no rollout yet. Raises: RolloutRefused.
     """
 
     what: str
     apply: Callable[[Rollout | None], Rollout]
+    of_retired: bool = False
+
+
+def next_rollout(model: str, now: Rollout | None, step: RolloutStep) -> Rollout:
+    """The rollout after a step. Raises: RolloutRefused, as the step; for a retired model unless the step is of those; and
+    where a deleted version would have a role.
+    """
+    if not step.of_retired:
+        refuse_retired(model, now)
+    then = step.apply(now)
+    if gone := sorted(then.named & set(then.deleted)):
+        raise RolloutRefused(model, f"{gone[0]} was deleted; publish the model again")
+    return then
+
+
+def refuse_retired(model: str, now: Rollout | None) -> None:
+    """Raises: RolloutRefused where the model is retired."""
+    if now is not None and now.retired is not None:
+        raise RolloutRefused(model, f"it is retired ({now.retired}); run `skewless models restore {model}` first")
 
 
 _NO_CHANGE = RolloutChange("", "", "", "")
@@ -241,6 +266,44 @@ def roll_back(model: str) -> RolloutStep:
     return RolloutStep("roll back", apply)
 
 
+def retire(model: str, reason: str) -> RolloutStep:
+    """Let no version of the model answer any more. Its roles are kept for `restore`."""
+
+    def apply(now: Rollout | None) -> Rollout:
+        if not reason.strip():
+            raise RolloutRefused(
+                model, "a model is retired for a reason, which requests for it are answered with; give it"
+            )
+        return replace(_known(model, now), retired=reason)
+
+    return RolloutStep("retire the model", apply, of_retired=True)
+
+
+def restore(model: str) -> RolloutStep:
+    """Let a retired model answer again, each version in the role that it had."""
+
+    def apply(now: Rollout | None) -> Rollout:
+        known = _known(model, now)
+        if known.retired is None:
+            raise RolloutRefused(model, "it is not retired")
+        return replace(known, retired=None)
+
+    return RolloutStep("restore the model", apply, of_retired=True)
+
+
+def delete(model: str, version: str) -> RolloutStep:
+    """Note that a version without a role is deleted."""
+
+    def apply(now: Rollout | None) -> Rollout:
+        known = _known(model, now)
+        if version in known.named:
+            role = known.roles.get(version, "champion before this one, to which `rollback` goes back")
+            raise RolloutRefused(model, f"{version} is its {role}; give another version that role first")
+        return known if version in known.deleted else replace(known, deleted=(*known.deleted, version))
+
+    return RolloutStep(f"delete {version}", apply, of_retired=True)
+
+
 def set_policy(
     model: str,
     *,
@@ -270,21 +333,3 @@ def _known(model: str, now: Rollout | None) -> Rollout:
     if now is None:
         raise RolloutRefused(model, "it has no champion; run `skewless publish`, or `skewless models promote`")
     return now
-
-
-def same_request(first: Plan, second: Plan) -> bool:
-    """Whether a request that fits one plan fits the other: the same join keys and request inputs, of the same types."""
-    (keys, inputs), (other_keys, other_inputs) = (
-        ({(key.name, key.dtype) for key in plan.join_keys}, {(field.name, field.dtype) for field in plan.request})
-        for plan in (first, second)
-    )
-    return keys == other_keys and inputs == other_inputs
-
-
-def same_answer(first: ModelSignature, second: ModelSignature) -> bool:
-    """Whether who reads one model's answers can read the other's: the same outputs, as wide, texts where texts were."""
-    one, other = (
-        [(changes.column, changes.names, changes.kind == "string") for changes in signature.outputs]
-        for signature in (first, second)
-    )
-    return one == other

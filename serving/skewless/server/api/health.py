@@ -29,7 +29,7 @@ class PartStatus(BaseModel):
 
 
 class ReadinessReport(BaseModel):
-    """Ready where the store answers and every model does. A server without any model is not ready."""
+    """Ready where the store answers and every model that is not retired does. A server without any model is not ready."""
 
     ready: bool
     reason: str | None
@@ -72,10 +72,11 @@ async def _readiness(service: PredictService) -> ReadinessReport:
     models = {
         name: PartStatus(ready=slot.reason is None, reason=slot.reason, version=slot.version, refused=slot.refused)
         for name, slot in service.models.states.items()
+        if slot.retired is None
     }
     reasons = [store.reason] if store.reason else []
     reasons += [f"model {name!r}: {part.reason}" for name, part in models.items() if part.reason]
-    if not models:
+    if not service.models.states:
         no_models = f"{service.settings.models} holds no champion; run `skewless publish`"
         reasons.append(service.models.unreadable or no_models)
     return ReadinessReport(ready=not reasons, reason="; ".join(reasons) or None, store=store, models=models)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from skewless.contract.columns import Schema
 from skewless.contract.plan import Plan
 from skewless.contract.timestamps import SECOND_US
-from skewless.server.errors import ModelNotReady, UnknownModel
+from skewless.server.errors import ModelNotReady, ModelRetired, UnknownModel
 from skewless.server.predict.request import sample_row
 from skewless.server.rollout.role_assignment import ModelState
 from skewless.server.service import PredictService
@@ -87,6 +87,8 @@ def routes(service: PredictService) -> APIRouter:
         state = service.models.states.get(name)
         if state is None:
             raise UnknownModel(name)
+        if state.retired is not None:
+            raise ModelRetired(name, state.retired)
         return _description(name, state)
 
     return router

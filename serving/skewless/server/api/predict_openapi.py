@@ -114,6 +114,7 @@ _MEANINGS = {
     400: "The body is not JSON.",
     403: "`as_of` is not allowed.",
     404: "No such model.",
+    410: "The model is retired, and `detail` says why.",
     413: "The body is too long.",
     415: "The body is not announced as plain JSON.",
     422: "The body does not fit the model, and `errors` say where; or the model has no contributions.",

@@ -28,6 +28,7 @@ _log = structlog.get_logger(__name__)
 STATUSES: dict[type[SkewlessError], tuple[HTTPStatus, str]] = {
     errors.UnknownModel: (HTTPStatus.NOT_FOUND, "Unknown model"),
     errors.UnknownVersion: (HTTPStatus.NOT_FOUND, "Unknown version"),
+    errors.ModelRetired: (HTTPStatus.GONE, "Model retired"),
     errors.ModelNotReady: (HTTPStatus.SERVICE_UNAVAILABLE, "Model not ready"),
     errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Online store unavailable"),
     errors.BodyTooLarge: (HTTPStatus.CONTENT_TOO_LARGE, "Body too large")

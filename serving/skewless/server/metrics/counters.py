@@ -52,7 +52,7 @@ class ServerMetrics:
         )
         self.ready = Gauge(
             "skewless_model_ready",
-            "1 while the model answers.",
+            "1 while the model answers, or is retired.",
             ["model"],
             registry=registry,
             multiprocess_mode="livemin",

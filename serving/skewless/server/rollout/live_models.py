@@ -21,7 +21,7 @@ from skewless.contract.rollout.rollout import Rollout, end_canary
 from skewless.contract.storage.catalog import confirm, view_field
 from skewless.contract.timestamps import from_micros
 from skewless.registry.model_registry import ModelRegistry
-from skewless.server.errors import ModelNotReady, UnknownModel, UnknownVersion
+from skewless.server.errors import ModelNotReady, ModelRetired, UnknownModel, UnknownVersion
 from skewless.server.rollout.dependencies import VersionDependencies
 from skewless.server.rollout.model_version import LoadedBundle, loaded
 from skewless.server.rollout.role_assignment import ModelState, RoleAssignment, VersionState
@@ -53,7 +53,7 @@ class LiveModels:
         return self._routes
 
     def route(self, address: str) -> ModelRouter:
-        """The router of `model` or `model@version`. Raises: UnknownModel, UnknownVersion, ModelNotReady."""
+        """The router of `model` or `model@version`. Raises: UnknownModel, UnknownVersion, ModelRetired, ModelNotReady."""
         route = self._routes.get(address)
         if route is not None:
             return route
@@ -61,6 +61,8 @@ class LiveModels:
         state = self._states.get(name)
         if state is None:
             raise UnknownModel(name)
+        if state.retired is not None:
+            raise ModelRetired(name, state.retired)
         if not at:
             raise ModelNotReady(name, state.reason or "it has no champion")
         known = state.versions.get(version)
@@ -80,7 +82,7 @@ class LiveModels:
         fresh = {name: await self._refreshed(name, self._states.get(name, ModelState())) for name in names}
         for name in self._states.keys() - fresh.keys():
             _log.warning("model_removed", model=name)
-            self._metrics.ready.labels(name).set(0)
+            self._metrics.ready.labels(name).set(0 if self._states[name].retired is None else 1)
         self._states = fresh
         self._routes = {route.address: route for state in fresh.values() for route in state.routes.values()}
 
@@ -101,6 +103,9 @@ class LiveModels:
             rollout, broken = seen.rollout, str(error)
         if rollout is None:
             state = ModelState(reason=broken or seen.reason, refused=broken)
+        elif rollout.retired is not None:
+            state = ModelState(rollout, reason=f"it is retired: {rollout.retired}", refused=broken)
+            self._metrics.revision.labels(name).set(rollout.revision)
         else:
             assignment = RoleAssignment(
                 name, seen, self._dependencies, withdrawn=self._withdrawn.get((name, rollout.revision))
@@ -119,7 +124,7 @@ class LiveModels:
             _log.info("rollout", model=name, revision=state.rollout.revision, what=state.rollout.change.what)
         if (state.version, state.reason) != (seen.version, seen.reason):
             _log.info("model_state", model=name, version=state.version, ready=not state.reason, reason=state.reason)
-        self._metrics.ready.labels(name).set(0 if state.reason else 1)
+        self._metrics.ready.labels(name).set(0 if state.reason and state.retired is None else 1)
 
     async def _version_states(self, name: str, rollout: Rollout, seen: ModelState) -> dict[str, VersionState]:
         """The versions that the rollout names, and the champion that answers until its successor does."""

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from skewless.contract.errors import RolloutRefused
-from skewless.contract.rollout.rollout import Canary, Rollout, same_answer, same_request
+from skewless.contract.rollout.interface import same_answer, same_request
+from skewless.contract.rollout.rollout import Canary, Rollout
 from skewless.contract.rollout.traffic_split import draw
 from skewless.registry.model_registry import Seen
 from skewless.server.metrics.canary_window import CanaryWindow, SlidingCounts
@@ -58,6 +59,11 @@ class ModelState:
     @property
     def version(self) -> str | None:
         return self.champion.predictor.version if self.champion else None
+
+    @property
+    def retired(self) -> str | None:
+        """Why the model is not meant to answer any more; None where it is."""
+        return self.rollout.retired if self.rollout else None
 
     @property
     def canary(self) -> CanaryTrial | None:
