@@ -96,7 +96,7 @@ def test_a_run_that_was_planned_before_rows_went_by_a_shorter_ttl_is_refused(pro
     project.view = AGING
     project.run(40)
     assert expire(project) == 1
-    with pytest.raises(RowsLost, match="run it again"):
+    with pytest.raises(RowsLost, match="run the command again"):
         materialize.run(windows, OnlineProject("tests", store, project.state), clock=lambda: at(99))
     project.view = aging(100)
     assert project.run(41).written == 2

@@ -37,7 +37,7 @@ def held(client: Redis) -> StoredView:
 
 def test_a_store_that_says_nothing(client: Redis):
     assert held(client) == StoredView(None, None)
-    with pytest.raises(RowsLost, match=r"does not say what it has.*run it again"):
+    with pytest.raises(RowsLost, match=r"does not say up to when it is complete.*run the command again"):
         SyncOnlineStore(client, "tests").register(SEEN, at(0), at(1), refill=False)
     assert held(client) == StoredView(None, None)
 
@@ -67,7 +67,7 @@ def test_a_window_that_leaves_a_gap_is_refused(redis_server, reached: datetime, 
         if start <= reached:
             assert SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], refill=False) == FAR[-1]
         else:
-            with pytest.raises(RowsLost, match="emptied, or came back from an older copy"):
+            with pytest.raises(RowsLost, match="emptied or restored from an older copy"):
                 SyncOnlineStore(client, "tests").register(SEEN, start, FAR[-1], refill=False)
             assert held(client).reached == reached
 
@@ -109,7 +109,7 @@ def test_a_node_that_was_emptied_is_noticed_by_the_next_run(clustered: ViewProje
     assert held(clustered.redis) == StoredView(SEEN, at(1))
     other.ask("FLUSHALL")
     assert held(clustered.redis) == StoredView(SEEN, None)
-    with pytest.raises(RowsLost, match="does not say what it has"):
+    with pytest.raises(RowsLost, match="does not say up to when it is complete"):
         SyncOnlineStore(clustered.redis, "tests").register(SEEN, at(1), at(2), refill=False)
     clustered.run(2)
     assert differences_at_watermark(clustered) == 0

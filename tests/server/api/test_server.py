@@ -77,6 +77,8 @@ def test_workers_are_warm_before_they_accept(state: Path, stored: str):
 def test_a_stop_finishes_what_is_in_flight(state: Path, stored: str, workers: str):
     """The store keeps all requests waiting; the server is told to stop; then the store answers."""
     with served(state, stored, "--workers", workers) as (process, client), Redis.from_url(stored) as redis:
+        # A worker that still starts would end by the signal, without a word.
+        until(lambda: (state / "stderr").read_text().count("Application startup complete") == int(workers))
         connections = [connected(client) for _ in range(8)]
         responses = [ResponseReader(connection) for connection in connections]
         for connection, response in zip(connections, responses, strict=True):

@@ -29,6 +29,10 @@ from skewless.settings.process_environment import PREFIX, share_metrics
 
 _BACKLOG = 2048
 _GRACE_S = 30
+_HUNG_S = 30
+"""How long a worker may not answer its supervisor before it is killed with its requests: on a machine without free cores a
+worker that loads models may be silent for more than uvicorn's 5 seconds.
+"""
 
 
 def run(settings: ServerSettings) -> None:
@@ -64,6 +68,7 @@ def uvicorn_config(app: ASGIApplication | str, *, factory: bool = False, workers
         # A wrapper around the application would hide its hot routes.
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
+        timeout_worker_healthcheck=_HUNG_S,
     )
 
 
