@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from skewless.feast.errors import EntityQueryRefused
-from skewless.feast.source_rows import schema_of
+from skewless.feast.source_rows import newest_schema
 from skewless.offline.tables.source import TableSource
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run_query(query: str, tables: Mapping[str, TableSource]) -> pa.Table:
 
 
 def _create_view(database: duckdb.DuckDBPyConnection, alias: str, name: str, source: TableSource) -> None:
-    schema = schema_of(source)
+    schema = newest_schema(source)
     database.register(alias, ds.dataset([str(file) for file in source.files()], format="parquet", schema=schema))
     nanos = [field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.unit == "ns"]
     casts = ", ".join(f"CAST({_quoted(column)} AS TIMESTAMPTZ) AS {_quoted(column)}" for column in nanos)

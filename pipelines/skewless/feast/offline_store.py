@@ -29,7 +29,7 @@ from skewless.feast.json_times import with_parsed_times
 from skewless.feast.project_tables import project_tables
 from skewless.feast.retrieval import PlannedRetrieval, check_request_data, output_names, plan_of
 from skewless.feast.retrieval_job import SkewlessRetrievalJob, single_part
-from skewless.feast.source_rows import newest_of_each, rows_between, schema_of, with_dummy_key
+from skewless.feast.source_rows import newest_of_each, newest_schema, rows_between, with_dummy_key
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.append import append
 from skewless.offline.tables.source import TableSource
@@ -187,7 +187,7 @@ class SkewlessOfflineStore(OfflineStore):
         """
         source = table_of(data_source.name, data_source, data_folder(config))
         try:
-            names = schema_of(source).names
+            names = newest_schema(source).names
         except SourceMissing:
             return
         for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
@@ -198,7 +198,7 @@ class SkewlessOfflineStore(OfflineStore):
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
         """Name and Arrow type of each column. Raises: InvalidPlan, SourceMissing."""
-        schema = schema_of(table_of(data_source.name, data_source, data_folder(config)))
+        schema = newest_schema(table_of(data_source.name, data_source, data_folder(config)))
         return [(field.name, str(field.type)) for field in schema]
 
 

@@ -17,7 +17,7 @@ from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature, T
 from skewless.contract.value_types import ValueType, value_type
 from skewless.feast.entity_frame import EntityFrame
 from skewless.feast.retrieval_job import ResultPart
-from skewless.feast.source_rows import schema_of
+from skewless.feast.source_rows import newest_schema
 from skewless.offline.join.point_in_time import JoinedFeatures, PointInTimeJoin, answers, spine_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.values.arrow_answers import decided_by_values
@@ -56,7 +56,7 @@ class PlannedRetrieval:
             source = self.sources[view.name]
             for column in [source.column(key.key) for key in view.join_keys if key.name == name]:
                 try:
-                    schema = schema_of(source)
+                    schema = newest_schema(source)
                 except SourceMissing:
                     return False
                 if column not in schema.names or not pa.types.is_integer(schema.field(column).type):

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from skewless.contract.timestamp_arrays import UtcMicrosArray, timestamp_scalar
 from skewless.contract.timestamps import SECOND_US, UtcMicros, aware, nanos_to_micros, to_micros
 from skewless.offline.join.entity_codes import EntityCodes
-from skewless.offline.tables.columns import time_column
+from skewless.offline.tables.columns import known_since, time_column
 from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import schema_of
 from skewless.runtime.errors import SourceMismatch
 
 _NANOSECOND_LIMIT = nanos_to_micros(2**63) - 1
@@ -35,9 +35,9 @@ class SourceRows:
     created: UtcMicrosArray
 
 
-def schema_of(source: TableSource) -> pa.Schema:
-    """The schema of the table's newest file. Raises: SourceMissing."""
-    return pq.read_schema(source.files()[-1])
+def newest_schema(source: TableSource) -> pa.Schema:
+    """The schema of the table's newest file. Raises: SourceMissing, SourceUnreadable."""
+    return schema_of(source, source.files()[-1])
 
 
 def rows_between(
@@ -48,7 +48,7 @@ def rows_between(
     Raises: SourceMissing, SourceMismatch.
     """
     last = None if end is None else _micros(end)
-    schema = schema_of(source)
+    schema = newest_schema(source)
     times = [source.timestamp_field]
     times += [source.created_timestamp_column] if source.created_timestamp_column else []
     wanted = list(dict.fromkeys((*(columns or schema.names), *times)))
@@ -63,7 +63,7 @@ def rows_between(
     if table is None:
         table = pa.schema([schema.field(name) for name in wanted]).empty_table()
     event = time_column(source.view, times[0], table.column(times[0]))
-    created = time_column(source.view, times[-1], table.column(times[-1]))
+    created = known_since(source.view, times[-1], table.column(times[-1]), event)
     inside = np.ones(len(event), bool)
     if start is not None:
         inside &= event >= _micros(start)

@@ -34,7 +34,7 @@ from skewless.feast.errors import FeastUnsupported
 from skewless.feast.offline_store import SkewlessOfflineStore
 from skewless.feast.retrieval import output_names
 from skewless.feast.retrieval_job import to_pandas
-from skewless.feast.source_rows import schema_of
+from skewless.feast.source_rows import newest_schema
 from skewless.offline.tables.source import TableSource
 
 _SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
@@ -118,7 +118,7 @@ def _on_spark(
         raise FeastUnsupported(f"the ttl of feature view {view.name!r} on Spark", "give it whole seconds")
     if source.remote is not None:
         raise FeastUnsupported(f"the table {source.remote.url} on Spark", "mount it, and give the source a path")
-    nanos = [field.name for field in schema_of(source) if getattr(field.type, "unit", "") == "ns"]
+    nanos = [field.name for field in newest_schema(source) if getattr(field.type, "unit", "") == "ns"]
     if nanos:
         raise FeastUnsupported(f"{', '.join(nanos)} in nanoseconds on Spark", "write the table's times in microseconds")
     created = source.created_timestamp_column if by_created or view.known_by == _CREATED else None

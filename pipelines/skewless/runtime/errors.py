@@ -4,6 +4,7 @@ SkewlessError
 ├── FeastRegistryUnavailable      the Feast registry is unavailable
 ├── UnknownFeatureView           a named feature view does not exist or is not online
 ├── SourceMissing        a feature view's table is missing
+├── SourceUnreadable     a file of a feature view's table is no Parquet file
 ├── SourceMismatch       a table does not have the columns or types that its feature view declares
 ├── SpineMismatch        a spine lacks a column, or has one of another type
 ├── SpineMissing         a spine's file is missing
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from itertools import pairwise
+from pathlib import Path
 
 from skewless.contract.errors import SkewlessError
 
@@ -75,7 +77,26 @@ class SourceMissing(SkewlessError):
     path: str
 
     def __str__(self) -> str:
-        return f"feature view {self.view!r} reads {self.path}, which holds no Parquet file; run `skewless ingest`"
+        table = Path(self.path).name
+        return (
+            f"feature view {self.view!r} reads {self.path}, which holds no Parquet file; run `skewless ingest {table}`, or, if "
+            f"nothing declares how it is filled, `skewless ingest {table} FILE...`"
+        )
+
+
+@dataclass(eq=False)
+class SourceUnreadable(SkewlessError):
+    """A file of a feature view's table is no Parquet file, or a damaged one."""
+
+    view: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature view {self.view!r} reads {self.path}, which is no whole Parquet file ({self.reason}); write it again, or "
+            f"remove it and fill the table by `skewless ingest` (which takes CSV and JSON Lines, too)"
+        )
 
 
 @dataclass(eq=False)
@@ -92,15 +113,17 @@ class TableRewritten(SkewlessError):
 
 @dataclass(eq=False)
 class SourceMismatch(SkewlessError):
-    """A table does not match the declaration of its feature view."""
+    """A table does not match the declaration of its feature view; `row` (from 0) is where, among the rows that were read."""
 
     view: str
     column: str
     reason: str
+    row: int | None = None
 
     def __str__(self) -> str:
+        place = "" if self.row is None else f", in row {self.row + 1}"
         return (
-            f"feature view {self.view!r}: column {self.column!r} of its source {self.reason}; "
+            f"feature view {self.view!r}: column {self.column!r} of its source {self.reason}{place}; "
             "mend the definition in feature_repo/ or the table"
         )
 

@@ -268,7 +268,9 @@ def test_request_inputs_of_a_spine():
     spine = pa.table({"hour": pa.array([7, None], pa.int32())})
     (values,) = request_values(PLAN, spine).values()
     assert (values.data.dtype, values.data.tolist(), values.valid.tolist()) == (np.int64, [7, 0], [True, False])
-    with pytest.raises(SpineMismatch, match="'hour' is double and is declared as int64"):
-        request_values(PLAN, pa.table({"hour": [7.0]}))
+    (values,) = request_values(PLAN, pa.table({"hour": [7.0, None, float("nan")]})).values()
+    assert (values.data.tolist(), values.valid.tolist()) == ([7, 0, 0], [True, False, False])
+    with pytest.raises(SpineMismatch, match=r"'hour' is double and is declared as int64, which does not hold 7\.5"):
+        request_values(PLAN, pa.table({"hour": [7.0, 7.5]}))
     with pytest.raises(SpineMismatch, match="'hour' is absent"):
         request_values(PLAN, pa.table({"minute": [7]}))

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -52,6 +53,20 @@ def test_a_file_without_news_is_left_out(tmp_path: Path, unit: str):
     assert files_since(source(tmp_path), NOON + 4, NOON + DAY) == [old, late]
     assert files_since(source(tmp_path), NOON + 5, NOON + DAY) == [late], "the start is not included"
     assert files_since(source(tmp_path), NOON + 4 * DAY, NOON + 5 * DAY) == []
+
+
+def test_rows_without_created_time_are_news_by_their_event(tmp_path: Path):
+    nothing = put(tmp_path, "2013-10-01", [NOON, NOON + 1], [NOON, NOON])
+    some = put(tmp_path, "2013-10-02", [NOON + DAY] * 2, [NOON, NOON + 5 * DAY])
+    for file, null in ((nothing, [True, True]), (some, [True, False])):
+        table = pq.ParquetFile(file).read()
+        known = pc.if_else(pa.array(null), None, table["created_timestamp"])
+        pq.write_table(table.set_column(1, "created_timestamp", known), file)
+    assert files_since(source(tmp_path), NOON, NOON + 2) == [nothing]
+    assert files_since(source(tmp_path), NOON + 1, NOON + 3 * DAY) == [some]
+    assert files_since(source(tmp_path), NOON + 4 * DAY, NOON + 9 * DAY) == [some]
+    (rows,) = arrivals_of(VIEW, source(tmp_path), NOON + DAY, NOON + 9 * DAY).batches()
+    assert rows.created.tolist() == [NOON + DAY, NOON + 5 * DAY]
 
 
 def test_an_event_of_the_future_that_was_known_before_is_news(tmp_path: Path):

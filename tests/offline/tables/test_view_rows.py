@@ -14,7 +14,7 @@ import pytest
 from skewless.contract.plan import Field
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import read_history
-from skewless.runtime.errors import SourceMismatch
+from skewless.runtime.errors import SourceMismatch, SourceUnreadable
 from tests.tables.delays_table import F4, NOON, VIEW, put, read, source
 from tests.tables.histories import instants
 
@@ -66,24 +66,32 @@ def test_a_feature_that_an_older_file_lacks_is_null_there(tmp_path: Path):
 @pytest.mark.parametrize(
     ("column", "held", "told"),
     [
-        ("mean", None, r"is absent; the table has \['origin', "),
+        ("mean", None, r"is absent from .*part-0\.parquet, the newest file, which has \['origin', "),
         ("gone", None, "is absent"),
         ("created_timestamp", None, "is absent"),
-        ("mean", pa.array([1e300]), "is double and is declared as float, which its greatest values exceed"),
-        ("mean", pa.array([1]), "is int64 and is declared as float"),
+        (
+            "mean",
+            pa.array([1e300]),
+            "is double and is declared as float, which does not hold 1e.300, in row 1 of .*part-0",
+        ),
+        ("mean", pa.array([2**24 + 1]), "is int64 and is declared as float, which does not hold 16777217, in row 1 of"),
         ("mean", pa.array(["1.5"]), "is string and is declared as float"),
-        ("mean", pa.array([Decimal("1.5")]), r"is decimal128\(2, 1\) and is declared as float"),
+        (
+            "mean",
+            pa.array([Decimal("1.1")]),
+            r"is decimal128\(2, 1\) and is declared as float, which does not hold Decimal",
+        ),
         ("count", pa.array([2**63], pa.uint64()), "is uint64 and is declared as int64"),
-        ("count", pa.array([3.0]), "is double and is declared as int64"),
+        ("count", pa.array([3.5]), "is double and is declared as int64, which does not hold 3.5, in row 1 of .*part-0"),
+        ("count", pa.array([2.0**53]), "is double and is declared as int64, which does not hold 9007199254740992.0"),
         ("count", pa.array([True]), "is bool and is declared as int64"),
         ("origin", pa.array([4.5]), "is double and is declared as string"),
-        ("gone", pa.array([1]), "is int64 and is declared as bool"),
+        ("gone", pa.array([2]), "is int64 and is declared as bool, which does not hold 2, in row 1 of"),
         ("gone", pa.array(["true"]), "is string and is declared as bool"),
         ("event_timestamp", pa.array([NOON]), "is int64; it must be a timestamp"),
         ("event_timestamp", pa.array([date(2013, 10, 1)]), "is date32"),
         ("created_timestamp", pa.array(["2013-10-01"]), "is string; it must be a timestamp"),
         ("event_timestamp", pa.array([None], pa.timestamp("us")), "is null in 1 rows; each row needs a time"),
-        ("created_timestamp", pa.array([None], pa.timestamp("ns", tz="UTC")), "is null in 1 rows"),
     ],
 )
 def test_a_column_that_is_not_as_declared_is_named(tmp_path: Path, column: str, held, told: str):
@@ -95,13 +103,59 @@ def test_a_column_that_is_not_as_declared_is_named(tmp_path: Path, column: str, 
 
 
 def test_a_type_that_changed_between_files_is_named(tmp_path: Path):
-    put(tmp_path, "day=2013-10-01/part-0.parquet", mean=pa.array([1]))
+    put(tmp_path, "day=2013-10-01/part-0.parquet", mean=pa.array(["1"]))
     put(tmp_path, "day=2013-10-02/part-0.parquet")
-    with pytest.raises(SourceMismatch, match=r"is int64 and is declared as float \(in .*10-01") as refused:
+    with pytest.raises(SourceMismatch, match=r"is string and is declared as float \(in .*10-01") as refused:
         read(tmp_path)
     assert refused.value.column == "mean"
     put(tmp_path, "day=2013-10-01/part-0.parquet", event_timestamp=["2013-10-01"])
-    with pytest.raises(SourceMismatch, match="does not have one type in all files"):
+    with pytest.raises(SourceMismatch, match="is string; it must be a timestamp"):
+        read(tmp_path)
+
+
+def test_values_of_other_types_are_taken_where_they_are_exact(tmp_path: Path):
+    mixed = {
+        "count": [pa.array([3.0]), pa.array([float("nan")]), pa.array([7], pa.uint64()), pa.array([Decimal(9)])],
+        "mean": [pa.array([2**24]), pa.array([Decimal("0.5")]), pa.array([1.5]), F4],
+        "gone": [pa.array([1]), pa.array([0.0]), pa.array([None], pa.int8()), pa.array([True])],
+        "origin": [
+            pa.array(["a"]).cast(pa.string_view()),
+            pa.array(["b"]),
+            pa.array(["c"], pa.large_string()),
+            pa.array(["d"]),
+        ],
+    }
+    for number in range(4):
+        put(
+            tmp_path,
+            f"day=2013-10-0{number + 1}/part-0.parquet",
+            **{name: parts[number] for name, parts in mixed.items()},
+        )
+    found = read(tmp_path)
+    assert [column.to_pylist() for column in found.columns] == [[2.0**24, 0.5, 1.5, 1.5], [3, None, 7, 9]]
+    assert [column.type for column in found.columns] == [pa.float32(), pa.int64()]
+    assert found.deleted.tolist() == [True, False, False, True]
+    assert found.keys[0].to_pylist() == ["a", "b", "c", "d"]
+
+
+def test_a_null_created_time_is_the_event_time_row_by_row(tmp_path: Path):
+    times = {
+        "event_timestamp": instants([NOON, NOON + 1]),
+        "created_timestamp": pa.array([None, NOON + 9]).cast(pa.timestamp("us", "UTC")),
+    }
+    rows = {"origin": ["JFK"] * 2, "mean": pa.array([1.5] * 2, pa.float32()), "count": [3] * 2, "gone": [False] * 2}
+    put(tmp_path, "part-0.parquet", created_timestamp=None)
+    put(tmp_path, "part-1.parquet", created_timestamp=pa.nulls(1))
+    put(tmp_path, "part-2.parquet", **rows, **times)
+    assert read(tmp_path).created.tolist() == [NOON, NOON, NOON, NOON + 9]
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path):
+    put(tmp_path, "part-0.parquet")
+    (tmp_path / "part-1.parquet").write_text("origin,mean\nJFK,1.5\n")
+    with pytest.raises(
+        SourceUnreadable, match=r"feature view 'delays' reads .*part-1\.parquet, which is no whole Parquet file"
+    ):
         read(tmp_path)
 
 

@@ -20,7 +20,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import DAY_US, from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.monitoring.quality.expectations import ColumnExpectation, ViewExpectations
-from skewless.offline.tables.columns import feature, time_column
+from skewless.offline.tables.columns import feature, known_since, time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.offline.values.column_types import natural
@@ -83,7 +83,7 @@ def rows_in(view: PlanView, source: TableSource, table: pa.Table) -> pa.Table:
         columns[name] = feature(source.view, stored, table.column(stored), value_type(dtype))
     event = time_column(source.view, source.timestamp_field, table.column(source.timestamp_field))
     known = source.created_timestamp_column
-    created = time_column(source.view, known, table.column(known)) if known else event
+    created = known_since(source.view, known, table.column(known), event) if known else event
     deleted = np.zeros(len(table), bool)
     if view.deleted_field:
         marks = table.column(source.column(view.deleted_field)).combine_chunks().fill_null(fill_value=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skewless.contract.timestamps import SECOND_US, nanos_to_micros
-from skewless.runtime.errors import TableRewritten
+from skewless.runtime.errors import SourceUnreadable, TableRewritten
 
 _Identity = tuple[int, int, int]
 _BUFFER_BYTES = 1 << 18
@@ -52,10 +53,11 @@ class RowBatch:
 class ParquetTable:
     """Parquet files in order, with their footers. Rows are numbered across all files, so no file may change meanwhile.
 
-    `columns` are the columns to read later, `event` is the column whose statistics are kept.
+    `columns` are the columns to read later, `event` is the column whose statistics are kept; `view` is for errors.
+    Raises: TableRewritten, SourceUnreadable.
     """
 
-    def __init__(self, files: Sequence[Path], columns: Sequence[str], event: str) -> None:
+    def __init__(self, files: Sequence[Path], columns: Sequence[str], event: str, view: str = "") -> None:
         self.files = tuple(files)
         self.columns = tuple(columns)
         self.schemas: list[pa.Schema] = []
@@ -65,7 +67,8 @@ class ParquetTable:
         first = 0
         for place, file in enumerate(files):
             self._identities.append(_identity(file))
-            footer = _footer(file)
+            with readable(view, file):
+                footer = pq.read_metadata(file)
             self.schemas.append(footer.schema.to_arrow_schema())
             self._footers.append(footer if len(files) <= _FOOTERS_CACHED else None)
             for group in _row_groups(footer, self.schemas[-1], place, first, self.columns, event):
@@ -98,11 +101,15 @@ class ParquetTable:
         return file
 
 
-def _footer(file: Path) -> pq.FileMetaData:
+@contextmanager
+def readable(view: str, file: Path) -> Iterator[None]:
+    """Map errors of Arrow for a file that is read. Raises: TableRewritten, SourceUnreadable."""
     try:
-        return pq.read_metadata(file)
+        yield
     except FileNotFoundError:
         raise TableRewritten(str(file)) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceUnreadable(view, str(file), " ".join(str(error).split())) from error
 
 
 def _identity(file: Path) -> _Identity:

@@ -6,12 +6,12 @@ Held by tests/offline/join/test_point_in_time.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from skewless.contract.columns import Flags
@@ -25,11 +25,14 @@ from skewless.offline.tables.columns import (
     common_type,
     feature,
     join_key,
+    known_since,
+    rows_of_file,
     stored_types,
     time_column,
 )
 from skewless.offline.tables.source import TableSource
-from skewless.offline.values.column_types import numbers_as_text
+from skewless.offline.tables.view_rows import schema_of
+from skewless.offline.values.column_types import numbers_as_text, plain_layout
 from skewless.offline.values.packing import packable
 from skewless.runtime.errors import SourceMismatch
 
@@ -70,7 +73,8 @@ class ViewTable:
         self.key_columns = [*self._keys, *self._times]
         self.value_columns = [self._fields[field] for field in wanted] + ([self._deleted] if self._deleted else [])
         columns = list(dict.fromkeys([*self.key_columns, *self.value_columns]))
-        self.parquet = ParquetTable(files, columns, source.timestamp_field)
+        self.parquet = ParquetTable(files, columns, source.timestamp_field, source.view)
+        self._first_rows = self._rows_before()
         self._common = self._check_types() if files else {}
 
     def _check_types(self) -> dict[str, pa.DataType]:
@@ -92,10 +96,23 @@ class ViewTable:
         """The table's newest file must have all columns, even if it is later than what may be read: a feature that was
         added later is null until then. Raises: SourceMismatch.
         """
-        stored = self.parquet.schemas[-1]
+        file, stored = self.parquet.files[-1], self.parquet.schemas[-1]
         if not set(columns) <= set(stored.names):
-            stored = pq.read_schema(self.source.files()[-1])
-        check_columns(self.source.view, stored, columns)
+            file = self.source.files()[-1]
+            stored = schema_of(self.source, file)
+        check_columns(self.source.view, file, stored, columns)
+
+    def _rows_before(self) -> dict[int, int]:
+        """The table's number of the first row of each file."""
+        firsts: dict[int, int] = {}
+        for group in self.parquet.row_groups:
+            firsts.setdefault(group.file, group.first)
+        return firsts
+
+    def _in_file(self, group: RowGroup, numbers: Numbers) -> AbstractContextManager[None]:
+        """Errors of a row name its file; `numbers` are the table's numbers of the rows that are read."""
+        before = self._first_rows[group.file]
+        return rows_of_file(self.parquet.files[group.file], lambda row: int(numbers[row]) - before)
 
     def stored(self, name: str) -> list[pa.DataType]:
         """The types in which the opened files hold a key or feature."""
@@ -113,7 +130,9 @@ class ViewTable:
         stored = 0
         for group in run:
             for batch in self.parquet.batches(group, self.key_columns, rows):
-                parts.append(self._key_rows(batch))
+                numbers = np.arange(batch.first, batch.first + len(batch.columns))
+                with self._in_file(group, numbers):
+                    parts.append(self._key_rows(batch, numbers))
                 stored += len(batch.columns)
                 if stored >= rows:
                     yield _joined(parts)
@@ -121,14 +140,13 @@ class ViewTable:
         if parts:
             yield _joined(parts)
 
-    def _key_rows(self, batch: RowBatch) -> KeyRows:
-        keys = (self._key(batch, name, kind) for name, kind in self._keys.items())
-        event, *created = [self._micros(batch, name) for name in self._times]
+    def _key_rows(self, batch: RowBatch, numbers: Numbers) -> KeyRows:
+        keys = tuple(self._key(batch, name, kind) for name, kind in self._keys.items())
+        event, created = self._event(batch), self.source.created_timestamp_column
+        if created is None or created not in batch.columns.schema.names:
+            return KeyRows(keys, event, event, numbers)
         return KeyRows(
-            tuple(keys),
-            event,
-            created[0] if created else event,
-            np.arange(batch.first, batch.first + len(batch.columns)),
+            keys, event, known_since(self.source.view, created, batch.columns.column(created), event), numbers
         )
 
     def fetch(self, run: Iterable[RowGroup], numbers: Numbers, fields: Sequence[Field], rows: int) -> FeatureRows:
@@ -141,10 +159,14 @@ class ViewTable:
                 low, high = np.searchsorted(numbers, (batch.first, batch.first + len(batch.columns)))
                 if low == high:
                     continue
-                picked = RowBatch(batch.first, batch.columns.take(pa.array(numbers[low:high] - batch.first)))
-                flags.append(self._flags(picked))
-                for part, field in zip(parts, fields, strict=True):
-                    part.append(self._feature(picked, field))
+                plain = pa.RecordBatch.from_arrays(
+                    [plain_layout(c) for c in batch.columns.columns], batch.columns.schema.names
+                )
+                picked = RowBatch(batch.first, plain.take(pa.array(numbers[low:high] - batch.first)))
+                with self._in_file(group, numbers[low:high]):
+                    flags.append(self._flags(picked))
+                    for part, field in zip(parts, fields, strict=True):
+                        part.append(self._feature(picked, field))
         return FeatureRows(
             np.concatenate(flags), tuple(_concat(part, f) for part, f in zip(parts, fields, strict=True))
         )
@@ -190,7 +212,8 @@ class ViewTable:
         flags: Flags = column.to_numpy(zero_copy_only=False)
         return flags
 
-    def _micros(self, batch: RowBatch, name: str) -> UtcMicrosArray:
+    def _event(self, batch: RowBatch) -> UtcMicrosArray:
+        name = self.source.timestamp_field
         if name not in batch.columns.schema.names:
             raise SourceMismatch(self.source.view, name, "is absent in some of its files; each row needs a time")
         return time_column(self.source.view, name, batch.columns.column(name))

@@ -11,21 +11,23 @@ rows that are appended again, after a kill or by a client that retries, are stor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from skewless.contract.plan import PlanView
-from skewless.contract.timestamp_arrays import date_array
+from skewless.contract.timestamp_arrays import date_array, timestamp_array
 from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 from skewless.files.table_parts import write_part_once
-from skewless.offline.tables.columns import feature, time_column
+from skewless.offline.tables.columns import feature, known_since, time_column
 from skewless.offline.tables.object_storage import RemoteReadOnly
 from skewless.offline.tables.source import TableSource, parts_folder
-from skewless.offline.values.column_types import holds, natural
+from skewless.offline.tables.view_rows import schema_of
+from skewless.offline.values.column_types import holds, natural, takes_value
+from skewless.offline.values.exact_values import InexactValue, convertible, exact
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
 
@@ -49,8 +51,11 @@ def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.T
     if len(set(table.column_names)) < table.num_columns:
         raise SourceMismatch(source.view, "*", f"appears twice: the rows have {table.column_names}")
     times = [source.timestamp_field, *filter(None, [source.created_timestamp_column])]
-    for name in times:
-        time_column(source.view, name, _column(source, table, name))
+    event = time_column(source.view, source.timestamp_field, _column(source, table, source.timestamp_field))
+    if (created := source.created_timestamp_column) is not None:
+        known = known_since(source.view, created, _column(source, table, created), event)
+        if table.column(created).null_count:
+            table = table.set_column(table.column_names.index(created), created, timestamp_array(known))
     kinds = {} if view is None else _declared(source, view)
     stored = _stored_schema(source)
     types = {name: natural(kind) for name, kind in kinds.items()} | {field.name: field.type for field in stored}
@@ -58,7 +63,7 @@ def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.T
     for name in dict.fromkeys((*stored.names, *kinds, *table.column_names)):
         if name in table.column_names or name in kinds:
             column = _column(source, table, name)
-            columns[name] = column if name in times else _cast(source, name, column, types.get(name))
+            columns[name] = column if name in times else _cast(source, name, column, types.get(name), kinds.get(name))
         else:
             columns[name] = pa.nulls(len(table), types[name])
     for name, kind in kinds.items():
@@ -75,7 +80,7 @@ def _declared(source: TableSource, view: PlanView) -> dict[str, ValueType]:
 def _stored_schema(source: TableSource) -> pa.Schema:
     """The columns of the newest file, which define the table for readers; none before the first file."""
     try:
-        return pq.read_schema(source.files()[-1])
+        return schema_of(source, source.files()[-1])
     except SourceMissing:
         return pa.schema([])
 
@@ -86,21 +91,47 @@ def _column(source: TableSource, table: pa.Table, name: str) -> pa.ChunkedArray:
     return table.column(name)
 
 
-def _cast(source: TableSource, name: str, column: pa.ChunkedArray, kind: pa.DataType | None) -> pa.ChunkedArray:
+def _cast(
+    source: TableSource, name: str, column: pa.ChunkedArray, kind: pa.DataType | None, declared: ValueType | None
+) -> pa.ChunkedArray | pa.Array:
     if kind is None or column.type == kind:
         return column
     is_integer, is_float = pa.types.is_integer, pa.types.is_floating
     numbers = (is_integer(column.type) or is_float(column.type)) and (is_integer(kind) or is_float(kind))
+    if not numbers and declared is not None and _stored_exactly(declared, kind, column.type):
+        return _stored_otherwise(source, name, column, kind, declared)
     nested = pa.types.is_nested(column.type) and pa.types.is_nested(kind)
     reason = f"is {kind} in the table and {column.type} in the rows"
     if not (numbers or nested or holds(kind, column.type)):
         raise SourceMismatch(source.view, name, reason)
-    if is_float(column.type) and is_integer(kind):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
-        return column.cast(kind)
+        return pa.chunked_array([exact(chunk, kind) for chunk in column.chunks], kind) if numbers else column.cast(kind)
+    except InexactValue as error:
+        raise SourceMismatch(source.view, name, f"{reason}, which does not hold {error.value!r}") from error
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceMismatch(source.view, name, f"{reason}: {error}") from error
+
+
+def _stored_exactly(declared: ValueType, stored: pa.DataType, given: pa.DataType) -> bool:
+    """Whether the table's type is another than the declared one, and both it and the rows' may hold the values exactly."""
+    fixed = declared.encoding == "fixed" and convertible(declared.arrow, stored)
+    return fixed and stored != declared.arrow and takes_value(declared, given)
+
+
+def _stored_otherwise(
+    source: TableSource, name: str, column: pa.ChunkedArray, kind: pa.DataType, declared: ValueType
+) -> pa.Array:
+    """A column in the table's type, which is another than the declared one, where it is read as the same values again."""
+    values = feature(source.view, name, column, declared)
+    try:
+        stored = values.cast(kind)
+        with suppress(SourceMismatch):
+            if feature(source.view, name, stored, declared).equals(values):
+                return stored
+        reason = "and does not hold all of the rows' values"
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        reason = f"and {column.type} in the rows: {error}"
+    raise SourceMismatch(source.view, name, f"is {kind} in the table {reason}")
 
 
 def _by_folder(source: TableSource, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:

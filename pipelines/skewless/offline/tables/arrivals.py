@@ -7,7 +7,7 @@ on the size of a batch and of a row group's pages, not on the window.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from skewless.contract.columns import Flags
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros
+from skewless.offline.files.parquet_reader import readable
 from skewless.offline.tables import view_rows
+from skewless.offline.tables.columns import rows_of_file
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.runtime.errors import SourceMissing
@@ -108,30 +111,32 @@ class ViewArrivals:
             try:
                 # A dataset would decode whole row groups; this keeps one batch and a buffer for each column in memory.
                 with pq.ParquetFile(piece.file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
-                    yield from self._read_file(file, schema)
+                    yield from self._read_file(file, piece.file, schema)
             except FileNotFoundError as error:
                 raise SourceMissing(self.source.view, str(piece.file)) from error
             except view_rows.UNREADABLE as error:
                 raise view_rows.unreadable(self.source, error) from error
 
-    def _read_file(self, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[ViewRows]:
+    def _read_file(self, file: pq.ParquetFile, path: Path, schema: pa.Schema) -> Iterator[ViewRows]:
         """Read by the footer of the open file, which may have been rewritten since the plan."""
         bounds = _bounds_of(file.metadata, self.times)
         groups = [place for place, group in enumerate(bounds) if group.latest > self.start]
         wanted = [name for name in schema.names if name in file.schema_arrow.names]
+        places = np.concatenate([np.zeros(0, np.int64), *(_rows_of(file.metadata, group) for group in groups)])
+        read = 0
         for batch in file.iter_batches(ROWS_A_BATCH, groups, wanted, use_threads=False):
-            yield view_rows.history_of(self.view, self.source, _as(schema, batch))
+            rows = places[read : read + len(batch)]
+            with rows_of_file(path, rows.__getitem__):
+                table = view_rows.in_schema(self.view, self.source, schema, batch)
+                history = view_rows.history_of(self.view, self.source, table)
+            yield history
+            read += len(batch)
 
 
-def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Table:
-    """A file's rows in the schema of the table, with nulls for columns that the file lacks."""
-    columns = [
-        batch.column(field.name).cast(field.type)
-        if field.name in batch.schema.names
-        else pa.nulls(len(batch), field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
+def _rows_of(metadata: pq.FileMetaData, group: int) -> NDArray[np.int64]:
+    """The numbers of a row group's rows in its file."""
+    first = sum(metadata.row_group(number).num_rows for number in range(group))
+    return np.arange(first, first + metadata.row_group(group).num_rows)
 
 
 def arrivals(view: PlanView, source: TableSource, start: UtcMicros, end: UtcMicros) -> ViewArrivals:
@@ -139,7 +144,8 @@ def arrivals(view: PlanView, source: TableSource, start: UtcMicros, end: UtcMicr
     pieces, window = [], ViewArrivals(view, source, start, end, ())
     for file in source.files(until=end):
         stat = file.stat()
-        bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, window.times)
+        with readable(source.view, file):
+            bounds = _bounds(file, stat.st_mtime_ns, stat.st_size, window.times)
         groups = tuple(place for place, group in enumerate(bounds) if group.latest > start)
         if groups:
             rows, event = sum(bounds[g].rows for g in groups), max(bounds[g].event for g in groups)
@@ -161,6 +167,10 @@ def _bounds_of(metadata: pq.FileMetaData, times: tuple[str, ...]) -> tuple[RowGr
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         maxima = [_greatest(group, *places[time]) if time in places else _UNKNOWN for time in times]
+        maxima[1:] = [
+            maxima[0] if _all_null(group, places, time) else latest
+            for time, latest in zip(times[1:], maxima[1:], strict=True)
+        ]
         bounds.append(RowGroupBounds(group.num_rows, maxima[0], max(maxima)))
     return tuple(bounds)
 
@@ -170,6 +180,12 @@ def _unit(column: pq.ColumnSchema) -> str | None:
     if column.physical_type != "INT64" or column.logical_type.type != "TIMESTAMP":
         return None
     return str(json.loads(column.logical_type.to_json())["timeUnit"])
+
+
+def _all_null(group: pq.RowGroupMetaData, places: Mapping[str, tuple[int, str | None]], created: str) -> bool:
+    """Whether no row has a created time, so that each is known since its event time."""
+    statistics = group.column(places[created][0]).statistics if created in places else None
+    return statistics is not None and statistics.has_null_count and statistics.null_count == group.num_rows
 
 
 def _greatest(group: pq.RowGroupMetaData, place: int, unit: str | None) -> int:

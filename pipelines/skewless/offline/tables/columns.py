@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray
 from skewless.contract.timestamps import nanos_to_micros
 from skewless.contract.value_types import ValueType
-from skewless.offline.values.column_types import as_texts, holds, holds_value, natural, numbers_as_text
+from skewless.offline.values.column_types import as_texts, holds, natural, numbers_as_text, plain_layout, takes_value
+from skewless.offline.values.exact_values import InexactValue, convertible, exact
 from skewless.runtime.errors import SourceMismatch
 
 
-def check_columns(view: str, schema: pa.Schema, columns: Iterable[str]) -> None:
-    """Check that a table has these columns. Raises: SourceMismatch."""
+def check_columns(view: str, file: Path, schema: pa.Schema, columns: Iterable[str]) -> None:
+    """Check that a table's newest file has these columns. Raises: SourceMismatch."""
     for column in columns:
         if column not in schema.names:
-            raise SourceMismatch(view, column, f"is absent; the table has {schema.names}")
+            raise SourceMismatch(view, column, f"is absent from {file}, the newest file, which has {schema.names}")
 
 
 def stored_types(
@@ -34,7 +36,7 @@ def stored_types(
             if column in schema.names:
                 stored = schema.field(column).type
                 numbered = kind is not None and column in keys and numbers_as_text(kind, stored)
-                if kind is not None and not numbered and not holds_value(kind, stored):
+                if kind is not None and not numbered and not takes_value(kind, stored):
                     raise SourceMismatch(view, column, f"{_type_difference(kind, stored)} (in {path})")
                 types[column].add(stored)
     return types
@@ -63,7 +65,7 @@ def feature(view: str, name: str, column: pa.ChunkedArray, kind: ValueType) -> p
     """A column of a table as `ViewRows` has it: in the declared type; values that are stored as messages (a list, map,
     struct, ...) in the type of the table. Raises: SourceMismatch.
     """
-    if not holds_value(kind, column.type):
+    if not takes_value(kind, column.type):
         raise SourceMismatch(view, name, _type_difference(kind, column.type))
     if kind.encoding == "value":
         return _as_array(column)
@@ -81,25 +83,49 @@ def join_key(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: Val
     return feature(view, name, column, kind)
 
 
+@contextmanager
+def rows_of_file(file: Path, place: Callable[[int], int]) -> Iterator[None]:
+    """Errors of a row name it as a row of the file, whose number (from 0) `place` gives. Raises: SourceMismatch."""
+    try:
+        yield
+    except SourceMismatch as error:
+        if error.row is None:
+            raise
+        reason = f"{error.reason}, in row {place(error.row) + 1} of {file}"
+        raise SourceMismatch(error.view, error.column, reason) from error
+
+
 def _as_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return array.chunk(0) if isinstance(array, pa.ChunkedArray) and array.num_chunks == 1 else array
+    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) and array.num_chunks == 1 else array
+    return plain_layout(array)
 
 
 def cast(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column in the declared type; values only change by rounding to the nearest float32. Raises: SourceMismatch."""
+    """A column in the declared type, exactly; a double may be rounded to the nearest float32. Raises: SourceMismatch."""
     array = _as_array(column)
-    if array.type == kind:
-        return array
-    if not holds(kind, array.type):
-        raise SourceMismatch(view, name, f"is {array.type} and is declared as {kind}")
+    reason = f"is {array.type} and is declared as {kind}"
+    if array.type != kind and not (holds(kind, array.type) or convertible(kind, array.type)):
+        raise SourceMismatch(view, name, reason)
     try:
-        converted = array.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceMismatch(view, name, f"is {array.type} and is declared as {kind}: {error}") from error
-    if pa.types.is_floating(kind) and pc.sum(pc.is_inf(converted)).as_py() != pc.sum(pc.is_inf(array)).as_py():
-        raise SourceMismatch(view, name, f"is {array.type} and is declared as {kind}, which its greatest values exceed")
-    return converted
+        return exact(array, kind)
+    except InexactValue as error:
+        raise SourceMismatch(view, name, f"{reason}, which does not hold {error.value!r}", error.row) from error
+    except pa.ArrowNotImplementedError as error:
+        raise SourceMismatch(view, name, f"{reason}: {error}") from error
+
+
+def known_since(view: str, name: str, column: pa.ChunkedArray | pa.Array, otherwise: UtcMicrosArray) -> UtcMicrosArray:
+    """A created-time column as `time_column`, and where it is null `otherwise`. Raises: SourceMismatch."""
+    if not column.null_count:
+        return time_column(view, name, column)
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_null(array.type):
+        return otherwise
+    known = array.is_valid().to_numpy(zero_copy_only=False)
+    times = otherwise.copy()
+    times[known] = time_column(view, name, array.drop_null())
+    return times
 
 
 def time_column(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> UtcMicrosArray:

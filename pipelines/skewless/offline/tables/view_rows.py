@@ -15,7 +15,17 @@ from skewless.contract.columns import Flags
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
-from skewless.offline.tables.columns import check_columns, common_type, feature, join_key, stored_types, time_column
+from skewless.offline.files.parquet_reader import readable
+from skewless.offline.tables.columns import (
+    check_columns,
+    common_type,
+    feature,
+    join_key,
+    known_since,
+    rows_of_file,
+    stored_types,
+    time_column,
+)
 from skewless.offline.tables.source import TableSource
 from skewless.offline.values.column_types import natural
 from skewless.runtime.errors import SourceMismatch, TableRewritten
@@ -58,20 +68,58 @@ def read_history(view: PlanView, source: TableSource, files: Sequence[Path]) -> 
         empty = {name: pa.array([], natural(kind) or pa.null()) for name, kind in _view_types(view).items()}
         none = np.zeros(0, np.int64)
         return _history(view, empty, none, none)
-    from pyarrow.dataset import dataset  # noqa: PLC0415 - it imports pandas, which reading a window does not need
-
     schema = table_schema(view, source, files)
+    return _joined([_read_file(view, source, file, schema) for file in files])
+
+
+def _read_file(view: PlanView, source: TableSource, file: Path, schema: pa.Schema) -> ViewRows:
     try:
-        data = dataset([str(file) for file in files], format="parquet", schema=schema)
-        return history_of(view, source, data.to_table())
+        with pq.ParquetFile(file) as opened:
+            present = set(opened.schema_arrow.names)
+            rows = opened.read([name for name in schema.names if name in present])
+        with rows_of_file(file, lambda row: row):
+            return history_of(view, source, in_schema(view, source, schema, rows))
     except FileNotFoundError as error:
         raise TableRewritten(str(source.path)) from error
     except UNREADABLE as error:
         raise unreadable(source, error) from error
 
 
+def in_schema(view: PlanView, source: TableSource, schema: pa.Schema, rows: pa.Table | pa.RecordBatch) -> pa.Table:
+    """A file's rows with the columns of `table_schema`: null where the file lacks one; of values that are stored as messages
+    in the schema's type, of all others in the file's.
+    """
+    one_type = {source.column(name) for name, kind in _view_types(view).items() if kind.encoding == "value"}
+    columns = {}
+    for field in schema:
+        if field.name not in rows.schema.names:
+            columns[field.name] = pa.nulls(len(rows), field.type)
+        else:
+            column = rows.column(field.name)
+            columns[field.name] = column.cast(field.type) if field.name in one_type else column
+    return pa.table(columns)
+
+
+def _joined(parts: Sequence[ViewRows]) -> ViewRows:
+    if len(parts) == 1:
+        return parts[0]
+    return ViewRows(
+        tuple(pa.concat_arrays(keys) for keys in zip(*(part.keys for part in parts), strict=True)),
+        np.concatenate([part.event for part in parts]),
+        np.concatenate([part.created for part in parts]),
+        np.concatenate([part.deleted for part in parts]),
+        tuple(pa.concat_arrays(columns) for columns in zip(*(part.columns for part in parts), strict=True)),
+    )
+
+
 UNREADABLE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 """Errors of Arrow for a file whose values do not fit the table's types."""
+
+
+def schema_of(source: TableSource, file: Path) -> pa.Schema:
+    """The schema of a file. Raises: TableRewritten, SourceUnreadable."""
+    with readable(source.view, file):
+        return pq.read_schema(file)
 
 
 def unreadable(source: TableSource, error: Exception) -> SourceMismatch:
@@ -88,14 +136,14 @@ def history_of(view: PlanView, source: TableSource, table: pa.Table) -> ViewRows
         columns[name] = read(source.view, stored, table.column(stored), kind)
     event = time_column(source.view, source.timestamp_field, table.column(source.timestamp_field))
     created_column = source.created_timestamp_column
-    created = (
-        event if created_column is None else time_column(source.view, created_column, table.column(created_column))
-    )
+    created = event
+    if created_column is not None:
+        created = known_since(source.view, created_column, table.column(created_column), event)
     return _history(view, columns, event, created)
 
 
 def table_schema(view: PlanView, source: TableSource, files: Sequence[Path]) -> pa.Schema:
-    """The columns that a view uses from some files of its table, in declared types where the files differ.
+    """The columns that a view uses from some files of its table, with the types that `in_schema` gives them.
 
     The newest file must have all columns; columns that an older file lacks are null there. Raises: SourceMismatch.
     """
@@ -103,15 +151,11 @@ def table_schema(view: PlanView, source: TableSource, files: Sequence[Path]) -> 
     times = [source.timestamp_field]
     times += [source.created_timestamp_column] if source.created_timestamp_column else []
     kinds |= dict.fromkeys(times)
-    newest = pq.read_schema(files[-1])
-    check_columns(source.view, newest, kinds)
-    from pyarrow.dataset import dataset  # noqa: PLC0415 - as above
-
-    fragments = dataset([str(file) for file in files], format="parquet", schema=newest)
+    newest = schema_of(source, files[-1])
+    check_columns(source.view, files[-1], newest, kinds)
     keys = {source.column(key.key) for key in view.join_keys}
-    types = stored_types(
-        source.view, ((fragment.path, fragment.physical_schema) for fragment in fragments.get_fragments()), kinds, keys
-    )
+    schemas = ((str(file), schema_of(source, file)) for file in files)
+    types = stored_types(source.view, schemas, kinds, keys)
     return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in types.items()])
 
 

@@ -59,10 +59,24 @@ def numbers_as_text(declared: ValueType, stored: pa.DataType) -> bool:
 
 
 def plain_layout(column: pa.Array) -> pa.Array:
-    """Texts and bytes of a view layout in the common one: Arrow has no kernels that take rows of views."""
-    if pa.types.is_string_view(column.type):
-        return column.cast(pa.string())
-    return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
+    """Texts and bytes of a view layout in the common one, in lists and structs too: Arrow has no kernels that take rows of
+    views.
+    """
+    plain = _plain_type(column.type)
+    return column if plain == column.type else column.cast(plain)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain_type(kind.value_type)))
+    if pa.types.is_struct(kind):
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in fields])
+    return kind
 
 
 def natural(kind: ValueType) -> pa.DataType | None:

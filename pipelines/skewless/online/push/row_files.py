@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.storage.push_batch import CREATED, EVENT, PushBatch
 from skewless.contract.storage.push_target import PushTarget
-from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
+from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray
 from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import value_type
-from skewless.offline.tables.columns import feature, time_column
+from skewless.offline.tables.columns import feature, known_since, time_column
 from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
 
@@ -104,7 +104,7 @@ def _batch(target: PushTarget, table: pa.Table, now: UtcMicros) -> PushBatch:
     if target.created_timestamp_column is None:
         created = event
     elif CREATED in table.column_names:
-        created = _times(name, CREATED, table)
+        created = _times(name, CREATED, table, created)
     deleted = np.zeros(len(event), bool)
     if view.deleted_field and view.deleted_field in table.column_names:
         mark = feature(name, view.deleted_field, table.column(view.deleted_field), value_type("Bool"))
@@ -119,14 +119,14 @@ def _batch(target: PushTarget, table: pa.Table, now: UtcMicros) -> PushBatch:
     )
 
 
-def _times(view: str, name: str, table: pa.Table) -> np.ndarray:
+def _times(view: str, name: str, table: pa.Table, otherwise: UtcMicrosArray | None = None) -> UtcMicrosArray:
     column = table.column(name)
     if pa.types.is_string(column.type):
         try:
             column = column.cast(UTC_TIMESTAMP)
         except pa.ArrowInvalid as error:
             raise SourceMismatch(view, name, f"is text that is not a time ({error})") from error
-    return time_column(view, name, column)
+    return time_column(view, name, column) if otherwise is None else known_since(view, name, column, otherwise)
 
 
 def _check_names(target: PushTarget, names: Sequence[str]) -> None:
