@@ -21,6 +21,7 @@ from skewless.offline.join.entity_codes import EntityCodes
 from skewless.offline.tables.columns import known_since, time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import schema_of
+from skewless.offline.values.column_types import plain_layout, plain_type
 from skewless.runtime.errors import SourceMismatch
 
 _NANOSECOND_LIMIT = nanos_to_micros(2**63) - 1
@@ -62,6 +63,12 @@ def rows_between(
     )
     if table is None:
         table = pa.schema([schema.field(name) for name in wanted]).empty_table()
+    table = pa.table(
+        {
+            name: pa.chunked_array(list(map(plain_layout, table[name].chunks)), plain_type(table[name].type))
+            for name in wanted
+        }
+    )
     event = time_column(source.view, times[0], table.column(times[0]))
     created = known_since(source.view, times[-1], table.column(times[-1]), event)
     inside = np.ones(len(event), bool)

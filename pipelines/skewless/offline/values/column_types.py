@@ -62,20 +62,21 @@ def plain_layout(column: pa.Array) -> pa.Array:
     """Texts and bytes of a view layout in the common one, in lists and structs too: Arrow has no kernels that take rows of
     views.
     """
-    plain = _plain_type(column.type)
+    plain = plain_type(column.type)
     return column if plain == column.type else column.cast(plain)
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of `plain_layout`."""
     if pa.types.is_string_view(kind):
         return pa.string()
     if pa.types.is_binary_view(kind):
         return pa.binary()
     if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_plain_type(kind.value_type)))
+        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
     if pa.types.is_struct(kind):
         fields = [kind.field(place) for place in range(kind.num_fields)]
-        return pa.struct([field.with_type(_plain_type(field.type)) for field in fields])
+        return pa.struct([field.with_type(plain_type(field.type)) for field in fields])
     return kind
 
 
