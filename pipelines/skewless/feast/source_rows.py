@@ -21,7 +21,7 @@ from skewless.offline.join.entity_codes import EntityCodes
 from skewless.offline.tables.columns import known_since, time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import schema_of
-from skewless.offline.values.column_types import plain_layout, plain_type
+from skewless.offline.values.column_types import plain_type
 from skewless.runtime.errors import SourceMismatch
 
 _NANOSECOND_LIMIT = nanos_to_micros(2**63) - 1
@@ -49,7 +49,8 @@ def rows_between(
     Raises: SourceMissing, SourceMismatch.
     """
     last = None if end is None else _micros(end)
-    schema = newest_schema(source)
+    # Arrow has no kernels that filter views of texts.
+    schema = pa.schema([field.with_type(plain_type(field.type)) for field in newest_schema(source)])
     times = [source.timestamp_field]
     times += [source.created_timestamp_column] if source.created_timestamp_column else []
     wanted = list(dict.fromkeys((*(columns or schema.names), *times)))
@@ -63,12 +64,6 @@ def rows_between(
     )
     if table is None:
         table = pa.schema([schema.field(name) for name in wanted]).empty_table()
-    table = pa.table(
-        {
-            name: pa.chunked_array(list(map(plain_layout, table[name].chunks)), plain_type(table[name].type))
-            for name in wanted
-        }
-    )
     event = time_column(source.view, times[0], table.column(times[0]))
     created = known_since(source.view, times[-1], table.column(times[-1]), event)
     inside = np.ones(len(event), bool)
