@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from skewless.contract.errors import InvalidPlan, UnsupportedType
+from skewless.contract.model.assembler import fields_of
 from skewless.contract.plan import Field, JoinKey, Plan, RequestInput, StoredFeature, TransformOutput, differences
 from skewless.contract.plan_validation import check, plan_from_json
 from tests.models.flight_plan import AIRCRAFT, CITY, CLOCK, PLAN, but
@@ -72,6 +73,12 @@ def with_column(**changes):
     return but(PLAN, columns=(but(PLAN.columns[0], **changes), *PLAN.columns[1:]))
 
 
+def test_a_join_key_may_be_a_request_input_of_its_type():
+    plan = with_aircraft(join_keys=(JoinKey("hour", "tail_number", "Int32"),))
+    assert check(plan) is plan
+    assert [field.name for field in fields_of(plan)] == ["hour", *[f.name for f in PLAN.request if f.name != "hour"]]
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -81,7 +88,10 @@ def with_column(**changes):
         (with_clock(name="aircraft"), "'aircraft' appears twice"),
         (but(PLAN, columns=(*PLAN.columns, PLAN.columns[0])), "'aircraft__delay' appears twice"),
         (but(PLAN, columns=()), "no columns"),
-        (with_aircraft(join_keys=(JoinKey("hour", "tail_number", "Int32"),)), "'hour' appears twice"),
+        (
+            with_aircraft(join_keys=(JoinKey("hour", "tail_number", "String"),)),
+            "with another type, 'hour' appears twice",
+        ),
         (
             with_aircraft(join_keys=(*AIRCRAFT.join_keys, JoinKey("b", "tail_number", "String"))),
             "'tail_number'",

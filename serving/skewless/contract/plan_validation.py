@@ -51,11 +51,10 @@ def _named(plan: Plan) -> Iterator[tuple[str, list[str]]]:
     yield "feature view or transform", [v.name for v in plan.views] + [t.name for t in plan.transforms]
     yield "request input", [field.name for field in plan.request]
     yield "column", [column.name for column in plan.columns]
-    keys = {(key.name, key.dtype) for view in plan.views for key in view.join_keys}
-    yield (
-        "join key (with another type) or request input",
-        [n for n, _ in keys] + [f.name for f in plan.request],
-    )
+    # A join key may be a request input too: a request carries one value for both.
+    carried = {(key.name, key.dtype) for view in plan.views for key in view.join_keys}
+    carried |= {(field.name, field.dtype) for field in plan.request}
+    yield "join key or request input with another type,", [name for name, _ in carried]
     for view in plan.views:
         yield f"in feature view {view.name!r}, feature", [field.name for field in view.fields]
         yield f"in feature view {view.name!r}, join key", [key.key for key in view.join_keys]

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
+from skewless.contract.model.assembler import fields_of
 from skewless.contract.plan import Plan, PlanView
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource
@@ -104,7 +105,7 @@ class HttpReplay:
         self, url: str, model: str, plan: Plan, played: Sequence[ReplayInstant], report: Report = quiet
     ) -> NDArray[np.float32]:
         """The served scores of all rows of all instants, in order. Raises: PredictionRefused, RedisUnreachable."""
-        names = [field.name for field in (*plan.join_keys, *plan.request)]
+        names = [field.name for field in fields_of(plan)]
         scores: list[float] = []
         with httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS) as client:
             for number, moment in enumerate(played):

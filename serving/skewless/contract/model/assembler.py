@@ -137,5 +137,5 @@ def column_types(plan: Plan) -> dict[ColumnSource, str]:
 
 
 def fields_of(plan: Plan) -> tuple[Field, ...]:
-    """What a spine or a request carries: the join keys, then the request inputs."""
-    return (*plan.join_keys, *plan.request)
+    """What a spine or a request carries: the join keys, then the request inputs that are no join keys."""
+    return tuple({field.name: field for field in (*plan.join_keys, *plan.request)}.values())

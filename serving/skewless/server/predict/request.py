@@ -66,8 +66,8 @@ class RequestReader:
     """
 
     def __init__(self, plan: Plan) -> None:
-        keys = tuple((field, PARSE_KEY[field.dtype]) for field in plan.join_keys)
-        fields = (*keys, *((field, PARSE[field.dtype]) for field in plan.request))
+        keys = {field.name for field in plan.join_keys}
+        fields = tuple((field, (PARSE_KEY if field.name in keys else PARSE)[field.dtype]) for field in fields_of(plan))
         self._fields = tuple((field.name, parse) for field, parse in fields)
         self._names = frozenset(name for name, _ in self._fields)
         self._typed = JsonRowDecoder(fields, MAX_ROWS)
