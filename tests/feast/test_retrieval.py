@@ -126,7 +126,10 @@ def test_history_equals_the_oracle(project, service):
             name = f"{view.name}__{field.name}"
             if name not in table.column_names:
                 continue
-            wanted = arrow_column(field.dtype, [row[view.name].values[place] for row in expected])
+            values = [row[view.name].values[place] for row in expected]
+            if field.dtype == "UnixTimestamp":  # Feast's messages hold whole seconds
+                values = [value if value is None else value - value % SECOND for value in values]
+            wanted = arrow_column(field.dtype, values)
             assert plain(table.column(name)) == plain(pa.chunked_array([wanted])), name
             assert table.column(name).type == wanted.type
         statuses |= {row[view.name].status for row in expected}

@@ -42,7 +42,11 @@ class EntityFrame:
         columns = {TIMESTAMP: self.table.column(self.timestamp)}
         for key in join_keys:
             if key.name not in self.table.column_names:
-                raise SpineMismatch(key.name, f"is absent; the entity frame has {self.table.column_names}")
+                names = ", ".join(self.table.column_names)
+                raise SpineMismatch(
+                    key.name,
+                    f"is absent; the entity frame has {names}, and columns are named by join keys, not entities",
+                )
             columns.setdefault(key.name, _key(key, self.table.column(key.name)))
         return pa.table(columns)
 

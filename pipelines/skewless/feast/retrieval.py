@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feast import OnDemandFeatureView
 from feast.errors import FeatureNameCollisionError, RequestDataNotFoundInEntityDfException
@@ -26,6 +27,7 @@ from skewless.runtime.errors import SourceMissing, SpineMismatch
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
 Reference = StoredFeature | TransformOutput
+_DECIMAL128_DIGITS, _DECIMAL256_DIGITS = 38, 76
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +76,53 @@ class PlannedRetrieval:
         blocks, types = join.blocks(), result_types(join)
         wanted = [field for fields in wanted_features(self.plan).values() for field in fields]
         if any(decided_by_values(value_type(field.dtype)) for field in wanted):
-            yield self._part(self.frame.table, answers(blocks), types)
+            yield self._part(self.frame.table, answers(blocks, types), types)
             return
         for block in blocks:
-            yield self._part(self.frame.table.slice(block.start, block.rows), answers([block]), types)
+            yield self._part(self.frame.table.slice(block.start, block.rows), answers([block], types), types)
 
     def _part(self, table: pa.Table, joined: JoinedFeatures, types: Mapping[StoredFeature, pa.DataType]) -> ResultPart:
         for column in self.plan.columns:
             feature = cast(StoredFeature, column.source)
             values = joined.columns[feature]
+            if pa.types.is_timestamp(values.type):
+                # Feast's protos hold whole seconds, so its online answers do too.
+                values = pc.floor_temporal(values, unit="second")
             table = table.append_column(column.name, values.cast(types.get(feature, values.type)))
         return ResultPart(table, joined.waiting)
 
 
 def result_types(join: PointInTimeJoin) -> dict[StoredFeature, pa.DataType]:
     """The types of the tables' columns for floats and lists of numbers that are stored wider than declared: Feast returns
-    these types. The values are still rounded to the declared type, as online.
+    these types. The values are still rounded to the declared type, as online. Decimals have a type that holds all of
+    their tables', unless those hold them as texts; maps have the type of their tables, if that is one.
     """
     types = {}
     for view in join.views:
         for field in view.table.wanted:
-            kind = value_type(field.dtype)
-            wider = [stored for stored in view.table.stored(field.name) if _wider(kind, stored)]
-            if wider:
-                types[StoredFeature(view.view.name, field.name)] = max(wider, key=_width)
+            kind, stored = value_type(field.dtype), view.table.stored(field.name)
+            feature = StoredFeature(view.view.name, field.name)
+            if wider := [arrow for arrow in stored if _wider(kind, arrow)]:
+                types[feature] = max(wider, key=_width)
+            elif stored and "Decimal" in kind.name and (decimals := _decimals(stored)) is not None:
+                types[feature] = decimals
+            elif decided_by_values(kind) and len(set(stored)) == 1:
+                types[feature] = stored[0]
     return types
+
+
+def _decimals(stored: Sequence[pa.DataType]) -> pa.DataType | None:
+    """The decimals, or lists of them, that hold those of all types; None where one is no decimal, or they have none."""
+    lists = all(pa.types.is_list(arrow) for arrow in stored)
+    inner = [arrow.value_type if lists else arrow for arrow in stored]
+    if not all(pa.types.is_decimal(arrow) for arrow in inner):
+        return None
+    scale = max(0, *(arrow.scale for arrow in inner))
+    digits = max(arrow.precision - arrow.scale for arrow in inner) + scale
+    if digits > _DECIMAL256_DIGITS:
+        return None
+    kind = pa.decimal128(digits, scale) if digits <= _DECIMAL128_DIGITS else pa.decimal256(digits, scale)
+    return pa.list_(kind) if lists else kind
 
 
 def _wider(kind: ValueType, stored: pa.DataType) -> bool:
@@ -147,6 +171,11 @@ def output_names(
             raise FeatureNameCollisionError([f"{owner}:{source.name}"], full)
         names[source], sources[name] = name, source
     return names
+
+
+def columns_of(refs: Sequence[str], views: Sequence[PlanView], names: Mapping[Reference, str]) -> dict[str, str]:
+    """The columns of references, with the names that `output_names` gave them."""
+    return {ref: names[_parsed(ref, views)] for ref in refs}
 
 
 def _parsed(ref: str, views: Sequence[PlanView]) -> Reference:

@@ -140,8 +140,9 @@ class JoinedFeatures:
     waiting: dict[str, int]
 
 
-def answers(blocks: Iterable[SpineBlock]) -> JoinedFeatures:
-    """The values of consecutive blocks."""
+def answers(blocks: Iterable[SpineBlock], stored: Mapping[StoredFeature, pa.DataType] | None = None) -> JoinedFeatures:
+    """The values of consecutive blocks. `stored` are the types of the maps in their tables: see `assemble_column`."""
+    types = stored or {}
     parts: dict[StoredFeature, list[TypedColumn]] = {}
     waiting: dict[str, int] = {}
     for block in blocks:
@@ -149,7 +150,7 @@ def answers(blocks: Iterable[SpineBlock]) -> JoinedFeatures:
             waiting[name] = waiting.get(name, 0) + answer.waiting
             for field, column in zip(answer.fields, answer.typed_columns(), strict=True):
                 parts.setdefault(StoredFeature(name, field.name), []).append(column)
-    return JoinedFeatures({feature: assemble_column(column) for feature, column in parts.items()}, waiting)
+    return JoinedFeatures({name: assemble_column(column, types.get(name)) for name, column in parts.items()}, waiting)
 
 
 def join(

@@ -84,9 +84,9 @@ class TypedColumn:
     column: pa.Array
 
 
-def assemble_column(parts: Sequence[TypedColumn]) -> pa.ChunkedArray:
+def assemble_column(parts: Sequence[TypedColumn], stored: pa.DataType | None = None) -> pa.ChunkedArray:
     """The parts of one feature as one column. Lists, maps and structs are converted all at once, since the type of a map
-    depends on its values.
+    depends on its values, where that of its table (`stored`) is not given.
     """
     kind = parts[0].kind
     whole = pa.chunked_array([part.column for part in parts])
@@ -95,7 +95,7 @@ def assemble_column(parts: Sequence[TypedColumn]) -> pa.ChunkedArray:
     # Feast takes seconds to import, and few views hold values of these types.
     from skewless.offline.values.arrow_answers import answer  # noqa: PLC0415
 
-    return pa.chunked_array([answer(kind, column_values(kind, pa.concat_arrays(whole.chunks)))])
+    return pa.chunked_array([answer(kind, column_values(kind, pa.concat_arrays(whole.chunks)), stored)])
 
 
 class ViewJoin:

@@ -1,7 +1,7 @@
 """Value messages as Arrow columns: lists, sets, maps and structs in the result of `get_historical_features`.
 
-A map has the common type of its values; if they have none, and inside structs and lists of lists, its values are JSON
-texts. A set is a list, sorted as it is stored. A zoned time is its instant in UTC, as Feast has it in Arrow.
+A map has the type of its table's column, a map or a struct. Where there is none, it has the common type of its values; if
+they have none, and inside structs and lists of lists, its values are JSON texts. A set is a list, sorted as it is stored. A zoned time is its instant in UTC, as Feast has it in Arrow.
 
 Held by tests/offline/values/test_feast_messages.py.
 """
@@ -25,8 +25,10 @@ from skewless.offline.values.feast_messages import plain
 _MAPS = {"Map", "ScalarMap"}
 
 
-def answer(kind: ValueType, values: ColumnValues) -> pa.Array:
-    """A feature's values as a column of the result; null where not valid."""
+def answer(kind: ValueType, values: ColumnValues, stored: pa.DataType | None = None) -> pa.Array:
+    """A feature's values as a column of the result; null where not valid. `stored` is the type of a map's column in its
+    table: so a row's map is the same whatever rows are asked for with it.
+    """
     if kind.encoding != "value":
         return to_arrow(kind, values)
     pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)
@@ -34,6 +36,8 @@ def answer(kind: ValueType, values: ColumnValues) -> pa.Array:
     if kind.shape == "array" and kind.inner[0].name in ("Float32", "Float64"):
         return _float_lists(kind, messages)
     values_in_python = [None if value is None else plain(kind, value) for value in messages]
+    if stored is not None and decided_by_values(kind):
+        return pa.array([_like(stored, value) for value in values_in_python], stored)
     if kind.name in _MAPS:
         return _maps(values_in_python)
     if kind.shape == "array" and kind.inner[0].name in _MAPS:
@@ -44,6 +48,19 @@ def answer(kind: ValueType, values: ColumnValues) -> pa.Array:
 def decided_by_values(kind: ValueType) -> bool:
     """Whether the Arrow type of a feature's column depends on its values, so it is known only after all of them are read."""
     return kind.name in _MAPS or (kind.shape == "array" and kind.inner[0].name in _MAPS)
+
+
+def _like(stored: pa.DataType, value: Any) -> Any:  # noqa: ANN401 - a Python value of any type
+    """A value as Arrow takes it for a column of the stored type: maps as pairs."""
+    if value is None:
+        return None
+    if pa.types.is_list(stored):
+        return [_like(stored.value_type, item) for item in value]
+    if pa.types.is_map(stored):
+        return [(key, _like(stored.item_type, item)) for key, item in _pairs(value)]
+    if pa.types.is_struct(stored):
+        return {field.name: _like(field.type, value.get(field.name)) for field in stored}
+    return value
 
 
 def _float_lists(kind: ValueType, messages: Iterable[Value | None]) -> pa.Array:
