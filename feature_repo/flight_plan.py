@@ -1,6 +1,5 @@
 """What the timetable says of the flight, straight from the request."""
 
-import numpy as np
 import pandas as pd
 from entities import OWNER
 from feast import Field
@@ -27,8 +26,4 @@ from sources import flight_request
     tags={"domain": "flights", "transform": "flight_plan"},
 )
 def flight_plan(inputs: pd.DataFrame) -> pd.DataFrame:
-    from skewless.definitions.on_demand import project_transforms
-
-    names = ("hour", "weekday", "distance", "block_minutes")
-    columns = {name: pd.to_numeric(inputs[name]).to_numpy("float64", na_value=np.nan) for name in names}
-    return pd.DataFrame(project_transforms().flight_plan(**columns))
+    """`apply` puts the graph of the function `flight_plan` in transforms.py here."""

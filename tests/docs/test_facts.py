@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from skewless.contract.admission import FeatureStatus
+from skewless.definitions import expectations
 from skewless.monitoring.audit.causes import SkewCause
-from skewless.monitoring.quality import expectations
 from tests.checkout import DAGS
 from tests.docs.pages import DOCS
 

@@ -25,7 +25,7 @@ SCRATCH = """
 project: definitions
 provider: local
 registry: {{registry_type: sql, path: "sqlite:///{folder}/registry.db"}}
-offline_store: {{type: file}}
+offline_store: {{type: skewless.feast.SkewlessOfflineStore}}
 online_store: {{type: sqlite, path: "{folder}/online.db"}}
 entity_key_serialization_version: 3
 """

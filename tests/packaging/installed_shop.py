@@ -56,9 +56,7 @@ orders = FeatureView(
 
 @on_demand_feature_view(sources=[orders], schema=[Field(name="price_per_item", dtype=Float32)], mode="pandas")
 def basket(inputs: pd.DataFrame) -> pd.DataFrame:
-    from skewless.definitions.on_demand import computed, project_transforms
-
-    return computed(project_transforms().basket, inputs)
+    pass
 
 
 checkout = FeatureService(name="checkout", features=[orders, basket])

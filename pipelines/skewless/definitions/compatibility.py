@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.assembler import wanted_features
 from skewless.contract.plan import Plan, PlanView, Transform, differences
-from skewless.definitions.onnx_tracing import Function, digest
-from skewless.runtime.errors import Untraceable
 
 
 @dataclass(eq=False)
@@ -26,12 +24,10 @@ class DefinitionsChanged(SkewlessError):
         )
 
 
-def confirm(
-    model: str, plan: Plan, stored: Callable[[str], PlanView | None], functions: Mapping[str, Function]
-) -> None:
+def confirm(model: str, plan: Plan, stored: Callable[[str], PlanView | None], digests: Mapping[str, str]) -> None:
     """Refuse a plan whose features are defined differently now.
 
-    `stored` returns the registry's view by name, or None; `functions` are the transforms of the feature repository.
+    `stored` returns the registry's view by name, or None; `digests` are those of the applied transforms by name.
     Raises: DefinitionsChanged, naming each difference.
     """
     changes = []
@@ -39,18 +35,14 @@ def confirm(
         used = wanted_features(plan)[view.name]
         changes += [str(change) for change in differences(view, stored(view.stored_as), used, where="the registry")]
     for transform in plan.transforms:
-        changes += _transform_differences(transform, plan, functions)
+        changes += _transform_differences(transform, digests.get(transform.name))
     if changes:
         raise DefinitionsChanged(model, tuple(changes))
 
 
-def _transform_differences(transform: Transform, plan: Plan, functions: Mapping[str, Function]) -> list[str]:
-    if transform.name not in functions:
-        return [f"transform {transform.name}: its function was in feature_repo/transforms.py and is absent now"]
-    try:
-        now = digest(transform, plan, functions)
-    except Untraceable as error:
-        return [f"transform {transform.name}: it cannot be traced any more ({error.reason})"]
+def _transform_differences(transform: Transform, now: str | None) -> list[str]:
+    if now is None:
+        return [f"transform {transform.name}: its graph was {transform.digest[:12]} in training and is absent now"]
     if now == transform.digest:
         return []
     # Another version of ndonnx may write the same function as another graph: then only a new training settles it.

@@ -27,6 +27,7 @@ from skewless.state.sqlite_file import open_read_only
 
 _REGISTRY_ROWS = {
     "feature_views": ("feature_view_name", "feature_view_proto"),
+    "stream_feature_views": ("feature_view_name", "feature_view_proto"),
     "entities": ("entity_name", "entity_proto"),
 }
 """The tables of Feast's SQL registry from which online views are compiled: name and content of a row."""

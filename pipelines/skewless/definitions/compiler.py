@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
-from feast import FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
+from feast import Entity, FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException, FeatureViewVersionNotFound
+from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.feature_view_projection import FeatureViewProjection
 from feast.field import Field as FeastField
-from feast.types import Array, FeastType, Set, Struct
+from feast.labeling.label_view import LabelView
 
 from skewless.contract.admission import KnownBy
 from skewless.contract.errors import InvalidPlan
@@ -26,22 +25,20 @@ from skewless.contract.plan import (
     ModelColumn,
     Plan,
     PlanView,
-    RequestInput,
     StoredFeature,
-    Transform,
     TransformOutput,
 )
 from skewless.contract.plan_validation import check
 from skewless.contract.timestamps import duration_micros
-from skewless.contract.value_types import value_type
+from skewless.definitions.applied_transform import AppliedTransform, applied_transform
 from skewless.definitions.compiled_views import CompiledView, CompiledViews, TaggedColumn
 from skewless.definitions.data_folder import data_folder
+from skewless.definitions.feast_types import dtype_of
 from skewless.definitions.file_source import table_of
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import UnknownFeatureView
 
-if TYPE_CHECKING:
-    from skewless.definitions.onnx_tracing import Function
+StoredView = FeatureView | LabelView | OnDemandFeatureView
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,9 @@ class CompiledService:
 
 
 def compile_service(store: FeatureStore, service: str, data: Path) -> CompiledService:
-    """Compile a feature service. `data` is the folder that relative source paths start from.
+    """Compile a feature service as it was applied. `data` is the folder that relative source paths start from.
 
-    Raises: InvalidPlan, UnsupportedType, Untraceable.
+    Raises: InvalidPlan, UnsupportedType.
     """
     try:
         projections = store.get_feature_service(service).feature_view_projections
@@ -76,14 +73,14 @@ def compile_service(store: FeatureStore, service: str, data: Path) -> CompiledSe
         else:
             name = _add_view(store, projection, views, sources, data)
             columns += [_column(StoredFeature(name, f.name), f) for f in projection.features]
-    plan = Plan(service, store.project, tuple(views.values()), _requests(on_demand), (), tuple(columns))
-    # Tracing's packages take 45 MB, which a retrieval through Feast's SDK does not need.
-    from skewless.definitions import onnx_tracing  # noqa: PLC0415
+    applied = [_applied(view) for view in on_demand]
+    transforms = tuple(transform.transform for transform in applied)
+    plan = Plan(service, store.project, tuple(views.values()), _requests(on_demand), transforms, tuple(columns))
+    column_types(check(plan))
+    # ONNX takes megabytes, which a retrieval through Feast's SDK does not need.
+    from skewless.definitions.merged_graph import merged_graph  # noqa: PLC0415
 
-    functions = onnx_tracing.load_functions(Path(store.repo_path))
-    plan = _with_transforms(plan, on_demand, functions)
-    column_types(plan)
-    return CompiledService(plan, onnx_tracing.trace(plan, functions), sources)
+    return CompiledService(plan, merged_graph({transform.name: transform.graph for transform in applied}), sources)
 
 
 def compile_view(store: FeatureStore, definition: FeatureView, data: Path) -> tuple[PlanView, TableSource]:
@@ -102,23 +99,27 @@ def compile_views(store: FeatureStore) -> CompiledViews:
 def compile_tagged(store: FeatureStore, definition: FeatureView, data: Path) -> CompiledView:
     """One feature view with the tags of its definition and columns."""
     plan, source = compile_view(store, definition, data)
-    return CompiledView(plan, source, dict(definition.tags or {}), tagged_columns(store, definition))
+    entities = {name: store.get_entity(name) for name in definition.entities if name != DUMMY_ENTITY_NAME}
+    return CompiledView(plan, source, dict(definition.tags or {}), tagged_columns(definition, entities))
 
 
-def tagged_columns(store: FeatureStore, definition: FeatureView) -> tuple[TaggedColumn, ...]:
+def tagged_columns(definition: FeatureView, entities: Mapping[str, Entity]) -> tuple[TaggedColumn, ...]:
     """The features of a view, then the join keys of its entities."""
     columns = [TaggedColumn(field.name, str(field.dtype), dict(field.tags or {})) for field in definition.features]
     for name in definition.entities:
-        if name != DUMMY_ENTITY[0]:
-            entity = store.get_entity(name)
+        if name in entities:
+            entity = entities[name]
             kind = entity.value_type.name.title()
             columns.append(TaggedColumn(entity.join_key, kind, dict(entity.tags or {})))
     return tuple(columns)
 
 
 def stored_views(store: FeatureStore, only: Sequence[str] = ()) -> list[FeatureView]:
-    """The registry's online feature views by name, or those named. Raises: UnknownFeatureView."""
-    known = {view.name: view for view in store.list_feature_views() if view.online}
+    """The registry's online feature views by name, or those named; also of streams, which are fed by pushes and from their
+    batch source. Raises: UnknownFeatureView.
+    """
+    streams = [view for view in store.list_stream_feature_views() if not is_transformed(view)]
+    known = {view.name: view for view in (*store.list_feature_views(), *streams) if view.online}
     for name in only:
         if name not in known:
             raise UnknownFeatureView(name, tuple(sorted(known)))
@@ -153,8 +154,9 @@ def _add_view(
     return name
 
 
-def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> PlanView:
-    """A feature view under the name and with the join keys that the projection gives it.
+def view_of(config: RepoConfig, definition: StoredView, projection: FeatureViewProjection) -> PlanView:
+    """A view under the name and with the join keys that the projection gives it. An on-demand view is one whose outputs
+    are stored.
 
     Raises: InvalidPlan, UnsupportedType.
     """
@@ -170,18 +172,18 @@ def view_of(config: RepoConfig, definition: FeatureView, projection: FeatureView
         name=projection.name_to_use(),
         stored_as=stored_name(config, definition, projection),
         join_keys=tuple(
-            JoinKey(aliases.get(key.name, key.name), key.name, _dtype(key))
+            JoinKey(aliases.get(key.name, key.name), key.name, dtype_of(key))
             for key in definition.entity_columns
             if key.name != DUMMY_ENTITY[0]
         ),
-        fields=tuple(Field(field.name, _dtype(field)) for field in definition.features),
-        ttl_us=duration_micros(definition.ttl) if definition.ttl else 0,
+        fields=tuple(Field(field.name, dtype_of(field)) for field in definition.features),
+        ttl_us=duration_micros(ttl) if (ttl := getattr(definition, "ttl", None)) else 0,
         known_by=cast(KnownBy, known_by),
         deleted_field=tags.get("deleted_field"),
     )
 
 
-def stored_name(config: RepoConfig, definition: FeatureView, projection: FeatureViewProjection) -> str:
+def stored_name(config: RepoConfig, definition: StoredView, projection: FeatureViewProjection) -> str:
     """The name by which the online store has a view's rows.
 
     Where Feast's online versioning is enabled, versions after the first are stored as in references: `name@v2`.
@@ -193,32 +195,32 @@ def stored_name(config: RepoConfig, definition: FeatureView, projection: Feature
     return f"{name}@v{version}" if version else name
 
 
-def source_of(definition: FeatureView, data: Path) -> TableSource:
+def source_of(definition: FeatureView | LabelView, data: Path) -> TableSource:
     """The table of a view's history. Raises: InvalidPlan for a source that is not Parquet files, or is transformed."""
-    if getattr(definition, "feature_transformation", None) or getattr(definition, "aggregations", None):
-        raise InvalidPlan(definition.name, "it transforms its source; write the transformed rows to a table instead")
+    check_untransformed(definition)
     return table_of(definition.name, definition.batch_source, data)
 
 
-def _dtype(field: FeastField) -> str:
-    return value_type(_spelling(field.dtype), feature=field.name).name
+def is_transformed(definition: FeatureView | LabelView) -> bool:
+    """Whether the rows of a batch or stream feature view are made from those of its source."""
+    return bool(getattr(definition, "feature_transformation", None) or getattr(definition, "aggregations", None))
 
 
-def _spelling(kind: FeastType) -> str:
-    """Feast's type as the contract spells it: the names of a struct's fields quoted, where Feast leaves them bare."""
-    if isinstance(kind, Struct):
-        return (
-            f"Struct({{{', '.join(f'{json.dumps(name)}: {_spelling(inner)}' for name, inner in kind.fields.items())}}})"
-        )
-    if isinstance(kind, Array | Set):
-        return f"{type(kind).__name__}({_spelling(kind.base_type)})"
-    return str(kind)
+def check_untransformed(definition: FeatureView | LabelView) -> None:
+    """Raises: InvalidPlan."""
+    if is_transformed(definition):
+        raise InvalidPlan(definition.name, "it transforms its source; write the transformed rows to a table instead")
 
 
 def _column(source: StoredFeature | TransformOutput, field: FeastField) -> ModelColumn:
+    return ModelColumn(reference(source), source, default_of(field))
+
+
+def default_of(field: FeastField) -> float | None:
+    """What stands for a null of a feature in a model's input; None for NaN. Raises: InvalidPlan."""
     default = (field.tags or {}).get("default")
     try:
-        return ModelColumn(reference(source), source, None if default is None else float(default))
+        return None if default is None else float(default)
     except ValueError as error:
         raise InvalidPlan(field.name, f"its tag default is {default!r}, which is not a number") from error
 
@@ -228,42 +230,19 @@ def _requests(on_demand: Sequence[OnDemandFeatureView]) -> tuple[Field, ...]:
     for view in on_demand:
         for source in view.source_request_sources.values():
             for field in source.schema:
-                request = Field(field.name, _dtype(field))
+                request = Field(field.name, dtype_of(field))
                 if inputs.setdefault(field.name, request) != request:
                     types = f"{inputs[field.name].dtype} and {request.dtype}"
                     raise InvalidPlan(view.name, f"its request input {field.name!r} is declared as {types}")
     return tuple(inputs.values())
 
 
-def _with_transforms(plan: Plan, on_demand: Sequence[OnDemandFeatureView], functions: Mapping[str, Function]) -> Plan:
-    from skewless.definitions.onnx_tracing import digest  # noqa: PLC0415 - as above
-
-    transforms = []
-    for view in on_demand:
-        bare = _transform(plan, view, functions)
-        transforms.append(Transform(bare.name, bare.inputs, bare.outputs, digest(bare, plan, functions)))
-    return check(Plan(plan.name, plan.project, plan.views, plan.request, tuple(transforms), plan.columns))
-
-
-def _transform(plan: Plan, view: OnDemandFeatureView, functions: Mapping[str, Function]) -> Transform:
-    name = view.tags.get("transform", view.name)
-    if name != view.name or name not in functions:
-        raise InvalidPlan(view.name, "feature_repo/transforms.py has no function of the on-demand view's name")
-    inputs = [(name, _input(plan, view, name)) for name in inspect.signature(functions[view.name]).parameters]
-    outputs = tuple(Field(field.name, _dtype(field)) for field in view.features)
-    return Transform(name, tuple(inputs), outputs, "")
-
-
-def _input(plan: Plan, view: OnDemandFeatureView, parameter: str) -> StoredFeature | RequestInput:
-    """Where a parameter's value comes from: a request input, a feature, or a feature by its full name."""
-    candidates: list[Any] = [RequestInput(field.name) for field in plan.request if field.name == parameter]
-    for projection in view.source_feature_view_projections.values():
-        for field in projection.features:
-            feature = StoredFeature(projection.name_to_use(), field.name)
-            if parameter in (field.name, reference(feature)):
-                candidates.append(feature)
-    if len(candidates) != 1:
+def _applied(view: OnDemandFeatureView) -> AppliedTransform:
+    applied = applied_transform(view)
+    if applied is None:
         raise InvalidPlan(
-            view.name, f"its function's parameter {parameter!r} names {len(candidates)} of its inputs, not 1"
+            view.name,
+            "the registry has no traced graph of it; write a function of the on-demand view's name in "
+            "feature_repo/transforms.py and run `skewless apply`",
         )
-    return cast("StoredFeature | RequestInput", candidates[0])
+    return applied

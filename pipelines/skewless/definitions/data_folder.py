@@ -29,4 +29,9 @@ def data_folder(config: RepoConfig) -> Path:
     repo = Path(config.repo_path or Path.cwd())
     if not isinstance(store, DataFolderConfig):
         return repo
-    return ProjectSettings.read().folders.data if store.data is None else repo / store.data
+    return settings_of(config).folders.data if store.data is None else repo / store.data
+
+
+def settings_of(config: RepoConfig) -> ProjectSettings:
+    """The settings of a repository's project, from whatever folder it is opened. Raises: BadSetting."""
+    return ProjectSettings.of(Path(config.repo_path)) if config.repo_path else ProjectSettings.read()

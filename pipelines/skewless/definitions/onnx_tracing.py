@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
@@ -51,12 +50,6 @@ def trace(plan: Plan, functions: Mapping[str, Function]) -> bytes | None:
         outputs |= _call(transform, functions[transform.name], arguments)
     graph: bytes = ndx.build({reference(s): a for s, a in arguments.items()}, outputs).SerializeToString()
     return graph
-
-
-def digest(transform: Transform, plan: Plan, functions: Mapping[str, Function]) -> str:
-    """SHA-256 of the graph of one transform alone. Raises: Untraceable."""
-    alone = Plan(plan.name, plan.project, plan.views, plan.request, (transform,), ())
-    return hashlib.sha256(trace(alone, functions) or b"").hexdigest()
 
 
 def _call(transform: Transform, function: Function, arguments: Mapping[ColumnSource, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Feast resolves a relative SQLite path against the working folder, which `feast apply` changes, and a URL in
 `feature_store.yaml` cannot be overridden from the environment. So that file says
 `path: "sqlite:///registry.db?plugin=skewless"` and this plug-in of SQLAlchemy puts the registry of the
-settings in its place, before the dialect is chosen, so the registry may be in PostgreSQL.
+settings in its place, before the dialect is chosen, so the registry may be in PostgreSQL. A `FeatureStore` that is opened
+by its path adds that path to the URL (`located`): its registry is its own project's from any working folder.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from sqlalchemy import URL, CreateEnginePlugin, Engine, make_url
 from skewless.contract.errors import SkewlessError
 from skewless.runtime.settings import ProjectSettings
 from skewless.state import sqlite
+
+_REPO = "repo"
 
 
 @dataclass(eq=False)
@@ -31,17 +34,25 @@ class ProjectMissing(SkewlessError):
         )
 
 
+def located(url: str, repo: Path) -> str:
+    """The registry's URL with the definitions' folder, where this plug-in resolves it; any other as it is."""
+    if "plugin=skewless" not in url:
+        return url
+    return make_url(url).update_query_dict({_REPO: str(repo.absolute())}).render_as_string(hide_password=False)
+
+
 class RegistryUrlPlugin(CreateEnginePlugin):
     """Replaces the URL by the settings' `registry_url`; the rest of the original URL is a placeholder."""
 
-    def update_url(self, url: URL) -> URL:  # noqa: ARG002 - the placeholder
+    def update_url(self, url: URL) -> URL:
         """The registry's URL; the folder of a SQLite file exists afterwards.
 
         Raises:
             BadSetting: an environment variable is wrong.
             ProjectMissing: no project here; a new, empty registry in an arbitrary folder would look like lost definitions.
         """
-        settings = ProjectSettings.read()
+        repo = url.query.get(_REPO)
+        settings = ProjectSettings.of(Path(str(repo))) if repo else ProjectSettings.read()
         if not settings.placed and "registry_url" not in settings.model_fields_set:
             raise ProjectMissing(str(Path.cwd()))
         registry = make_url(settings.registry_url)

@@ -22,12 +22,11 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from skewless.contract.timestamps import MICROSECOND, aware
 from skewless.definitions.compiler import source_of, view_of
-from skewless.definitions.data_folder import data_folder
+from skewless.definitions.data_folder import data_folder, settings_of
 from skewless.feast.errors import FeastUnsupported
 from skewless.feast.online_store import online_writer
 from skewless.online.materialization.materialize import plan_windows, run
 from skewless.online.store.online_project import OnlineProject
-from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import StateDatabase
 from skewless.state.run_history import RunCounts
 
@@ -73,7 +72,7 @@ class SkewlessEngine(ComputeEngine):
         view = view_of(config, definition, definition.projection)
         source = source_of(definition, data_folder(config))
         start, end = aware(task.start_time) - MICROSECOND, aware(task.end_time)
-        state = StateDatabase(ProjectSettings.read().state_url)
+        state = StateDatabase(settings_of(config).state_url)
         try:
             writer = online_writer(config)
             stored = writer.stored_views([view])

@@ -14,6 +14,12 @@ from dataclasses import dataclass
 
 from skewless.contract.errors import SkewlessError
 
+PRECOMPUTED_VECTORS = (
+    "precomputed feature vectors",
+    "leave precompute_online out: one round trip reads all views of a service anyway",
+)
+"""Of FeastUnsupported."""
+
 
 @dataclass(eq=False)
 class FeastUnsupported(SkewlessError, NotImplementedError):

@@ -19,24 +19,25 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import compute_non_entity_date_range
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import source_of, view_of
-from skewless.definitions.data_folder import DataFolderConfig, data_folder
+from skewless.definitions.data_folder import DataFolderConfig, data_folder, settings_of
 from skewless.definitions.file_source import table_of
+from skewless.feast.apply import feature_store_hooks
 from skewless.feast.entities_in_range import entities_between
 from skewless.feast.entity_frame import EntityFrame, entity_frame
 from skewless.feast.entity_query import run_query
 from skewless.feast.feature_log import append_logs
 from skewless.feast.json_times import with_parsed_times
 from skewless.feast.project_tables import project_tables
-from skewless.feast.retrieval import PlannedRetrieval, check_request_data, output_names, plan_of
-from skewless.feast.retrieval_job import SkewlessRetrievalJob, single_part
+from skewless.feast.retrieval import PlannedRetrieval, check_request_data, columns_of, output_names, plan_of
+from skewless.feast.retrieval_job import OnDemandOutputs, SkewlessRetrievalJob, single_part
 from skewless.feast.source_rows import newest_of_each, newest_schema, rows_between, with_dummy_key
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.append import append
 from skewless.offline.tables.source import TableSource
 from skewless.runtime.errors import SourceMismatch, SourceMissing
-from skewless.runtime.settings import ProjectSettings
 
 _PANDAS_INDEX = "__index_level_"
+feature_store_hooks.install()
 
 
 class SkewlessOfflineStoreConfig(DataFolderConfig):
@@ -50,7 +51,7 @@ class SkewlessOfflineStoreConfig(DataFolderConfig):
 def _join_memory(config: RepoConfig) -> int:
     store = config.offline_store
     configured = store.join_memory if isinstance(store, SkewlessOfflineStoreConfig) else None
-    return int(configured or ProjectSettings.read().join_memory)
+    return int(configured or settings_of(config).join_memory)
 
 
 class SkewlessOfflineStore(OfflineStore):
@@ -99,7 +100,8 @@ class SkewlessOfflineStore(OfflineStore):
             retrieval.parts,
             data,
             full_feature_names=full_feature_names,
-            on_demand_feature_views=on_demand,
+            on_demand=OnDemandOutputs(on_demand, {v.name: [key.name for key in v.join_keys] for v in views}),
+            columns=columns_of(feature_refs, views, names),
             metadata=frame.metadata(feature_refs),
             entity_df=frame.pandas,
         )

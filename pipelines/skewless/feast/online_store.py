@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -12,17 +12,22 @@ from typing import Any, NoReturn
 
 from pydantic import StrictStr
 
-from feast import Entity, FeatureView, RepoConfig
+from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _get_table_entity_values, _populate_response_from_feature_data
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros, to_micros
-from skewless.definitions.compiler import view_of
-from skewless.feast.errors import FeastUnsupported
+from skewless.definitions.compiler import StoredView, check_untransformed, view_of
+from skewless.definitions.data_folder import settings_of
+from skewless.feast.apply import feature_store_hooks
+from skewless.feast.errors import PRECOMPUTED_VECTORS, FeastUnsupported
+from skewless.feast.online_features import OnlineRetrieval
 from skewless.feast.online_read import Read, read_views
 from skewless.feast.pushed_rows import Row, key_columns, packed
 from skewless.feast.view_decoder import ViewDecoder
@@ -37,6 +42,7 @@ from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import StateDatabase
 
 _log = logging.getLogger(__name__)
+feature_store_hooks.install()
 
 
 class SkewlessOnlineStoreConfig(FeastConfigBaseModel):
@@ -54,7 +60,7 @@ def client_of(config: RepoConfig) -> SyncRedis:
         raise FeastUnsupported(
             f"the online store {getattr(store, 'type', store)!r}", f"use {SkewlessOnlineStoreConfig().type}"
         )
-    return _connection(store.url or _default_url(ProjectSettings.read()))
+    return _connection(store.url or _default_url(settings_of(config)))
 
 
 def online_writer(config: RepoConfig) -> SyncOnlineStore:
@@ -145,6 +151,30 @@ class SkewlessOnlineStore(OnlineStore):
         """As `online_read`."""
         return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
 
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: list[dict[str, Any]] | Mapping[str, Any],
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        include_feature_view_version_metadata: bool = False,  # noqa: FBT001, FBT002
+    ) -> OnlineResponse:
+        """All views in one round trip, then the on-demand views, each from its own sources. Raises: RedisUnreachable."""
+
+        def read(*views: Any) -> None:  # noqa: ANN401 - as in OnlineRetrieval
+            grouped, keys, entities, response = views
+            versions = include_feature_view_version_metadata
+            self._read_features_per_fv(config, grouped, keys, entities, response, full_feature_names, versions)
+
+        retrieval = OnlineRetrieval(features, entity_rows, full_feature_names)
+        return retrieval.run(registry, project, read, self._build_feature_types)
+
+    async def get_online_features_async(self, *args: Any, **kwargs: Any) -> OnlineResponse:  # noqa: ANN401 - as above
+        """As `get_online_features`."""
+        return await asyncio.to_thread(self.get_online_features, *args, **kwargs)
+
     def _read_features_per_fv(
         self,
         config: RepoConfig,
@@ -159,6 +189,8 @@ class SkewlessOnlineStore(OnlineStore):
 
         A row that cannot be decoded is INVALID and logged; all other entities and views are returned.
         """
+        if not grouped_refs:
+            return  # features that are made of the request alone
         rows = len(next(iter(join_key_values.values()), ()))
         requests = []
         for table, names in grouped_refs:
@@ -219,13 +251,13 @@ class SkewlessOnlineStore(OnlineStore):
         _remove(config, tables, set())
 
     def write_precomputed_vector(self, *_: object, **__: object) -> NoReturn:
-        _no_vectors()
+        raise FeastUnsupported(*PRECOMPUTED_VECTORS)
 
     def read_precomputed_vectors(self, *_: object, **__: object) -> NoReturn:
-        _no_vectors()
+        raise FeastUnsupported(*PRECOMPUTED_VECTORS)
 
     async def read_precomputed_vectors_async(self, *_: object, **__: object) -> NoReturn:
-        _no_vectors()
+        raise FeastUnsupported(*PRECOMPUTED_VECTORS)
 
     def retrieve_online_documents(self, *_: object, **__: object) -> NoReturn:
         _no_search()
@@ -248,24 +280,24 @@ def _now() -> UtcMicros:
     return to_micros(datetime.now(UTC))
 
 
-def _no_vectors() -> NoReturn:
-    raise FeastUnsupported(
-        "precomputed feature vectors", "leave precompute_online out: one round trip reads all views of a service anyway"
-    )
-
-
 def _no_search() -> NoReturn:
     raise FeastUnsupported("search by vector or text", "keep embeddings in one of Feast's vector stores")
 
 
-def _view(config: RepoConfig, table: FeatureView) -> PlanView:
-    if not isinstance(table, FeatureView):
-        raise FeastUnsupported(f"a {type(table).__name__} in the online store", "write a feature view instead")
+def _view(config: RepoConfig, table: StoredView) -> PlanView:
+    """The view as it is stored. Raises: FeastUnsupported, InvalidPlan, UnsupportedType."""
+    if isinstance(table, OnDemandFeatureView):
+        if not table.write_to_online_store:
+            raise FeastUnsupported(
+                f"writes to on-demand view {table.name!r}",
+                "give it write_to_online_store=True, or write a feature view",
+            )
+    else:
+        check_untransformed(table)
     return view_of(config, table, table.projection)
 
 
 def _remove(config: RepoConfig, tables: Sequence[FeatureView], remaining: set[str]) -> None:
-    tables = [table for table in tables if isinstance(table, FeatureView)]
     if not tables:
         return
     client = client_of(config)
@@ -273,7 +305,7 @@ def _remove(config: RepoConfig, tables: Sequence[FeatureView], remaining: set[st
     for table in tables:
         view = view_of(config, table, table.projection)
         views += [view] if table.name in remaining else view_removal.versions(client, config.project, view, table.name)
-    with closing(StateDatabase(ProjectSettings.read().state_url)) as state:
+    with closing(StateDatabase(settings_of(config).state_url)) as state:
         # Watermarks first: after a kill in between, rows without a watermark are materialized again.
         state.forget(config.project, [view.stored_as for view in views])
         lock = partial(state.lock, config.project, verb="apply")

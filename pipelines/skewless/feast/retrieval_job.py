@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage
 from skewless.feast.errors import FeastUnsupported
+from skewless.feast.on_demand.offline_outputs import with_outputs
 from skewless.files.durable import replace_file, replace_folder
 from skewless.offline.files import parquet_writer
 from skewless.offline.join.explain import waiting_warning
@@ -53,10 +54,19 @@ def single_part(table: Callable[[], pa.Table]) -> Callable[[], Iterator[ResultPa
     return parts
 
 
+@dataclass(frozen=True, slots=True)
+class OnDemandOutputs:
+    """On-demand views to compute, and the join keys of all views of the result, by the names that they have in it."""
+
+    views: Sequence[OnDemandFeatureView] = ()
+    join_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
 class SkewlessRetrievalJob(RetrievalJob):
     """Runs `parts` (at least one) each time the result is read. Relative saved datasets start at `data`, like sources.
 
-    `entity_df` is the caller's pandas frame: `to_df` returns its columns unchanged, and then the features.
+    `entity_df` is the caller's pandas frame: `to_df` returns its columns unchanged, and then the features. `columns` are
+    the names of the features in the result, by their references.
     """
 
     def __init__(
@@ -65,7 +75,8 @@ class SkewlessRetrievalJob(RetrievalJob):
         data: Path,
         *,
         full_feature_names: bool = False,
-        on_demand_feature_views: list[OnDemandFeatureView] | None = None,
+        on_demand: OnDemandOutputs | None = None,
+        columns: Mapping[str, str] | None = None,
         metadata: RetrievalMetadata | None = None,
         entity_df: pd.DataFrame | None = None,
     ) -> None:
@@ -74,7 +85,9 @@ class SkewlessRetrievalJob(RetrievalJob):
         self._rows = 0
         self._data = data
         self._full_feature_names = full_feature_names
-        self._on_demand_feature_views = on_demand_feature_views or []
+        self._on_demand = on_demand or OnDemandOutputs()
+        self._columns = columns or {}
+        self._dropped: frozenset[str] = frozenset()
         self._metadata = metadata
         self._entity_df = entity_df
 
@@ -84,7 +97,17 @@ class SkewlessRetrievalJob(RetrievalJob):
 
     @property
     def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        return self._on_demand_feature_views
+        """Those that Feast has to compute: none, `_to_arrow_internal` has their outputs."""
+        return []
+
+    def return_only(self, feature_refs: Sequence[str]) -> None:
+        """Leave out of the result what only on-demand views need, as an online response does: Feast names that like what
+        a caller asks for.
+        """
+        returned = {self._columns[ref] for ref in feature_refs}
+        self._dropped = frozenset(self._columns.values()) - returned
+        if self._metadata is not None:
+            self._metadata.features = list(feature_refs)
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
@@ -100,7 +123,11 @@ class SkewlessRetrievalJob(RetrievalJob):
         return self._pandas(self._to_arrow_internal(timeout))
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
-        return pa.concat_tables(self._tables())
+        table = pa.concat_tables(self._tables())
+        if self._on_demand.views:
+            requested, full = set(self._columns.values()) - self._dropped, self._full_feature_names
+            table = with_outputs(table, self._on_demand.views, self._on_demand.join_keys, requested, full=full)
+        return self._returned(table)
 
     def to_arrow_batches(self) -> Iterator[pa.RecordBatch]:
         """The result part by part, within the memory limit of the join. Feast runs on-demand views on all rows at once,
@@ -122,7 +149,10 @@ class SkewlessRetrievalJob(RetrievalJob):
         return [waiting_warning(view, count, self._rows) for view, count in counts if count]
 
     def _result_tables(self) -> Iterator[pa.Table]:
-        return iter([self.to_arrow()]) if self._on_demand_feature_views else self._tables()
+        return iter([self.to_arrow()]) if self._on_demand.views else map(self._returned, self._tables())
+
+    def _returned(self, table: pa.Table) -> pa.Table:
+        return table.select([name for name in table.column_names if name not in self._dropped])
 
     def _tables(self) -> Iterator[pa.Table]:
         waiting: Counter[str] = Counter()

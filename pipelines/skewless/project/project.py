@@ -246,9 +246,9 @@ class Project:
 
     def confirm(self, model: str, plan: Plan) -> None:
         """Refuse a plan whose features are defined differently now. Raises: DefinitionsChanged."""
+        from skewless.definitions.applied_transform import applied_transform
         from skewless.definitions.compatibility import confirm
         from skewless.definitions.compiler import compile_view
-        from skewless.definitions.onnx_tracing import load_functions
 
         known = {view.name for view in self.store.list_feature_views()}
 
@@ -256,7 +256,8 @@ class Project:
             bare = name.partition("@")[0]
             return compile_view(self.store, self.store.get_feature_view(bare), self.data)[0] if bare in known else None
 
-        confirm(model, plan, stored, load_functions(self.settings.feature_repo))
+        applied = [applied_transform(view) for view in self.store.list_on_demand_feature_views()]
+        confirm(model, plan, stored, {transform.name: transform.digest for transform in applied if transform})
 
     def sources(self, plan: Plan) -> dict[str, TableSource]:
         """The current tables of a plan's views, by view name. Raises: UnknownFeatureView, InvalidPlan."""

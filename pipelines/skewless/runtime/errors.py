@@ -197,19 +197,6 @@ class Untraceable(SkewlessError):
 
 
 @dataclass(eq=False)
-class TransformsMissing(SkewlessError):
-    """The transforms file that an on-demand view's body loads does not exist."""
-
-    file: str
-
-    def __str__(self) -> str:
-        return (
-            f"there is no {self.file}, where an on-demand view looks for its transform; run this below the project's "
-            "folder, or name its feature repository by SKEWLESS_FEATURE_REPO"
-        )
-
-
-@dataclass(eq=False)
 class WindowOrder(SkewlessError):
     """Windows of time that do not follow each other: `later` does not begin after `earlier`."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from pydantic import ByteSize, Field, field_validator
 
 from skewless.contract.state_folder import DEFINITIONS, STORE_FILE
-from skewless.files.state_root import find_definitions
+from skewless.files.state_root import find_definitions, root_of
 from skewless.settings.environment_settings import AbsolutePath, EnvironmentSettings, state_folders
+from skewless.settings.process_environment import setting
 
 if TYPE_CHECKING:
     from skewless.registry.model_registry import ModelRegistry
@@ -68,6 +69,18 @@ class ProjectSettings(EnvironmentSettings):
         description="How late a row of a table without created timestamps may arrive, as `P1D` or in seconds: each run "
         "reads this much before the watermark again. Default: one day.",
     )
+
+    @classmethod
+    def of(cls, repo: Path) -> Self:
+        """The settings of the project with the definitions in `repo`, wherever this process works. The environment goes
+        first, but for the definitions.
+
+        Raises:
+            BadSetting: names the variable.
+        """
+        definitions = repo.absolute()
+        state = {} if setting("state") else {"state": root_of(definitions)}
+        return cls.read(feature_repo=definitions, **state)
 
     @field_validator("state")
     @classmethod

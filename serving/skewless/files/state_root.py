@@ -26,4 +26,9 @@ def find_root(cwd: Path, given: Path | None = None) -> Path:
     if given is not None:
         return Path(os.path.normpath(cwd / given.expanduser()))
     definitions = find_definitions(cwd)
-    return (definitions.parent if definitions else cwd) / STATE
+    return root_of(definitions) if definitions else cwd / STATE
+
+
+def root_of(definitions: Path) -> Path:
+    """The state folder of the definitions in a folder: beside it, or in it where it has a name of its own."""
+    return (definitions.parent if definitions.name == DEFINITIONS else definitions) / STATE

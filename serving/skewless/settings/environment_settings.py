@@ -14,8 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from skewless.contract.errors import BadSetting
 from skewless.contract.redis_urls import embedded_redis_url, known_redis_url, masked
 from skewless.contract.state_folder import StateFolders
-from skewless.files.state_root import find_root
-from skewless.settings.process_environment import PREFIX
+from skewless.files.state_root import find_root, root_of
+from skewless.settings.process_environment import PREFIX, setting
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: find_root(Path.cwd(), path))]
 """A path of a setting: where it is relative, it starts at the working folder."""
@@ -27,6 +27,11 @@ def state_folders(validated: dict[str, Any]) -> StateFolders:
     They lack "state" where that setting itself was refused; the default is then never used.
     """
     return StateFolders(validated.get("state", Path("/")))
+
+
+def _state() -> Path:
+    definitions = setting("feature_repo")
+    return root_of(find_root(Path.cwd(), Path(definitions))) if definitions else find_root(Path.cwd())
 
 
 def _redis_url(validated: dict[str, Any]) -> str:
@@ -48,9 +53,9 @@ class EnvironmentSettings(BaseSettings):
     )
 
     state: AbsolutePath = Field(
-        default_factory=lambda: find_root(Path.cwd()),
-        description="Folder of everything that Skewless writes. Default: `.skewless` beside the nearest "
-        "`feature_repo` upward of the working folder.",
+        default_factory=_state,
+        description="Folder of everything that Skewless writes. Default: `.skewless` beside the definitions that "
+        "`SKEWLESS_FEATURE_REPO` names, else beside the nearest `feature_repo` upward of the working folder.",
     )
     redis_url: str = Field(
         default_factory=_redis_url,

@@ -19,6 +19,11 @@ def adopt(name: str, value: str) -> None:
     os.environ[PREFIX + name.upper()] = value
 
 
+def setting(name: str) -> str | None:
+    """The text of this process's setting `name`; None where it is unset or empty."""
+    return os.environ.get(PREFIX + name.upper()) or None
+
+
 def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process that does our work for us: this one's, with `variables`."""
     return dict(os.environ) | dict(variables)

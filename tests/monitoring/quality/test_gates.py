@@ -15,7 +15,7 @@ from skewless.contract.errors import InvalidRows
 from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import to_micros
-from skewless.monitoring.quality.expectations import ColumnExpectation, ValueBounds, ViewExpectations
+from skewless.definitions.expectations import ColumnExpectation, ValueBounds, ViewExpectations
 from skewless.monitoring.quality.gates import QualityGate, QualityGates, QualityRefused, RefusalReason
 from skewless.offline.tables import day_partitions
 from skewless.online.materialization import materialize

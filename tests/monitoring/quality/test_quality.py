@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
-from skewless.monitoring.quality.expectations import ColumnExpectation, ValueBounds, ViewExpectations
+from skewless.definitions.expectations import ColumnExpectation, ValueBounds, ViewExpectations
 from skewless.monitoring.quality.quality import ExpectationBreach, TimeSpan, check, rows_in, rows_of
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows

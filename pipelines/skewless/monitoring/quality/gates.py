@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import midnight
+from skewless.definitions.expectations import ViewExpectations, expectations
 from skewless.files.durable import replace_folder
-from skewless.monitoring.quality.expectations import ViewExpectations, expectations
 from skewless.monitoring.quality.quality import ExpectationBreach, TimeSpan, check, rows_in, rows_of
 from skewless.offline.tables.day_partitions import Check, DayWriteResult
 from skewless.offline.tables.source import TableSource

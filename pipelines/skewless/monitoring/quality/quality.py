@@ -19,7 +19,7 @@ import pyarrow as pa
 from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import DAY_US, from_micros, to_micros
 from skewless.contract.value_types import value_type
-from skewless.monitoring.quality.expectations import ColumnExpectation, ViewExpectations
+from skewless.definitions.expectations import ColumnExpectation, ViewExpectations
 from skewless.offline.tables.columns import feature, known_since, time_column
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows

@@ -6,7 +6,6 @@ The values are those that hurt: nulls, NaN, infinities, zeros of both signs, sub
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,6 @@ from skewless.contract.columns import ColumnValues
 from skewless.contract.model.transforms import TransformGraph
 from skewless.contract.plan import RequestInput, StoredFeature, TransformOutput
 from skewless.definitions.compiler import CompiledService, compile_service
-from skewless.definitions.on_demand import computed
 from skewless.definitions.onnx_tracing import load_functions
 from skewless.model.training.training_set import frame, values_for
 from skewless.offline.join.point_in_time import TIMESTAMP
@@ -98,13 +96,7 @@ sent = RequestSource(
     mode="pandas",
 )
 def exact(inputs: pd.DataFrame) -> pd.DataFrame:
-    from skewless.definitions.onnx_tracing import load_functions
-    from skewless.runtime.settings import ProjectSettings
-
-    columns = {name: pd.to_numeric(inputs[name]).to_numpy("float64", na_value=np.nan) for name in (
-        "ratio", "level", "clock", "steps", "asked", "weight")}  # fmt: skip
-    columns["ratio"] = columns["ratio"].astype("float32")
-    return pd.DataFrame(load_functions(ProjectSettings.read().feature_repo)["exact"](**columns))
+    pass
 
 
 @on_demand_feature_view(
@@ -113,11 +105,7 @@ def exact(inputs: pd.DataFrame) -> pd.DataFrame:
     mode="pandas",
 )
 def curved(inputs: pd.DataFrame) -> pd.DataFrame:
-    from skewless.definitions.on_demand import computed
-    from skewless.definitions.onnx_tracing import load_functions
-    from skewless.runtime.settings import ProjectSettings
-
-    return computed(load_functions(ProjectSettings.read().feature_repo)["curved"], inputs, singles=("ratio",))
+    pass
 
 
 both = FeatureService(name="both", features=[exact, curved])
@@ -256,8 +244,8 @@ def test_the_values_are_those_that_hurt(world):
 
 
 def test_numpy_alone_would_not_give_the_graphs_bits(world):
-    """Why the body of a curved view runs the graph."""
-    _, compiled, repo = world
+    """Why the body of a view runs the graph."""
+    store, compiled, repo = world
     rows = spine(5, 1_000)
     function, values = load_functions(repo)["curved"], values_for(compiled, rows)
     with np.errstate(all="ignore"):
@@ -270,24 +258,10 @@ def test_numpy_alone_would_not_give_the_graphs_bits(world):
         direct = function(**columns)
     expected = learned(compiled, rows)
     assert any((bits(direct[name]) != expected[f"curved__{name}"]).any() for name in direct)
-    ran = computed(function, pd.DataFrame(columns), singles=("ratio",))
+    ran = store.get_on_demand_feature_view("curved").feature_transformation.udf(pd.DataFrame(columns))
     for name in direct:
         assert not (bits(ran[name]) != expected[f"curved__{name}"]).any()
 
 
 def given(values, name: str) -> ColumnValues:
     return values[StoredFeature("measured", name)]
-
-
-def test_times_and_flags_come_as_numbers(tmp_path: Path):
-    (tmp_path / "transforms.py").write_text(
-        "def f(*, when, flag):\n    xp = when.__array_namespace__()\n"
-        "    return {'sum': xp.astype(when - 1.3e15 + flag, xp.float32)}\n"
-    )
-    frame = pd.DataFrame(
-        {"when": pd.to_datetime([1_300_000_000_000_005, None], unit="us", utc=True), "flag": pd.array([True, None])}
-    )
-    found = computed(load_functions(tmp_path)["f"], frame)["sum"]
-    assert found.dtype == np.float32
-    assert found.tolist()[0] == 6.0
-    assert np.isnan(found[1])

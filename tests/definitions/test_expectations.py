@@ -11,7 +11,7 @@ from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Float32, Int64, String
 
 from skewless.definitions.compiler import compile_tagged
-from skewless.monitoring.quality.expectations import (
+from skewless.definitions.expectations import (
     BadExpectation,
     ColumnExpectation,
     ValueBounds,
