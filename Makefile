@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test test-spark check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push bench-startup airflow up down sync
+.PHONY: help demo test test-spark test-python release check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push bench-startup airflow up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -36,6 +36,16 @@ test: $(SYNCED) ## all tests, two files at a time
 test-spark: $(SYNCED) ## beside Feast's Spark store: 450 MB more, and Java 17
 	$(UV) sync --frozen --all-extras --group spark
 	$(BIN)/pytest tests/feast/spark
+
+# Where PYTHON is another, its environment is beside the developer's own.
+OTHER := .skewless/python-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+test-python: | $(UV) ## contract, journey and wheel on another Python: make test-python PYTHON=python3.13
+	@$(NEED_PYTHON)
+	UV_PROJECT_ENVIRONMENT=$(OTHER) $(UV) sync --frozen --all-extras --python "$(PYTHON)"
+	$(OTHER)/bin/pytest tests/contract tests/journey tests/packaging
+
+release: $(SYNCED) | $(UV) ## build wheel and sdist, check them, install them everywhere here; nothing is uploaded
+	@$(BIN)/python -m tests.packaging.release --uv "$(UV)"
 
 check: $(SYNCED) ## style, types and import arrows
 	$(BIN)/ruff check

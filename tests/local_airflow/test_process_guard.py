@@ -97,6 +97,15 @@ def test_whoever_is_asked_to_end_leaves_nothing(
         assert not living([left], HANG_SECONDS)
 
 
+def test_where_there_is_no_proc_ps_lists_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_guard, "_PROC", tmp_path / "proc")
+    with started(tmp_path) as process:
+        left = task(tmp_path)
+        kill(process)
+        assert process.wait(HANG_SECONDS) == 128 + signal.SIGKILL
+        assert not living([left], HANG_SECONDS)
+
+
 def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     done = process_guard.run(family(tmp_path, "ends"), os.environ)
     assert (done.returncode, done.stdout) == (3, "started\n")

@@ -16,8 +16,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.checkout import ROOT
-
 OUR_FOLDERS = ("serving", "pipelines", "dags", "feature_repo")
 STORE = """
 project: shop
@@ -103,14 +101,6 @@ timetable()
 """
 
 
-def build(kind: str, folder: Path) -> Path:
-    """The wheel or sdist of this checkout, built offline by what the environment has."""
-    command = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (built,) = folder.iterdir()
-    return built
-
-
 @dataclass(frozen=True)
 class InstalledShop:
     """`environment` has the wheel in its own site-packages, and of the test environment all but the editable checkout."""
@@ -132,7 +122,7 @@ class InstalledShop:
         shop = cls(folder / "environment", folder / "shop", redis_url)
         venv.create(shop.environment, symlinks=True)
         _install(wheel, shop)
-        _write_project(shop.project)
+        write_project(shop.project)
         return shop
 
     def run(self, *command: str | Path, **variables: str) -> str:
@@ -172,7 +162,8 @@ def _install(wheel: Path, shop: InstalledShop) -> None:
     (shop.site_packages / "dependencies.pth").write_text(f"{dependencies}\n")
 
 
-def _write_project(project: Path) -> None:
+def write_project(project: Path) -> None:
+    """Definitions, a table of two rows, and packages with the names of our folders."""
     for folder in OUR_FOLDERS:
         (project / folder).mkdir(parents=True)
         (project / folder / "__init__.py").write_text('OWNER = "the shop"\n')

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT
-from tests.packaging.installed_shop import InstalledShop, build
+from tests.checkout import ROOT, project_version
+from tests.packaging.distributions import build, top_names
+from tests.packaging.installed_shop import InstalledShop
+from tests.packaging.interpreters import VERSIONS, interpreters
 
 # Children that import Feast, Airflow or mypy take many seconds each.
 pytestmark = pytest.mark.timeout(900)
@@ -29,11 +33,6 @@ TYPED = "from skewless.contract.plan import JoinKey\n\nkey: int = JoinKey('custo
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
 def shop(wheel: Path, redis_server, tmp_path_factory: pytest.TempPathFactory) -> InstalledShop:
     made = InstalledShop.make(tmp_path_factory.mktemp("installed"), wheel, redis_server.url)
     made.skewless("apply")
@@ -42,9 +41,7 @@ def shop(wheel: Path, redis_server, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_the_wheel_owns_one_name(wheel: Path):
-    with zipfile.ZipFile(wheel) as archive:
-        tops = {name.partition("/")[0] for name in archive.namelist()}
-    assert tops == {"skewless", next(top for top in tops if top.endswith(".dist-info"))}
+    assert top_names(wheel) == {"skewless"}
 
 
 def test_the_wheel_holds_what_the_code_is_made_of_and_nothing_else(wheel: Path):
@@ -80,7 +77,7 @@ def test_the_verbs_run_from_the_projects_folder(shop: InstalledShop):
     told = shop.skewless("status")
     assert f"definitions   {shop.project / 'feature_repo'}" in told
     assert "last run done" in told
-    assert shop.skewless("--version") == "skewless 0.1.0\n"
+    assert shop.skewless("--version") == f"skewless {project_version()}\n"
 
 
 def test_it_is_the_wheel_that_runs(shop: InstalledShop):
@@ -124,3 +121,30 @@ def test_the_source_distribution_holds_what_the_wheel_is_built_from(tmp_path: Pa
     about = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "PKG-INFO", ".gitignore"}
     assert code <= names
     assert names <= code | timetables | about
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path):
+    with tarfile.open(build("sdist", tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    assert build("wheel", tmp_path / "wheel", source).read_bytes() == wheel.read_bytes()
+
+
+@pytest.mark.parametrize(("version", "python"), interpreters().items())
+def test_each_python_of_this_machine_compiles_it_without_a_warning(
+    wheel: Path, tmp_path: Path, version: str, python: Path
+):
+    """The whole install on each is `make release`, which needs what each Python's own wheels weigh."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    command = [python, "-W", "error", "-m", "compileall", "-q", "-f", tmp_path]
+    compiled = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (compiled.returncode, compiled.stdout + compiled.stderr) == (0, "")
+    assert any(tmp_path.rglob(f"*.cpython-{version.replace('.', '')}.pyc"))
+
+
+def test_the_classifiers_name_the_pythons_that_are_tried():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {line.rpartition(" :: ")[2] for line in project["classifiers"] if " :: Python :: 3." in line}
+    assert named == set(VERSIONS)
+    assert project["requires-python"] == f">={VERSIONS[0]}"

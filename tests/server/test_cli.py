@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from skewless.contract.errors import SkewlessError
 from skewless.server import cli
+from tests.checkout import project_version
 
 SKEWLESS = Path(sys.executable).parent / "skewless"
 
@@ -45,7 +46,7 @@ def test_help_is_fast(tmp_path: Path):
 
 
 def test_version(tmp_path: Path):
-    assert run("--version", cwd=tmp_path).stdout == "skewless 0.1.0\n"
+    assert run("--version", cwd=tmp_path).stdout == f"skewless {project_version()}\n"
 
 
 def test_an_error_is_one_line_and_exit_status_2(tmp_path: Path):

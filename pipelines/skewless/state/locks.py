@@ -6,7 +6,6 @@ Waiting is bounded; the error after a wait in vain names the process that holds 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 
 from skewless.contract.errors import SkewlessError
+from skewless.files.file_locks import try_lock
 
 WAIT = timedelta(minutes=1)
 """How long a verb waits for a lock by default."""
@@ -59,17 +59,15 @@ def file_lock(path: Path, what: str, verb: str, wait: timedelta = WAIT) -> Itera
     """Hold an exclusive lock on the file `path` against all processes of this machine. Raises: LockBusy, OSError."""
     handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
 
-    def try_lock() -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def claim() -> bool:
+        if not try_lock(handle):
             return False
         os.ftruncate(handle, 0)
-        os.pwrite(handle, worker(verb).encode(), 0)
+        os.write(handle, worker(verb).encode())
         return True
 
     try:
-        _await(try_lock, lambda: os.pread(handle, 1_000, 0).decode(errors="replace"), what, wait)
+        _await(claim, lambda: os.read(handle, 1_000).decode(errors="replace"), what, wait)
         yield
     finally:
         os.close(handle)
@@ -112,9 +110,9 @@ def _owner(connection: Connection, key: int) -> str:
     return str(connection.execute(text(_OWNER_QUERY), halves).scalar() or "")
 
 
-def _await(try_lock: Callable[[], bool], owner: Callable[[], str], what: str, wait: timedelta) -> None:
+def _await(claim: Callable[[], bool], owner: Callable[[], str], what: str, wait: timedelta) -> None:
     last = time.monotonic() + wait.total_seconds()
-    while not try_lock():
+    while not claim():
         if time.monotonic() >= last:
             raise LockBusy(what, owner(), wait)
         time.sleep(_POLL_SECONDS)

@@ -11,6 +11,7 @@ SkewlessError
 ├── InvalidRows          pushed rows do not fit their feature view
 ├── NotPushable          rows cannot be pushed to a feature view
 ├── BadSetting           an environment variable has an invalid value
+├── UnsupportedPlatform  the system lacks what a part of Skewless needs
 ├── InvalidBundle        a bundle fails its own checks
 ├── InvalidRollout       a model's rollout does not parse
 ├── RolloutRefused       a change of a model's rollout is not allowed
@@ -175,6 +176,18 @@ class BadSetting(SkewlessError):
 
     def __str__(self) -> str:
         return f"{self.variable} is set wrongly: {self.reason}; mend it, or unset it for the default"
+
+
+@dataclass(eq=False)
+class UnsupportedPlatform(SkewlessError):
+    """`part` of Skewless needs something that this operating system lacks."""
+
+    part: str
+    need: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.part} does not run on this system: it needs {self.need}; {self.mend}"
 
 
 @dataclass(eq=False)

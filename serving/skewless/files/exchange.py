@@ -9,11 +9,12 @@ import ctypes
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 
 _HERE = -100
 _EXCHANGE = 2
-_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
 """Of Linux's C library, which Python does not wrap."""
 
 

@@ -9,7 +9,6 @@ are the same. The folder is replaced atomically, and stays as it is where it has
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -31,6 +30,7 @@ from skewless.contract.model.signature import to_columns
 from skewless.contract.plan import ColumnSource as PlanSource
 from skewless.contract.plan import Plan
 from skewless.files.durable import put_folder, replace_file, same_files, write_file
+from skewless.files.file_locks import try_lock
 from skewless.offline.files import parquet_writer
 from skewless.offline.join.point_in_time import PointInTimeJoin, request_values
 from skewless.offline.join.spine import SpineFiles, declared_types
@@ -204,10 +204,8 @@ def _exclusive(folder: Path) -> Iterator[Path]:
     building = folder.with_name(f".{folder.name}-unfinished")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}-lock").open("wb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ScoringUnderWay(str(folder)) from error
+        if not try_lock(handle.fileno()):
+            raise ScoringUnderWay(str(folder))
         yield building
 
 

