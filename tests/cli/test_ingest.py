@@ -65,6 +65,20 @@ def test_declared_tables_over_their_days(market: Shop, skewless: Skewless, words
     assert "0 files changed" in skewless("ingest", *words).out
 
 
+def test_types_that_the_table_declares_and_a_zone_of_its_own(market: Shop, skewless: Skewless):
+    declare(
+        market,
+        "from feast.types import Float64\nfrom skewless.project import Table\nvisits = Table('visits', keys='customer', "
+        "types={'pages': Float64, 'customer': 'Int64'}, timezone='Europe/Berlin')\n",
+    )
+    (market.state / "visits.csv").write_text("customer,event_timestamp,pages\n1,2024-07-01 00:30,3\n")
+    told = skewless("ingest", "visits", str(market.state / "visits.csv"))
+    assert told.status == 0, told
+    (file,) = (market.data / "visits").rglob("*.parquet")
+    assert file.parent.name == "day=2024-06-30"
+    assert [str(kind) for kind in pq.read_schema(file).types] == ["int64", "timestamp[us, tz=UTC]", "double"]
+
+
 def add(market: Shop, skewless: Skewless, name: str, text: str, *options: str) -> CommandResult:
     (market.state / name).write_text(text)
     return skewless("ingest", "people", str(market.state / name), *options)
@@ -138,6 +152,20 @@ def test_a_database_by_the_variable_that_has_its_url(
         shop.execute("INSERT INTO people VALUES (1, '2024-01-01 12:00+00', 30), (2, '2024-01-02 12:00+00', NULL)")
     assert "2 rows in 1 tables, 2 files changed" in skewless("ingest").out
     assert [(row["customer"], row["age"]) for row in stored(market)] == [(1, 30), (2, None)]
+
+
+def test_tables_that_are_not_there_are_named_with_what_fills_them(market: Shop):
+    from skewless.project.absent_tables import absent_tables
+
+    declare(market, PEOPLE)
+    assert absent_tables(market.work) == [
+        "1 tables are not filled yet; run `skewless ingest` (people)",
+        "table 'cards' is not filled yet; run `skewless ingest cards FILE...`",
+        "table 'city' is not filled yet; run `skewless ingest city FILE...`",
+    ]
+    for name in ("people", "cards", "city"):
+        (market.data / name).mkdir(parents=True)
+    assert absent_tables(market.work) == []
 
 
 WRONG = {

@@ -22,6 +22,7 @@ Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that
 def apply() -> None:
     """Register the definitions of feature_repo/ with Feast, and write the push targets of their views to the online store."""
     from skewless.project import apply as verb
+    from skewless.project.absent_tables import absent_tables
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
@@ -30,12 +31,15 @@ def apply() -> None:
     repo = settings.feature_repo
     with step("apply") as progress:
         verb.run(repo)
-        unreachable = verb.register_push_targets(Project(settings))
+        work = Project(settings)
+        unreachable = verb.register_push_targets(work)
         progress.result = f"the registry holds the definitions of {repo.name}/"
     if unreachable is not None:
         console.print(
             f"warning: servers refuse pushed rows of new views until a next command reaches the online store: {unreachable}"
         )
+    for line in absent_tables(work):
+        console.print(line, markup=False)
 
 
 @verbs.command()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from skewless.offline.tables import ingest
 from skewless.offline.tables.ingest import IngestMismatch, IngestTable
 from skewless.offline.tables.row_batches import UnknownRows
 from skewless.offline.tables.row_versions import MergedRows
+from tests.checkout import ROOT
+from tests.offline.tables import killed_ingest
 
 START, END = date(2024, 2, 28), date(2024, 3, 2)
 UTC_TIME = pa.timestamp("us", "UTC")
@@ -138,3 +143,35 @@ def test_rows_of_files_are_added_once(tmp_path: Path):
         ingest.add(table, batches, tmp_path)
     assert ingest.add(table, batches, tmp_path).files_written == 0
     assert len(pq.read_table(tmp_path / "orders", partitioning=None)) == 12
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from datetime import datetime, UTC
+from skewless.offline.tables import day_partitions, ingest
+from tests.offline.tables.killed_ingest import table, batches
+
+write, days = day_partitions.write_file, []
+
+def killing(path, content):
+    if days:
+        os.kill(os.getpid(), signal.SIGKILL)
+    days.append(path)
+    write(path, content)
+
+day_partitions.write_file = killing
+ingest.add(table(datetime(2024, 5, 1, tzinfo=UTC)), batches(), pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_a_run_that_is_killed_between_two_days_is_run_again(tmp_path: Path):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(contents(tmp_path)) == 1
+    later = datetime(2024, 5, 2, tzinfo=UTC)
+    for changed in (2, 0):
+        result = ingest.add(killed_ingest.table(later), killed_ingest.batches(), tmp_path)
+        assert (result.rows, result.files_written) == (12, changed)
+    rows = pq.read_table(tmp_path / "orders", partitioning=None).sort_by("event_timestamp")
+    stamps = [at.day for at in rows["created_timestamp"].to_pylist()]
+    assert stamps == [1] * 4 + [2] * 8, "what was known before the kill stays known since then"

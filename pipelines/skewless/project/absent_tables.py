@@ -1,0 +1,37 @@
+"""Tables that applied feature views read and that are not there, with what fills them in this project.
+
+Held by tests/cli/test_ingest.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skewless.project.project import Project
+
+
+def absent_tables(work: Project) -> list[str]:
+    """A line for each path outside the data folder that does not exist, and for the tables of the data folder that are not
+    filled yet. Raises: FeastRegistryUnavailable, RepoModuleFailed, BadTable.
+    """
+    lines: list[str] = []
+    unfilled: dict[str, None] = {}
+    for view in work.compiled():
+        path = view.source.path
+        if view.source.remote is not None or path.exists():
+            continue
+        if path.parent == work.folders.data:
+            unfilled[path.name] = None
+        else:
+            lines.append(f"warning: feature view {view.plan.stored_as!r} reads {path}, which does not exist")
+    by_name = work.tables.by_name
+    declared = [name for name in unfilled if name in by_name and by_name[name].extent != "files"]
+    if declared:
+        lines.append(f"{len(declared)} tables are not filled yet; run `skewless ingest` ({', '.join(declared)})")
+    lines += [
+        f"table {name!r} is not filled yet; run `skewless ingest {name} FILE...`"
+        for name in unfilled
+        if name not in declared
+    ]
+    return lines
