@@ -14,7 +14,7 @@ import numpy as np
 
 from skewless.contract.model.shapley import ShapleyExplainer
 from skewless.contract.model.tree_leaves import parse_leaves
-from skewless.model.publishing.lightgbm_export import convert, leaf_counts
+from skewless.model.conversion.lightgbm_export import convert, leaf_counts
 from skewless.model.publishing.tree_ensemble import read
 from skewless.model.publishing.tree_leaves import leaves_of
 

@@ -124,6 +124,19 @@ def test_the_one_that_is_declared_is_audited(market: Shop, skewless: Skewless):
     assert "other" in skewless("audit", "--model", "other").err
 
 
+def test_outcomes_are_of_the_model_that_is_declared_or_named(market: Shop, skewless: Skewless):
+    declare(market, CHURN)
+    file = market.state / "outcomes.csv"
+    file.write_text("request_id,label\nr1,1\n")
+    assert "1 new outcomes" in skewless("outcomes", str(file)).out
+    assert [path.name for path in (market.state / "served" / "_outcomes").iterdir()] == ["model=churn"]
+    result = skewless("outcomes", str(file), "--model", "chrun")
+    assert result.status == 2
+    assert result.err.startswith("error: there is no model 'chrun': it is not in feature_repo/models.py, nor published")
+    assert "there are churn; did you mean 'churn'? nothing was stored" in result.err
+    assert [path.name for path in (market.state / "served" / "_outcomes").iterdir()] == ["model=churn"]
+
+
 def test_a_file_that_cannot_be_understood_stops_a_command(market: Shop, skewless: Skewless):
     file = declare(market, CHURN.replace("label='churned'", "label=''"))
     result = skewless("train")

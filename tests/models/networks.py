@@ -7,7 +7,7 @@ import pyarrow as pa
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from skewless.contract.model.bundle import Bundle
-from skewless.model.publishing.onnx_import import ImportOptions
+from skewless.model.conversion.onnx_import import ImportOptions
 
 COLUMNS = 4
 SCALE = np.array([0.02, 0.05, 0.03, 0.04], np.float32)

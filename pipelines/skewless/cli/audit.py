@@ -125,8 +125,13 @@ def outcomes(
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
+    settings, spec = ProjectSettings.read(), declared(model)
+    name = spec.name()
+    known = {*spec.project.models, *settings.registry.models()}
+    if name not in known and not (settings.folders.served / f"model={name}").is_dir():
+        raise verb.OutcomesOfNoModel(name, tuple(sorted(known)))
     with step("outcomes") as progress:
-        log = verb.GroundTruth(ProjectSettings.read().folders.served, declared(model).name())
+        log = verb.GroundTruth(settings.folders.served, name)
         progress.result = str(log.add(verb.read(file), now()))
 
 

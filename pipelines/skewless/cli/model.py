@@ -24,8 +24,8 @@ from skewless.cli.time_options import instant, now
 
 if TYPE_CHECKING:
     from skewless.contract.plan import PlanView
+    from skewless.model.conversion.onnx_import import ImportOptions
     from skewless.model.publishing.graph_optimisation import GraphChanges
-    from skewless.model.publishing.onnx_import import ImportOptions
     from skewless.model.publishing.publish import PublishedBundle
     from skewless.model.scoring.batch_score import ScoringRun
     from skewless.offline.tables.source import TableSource
@@ -58,11 +58,11 @@ def train(
     spec = declared(model, service)
     split = split_of(spec, start=start, validate=validate, test=test, end=end)
     column, service = spec.label(label), service or spec.spec("--service").service
-    learner = spec.learner.with_parameters(parameters_of(parameter))
+    parameters = parameters_of(parameter)
     with step("train") as progress:
         training_set = TrainingSet(ProjectSettings.read().folders.training / spec.training_set(service))
-        done = verb.run(training_set, column, split, learner)
-        progress.result = f"{done.rows:,} rows, {done.rounds} trees; test {verb.format_metrics(done.metrics)}"
+        done = verb.run(training_set, column, split, spec.learner, parameters)
+        progress.result = str(done)
 
 
 @verbs.command()
@@ -90,8 +90,8 @@ def publish(
 
     Refused where the definitions are no longer those of the training set.
     """
+    from skewless.model.conversion.onnx_import import ImportOptions
     from skewless.model.publishing.graph_optimisation import GraphChanges
-    from skewless.model.publishing.onnx_import import ImportOptions
 
     if most is not None and not (optimise or quantise):
         raise typer.BadParameter("--max-score-difference is of --optimise and --quantise; name one of them")

@@ -48,6 +48,7 @@ from skewless.online.store.store import SyncOnlineStore
 from skewless.online.store.valkey_process import free_port
 from skewless.project import apply
 from skewless.project.ingest import ProjectIngest
+from skewless.project.learner import BadLearner, LightGbm
 from skewless.project.model import Model
 from skewless.project.project import Project
 from skewless.project.windows import TimeSplit
@@ -162,7 +163,7 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
     joined = TrainingSet(folder)
     with step("train") as progress:
         report = train.run(joined, spec.label_column, story.split, spec.learner)
-        progress.result = f"{report.rows:,} rows, {report.rounds} trees"
+        progress.result = str(report)
     with step("publish") as progress:
         registry, at = work.settings.registry, datetime.now(UTC)
         with publishing(registry, work.folders.models, MODEL) as models:
@@ -264,6 +265,8 @@ def measured(work: Project, bundle: Bundle, split: TimeSplit, report: Report) ->
     """The price of skew for the example's model over the windows of `split`."""
     require_matrix(bundle, "skew-price")
     spec = work.model(MODEL).spec("another story")
+    if not isinstance(spec.learner, LightGbm):
+        raise BadLearner("", "is a function, and the price of skew is measured with LightGBM")
     task = skew_price.PredictionTask(spec.label_column, split, spec.spine, spec.learner, MIDNIGHT)
     return skew_price.run(work, work.service(spec.service), task, bundle.scorer.score, report=report)
 

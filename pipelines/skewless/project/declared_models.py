@@ -11,7 +11,7 @@ from types import ModuleType
 from skewless.contract.errors import SkewlessError
 from skewless.definitions import repo_modules
 from skewless.definitions.repo_modules import RepoModuleFailed
-from skewless.project.learner import LightGbm
+from skewless.project.learner import Learner, LightGbm
 from skewless.project.model import LabelColumn, Model, PromotionRule
 from skewless.project.windows import TimeSplit, Windows
 from skewless.runtime.errors import did_you_mean
@@ -202,7 +202,7 @@ class ModelDefaults:
         return spec.label_known_at if spec else None
 
     @property
-    def learner(self) -> LightGbm:
+    def learner(self) -> Learner:
         """The declared learner; LightGBM with its defaults where the model is not declared."""
         spec = self._optional()
         return spec.learner if spec else LightGbm()

@@ -10,7 +10,7 @@
         label="churned",                           # column of the spine to predict: 0 or 1
         label_known_after=timedelta(days=30),      # or label_known_at="known_at", a column of the spine
         windows=Windows(train=timedelta(days=180), validate=timedelta(days=30), test=timedelta(days=30)),
-        learner=LightGbm(learning_rate=0.05),
+        learner=LightGbm(learning_rate=0.05),      # or a function of your own: see skewless.project.learner
         promotion=PromotionRule(margin=0.001),     # what `retrain` decides by
     )
 
@@ -24,7 +24,7 @@ from datetime import timedelta
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.rollout.names import SANE_NAME
-from skewless.project.learner import LightGbm
+from skewless.project.learner import Learner, LightGbm
 from skewless.project.windows import Windows
 
 _TRIAL = "a share of the entities in (0, 1]"
@@ -109,7 +109,7 @@ class Model:
     label_known_after: timedelta | None = None
     label_known_at: str | None = None
     windows: Windows | None = None
-    learner: LightGbm = field(default_factory=LightGbm)
+    learner: Learner = field(default_factory=LightGbm)
     promotion: PromotionRule = field(default_factory=PromotionRule)
 
     def __post_init__(self) -> None:
@@ -121,10 +121,12 @@ class Model:
             if not isinstance(value, str) or not value.strip():
                 raise BadModel(self.name, text, f"is {value!r}; give {_EXPECTED[text]}")
         self._check_label()
-        for part, kind in (("windows", Windows | None), ("learner", LightGbm), ("promotion", PromotionRule)):
+        for part, kind in (("windows", Windows | None), ("promotion", PromotionRule)):
             value = getattr(self, part)
             if not isinstance(value, kind):
                 raise BadModel(self.name, part, f"is {value!r}; give {_EXPECTED[part]}")
+        if not isinstance(self.learner, LightGbm) and not callable(self.learner):
+            raise BadModel(self.name, "learner", f"is {self.learner!r}; give {_EXPECTED['learner']}")
 
     def _check_label(self) -> None:
         after: object = self.label_known_after
@@ -151,5 +153,5 @@ _EXPECTED = {
     "label_known_at='known_at' names a column that says when",
     "windows": "Windows(train=timedelta(days=180), validate=timedelta(days=30), test=timedelta(days=30))",
     "promotion": "PromotionRule(margin=0.001)",
-    "learner": "LightGbm(learning_rate=0.05)",
+    "learner": "LightGbm(learning_rate=0.05), or a function that takes a TrainingData and returns a model",
 }

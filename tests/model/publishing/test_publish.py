@@ -18,9 +18,9 @@ from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.transforms import TransformGraph
+from skewless.model.conversion.lightgbm_export import convert, narrowed
 from skewless.model.distributions import baseline, coverage
 from skewless.model.publishing import publish, tree_leaves
-from skewless.model.publishing.lightgbm_export import convert, narrowed
 from skewless.model.publishing.publish import VersionPlace, promote_version
 from skewless.model.publishing.rollout_steps import champion_version
 from skewless.model.publishing.tree_ensemble import NotExplainable

@@ -20,9 +20,9 @@ from skewless.contract.errors import InvalidBundle, InvalidPlan
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import MatrixSignature, differing, from_columns, to_columns
 from skewless.contract.rollout.rollout import CachePolicy, set_policy
+from skewless.model.conversion.onnx_import import ImportOptions, ModelMismatch
 from skewless.model.distributions import baseline
 from skewless.model.publishing import publish
-from skewless.model.publishing.onnx_import import ImportOptions, ModelMismatch
 from skewless.model.publishing.publish import PublishedBundle, VersionPlace
 from skewless.model.scoring import batch_score
 from skewless.model.scoring.http_replay import HttpReplay, moments

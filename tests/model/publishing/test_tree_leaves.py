@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from skewless.contract.model.onnx_session import open_session
 from skewless.contract.model.shapley import ShapleyExplainer, beyond_rounding
 from skewless.contract.model.tree_leaves import parse_leaves
-from skewless.model.publishing.lightgbm_export import convert, leaf_counts, narrowed
+from skewless.model.conversion.lightgbm_export import convert, leaf_counts, narrowed
 from skewless.model.publishing.tree_ensemble import NotExplainable, read
 from skewless.model.publishing.tree_leaves import leaves_of
 from tests.models import trees

@@ -30,8 +30,8 @@ from skewless.contract.rollout.rollout import (
 from skewless.contract.rollout.traffic_split import draw
 from skewless.contract.storage.served_row import Role
 from skewless.contract.timestamps import to_micros
+from skewless.model.conversion.onnx_import import ImportOptions
 from skewless.model.publishing import publish
-from skewless.model.publishing.onnx_import import ImportOptions
 from skewless.model.publishing.publish import VersionPlace
 from skewless.model.publishing.rollout_steps import ChangeAuthor, make_champion, shadow, try_canary
 from skewless.model.scoring import batch_score

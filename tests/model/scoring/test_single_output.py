@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.contract.model.bundle import Bundle
+from skewless.model.conversion.onnx_import import ImportOptions
 from skewless.model.publishing import publish
-from skewless.model.publishing.onnx_import import ImportOptions
 from skewless.model.publishing.publish import VersionPlace
 from skewless.model.scoring.single_output import (
     NanScores,

@@ -13,10 +13,10 @@ from skewless.model.training import train, training_set
 from skewless.model.training.labels import BadLabels, labelled
 from skewless.model.training.train import evaluate, format_metrics, load_model
 from skewless.model.training.training_set import TrainingSet
-from skewless.project.learner import LightGbm
+from skewless.project.learner import BadLearner, LightGbm
 from skewless.project.model import LabelColumn
 from skewless.project.windows import TimeSplit
-from skewless.runtime.errors import SpineMismatch, StepInputMissing
+from skewless.runtime.errors import EmptyWindow, SpineMismatch, StepInputMissing
 from tests.models import learnable_project
 
 
@@ -93,13 +93,27 @@ def test_a_window_without_both_classes_is_refused_and_the_old_model_stays(opened
     split, later = learnable_project.SPLIT, learnable_project.SPLIT.end + timedelta(days=9)
     before = learnable_project.digest_of(opened.folder / train.MODEL)
     late, learner = learnable_project.LABEL_COLUMN, learnable_project.learner(5)
-    with pytest.raises(SpineMismatch, match=r"'late' must be 0 in some and 1 in others of the 0 rows from .* known by"):
+    with pytest.raises(EmptyWindow, match="the test window of training set"):
         train.run(opened, late, TimeSplit(split.start, split.validate, split.end, later), learner)
+    short = TimeSplit(split.start, split.validate, split.test, split.test + timedelta(minutes=40))
+    with pytest.raises(SpineMismatch, match=r"'late' must be 0 in some and 1 in others of the \d rows from .* by then"):
+        train.run(opened, late, short, learner)
     with pytest.raises(SpineMismatch, match="'later' is absent"):
         train.run(opened, LabelColumn("later"), split, learner)
     with pytest.raises(BadLabels, match=r"'hour' is int64 and holds \d+ in \d+ rows"):
         train.run(opened, LabelColumn("hour"), split, learner)
     assert learnable_project.digest_of(opened.folder / train.MODEL) == before
+
+
+def test_a_parameter_that_lightgbm_does_not_know_is_refused(opened: TrainingSet):
+    with pytest.raises(
+        BadLearner, match=r"learner: learning_rte is no parameter of LightGBM; did you mean 'learning_rate'\?"
+    ):
+        train.run(opened, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, LightGbm(learning_rte=0.1))
+    learner, changed = learnable_project.learner(5), {"num_leaves": 4, "learning_rate": 0.11}
+    more = train.run(opened, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learner, changed)
+    assert load_model(opened.folder)[0].params["num_leaves"] == 4
+    assert more.rounds <= 5
 
 
 def test_a_kill_between_the_two_files_leaves_nothing_to_publish(opened: TrainingSet, tmp_path: Path, monkeypatch):

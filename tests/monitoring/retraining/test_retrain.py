@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,8 +38,8 @@ from skewless.monitoring.retraining.retrain import (
 )
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.join.point_in_time import TIMESTAMP
-from skewless.project.learner import LightGbm
-from skewless.project.model import PromotionRule
+from skewless.project.learner import LightGbm, TrainingData
+from skewless.project.model import LabelColumn, PromotionRule
 from skewless.project.windows import TimeSplit
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
@@ -163,6 +165,26 @@ def test_a_candidate_that_is_not_better_by_the_margin_is_refused(tmp_path: Path)
     assert (world.folders.models / "learned" / found.candidate).is_dir()
     far = world.retrain(canary=0.25, rule=PromotionRule(margin=5.0))
     assert far.reason == "its gain on the held-out rows is not more than 5 with confidence"
+
+
+def test_a_function_of_the_project_retrains_and_the_label_of_the_future_takes_no_part(tmp_path: Path):
+    """Its candidate is compared with a champion of LightGBM, which knew the same rows."""
+
+    def boosted(data: TrainingData) -> object:
+        import xgboost
+
+        assert data.train.table.column(TIMESTAMP).to_pylist()[-1] < learnable_project.SPLIT.validate - timedelta(days=2)
+        model = xgboost.XGBClassifier(n_estimators=60, max_depth=4, learning_rate=0.3, n_jobs=1)
+        return model.fit(data.train.to_numpy(), data.train.labels)
+
+    world = World(tmp_path, EARLY)
+    label = LabelColumn(learnable_project.LABEL, timedelta(days=2))
+    found = world.retrain(learner=boosted, label=label, canary=0.25)
+    assert (found.candidate, found.better, found.is_canary) == ("1.1.0", True, True), found
+    assert found.held_out
+    rows = learnable_project.spine().filter(pc.is_valid(pc.field(learnable_project.LABEL)))
+    held_out = rows.filter(pc.field(TIMESTAMP) >= pa.scalar(learnable_project.SPLIT.test))
+    assert 0 < found.held_out.candidate.rows < len(held_out)
 
 
 def test_outcomes_that_say_worse_with_confidence_refuse():

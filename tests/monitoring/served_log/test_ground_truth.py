@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.monitoring.served_log.ground_truth import BadGroundTruth, GroundTruth, read, remove_before
+from skewless.monitoring.served_log.ground_truth import (
+    BadGroundTruth,
+    GroundTruth,
+    OutcomesOfNoModel,
+    read,
+    remove_before,
+)
 
 NOW = datetime(2013, 10, 2, tzinfo=UTC)
 SERVED = pa.table({"request_id": ["a", "a", "b", "c"], "row": pa.array([0, 1, 0, 0], pa.int32())})
@@ -124,6 +130,9 @@ def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path))
     file = tmp_path / "o.jsonl"
     file.write_text("\n".join(json.dumps({"request_id": name, "label": 1}) for name in "ab"))
+    with pytest.raises(OutcomesOfNoModel, match="there is no model 'tiny'"):
+        CliRunner().invoke(app, ["outcomes", str(file), "--model", "tiny"], catch_exceptions=False)
+    (tmp_path / "served" / "model=tiny").mkdir(parents=True)
     told = CliRunner().invoke(app, ["outcomes", str(file), "--model", "tiny"], catch_exceptions=False)
     assert "2 new outcomes" in told.output
     assert of(GroundTruth(tmp_path / "served", "tiny")) == [1.0, None, 1.0, None]

@@ -21,13 +21,13 @@ from skewless.contract.model.manifest import Manifest
 from skewless.contract.model.optimisation import OptimisationRecord
 from skewless.contract.model.signature import SignatureSpec
 from skewless.contract.model.tree_leaves import LEAVES
+from skewless.model.conversion.onnx_import import ImportedModel
 from skewless.model.distributions.baseline import Baseline, describe
 from skewless.model.publishing import golden_rows as golden
 from skewless.model.publishing import tree_leaves as leaves
 from skewless.model.publishing.graph_optimisation import OriginalGraph, scales_by_batch
 from skewless.model.publishing.model_card import importance
 from skewless.model.publishing.model_card_page import card_page
-from skewless.model.publishing.onnx_import import ImportedModel
 from skewless.model.publishing.tree_ensemble import Counts, NotExplainable
 from skewless.model.training.model_metrics import CalibrationBin
 from skewless.model.training.training_set import TrainingSet

@@ -19,7 +19,7 @@ import onnxruntime as ort
 from onnx import TensorProto
 
 from skewless.contract.errors import SkewlessError
-from skewless.model.publishing.onnx_import import ModelMismatch
+from skewless.model.conversion.onnx_import import ModelMismatch
 
 _OPTIMISED, _QUANTISED = "graph optimisation", "int8 quantisation"
 _BOUNDS = {_OPTIMISED: 1e-6, _QUANTISED: 1e-2}

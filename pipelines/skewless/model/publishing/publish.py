@@ -28,19 +28,24 @@ from skewless.contract.model.tree_leaves import LEAVES
 from skewless.contract.rollout.rollout import promote as promote_step
 from skewless.contract.timestamps import MICROSECOND
 from skewless.files.durable import new_folder
-from skewless.model.publishing import golden_rows, onnx_import
+from skewless.model.conversion import onnx_import
+from skewless.model.conversion.lightgbm_export import convert, leaf_counts
+from skewless.model.conversion.onnx_import import ImportedModel, ImportOptions
+from skewless.model.publishing import golden_rows
 from skewless.model.publishing.bundle_draft import BundleDraft, Window, contents, manifest, prove_draft, with_leaves
 from skewless.model.publishing.graph_optimisation import NO_CHANGES, GraphChanges, change_graph
-from skewless.model.publishing.lightgbm_export import convert, leaf_counts
-from skewless.model.publishing.onnx_import import ImportedModel, ImportOptions
 from skewless.model.publishing.optimisation_report import measure_changes
 from skewless.model.publishing.tree_ensemble import NotExplainable
 from skewless.model.publishing.versions import is_version, newest_of, newest_version, next_version
 from skewless.model.training.labels import known_labels
+from skewless.model.training.learned_model import graph_scores
 from skewless.model.training.model_metrics import CalibrationBin, calibration
-from skewless.model.training.train import TrainingRun, evaluate, load_model
+from skewless.model.training.train import GRAPH, TrainingRun, evaluate, load_model, load_report
+from skewless.model.training.training_rows import window_rows
 from skewless.model.training.training_set import TrainingSet
 from skewless.offline.join.point_in_time import TIMESTAMP
+from skewless.project.learner import LIGHTGBM
+from skewless.project.windows import TimeSplit
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
@@ -81,18 +86,42 @@ def run(
     training_set: TrainingSet, place: VersionPlace, *, created_at: datetime, changes: GraphChanges = NO_CHANGES
 ) -> PublishedBundle:
     """Publish the model that was trained on a training set; see `publish`. Raises: as `publish`, and StepInputMissing."""
+    if (report := load_report(training_set.folder)).learner != LIGHTGBM:
+        return _run_learned(training_set, report, place, created_at, changes)
     booster, training = load_model(training_set.folder)
     graph, original = change_graph(convert(booster, len(training_set.plan.columns)), changes)
     scorer = MatrixScorer(graph, ScoreOutput("probabilities", 1), columns=len(training_set.plan.columns))
     metrics, gap, bins = _check_conversion(booster, scorer, training_set, training)
-    start, validate, test, end = map(
-        datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
-    )
-    imported = ImportedModel(ScoreOutput("probabilities", 1), None)
-    windows = (start, validate), (test, end)
+    imported, windows = ImportedModel(ScoreOutput("probabilities", 1), None), _windows(training)
     draft = BundleDraft(training_set, graph, imported, *windows, training.rows, metrics, bins, original)
     draft = replace(draft, leaf_counts=leaf_counts(booster))
     return replace(publish(draft, place, created_at), conversion_gap=gap)
+
+
+def _run_learned(
+    training_set: TrainingSet, training: TrainingRun, place: VersionPlace, created_at: datetime, changes: GraphChanges
+) -> PublishedBundle:
+    """Publish the graph that a project's own function trained."""
+    graph, original = change_graph((training_set.folder / GRAPH).read_bytes(), changes)
+    fitted, tested = _windows(training)
+    values = training_set.values(golden_rows.sample_rows(training_set.between(*fitted)))
+    imported = onnx_import.read(
+        graph, training_set.plan, _ALL, lambda signature: signature.assemble(training_set.assembler, values)
+    )
+    split = TimeSplit(*map(datetime.fromisoformat, (training.start, training.validate, training.test, training.end)))
+    test = window_rows(training_set, training.label, split)["test"]
+    scores = graph_scores(graph, training_set, test, training.learner)
+    metrics, bins = evaluate(test.labels, scores), calibration(test.labels, scores)
+    draft = BundleDraft(training_set, graph, imported, fitted, tested, training.rows, metrics, bins, original)
+    return replace(publish(draft, place, created_at), conversion_gap=training.gap)
+
+
+def _windows(training: TrainingRun) -> tuple[Window, Window]:
+    """The windows of training and of test."""
+    start, validate, test, end = map(
+        datetime.fromisoformat, (training.start, training.validate, training.test, training.end)
+    )
+    return (start, validate), (test, end)
 
 
 def run_onnx(

@@ -13,8 +13,8 @@ from skewless.contract.model.bundle import BundleModel, output_names
 from skewless.contract.model.shapley import beyond_rounding, contributions_of
 from skewless.contract.model.signature import Array
 from skewless.contract.model.tree_leaves import Covers, LeavesHeader, RaggedLists, TreeLeaves
+from skewless.model.conversion.onnx_import import ImportedModel
 from skewless.model.publishing import tree_ensemble
-from skewless.model.publishing.onnx_import import ImportedModel
 from skewless.model.publishing.tree_ensemble import Counts, NotExplainable, TreeEnsemble
 
 _PROVEN_ROWS = 256

@@ -13,6 +13,7 @@ from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.model.signature import MatrixSignature
 from skewless.contract.plan import ColumnSource
+from skewless.model.conversion.model_outputs import described, single_output
 
 ScoreFunction = Callable[[Mapping[ColumnSource, ColumnValues]], NDArray[np.floating]]
 """Maps the values that a plan names to one score per row."""
@@ -69,11 +70,9 @@ def single_score(bundle: Bundle) -> ScoreFunction:
     one value per row, or two (the probabilities of two classes, of which the second is the score).
     """
     signature = bundle.signature
-    floats = [index for index, group in enumerate(signature.outputs) if group.kind in ("float32", "float64")]
-    if len(floats) != 1 or len(signature.outputs[floats[0]].names) > 2:
-        outputs = ", ".join(f"{group.column} ({len(group.names)} x {group.kind})" for group in signature.outputs)
-        raise NoSingleScore(bundle.manifest.name, bundle.manifest.version, outputs)
-    index = floats[0]
+    index = single_output(signature)
+    if index is None:
+        raise NoSingleScore(bundle.manifest.name, bundle.manifest.version, described(signature))
 
     def score(values: Mapping[ColumnSource, ColumnValues]) -> NDArray[np.floating]:
         output: NDArray[np.floating] = signature.output_arrays(bundle.score(bundle.inputs(values)))[index]

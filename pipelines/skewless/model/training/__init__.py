@@ -1,1 +1,1 @@
-"""Training sets and training. It imports `distributions` and the join."""
+"""Training sets and training. It imports `distributions`, `conversion` and the join."""

@@ -48,7 +48,7 @@ from skewless.offline.join.point_in_time import join, request_values, spine_time
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles, declared_types
 from skewless.offline.tables.source import TableSource
-from skewless.project.learner import LightGbm
+from skewless.project.learner import Learner, LightGbm
 from skewless.project.model import LabelColumn, PromotionRule
 from skewless.project.windows import TimeSplit
 from skewless.registry.model_registry import ModelRegistry
@@ -73,7 +73,7 @@ class RetrainOptions:
     spine: Path
     label: LabelColumn
     split: TimeSplit
-    learner: LightGbm
+    learner: Learner
     rule: PromotionRule = field(default_factory=PromotionRule)
     as_served: RefreshSchedule | None = None
 
@@ -184,9 +184,10 @@ def _champion(project: RetrainProject, options: RetrainOptions, canary: float | 
     """The champion, after checking that a candidate can be trained, compared with it and (with `canary`) made a canary."""
     require_active(project.registry, options.model)
     champion = open_published(project.registry, options.model, champion_version(project.registry, options.model))
-    require_matrix(champion, "retrain")
     plan = project.definitions.plan
-    MatrixSignature(plan)
+    if isinstance(options.learner, LightGbm):
+        require_matrix(champion, "retrain")
+        MatrixSignature(plan)
     if canary is not None:
         trial_of(None, options.model, canary, (), None)
         if not same_request(plan, champion.plan):

@@ -27,6 +27,7 @@ from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 from skewless.files.durable import write_file
 from skewless.offline.tables.source import parquet_files
+from skewless.runtime.errors import did_you_mean
 
 FOLDER = "_outcomes"
 KEYS = ["request_id", "row"]
@@ -45,6 +46,21 @@ class BadGroundTruth(SkewlessError):
 
     def __str__(self) -> str:
         return f"the outcomes in {self.source} {self.reason}; nothing was stored"
+
+
+@dataclass(eq=False)
+class OutcomesOfNoModel(SkewlessError):
+    """Outcomes were given for a model that is neither declared, published, nor was served."""
+
+    model: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        listed = f"; there are {', '.join(self.known)}" if self.known else ""
+        return (
+            f"there is no model {self.model!r}: it is not in feature_repo/models.py, nor published, nor was it served{listed}; "
+            f"{did_you_mean(self.model, self.known)}nothing was stored"
+        )
 
 
 @dataclass(frozen=True, slots=True)
