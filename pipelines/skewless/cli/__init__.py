@@ -6,12 +6,12 @@ from importlib.util import find_spec
 
 import typer
 
-from skewless.cli import audit, data, drift, ingest, model, online_store, push, rollout
+from skewless.cli import audit, data, drift, ingest, model, online_store, project, push, rollout
 
 for _needed in ("duckdb", "feast", "sqlalchemy"):
     if find_spec(_needed) is None:
         raise ModuleNotFoundError(f"the verbs of pipelines need {_needed}", name=_needed)
 
 app = typer.Typer()
-for _group in (data, ingest, push, model, rollout, online_store, audit, drift):
+for _group in (project, data, ingest, push, model, rollout, online_store, audit, drift):
     app.add_typer(_group.verbs)

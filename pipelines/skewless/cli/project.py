@@ -1,0 +1,59 @@
+"""Commands on a whole project: init, build.
+
+Held by tests/scaffold/test_shop.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skewless.cli import data, ingest, model
+from skewless.cli.time_options import now
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the project, and of the new folder.")],
+) -> None:
+    """Make a project that runs, in a new folder: definitions, tables, a model and tests."""
+    from skewless.runtime.console import console
+    from skewless.scaffold.names import feast_name
+    from skewless.scaffold.shop import make_shop
+
+    feast_name(name)
+    folder = Path.cwd() / name
+    draft = make_shop(folder, now().date())
+    console.print(f"{name}/ holds a project. {draft.story}", markup=False)
+    console.print(f"next: cd {name} && skewless build", markup=False)
+
+
+@verbs.command()
+def build() -> None:
+    """Run a project's way from definitions to served values: apply, ingest, training-set, train, publish, materialize.
+
+    It stops at the first step that fails. Run again, it changes only what changed.
+    """
+    from skewless.model.training.example_request import example_request
+    from skewless.model.training.training_set import TrainingSet
+    from skewless.project.project import Project
+    from skewless.runtime.console import console
+    from skewless.runtime.settings import ProjectSettings
+
+    data.apply()
+    ingest.ingest()
+    work = Project(ProjectSettings.read())
+    for name in work.models.models:
+        data.training_set(model=name)
+        model.train(model=name)
+        model.publish(model=name)
+    data.materialize()
+    console.print("next: skewless serve, and in a second terminal")
+    for name, declared in work.models.models.items():
+        folder = work.folders.training / work.model(name).training_set(declared.service)
+        console.print(f"  {example_request(name, TrainingSet(folder))}", markup=False)
+    console.print("  skewless audit")
