@@ -20,6 +20,16 @@ from skewless.online.store.valkey_process import EmbeddedServerFailed
 from skewless.project.project import Project
 
 _OUTPUT_LINES = 12
+_PROGRAM = """
+import sys
+from feast.cli.cli import cli
+from skewless.contract.errors import SkewlessError
+try:
+    cli()
+except SkewlessError as refused:
+    sys.exit(str(refused))
+"""
+"""Feast's CLI, where what our stores refuse is its own last line instead of a traceback's."""
 
 
 @dataclass(eq=False)
@@ -35,7 +45,7 @@ class ApplyFailed(SkewlessError):
 
 def run(repo: Path) -> str:
     """Apply the definitions; what Feast printed. Applying again changes nothing. Raises: ApplyFailed."""
-    command = [sys.executable, "-W", "ignore", "-c", "from feast.cli.cli import cli; cli()", "-c", str(repo), "apply"]
+    command = [sys.executable, "-W", "ignore", "-c", _PROGRAM, "-c", str(repo), "apply"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()

@@ -149,7 +149,9 @@ def as_values(kind: ValueType, parsed: Sequence[Scalar]) -> ColumnValues:
 
 
 def to_json(kind: ValueType, values: ColumnValues) -> list[Json]:
-    """Values as a JSON column. NaN and infinities, which JSON does not have, are null."""
+    """Values as a JSON column. NaN and infinities, which JSON does not have, are null; a Float32 has the shortest digits that
+    give its bits, as 1.111 and not 1.1109999418258667.
+    """
     valid = values.valid
     if kind.name == "UnixTimestamp":
         column: list[Json] = list(rfc3339_texts(values.data.astype(np.int64)))
@@ -158,7 +160,7 @@ def to_json(kind: ValueType, values: ColumnValues) -> list[Json]:
     else:
         if kind.numpy.kind == "f":
             valid = valid & np.isfinite(values.data)
-        column = values.data.tolist()
+        column = (values.data.astype("U").astype(float) if kind.name == "Float32" else values.data).tolist()
     if valid.all():
         return column
     return [value if present else None for value, present in zip(column, valid.tolist(), strict=True)]

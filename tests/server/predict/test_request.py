@@ -200,3 +200,10 @@ def plain(dtype: str, value: Any) -> Any:
 def same(one: ColumnValues, other: ColumnValues) -> bool:
     equal = one.data.tolist() == other.data.tolist() and one.valid.tolist() == other.valid.tolist()
     return equal and (one.data.dtype == object or one.data.tobytes() == np.ascontiguousarray(other.data).tobytes())
+
+
+def test_a_float32_has_the_shortest_digits_that_give_its_bits():
+    kind, data = value_type("Float32"), np.array([1.111, -0.0, 3.4028235e38, 1e-45, 0.1], "f4")
+    told = to_json(kind, ColumnValues(data, np.ones(len(data), bool)))
+    assert json.dumps(told) == "[1.111, -0.0, 3.4028235e+38, 1e-45, 0.1]"
+    assert (np.array(told, "f4").view("u4") == data.view("u4")).all()

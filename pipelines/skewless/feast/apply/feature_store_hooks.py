@@ -1,8 +1,9 @@
 """What Feast's `FeatureStore` does more for a project on one of our stores; others pass through.
 
-Feast 0.67 asks its extension points only after it has written the registry, and opens the registry without telling the
-project's folder; and an offline store is not told which features its caller asked for. So three methods of `FeatureStore` are wrapped, once for each process, when a store of ours is loaded:
-Feast loads them with the configuration, before the first use of the methods.
+Feast 0.67 asks its extension points only after it has written the registry, opens the registry without telling the
+project's folder, and does not tell an offline store which features its caller asked for. So three methods of
+`FeatureStore` are wrapped, once for each process, when a store of ours is loaded: Feast loads them with the configuration,
+before the first use of the methods.
 
 Held by tests/feast/apply/test_applied_transforms.py.
 """
