@@ -279,6 +279,17 @@ def test_a_rewritten_file_keeps_its_schema_groups_and_codecs(tmp_path: Path):
     assert list(find(subject, place)) == []
 
 
+def test_views_of_texts_are_rewritten_as_views(tmp_path: Path):
+    views = {"k": pa.array(["x", "y"]).cast(pa.string_view()), "note": pa.array(["a", "b"]).cast(pa.string_view())}
+    pq.write_table(pa.table(views), tmp_path / "t.parquet")
+    subject, place = ErasureSubject.parse(["k=y"]), ErasableTable("t", tmp_path / "t.parquet", {"k": ["k"]})
+    (found,) = find(subject, place)
+    remove(subject, found)
+    left = pq.read_table(tmp_path / "t.parquet")
+    assert (left.to_pylist(), left.schema.types) == ([{"k": "x", "note": "a"}], [pa.string_view()] * 2)
+    assert list(find(subject, place)) == []
+
+
 def _hashes(root: Path) -> dict[str, str]:
     files = sorted(root.rglob("*.parquet"))
     return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -38,6 +39,10 @@ def test_columns_of_every_type_of_key():
             "t": pa.array([at_noon, None, None], pa.timestamp("ms", tz="UTC")),
             "b": [b"\x00\x01", b"", None],
             "f": [1.0, 2.0, None],
+            "d": pa.array([Decimal(1), Decimal("1.5"), None], pa.decimal128(9, 2)),
+            "v": pa.array(["1", "2", None]).cast(pa.string_view()),
+            "c": pa.array(["1", "2", None]).dictionary_encode(),
+            "day": pa.array([date(2013, 10, 1), None, None]),
         }
     )
 
@@ -49,9 +54,22 @@ def test_columns_of_every_type_of_key():
         == rows("1", "s")
         == rows("2013-10-01T12:00:00Z", "t")
         == rows("AAE=", "b")
+        == rows("1", "f")
+        == rows("1", "d")
+        == rows("1", "v")
+        == rows("1", "c")
+        == rows("2013-10-01T00:00:00Z", "day")
         == [True, False, False]
     )
-    for text, column in (("x", "i"), ("99999999999", "i"), ("1", "f"), ("1", "t"), ("1", "absent"), ("?", "b")):
+    for text, column in (
+        ("x", "i"),
+        ("99999999999", "i"),
+        (str(2**53), "f"),
+        ("x", "d"),
+        ("1", "t"),
+        ("1", "absent"),
+        ("?", "b"),
+    ):
         assert rows(text, column) == [False] * 3
 
 

@@ -25,6 +25,7 @@ from skewless.erasure.subject import ErasureSubject
 from skewless.files.durable import remove_unfinished, replace_file
 from skewless.offline.tables.compaction import locked
 from skewless.offline.tables.source import parquet_files, parts_folder
+from skewless.offline.values.column_types import plain_table
 from skewless.state.locks import WAIT
 
 _CODECS = {"UNCOMPRESSED": "NONE"}
@@ -138,9 +139,9 @@ def _rewrite(matcher: ErasureSubject | RequestRows, path: Path, columns: Mapping
         with building.open("wb") as file, pq.ParquetWriter(file, old.schema_arrow, **_writer_options(old)) as writer:
             for group in range(old.num_row_groups):
                 table = old.read_row_group(group)
-                others = table.filter(pa.array(~matcher.rows(table, columns)))
-                if len(others):
-                    writer.write_table(others, row_group_size=len(others))
+                kept = plain_table(table).filter(pa.array(~matcher.rows(table, columns)))
+                if len(kept):
+                    writer.write_table(kept.cast(old.schema_arrow), row_group_size=len(kept))
         building.chmod(path.stat().st_mode & 0o777)
 
 

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from skewless.contract.columns import Flags
 from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import SECOND_US, UtcMicros, parse_rfc3339
+from skewless.offline.values.column_types import plain_type
 from skewless.runtime.errors import did_you_mean
 
 _COST = {"n": 1 << 14, "r": 8, "p": 1}
@@ -97,10 +99,18 @@ def same_value(stored: object, text: str) -> bool:
 
 
 def _equal(column: pa.ChunkedArray, text: str) -> Flags:
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("us"))
+    column = column.cast(plain_type(column.type))
+    kind = column.type
     value: object = None
     if pa.types.is_integer(kind):
         value = _integer(text)
+    elif (pa.types.is_floating(kind) or pa.types.is_decimal(kind)) and (number := _integer(text)) is not None:
+        # A key that is declared as an integer may be stored so; of greater ones a float stands for several.
+        value = Decimal(number) if pa.types.is_decimal(kind) else float(number) if abs(number) < 2**53 else None
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         value = text
     elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
@@ -117,8 +127,7 @@ def _equal(column: pa.ChunkedArray, text: str) -> Flags:
         scalar = pa.scalar(value, kind)
     except (pa.ArrowInvalid, OverflowError):
         return np.zeros(len(column), bool)
-    decoded = column.cast(kind) if pa.types.is_dictionary(column.type) else column
-    equal: Flags = pc.fill_null(pc.equal(decoded, scalar), fill_value=False).to_numpy()
+    equal: Flags = pc.fill_null(pc.equal(column, scalar), fill_value=False).to_numpy()
     return equal
 
 

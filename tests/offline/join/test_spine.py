@@ -59,6 +59,14 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path, content: bytes):
         SpineFiles(tmp_path / "months.parquet", *YEAR)
 
 
+def test_views_of_texts_are_read(tmp_path: Path):
+    texts = pa.array(["a", None]).cast(pa.string_view())
+    table = pa.table({TIMESTAMP: pa.array([YEAR[0]] * 2, ZONED), "key": texts, "tags": pa.array([["a"], None])})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = SpineFiles(tmp_path, *YEAR).table()
+    assert [found[name].to_pylist() for name in ("key", "tags")] == [["a", None], [["a"], None]]
+
+
 def test_a_window_without_rows_says_which_times_are_there(tmp_path: Path):
     times = [datetime(2012, 3, day, 5, tzinfo=UTC) for day in (2, 7, 4)]
     pq.write_table(pa.table({TIMESTAMP: pa.array(times, ZONED)}), tmp_path / "a.parquet")

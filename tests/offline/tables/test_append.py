@@ -148,6 +148,18 @@ def test_rows_go_to_a_table_of_another_type_as_the_same_values_or_not_at_all(tmp
             append(source(tmp_path), rows(NOON + 2, **given), VIEW, now=NOON)
 
 
+@pytest.mark.parametrize("table", ["days"], indirect=True)
+def test_rows_with_views_of_texts_are_appended_to_tables_of_them(table: Path):
+    file = source(table).files()[-1]
+    stored = pq.ParquetFile(file).read()
+    views = pa.array(stored["origin"].to_pylist()).cast(pa.string_view())
+    pq.write_table(stored.set_column(stored.column_names.index("origin"), "origin", views), file)
+    for event in (NOON + 1, NOON + DAY):
+        origin = pa.array(["JFK"]).cast(pa.string_view())
+        append(source(table), rows(event, origin=origin, remark=origin), VIEW, now=NOON)
+    assert read(table).keys[0].to_pylist() == ["JFK"] * 3
+
+
 def test_a_write_that_fails_leaves_nothing(table: Path, monkeypatch: pytest.MonkeyPatch):
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")

@@ -22,6 +22,7 @@ from skewless.contract.value_types import value_type
 from skewless.offline.join.csv_spine import is_csv, read_csv
 from skewless.offline.join.point_in_time import TIMESTAMP, spine_times
 from skewless.offline.tables.source import parquet_files
+from skewless.offline.values.column_types import plain_type
 from skewless.runtime.errors import EmptyWindow, SpineMismatch, SpineMissing, SpineUnreadable
 
 _BINS = 4096
@@ -140,7 +141,13 @@ def _opened(path: Path, types: Mapping[str, pa.DataType]) -> ds.Dataset:
     if not files:
         raise SpineMissing(str(path))
     try:
-        return ds.dataset([str(file) for file in files], format="parquet")
+        names = [str(file) for file in files]
+        dataset = ds.dataset(names, format="parquet")
+        # Arrow has no kernels that filter views of texts.
+        plain = pa.schema(
+            [field.with_type(plain_type(field.type)) for field in dataset.schema], dataset.schema.metadata
+        )
+        return dataset if plain.equals(dataset.schema) else ds.dataset(names, format="parquet", schema=plain)
     except (OSError, pa.ArrowException) as error:
         raise SpineUnreadable(str(path), str(error).partition("\n")[0]) from error
 

@@ -26,7 +26,7 @@ from skewless.offline.tables.columns import feature, known_since, time_column
 from skewless.offline.tables.object_storage import RemoteReadOnly
 from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.tables.view_rows import schema_of
-from skewless.offline.values.column_types import holds, natural, takes_value
+from skewless.offline.values.column_types import holds, natural, plain_table, plain_type, takes_value
 from skewless.offline.values.exact_values import InexactValue, convertible, exact
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
@@ -43,7 +43,7 @@ def append(source: TableSource, table: pa.Table, view: PlanView | None = None, *
     """
     if source.foreign is not None:
         raise RemoteReadOnly(source.foreign)
-    fitted = _fitted(source, table, view)
+    fitted = _fitted(source, plain_table(table), view)
     return [write_part_once(folder, rows, now) for folder, rows in _by_folder(source, fitted)] if len(fitted) else []
 
 
@@ -58,7 +58,9 @@ def _fitted(source: TableSource, table: pa.Table, view: PlanView | None) -> pa.T
             table = table.set_column(table.column_names.index(created), created, timestamp_array(known))
     kinds = {} if view is None else _declared(source, view)
     stored = _stored_schema(source)
-    types = {name: natural(kind) for name, kind in kinds.items()} | {field.name: field.type for field in stored}
+    types = {name: natural(kind) for name, kind in kinds.items()} | {
+        field.name: plain_type(field.type) for field in stored
+    }
     columns = {}
     for name in dict.fromkeys((*stored.names, *kinds, *table.column_names)):
         if name in table.column_names or name in kinds:

@@ -66,6 +66,13 @@ def plain_layout(column: pa.Array) -> pa.Array:
     return column if plain == column.type else column.cast(plain)
 
 
+def plain_table(table: pa.Table) -> pa.Table:
+    """A table with all columns in plain layout."""
+    fields = [field.with_type(plain_type(field.type)) for field in table.schema]
+    schema = pa.schema(fields, table.schema.metadata)
+    return table if schema.equals(table.schema) else table.cast(schema)
+
+
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """The type of `plain_layout`."""
     if pa.types.is_string_view(kind):
