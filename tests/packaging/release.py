@@ -83,10 +83,14 @@ def check_types(scratch: Path) -> None:
 
 
 def install(uv: str, wheel: Path, sdist: Path, scratch: Path) -> Iterator[Installation]:
-    """Each tool on each Python with each extra that is documented; Airflow and the sdist by uv alone."""
-    combinations = product(interpreters().items(), INSTALLED, TOOLS)
+    """uv with each extra and the sdist on each Python; pip and pipx, which take minutes, the base on each Python and
+    `pipelines` on the first.
+    """
+    pythons = interpreters()
+    combinations = product(pythons.items(), INSTALLED, TOOLS)
     for number, ((version, python), extra, tool) in enumerate(combinations):
-        if "airflow" in extra and tool != "uv":
+        often = {"": list(pythons), "pipelines": list(pythons)[:1]}
+        if tool != "uv" and version not in often.get(extra, ()):
             continue
         made = Installation(tool, version, extra, scratch / str(number), (uv, *released(uv)))
         yield made.make(python, wheel)
