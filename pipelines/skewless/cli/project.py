@@ -19,16 +19,30 @@ verbs = typer.Typer()
 @verbs.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the project, and of the new folder.")],
+    events: Annotated[
+        Path | None,
+        typer.Option("--from", help="CSV, Parquet or JSON Lines file of events, or a folder of them. Default: a shop."),
+    ] = None,
+    entity: Annotated[str | None, typer.Option(help="Column of --from: whom or what an event is of.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of --from: when an event was.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of --from to predict, 0 or 1.")] = None,
 ) -> None:
     """Make a project that runs, in a new folder: definitions, tables, a model and tests."""
     from skewless.runtime.console import console
+    from skewless.scaffold.events import ColumnChoices, make_from_events
     from skewless.scaffold.names import feast_name
     from skewless.scaffold.shop import make_shop
 
     feast_name(name)
-    folder = Path.cwd() / name
-    draft = make_shop(folder, now().date())
+    folder, choices = Path.cwd() / name, ColumnChoices(entity, time, label)
+    if events is None and choices != ColumnChoices():
+        raise typer.BadParameter("--entity, --time and --label name columns of --from; give --from FILE")
+    draft = make_shop(folder, now().date()) if events is None else make_from_events(folder, events, choices)
     console.print(f"{name}/ holds a project. {draft.story}", markup=False)
+    for note in draft.notes:
+        console.print(f"  {note}", markup=False)
+    if draft.model is None:
+        console.print("  No column is to be predicted; --label names one.", markup=False)
     console.print(f"next: cd {name} && skewless build", markup=False)
 
 

@@ -1,3 +1,3 @@
-"""New projects: a small shop of customers and orders, written to a folder that `skewless build` runs. It imports
-`runtime` and what is below it.
+"""New projects that `skewless build` runs: a small shop, or one over a file of events. It imports `runtime` and what is
+below it.
 """

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from skewless.scaffold.events import ColumnChoices, make_from_events
+from skewless.scaffold.events_file import BadEventColumn, EventsUnreadable
+from tests.scaffold.own_project import OwnProject, command, texts
+from tests.services.serve_process import SKEWLESS
+
+HEADER = "orderId,ordered_at,customer_id,Channel,amount,gift,items,returned"
+
+
+def events(file: Path) -> Path:
+    """Orders of a shop: numbers, bools, texts, times, and nulls."""
+    choice = random.Random(3)
+    rows = []
+    for customer in range(1, 121):
+        at, share = datetime(2025, 1, 1) + timedelta(days=choice.random() * 60), choice.random()
+        for _ in range(choice.randint(3, 20)):
+            items = choice.randint(1, 5) if choice.random() < 0.9 else ""
+            amount, gift = round(choice.expovariate(1 / 40), 2), choice.choice(["true", "false"])
+            rows.append(
+                (at, customer, choice.choice(["web", "app", ""]), amount, gift, items, int(choice.random() < share))
+            )
+            at += timedelta(days=choice.expovariate(1 / 12), seconds=1)
+    lines = [f"{n},{row[0]:%Y-%m-%d %H:%M:%S},{','.join(map(str, row[1:]))}" for n, row in enumerate(sorted(rows), 1)]
+    file.write_text("\n".join([HEADER, *lines]) + "\n")
+    return file
+
+
+def test_from_a_file_of_events_to_a_proven_prediction(tmp_path: Path, redis_url: str):
+    events(tmp_path / "shop events.csv")
+    words = ["init", "mine", "--from", "shop events.csv", "--label", "returned"]
+    printed = command(tmp_path, redis_url, str(SKEWLESS), *words)
+    assert "Their time is `ordered_at`" in printed
+    assert "Their key is `customer_id`" in printed
+    project = OwnProject(tmp_path / "mine", redis_url)
+    assert "3 passed" in project.own_tests()
+    answer = project.predict(project.run("build"))
+    assert 0 < answer["scores"][0] < 1
+    assert "0 of 1 scores differ" in project.run("audit")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl", ""])
+def test_what_is_inferred_is_the_same_of_each_format(tmp_path: Path, ending: str):
+    source = events(tmp_path / "orders.csv")
+    if ending != "csv":
+        file = tmp_path / "orders" / "part.parquet" if not ending else tmp_path / f"orders.{ending}"
+        file.parent.mkdir(exist_ok=True)
+        options = "(FORMAT json)" if ending == "jsonl" else "(FORMAT parquet)"
+        duckdb.sql(f"COPY (FROM read_csv('{source}')) TO '{file}' {options}")
+        source = file if ending else file.parent
+    draft = make_from_events(tmp_path / "mine", source, ColumnChoices(label="returned"))
+    assert [(feature.name, feature.dtype) for feature in draft.features] == [
+        ("channel", "String"),
+        ("amount", "Float64"),
+        ("gift", "Bool"),
+        ("items", "Int64"),
+    ]
+    assert (draft.entity.key, draft.entity.dtype) == ("customer_id", "INT64")
+    assert "'orderId' (BIGINT) is left out" in texts(tmp_path / "mine")
+
+
+def test_without_a_label_there_is_a_question(tmp_path: Path):
+    draft = make_from_events(tmp_path / "mine", events(tmp_path / "orders.csv"), ColumnChoices())
+    assert draft.model is None
+    models = (tmp_path / "mine" / "feature_repo" / "models.py").read_text()
+    assert "Which column is to be predicted?" in models
+    assert "_labels" not in texts(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        (ColumnChoices(entity="customer"), r"no column 'customer'; did you mean 'customer_id'\?.*give --entity COLUMN"),
+        (ColumnChoices(entity="amount"), "'amount' is DOUBLE, neither whole nor text; give --entity"),
+        (ColumnChoices(time="amount"), "'amount' is DOUBLE, and holds no times; give --time"),
+        (ColumnChoices(label="items"), "'items' holds other values than 0, 1, true and false; give --label"),
+        (ColumnChoices(label="channel"), "no column 'channel'"),
+    ],
+)
+def test_a_column_that_does_not_fit_is_refused(tmp_path: Path, choices: ColumnChoices, says: str):
+    file = events(tmp_path / "orders.csv")
+    with pytest.raises(BadEventColumn, match=says):
+        make_from_events(tmp_path / "mine", file, choices)
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("gone.csv", None, "no such file"),
+        ("a.txt", "x", "may end in .csv"),
+        ("a.csv", "customer_id,at\n", "no rows"),
+        ("a.parquet", "nonsense", "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, content: str | None, says: str):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(EventsUnreadable, match=says):
+        make_from_events(tmp_path / "mine", tmp_path / name, ColumnChoices())
+
+
+def test_what_cannot_be_inferred_names_its_option(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("customer_id,amount\n1,2\n1,3\n")
+    with pytest.raises(BadEventColumn, match="no column holds times; give --time"):
+        make_from_events(tmp_path / "mine", tmp_path / "a.csv", ColumnChoices())
+    (tmp_path / "a.csv").write_text("at,amount\n2025-01-01,2\n2025-01-02,3\n")
+    with pytest.raises(BadEventColumn, match="give --entity"):
+        make_from_events(tmp_path / "mine", tmp_path / "a.csv", ColumnChoices())
