@@ -19,7 +19,7 @@ def compact() -> dict[str, int]:
     from skewless.contract.timestamps import to_micros
     from skewless.offline.tables import compaction as verb
 
-    tables = {source.path: source for _, source in workspace().stored()}
+    tables = {source.path: source for _, source in workspace().definitions()}
     parts = {}
     for folder, source in tables.items():
         now = to_micros(datetime.now(UTC))

@@ -20,7 +20,7 @@ def erase() -> list[str]:
 
     work, options = workspace(), get_current_context()["params"]
     subject = ErasureSubject.parse(options["entity"])
-    stored, registry = tuple(work.stored()), work.settings.registry
+    stored, registry = tuple(work.definitions()), work.settings.registry
     places = verb.ErasurePlaces(work.folders, work.data, work.project, stored, work.client, registry, work.state)
     if options["dry_run"]:
         return verb.plan(subject, places).lines()

@@ -1,6 +1,6 @@
 """Expire: removes rows that are long past their view's ttl from the online store, once a day.
 
-As of each view's watermark: a store that is not materialized loses nothing. (Where the project uses the server's own
+Old definitions of views that no model reads any more are removed first. As of each view's watermark: a store that is not materialized loses nothing. (Where the project uses the server's own
 expiry, this corrects the rows' deadlines.)
 """
 
@@ -14,11 +14,13 @@ from skewless.airflow.dag_defaults import ONLINE_POOL, dag_arguments
 @task(pool=ONLINE_POOL)
 def expire() -> dict[str, int]:
     """Remove them; returns the number of rows by view with a ttl."""
-    from skewless.airflow.connections import workspace
+    from skewless.airflow.connections import now, workspace
     from skewless.online.maintenance import expiry
+    from skewless.project import retained_definitions
 
     work = workspace()
-    return expiry.run([view for view, _ in work.stored()], work.online_project)
+    retained_definitions.sweep(work, now())
+    return expiry.run([view for view, _ in work.definitions()], work.online_project)
 
 
 @dag(

@@ -19,7 +19,7 @@ def plan() -> list[dict[str, Any]]:
     from skewless.online.materialization import materialize as verb
 
     work, window = workspace(), window_of(get_current_context())
-    views, name = work.stored(), work.project
+    views, name = work.definitions(), work.project
     stored, expected = work.online.stored_views([view for view, _ in views]), expectations(work)
     windows = verb.plan_partition(work.state, name, views, start=window.start, end=window.end, stored=stored)
     return [{"project": name, "window": w.to_builtins(), "expected": expected(w.view.stored_as)} for w in windows]

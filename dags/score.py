@@ -30,7 +30,7 @@ def score() -> dict[str, Any]:
     declared = work.model(options.get("model"))
     model, version = champion(declared, registry)
     bundle, place = open_published(registry, model, version), registry.bundle(model, version)
-    work.confirm(f"{model} {version}", bundle.plan)
+    work.confirm_scorable(f"{model} {version}", bundle.plan)
     read_views(work.project, bundle.plan.views)
     table = options.get("spine") or declared.spec(param("spine")).spine
     spine = verb.ScoringSpine(work.folders.data / table, window.start, window.end)

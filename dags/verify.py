@@ -15,10 +15,10 @@ from skewless.airflow.dag_defaults import ONLINE_POOL, dag_arguments
 
 @task
 def views() -> list[str]:
-    """The online feature views."""
+    """The stored names of the online feature views, and of old definitions that models still read."""
     from skewless.airflow.connections import workspace
 
-    return [view.stored_as for view, _ in workspace().stored()]
+    return [view.stored_as for view, _ in workspace().definitions()]
 
 
 @task(pool=ONLINE_POOL, map_index_template="{{ task.op_kwargs['view'] }}")
@@ -29,7 +29,7 @@ def verify(view: str) -> dict[str, Any]:
     from skewless.online.maintenance import verify as verb
 
     work, options = workspace(), get_current_context()["params"]
-    stored = work.stored([view])
+    stored = [work.definition(view)]
     read_views(work.project, [plan for plan, _ in stored])
     sample = verb.EntitySample(options["sample"], options["seed"])
     (result,) = verb.run(stored, work.online_project, sample=sample, repair=options["repair"])

@@ -48,7 +48,7 @@ def registered(folder: Path) -> Path:
     """Two views, applied: each is a task, and so a process, a partition. `feature_repo` and `registry.db` are there."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(folder))
-        apply.run(definitions(folder / "feature_repo", FEW))
+        apply.run(definitions(folder / "feature_repo", FEW), at=datetime.now(UTC))
     return folder
 
 

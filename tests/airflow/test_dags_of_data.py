@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def told(
     }
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(state))
-        apply.run(repo)
+        apply.run(repo, at=datetime.now(UTC))
     asked = {
         "runs": [
             ["skewless_ingest_daily", WINDOW, {}],

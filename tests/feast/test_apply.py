@@ -10,6 +10,7 @@ from skewless.cli import app
 from skewless.contract.storage.catalog import catalog_key, view_field
 from skewless.contract.storage.push_target import check_target, parse_target, target_field
 from skewless.project import apply
+from skewless.project.apply_report import ApplyReport
 from tests.tables.scratch_project import ScratchProject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
@@ -23,7 +24,7 @@ def applied() -> Result:
 
 def test_applied_views_can_be_pushed_to(project: ScratchProject, redis: Redis, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(project.repo))
-    monkeypatch.setattr(apply, "run", lambda _: "what Feast says: the project is applied already")
+    monkeypatch.setattr(apply, "run", lambda _, **__: ApplyReport())  # the project is applied already
     redis.flushall()
     assert "warning" not in applied().output
     entries = redis.hgetall(catalog_key("scratch"))

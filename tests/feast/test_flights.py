@@ -34,7 +34,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, redis_server: RunningValke
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(folders.root))
         environment.setenv("SKEWLESS_REDIS_URL", redis_server.url)
-        apply.run(FEATURE_REPO)
+        apply.run(FEATURE_REPO, at=datetime.now(UTC))
     return folders
 
 

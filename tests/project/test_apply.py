@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def test_how_tables_are_made_is_no_definition(tmp_path: Path, monkeypatch: pytes
     (repo / "entities.py").write_text(ENTITIES)
     (repo / "transforms.py").write_text("def rush(hour):\n    return {'rush': hour}\n")
     with pytest.raises(apply.ApplyFailed, match="somebody imports me"):
-        apply.run(repo)
+        apply.run(repo, at=datetime.now(UTC))
     (repo / ".feastignore").write_text("tables\n")
-    apply.run(repo)
+    apply.run(repo, at=datetime.now(UTC))
     assert "customer" in {entity.name for entity in FeatureStore(repo_path=str(repo)).list_entities()}
     assert set(load_functions(repo)) == {"rush"}

@@ -99,7 +99,7 @@ def expectations(work: Project) -> Callable[[str], dict[str, Any] | None]:
     """The expectations of a view's rows by view name, as `gate` takes them."""
     from skewless.monitoring.quality.gates import QualityGates
 
-    return QualityGates.of(work).to_builtins
+    return QualityGates.of_stored(work).to_builtins
 
 
 def gate(planned: dict[str, Any]) -> Check:

@@ -19,6 +19,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -272,7 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
             settings.folders.root / "airflow", _dags(options.dags, settings), options.port, dict(options.set)
         )
         with step("definitions"):
-            apply.run(settings.feature_repo)
+            apply.run(settings.feature_repo, at=datetime.now(UTC))
             embedded_valkey.ensure(settings)
         with step("database"):
             local.prepare()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skewless.cli.author import account
 from skewless.cli.model_defaults import Declared, Spine, spine_of, window_of
 from skewless.cli.time_options import instant, now, span
 from skewless.contract.storage.expiry_mode import ExpiryMode
@@ -19,21 +20,35 @@ Unchecked = Annotated[bool, typer.Option("--unchecked", help="Let rows pass that
 
 
 @verbs.command()
-def apply() -> None:
-    """Register the definitions of feature_repo/ with Feast, and write the push targets of their views to the online store."""
+def apply(
+    at_once: Annotated[
+        bool,
+        typer.Option("--now", help="Drop old definitions at once; models that were trained on them stop answering."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go back to definitions that were applied before and superseded.")
+    ] = False,
+) -> None:
+    """Register the definitions of feature_repo/ with Feast, and write the push targets of their views to the online store.
+
+    Old definitions that published models read are kept beside the new ones until no rollout names those models.
+    """
     from skewless.project import apply as verb
     from skewless.project.absent_tables import absent_tables
     from skewless.project.project import Project
+    from skewless.project.retained_definitions import unreadable_definitions
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    settings = ProjectSettings.read()
+    settings, when = ProjectSettings.read(), now()
     repo = settings.feature_repo
     with step("apply") as progress:
-        verb.run(repo)
+        report = verb.run(repo, at=when, by=account(), now=at_once, force=force)
         work = Project(settings)
-        unreachable = verb.register_push_targets(work)
+        unreachable = verb.update_online_store(work, when, report.dropped)
         progress.result = f"the registry holds the definitions of {repo.name}/"
+    for line in [*report.lines(), *(unreadable_definitions(work) if report.retained else [])]:
+        console.print(line, markup=False)
     if unreachable is not None:
         console.print(
             f"warning: servers refuse pushed rows of new views until a next command reaches the online store: {unreachable}"
@@ -99,7 +114,7 @@ def materialize(
 
     since, until = span(start, end, full=full)
     work = Project(ProjectSettings.read())
-    views = work.stored(view or ())
+    views = work.definitions(view or ())
     if not dry_run:
         work.targets()
     windows = verb.plan_windows(
@@ -116,12 +131,13 @@ def materialize(
         for window, arrivals in ((window, window.arrivals()) for window in windows):
             console.print(f"{window}: {arrivals.rows:,} rows in {len(arrivals.pieces):,} files to look at")
         return
+    warnings = [] if views else ["there are no online feature views; run `skewless apply`"]
     with step("materialize") as progress:
-        check = verb.unchecked if unchecked else QualityGates.of(work).window_check(console.print)
-        done = verb.run(windows, work.online_project, clock=now, report=progress.at, check=check)
+        check = verb.unchecked if unchecked else QualityGates.of_stored(work).window_check(console.print)
+        done = verb.run(windows, work.online_project, clock=now, report=progress.at, check=check, warn=warnings.append)
         progress.result = _result(done.values(), len(views) - len(done))
-    if not views:
-        console.print("warning: there are no online feature views; run `skewless apply`")
+    for warning in warnings:
+        console.print(f"warning: {warning}", markup=False)
 
 
 def _result(done: Collection[RunCounts], idle: int) -> str:
@@ -170,7 +186,7 @@ def verify(
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    views, server_warnings = work.stored(view or ()), warnings(work.online.client)
+    views, server_warnings = work.definitions(view or ()), warnings(work.online.client)
     options = {"sample": verb.EntitySample(sample, seed), "repair": repair}
     if as_json:
         result = verb.run(views, work.online_project, **options)  # type: ignore[arg-type]
@@ -193,8 +209,9 @@ def expire(
         typer.Option(help="From now on remove rows by this command (sweep) or by the server's own expiry."),
     ] = None,
 ) -> None:
-    """Remove rows from Redis that are long past their view's ttl."""
+    """Remove rows from Redis that are long past their view's ttl, and old definitions that no model reads any more."""
     from skewless.online.maintenance import expiry
+    from skewless.project import retained_definitions
     from skewless.project.project import Project
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
@@ -202,9 +219,11 @@ def expire(
     if by and (view or end):
         raise typer.BadParameter("--by is for the whole project, as of now; leave out --view and --end")
     work = Project(ProjectSettings.read())
-    views = [known for known, _ in work.stored(view or ())]
     warning = None
     with step("expire") as progress:
+        if not view:
+            retained_definitions.sweep(work, now(), report=progress.at)
+        views = [known for known, _ in work.definitions(view or ())]
         if by:
             chosen = expiry.choose(by, views, work.online_project, report=progress.at)
             done, warning = chosen.removed, chosen.warning

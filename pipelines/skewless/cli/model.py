@@ -195,7 +195,7 @@ def score(
     folder = out or work.folders.scores / model / place.name
     with step("score") as progress:
         bundle = open_bundle(place, processor_features())
-        work.confirm(f"{model} {place.name}", bundle.plan)
+        work.confirm_scorable(f"{model} {place.name}", bundle.plan)
         rows.rows(bundle.plan).require_rows()
         sources, memory = work.sources(bundle.plan), work.settings.join_memory
         done = verb.run(bundle, place, sources, rows, folder, scored_at=now(), report=progress.at, memory=memory)

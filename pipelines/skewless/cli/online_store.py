@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from skewless.contract.state_folder import STORE_FILE
 
 if TYPE_CHECKING:
     from skewless.online.materialization.view_freshness import ViewFreshness
+    from skewless.project.retained_definitions import RetainedStatus
     from skewless.runtime.settings import ProjectSettings
     from skewless.state.run_history import VerbRun
 
@@ -61,19 +61,23 @@ def status(
     from skewless.runtime.settings import ProjectSettings
 
     settings = ProjectSettings.read()
-    project, views = _freshness(settings)
+    project, views, retained = _freshness(settings)
     if prom:
         from skewless.files.durable import write_file
         from skewless.monitoring.reports.freshness_metrics import freshness_metrics
 
         write_file(prom, freshness_metrics(project, views))
     if as_json:
-        typer.echo(json.dumps([freshness.as_json() for freshness in views], indent=2))
+        kept = {view.stored_as: view.as_json() for view in retained}
+        described = [freshness.as_json() | kept.get(freshness.view, {}) for freshness in views]
+        typer.echo(json.dumps(described, indent=2))
         return
     _places(settings)
     for freshness in views:
         ages = f"materialized {_ago(freshness.watermark_age)}, newest event {_ago(freshness.newest_age)}"
         typer.echo(f"{freshness.view:<28} {ages}, last run {freshness.last_run}")
+    for definition in retained:
+        typer.echo(str(definition))
 
 
 @verbs.command()
@@ -90,9 +94,8 @@ def runs(
     from skewless.state.run_history import RunStatus
 
     work = Project(ProjectSettings.read())
-    if view is not None:
-        work.stored([view])
-    result = work.history.runs(work.project, view, limit=limit)
+    stored_as = view and work.stored_name(view)
+    result = work.history.runs(work.project, stored_as, limit=limit)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(result)))
         return
@@ -116,16 +119,21 @@ def _run(run: VerbRun, *, cut_short: bool) -> str:
     return f"{window}{ended}{took}; {rows}, {counts.held_back:,} held back"
 
 
-def _freshness(settings: ProjectSettings) -> tuple[str, list[ViewFreshness]]:
-    """Of which project; no view where nobody applied definitions yet."""
+def _freshness(settings: ProjectSettings) -> tuple[str, list[ViewFreshness], list[RetainedStatus]]:
+    """Of which project, and the old definitions that are kept; no view where nobody applied definitions yet."""
     from skewless.online.materialization import view_freshness
     from skewless.project.project import Project
 
     if not (settings.feature_repo / STORE_FILE).is_file():
-        return "", []
+        return "", [], []
     work = Project(settings)
-    views = [view.stored_as for view, _ in work.stored()]
-    return work.project, view_freshness.run(views, work.history, work.project, now())
+    views = [view.stored_as for view, _ in work.definitions()]
+    freshness = view_freshness.run(views, work.history, work.project, now())
+    if not work.retained():
+        return work.project, freshness, []
+    from skewless.project import retained_definitions  # it reads tables and models, whose packages take long to import
+
+    return work.project, freshness, retained_definitions.status(work)
 
 
 def _ago(age: timedelta | None) -> str:
@@ -161,14 +169,13 @@ def _answers(url: str) -> str:
 
 @verbs.command()
 def sweep() -> None:
-    """Finish removing feature views whose removal from the online store was cut short."""
-    from skewless.online.maintenance import view_removal
+    """Remove old definitions that no model reads any more, and finish removals that were cut short."""
+    from skewless.project import retained_definitions as verb
     from skewless.project.project import Project
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
     work = Project(ProjectSettings.read())
-    lock = partial(work.state.lock, work.project, verb="sweep")
     with step("sweep") as progress:
-        removed = view_removal.remove(work.client, work.project, (), lock=lock, report=progress.at)
+        removed = verb.sweep(work, now(), report=progress.at)
         progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"

@@ -48,7 +48,7 @@ def push(
     with step("push") as progress:
         received = to_micros(now())
         batch = row_files.read(rows, content, chosen, received)
-        check = verb.unchecked if unchecked else QualityGates.of(work, [view]).push_check(view)
+        check = verb.unchecked if unchecked else QualityGates.of_pushed(work, view).push_check(view)
         done = verb.run(work.project, rows.target, batch, work.data, work.online, received, check)
         progress.result = str(done)
     raise typer.Exit(1 if done.refusal else 0)
@@ -72,7 +72,7 @@ def compact(
     work = Project(ProjectSettings.read())
     at = to_micros(now())
     until = to_micros(instant(before)) if before else at
-    tables = {source.path: source for _, source in work.stored(view or ())}
+    tables = {source.path: source for _, source in work.definitions(view or ())}
     with step("compact") as progress:
         stay = timedelta(seconds=keep)
         done = [verb.run(table, before=until, now=at, keep=stay, report=progress.at) for table in tables.values()]
@@ -128,7 +128,7 @@ def _consume(
     from skewless.runtime.console import console
 
     def check_of(view: str) -> push.Check:
-        return push.unchecked if unchecked else QualityGates.of(work, [view]).push_check(view)
+        return push.unchecked if unchecked else QualityGates.of_pushed(work, view).push_check(view)
 
     def on_outage(error: SkewlessError) -> None:
         console.print(f"waiting: {error}", markup=False)
@@ -158,7 +158,7 @@ def erase(
 
     work = Project(ProjectSettings.read())
     subject = ErasureSubject.parse(entity)
-    stored, registry = tuple(work.stored()), work.settings.registry
+    stored, registry = tuple(work.definitions()), work.settings.registry
     places = verb.ErasurePlaces(work.folders, work.data, work.project, stored, work.client, registry, work.state)
     if dry_run:
         for line in verb.plan(subject, places).lines():

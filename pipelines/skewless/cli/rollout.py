@@ -5,13 +5,12 @@ Held by tests/model/publishing/test_rollout_steps.py.
 
 from __future__ import annotations
 
-import getpass
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from skewless.cli.author import account
 from skewless.cli.time_options import now
 
 if TYPE_CHECKING:
@@ -217,7 +216,7 @@ def _registry() -> ModelRegistry:
 def _signed(by: str | None, reason: str) -> ChangeAuthor:
     from skewless.model.publishing.rollout_steps import ChangeAuthor
 
-    return ChangeAuthor(by or f"{getpass.getuser()}@{platform.node()}", now(), reason)
+    return ChangeAuthor(by or account(), now(), reason)
 
 
 def _warn_of_views(registry: ModelRegistry, model: str) -> None:

@@ -24,18 +24,24 @@ class DefinitionsChanged(SkewlessError):
         )
 
 
-def confirm(model: str, plan: Plan, stored: Callable[[str], PlanView | None], digests: Mapping[str, str]) -> None:
+def confirm(
+    model: str,
+    plan: Plan,
+    stored: Callable[[PlanView], PlanView | None],
+    digests: Mapping[str, str] | None = None,
+) -> None:
     """Refuse a plan whose features are defined differently now.
 
-    `stored` returns the registry's view by name, or None; `digests` are those of the applied transforms by name.
-    Raises: DefinitionsChanged, naming each difference.
+    `stored` returns the definition to compare a view with, or None; `digests` are those of the applied transforms by name,
+    None where the plan's own graph is run. Raises: DefinitionsChanged, naming each difference.
     """
     changes = []
     for view in plan.views:
         used = wanted_features(plan)[view.name]
-        changes += [str(change) for change in differences(view, stored(view.stored_as), used, where="the registry")]
-    for transform in plan.transforms:
-        changes += _transform_differences(transform, digests.get(transform.name))
+        changes += [str(change) for change in differences(view, stored(view), used, where="the registry")]
+    if digests is not None:
+        for transform in plan.transforms:
+            changes += _transform_differences(transform, digests.get(transform.name))
     if changes:
         raise DefinitionsChanged(model, tuple(changes))
 

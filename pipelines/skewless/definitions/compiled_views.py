@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,6 +50,11 @@ class CompiledView:
     source: TableSource
     tags: Mapping[str, str]
     columns: tuple[TaggedColumn, ...]
+
+    def stored_by(self, name: Callable[[PlanView], PlanView]) -> CompiledView:
+        """The same view under the stored name that `name` gives it."""
+        plan = name(self.plan)
+        return self if plan is self.plan else replace(self, plan=plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def _scratch(work: Project) -> Path:
 
 def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
     with step("apply") as progress:
-        apply.run(work.settings.feature_repo)
+        apply.run(work.settings.feature_repo, at=datetime.now(UTC))
         progress.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
     with step("ingest") as progress:
         gates = QualityGates.of(work)

@@ -25,6 +25,7 @@ from skewless.definitions.compiler import source_of, view_of
 from skewless.definitions.data_folder import data_folder, settings_of
 from skewless.feast.errors import FeastUnsupported
 from skewless.feast.online_store import online_writer
+from skewless.feast.stored_definitions import retained_beside, stored_names
 from skewless.online.materialization.materialize import plan_windows, run
 from skewless.online.store.online_project import OnlineProject
 from skewless.state.database import StateDatabase
@@ -38,7 +39,7 @@ class SkewlessEngineConfig(FeastConfigBaseModel):
 
 
 class SkewlessEngine(ComputeEngine):
-    """Materializes one view after the other."""
+    """Materializes one view after the other, each with its definitions that live models still read."""
 
     def __init__(self, *, type: str = "", **dependencies: Any) -> None:  # noqa: A002, ANN401, ARG002 - Feast passes its config
         super().__init__(**dependencies)
@@ -69,14 +70,15 @@ class SkewlessEngine(ComputeEngine):
 
     def _run(self, task: MaterializationTask) -> RunCounts:
         config, definition = self.repo_config, task.feature_view
-        view = view_of(config, definition, definition.projection)
-        source = source_of(definition, data_folder(config))
+        names = stored_names(config)
+        view = names.of(view_of(config, definition, definition.projection))
+        views = [(view, source_of(definition, data_folder(config))), *retained_beside(config, names, view)]
         start, end = aware(task.start_time) - MICROSECOND, aware(task.end_time)
         state = StateDatabase(settings_of(config).state_url)
         try:
             writer = online_writer(config)
-            stored = writer.stored_views([view])
-            windows = plan_windows(state, task.project, [(view, source)], end=end, start=start, stored=stored)
+            stored = writer.stored_views([known for known, _ in views])
+            windows = plan_windows(state, task.project, views, end=end, start=start, stored=stored)
             counts = run(windows, OnlineProject(task.project, writer, state), clock=lambda: datetime.now(UTC))
         finally:
             state.close()

@@ -25,11 +25,14 @@ from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.definitions.compiler import StoredView, check_untransformed, view_of
 from skewless.definitions.data_folder import settings_of
+from skewless.definitions.retention import kept_names
+from skewless.definitions.stored_names import StoredNames
 from skewless.feast.apply import feature_store_hooks
 from skewless.feast.errors import PRECOMPUTED_VECTORS, FeastUnsupported
 from skewless.feast.online_features import OnlineRetrieval
 from skewless.feast.online_read import Read, read_views
 from skewless.feast.pushed_rows import Row, key_columns, packed
+from skewless.feast.stored_definitions import stored_names, unrecorded, write_beside
 from skewless.feast.view_decoder import ViewDecoder
 from skewless.online.maintenance import view_removal
 from skewless.online.store import embedded_valkey
@@ -40,6 +43,7 @@ from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.console import step
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import StateDatabase
+from skewless.state.definition_log import DefinitionLog
 
 _log = logging.getLogger(__name__)
 feature_store_hooks.install()
@@ -108,6 +112,7 @@ class SkewlessOnlineStore(OnlineStore):
             writer.introduce(view)
             raise
         writer.introduce(view)
+        write_beside(config, writer, table, data, now)
         if progress:
             progress(len(data))
 
@@ -192,10 +197,10 @@ class SkewlessOnlineStore(OnlineStore):
         if not grouped_refs:
             return  # features that are made of the request alone
         rows = len(next(iter(join_key_values.values()), ()))
-        requests = []
+        requests, stored = [], stored_names(config)
         for table, names in grouped_refs:
             columns = _get_table_entity_values(table, entity_name_to_join_key_map, join_key_values)
-            decoder = ViewDecoder(config.project, _view(config, table), names)
+            decoder = ViewDecoder(config.project, _view(config, table, stored), names)
             requests.append((decoder, decoder.keys(columns, rows)))
         views = read_views(online_writer(config), config.project, requests, _now())
         for (table, names), view in zip(grouped_refs, views, strict=True):
@@ -284,8 +289,8 @@ def _no_search() -> NoReturn:
     raise FeastUnsupported("search by vector or text", "keep embeddings in one of Feast's vector stores")
 
 
-def _view(config: RepoConfig, table: StoredView) -> PlanView:
-    """The view as it is stored. Raises: FeastUnsupported, InvalidPlan, UnsupportedType."""
+def _view(config: RepoConfig, table: StoredView, names: StoredNames | None = None) -> PlanView:
+    """The view under the name that its definition is stored by. Raises: FeastUnsupported, InvalidPlan, UnsupportedType."""
     if isinstance(table, OnDemandFeatureView):
         if not table.write_to_online_store:
             raise FeastUnsupported(
@@ -294,21 +299,30 @@ def _view(config: RepoConfig, table: StoredView) -> PlanView:
             )
     else:
         check_untransformed(table)
-    return view_of(config, table, table.projection)
+    return (names or stored_names(config)).of(view_of(config, table, table.projection))
 
 
 def _remove(config: RepoConfig, tables: Sequence[FeatureView], remaining: set[str]) -> None:
     if not tables:
         return
-    client = client_of(config)
-    views = []
+    client, settings, names = client_of(config), settings_of(config), stored_names(config)
+    views: dict[str, PlanView] = {}
     for table in tables:
-        view = view_of(config, table, table.projection)
-        views += [view] if table.name in remaining else view_removal.versions(client, config.project, view, table.name)
-    with closing(StateDatabase(settings_of(config).state_url)) as state:
+        view = names.of(view_of(config, table, table.projection))
+        versions = (
+            [view] if table.name in remaining else view_removal.versions(client, config.project, view, table.name)
+        )
+        views |= {version.stored_as: version for version in versions}
+    kept = kept_names(settings, config.project, names, views)
+    with closing(StateDatabase(settings.state_url)) as state:
+        log = DefinitionLog(state, config.project)
+        log.write(unrecorded(config, tables, kept, names))
+        for name in kept:
+            del views[name]
         # Watermarks first: after a kill in between, rows without a watermark are materialized again.
-        state.forget(config.project, [view.stored_as for view in views])
+        state.forget(config.project, list(views))
         lock = partial(state.lock, config.project, verb="apply")
         with step("remove rows") as progress:
-            removed = view_removal.remove(client, config.project, views, lock=lock, report=progress.at)
+            removed = view_removal.remove(client, config.project, views.values(), lock=lock, report=progress.at)
             progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())
+        log.remove(list(views), datetime.now(UTC))

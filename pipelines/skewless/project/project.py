@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace as replace_struct
+
 from skewless.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
-from skewless.contract.plan import Plan, PlanView
+from skewless.contract.plan import Plan, PlanView, differences
 from skewless.contract.redis_urls import masked
 from skewless.contract.state_folder import STORE_FILE
+from skewless.contract.storage.stored_name import plain_name, view_name
 from skewless.definitions.compiled_views import CompiledView, CompiledViewCache, CompiledViews
 from skewless.offline.tables.source import TableSource
-from skewless.runtime.errors import FeastRegistryUnavailable
+from skewless.project.recorded_definitions import RecordedDefinitions
+from skewless.runtime.errors import FeastRegistryUnavailable, UnknownFeatureView
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.run_history import RunHistory, SqliteRunHistory
 
@@ -152,10 +156,15 @@ class Project:
         folders, settings = self.folders, self.settings
         return CompiledViewCache(folders.compiled_views, self._repo(), folders.root, settings.registry_url)
 
+    @cached_property
+    def recorded(self) -> RecordedDefinitions:
+        """The records of applied definitions."""
+        return RecordedDefinitions(self.settings.state_url, lambda: self.state, self.project, self.data)
+
     def _compiled_views(self) -> CompiledViews | None:
         """The online feature views as the registry has them now: from the cache, else by Feast.
 
-        None where one of them does not compile, or the registry is not that of the settings.
+        None where one of them does not compile, or the registry is not that of the settings. Stored names are the plain ones.
         """
         return self._cache.read() or self._compile()
 
@@ -181,30 +190,77 @@ class Project:
         from skewless.definitions.compiler import compile_service
 
         with self._registry():
-            return compile_service(self.store, name, self.data)
+            compiled = compile_service(self.store, name, self.data)
+        names = self.recorded.names
+        plan = replace_struct(compiled.plan, views=tuple(map(names.of, compiled.plan.views)))
+        return replace(compiled, plan=plan)
 
     def compiled(self, only: Sequence[str] = ()) -> list[CompiledView]:
         """The online feature views, or those named, each once, with the tags of their definitions.
 
         Raises: UnknownFeatureView, InvalidPlan, FeastRegistryUnavailable.
         """
-        compiled = self._compiled_views()
+        compiled, names = self._compiled_views(), self.recorded.names
         if compiled:
-            return compiled.named(only)
+            return [view.stored_by(names.of) for view in compiled.named(only)]
         from skewless.definitions.compiler import compile_tagged, stored_views
 
         with self._registry():
-            return [compile_tagged(self.store, view, self.data) for view in stored_views(self.store, only)]
+            views = [compile_tagged(self.store, view, self.data) for view in stored_views(self.store, only)]
+        return [view.stored_by(names.of) for view in views]
 
     def stored(self, only: Sequence[str] = ()) -> list[tuple[PlanView, TableSource]]:
         """The same without tags. Raises: UnknownFeatureView, InvalidPlan, FeastRegistryUnavailable."""
+        return [(view.plan, view.source) for view in self.compiled(only)]
+
+    def retained(self) -> list[CompiledView]:
+        """The superseded definitions whose rows are still stored, by stored name; none of a view that does not compile now.
+
+        Raises: InvalidPlan, FeastRegistryUnavailable, StateUnreachable.
+        """
+        current = [view.plan.stored_as for view in self._usable()]
+        unknown = self._registered() - set(map(view_name, current))
+        return [view for view in self.recorded.retained(current) if view_name(view.plan.stored_as) not in unknown]
+
+    def _registered(self) -> set[str]:
+        """The names of the online feature views, whether they compile or not."""
         compiled = self._compiled_views()
         if compiled:
-            return [(view.plan, view.source) for view in compiled.named(only)]
-        from skewless.definitions.compiler import compile_view, stored_views
+            return {view.plan.name for view in compiled.views}
+        from skewless.definitions.compiler import stored_views
 
         with self._registry():
-            return [compile_view(self.store, view, self.data) for view in stored_views(self.store, only)]
+            return {definition.name for definition in stored_views(self.store)}
+
+    def definitions(self, only: Sequence[str] = ()) -> list[tuple[PlanView, TableSource]]:
+        """Every definition that the online store holds, of all views or those named: the current ones, then those that live
+        models still read.
+
+        Raises: as `stored`, StateUnreachable.
+        """
+        kept = [view for view in self.retained() if not only or view_name(view.plan.stored_as) in only]
+        removed = {view_name(view.plan.stored_as) for view in kept}
+        try:
+            current = self.stored(only)
+        except UnknownFeatureView:
+            if not removed.issuperset(only):
+                raise
+            current = []
+        return current + [(view.plan, view.source) for view in kept]
+
+    def definition(self, stored_as: str) -> tuple[PlanView, TableSource]:
+        """The definition that is stored under a name. Raises: as `definitions`."""
+        known = {view.stored_as: (view, source) for view, source in self.definitions()}
+        if stored_as not in known:
+            raise UnknownFeatureView(stored_as, tuple(sorted(known)))
+        return known[stored_as]
+
+    def stored_name(self, view: str) -> str:
+        """The name that the current definition of a view is stored under, or the stored name of any. Raises: as `definitions`."""
+        named = [
+            known.stored_as for known, source in self.definitions() if known.name == view and not source.superseded
+        ]
+        return named[0] if named else self.definition(view)[0].stored_as
 
     def targets(self) -> dict[str, PushTarget]:
         """The push targets of all online feature views by name; they are written to the online store too.
@@ -213,23 +269,24 @@ class Project:
         """
         from skewless.online.push.push import targets
 
-        push_targets = targets(self._usable(), self.data)
+        views, superseded = ([(v.plan, v.source) for v in some] for some in (self._usable(), self.retained()))
+        push_targets = targets(views, self.data, superseded)
         self.online.accept(list(push_targets.values()))
         return push_targets
 
-    def _usable(self) -> list[tuple[PlanView, TableSource]]:
+    def _usable(self) -> list[CompiledView]:
         """The online feature views that compile."""
-        compiled = self._compiled_views()
+        compiled, names = self._compiled_views(), self.recorded.names
         if compiled:
-            return [(view.plan, view.source) for view in compiled.views]
-        from skewless.definitions.compiler import compile_view, stored_views
+            return [view.stored_by(names.of) for view in compiled.views]
+        from skewless.definitions.compiler import compile_tagged, stored_views
 
         usable = []
         with self._registry():
             definitions = stored_views(self.store)
         for definition in definitions:
             with suppress(InvalidPlan, UnsupportedType):
-                usable.append(compile_view(self.store, definition, self.data))
+                usable.append(compile_tagged(self.store, definition, self.data).stored_by(names.of))
         return usable
 
     def fresh_targets(self) -> dict[str, PushTarget]:
@@ -241,30 +298,54 @@ class Project:
 
     def target(self, view: str) -> PushTarget:
         """The push target of one view. Raises: UnknownFeatureView."""
-        self.stored([view])
+        if view not in {plain_name(kept.plan.stored_as) for kept in self.retained()}:
+            self.stored([view])
         return self.targets()[view]
 
     def confirm(self, model: str, plan: Plan) -> None:
-        """Refuse a plan whose features are defined differently now. Raises: DefinitionsChanged."""
+        """Refuse a plan whose features are defined differently in the registry now. Raises: DefinitionsChanged."""
         from skewless.definitions.applied_transform import applied_transform
         from skewless.definitions.compatibility import confirm
         from skewless.definitions.compiler import compile_view
 
         known = {view.name for view in self.store.list_feature_views()}
 
-        def stored(name: str) -> PlanView | None:
-            bare = name.partition("@")[0]
+        def stored(view: PlanView) -> PlanView | None:
+            bare = view_name(view.stored_as)
             return compile_view(self.store, self.store.get_feature_view(bare), self.data)[0] if bare in known else None
 
         applied = [applied_transform(view) for view in self.store.list_on_demand_feature_views()]
         confirm(model, plan, stored, {transform.name: transform.digest for transform in applied if transform})
 
-    def sources(self, plan: Plan) -> dict[str, TableSource]:
-        """The current tables of a plan's views, by view name. Raises: UnknownFeatureView, InvalidPlan."""
-        from skewless.definitions.compiler import source_of, stored_views
+    def confirm_scorable(self, model: str, plan: Plan) -> None:
+        """Refuse a published plan that no stored definition fits: not the current ones, nor those kept for live models. Its
+        transforms are those of its bundle. Raises: DefinitionsChanged.
+        """
+        from skewless.definitions.compatibility import confirm
 
-        tables = {}
-        for view in plan.views:
-            (definition,) = stored_views(self.store, [view.stored_as.partition("@")[0]])
-            tables[view.name] = source_of(definition, self.data)
-        return tables
+        confirm(model, plan, self.defined_now)
+
+    def sources(self, plan: Plan) -> dict[str, TableSource]:
+        """The tables of a plan's views, by view name. Raises: UnknownFeatureView, InvalidPlan."""
+        return {view.name: self.trained_on(view)[1] for view in plan.views}
+
+    def defined_now(self, view: PlanView) -> PlanView | None:
+        """The definition that is stored under the name that a plan reads; else the view's current one, or None."""
+        known = [stored for stored, _ in self.definitions()]
+        same = [stored for stored in known if stored.stored_as == view.stored_as]
+        current = [stored for stored in known if view_name(stored.stored_as) == view_name(view.stored_as)]
+        return next(iter(same + current), None)
+
+    def trained_on(self, view: PlanView) -> tuple[PlanView, TableSource]:
+        """The definition of a view that a model was trained on, with its table; where that was not recorded, the registry's
+        definition of the view. Raises: UnknownFeatureView, InvalidPlan.
+        """
+        from skewless.definitions.compiler import compile_view, stored_views
+
+        current = next((compiled for compiled in self._usable() if compiled.plan.stored_as == view.stored_as), None)
+        if current is None or differences(view, current.plan, view.fields):
+            current = self.recorded.of(view) or current
+        if current is not None:
+            return current.plan, current.source
+        (definition,) = stored_views(self.store, [view_name(view.stored_as)])
+        return compile_view(self.store, definition, self.data)

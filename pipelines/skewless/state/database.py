@@ -62,7 +62,7 @@ class StateDatabase:
         self._engine.dispose()
 
     @contextmanager
-    def _connected(self, *, write: bool = False) -> Iterator[Connection]:
+    def connected(self, *, write: bool = False) -> Iterator[Connection]:
         """A connection; with `write` in a transaction. Raises: StateUnreachable."""
         try:
             with self._engine.begin() if write else self._engine.connect() as connection:
@@ -75,19 +75,29 @@ class StateDatabase:
         """Hold the exclusive locks of these views. Raises: LockBusy, StateUnreachable."""
         with ExitStack() as locks:
             for view in sorted(set(views)):  # always in the same order, so that two processes cannot deadlock
-                name = f"feature view {view!r} of project {project!r}"
-                try:
-                    locks.enter_context(database_lock(self._engine, name, verb, wait))
-                except (OperationalError, InterfaceError) as error:
-                    raise StateUnreachable(self._url, str(error.orig)) from error
+                locks.enter_context(self._locked(f"feature view {view!r} of project {project!r}", verb, wait))
             yield
 
     @contextmanager
     def table_lock(self, project: str, table: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
         """Hold the exclusive lock of a table of the data folder. Raises: LockBusy, StateUnreachable."""
+        with self._locked(f"table {table!r} of project {project!r}", verb, wait):
+            yield
+
+    @contextmanager
+    def definitions_lock(self, project: str, verb: str, wait: timedelta = WAIT) -> Iterator[None]:
+        """Hold the exclusive lock of a project's definitions: they are applied by one process at a time.
+
+        Raises: LockBusy, StateUnreachable.
+        """
+        with self._locked(f"the definitions of project {project!r}", verb, wait):
+            yield
+
+    @contextmanager
+    def _locked(self, what: str, verb: str, wait: timedelta) -> Iterator[None]:
         with ExitStack() as locks:
             try:
-                locks.enter_context(database_lock(self._engine, f"table {table!r} of project {project!r}", verb, wait))
+                locks.enter_context(database_lock(self._engine, what, verb, wait))
             except (OperationalError, InterfaceError) as error:
                 raise StateUnreachable(self._url, str(error.orig)) from error
             yield
@@ -95,14 +105,14 @@ class StateDatabase:
     def position(self, project: str, table: str) -> Position | None:
         """Up to and including which value of its growing column a table was read; None before the first run."""
         query = select(positions.c.position).where(positions.c.project == project, positions.c.table == table)
-        with self._connected() as connection:
+        with self.connected() as connection:
             text = connection.execute(query).scalar_one_or_none()
         return None if text is None else decode_position(text)
 
     def move_position(self, project: str, table: str, position: Position, *, at: datetime) -> None:
         """Record up to where a table was read, whose rows are on the disk."""
         text = encode_position(position)
-        with self._connected(write=True) as connection:
+        with self.connected(write=True) as connection:
             insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             statement = insert_into(positions).values(project=project, table=table, position=text, updated_at=at)
             keys = [positions.c.project, positions.c.table]
@@ -112,12 +122,12 @@ class StateDatabase:
 
     def watermark(self, project: str, view: str) -> datetime | None:
         """The arrival up to and including which all rows of `view` are in the online store; None before the first run."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             return _time_of(connection, watermarks.c.watermark, project, view)
 
     def newest_event(self, project: str, view: str) -> datetime | None:
         """The newest event time among the rows of `view` that runs brought online; None where there were none."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             return _time_of(connection, newest_events.c.newest_event, project, view)
 
     def run_started(
@@ -140,7 +150,7 @@ class StateDatabase:
             started_at=started_at,
             status=RunStatus.RUNNING,
         )
-        with self._connected(write=True) as connection:
+        with self.connected(write=True) as connection:
             return int(connection.execute(statement.returning(runs.c.id)).scalar_one())
 
     def run_finished(
@@ -192,7 +202,7 @@ class StateDatabase:
         """Delete the watermarks and newest events of views whose rows were removed: if a view is added again, all of its
         rows count as new.
         """
-        with self._connected(write=True) as connection:
+        with self.connected(write=True) as connection:
             for table in (watermarks, newest_events):
                 _forget(connection, table, project, views)
 
@@ -201,14 +211,14 @@ class StateDatabase:
         query = select(runs).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)
         if view is not None:
             query = query.where(runs.c.view == view)
-        with self._connected() as connection:
+        with self.connected() as connection:
             return [_run(row) for row in connection.execute(query)]
 
     def done(self, project: str, view: str, verb: str) -> list[VerbRun]:
         """All successful runs of a verb over a view, by the time they finished."""
         query = select(runs).where(runs.c.project == project, runs.c.view == view, runs.c.verb == verb)
         query = query.where(runs.c.status == RunStatus.DONE).order_by(runs.c.finished_at, runs.c.id)
-        with self._connected() as connection:
+        with self.connected() as connection:
             return [_run(row) for row in connection.execute(query)]
 
     @contextmanager
@@ -230,7 +240,7 @@ class StateDatabase:
             )
             .returning(runs.c.project, runs.c.view)
         )
-        with self._connected(write=True) as connection:
+        with self.connected(write=True) as connection:
             run_row = connection.execute(statement).one_or_none()
             if run_row is None:
                 raise RunNotRunning(run)

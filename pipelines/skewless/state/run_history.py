@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.redis_urls import masked
-from skewless.state.sqlite_file import open_read_only
+from skewless.state.sqlite_file import open_read_only, stored_time
 
 SCHEMA_VERSION = 1
 _COLUMNS = (
@@ -118,7 +118,7 @@ class SqliteRunHistory:
 
     def _time(self, query: str, project: str, view: str) -> datetime | None:
         rows = self._rows(query, project, view)
-        return _utc(rows[0][0]) if rows else None
+        return stored_time(rows[0][0]) if rows else None
 
     def _rows(self, query: str, *values: str | int | None) -> list[tuple[Any, ...]]:
         """Raises: StateUnreachable."""
@@ -135,16 +135,11 @@ def _run(row: tuple[Any, ...]) -> VerbRun:
         project=project,
         view=view,
         verb=verb,
-        window_start=start and _utc(start),
-        window_end=_utc(end),
-        started_at=_utc(started),
+        window_start=start and stored_time(start),
+        window_end=stored_time(end),
+        started_at=stored_time(started),
         status=RunStatus(status),
-        finished_at=finished and _utc(finished),
+        finished_at=finished and stored_time(finished),
         counts=RunCounts(*counts),
         error=error,
     )
-
-
-def _utc(text: str) -> datetime:
-    """A time as SQLAlchemy writes it to SQLite: naive, and UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)

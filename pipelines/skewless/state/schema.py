@@ -119,6 +119,29 @@ runs = Table(
     Index("runs_by_view", "project", "view", "id"),
 )
 
+definitions = Table(
+    "view_definitions",
+    metadata,
+    Column("project", String(255), primary_key=True),
+    Column("stored_as", String(255), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("view", String(255), nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("applied_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),
+)
+
+applied = Table(
+    "applied_definitions",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("project", String(255), nullable=False),
+    Column("applied_at", UtcDateTime, nullable=False),
+    Column("applied_by", String(255), nullable=False),
+    Column("objects", Text, nullable=False),
+    Index("applied_by_project", "project", "id"),
+)
+
 
 def create(engine: Engine) -> None:
     """Create the missing tables and indexes; several processes may do so at the same time.

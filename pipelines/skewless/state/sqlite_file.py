@@ -6,6 +6,7 @@ Held by tests/state/test_run_history.py.
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,10 +20,26 @@ def open_read_only(url: str) -> sqlite3.Connection | None:
 
     None if the URL is not the plain path of an existing file; SQLAlchemy then has to interpret it.
     """
-    path = url.removeprefix(_PREFIX)
-    if path == url or set("?%") & set(path) or not Path(path).is_file():
+    path = _plain_path(url)
+    if path is None or not path.is_file():
         return None
     try:
-        return sqlite3.connect(f"file:{quote(str(Path(path).resolve()))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
     except sqlite3.Error:
         return None
+
+
+def is_missing(url: str) -> bool:
+    """Whether the URL is the plain path of a SQLite file that does not exist."""
+    path = _plain_path(url)
+    return path is not None and not path.exists()
+
+
+def stored_time(text: str) -> datetime:
+    """A time as SQLAlchemy writes it to SQLite: naive, and UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _plain_path(url: str) -> Path | None:
+    path = url.removeprefix(_PREFIX)
+    return None if path == url or set("?%") & set(path) else Path(path)

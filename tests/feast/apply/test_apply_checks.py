@@ -200,12 +200,12 @@ def test_the_verbs_refuse_the_whole(tmp_path: Path):
     (repo / "feature_store.yaml").write_text(STORE)
     (repo / "definitions.py").write_text(DEFINITIONS)
     (repo / "second.py").write_text("from feast import FeatureView, Field\nfrom feast.types import Float64\n" + BAD)
-    with pytest.raises(apply.ApplyFailed, match="'bad': tag 'expect_happiness' is unknown here") as refused:
-        apply.run(repo)
+    with pytest.raises(apply.ApplyRefused, match="'bad': tag 'expect_happiness' is unknown here") as refused:
+        apply.run(repo, at=NOW)
     assert "Traceback" not in str(refused.value)
     assert FeatureStore(repo_path=str(repo)).list_feature_views() == []
     (repo / "second.py").unlink()
-    apply.run(repo)
+    apply.run(repo, at=NOW)
     assert [found.name for found in FeatureStore(repo_path=str(repo)).list_feature_views()] == ["good"]
 
 

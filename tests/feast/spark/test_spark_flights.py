@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -42,7 +42,7 @@ def test_the_flights_are_joined_alike(tmp_path, monkeypatch):
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path / "state"))
     repo = tmp_path / "feature_repo"
     shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("__pycache__"))
-    apply.run(repo)
+    apply.run(repo, at=datetime.now(UTC))
     data = Project(ProjectSettings.read()).folders.data
     fill(data, FIRST, LAST)
     spine = pq.read_table(data / "flight_spine").to_pandas()

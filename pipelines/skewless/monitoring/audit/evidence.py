@@ -55,12 +55,12 @@ class AuditEvidence:
 
 def project_evidence(project: Project, plan: Plan) -> AuditEvidence:
     """The evidence that a project has about the views of a plan. Raises: InvalidPlan, StateUnreachable."""
-    current = {view.name: project.stored([view.stored_as.partition("@")[0]])[0][0] for view in plan.views}
+    current = {view.name: project.defined_now(view) for view in plan.views}
     return collect_evidence(plan, project.state, project.sources(plan), current)
 
 
 def collect_evidence(
-    plan: Plan, state: StateDatabase, sources: Mapping[str, TableSource], current: Mapping[str, PlanView]
+    plan: Plan, state: StateDatabase, sources: Mapping[str, TableSource], current: Mapping[str, PlanView | None]
 ) -> AuditEvidence:
     """The evidence from a state database and tables; `current` are the views of the plan as they are defined now."""
     wanted = wanted_features(plan)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
 from skewless.contract.plan import PlanView
+from skewless.contract.storage.stored_name import plain_name
 from skewless.contract.timestamps import midnight
 from skewless.definitions.expectations import ViewExpectations, expectations
 from skewless.files.durable import replace_folder
@@ -33,6 +34,7 @@ from skewless.online.materialization.materialize import ArrivalWindow
 from skewless.online.push import push
 
 if TYPE_CHECKING:  # a task that receives the expectations from another one needs no Feast
+    from skewless.definitions.compiled_views import CompiledView
     from skewless.project.project import Project
 
 _QUARANTINED_ROWS = 1_000_000
@@ -152,13 +154,23 @@ class QualityGates:
     @classmethod
     def of(cls, project: Project, only: Sequence[str] = ()) -> QualityGates:
         """The gates of all registered views, or of those in `only`. Raises: UnknownFeatureView, BadExpectation."""
+        return cls._of_views(project.compiled(only), project)
+
+    @classmethod
+    def of_stored(cls, project: Project) -> QualityGates:
+        """The gates of all definitions that the online store has, those among them that were superseded. Raises: as `of`."""
+        return cls._of_views([*project.compiled(), *project.retained()], project)
+
+    @classmethod
+    def of_pushed(cls, project: Project, target: str) -> QualityGates:
+        """The gate of the current definition that rows are pushed to by this name. Raises: as `of`."""
+        return cls._of_views([v for v in project.compiled() if plain_name(v.plan.stored_as) == target], project)
+
+    @classmethod
+    def _of_views(cls, views: Sequence[CompiledView], project: Project) -> QualityGates:
+        expected = [(view, expectations(view)) for view in views]
         folder = project.folders.quarantine
-        gates = []
-        for view in project.compiled(only):
-            expected = expectations(view)
-            if expected:
-                gates.append(QualityGate(view.plan, view.source, expected, folder))
-        return cls(gates)
+        return cls([QualityGate(view.plan, view.source, wanted, folder) for view, wanted in expected if wanted])
 
     def day_checks(self, data: Path) -> dict[str, Check]:
         """The checks for ingesting into the tables directly below a data folder, by table."""
@@ -167,8 +179,8 @@ class QualityGates:
 
     def push_check(self, view: str) -> push.Check:
         """The check for rows pushed to a view; it accepts everything where the view has no expectations."""
-        gate = self.by_view.get(view)
-        return push.unchecked if gate is None else gate.check_pushed
+        gates = [gate for gate in self.by_view.values() if plain_name(gate.view.stored_as) == view]
+        return gates[0].check_pushed if gates else push.unchecked
 
     def missing_days(self, written: Iterable[DayWriteResult]) -> list[str]:
         """Warnings about days without rows in views that expect rows every day; no gate saw these days, as they have no

@@ -22,7 +22,8 @@ class TableSource:
     partitions `day=YYYY-MM-DD` allowed), or a Delta table.
 
     Without a `created_timestamp_column` a row is known since its event time. `renamed` maps a feature or key to its
-    column where the names differ. A table that is `remote` is mirrored at `path`.
+    column where the names differ. A table that is `remote` is mirrored at `path`. `superseded`: a newer definition of the
+    view took the place of the one that reads this table, which may lose its columns therefore.
     """
 
     view: str
@@ -31,6 +32,7 @@ class TableSource:
     created_timestamp_column: str | None
     renamed: tuple[tuple[str, str], ...] = ()
     remote: RemoteTable | None = None
+    superseded: bool = False
 
     def column(self, name: str) -> str:
         """The table's column for a feature or key."""

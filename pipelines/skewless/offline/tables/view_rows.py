@@ -28,7 +28,7 @@ from skewless.offline.tables.columns import (
 )
 from skewless.offline.tables.source import TableSource
 from skewless.offline.values.column_types import natural
-from skewless.runtime.errors import SourceMismatch, TableRewritten
+from skewless.runtime.errors import SourceMismatch, SourceMissing, TableRewritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,15 @@ def table_schema(view: PlanView, source: TableSource, files: Sequence[Path]) -> 
     schemas = ((str(file), schema_of(source, file)) for file in files)
     types = stored_types(source.view, schemas, kinds, keys)
     return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in types.items()])
+
+
+def unreadable_reason(view: PlanView, source: TableSource) -> str | None:
+    """Why the newest file of a view's table cannot be read by this definition; None where it can."""
+    try:
+        table_schema(view, source, source.files()[-1:])
+    except (SourceMismatch, SourceMissing) as error:
+        return str(error)
+    return None
 
 
 def _view_types(view: PlanView) -> dict[str, ValueType]:

@@ -27,6 +27,7 @@ from skewless.contract.storage.row_header import times
 from skewless.contract.timestamps import UtcMicros, from_micros, to_micros
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import unreadable_reason
 from skewless.online.maintenance.key_partitions import KeyPartitions
 from skewless.online.maintenance.newest_of_columns import winners
 from skewless.online.materialization.newest_arrivals import NewestArrivals
@@ -90,7 +91,9 @@ EVERY_ENTITY = EntitySample()
 
 @dataclass(slots=True)
 class VerifyResult:
-    """The result for one view as of `watermark`; None if it was never materialized, and nothing was compared."""
+    """The result for one view as of `watermark`; None if it was never materialized, and nothing was compared. `unreadable`: why
+    the table of a superseded definition cannot be compared any more.
+    """
 
     view: str
     watermark: datetime | None
@@ -100,6 +103,7 @@ class VerifyResult:
     counts: Counter[StoreDifference] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     repaired: int = 0
+    unreadable: str | None = None
 
     @property
     def differences(self) -> int:
@@ -108,6 +112,8 @@ class VerifyResult:
     def __str__(self) -> str:
         if self.watermark is None:
             return f"{self.view}: never materialized"
+        if self.unreadable is not None:
+            return f"{self.view}: an old definition that is not compared: {self.unreadable}"
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.counts.items()) or "no differences"
         repaired = f", {self.repaired:,} mended" if self.repaired else ""
         sampled = self.sample.summary(self.compared, self.differences)
@@ -125,6 +131,7 @@ class VerifyResult:
             "ahead": self.ahead,
             **{kind.value: self.counts[kind] for kind in StoreDifference},
             "repaired": self.repaired,
+            "unreadable": self.unreadable,
             "examples": self.examples,
         }
 
@@ -150,7 +157,9 @@ def run(
         with project.lock([view] if repair else [], VERB, wait):
             watermark = project.watermark(view)
             result = VerifyResult(view.stored_as, watermark, sample)
-            if watermark is not None:
+            if source.superseded:
+                result.unreadable = unreadable_reason(view, source)
+            if watermark is not None and result.unreadable is None:
                 _verify(view, source, project, result, to_micros(watermark), repair=repair)
         done.append(result)
     return done

@@ -19,7 +19,8 @@ from skewless.contract.errors import RemovalUnfinished
 from skewless.contract.plan import DUMMY_ENTITY, PlanView
 from skewless.contract.storage import catalog
 from skewless.contract.storage.entity_key import key_head, parse_key
-from skewless.contract.storage.push_target import target_field
+from skewless.contract.storage.push_target import parse_target, target_field
+from skewless.contract.storage.stored_name import plain_name
 from skewless.online.store.completeness import marks
 from skewless.online.store.redis_errors import mapped
 from skewless.online.store.redis_protocol import SyncRedis, is_cluster
@@ -70,12 +71,13 @@ def remove(
     with mapped(client, ", ".join(view.stored_as for view in views)):
         if views:
             removals = {view.stored_as: ViewRemoval(view.stored_as, _join_keys(view)) for view in views}
+            own_targets = _own_targets(client, catalog_key, list(removals))
             pipe = client.pipeline(transaction=False)
             # The removal is listed first: a listed view counts as removed, even if its definition is still there.
             for name, removal in removals.items():
                 pipe.hsetnx(catalog_key, catalog.removal_field(name), msgspec.json.encode(removal))
-            fields = (catalog.view_field, catalog.reached_field, target_field)
-            pipe.hdel(catalog_key, *[field(name) for name in removals for field in fields])
+            fields = (catalog.view_field, catalog.reached_field)
+            pipe.hdel(catalog_key, *[field(name) for name in removals for field in fields], *own_targets)
             pipe.execute()
         unfinished = [
             _parsed(entry) for name, entry in _catalog(client, catalog_key).items() if name.startswith(_PREFIX)
@@ -97,21 +99,30 @@ def remove(
 
 
 def versions(client: SyncRedis, project: str, view: PlanView, name: str) -> list[PlanView]:
-    """The view, and all views that the catalog lists under its plain `name` and as later versions of it."""
+    """The view, and all that the catalog lists under its `name`: later versions, and definitions beside one another."""
     with mapped(client, name):
         entries = _catalog(client, catalog.catalog_key(project))
     prefix = catalog.view_field("")
     stored = {field.removeprefix(prefix).decode(): e for field, e in entries.items() if field.startswith(prefix)}
     listed = {
-        stored_as: entry
-        for stored_as, entry in stored.items()
-        if stored_as == name or stored_as.startswith(f"{name}@v")
+        stored_as: entry for stored_as, entry in stored.items() if stored_as == name or stored_as.startswith(f"{name}@")
     }
     definitions = {stored_as: catalog.parse_view(entry) or view for stored_as, entry in listed.items()}
     views = {view.stored_as: view} | {
         n: msgspec.structs.replace(definition, stored_as=n) for n, definition in definitions.items()
     }
     return [views[stored_as] for stored_as in sorted(views)]
+
+
+def _own_targets(client: SyncRedis, catalog_key: bytes, names: Sequence[str]) -> list[bytes]:
+    """The push targets of these stored names. A target of their plain name may be that of another definition, which stays."""
+    fields = [target_field(plain_name(name)) for name in names]
+    own = []
+    for name, field in zip(names, fields, strict=True):
+        entry = client.hget(catalog_key, field)
+        target = parse_target(entry) if entry else None
+        own += [field] if target is None or target.view.stored_as == name else []
+    return own
 
 
 @dataclass(frozen=True, slots=True)

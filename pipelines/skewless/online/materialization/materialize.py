@@ -8,6 +8,7 @@ least `SETTLED` behind the clock, since rows that were created more recently may
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ from skewless.online.materialization.windows import (
     replanned,
 )
 from skewless.online.store.online_project import OnlineProject
+from skewless.runtime.errors import SourceMismatch, SourceMissing
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT
 from skewless.state.run_history import RunCounts, StateUnreachable
@@ -58,6 +60,11 @@ def unchecked(window: ArrivalWindow, rows: Iterable[ViewRows]) -> None:
     """Accept all rows."""
 
 
+def log_warning(text: str) -> None:
+    """Warn in the log of the process."""
+    logging.getLogger(__name__).warning(text)
+
+
 def run(
     windows: Sequence[ArrivalWindow],
     project: OnlineProject,
@@ -66,19 +73,21 @@ def run(
     report: Report = quiet,
     check: Check = unchecked,
     wait: timedelta = WAIT,
+    warn: Callable[[str], None] = log_warning,
 ) -> dict[str, RunCounts]:
     """Materialize the windows, some of them in parallel; rows read, written, skipped as older and held back, by view.
 
     `check` gets all of a window's rows before any of them is written; rows that it iterates over are read twice. Memory is
     bounded by `newest_per_entity.CHUNK_BYTES` for each window in progress, whatever the windows' sizes. A view is
-    materialized by one run at a time; another run waits for the lock, `wait` at most.
+    materialized by one run at a time; another run waits for the lock, `wait` at most. The table of a superseded definition
+    may have lost its columns: then the stored rows stay, the run is recorded as failed, and `warn` is called.
     Raises: LockBusy, RedisUnreachable, RowsLost, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
     the first of them, after all other windows have ended. A failed window is recorded as a failed run, and its watermark
     did not move.
     """
     progress = _ReadProgress(report)
     with ThreadPoolExecutor(min(len(windows) or 1, MOST_AT_ONCE, os.cpu_count() or 1)) as workers:
-        running = [workers.submit(_under_lock, window, project, clock, progress, check, wait) for window in windows]
+        running = [workers.submit(_tolerant, window, project, clock, progress, check, wait, warn) for window in windows]
         try:
             wait_for(running)
         except BaseException:
@@ -110,6 +119,25 @@ class _ReadProgress:
         with self._lock:
             self._done, self._total = self._done + done, self._total + total
             self._report(item, self._done, self._total)
+
+
+def _tolerant(
+    window: ArrivalWindow,
+    project: OnlineProject,
+    clock: DatetimeClock,
+    progress: _ReadProgress,
+    check: Check,
+    wait: timedelta,
+    warn: Callable[[str], None],
+) -> RunCounts:
+    try:
+        return _under_lock(window, project, clock, progress, check, wait)
+    except (SourceMismatch, SourceMissing) as error:
+        if not window.source.superseded:
+            raise
+        name = window.view.stored_as
+        warn(f"the old definition stored as {name} was not materialized, and its rows stay until their ttl: {error}")
+        return RunCounts()
 
 
 def _under_lock(

@@ -11,14 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
+import msgspec
 import pyarrow as pa
 
 from skewless.contract.errors import InvalidInput, InvalidRows, RemovalUnfinished, SkewlessError
 from skewless.contract.plan import PlanView
-from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
-from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
+from skewless.contract.storage.push_batch import (
+    ParsedRows,
+    PushBatch,
+    PushRowsReader,
+    batch_beside,
+    batch_keys,
+    online_rows,
+    part_table,
+)
 from skewless.contract.storage.push_target import PushTarget, check_target
 from skewless.contract.timestamps import UtcMicros
 from skewless.files.table_parts import write_part
@@ -68,14 +76,22 @@ def unchecked(rows: pa.Table) -> None:
     """Accept all rows."""
 
 
-def targets(views: Sequence[tuple[PlanView, TableSource]], data: Path) -> dict[str, PushTarget]:
-    """The push targets of a project's views, by name. Relative folders are relative to `data`."""
-    return {view.stored_as: _target(view, source, data, views) for view, source in views}
+Definitions = Sequence[tuple[PlanView, TableSource]]
 
 
-def _target(
-    view: PlanView, source: TableSource, data: Path, views: Sequence[tuple[PlanView, TableSource]]
-) -> PushTarget:
+def targets(views: Definitions, data: Path, retained: Definitions = ()) -> dict[str, PushTarget]:
+    """The push targets of a project's views, by name. Relative folders are relative to `data`.
+
+    `retained` are superseded definitions: they get the rows that are pushed to a definition of their table, and one whose
+    view was removed is a target itself.
+    """
+    current = [_target(view, source, data, views) for view, source in views]
+    kept = [_target(view, source, data, views) for view, source in retained]
+    by_name = {target.name: target for target in (*reversed(kept), *current)}
+    return {name: _beside(target, [*current, *kept]) for name, target in by_name.items()}
+
+
+def _target(view: PlanView, source: TableSource, data: Path, views: Definitions) -> PushTarget:
     folder = parts_folder(source.path) if source.path.is_file() else source.path
     others = sorted(v.stored_as for v, s in views if s.path == source.path and v.stored_as != view.stored_as)
     return PushTarget(
@@ -84,9 +100,18 @@ def _target(
         source.timestamp_field,
         source.created_timestamp_column,
         source.renamed,
-        tuple(others),
+        # The one view that reads the table of a superseded definition is its successor, and gets its rows too.
+        tuple(others) if not source.superseded or len(others) > 1 else (),
         source.foreign,
     )
+
+
+def _beside(target: PushTarget, all_targets: Sequence[PushTarget]) -> PushTarget:
+    """The target with the other definitions of its table."""
+    if target.shared_with:
+        return target
+    same = [other for other in all_targets if other.folder == target.folder and other.view != target.view]
+    return msgspec.structs.replace(target, also=tuple(same))
 
 
 class PushedRows:
@@ -121,34 +146,47 @@ def run(
 
     Raises: InvalidInput, SourceMismatch or an error of `check` before anything is stored; TableRefused.
     """
-    view = batch.view
-    due = batch.due(now)
-    rows = online_rows(batch, packable)
-    keys = entity_keys(project, batch)
     table = part_table(target, batch)
+    beside = [batch_beside(other, table) for other in target.also if target.fills(other)]
+    due = [_due_rows(project, rows, now) for rows in (batch, *beside)]
     check(table)
-    _append(view, data / target.folder, table, now)
-    pairs = [(key, row) for key, row, is_due in zip(keys, rows, due.tolist(), strict=True) if is_due]
+    _append(batch.view, data / target.folder, table, now)
+    waiting = len(batch) - len(due[0].rows)
     try:
-        horizon = store.prepare(view).horizon(now)
-        won = store.write(view, [key for key, _ in pairs], [row for _, row in pairs], horizon)
-        store.introduce(view)
+        won, *_ = [_write(rows, store, now) for rows in due]
     except (*REFUSALS, RedisUnreachable) as error:
-        return PushResult(len(batch), 0, int(np.count_nonzero(~due)), error)
-    return PushResult(len(batch), won, int(np.count_nonzero(~due)))
+        return PushResult(len(batch), 0, waiting, error)
+    return PushResult(len(batch), won, waiting)
+
+
+class _DueRows(NamedTuple):
+    """The keys and packed rows of a view that may be used now."""
+
+    view: PlanView
+    keys: list[bytes]
+    rows: list[bytes]
+
+
+def _due_rows(project: str, batch: PushBatch, now: UtcMicros) -> _DueRows:
+    packed = zip(entity_keys(project, batch), online_rows(batch, packable), batch.due(now).tolist(), strict=True)
+    due = [(key, row) for key, row, is_due in packed if is_due]
+    return _DueRows(batch.view, [key for key, _ in due], [row for _, row in due])
+
+
+def _write(due: _DueRows, store: SyncOnlineStore, now: UtcMicros) -> int:
+    """Write rows to the online store; how many won."""
+    horizon = store.prepare(due.view).horizon(now)
+    won = store.write(due.view, due.keys, due.rows, horizon)
+    store.introduce(due.view)
+    return won
 
 
 def entity_keys(project: str, batch: PushBatch) -> list[bytes]:
     """The keys of a batch. Raises: InvalidInput for a key that is null or cannot be stored."""
-    view = batch.view
-    columns: list[list[KeyValue | None]] = [
-        (key.cast(pa.int64()) if pa.types.is_timestamp(key.type) else key).to_pylist() for key in batch.keys
-    ]
-    encoder = EntityKeyEncoder(project, [key.key for key in view.join_keys], [key.dtype for key in view.join_keys])
     keys = []
-    for place, key in enumerate(encoder.encode_rows(columns, len(batch))):
+    for place, key in enumerate(batch_keys(project, batch)):
         if key is None:
-            raise InvalidRows(view.stored_as, (InvalidInput(f"/{place}", "a join key is null"),))
+            raise InvalidRows(batch.view.stored_as, (InvalidInput(f"/{place}", "a join key is null"),))
         keys.append(key)
     return keys
 

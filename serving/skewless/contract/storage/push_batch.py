@@ -209,6 +209,42 @@ def part_table(target: PushTarget, batch: PushBatch) -> pa.Table:
     return pa.table(columns)
 
 
+def batch_beside(other: PushTarget, part: pa.Table) -> PushBatch:
+    """The rows of a part as another definition of its table has them; the target of the part must fill the other one's.
+
+    Rows without a join key of the other definition are left out: no entity of it has them.
+    """
+    view = other.view
+    for key in view.join_keys:
+        part = part.filter(part.column(other.column(key.key)).is_valid())
+    columns = {name: column.combine_chunks() for name, column in zip(part.column_names, part.columns, strict=True)}
+    event = _micros(columns[other.timestamp_field])
+    deleted = np.zeros(len(part), bool)
+    if view.deleted_field:
+        deleted = columns[other.column(view.deleted_field)].to_numpy(zero_copy_only=False)
+    return PushBatch(
+        view,
+        tuple(columns[other.column(key.key)] for key in view.join_keys),
+        event,
+        _micros(columns[other.created_timestamp_column]) if other.created_timestamp_column else event,
+        deleted,
+        tuple(columns[other.column(field.name)] for field in view.fields),
+    )
+
+
+def batch_keys(project: str, batch: PushBatch) -> list[bytes | None]:
+    """The entity key of each row of a batch; None where a join key is null. Raises: InvalidInput for a key that cannot be stored."""
+    keys = batch.view.join_keys
+    columns = [(key.cast(pa.int64()) if pa.types.is_timestamp(key.type) else key).to_pylist() for key in batch.keys]
+    encoder = EntityKeyEncoder(project, [key.key for key in keys], [key.dtype for key in keys])
+    return encoder.encode_rows(columns, len(batch))
+
+
+def _micros(times: pa.Array) -> UtcMicrosArray:
+    micros: UtcMicrosArray = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return micros
+
+
 def online_rows(batch: PushBatch, pack: Pack | None = None) -> list[bytes]:
     """The batch as packed rows. `pack` serializes a column that is a list, map or struct in Arrow."""
     columns: Sequence[pa.Array] = batch.columns

@@ -10,6 +10,7 @@ Held by tests/server/api/test_push.py.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,21 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import structlog
 
 from skewless.contract.errors import InvalidInput, InvalidRows
 from skewless.contract.json_values import pointer_token
-from skewless.contract.storage.push_batch import ParsedRows, PushBatch, PushRowsReader, online_rows, part_table
+from skewless.contract.storage.push_batch import (
+    ParsedRows,
+    PushBatch,
+    PushRowsReader,
+    batch_beside,
+    batch_keys,
+    online_rows,
+    part_table,
+)
+from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamps import Clock, UtcMicros
 from skewless.files.table_parts import write_part
 from skewless.server.errors import MalformedBody, StoreUnavailable, TableUnavailable
@@ -55,12 +66,20 @@ class PendingPush(NamedTuple):
 
 
 class GroupCommit:
-    """Commits the pushes to one view, whose table is in `folder`."""
+    """Commits the pushes to one view of `project`, whose table is in `folder`; its other definitions get the rows too."""
 
     def __init__(
-        self, reader: PushRowsReader, folder: Path, writer: OnlineStoreWriter, metrics: ServerMetrics, clock: Clock
+        self,
+        project: str,
+        reader: PushRowsReader,
+        folder: Path,
+        writer: OnlineStoreWriter,
+        metrics: ServerMetrics,
+        clock: Clock,
     ) -> None:
-        self.reader, self.view = reader, reader.view.stored_as
+        self.reader, self.view = reader, reader.target.name
+        self._project = project
+        self._beside = [other for other in reader.target.also if reader.target.fills(other)]
         self._folder, self._writer, self._metrics, self._clock = folder, writer, metrics, clock
         self._queue: list[PendingPush] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -112,7 +131,8 @@ class GroupCommit:
     async def _store(self, parsed: list[ParsedRows]) -> list[CommittedPush]:
         now = self._clock()
         batch = self.reader.batch(parsed, now)
-        write = partial(write_part, self._folder, part_table(self.reader.target, batch), now)
+        part = part_table(self.reader.target, batch)
+        write = partial(write_part, self._folder, part, now)
         try:
             await asyncio.to_thread(write)
         except OSError as error:
@@ -120,16 +140,27 @@ class GroupCommit:
             raise TableUnavailable(self.view, error.strerror or type(error).__name__) from error
         self._metrics.push_commits.inc()
         due = batch.due(now)
-        online_error = await self._write_online(batch, now, due, [key for push in parsed for key in push.keys])
+        online_error = await self._write_online(batch, now, [key for push in parsed for key in push.keys])
+        for other in self._beside:
+            online_error = await self._write_beside(other, part, now) or online_error
         late = np.cumsum([0, *(~due).astype(int)])
         ends = np.cumsum([0, *(len(push.rows) for push in parsed)])
         waits = (late[ends[1:]] - late[ends[:-1]]).tolist()
         return [CommittedPush(len(push.rows), wait, online_error) for push, wait in zip(parsed, waits, strict=True)]
 
-    async def _write_online(self, batch: PushBatch, now: UtcMicros, due: np.ndarray, keys: list[bytes]) -> str:
+    async def _write_beside(self, other: PushTarget, part: pa.Table, now: UtcMicros) -> str:
+        """As `_write_online`, for another definition of the table."""
+        batch = batch_beside(other, part)
+        try:
+            keys = batch_keys(self._project, batch)
+        except InvalidInput as error:
+            return str(error)
+        return await self._write_online(batch, now, keys)
+
+    async def _write_online(self, batch: PushBatch, now: UtcMicros, keys: Sequence[bytes | None]) -> str:
         """Write the rows that are due to the online store. Returns why that failed, or an empty text."""
-        pairs = zip(keys, online_rows(batch), strict=True)
-        rows = [pair for pair, ready in zip(pairs, due.tolist(), strict=True) if ready]
+        packed = zip(keys, online_rows(batch), batch.due(now).tolist(), strict=True)
+        rows = [(key, row) for key, row, ready in packed if ready and key is not None]
         try:
             if rows:
                 await self._writer.write(batch.view, rows, now)

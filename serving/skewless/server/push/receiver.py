@@ -75,6 +75,8 @@ class PushReceiver:
     def _refresh_commit(self, view: str, commit: GroupCommit | None, target: PushTarget) -> GroupCommit:
         if commit is None or commit.reader.target != target:
             reader = PushRowsReader(self._project, target)
-            commit = GroupCommit(reader, self._data / target.folder, self._writer, self._metrics, self._clock)
+            commit = GroupCommit(
+                self._project, reader, self._data / target.folder, self._writer, self._metrics, self._clock
+            )
         self._commits[view] = (commit, monotonic())
         return commit
