@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -105,6 +106,24 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, conten
         (tmp_path / name).write_text(content)
     with pytest.raises(EventsUnreadable, match=says):
         make_from_events(tmp_path / "mine", tmp_path / name, ColumnChoices())
+
+
+def test_any_name_of_a_column_is_taken(tmp_path: Path):
+    odd = "SELECT 'c' || (i % 7) AS \"User Id\", TIMESTAMPTZ '2025-01-01' + to_hours(i) AS at, i % 2 = 0 AS \"class\", "
+    odd += """i / 3 AS "total {eur} ""net\"\"", {'a': 1} AS nested, DATE '2025-01-01' AS "Day" FROM range(200) t(i)"""
+    duckdb.sql(f"COPY ({odd}) TO '{tmp_path}/odd.parquet' (FORMAT parquet)")
+    draft = make_from_events(tmp_path / "mine", tmp_path / "odd.parquet", ColumnChoices(time="at", label="class"))
+    assert draft.entity.key == "user_id"
+    assert [feature.name for feature in draft.features] == ["total_eur_net"]
+    assert draft.model
+    assert draft.model.label == "class_"
+    command(tmp_path / "mine", "", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+def test_times_that_do_not_divide_are_refused(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("at,customer_id,late\n" + "2025-01-01,1,1\n" * 9)
+    with pytest.raises(BadEventColumn, match="too few, or too close"):
+        make_from_events(tmp_path / "mine", tmp_path / "a.csv", ColumnChoices(label="late"))
 
 
 def test_what_cannot_be_inferred_names_its_option(tmp_path: Path):

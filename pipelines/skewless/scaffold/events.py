@@ -7,11 +7,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from skewless.scaffold import events_file
 from skewless.scaffold.draft import EntityDraft, FeatureDraft, ModelDraft, ProjectDraft
-from skewless.scaffold.events_file import BadEventColumn, EventColumn, EventsFile
+from skewless.scaffold.events_file import ROWS, BadEventColumn, EventColumn, EventsFile
 from skewless.scaffold.names import feast_name, identifier
 from skewless.scaffold.write import require_free, write_project
 
@@ -81,7 +82,7 @@ def _label(events: EventsFile, name: str) -> EventColumn:
     if column.dtype == "Bool":
         return column
     if column.dtype not in ("Int64", "Float64") or events.select(
-        f"SELECT count(*) FROM {{}} WHERE {column.sql} NOT IN (0, 1)"  # noqa: S608 - the name is quoted
+        f"SELECT count(*) FROM {ROWS} WHERE {column.sql} NOT IN (0, 1)"  # noqa: S608 - the name is quoted
     ) != (0,):
         raise BadEventColumn(str(events.path), "--label", f"{name!r} holds other values than 0, 1, true and false")
     return column
@@ -91,7 +92,7 @@ def _last(events: EventsFile, key: EventColumn, time: EventColumn) -> tuple[obje
     """The key of the last event, and its time in seconds since 1970."""
     complete = f"{key.sql} IS NOT NULL AND {time.sql} IS NOT NULL"
     value, seconds = events.select(
-        f"SELECT {key.sql}, epoch({time.sql})::BIGINT FROM {{}} WHERE {complete} ORDER BY 2 DESC, 1 LIMIT 1"  # noqa: S608 - names are quoted
+        f"SELECT {key.sql}, epoch({time.sql})::BIGINT FROM {ROWS} WHERE {complete} ORDER BY 2 DESC, 1 LIMIT 1"  # noqa: S608 - names are quoted
     )
     return value, int(str(seconds))
 
@@ -102,8 +103,11 @@ def _feature(column: EventColumn, name: str) -> FeatureDraft:
 
 def _model(events: EventsFile, time: EventColumn, label: str) -> ModelDraft:
     quantiles = ", ".join(f"quantile_disc({time.sql}, {share})::TIMESTAMP" for share in _SHARES)
-    found = events.select(f"SELECT {quantiles} FROM {{}}")  # noqa: S608 - the name is quoted
+    found = events.select(f"SELECT {quantiles} FROM {ROWS}")  # noqa: S608 - the name is quoted
     times = [at.replace(microsecond=0, tzinfo=UTC) for at in found if isinstance(at, datetime)]
+    if any(earlier >= later for earlier, later in pairwise(times)):
+        reason = f"the times of {time.name!r} are too few, or too close, to divide into training, validation and test"
+        raise BadEventColumn(str(events.path), "--time", reason)
     times[0] -= timedelta(seconds=1)
     times[3] += timedelta(seconds=1)
     boundaries = [f"datetime({at.year}, {at.month}, {at.day}, {at.hour}, {at.minute}, {at.second})" for at in times]

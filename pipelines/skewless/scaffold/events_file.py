@@ -14,6 +14,7 @@ import duckdb
 
 from skewless.contract.errors import SkewlessError
 from skewless.runtime.errors import did_you_mean
+from skewless.scaffold.names import identifier
 
 _READERS = {
     ".csv": "read_csv({}, sample_size=-1, union_by_name=true)",
@@ -29,7 +30,8 @@ _TYPES = {
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"), "UnixTimestamp"),
     **dict.fromkeys(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "UnixTimestamp"),
 }
-_KEY_NAME = re.compile(r"(^|_)(id|key|no|number|code)$|[a-z]I[dD]$")
+ROWS = "$rows"
+_KEY_NAME = re.compile(r"(^|_)(id|key|no|number|code)$")
 _TIME_NAME = re.compile(r"^(event_)?(time|timestamp)$|^ts$|_at$")
 
 
@@ -73,7 +75,7 @@ class EventColumn:
     @property
     def numbers_rows(self) -> bool:
         """Whether it is a key of the rows themselves, as an order number: (nearly) every row has another."""
-        return bool(_KEY_NAME.search(self.name)) and self.distinct > 0.9 * self.present
+        return bool(_KEY_NAME.search(identifier(self.name))) and self.distinct > 0.9 * self.present
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class EventsFile:
             return column, []
         if not times:
             raise BadEventColumn(str(self.path), "--time", "no column holds times")
-        times.sort(key=lambda column: not _TIME_NAME.search(column.name))
+        times.sort(key=lambda column: not _TIME_NAME.search(identifier(column.name)))
         return times[0], [column.name for column in times[1:]]
 
     def entity(self, name: str | None, label: str | None) -> tuple[EventColumn, list[str]]:
@@ -119,7 +121,7 @@ class EventsFile:
             for column in self.columns
             if column.dtype in ("Int64", "String")
             and column.name != label
-            and _KEY_NAME.search(column.name)
+            and _KEY_NAME.search(identifier(column.name))
             and column.present
             and not column.numbers_rows
         ]
@@ -130,8 +132,8 @@ class EventsFile:
         return keys[0], [column.name for column in keys[1:]]
 
     def select(self, sql: str) -> tuple[object, ...]:
-        """The one row of a query, in which `{}` stands for the rows. Raises: EventsUnreadable."""
-        return _query(self.path, sql.format(source(self.reader, self.pattern)))[0]
+        """The one row of a query, in which `ROWS` stands for the rows. Raises: EventsUnreadable."""
+        return _query(self.path, sql.replace(ROWS, source(self.reader, self.pattern)))[0]
 
 
 def source(reader: str, pattern: str) -> str:
