@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from skewless.contract.timestamps import from_micros
+from skewless.model.publishing.publish import VersionPlace
 from skewless.model.publishing.publish import run as publish
 from skewless.model.training import training_set
 from skewless.model.training.training_set import TrainingSet, matrix_for
@@ -68,7 +69,7 @@ def published(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("learned")
     learnable_project.write_tables(root / "data")
     trained = learnable_project.trained(root / "training", root / "data")
-    folder = publish(trained, root / "models", "learned", created_at=NOON).folder
+    folder = publish(trained, VersionPlace(root / "models", "learned"), created_at=NOON).folder
     return root, open_bundle(folder, processor_features())
 
 
