@@ -159,7 +159,7 @@ def test_tables_that_are_not_there_are_named_with_what_fills_them(market: Shop):
 
     declare(market, PEOPLE)
     assert absent_tables(market.work) == [
-        "1 tables are not filled yet; run `skewless ingest` (people)",
+        "not filled yet: people; run `skewless ingest`",
         "table 'cards' is not filled yet; run `skewless ingest cards FILE...`",
         "table 'city' is not filled yet; run `skewless ingest city FILE...`",
     ]

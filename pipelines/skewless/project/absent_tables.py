@@ -28,7 +28,7 @@ def absent_tables(work: Project) -> list[str]:
     by_name = work.tables.by_name
     declared = [name for name in unfilled if name in by_name and by_name[name].extent != "files"]
     if declared:
-        lines.append(f"{len(declared)} tables are not filled yet; run `skewless ingest` ({', '.join(declared)})")
+        lines.append(f"not filled yet: {', '.join(declared)}; run `skewless ingest`")
     lines += [
         f"table {name!r} is not filled yet; run `skewless ingest {name} FILE...`"
         for name in unfilled
