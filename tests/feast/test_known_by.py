@@ -98,9 +98,8 @@ def test_other_words_are_refused(tmp_path):
     )
     (tmp_path / "other").mkdir()
     store = opened(tmp_path / "other")
-    store.apply([view])
     with pytest.raises(InvalidPlan, match="known_by is 'heart'"):
-        store.get_historical_features(pd.DataFrame({"event_timestamp": [NOW]}), ["odd:gate"])
+        store.apply([view])
 
 
 def test_rows_that_wait_for_their_values_are_counted_and_told(tmp_path, caplog):

@@ -54,7 +54,7 @@ def test_the_wheel_holds_what_the_code_is_made_of_and_nothing_else(wheel: Path):
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert packed == files
-    assert {Path(name).suffix for name in packed} == {".py", ".html", ".typed"}
+    assert {Path(name).suffix for name in packed} == {".py", ".html", ".j2", ".typed"}
     assert "skewless/__init__.py" not in packed, "a namespace of three folders"
 
 

@@ -10,5 +10,8 @@ import platform
 
 
 def account() -> str:
-    """The names of account and machine."""
-    return f"{getpass.getuser()}@{platform.node()}"
+    """The names of account and machine; of the machine alone where the system knows no account."""
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except (AttributeError, ImportError, KeyError, OSError):  # a user id without a name, or a system without user ids
+        return platform.node()

@@ -86,7 +86,9 @@ class SourceMissing(SkewlessError):
 
 @dataclass(eq=False)
 class SourceUnreadable(SkewlessError):
-    """A file of a feature view's table is no Parquet file, or a damaged one."""
+    """A file of a feature view's table is no Parquet file, or a damaged one; another writer may still be writing it."""
+
+    transient = True
 
     view: str
     path: str

@@ -16,8 +16,8 @@ from feast.types import Float32, Float64, Int64
 from skewless.contract.plan import Field as PlanField
 from skewless.contract.timestamps import to_micros
 from skewless.definitions.compiler import compile_service
+from skewless.model.conversion.onnx_import import ImportOptions
 from skewless.model.publishing import publish
-from skewless.model.publishing.onnx_import import ImportOptions
 from skewless.model.publishing.publish import VersionPlace
 from skewless.model.training import training_set
 from skewless.model.training.training_set import TrainingSet

@@ -136,4 +136,4 @@ def test_openapi_knows_each_route(state: Path, path: str):
     body = operation["requestBody"]["content"]["application/json"]
     assert body["schema"]["properties"]["rows"]["maxItems"] == 1000
     assert body["examples"]
-    assert set(operation["responses"]) == {"200", "400", "403", "404", "413", "415", "422", "502", "503"}
+    assert set(operation["responses"]) == {"200", "400", "403", "404", "410", "413", "415", "422", "502", "503"}
