@@ -13,6 +13,7 @@ from skewless.cli.time_options import instant, now, span
 from skewless.contract.storage.expiry_mode import ExpiryMode
 
 if TYPE_CHECKING:
+    from skewless.project.project import Project
     from skewless.state.run_history import RunCounts
 
 verbs = typer.Typer()
@@ -33,8 +34,16 @@ def apply(
 
     Old definitions that published models read are kept beside the new ones until no rollout names those models.
     """
-    from skewless.project import apply as verb
     from skewless.project.absent_tables import absent_tables
+    from skewless.runtime.console import console
+
+    for line in absent_tables(apply_definitions(at_once=at_once, force=force)):
+        console.print(line, markup=False)
+
+
+def apply_definitions(*, at_once: bool = False, force: bool = False) -> Project:
+    """Apply the definitions and print what it did; the project afterwards. Raises: ApplyRefused, ApplyFailed."""
+    from skewless.project import apply as verb
     from skewless.project.project import Project
     from skewless.project.retained_definitions import unreadable_definitions
     from skewless.runtime.console import console, step
@@ -53,8 +62,7 @@ def apply(
         console.print(
             f"warning: servers refuse pushed rows of new views until a next command reaches the online store: {unreachable}"
         )
-    for line in absent_tables(work):
-        console.print(line, markup=False)
+    return work
 
 
 @verbs.command()

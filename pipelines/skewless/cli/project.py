@@ -58,7 +58,7 @@ def build() -> None:
     from skewless.runtime.console import console
     from skewless.runtime.settings import ProjectSettings
 
-    data.apply()
+    data.apply_definitions()
     ingest.ingest()
     work = Project(ProjectSettings.read())
     for name in work.models.models:
