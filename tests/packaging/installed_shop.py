@@ -16,16 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.tables.store_file import store_file
+
 OUR_FOLDERS = ("serving", "pipelines", "dags", "feature_repo")
-STORE = """
-project: shop
-provider: local
-registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=skewless"}
-offline_store: {type: skewless.feast.SkewlessOfflineStore, known_by: created_timestamp}
-online_store: {type: skewless.feast.SkewlessOnlineStore}
-batch_engine: {type: skewless.feast.SkewlessEngine}
-entity_key_serialization_version: 3
-"""
 TRANSFORMS = """
 def basket(*, total, items):
     xp = total.__array_namespace__()
@@ -173,7 +166,7 @@ def write_project(project: Path) -> None:
     (project / "serving" / "contract.py").write_text(
         'raise ImportError("this is the shop\'s, and no part of skewless")\n'
     )
-    (project / "feature_repo" / "feature_store.yaml").write_text(STORE)
+    (project / "feature_repo" / "feature_store.yaml").write_text(store_file("shop", known_by="created_timestamp"))
     (project / "feature_repo" / "transforms.py").write_text(TRANSFORMS)
     (project / "feature_repo" / "shop.py").write_text(DEFINITIONS)
     (project / "notebook.py").write_text(NOTEBOOK)

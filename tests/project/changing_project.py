@@ -40,19 +40,11 @@ from skewless.runtime.settings import ProjectSettings
 from skewless.state.run_history import RunCounts
 from tests.models.graphs import model
 from tests.models.tiny import given_types
+from tests.tables.store_file import store_file
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MODEL, SERVICE = "churn", "buyers"
-STORE = """
-project: shop
-provider: local
-registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=skewless"}
-offline_store: {type: skewless.feast.SkewlessOfflineStore, known_by: created_timestamp}
-online_store: {type: skewless.feast.SkewlessOnlineStore}
-batch_engine: {type: skewless.feast.SkewlessEngine}
-entity_key_serialization_version: 3
-"""
 DEFINITIONS = """
 from datetime import timedelta
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
@@ -124,7 +116,7 @@ class ChangingProject:
 
     def define(self, text: str) -> None:
         self.repo.mkdir(exist_ok=True)
-        (self.repo / "feature_store.yaml").write_text(STORE)
+        (self.repo / "feature_store.yaml").write_text(store_file("shop", known_by="created_timestamp"))
         (self.repo / "shop_definitions.py").write_text(text)
 
     def apply(self, text: str, *, at: datetime | None = None, now: bool = False, force: bool = False) -> ApplyReport:

@@ -109,7 +109,7 @@ def compute_applied(record: str, inputs: Any) -> Any:  # noqa: ANN401 - a frame,
     if isinstance(inputs, pd.DataFrame):
         columns = {str(name): inputs[name] for name in inputs.columns}
         return pd.DataFrame(_run(transform, graph, columns), index=inputs.index)
-    named = {argument.name: _given(argument, inputs) for argument in transform.arguments}
+    named = {argument.name: _argument_value(argument, inputs) for argument in transform.arguments}
     rows = {name: value if isinstance(value, list) else [value] for name, value in named.items()}
     given = {reference(argument.source): pd.Series(rows[argument.name]) for argument in transform.arguments}
     outputs = {name: list(data) for name, data in _run(transform, graph, given).items()}
@@ -133,13 +133,13 @@ def _run(
 ) -> dict[str, NDArray[Any]]:
     values: dict[ColumnSource, ColumnValues] = {}
     for argument in transform.arguments:
-        numbers = _numbers(_given(argument, columns))
+        numbers = _numbers(_argument_value(argument, columns))
         values[RequestInput(reference(argument.source))] = ColumnValues(numbers, np.ones(len(numbers), bool))
     results = graph.run(values)
     return {field.name: results[TransformOutput(transform.name, field.name)].data for field in transform.outputs}
 
 
-def _given(argument: TransformArgument, columns: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a column or a value
+def _argument_value(argument: TransformArgument, columns: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a column or a value
     """The value by its full name, which is unique, else by its short one."""
     for name in (reference(argument.source), argument.source.name):
         if name in columns:

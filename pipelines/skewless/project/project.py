@@ -218,19 +218,13 @@ class Project:
 
         Raises: InvalidPlan, FeastRegistryUnavailable, StateUnreachable.
         """
-        current = [view.plan.stored_as for view in self._usable()]
-        unknown = self._registered() - set(map(view_name, current))
+        return self._retained(*self._online_views())
+
+    def _retained(self, usable: Sequence[CompiledView], registered: set[str]) -> list[CompiledView]:
+        """`retained`, for the online feature views as `_online_views` returned them."""
+        current = [view.plan.stored_as for view in usable]
+        unknown = registered - set(map(view_name, current))
         return [view for view in self.recorded.retained(current) if view_name(view.plan.stored_as) not in unknown]
-
-    def _registered(self) -> set[str]:
-        """The names of the online feature views, whether they compile or not."""
-        compiled = self._compiled_views()
-        if compiled:
-            return {view.plan.name for view in compiled.views}
-        from skewless.definitions.compiler import stored_views
-
-        with self._registry():
-            return {definition.name for definition in stored_views(self.store)}
 
     def definitions(self, only: Sequence[str] = ()) -> list[tuple[PlanView, TableSource]]:
         """Every definition that the online store holds, of all views or those named: the current ones, then those that live
@@ -269,16 +263,19 @@ class Project:
         """
         from skewless.online.push.push import targets
 
-        views, superseded = ([(v.plan, v.source) for v in some] for some in (self._usable(), self.retained()))
+        usable, registered = self._online_views()
+        views, superseded = (
+            [(v.plan, v.source) for v in some] for some in (usable, self._retained(usable, registered))
+        )
         push_targets = targets(views, self.data, superseded)
         self.online.accept(list(push_targets.values()))
         return push_targets
 
-    def _usable(self) -> list[CompiledView]:
-        """The online feature views that compile."""
+    def _online_views(self) -> tuple[list[CompiledView], set[str]]:
+        """The online feature views that compile, and the names of all, whether they compile or not."""
         compiled, names = self._compiled_views(), self.recorded.names
         if compiled:
-            return [view.stored_by(names.of) for view in compiled.views]
+            return [view.stored_by(names.of) for view in compiled.views], {view.plan.name for view in compiled.views}
         from skewless.definitions.compiler import compile_tagged, stored_views
 
         usable = []
@@ -287,7 +284,7 @@ class Project:
         for definition in definitions:
             with suppress(InvalidPlan, UnsupportedType):
                 usable.append(compile_tagged(self.store, definition, self.data).stored_by(names.of))
-        return usable
+        return usable, {definition.name for definition in definitions}
 
     def fresh_targets(self) -> dict[str, PushTarget]:
         """`targets`, as the registry has them now. Raises: FeastRegistryUnavailable."""
@@ -342,7 +339,8 @@ class Project:
         """
         from skewless.definitions.compiler import compile_view, stored_views
 
-        current = next((compiled for compiled in self._usable() if compiled.plan.stored_as == view.stored_as), None)
+        usable, _ = self._online_views()
+        current = next((compiled for compiled in usable if compiled.plan.stored_as == view.stored_as), None)
         if current is None or differences(view, current.plan, view.fields):
             current = self.recorded.of(view) or current
         if current is not None:

@@ -13,16 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.tables.store_file import store_file
+
 SKEWLESS = Path(sys.executable).parent / "skewless"
-STORE = """
-project: shop
-provider: local
-registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=skewless"}
-offline_store: {type: skewless.feast.SkewlessOfflineStore, known_by: created_timestamp}
-online_store: {type: skewless.feast.SkewlessOnlineStore}
-batch_engine: {type: skewless.feast.SkewlessEngine}
-entity_key_serialization_version: 3
-"""
 DEFINITIONS = """
 from datetime import timedelta
 
@@ -69,7 +62,7 @@ class StartupProject:
         """Definitions applied, tables written and materialized."""
         repo = folder / "feature_repo"
         repo.mkdir(parents=True)
-        (repo / "feature_store.yaml").write_text(STORE)
+        (repo / "feature_store.yaml").write_text(store_file("shop", known_by="created_timestamp"))
         (repo / "shop.py").write_text(DEFINITIONS)
         for number, name in enumerate(VIEWS):
             for day in range(DAYS):

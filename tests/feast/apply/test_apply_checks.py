@@ -24,10 +24,12 @@ from skewless.feast.errors import FeastUnsupported
 from skewless.project import apply
 from skewless.runtime.errors import Untraceable
 from tests.tables.car_store import NOW, CarStore, car, materialize, offline, online, view
+from tests.tables.store_file import store_file
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::RuntimeWarning:feast", "ignore::DeprecationWarning", "ignore::UserWarning"
 )
+
 X = Field(name="x", dtype=Float64)
 
 
@@ -169,15 +171,6 @@ def test_a_function_that_cannot_be_traced_is_refused(cars: CarStore, good: Featu
     assert not registered(cars)["feature_views"]
 
 
-STORE = """
-project: cars
-provider: local
-registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=skewless"}
-offline_store: {type: skewless.feast.SkewlessOfflineStore}
-online_store: {type: skewless.feast.SkewlessOnlineStore}
-batch_engine: {type: skewless.feast.SkewlessEngine}
-entity_key_serialization_version: 3
-"""
 DEFINITIONS = """
 from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Float64
@@ -197,7 +190,7 @@ bad = FeatureView(name="bad", entities=[car], schema=[Field(name="x", dtype=Floa
 def test_the_verbs_refuse_the_whole(tmp_path: Path):
     repo = tmp_path / "feature_repo"
     repo.mkdir()
-    (repo / "feature_store.yaml").write_text(STORE)
+    (repo / "feature_store.yaml").write_text(store_file("cars"))
     (repo / "definitions.py").write_text(DEFINITIONS)
     (repo / "second.py").write_text("from feast import FeatureView, Field\nfrom feast.types import Float64\n" + BAD)
     with pytest.raises(apply.ApplyRefused, match="'bad': tag 'expect_happiness' is unknown here") as refused:

@@ -15,19 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.tables.store_file import store_file
+
 SKEWLESS = Path(sys.executable).parent / "skewless"
 NOW = datetime.now(UTC).replace(microsecond=0)
 LAST = int(NOW.timestamp()) - 15_541
 """When car 7 stood still, in seconds since 1970."""
-STORE = """
-project: {name}
-provider: local
-registry: {{registry_type: sql, path: "sqlite:///registry.db?plugin=skewless"}}
-offline_store: {{type: skewless.feast.SkewlessOfflineStore}}
-online_store: {{type: skewless.feast.SkewlessOnlineStore}}
-batch_engine: {{type: skewless.feast.SkewlessEngine}}
-entity_key_serialization_version: 3
-"""
 TRANSFORMS = """
 def idle(*, clock, last):
     xp = last.__array_namespace__()
@@ -89,7 +82,7 @@ class TimedProject:
         """The project with its table; `unit` is the seconds of the transform's unit."""
         project = cls(folder, redis_url)
         project.repo.mkdir(parents=True)
-        (project.repo / "feature_store.yaml").write_text(STORE.format(name=folder.name))
+        (project.repo / "feature_store.yaml").write_text(store_file(folder.name))
         (project.repo / "definitions.py").write_text(DEFINITIONS)
         project.edit(unit)
         times = pa.array([NOW - timedelta(hours=1)], pa.timestamp("us", "UTC"))

@@ -29,17 +29,9 @@ from skewless.model.training.training_set import frame, values_for
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.runtime.settings import ProjectSettings
 from tests.strategies import FLOAT32_BITS, FLOAT64_BITS
+from tests.tables.store_file import store_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-STORE = """
-project: bits
-provider: local
-registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=skewless"}
-offline_store: {type: skewless.feast.SkewlessOfflineStore}
-online_store: {type: skewless.feast.SkewlessOnlineStore}
-batch_engine: {type: skewless.feast.SkewlessEngine}
-entity_key_serialization_version: 3
-"""
 TRANSFORMS = """
 def exact(*, ratio, level, clock, steps, asked, weight):
     xp = ratio.__array_namespace__()
@@ -138,7 +130,7 @@ def world(tmp_path_factory, redis_server):
     root = tmp_path_factory.mktemp("bits")
     repo = root / "feature_repo"
     repo.mkdir()
-    (repo / "feature_store.yaml").write_text(STORE)
+    (repo / "feature_store.yaml").write_text(store_file("bits"))
     (repo / "transforms.py").write_text(TRANSFORMS)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(root / ".skewless"))
