@@ -26,7 +26,7 @@ from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.online.store.valkey_process import free_port
 from skewless.project.model import LabelColumn
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.project.windows import TimeSplit
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
@@ -49,7 +49,7 @@ class Predicted:
     audited: AuditResult
 
 
-def by_hand(work: Project, redis_url: str) -> Predicted:
+def by_hand(work: ProjectContext, redis_url: str) -> Predicted:
     """Train and publish into the project's models, serve into its log from an online store of the replay's own."""
     bundle = _champion(work)
     served = _serve(work, bundle, redis_url)
@@ -68,7 +68,7 @@ def scored(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.glob("*.parquet"))}
 
 
-def _champion(work: Project) -> Bundle:
+def _champion(work: ProjectContext) -> Bundle:
     folder = work.folders.training / "small"
     spine = SpineFiles(work.folders.data / FLIGHTS.spine, SPLIT.start, SPLIT.end)
     training_set.run(work.service("small"), spine, folder)
@@ -79,7 +79,7 @@ def _champion(work: Project) -> Bundle:
     )
 
 
-def _serve(work: Project, bundle: Bundle, redis_url: str) -> int:
+def _serve(work: ProjectContext, bundle: Bundle, redis_url: str) -> int:
     """Predictions over HTTP, each as of an instant up to which the online store was materialized; how many."""
     root = work.folders.root
     played = moments(TrainingSet(work.folders.training / "small").between(SPLIT.start, SPLIT.end), ASKED, least=4)

@@ -13,7 +13,7 @@ from redis import Redis
 from skewless.contract.storage.catalog import catalog_key, reached_field
 from skewless.online.materialization import materialize
 from skewless.project import apply
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
 from tests.tables.flights import fill
@@ -52,14 +52,16 @@ def registered(folder: Path) -> Path:
     return folder
 
 
-def by_hand(monkeypatch: pytest.MonkeyPatch, applied: Path, folder: Path, redis_url: str, last: date = LAST) -> Project:
+def by_hand(
+    monkeypatch: pytest.MonkeyPatch, applied: Path, folder: Path, redis_url: str, last: date = LAST
+) -> ProjectContext:
     """The verbs, over all days before `last` at once."""
     monkeypatch.setenv("SKEWLESS_STATE", str(folder))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(applied / "feature_repo"))
     folder.mkdir()
     shutil.copy(applied / "registry.db", folder)
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     fill(work.folders.data, FIRST, last)
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
     materialize.run(windows, work.online_project, clock=lambda: END + timedelta(hours=1))

@@ -12,7 +12,7 @@ from skewless.model.publishing import publish
 from skewless.model.publishing.publish import VersionPlace
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.settings import ProjectSettings
 from tests.airflow import served_projects
 from tests.models import learnable_project
@@ -38,7 +38,7 @@ def project(state: Path, repo: Path) -> None:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SKEWLESS_STATE", str(state))
         environment.setenv("SKEWLESS_FEATURE_REPO", str(repo))
-        definitions = Project(ProjectSettings.read()).service("both")
+        definitions = ProjectContext(ProjectSettings.read()).service("both")
     folder = state / "training" / "first"
     training_set.run(definitions, learnable_project.spine(), folder)
     train.run(TrainingSet(folder), learnable_project.LABEL_COLUMN, EARLY, learnable_project.learner(60))

@@ -22,7 +22,7 @@ from skewless.local_airflow.process_guard import GRACE_SECONDS
 from skewless.local_airflow.stack import FIRST, REST, AirflowStack, running
 from skewless.online.maintenance.verify import StoreDifference
 from skewless.online.store.valkey_process import free_port
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from tests.airflow import flight_predictions, flights_project
 from tests.checkout import DAGS
 from tests.services.airflow import QUICK, Airflow, made
@@ -120,7 +120,7 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
     assert _verified() == dict.fromkeys(flights_project.FEW, 0)
 
 
-def _same(scheduled: Path, redis_url: str, expected: Project, partitions: Iterable[str]) -> None:
+def _same(scheduled: Path, redis_url: str, expected: ProjectContext, partitions: Iterable[str]) -> None:
     """Both stores are what the verbs leave when they are run by hand, but for up to where they are known to be whole."""
     assert flights_project.parquet(scheduled / "data") == flights_project.parquet(expected.folders.data)
     (rows, reached), (by_hand, _) = flights_project.online(redis_url), flights_project.online(redis_url + "?db=1")

@@ -17,7 +17,7 @@ from skewless.model.training.labels import labelled
 from skewless.model.training.training_set import TrainingSet
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.durations import short
 from skewless.runtime.settings import ProjectSettings
 from tests.tables.flights import FLIGHTS
@@ -28,7 +28,7 @@ SPLIT = FLIGHTS.windows.until(FLIGHTS.windows.end)
 
 def main() -> None:
     """Join and train once for each schedule, and once fresh."""
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     with tempfile.TemporaryDirectory(dir=work.folders.root) as scratch:
         places = Path(scratch)
         fresh, _ = prepared(work, places / "fresh", None)
@@ -45,7 +45,7 @@ def main() -> None:
             print(f"| {short(schedule.every)} | {told(lost)} | {told(won)}: {share} |", flush=True)
 
 
-def prepared(work: Project, folder: Path, schedule: RefreshSchedule | None) -> tuple[lgb.Booster, Path]:
+def prepared(work: ProjectContext, folder: Path, schedule: RefreshSchedule | None) -> tuple[lgb.Booster, Path]:
     """A model that was trained on the months before the test, joined as a store on the schedule."""
     spine = SpineFiles(work.folders.data / FLIGHTS.spine, SPLIT.start, SPLIT.end)
     training_set.run(work.service(FLIGHTS.service), spine, folder, as_served=schedule, memory=work.settings.join_memory)

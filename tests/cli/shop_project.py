@@ -14,7 +14,7 @@ from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Float32, Int64, String
 from redis import Redis
 
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.settings import ProjectSettings
 
 STORE = """
@@ -80,8 +80,8 @@ class Shop:
         return ProjectSettings.read().folders.data
 
     @property
-    def work(self) -> Project:
-        return Project(ProjectSettings.read())
+    def work(self) -> ProjectContext:
+        return ProjectContext(ProjectSettings.read())
 
     def write(self, name: str, *rows: dict, part: str = "part-0") -> None:
         """A file of a table: rows whose times are datetimes."""

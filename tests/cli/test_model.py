@@ -18,7 +18,7 @@ from skewless.definitions.compatibility import DefinitionsChanged
 from skewless.model.publishing.graph_optimisation import NothingToQuantise
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.runtime.settings import ProjectSettings
@@ -92,7 +92,7 @@ def learnt(tmp_path_factory) -> Path:
         store.apply(OBJECTS)
         folders = ProjectSettings.read().folders
         learnable_project.write_tables(folders.data)
-        compiled = Project(ProjectSettings.read()).service("late")
+        compiled = ProjectContext(ProjectSettings.read()).service("late")
         training_set.run(compiled, learnable_project.spine(), folders.training / "late")
         made = TrainingSet(folders.training / "late")
         train.run(made, learnable_project.LABEL_COLUMN, learnable_project.SPLIT, learnable_project.learner(20))

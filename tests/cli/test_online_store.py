@@ -6,7 +6,7 @@ import pytest
 from feast import FeatureStore
 from sqlalchemy import create_engine, make_url, text
 
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.errors import FeastRegistryUnavailable
 from skewless.runtime.settings import ProjectSettings
 from tests.cli.shop_project import VIEWS, Shop, Skewless, customer, shop
@@ -33,7 +33,7 @@ def test_a_registry_that_goes_away_later_is_told_too(market: Shop, postgres_url:
     monkeypatch.setenv("SKEWLESS_REGISTRY_URL", postgres_url)
     store = FeatureStore(repo_path=str(ProjectSettings.read().feature_repo))
     store.apply([customer, shop, *VIEWS])
-    work, url = Project(ProjectSettings.read()), make_url(postgres_url)
+    work, url = ProjectContext(ProjectSettings.read()), make_url(postgres_url)
     assert set(work.fresh_targets()) == {"cards", "people", "city"}
     server = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
 

@@ -13,7 +13,7 @@ from skewless.contract.errors import InvalidPlan
 from skewless.definitions.compiled_views import CompiledViewCache, CompiledViews
 from skewless.definitions.compiler import compile_views
 from skewless.offline.tables.object_storage import RemoteTable
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.errors import UnknownFeatureView
 from skewless.runtime.settings import ProjectSettings
 
@@ -66,8 +66,8 @@ def cache() -> CompiledViewCache:
     )
 
 
-def project() -> Project:
-    return Project(ProjectSettings.read())
+def project() -> ProjectContext:
+    return ProjectContext(ProjectSettings.read())
 
 
 def test_nothing_is_kept_before_the_first_compilation(repo: Path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skewless.demo import demo
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.project.windows import TimeSplit
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
@@ -28,15 +28,15 @@ FEBRUARY = demo.DemoStory(
 
 
 @pytest.fixture
-def work(tmp_path: Path, s3: S3) -> Project:
+def work(tmp_path: Path, s3: S3) -> ProjectContext:
     models = f"s3://{BUCKET}/models?endpoint_override={s3.endpoint}"
     repo = FEATURE_REPO
-    return Project(ProjectSettings(state=tmp_path / "state", feature_repo=repo, models=models))
+    return ProjectContext(ProjectSettings(state=tmp_path / "state", feature_repo=repo, models=models))
 
 
 @pytest.mark.timeout(900)
 def test_every_check_holds_twice(
-    work: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work: ProjectContext, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SKEWLESS_STATE", str(work.settings.state))
     assert demo.run(work, FEBRUARY, stay=False)

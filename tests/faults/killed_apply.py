@@ -23,7 +23,7 @@ from skewless.online.store.store import SyncOnlineStore
 from skewless.project import feast_apply
 from skewless.project.apply import update_online_store
 from skewless.project.apply_report import ApplyRequest
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import StateDatabase
 from skewless.state.definition_log import DefinitionLog
@@ -69,7 +69,7 @@ def run(line: str) -> None:
     kill_before(order["write"])
     at = datetime.now(UTC)
     report = feast_apply.apply(ApplyRequest(order["repo"], "", at, "a test"))
-    error = update_online_store(Project(ProjectSettings.read()), at, report.dropped)
+    error = update_online_store(ProjectContext(ProjectSettings.read()), at, report.dropped)
     if error is not None:
         raise error
 

@@ -33,7 +33,7 @@ from skewless.offline.join.point_in_time import TIMESTAMP, join
 from skewless.online.materialization import materialize
 from skewless.project import apply
 from skewless.project.apply_report import ApplyReport
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.settings import ProjectSettings
@@ -106,9 +106,9 @@ class ChangingProject:
         return self.root / "feature_repo"
 
     @property
-    def work(self) -> Project:
+    def work(self) -> ProjectContext:
         """Opened anew, as each command does."""
-        return Project(ProjectSettings.read())
+        return ProjectContext(ProjectSettings.read())
 
     @property
     def registry(self) -> ModelRegistry:

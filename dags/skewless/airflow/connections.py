@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from skewless.online.materialization.materialize import Check
     from skewless.online.store.online_project import OnlineProject
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.settings import ProjectSettings
 
 
@@ -75,11 +75,11 @@ def settings() -> ProjectSettings:
     return ProjectSettings.read()
 
 
-def workspace() -> Project:
+def workspace() -> ProjectContext:
     """The project of this task."""
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
 
-    return Project(settings())
+    return ProjectContext(settings())
 
 
 def online_project(project: str) -> OnlineProject:
@@ -95,7 +95,7 @@ def online_project(project: str) -> OnlineProject:
     return OnlineProject(project, store, StateDatabase(known.state_url))
 
 
-def expectations(work: Project) -> Callable[[str], dict[str, Any] | None]:
+def expectations(work: ProjectContext) -> Callable[[str], dict[str, Any] | None]:
     """The expectations of a view's rows by view name, as `gate` takes them."""
     from skewless.monitoring.quality.gates import QualityGates
 

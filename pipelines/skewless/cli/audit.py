@@ -46,11 +46,11 @@ def audit(
     from skewless.monitoring.reports.audit_files import write_audit
     from skewless.monitoring.reports.cause_table import terminal_lines
     from skewless.monitoring.served_log.reader import ServedLogReader
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work, created_at = Project(ProjectSettings.read()), now()
+    work, created_at = ProjectContext(ProjectSettings.read()), now()
     model = work.model(model).name()
     bundle = open_version(work.settings.registry, model, version)
     end = instant(until) if until else created_at
@@ -87,12 +87,12 @@ def what_if(
     from skewless.monitoring.reports.what_if_page import page
     from skewless.offline.join.refresh_schedule import RefreshSchedule
     from skewless.offline.join.spine import declared_types
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
     schedules = [RefreshSchedule.parse(f"every={every},delay={delay}") for every in materialize_every.split(",")]
-    work, created_at = Project(ProjectSettings.read()), now()
+    work, created_at = ProjectContext(ProjectSettings.read()), now()
     spec = work.model(model)
     window = window_of(spec, "test", since, until, ("--from", "--to"))
     model, label = spec.name(), label or spec.spec("--label").label

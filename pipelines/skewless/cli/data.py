@@ -13,7 +13,7 @@ from skewless.cli.time_options import instant, now, span
 from skewless.contract.storage.expiry_mode import ExpiryMode
 
 if TYPE_CHECKING:
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.state.run_history import RunCounts
 
 verbs = typer.Typer()
@@ -41,10 +41,10 @@ def apply(
         console.print(line, markup=False)
 
 
-def apply_definitions(*, at_once: bool = False, force: bool = False) -> Project:
+def apply_definitions(*, at_once: bool = False, force: bool = False) -> ProjectContext:
     """Apply the definitions and print what it did; the project afterwards. Raises: ApplyRefused, ApplyFailed."""
     from skewless.project import apply as verb
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.project.retained_definitions import unreadable_definitions
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
@@ -53,7 +53,7 @@ def apply_definitions(*, at_once: bool = False, force: bool = False) -> Project:
     repo = settings.feature_repo
     with step("apply") as progress:
         report = verb.run(repo, at=when, by=account(), now=at_once, force=force)
-        work = Project(settings)
+        work = ProjectContext(settings)
         unreachable = verb.update_online_store(work, when, report.dropped)
         progress.result = f"the registry holds the definitions of {repo.name}/"
     for line in [*report.lines(), *(unreadable_definitions(work) if report.retained else [])]:
@@ -79,11 +79,11 @@ def training_set(
     from skewless.model.training import training_set as verb
     from skewless.offline.join.refresh_schedule import RefreshSchedule
     from skewless.offline.join.spine import SpineFiles, declared_types
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     declared = work.model(model, service)
     service = service or declared.spec("--service").service
     place, window = spine_of(work, declared, spine), window_of(declared, "start", start, end)
@@ -116,12 +116,12 @@ def materialize(
     """
     from skewless.monitoring.quality.gates import QualityGates
     from skewless.online.materialization import materialize as verb
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
     since, until = span(start, end, full=full)
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     views = work.definitions(view or ())
     if not dry_run:
         work.targets()
@@ -161,11 +161,11 @@ def quality(
 ) -> None:
     """Check the feature tables against the expectations; exit status 1 where they are not met."""
     from skewless.monitoring.quality.gates import QualityGates
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    gates = QualityGates.of(Project(ProjectSettings.read()), view or ())
+    gates = QualityGates.of(ProjectContext(ProjectSettings.read()), view or ())
     with step("quality") as progress:
         result = {name: gate.check_table(instant(at) if at else now()) for name, gate in gates.by_view.items()}
         wrong = sum(map(len, result.values()))
@@ -189,11 +189,11 @@ def verify(
 
     from skewless.online.maintenance import verify as verb
     from skewless.online.maintenance.redis_config import warnings
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     views, server_warnings = work.definitions(view or ()), warnings(work.online.client)
     options = {"sample": verb.EntitySample(sample, seed), "repair": repair}
     if as_json:
@@ -220,13 +220,13 @@ def expire(
     """Remove rows from Redis that are long past their view's ttl, and old definitions that no model reads any more."""
     from skewless.online.maintenance import expiry
     from skewless.project import retained_definitions
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
     if by and (view or end):
         raise typer.BadParameter("--by is for the whole project, as of now; leave out --view and --end")
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     warning = None
     with step("expire") as progress:
         if not view:

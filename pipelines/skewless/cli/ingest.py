@@ -33,7 +33,7 @@ def ingest(
     """Fill the tables that the project's tables module declares, or one from files, a Parquet file per table and day."""
     from skewless.monitoring.quality.gates import QualityGates
     from skewless.project.ingest import ProjectIngest
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
@@ -43,7 +43,7 @@ def ingest(
         raise typer.BadParameter("files have the days that they have; leave out --start and --end")
     if names and not files:
         raise typer.BadParameter("--column is for files; a table declares its `columns` where it is declared")
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     with step("ingest") as progress:
         gates = QualityGates([]) if unchecked else QualityGates.of(work)
         run = ProjectIngest(work, now(), gates.day_checks(work.folders.data))

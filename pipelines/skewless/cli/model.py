@@ -110,7 +110,7 @@ def _published(
     from skewless.model.publishing.registry_upload import publishing
     from skewless.model.training.train import format_metrics
     from skewless.model.training.training_set import TrainingSet
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
@@ -120,7 +120,7 @@ def _published(
         rollout_steps.require_active(registry, model)
     with step("publish") as progress:
         training_set = TrainingSet(settings.folders.training / service)
-        Project(settings).confirm(f"the model of training set {service}", training_set.plan)
+        ProjectContext(settings).confirm(f"the model of training set {service}", training_set.plan)
         with publishing(registry, settings.folders.models, model) as built:
             deleted = rollout_steps.deleted_versions(registry, model)
             target = verb.VersionPlace(built, model, version, promote=False, deleted=deleted)
@@ -179,13 +179,13 @@ def score(
     """Score a spine as of each row's time, as the server would have answered then."""
     from skewless.model.publishing.rollout_steps import champion_version
     from skewless.model.scoring import batch_score as verb
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.registry.bundle_folder import open_bundle
     from skewless.registry.cpu_features import processor_features
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     registry, spec = work.settings.registry, work.model(model)
     model = spec.name()
     place = registry.bundle(model, version or champion_version(registry, model))
@@ -229,11 +229,11 @@ def retrain(
     from skewless.monitoring.reports.retraining_page import write_report
     from skewless.monitoring.retraining import retrain as verb
     from skewless.offline.join.refresh_schedule import RefreshSchedule
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work, created_at = Project(ProjectSettings.read()), now()
+    work, created_at = ProjectContext(ProjectSettings.read()), now()
     spec = work.model(model, service)
     rule, schedule = promotion_of(spec, margin, canary), RefreshSchedule.parse(as_served) if as_served else None
     place, column, split = spine_of(work, spec, spine), spec.label(label), _retrain_split(spec, until, window)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skewless.project.declared_models import ModelDefaults
     from skewless.project.learner import ParameterValue
     from skewless.project.model import PromotionRule
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.project.windows import TimeSplit
 
 Declared = Annotated[
@@ -73,7 +73,7 @@ def window_of(
     return since, until
 
 
-def spine_of(work: Project, spec: ModelDefaults, spine: Path | None) -> Path:
+def spine_of(work: ProjectContext, spec: ModelDefaults, spine: Path | None) -> Path:
     """The path as typed, else the model's spine, in the data folder. Raises: ModelNotDeclared, NoModelOfService."""
     return spine or work.folders.data / spec.spec("--spine").spine
 

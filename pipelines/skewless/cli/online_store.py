@@ -89,11 +89,11 @@ def runs(
     """List materializations: windows, rows read, written, skipped and held back, and how each run ended."""
     import msgspec
 
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.settings import ProjectSettings
     from skewless.state.run_history import RunStatus
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     stored_as = view and work.stored_name(view)
     result = work.history.runs(work.project, stored_as, limit=limit)
     if as_json:
@@ -122,11 +122,11 @@ def _run(run: VerbRun, *, cut_short: bool) -> str:
 def _freshness(settings: ProjectSettings) -> tuple[str, list[ViewFreshness], list[RetainedStatus]]:
     """Of which project, and the old definitions that are kept; no view where nobody applied definitions yet."""
     from skewless.online.materialization import view_freshness
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
 
     if not (settings.feature_repo / STORE_FILE).is_file():
         return "", [], []
-    work = Project(settings)
+    work = ProjectContext(settings)
     views = [view.stored_as for view, _ in work.definitions()]
     freshness = view_freshness.run(views, work.history, work.project, now())
     if not work.retained():
@@ -171,11 +171,11 @@ def _answers(url: str) -> str:
 def sweep() -> None:
     """Remove old definitions that no model reads any more, and finish removals that were cut short."""
     from skewless.project import retained_definitions as verb
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     with step("sweep") as progress:
         removed = verb.sweep(work, now(), report=progress.at)
         progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"

@@ -54,13 +54,13 @@ def build() -> None:
     """
     from skewless.model.training.example_request import example_request
     from skewless.model.training.training_set import TrainingSet
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console
     from skewless.runtime.settings import ProjectSettings
 
     data.apply_definitions()
     ingest.ingest()
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     for name in work.models.models:
         data.training_set(model=name)
         model.train(model=name)

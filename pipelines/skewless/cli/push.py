@@ -15,7 +15,7 @@ from skewless.contract.errors import SkewlessError
 if TYPE_CHECKING:
     from skewless.online.push.stream import StreamLimits, StreamResult
     from skewless.online.push.stream_entries import StreamEntries
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
 
 verbs = typer.Typer()
 
@@ -35,14 +35,14 @@ def push(
     from skewless.monitoring.quality.gates import QualityGates
     from skewless.online.push import push as verb
     from skewless.online.push import row_files
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
     chosen = row_files.format_of(kind, file)
     if chosen is None:
         raise typer.BadParameter("say --format json, csv or parquet: the file's suffix does not")
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     rows = verb.PushedRows(work.project, work.target(view))
     content = file.read_bytes() if file else sys.stdin.buffer.read()
     with step("push") as progress:
@@ -65,11 +65,11 @@ def compact(
 
     from skewless.contract.timestamps import to_micros
     from skewless.offline.tables import compaction as verb
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import step
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     at = to_micros(now())
     until = to_micros(instant(before)) if before else at
     tables = {source.path: source for _, source in work.definitions(view or ())}
@@ -97,11 +97,11 @@ def stream(
 
     from skewless.online.push.stream import StreamLimits
     from skewless.online.push.stream_entries import StreamEntries
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     entries = StreamEntries(work.client, work.project, name, keep=keep)
     if status:
@@ -117,7 +117,7 @@ def stream(
 
 
 def _consume(
-    work: Project, entries: StreamEntries, limits: StreamLimits, begun: str, once: bool, unchecked: bool
+    work: ProjectContext, entries: StreamEntries, limits: StreamLimits, begun: str, once: bool, unchecked: bool
 ) -> StreamResult:
     import stamina.instrumentation
 
@@ -152,11 +152,11 @@ def erase(
 
     from skewless.erasure import erase as verb
     from skewless.erasure.subject import ErasureSubject
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     subject = ErasureSubject.parse(entity)
     stored, registry = tuple(work.definitions()), work.settings.registry
     places = verb.ErasurePlaces(work.folders, work.data, work.project, stored, work.client, registry, work.state)

@@ -24,13 +24,13 @@ def skew_price(
     from skewless.demo.demo import MODEL, DemoStory, measured
     from skewless.demo.skew_picture import draw
     from skewless.model.publishing.rollout_steps import champion_version
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.registry.bundle_folder import open_bundle
     from skewless.registry.cpu_features import processor_features
     from skewless.runtime.console import console, step
     from skewless.runtime.settings import ProjectSettings
 
-    work = Project(ProjectSettings.read())
+    work = ProjectContext(ProjectSettings.read())
     version = champion_version(work.settings.registry, MODEL)
     bundle = open_bundle(work.settings.registry.bundle(MODEL, version), processor_features())
     with step("skew-price") as progress:
@@ -45,9 +45,9 @@ def demo(
 ) -> None:
     """From raw flights to proven predictions over HTTP; exit status 1 where a check did not hold."""
     from skewless.demo import demo as verb
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
     from skewless.runtime.console import console
     from skewless.runtime.settings import ProjectSettings
 
     stay = console.is_terminal and not leave
-    raise typer.Exit(0 if verb.run(Project(ProjectSettings.read()), stay=stay) else 1)
+    raise typer.Exit(0 if verb.run(ProjectContext(ProjectSettings.read()), stay=stay) else 1)

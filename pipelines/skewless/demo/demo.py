@@ -50,7 +50,7 @@ from skewless.project import apply
 from skewless.project.ingest import ProjectIngest
 from skewless.project.learner import BadLearner, LightGbm
 from skewless.project.model import Model
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.project.windows import TimeSplit
 from skewless.runtime.console import console, step
 from skewless.runtime.predict_server import RunningPredictServer, server
@@ -72,7 +72,7 @@ class DemoStory:
     replayed: int
 
     @classmethod
-    def year(cls, work: Project) -> Self:
+    def year(cls, work: ProjectContext) -> Self:
         """All that the project declares. Raises: StartNotDeclared, ModelNotDeclared, WindowsNotDeclared."""
         (first, last), split = work.tables.days(), work.model(MODEL).split("another story", datetime.now(UTC))
         return cls(first, last, split, 2_000)
@@ -100,13 +100,13 @@ class PreparedDemo:
     """What the preparation leaves: the training set, the opened bundle and the open project; `spec` is the model's."""
 
     story: DemoStory
-    work: Project
+    work: ProjectContext
     spec: Model
     training_set: TrainingSet
     bundle: Bundle
 
 
-def run(work: Project, story: DemoStory | None = None, *, stay: bool) -> bool:
+def run(work: ProjectContext, story: DemoStory | None = None, *, stay: bool) -> bool:
     """Run the demo, by default over the year; with `stay` the server runs until Ctrl-C. Returns whether every check
     passed.
     """
@@ -137,11 +137,11 @@ def run(work: Project, story: DemoStory | None = None, *, stay: bool) -> bool:
     return checks.all_passed
 
 
-def _scratch(work: Project) -> Path:
+def _scratch(work: ProjectContext) -> Path:
     return work.folders.root / "demo"
 
 
-def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
+def _prepare(work: ProjectContext, story: DemoStory) -> PreparedDemo:
     with step("apply") as progress:
         apply.run(work.settings.feature_repo, at=datetime.now(UTC))
         progress.result = f"definitions of {work.settings.feature_repo.name}/ are in the registry"
@@ -178,7 +178,7 @@ def _prepare(work: Project, story: DemoStory) -> PreparedDemo:
 
 
 @contextmanager
-def _replay_store(work: Project) -> Iterator[tuple[str, HttpReplay]]:
+def _replay_store(work: ProjectContext) -> Iterator[tuple[str, HttpReplay]]:
     """An empty online store and state database of the replay's own, and the player that moves them through time."""
     folder = _scratch(work)
     folders = StateFolders(folder)
@@ -261,7 +261,7 @@ def _price(trained: PreparedDemo) -> None:
     console.print(f"  picture: {picture}")
 
 
-def measured(work: Project, bundle: Bundle, split: TimeSplit, report: Report) -> SkewPrice:
+def measured(work: ProjectContext, bundle: Bundle, split: TimeSplit, report: Report) -> SkewPrice:
     """The price of skew for the example's model over the windows of `split`."""
     require_matrix(bundle, "skew-price")
     spec = work.model(MODEL).spec("another story")

@@ -30,7 +30,7 @@ from skewless.offline.tables import ingest
 from skewless.offline.tables.source import TableSource
 from skewless.project.learner import LightGbm
 from skewless.project.model import LabelColumn
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.project.table_rows import ingest_table
 from skewless.project.windows import TimeSplit
 from skewless.runtime.progress import Report, quiet
@@ -65,7 +65,7 @@ class PredictionTask:
 
 
 def run(
-    work: Project,
+    work: ProjectContext,
     definitions: CompiledService,
     task: PredictionTask,
     honest: Callable[[Matrix], np.ndarray],
@@ -99,7 +99,7 @@ def run(
     )
 
 
-def _write_scheduled(work: Project, scratch: Path, split: TimeSplit) -> None:
+def _write_scheduled(work: ProjectContext, scratch: Path, split: TimeSplit) -> None:
     """The tables as the mistake makes them, by the function that makes the honest ones. Raises: FlightsMissing."""
     first, last = work.tables.days()
     repo = work.settings.feature_repo

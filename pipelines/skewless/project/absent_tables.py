@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
 
 
-def absent_tables(work: Project) -> list[str]:
+def absent_tables(work: ProjectContext) -> list[str]:
     """A line for each path outside the data folder that does not exist, and for the tables of the data folder that are not
     filled yet. Raises: FeastRegistryUnavailable, RepoModuleFailed, BadTable.
     """

@@ -23,7 +23,7 @@ from skewless.online.store.connection import RedisUnreachable
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.valkey_process import EmbeddedServerFailed
 from skewless.project.apply_report import ApplyReport, ApplyRequest
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.project.retained_definitions import sweep
 
 _OUTPUT_LINES = 12
@@ -73,7 +73,7 @@ def run(repo: Path, *, at: datetime, by: str = "", now: bool = False, force: boo
     return report
 
 
-def update_online_store(work: Project, at: datetime, drop: Collection[str] = ()) -> SkewlessError | None:
+def update_online_store(work: ProjectContext, at: datetime, drop: Collection[str] = ()) -> SkewlessError | None:
     """Remove definitions that no live model reads, or that are to be dropped, and write each view's push target to the
     online store; the error where the store cannot be written, else None. The definitions are applied either way: that
     needs no online store.

@@ -27,7 +27,7 @@ from skewless.state.position import Position
 
 if TYPE_CHECKING:
     from skewless.definitions.compiled_views import CompiledView
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class FilledByItself(SkewlessError):
 class ProjectIngest:
     """One run over a project's tables at `now`, which stamps rows that bring no created time."""
 
-    work: Project
+    work: ProjectContext
     now: datetime
     checks: Checks
 
@@ -148,7 +148,7 @@ class ProjectIngest:
         return result
 
 
-def _readers(work: Project) -> dict[str, list[CompiledView]]:
+def _readers(work: ProjectContext) -> dict[str, list[CompiledView]]:
     """The feature views that read each table of the data folder."""
     readers: dict[str, list[CompiledView]] = {}
     for view in work.compiled():

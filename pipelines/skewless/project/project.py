@@ -49,7 +49,7 @@ class FeatureRepoMissing(SkewlessError):
         return f"{self.folder} has no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder"
 
 
-class Project:
+class ProjectContext:
     """Feast's store, the state database and the online store of one project. Each is imported and opened at its first
     use, so that a command pays only for what it uses.
     """

@@ -16,7 +16,7 @@ from skewless.definitions.definition_change import StoredDefinitions
 from skewless.definitions.live_reads import live_reads
 from skewless.offline.tables.view_rows import unreadable_reason
 from skewless.online.maintenance import view_removal
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.progress import Report, quiet
 
 _VERB = "sweep"
@@ -41,7 +41,7 @@ class RetainedStatus(msgspec.Struct, frozen=True):
         return {"superseded": msgspec.to_builtins(self)}
 
 
-def status(work: Project) -> list[RetainedStatus]:
+def status(work: ProjectContext) -> list[RetainedStatus]:
     """Every superseded definition that is still stored. Raises: RegistryUnreadable, StateUnreachable."""
     views = work.retained()
     readers = _readers(work) if views else {}
@@ -56,18 +56,18 @@ def status(work: Project) -> list[RetainedStatus]:
     ]
 
 
-def unreadable_definitions(work: Project) -> list[str]:
+def unreadable_definitions(work: ProjectContext) -> list[str]:
     """Warnings of superseded definitions whose tables cannot be read by them any more. Raises: as `status`."""
     return [f"warning: {definition}" for definition in status(work) if definition.unreadable]
 
 
-def _readers(work: Project) -> dict[str, list[str]]:
+def _readers(work: ProjectContext) -> dict[str, list[str]]:
     """The live models that read the recorded definition under each stored name."""
     stored = StoredDefinitions(work.recorded.names, {}, live_reads(work.settings.registry, work.project))
     return {name: [read.reader for read in stored.reads(name)] for name in stored.by_name}
 
 
-def sweep(work: Project, at: datetime, *, drop: Collection[str] = (), report: Report = quiet) -> dict[str, int]:
+def sweep(work: ProjectContext, at: datetime, *, drop: Collection[str] = (), report: Report = quiet) -> dict[str, int]:
     """Remove the definitions that no live model reads, or that are to be dropped, and finish interrupted removals; rows
     removed by stored name. `at` is noted in the records. A run that was killed is continued by the next one.
 

@@ -14,7 +14,7 @@ import pytest
 from feast import FeatureStore
 
 from skewless.project import apply
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
 from tests.tables.flights import fill
@@ -43,7 +43,7 @@ def test_the_flights_are_joined_alike(tmp_path, monkeypatch):
     repo = tmp_path / "feature_repo"
     shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("__pycache__"))
     apply.run(repo, at=datetime.now(UTC))
-    data = Project(ProjectSettings.read()).folders.data
+    data = ProjectContext(ProjectSettings.read()).folders.data
     fill(data, FIRST, LAST)
     spine = pq.read_table(data / "flight_spine").to_pandas()
     frame = spine.sample(ASKED, random_state=7).reset_index(drop=True)

@@ -29,7 +29,7 @@ from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.online.materialization.materialize import VERB
-from skewless.project.project import Project
+from skewless.project.project import ProjectContext
 from skewless.state.database import StateDatabase
 
 _EVER = np.iinfo(np.int64).min
@@ -53,7 +53,7 @@ class AuditEvidence:
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def project_evidence(project: Project, plan: Plan) -> AuditEvidence:
+def project_evidence(project: ProjectContext, plan: Plan) -> AuditEvidence:
     """The evidence that a project has about the views of a plan. Raises: InvalidPlan, StateUnreachable."""
     current = {view.name: project.defined_now(view) for view in plan.views}
     return collect_evidence(plan, project.state, project.sources(plan), current)

@@ -35,7 +35,7 @@ from skewless.online.push import push
 
 if TYPE_CHECKING:  # a task that receives the expectations from another one needs no Feast
     from skewless.definitions.compiled_views import CompiledView
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
 
 _QUARANTINED_ROWS = 1_000_000
 ROWS, REASON = "rows.parquet", "reason.json"
@@ -152,22 +152,22 @@ class QualityGates:
         self.by_view = {gate.view.stored_as: gate for gate in gates}
 
     @classmethod
-    def of(cls, project: Project, only: Sequence[str] = ()) -> QualityGates:
+    def of(cls, project: ProjectContext, only: Sequence[str] = ()) -> QualityGates:
         """The gates of all registered views, or of those in `only`. Raises: UnknownFeatureView, BadExpectation."""
         return cls._of_views(project.compiled(only), project)
 
     @classmethod
-    def of_stored(cls, project: Project) -> QualityGates:
+    def of_stored(cls, project: ProjectContext) -> QualityGates:
         """The gates of all definitions that the online store has, those among them that were superseded. Raises: as `of`."""
         return cls._of_views([*project.compiled(), *project.retained()], project)
 
     @classmethod
-    def of_pushed(cls, project: Project, target: str) -> QualityGates:
+    def of_pushed(cls, project: ProjectContext, target: str) -> QualityGates:
         """The gate of the current definition that rows are pushed to by this name. Raises: as `of`."""
         return cls._of_views([v for v in project.compiled() if plain_name(v.plan.stored_as) == target], project)
 
     @classmethod
-    def _of_views(cls, views: Sequence[CompiledView], project: Project) -> QualityGates:
+    def _of_views(cls, views: Sequence[CompiledView], project: ProjectContext) -> QualityGates:
         expected = [(view, expectations(view)) for view in views]
         folder = project.folders.quarantine
         return cls([QualityGate(view.plan, view.source, wanted, folder) for view, wanted in expected if wanted])

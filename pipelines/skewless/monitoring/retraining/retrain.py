@@ -57,7 +57,7 @@ from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
 if TYPE_CHECKING:
-    from skewless.project.project import Project
+    from skewless.project.project import ProjectContext
 
 _STEPS = 4
 
@@ -91,7 +91,7 @@ class RetrainProject:
     memory: int = DEFAULT_JOIN_MEMORY
 
     @classmethod
-    def of(cls, project: Project, service: str) -> Self:
+    def of(cls, project: ProjectContext, service: str) -> Self:
         """Raises: NoDefinitions, RegistryUnreadable, InvalidPlan, UnsupportedType, Untraceable."""
         settings, definitions = project.settings, project.service(service)
         return cls(project.folders, settings.registry, definitions, project.sources, settings.join_memory)
