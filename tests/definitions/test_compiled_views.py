@@ -147,13 +147,15 @@ def test_a_state_folder_that_takes_no_file_is_no_error(repo: Path):
     assert cache().read() is None
 
 
-def test_tables_of_object_storage_are_not_kept(repo: Path):
+def test_the_addresses_of_tables_in_object_storage_are_kept(repo: Path):
     content = cache().content("shop")
     compiled = compile_views(FeatureStore(repo_path=str(repo)))
     (view,) = compiled.views
-    remote = replace(view, source=replace(view.source, remote=RemoteTable("s3://lake/spend", None, "lake/spend")))
+    remote = replace(view, source=replace(view.source, remote=RemoteTable("s3://lake/spend", "http://127.0.0.1:9")))
     cache().write(CompiledViews("shop", compiled.data, (remote,)), str(content))
-    assert not cache().file.exists()
+    kept = cache().read()
+    assert kept is not None
+    assert kept.views == (remote,)
 
 
 def test_a_registry_that_only_feast_knows_is_not_kept(repo: Path, tmp_path: Path):

@@ -13,7 +13,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyarrow import fs
 
 from skewless.contract.plan import Field, JoinKey, ModelColumn, Plan, RequestInput
 from skewless.contract.storage.push_batch import part_table
@@ -303,14 +302,14 @@ def test_a_stream_that_is_not_there_has_nothing(tmp_path: Path, redis_url: str):
 
 
 def test_a_table_elsewhere_is_named_and_neither_compacted_nor_rewritten(where: ErasurePlaces):
-    remote = RemoteTable("s3://bucket/cards", fs.LocalFileSystem(), str(where.data / "cards"))
+    remote = RemoteTable((where.data / "cards").as_uri())
     views = tuple((view, replace(one, remote=remote) if view is CARDS else one) for view, one in where.views)
     there, hashes = replace(where, views=views), _hashes(where.data / "cards")
     assert compaction.run(views[0][1], before=2**62, now=NOW) == compaction.CompactionResult(0, 0, 0, 0)
     receipt, _ = run(SUBJECT, there)
-    assert "s3://bucket/cards" in receipt.not_reached[0]
+    assert remote.url in receipt.not_reached[0]
     assert _hashes(where.data / "cards") == hashes
-    assert push.targets(views, where.data)["cards"].remote == "s3://bucket/cards"
+    assert push.targets(views, where.data)["cards"].remote == remote.url
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])

@@ -105,11 +105,7 @@ class CompiledViewCache:
         return cached.compiled
 
     def write(self, compiled: CompiledViews, content: str) -> None:
-        """Cache what was compiled while the registry had this `content`. Nothing is cached where a view's table is in
-        object storage: such a table is opened by Feast's own settings.
-        """
-        if any(view.source.remote for view in compiled.views):
-            return
+        """Cache what was compiled while the registry had this `content`."""
         encoded = msgspec.json.encode(_CachedViews(compiled, self._origin(), content), enc_hook=str)
         # The compiled views are valid even where the file cannot be written.
         with suppress(OSError):

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 import fsspec
-import pyarrow as pa
 from feast import FileSource
 from feast.data_format import DeltaFormat, ParquetFormat
 from feast.data_source import DataSource
-from pyarrow import fs
 
 from skewless.contract.errors import InvalidPlan
-from skewless.offline.tables.object_storage import RemoteTable
+from skewless.offline.tables.object_storage import CredentialSource, RemoteTable
 from skewless.offline.tables.source import TableSource
 
 MIRRORS = ".mirrors"
+_ARROW_SCHEMES = frozenset(("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file"))
 
 
 def table_of(
@@ -36,7 +36,7 @@ def table_of(
     path = data / files.path
     if remote is not None:
         digest = hashlib.sha256(f"{files.path} {files.s3_endpoint_override}".encode()).hexdigest()[:16]
-        path = data / MIRRORS / digest / PurePosixPath(remote.root).name
+        path = data / MIRRORS / digest / PurePosixPath(urlsplit(files.path).path or files.path).name
     renamed = {new: old for old, new in (files.field_mapping or {}).items()}
     event, created_column = files.timestamp_field or "event_timestamp", files.created_timestamp_column
     return TableSource(
@@ -60,23 +60,24 @@ def parquet(name: str, source: DataSource | None) -> FileSource:
     return source
 
 
-def _remote(name: str, files: FileSource) -> RemoteTable | None:
-    """The table in object storage; None for `file://`. Arrow's filesystems are tried first, then fsspec's if installed."""
-    url = files.path
-    credentials = files.resolve_credentials()
-    try:
-        if url.startswith("s3://") and (files.s3_endpoint_override or credentials):
-            filesystem, root = FileSource.create_filesystem_and_path(url, files.s3_endpoint_override or "", credentials)
-        else:
-            filesystem, root = _open_filesystem(url)
-    except (pa.ArrowException, ImportError, ValueError, OSError) as error:
-        raise InvalidPlan(name, f"its source is {url}, which cannot be opened: {error}") from error
-    return RemoteTable(url, filesystem, root.rstrip("/"))
-
-
-def _open_filesystem(url: str) -> tuple[fs.FileSystem, str]:
-    try:
-        return fs.FileSystem.from_uri(url)  # type: ignore[no-any-return]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        filesystem, root = fsspec.core.url_to_fs(url)
-        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), root
+def _remote(name: str, files: FileSource) -> RemoteTable:
+    """The address of a table in object storage. Raises: InvalidPlan where nothing can open such addresses."""
+    url, reference = files.path, files.connection_ref
+    for scheme in url.partition("://")[0].split("::"):
+        if scheme not in _ARROW_SCHEMES:
+            try:
+                fsspec.get_filesystem_class(scheme)
+            except (ImportError, ValueError) as error:
+                raise InvalidPlan(name, f"its source is {url}, which cannot be opened: {error}") from error
+    if reference is None:
+        return RemoteTable(url, files.s3_endpoint_override or "")
+    params = tuple(sorted(reference.params.items()))
+    source = CredentialSource(
+        reference.provider,
+        reference.name,
+        reference.namespace,
+        reference.connection_type,
+        reference.auth_type,
+        params,
+    )
+    return RemoteTable(url, files.s3_endpoint_override or "", source)

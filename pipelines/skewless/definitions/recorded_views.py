@@ -5,12 +5,10 @@ Held by tests/definitions/test_stored_names.py.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,15 +17,9 @@ from skewless.contract.storage.stored_name import view_name
 from skewless.definitions.compiled_views import CompiledView
 from skewless.state.definition_records import DefinitionRecord
 
-if TYPE_CHECKING:
-    from feast.data_source import DataSource
-
 
 class _RecordedView(msgspec.Struct, frozen=True):
-    """`remote` is Feast's message of a source in object storage, which is opened by Feast's own settings."""
-
     view: CompiledView
-    remote: str | None = None
 
 
 class _PlanOfView(msgspec.Struct, frozen=True):
@@ -45,21 +37,17 @@ def definition_digest(view: PlanView) -> str:
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
-def encode_view(view: CompiledView, data: Path, source: DataSource | None = None) -> str:
-    """A definition as JSON. A path below the data folder is relative to it, since machines may keep it in different places.
-
-    `source` is the view's source in Feast, needed where its table is in object storage.
-    """
+def encode_view(view: CompiledView, data: Path) -> str:
+    """A definition as JSON. A path below the data folder is relative to it, since machines may keep it in different places."""
     path = view.source.path
-    table = replace(view.source, path=path.relative_to(data) if path.is_relative_to(data) else path, remote=None)
-    message = source.to_proto().SerializeToString() if source is not None and view.source.remote is not None else None
-    recorded = _RecordedView(replace(view, source=table), base64.b64encode(message).decode() if message else None)
+    table = replace(view.source, path=path.relative_to(data) if path.is_relative_to(data) else path)
+    recorded = _RecordedView(replace(view, source=table))
     return msgspec.json.encode(recorded, enc_hook=str, order="sorted").decode()
 
 
-def record_of(view: CompiledView, data: Path, at: datetime, source: DataSource | None = None) -> DefinitionRecord:
+def record_of(view: CompiledView, data: Path, at: datetime) -> DefinitionRecord:
     """The record of a definition that becomes current at `at`."""
-    name, content = view.plan.stored_as, encode_view(view, data, source)
+    name, content = view.plan.stored_as, encode_view(view, data)
     return DefinitionRecord(view_name(name), name, definition_digest(view.plan), content, at)
 
 
@@ -76,15 +64,6 @@ def with_plan(text: str, plan: PlanView) -> str:
 
 
 def decode_view(text: str, data: Path) -> CompiledView:
-    """The inverse of `encode_view`. Raises: InvalidPlan where a table in object storage cannot be opened."""
-    recorded = msgspec.json.decode(text, type=_RecordedView, dec_hook=lambda _, path: Path(path))
-    view = recorded.view
-    if recorded.remote is None:
-        return replace(view, source=replace(view.source, path=data / view.source.path))
-    from feast.data_source import DataSource  # noqa: PLC0415 - a local table is read without Feast
-    from feast.protos.feast.core.DataSource_pb2 import DataSource as SourceMessage  # noqa: PLC0415
-
-    from skewless.definitions.file_source import table_of  # noqa: PLC0415
-
-    source = DataSource.from_proto(SourceMessage.FromString(base64.b64decode(recorded.remote)))
-    return replace(view, source=table_of(view.plan.name, source, data))
+    """The inverse of `encode_view`."""
+    view = msgspec.json.decode(text, type=_RecordedView, dec_hook=lambda _, path: Path(path)).view
+    return replace(view, source=replace(view.source, path=data / view.source.path))

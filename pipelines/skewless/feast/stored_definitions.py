@@ -74,7 +74,7 @@ def unrecorded(
         view = names.of(view_of(config, table, table.projection))
         if view.stored_as in kept and names.recorded(view) is None and isinstance(table, FeatureView):
             compiled = CompiledView(view, source_of(table, folder), dict(table.tags or {}), ())
-            records.append(record_of(compiled, folder, datetime.now(UTC), table.batch_source))
+            records.append(record_of(compiled, folder, datetime.now(UTC)))
     return records
 
 

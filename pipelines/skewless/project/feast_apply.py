@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-from feast import FeatureStore, FeatureView
+from feast import FeatureStore
 from feast.repo_config import load_repo_config
 from feast.repo_contents import RepoContents
 from feast.repo_operations import _get_repo_contents, apply_total
@@ -42,8 +42,6 @@ from skewless.runtime.settings import ProjectSettings
 from skewless.state.database import StateDatabase
 from skewless.state.definition_log import DefinitionLog
 from skewless.state.definition_records import AppliedObjects, DefinitionRecord
-
-Defined = tuple[CompiledView, FeatureView]
 
 
 def main() -> None:
@@ -97,8 +95,8 @@ def record_change(
     if getattr(store.config.registry, "enable_online_feature_view_versioning", False):
         return DefinitionChange((), (), ())  # Feast stores each version under a name of its own
     at = max([request.at, *(state.applied_at + MICROSECOND for state in history[-1:])])
-    placed = [(view, defined) for view, (_, defined) in zip(change.placed, desired, strict=True)]
-    records = [*_unrecorded(registered, names, data, at - 2 * MICROSECOND), *_changed(placed, names, data, at)]
+    earlier = _unrecorded((view for view, _ in registered), names, data, at - 2 * MICROSECOND)
+    records = [*earlier, *_changed(change.placed, names, data, at)]
     latest = names.latest | {record.stored_as: record for record in records if record.applied_at < at}
     records += [kept for view in change.retained if (kept := _narrowed(view.view, latest, at - MICROSECOND))]
     same = bool(history) and history[-1].objects == objects
@@ -107,11 +105,13 @@ def record_change(
     return change
 
 
-def _unrecorded(views: Iterable[Defined], names: StoredNames, data: Path, at: datetime) -> Iterator[DefinitionRecord]:
+def _unrecorded(
+    views: Iterable[CompiledView], names: StoredNames, data: Path, at: datetime
+) -> Iterator[DefinitionRecord]:
     """Records of registered definitions that have none: they were applied by Feast itself, or by an older version."""
-    for view, definition in views:
+    for view in views:
         if names.recorded(view.plan) is None:
-            yield record_of(view, data, at, definition.batch_source)
+            yield record_of(view, data, at)
 
 
 def _narrowed(view: PlanView, latest: Mapping[str, DefinitionRecord], at: datetime) -> DefinitionRecord | None:
@@ -122,10 +122,10 @@ def _narrowed(view: PlanView, latest: Mapping[str, DefinitionRecord], at: dateti
     return replace(known, digest=definition_digest(view), definition=with_plan(known.definition, view), applied_at=at)
 
 
-def _changed(views: Iterable[Defined], names: StoredNames, data: Path, at: datetime) -> Iterator[DefinitionRecord]:
+def _changed(views: Iterable[CompiledView], names: StoredNames, data: Path, at: datetime) -> Iterator[DefinitionRecord]:
     """Records of definitions that differ from the latest under their name, if only in table or tags."""
-    for view, definition in views:
-        record = record_of(view, data, at, definition.batch_source)
+    for view in views:
+        record = record_of(view, data, at)
         latest = names.latest.get(view.plan.stored_as)
         if latest is None or (latest.digest, latest.definition) != (record.digest, record.definition):
             yield record

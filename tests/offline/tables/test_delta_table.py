@@ -15,7 +15,6 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConf
 from feast.data_format import DeltaFormat
 from feast.types import Int64
 from feast.value_type import ValueType
-from pyarrow import fs
 
 from skewless.offline.tables.delta_table import LOG, DeltaUnreadable
 from skewless.offline.tables.object_storage import RemoteReadOnly, RemoteTable
@@ -114,6 +113,6 @@ def test_a_broken_log_is_told(table):
 
 
 def test_one_in_object_storage_is_refused(table, tmp_path):
-    remote = RemoteTable("s3://bucket/told", fs.LocalFileSystem(), str(table))
+    remote = RemoteTable(table.as_uri())
     with pytest.raises(DeltaUnreadable, match="its log is in object storage"):
         TableSource("told", tmp_path / "mirror", "event_timestamp", None, remote=remote).files()

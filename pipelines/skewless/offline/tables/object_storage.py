@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8
 _TRIES = 3
+_S3 = "s3://"
+_S3_OPTIONS = {
+    "AWS_ACCESS_KEY_ID": "access_key",
+    "AWS_SECRET_ACCESS_KEY": "secret_key",
+    "AWS_SESSION_TOKEN": "session_token",
+    "AWS_DEFAULT_REGION": "region",
+}
+"""Arrow's names of what a credential source gives."""
 
 
 @dataclass(eq=False)
@@ -50,13 +58,68 @@ class RemoteReadOnly(SkewlessError):
         return f"the table {self.url} is read only; add the rows there, or push to a table in the data folder"
 
 
+@dataclass(frozen=True, slots=True)
+class CredentialSource:
+    """Where the credentials of a table are kept: the fields of Feast's `ConnectionRef`, and none of them a secret."""
+
+    provider: str
+    name: str
+    namespace: str = ""
+    connection_type: str = ""
+    auth_type: str = "secret"
+    params: tuple[tuple[str, str], ...] = ()
+
+    def resolve(self) -> dict[str, str]:
+        """The credentials, as environment variables name them."""
+        from feast.credentials import ConnectionRef, resolve_credentials  # noqa: PLC0415 - few tables have such
+
+        reference = ConnectionRef(
+            self.provider, self.name, self.namespace, self.connection_type, self.auth_type, dict(self.params)
+        )
+        return dict(resolve_credentials(reference) or {})
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteTable:
-    """A table in object storage: `root` is the path of its file or folder in `filesystem`, `url` the address in the
-    definition. A plain class, so that who decodes a `TableSource` does not import Arrow for its fields.
+    """The address of a table in object storage, a file or a folder: `url` as in the definition, and for S3 the `endpoint` of
+    a server other than Amazon's. It is opened where it is used, with the credentials of that process.
     """
 
-    def __init__(self, url: str, filesystem: FileSystem, root: str) -> None:
-        self.url, self.filesystem, self.root = url, filesystem, root
+    url: str
+    endpoint: str = ""
+    credentials: CredentialSource | None = None
+
+    def open(self) -> tuple[FileSystem, str]:
+        """The filesystem and the table's path in it: Arrow's own, else fsspec's if it is installed.
+
+        Raises: RemoteUnreadable.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - whoever decodes an address needs no Arrow
+
+        try:
+            filesystem, root = self._opened()
+        except (pa.ArrowException, ImportError, ValueError, OSError) as error:
+            raise RemoteUnreadable(self.url, str(error)) from error
+        return filesystem, root.rstrip("/")
+
+    def _opened(self) -> tuple[FileSystem, str]:
+        import pyarrow as pa  # noqa: PLC0415
+        from pyarrow import fs  # noqa: PLC0415
+
+        if self.url.startswith(_S3) and (self.endpoint or self.credentials):
+            known = self.credentials.resolve() if self.credentials else {}
+            options = {name: known[variable] for variable, name in _S3_OPTIONS.items() if known.get(variable)}
+            if self.endpoint:
+                options["endpoint_override"] = self.endpoint
+            return fs.S3FileSystem(**options), self.url.removeprefix(_S3)
+        try:
+            filesystem, root = fs.FileSystem.from_uri(self.url)
+            return filesystem, str(root)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            import fsspec  # noqa: PLC0415
+
+            filesystem, root = fsspec.core.url_to_fs(self.url)
+            return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), str(root)
 
     def fetch(self, mirror: Path, wanted: Callable[[PurePosixPath], bool]) -> bool:
         """Update `mirror` with the current Parquet files of the table whose paths below its root are `wanted`; whether the
@@ -65,7 +128,7 @@ class RemoteTable:
         """
         from pyarrow.fs import FileSelector  # noqa: PLC0415 - most tables are local
 
-        filesystem, root = self.filesystem, self.root
+        filesystem, root = self.open()
         with self._mapped_errors():
             info = filesystem.get_file_info(root)
             if info.is_file:
