@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from skewless.contract.model.assembler import AdmittedRows
-from skewless.contract.plan import Plan
+from skewless.contract.plan import Plan, PlanView
 from skewless.contract.storage.lookup import OnlineRead
 from skewless.contract.timestamps import from_micros
 from skewless.offline.join import point_in_time
@@ -34,7 +35,7 @@ from skewless.state.database import StateDatabase
 from tests import oracles
 from tests.oracles import Row, Spine, merged, packed_row, rule_of
 from tests.strategies import MOMENTS, OLD_MOMENTS, histories, plans, spines
-from tests.tables.histories import expected, source, sources, spine_table, stored, told, write
+from tests.tables.histories import expected, push, source, sources, spine_table, stored, told, write
 from tests.tables.loose_columns import loosen
 
 _project = itertools.count()
@@ -128,6 +129,70 @@ def hold(redis_server, state, world, steps, arriving, again, random: Random | No
         assert told(found[view.name], view.fields) == expected(joined, view, view.fields)
         for row in joined:
             event(row[view.name].status)
+
+
+WAYS = st.sampled_from(
+    [(w, a) for w in ("push", "write") for a in ("push", "write", "no more") if (w, a) != ("write", "no more")]
+)
+"""How rows come to a table before and after. What was only written lacks a column by mistake, as it seems."""
+
+
+def add(data: Path, view: PlanView, rows: Sequence[Row], way: str) -> None:
+    if way == "push":
+        push(data, view, rows, 1)
+    elif way == "write":
+        write(data, view, rows, by_day=False, empty=True)
+
+
+def before(rows: Sequence[Row], kept: Sequence[int]) -> list[Row]:
+    """Rows as they were when their view had only the features at these places."""
+    return [
+        Row(r.key, r.event, r.created, r.deleted, tuple(r.values[n] for n in kept), tuple(r.schema[n] for n in kept))
+        for r in rows
+    ]
+
+
+def since(rows: Sequence[Row], kept: Sequence[int]) -> list[Row]:
+    """The same rows after the view gained the others: without values for these."""
+    return [replace(r, values=tuple(v if n in kept else None for n, v in enumerate(r.values))) for r in rows]
+
+
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(world=worlds(), ways=WAYS, materialized=st.booleans(), random=st.randoms())
+def test_rows_of_before_a_feature_existed_have_no_value_for_it(redis_server, state, world, ways, materialized, random):
+    """Rows are pushed or written, then their view gains features, then more rows are pushed or written, or none."""
+    way_before, way_after = ways
+    plan, past, at, spine = world
+    client = Redis.from_url(redis_server.url)
+    store = SyncOnlineStore(client, plan.project)
+    kept = {
+        v.stored_as: sorted(random.sample(range(len(v.fields)), random.randint(1, len(v.fields)))) for v in plan.views
+    }
+    narrow = [msgspec.structs.replace(v, fields=tuple(v.fields[n] for n in kept[v.stored_as])) for v in stored(plan)]
+    fields = {view.name: view.fields for view in plan.views}
+    there: History = {}
+    later: History = {}
+    with tempfile.TemporaryDirectory() as folder, patch.object(point_in_time, "wanted_features", lambda _: fields):
+        data = Path(folder)
+        for view in narrow:
+            rows, places = past[view.stored_as], kept[view.stored_as]
+            first = random.randint(0, len(rows))
+            later[view.stored_as] = [] if way_after == "no more" else rows[first:]
+            there[view.stored_as] = [*since(rows[:first], places), *later[view.stored_as]]
+            add(data, view, before(rows[:first], places), way_before)
+        if materialized:
+            windows = plan_windows(state, plan.project, [(v, source(data, v)) for v in narrow], end=from_micros(at))
+            materialize.run(windows, OnlineProject(plan.project, store, state), clock=lambda: from_micros(at))
+        for view in stored(plan):
+            add(data, view, later[view.stored_as], way_after)
+        run(state, store, data, plan, at, stored=store.stored_views(stored(plan)))
+        found = read(store, plan, spine, at)
+        offline = join(plan, sources(data, plan), spine_table(plan, spine))
+    client.close()
+    joined = oracles.join(spine, there, plan)
+    for view in plan.views:
+        assert told(found[view.name], view.fields) == told(offline[view.name], view.fields)
+        assert told(found[view.name], view.fields) == expected(joined, view, view.fields)
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))

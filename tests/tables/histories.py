@@ -18,6 +18,7 @@ from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import Field, JoinKey, Plan, PlanView
 from skewless.contract.timestamps import from_micros
 from skewless.contract.value_types import value_type
+from skewless.files.table_parts import write_part
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.source import TableSource
 from skewless.offline.values.arrow_answers import answer
@@ -69,20 +70,28 @@ def write(
     by_day: bool = True,
     files: int = 1,
     row_group: int | None = None,
+    empty: bool = False,
 ) -> None:
     """Add rows to a view's table, dealt out to some files a day and there to row groups of `row_group` rows; where
-    there are none, a file without rows.
+    there are none, a file without rows if it is the first one, or with `empty`.
     """
     folder = data / view.stored_as
     dealt: dict[Path, list[Row]] = defaultdict(list)
     for number, row in enumerate(rows):
         day = from_micros(row.event).date().isoformat()
         dealt[folder / (f"day={day}" if by_day else ".") / f"{number % files}"].append(row)
-    if not dealt and not folder.exists():
+    if not dealt and (empty or not folder.exists()):
         dealt[folder / "none"] = []
     for place, some in dealt.items():
         place.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table(view, some), place.with_name(f"part-{next(_part)}.parquet"), row_group_size=row_group)
+        pq.write_table(table(view, some), place.with_name(f"part-{next(_part):06}.parquet"), row_group_size=row_group)
+
+
+def push(data: Path, view: PlanView, rows: Sequence[Row], now: int) -> None:
+    """Add rows to a view's table as a push at `now` does."""
+    folder = data / view.stored_as
+    folder.mkdir(parents=True, exist_ok=True)
+    write_part(folder, table(view, rows), now)
 
 
 def forget_empty_columns(data: Path, view: PlanView) -> None:

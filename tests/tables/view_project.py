@@ -12,13 +12,13 @@ from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import expiry, verify
 from skewless.online.materialization import materialize
-from skewless.online.materialization.materialize import plan_windows
+from skewless.online.materialization.materialize import log_warning, plan_windows
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from skewless.state.run_history import RunCounts
 from tests.oracles import Row, entity_key
-from tests.tables.histories import source, write
+from tests.tables.histories import push, source, write
 
 T0 = datetime(2013, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -46,14 +46,16 @@ class ViewProject:
     def write(self, *rows: Row) -> None:
         write(self.data, self.view, rows)
 
-    def run(self, end: float, **options) -> RunCounts | None:
+    def push(self, *rows: Row) -> None:
+        push(self.data, self.view, rows, max(row.created for row in rows))
+
+    def run(self, end: float, warn=log_warning, **options) -> RunCounts | None:
         views = [(self.view, source(self.data, self.view))]
         store = SyncOnlineStore(self.redis, "tests")
         stored = store.stored_views([self.view])
         windows = plan_windows(self.state, "tests", views, end=at(end), stored=stored, **options)
-        return materialize.run(windows, OnlineProject("tests", store, self.state), clock=lambda: at(self.now)).get(
-            self.view.name
-        )
+        project = OnlineProject("tests", store, self.state)
+        return materialize.run(windows, project, clock=lambda: at(self.now), warn=warn).get(self.view.name)
 
     def online_row(self, tail: str = "N1") -> bytes | None:
         return self.redis.hget(entity_key("tests", {"tail": ("String", tail)}), self.view.name)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from skewless.feast.errors import EntityQueryRefused
-from skewless.feast.source_rows import newest_schema
 from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import newest_schema
 
 if TYPE_CHECKING:
     import duckdb

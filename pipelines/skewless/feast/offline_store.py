@@ -30,10 +30,11 @@ from skewless.feast.json_times import with_parsed_times
 from skewless.feast.project_tables import project_tables
 from skewless.feast.retrieval import PlannedRetrieval, check_request_data, columns_of, output_names, plan_of
 from skewless.feast.retrieval_job import OnDemandOutputs, SkewlessRetrievalJob, single_part
-from skewless.feast.source_rows import newest_of_each, newest_schema, rows_between, with_dummy_key
+from skewless.feast.source_rows import newest_of_each, rows_between, with_dummy_key
 from skewless.offline.join.point_in_time import TIMESTAMP
 from skewless.offline.tables.append import append
 from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import newest_schema
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
 _PANDAS_INDEX = "__index_level_"

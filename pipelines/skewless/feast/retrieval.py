@@ -18,9 +18,9 @@ from skewless.contract.plan import ModelColumn, Plan, PlanView, StoredFeature, T
 from skewless.contract.value_types import ValueType, value_type
 from skewless.feast.entity_frame import EntityFrame
 from skewless.feast.retrieval_job import ResultPart
-from skewless.feast.source_rows import newest_schema
 from skewless.offline.join.point_in_time import JoinedFeatures, PointInTimeJoin, answers, spine_column
 from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import newest_schema
 from skewless.offline.values.arrow_answers import decided_by_values
 from skewless.offline.values.column_types import numbers_as_text
 from skewless.runtime.errors import SourceMissing, SpineMismatch

@@ -20,7 +20,7 @@ from skewless.contract.timestamps import SECOND_US, UtcMicros, aware, nanos_to_m
 from skewless.offline.join.entity_codes import EntityCodes
 from skewless.offline.tables.columns import known_since, time_column
 from skewless.offline.tables.source import TableSource
-from skewless.offline.tables.view_rows import schema_of
+from skewless.offline.tables.view_rows import newest_schema
 from skewless.offline.values.column_types import plain_type
 from skewless.runtime.errors import SourceMismatch
 
@@ -34,11 +34,6 @@ class SourceRows:
     table: pa.Table
     event: UtcMicrosArray
     created: UtcMicrosArray
-
-
-def newest_schema(source: TableSource) -> pa.Schema:
-    """The schema of the table's newest file. Raises: SourceMissing, SourceUnreadable."""
-    return schema_of(source, source.files()[-1])
 
 
 def rows_between(

@@ -34,8 +34,8 @@ from skewless.feast.errors import FeastUnsupported
 from skewless.feast.offline_store import SkewlessOfflineStore
 from skewless.feast.retrieval import output_names
 from skewless.feast.retrieval_job import to_pandas
-from skewless.feast.source_rows import newest_schema
 from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import newest_schema
 
 _SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
 _EVENT, _CREATED, _RANK = "event_timestamp", "created_timestamp", "__skewless_rank"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.contract.model.assembler import Assembler
+from skewless.contract.storage.part_files import part_name
 from skewless.model.training import train, training_set
 from skewless.model.training.training_set import TrainingSet, matrix_for, read_spine
 from skewless.offline.join.point_in_time import TIMESTAMP, join, request_values
@@ -48,6 +49,16 @@ def test_rows_out_are_rows_in(compiled, tmp_path: Path):
     assert written.column_names == [*spine.column_names, *features]
     assert written.schema.field("delays__mean").type == pa.float32()
     assert written.slice(1, 1).select(features).equals(written.slice(2, 1).select(features))
+
+
+def test_features_that_older_files_lack_are_told(tmp_path: Path):
+    learnable_project.write_tables(tmp_path)
+    (file, *_) = sorted((tmp_path / "delays").rglob("*.parquet"))
+    older = pq.read_table(file).drop_columns(["departures"])
+    pq.write_table(older, tmp_path / "delays" / part_name(1, "a"))
+    made = training_set.run(learnable_project.definitions(tmp_path), learnable_project.spine(), tmp_path / "set")
+    (warning,) = made.warnings()
+    assert "feature view 'delays': column 'departures' is absent from 1 of the 2 files that were read" in warning
 
 
 def test_an_empty_spine_is_an_empty_set(compiled, tmp_path: Path):

@@ -68,3 +68,19 @@ def test_a_partial_window_under_a_new_definition_keeps_the_old_one_in_the_catalo
     assert msgspec.json.decode(stored, type=type(SEEN)) == SEEN
     schema = project.redis.hget(b"skewless:catalog:tests", schema_field(project.online_row()[16:20]))
     assert parse_schema(schema) == WIDER.fields
+
+
+def test_older_parts_of_a_view_that_gained_a_feature_are_told_and_null(project: ViewProject) -> None:
+    project.push(row("N1", 0, 0))
+    project.run(1)
+    project.view = WIDER
+    warnings: list[str] = []
+    counts = project.run(1, warn=warnings.append)
+    assert counts is not None
+    assert counts.written == 1
+    (warning,) = warnings
+    assert "column 'legs' is absent from 1 of the 1 files that were read" in warning
+    found = RowReader("seen", WIDER.fields, [WIDER.fields]).read([project.online_row()])
+    assert [column.valid.tolist() for column in found.columns] == [[True], [False]]
+    assert not project.run(2, warn=warnings.append).read
+    assert len(warnings) == 1, "the window after reads no old file"

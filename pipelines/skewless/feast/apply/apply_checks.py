@@ -19,7 +19,7 @@ from skewless.definitions.data_folder import DataFolderConfig, data_folder
 from skewless.definitions.expectations import expectations
 from skewless.definitions.feast_types import dtype_of
 from skewless.feast.errors import FeastUnsupported
-from skewless.feast.source_rows import newest_schema
+from skewless.offline.tables.view_rows import newest_schema
 from skewless.runtime.errors import SourceMissing
 
 

@@ -13,7 +13,7 @@ The folder itself is a Parquet dataset: readers skip names that begin with `_`. 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,7 @@ from skewless.offline.join.point_in_time import TIMESTAMP, PointInTimeJoin, join
 from skewless.offline.join.refresh_schedule import RefreshSchedule
 from skewless.offline.join.spine import SpineFiles, within
 from skewless.offline.join.threads import worker_count
+from skewless.offline.tables.absent_columns import AbsentColumn
 from skewless.runtime.errors import SpineMismatch, StepInputMissing
 from skewless.runtime.progress import Report, quiet
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
@@ -79,16 +80,21 @@ def matrix_for(
 @dataclass(frozen=True, slots=True)
 class WrittenTrainingSet:
     """The rows and columns of a training set that was written. `waiting` counts by view the rows without a value only because
-    the value had happened but was not known yet (`created_timestamp` after the row's time).
+    the value had happened but was not known yet (`created_timestamp` after the row's time). `absent` are the columns without
+    a value in some files, since these are older.
     """
 
     rows: int
     columns: int
     waiting: dict[str, int]
+    absent: tuple[AbsentColumn, ...] = ()
 
     def warnings(self) -> list[str]:
-        """A line for each view whose values came too late for some rows, with what to do about it."""
-        return [waiting_warning(view, count, self.rows) for view, count in self.waiting.items() if count]
+        """A line for each view whose values came too late for some rows, with what to do about it, and for each column that
+        some files lack.
+        """
+        late = [waiting_warning(view, count, self.rows) for view, count in self.waiting.items() if count]
+        return late + [str(column) for column in self.absent]
 
 
 def run(
@@ -111,17 +117,33 @@ def run(
     """
     if isinstance(spine, SpineFiles):
         spine.require_rows()
-    waiting, absent = {view.name: 0 for view in definitions.plan.views}, CoverageCounts()
+    counts = _JoinCounts({view.name: 0 for view in definitions.plan.views})
     with replace_folder(folder) as building:
-        frames = _frames(definitions, spine, (waiting, absent), as_served, report, memory)
+        frames = _frames(definitions, spine, counts, as_served, report, memory)
         written = parquet_writer.write(building / DATA, frames)
-        (building / coverage.FILE).write_bytes(absent.to_json())
+        (building / coverage.FILE).write_bytes(counts.coverage.to_json())
         (building / PLAN).write_bytes(definitions.plan.to_json())
         if definitions.transforms:
             (building / TRANSFORMS).write_bytes(definitions.transforms)
         if as_served:
             (building / AS_SERVED).write_text(str(as_served))
-    return WrittenTrainingSet(*written, waiting)
+    return WrittenTrainingSet(*written, counts.waiting, tuple(counts.absent.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _JoinCounts:
+    """What is counted while the rows are joined: see `WrittenTrainingSet`, and the coverage by day and view."""
+
+    waiting: dict[str, int]
+    coverage: CoverageCounts = field(default_factory=CoverageCounts)
+    absent: dict[tuple[str, str], AbsentColumn] = field(default_factory=dict)
+
+    def note(self, join: PointInTimeJoin) -> None:
+        """Note the columns that files of the joined tables lack; of several joins the one that read the most files counts."""
+        for column in (column for view in join.views for column in view.table.absent):
+            name = (column.view, column.column)
+            if name not in self.absent or column.of > self.absent[name].of:
+                self.absent[name] = column
 
 
 def explain(
@@ -142,21 +164,22 @@ def _join(
 def _frames(
     definitions: CompiledService,
     spine: pa.Table | SpineFiles,
-    counts: tuple[dict[str, int], CoverageCounts],
+    counts: _JoinCounts,
     as_served: RefreshSchedule | None,
     report: Report,
     memory: int,
 ) -> Iterator[pa.Table]:
-    """The joined rows block by block, at least one block; adds to the counts of waiting and absent rows."""
-    waiting, absent = counts
+    """The joined rows block by block, at least one block; adds to the counts."""
     plan, assembler = definitions.plan, Assembler(definitions.plan, definitions.transforms)
     for part in spine_parts(plan, spine, memory):
-        for block in _join(definitions, part, as_served, memory).blocks(report):
+        joined_part = _join(definitions, part, as_served, memory)
+        counts.note(joined_part)
+        for block in joined_part.blocks(report):
             rows = part.slice(block.start, block.rows)
             admitted = {name: joined.admitted() for name, joined in block.views.items()}
             for name, joined in block.views.items():
-                waiting[name] += joined.waiting
-            absent.add(spine_times(rows), admitted)
+                counts.waiting[name] += joined.waiting
+            counts.coverage.add(spine_times(rows), admitted)
             yield frame(plan, rows, assembler.values(admitted, request_values(plan, rows)))
 
 

@@ -19,9 +19,9 @@ from skewless.contract.plan import Field, JoinKey, PlanView
 from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import ParquetTable, RowBatch, RowGroup
+from skewless.offline.tables.absent_columns import AbsentColumn, absent_columns
 from skewless.offline.tables.columns import (
     cast,
-    check_columns,
     common_type,
     feature,
     join_key,
@@ -31,7 +31,6 @@ from skewless.offline.tables.columns import (
     time_column,
 )
 from skewless.offline.tables.source import TableSource
-from skewless.offline.tables.view_rows import schema_of
 from skewless.offline.values.column_types import numbers_as_text, plain_layout
 from skewless.offline.values.packing import packable
 from skewless.runtime.errors import SourceMismatch
@@ -75,15 +74,20 @@ class ViewTable:
         columns = list(dict.fromkeys([*self.key_columns, *self.value_columns]))
         self.parquet = ParquetTable(files, columns, source.timestamp_field, source.view)
         self._first_rows = self._rows_before()
+        self.absent: list[AbsentColumn] = []
         self._common = self._check_types() if files else {}
 
     def _check_types(self) -> dict[str, pa.DataType]:
-        """Of each list, map or struct the one type that all files can be read in. Raises: SourceMismatch."""
+        """Of each list, map or struct the one type that all files can be read in; the columns that files lack are noted.
+
+        Raises: SourceMismatch.
+        """
         kinds: dict[str, ValueType | None] = dict(self._keys)
         kinds |= {self._fields[f]: value_type(f.dtype, feature=f.name) for f in self.view.fields}
         kinds |= {self._deleted: value_type("Bool")} if self._deleted else {}
         kinds |= dict.fromkeys(self._times)
-        self._check_columns(kinds)
+        names = [(file, schema.names) for file, schema in zip(self.parquet.files, self.parquet.schemas, strict=True)]
+        self.absent = absent_columns(self.source, names, kinds)
         named = zip(map(str, self.parquet.files), self.parquet.schemas, strict=True)
         stored = stored_types(self.source.view, named, kinds, self._keys)
         return {
@@ -91,16 +95,6 @@ class ViewTable:
             for name, kind in kinds.items()
             if kind is not None and kind.encoding == "value" and stored[name]
         }
-
-    def _check_columns(self, columns: Iterable[str]) -> None:
-        """The table's newest file must have all columns, even if it is later than what may be read: a feature that was
-        added later is null until then. Raises: SourceMismatch.
-        """
-        file, stored = self.parquet.files[-1], self.parquet.schemas[-1]
-        if not set(columns) <= set(stored.names):
-            file = self.source.files()[-1]
-            stored = schema_of(self.source, file)
-        check_columns(self.source.view, file, stored, columns)
 
     def _rows_before(self) -> dict[int, int]:
         """The table's number of the first row of each file."""
@@ -214,8 +208,6 @@ class ViewTable:
 
     def _event(self, batch: RowBatch) -> UtcMicrosArray:
         name = self.source.timestamp_field
-        if name not in batch.columns.schema.names:
-            raise SourceMismatch(self.source.view, name, "is absent in some of its files; each row needs a time")
         return time_column(self.source.view, name, batch.columns.column(name))
 
 

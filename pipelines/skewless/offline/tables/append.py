@@ -25,7 +25,7 @@ from skewless.files.table_parts import write_part_once
 from skewless.offline.tables.columns import feature, known_since, time_column
 from skewless.offline.tables.object_storage import RemoteReadOnly
 from skewless.offline.tables.source import TableSource, parts_folder
-from skewless.offline.tables.view_rows import schema_of
+from skewless.offline.tables.view_rows import newest_schema
 from skewless.offline.values.column_types import holds, natural, plain_table, plain_type, takes_value
 from skewless.offline.values.exact_values import InexactValue, convertible, exact
 from skewless.runtime.errors import SourceMismatch, SourceMissing
@@ -80,9 +80,9 @@ def _declared(source: TableSource, view: PlanView) -> dict[str, ValueType]:
 
 
 def _stored_schema(source: TableSource) -> pa.Schema:
-    """The columns of the newest file, which define the table for readers; none before the first file."""
+    """The columns of the table; none before its first file."""
     try:
-        return schema_of(source, source.files()[-1])
+        return newest_schema(source)
     except SourceMissing:
         return pa.schema([])
 

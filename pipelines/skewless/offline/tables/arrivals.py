@@ -22,6 +22,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros
 from skewless.offline.files.parquet_reader import readable
 from skewless.offline.tables import view_rows
+from skewless.offline.tables.absent_columns import AbsentColumn
 from skewless.offline.tables.columns import rows_of_file
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import ViewRows
@@ -100,11 +101,18 @@ class ViewArrivals:
         known = (history.created > self.start) & (history.created <= self.end)
         return int(np.count_nonzero(known & (history.event > self.end)))
 
+    def absent_columns(self) -> list[AbsentColumn]:
+        """The columns that files of the pieces lack, and that have no value there. Raises: SourceMismatch."""
+        return view_rows.absent_from(self.view, self.source, self._files())
+
     def batches(self) -> Iterator[ViewRows]:
         """All rows of the pieces, also those outside the window. Raises: SourceMismatch, immediately if a column is not as declared."""
         if not self.pieces:
             return iter(())
-        return self._read(view_rows.table_schema(self.view, self.source, sorted(piece.file for piece in self.pieces)))
+        return self._read(view_rows.table_schema(self.view, self.source, self._files()))
+
+    def _files(self) -> list[Path]:
+        return sorted(piece.file for piece in self.pieces)
 
     def _read(self, schema: pa.Schema) -> Iterator[ViewRows]:
         for piece in self.pieces:

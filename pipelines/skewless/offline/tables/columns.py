@@ -16,13 +16,6 @@ from skewless.offline.values.exact_values import InexactValue, convertible, exac
 from skewless.runtime.errors import SourceMismatch
 
 
-def check_columns(view: str, file: Path, schema: pa.Schema, columns: Iterable[str]) -> None:
-    """Check that a table's newest file has these columns. Raises: SourceMismatch."""
-    for column in columns:
-        if column not in schema.names:
-            raise SourceMismatch(view, column, f"is absent from {file}, the newest file, which has {schema.names}")
-
-
 def stored_types(
     view: str, schemas: Iterable[tuple[str, pa.Schema]], kinds: Mapping[str, ValueType | None], keys: Collection[str]
 ) -> dict[str, set[pa.DataType]]:
@@ -43,9 +36,11 @@ def stored_types(
 
 
 def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueType | None) -> pa.DataType:
-    """The type to read a column in, given its types in the files. Raises: SourceMismatch if there is none."""
-    if len(stored) == 1:
-        return next(iter(stored))
+    """The type to read a column in, given its types in the files: null where none has it. Raises: SourceMismatch if they
+    have no type in common.
+    """
+    if len(stored) < 2:
+        return next(iter(stored), pa.null())
     if declared is None:
         precise = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in stored)
         return pa.timestamp("ns", tz="UTC") if precise else UTC_TIMESTAMP

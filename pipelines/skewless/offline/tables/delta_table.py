@@ -5,6 +5,8 @@ The folder also contains files of older versions, whose rows were overwritten or
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +40,19 @@ def is_delta(folder: Path) -> bool:
 
 def current_files(folder: Path) -> list[Path]:
     """The files of the current version, by path. Raises: DeltaUnreadable."""
+    with _opened(folder) as table:
+        _check(folder, table)
+        return sorted(Path(unquote(urlparse(uri).path)) if "://" in uri else Path(uri) for uri in table.file_uris())
+
+
+def current_columns(folder: Path) -> set[str]:
+    """The columns of the current version; files that were written before one was added lack it. Raises: DeltaUnreadable."""
+    with _opened(folder) as table:
+        return {field.name for field in table.schema().fields}
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[DeltaTable]:
     try:
         from deltalake import DeltaTable  # noqa: PLC0415 - an extra
         from deltalake.exceptions import DeltaError  # noqa: PLC0415
@@ -45,9 +60,7 @@ def current_files(folder: Path) -> list[Path]:
         mend = 'install the extra `delta`: pip install "skewless[pipelines,delta]"'
         raise DeltaUnreadable(str(folder), "reading its log needs the package deltalake", mend) from error
     try:
-        table = DeltaTable(folder)
-        _check(folder, table)
-        return sorted(Path(unquote(urlparse(uri).path)) if "://" in uri else Path(uri) for uri in table.file_uris())
+        yield DeltaTable(folder)
     except DeltaError as error:
         raise DeltaUnreadable(str(folder), str(error), "mend its log, or restore the table") from error
 

@@ -16,8 +16,8 @@ from skewless.contract.plan import PlanView
 from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.files.parquet_reader import readable
+from skewless.offline.tables.absent_columns import AbsentColumn, absent_columns, column_names, newest_files
 from skewless.offline.tables.columns import (
-    check_columns,
     common_type,
     feature,
     join_key,
@@ -122,6 +122,17 @@ def schema_of(source: TableSource, file: Path) -> pa.Schema:
         return pq.read_schema(file)
 
 
+def newest_schema(source: TableSource) -> pa.Schema:
+    """The columns that a table has now: those of its newest file, and of its newest pushed part, which may be older or newer.
+
+    Raises: SourceMissing, TableRewritten, SourceUnreadable.
+    """
+    fields: dict[str, pa.Field] = {}
+    for file in newest_files(source):
+        fields = {field.name: field for field in schema_of(source, file)} | fields
+    return pa.schema(fields.values())
+
+
 def unreadable(source: TableSource, error: Exception) -> SourceMismatch:
     return SourceMismatch(source.view, "*", f"does not have one type in all files ({error})")
 
@@ -145,24 +156,32 @@ def history_of(view: PlanView, source: TableSource, table: pa.Table) -> ViewRows
 def table_schema(view: PlanView, source: TableSource, files: Sequence[Path]) -> pa.Schema:
     """The columns that a view uses from some files of its table, with the types that `in_schema` gives them.
 
-    The newest file must have all columns; columns that an older file lacks are null there. Raises: SourceMismatch.
+    Columns that were added to the table later are null in files that lack them. Raises: SourceMismatch.
     """
-    kinds: dict[str, ValueType | None] = {source.column(name): kind for name, kind in _view_types(view).items()}
-    times = [source.timestamp_field]
-    times += [source.created_timestamp_column] if source.created_timestamp_column else []
-    kinds |= dict.fromkeys(times)
-    newest = schema_of(source, files[-1])
-    check_columns(source.view, files[-1], newest, kinds)
+    kinds = _column_types(view, source)
+    absent_from(view, source, files)
     keys = {source.column(key.key) for key in view.join_keys}
     schemas = ((str(file), schema_of(source, file)) for file in files)
     types = stored_types(source.view, schemas, kinds, keys)
     return pa.schema([(name, common_type(source.view, name, stored, kinds[name])) for name, stored in types.items()])
 
 
+def absent_from(view: PlanView, source: TableSource, files: Sequence[Path]) -> list[AbsentColumn]:
+    """The columns of a view that some of these files of its table lack. Raises: as `absent_columns`."""
+    named = [(file, column_names(source.view, file)) for file in files]
+    return absent_columns(source, named, _column_types(view, source))
+
+
+def _column_types(view: PlanView, source: TableSource) -> dict[str, ValueType | None]:
+    """The table's columns that a view uses: of keys, features and tombstone flag with their types; then the times."""
+    kinds: dict[str, ValueType | None] = {source.column(name): kind for name, kind in _view_types(view).items()}
+    return kinds | dict.fromkeys(filter(None, (source.timestamp_field, source.created_timestamp_column)))
+
+
 def unreadable_reason(view: PlanView, source: TableSource) -> str | None:
-    """Why the newest file of a view's table cannot be read by this definition; None where it can."""
+    """Why the newest files of a view's table cannot be read by this definition; None where they can."""
     try:
-        table_schema(view, source, source.files()[-1:])
+        table_schema(view, source, newest_files(source))
     except (SourceMismatch, SourceMissing) as error:
         return str(error)
     return None

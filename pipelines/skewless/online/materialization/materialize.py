@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import to_micros
+from skewless.offline.tables.absent_columns import AbsentColumn
 from skewless.offline.tables.view_rows import ViewRows
 from skewless.online.materialization.newest_arrivals import NewestArrivals
 from skewless.online.materialization.windows import (
@@ -79,8 +80,9 @@ def run(
 
     `check` gets all of a window's rows before any of them is written; rows that it iterates over are read twice. Memory is
     bounded by `newest_per_entity.CHUNK_BYTES` for each window in progress, whatever the windows' sizes. A view is
-    materialized by one run at a time; another run waits for the lock, `wait` at most. The table of a superseded definition
-    may have lost its columns: then the stored rows stay, the run is recorded as failed, and `warn` is called.
+    materialized by one run at a time; another run waits for the lock, `wait` at most. `warn` is called of columns that were
+    added to a table later and are null in its older files. The table of a superseded definition may have lost its columns:
+    then the stored rows stay, the run is recorded as failed, and `warn` is called.
     Raises: LockBusy, RedisUnreachable, RowsLost, StoreFull, StoreReadOnly, QualityRefused, SourceMissing, SourceMismatch, StateUnreachable:
     the first of them, after all other windows have ended. A failed window is recorded as a failed run, and its watermark
     did not move.
@@ -131,13 +133,16 @@ def _tolerant(
     warn: Callable[[str], None],
 ) -> RunCounts:
     try:
-        return _under_lock(window, project, clock, progress, check, wait)
+        written = _under_lock(window, project, clock, progress, check, wait)
     except (SourceMismatch, SourceMissing) as error:
         if not window.source.superseded:
             raise
         name = window.view.stored_as
         warn(f"the old definition stored as {name} was not materialized, and its rows stay until their ttl: {error}")
         return RunCounts()
+    for absent in written.absent:
+        warn(str(absent))
+    return written.counts
 
 
 def _under_lock(
@@ -147,7 +152,7 @@ def _under_lock(
     progress: _ReadProgress,
     check: Check,
     wait: timedelta,
-) -> RunCounts:
+) -> _WrittenWindow:
     with project.lock([window.view], VERB, wait):
         return _recorded(replanned(window, project), project, clock, progress, check)
 
@@ -158,7 +163,7 @@ def _recorded(
     clock: DatetimeClock,
     progress: _ReadProgress,
     check: Check,
-) -> RunCounts:
+) -> _WrittenWindow:
     """Materialize one window, recorded as a run in the state database."""
     started, state = clock(), project.state
     run_id = state.run_started(
@@ -178,18 +183,20 @@ def _recorded(
         newest_event=written.newest_event,
         refill=window.refill,
     )
-    return written.counts
+    return written
 
 
 @dataclass(frozen=True, slots=True)
 class _WrittenWindow:
-    """What one window brought online: its counts, the newest event time among its rows (None without rows), and the arrival
-    up to which the view is complete afterwards (None if the window does not advance it).
+    """What one window brought online: its counts, the newest event time among its rows (None without rows), the arrival up to
+    which the view is complete afterwards (None if the window does not advance it), and the columns without a value in some
+    files, since these are older.
     """
 
     counts: RunCounts
     newest_event: datetime | None
     complete_until: datetime | None
+    absent: list[AbsentColumn]
 
 
 def _materialize(
@@ -205,7 +212,7 @@ def _materialize(
     view, arrivals = window.view, window.arrivals()
     check(window, (batch.take(arrived) for batch in arrivals.batches() if (arrived := arrivals.take(batch)).any()))
     progress.begin(view.stored_as, arrivals.rows)
-    batches = arrivals.batches()
+    batches, absent = arrivals.batches(), arrivals.absent_columns()
     horizon = store.prepare(view).horizon(to_micros(complete_until))
     reader = NewestArrivals(arrivals, project.name, lambda rows: progress.advance(view.stored_as, rows))
     written = 0
@@ -219,6 +226,6 @@ def _materialize(
     counts = RunCounts(reader.selected, written, reader.selected - written, reader.waiting)
     if not window.advance:
         store.introduce(view)
-        return _WrittenWindow(counts, reader.newest_event, None)
+        return _WrittenWindow(counts, reader.newest_event, None, absent)
     reached = store.register(view, window.start, complete_until, refill=window.refill)
-    return _WrittenWindow(counts, reader.newest_event, reached)
+    return _WrittenWindow(counts, reader.newest_event, reached, absent)

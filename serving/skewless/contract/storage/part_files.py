@@ -2,7 +2,7 @@
 
     <table>/pushed-<microseconds>-<tag>.parquet
 
-Names ascend in time: readers take the columns of the newest file. A compaction folds parts into the table's days.
+Names ascend in time. A compaction folds parts into the table's days.
 `part_encoding` is their content, and `skewless.files.table_parts` writes them.
 """
 
