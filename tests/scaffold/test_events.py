@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import csv
 import random
+import shlex
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from skewless.scaffold.event_choices import BadEventColumn
+from skewless.scaffold.event_source import EventsUnreadable
 from skewless.scaffold.events import ColumnChoices, make_from_events
-from skewless.scaffold.events_file import BadEventColumn, EventsUnreadable
 from tests.scaffold.own_project import OwnProject, command, texts
 from tests.services.serve_process import SKEWLESS
 
@@ -47,6 +50,24 @@ def test_from_a_file_of_events_to_a_proven_prediction(tmp_path: Path, redis_url:
     assert "0 of 1 scores differ" in project.run("audit")
 
 
+def test_features_are_served_without_a_model(tmp_path: Path, redis_url: str):
+    source = events(tmp_path / "orders.csv")
+    make_from_events(tmp_path / "mine", str(source), ColumnChoices())
+    project = OwnProject(tmp_path / "mine", redis_url)
+    assert "2 passed" in project.own_tests()
+    assert "declare a model in models.py" in project.run("build")
+    line = next(line for line in (tmp_path / "mine" / "README.md").read_text().splitlines() if line.startswith("feast"))
+    words = shlex.split(line)
+    printed = command(tmp_path / "mine", redis_url, str(SKEWLESS.with_name("feast")), *words[1:])
+    rows = [
+        row
+        for row in csv.DictReader(source.read_text().splitlines())
+        if row["customer_id"] == words[words.index("-e") + 1].split("=")[1]
+    ]
+    last = max(datetime.fromisoformat(row["ordered_at"]) for row in rows)
+    assert str(int(last.replace(tzinfo=UTC).timestamp())) in printed
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl", ""])
 def test_what_is_inferred_is_the_same_of_each_format(tmp_path: Path, ending: str):
     source = events(tmp_path / "orders.csv")
@@ -56,7 +77,7 @@ def test_what_is_inferred_is_the_same_of_each_format(tmp_path: Path, ending: str
         options = "(FORMAT json)" if ending == "jsonl" else "(FORMAT parquet)"
         duckdb.sql(f"COPY (FROM read_csv('{source}')) TO '{file}' {options}")
         source = file if ending else file.parent
-    draft = make_from_events(tmp_path / "mine", source, ColumnChoices(label="returned"))
+    draft = make_from_events(tmp_path / "mine", str(source), ColumnChoices(label="returned"))
     assert [(feature.name, feature.dtype) for feature in draft.features] == [
         ("channel", "String"),
         ("amount", "Float64"),
@@ -64,11 +85,11 @@ def test_what_is_inferred_is_the_same_of_each_format(tmp_path: Path, ending: str
         ("items", "Int64"),
     ]
     assert (draft.entity.key, draft.entity.dtype) == ("customer_id", "INT64")
-    assert "'orderId' (BIGINT) is left out" in texts(tmp_path / "mine")
+    assert "Column 'orderId' is left out, since it numbers the rows" in texts(tmp_path / "mine")
 
 
 def test_without_a_label_there_is_a_question(tmp_path: Path):
-    draft = make_from_events(tmp_path / "mine", events(tmp_path / "orders.csv"), ColumnChoices())
+    draft = make_from_events(tmp_path / "mine", str(events(tmp_path / "orders.csv")), ColumnChoices())
     assert draft.model is None
     models = (tmp_path / "mine" / "feature_repo" / "models.py").read_text()
     assert "Which column is to be predicted?" in models
@@ -81,14 +102,14 @@ def test_without_a_label_there_is_a_question(tmp_path: Path):
         (ColumnChoices(entity="customer"), r"no column 'customer'; did you mean 'customer_id'\?.*give --entity COLUMN"),
         (ColumnChoices(entity="amount"), "'amount' is DOUBLE, neither whole nor text; give --entity"),
         (ColumnChoices(time="amount"), "'amount' is DOUBLE, and holds no times; give --time"),
-        (ColumnChoices(label="items"), "'items' holds other values than 0, 1, true and false; give --label"),
+        (ColumnChoices(label="items"), "'items' holds '1', '2', '3', '4', '5', which are not 0 and 1.*items=VALUE"),
         (ColumnChoices(label="channel"), "no column 'channel'"),
     ],
 )
 def test_a_column_that_does_not_fit_is_refused(tmp_path: Path, choices: ColumnChoices, says: str):
     file = events(tmp_path / "orders.csv")
     with pytest.raises(BadEventColumn, match=says):
-        make_from_events(tmp_path / "mine", file, choices)
+        make_from_events(tmp_path / "mine", str(file), choices)
     assert not (tmp_path / "mine").exists()
 
 
@@ -105,14 +126,14 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, conten
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(EventsUnreadable, match=says):
-        make_from_events(tmp_path / "mine", tmp_path / name, ColumnChoices())
+        make_from_events(tmp_path / "mine", str(tmp_path / name), ColumnChoices())
 
 
 def test_any_name_of_a_column_is_taken(tmp_path: Path):
     odd = "SELECT 'c' || (i % 7) AS \"User Id\", TIMESTAMPTZ '2025-01-01' + to_hours(i) AS at, i % 2 = 0 AS \"class\", "
     odd += """i / 3 AS "total {eur} ""net\"\"", {'a': 1} AS nested, DATE '2025-01-01' AS "Day" FROM range(200) t(i)"""
     duckdb.sql(f"COPY ({odd}) TO '{tmp_path}/odd.parquet' (FORMAT parquet)")
-    draft = make_from_events(tmp_path / "mine", tmp_path / "odd.parquet", ColumnChoices(time="at", label="class"))
+    draft = make_from_events(tmp_path / "mine", str(tmp_path / "odd.parquet"), ColumnChoices(time="at", label="class"))
     assert draft.entity.key == "user_id"
     assert [feature.name for feature in draft.features] == ["total_eur_net"]
     assert draft.model
@@ -121,15 +142,41 @@ def test_any_name_of_a_column_is_taken(tmp_path: Path):
 
 
 def test_times_that_do_not_divide_are_refused(tmp_path: Path):
-    (tmp_path / "a.csv").write_text("at,customer_id,late\n" + "2025-01-01,1,1\n" * 9)
+    (tmp_path / "a.csv").write_text("at,customer_id,late\n" + "2025-01-01,1,1\n2025-01-01,1,0\n" * 9)
     with pytest.raises(BadEventColumn, match="too few, or too close"):
-        make_from_events(tmp_path / "mine", tmp_path / "a.csv", ColumnChoices(label="late"))
+        make_from_events(tmp_path / "mine", str(tmp_path / "a.csv"), ColumnChoices(label="late"))
 
 
 def test_what_cannot_be_inferred_names_its_option(tmp_path: Path):
     (tmp_path / "a.csv").write_text("customer_id,amount\n1,2\n1,3\n")
     with pytest.raises(BadEventColumn, match="no column holds times; give --time"):
-        make_from_events(tmp_path / "mine", tmp_path / "a.csv", ColumnChoices())
+        make_from_events(tmp_path / "mine", str(tmp_path / "a.csv"), ColumnChoices())
     (tmp_path / "a.csv").write_text("at,amount\n2025-01-01,2\n2025-01-02,3\n")
     with pytest.raises(BadEventColumn, match="give --entity"):
-        make_from_events(tmp_path / "mine", tmp_path / "a.csv", ColumnChoices())
+        make_from_events(tmp_path / "mine", str(tmp_path / "a.csv"), ColumnChoices())
+
+
+def test_wide_tables_and_odd_names_are_taken(tmp_path: Path, redis_url: str):
+    odd = [
+        "2nd",
+        "class",
+        "Größe (cm)",
+        "名前",
+        "event_timestamp_",
+        "a__b",
+        "created_timestamp",
+        "request",
+        'quo"te',
+        "new\nline",
+    ]
+    wide = ", ".join(f'(i * {n} % 97)::INT AS "c {n}"' for n in range(300))
+    names = ", ".join(f"""i % {n + 2} AS "{name.replace('"', '""')}\"""" for n, name in enumerate(odd))
+    sql = f"SELECT i % 9 AS key_id, TIMESTAMP '2025-01-01' + to_hours(i) AS at, 'n' || (i % 2) AS y, {names}, {wide} FROM range(900) t(i)"
+    duckdb.sql(f"COPY ({sql}) TO '{tmp_path}/wide.parquet' (FORMAT parquet)")
+    draft = make_from_events(
+        tmp_path / "mine", f"{tmp_path}/wide.parquet", ColumnChoices(entity="key_id", label="y=n1")
+    )
+    assert len({feature.name for feature in draft.features}) == len(draft.features) == 300 + len(odd)
+    project = OwnProject(tmp_path / "mine", redis_url)
+    assert project.predict(project.run("build"))["scores"]
+    assert "0 of 1 scores differ" in project.run("audit")

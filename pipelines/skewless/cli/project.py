@@ -20,12 +20,20 @@ verbs = typer.Typer()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the project, and of the new folder.")],
     events: Annotated[
-        Path | None,
-        typer.Option("--from", help="CSV, Parquet or JSON Lines file of events, or a folder of them. Default: a shop."),
+        str | None,
+        typer.Option(
+            "--from",
+            help="Events: a CSV, Parquet or JSON Lines file (also .gz, .zst), a folder or glob of them, or a PostgreSQL URL or "
+            "the environment variable that has it. Default: a shop.",
+        ),
     ] = None,
     entity: Annotated[str | None, typer.Option(help="Column of --from: whom or what an event is of.")] = None,
     time: Annotated[str | None, typer.Option(help="Column of --from: when an event was.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column of --from to predict, 0 or 1.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Column of --from to predict: 0 and 1, yes and no, or COLUMN=VALUE for what counts as 1."),
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="Table of the database, or a SELECT.")] = None,
 ) -> None:
     """Make a project that runs, in a new folder: definitions, tables, a model and tests."""
     from skewless.runtime.console import console
@@ -34,15 +42,17 @@ def init(
     from skewless.scaffold.shop import make_shop
 
     feast_name(name)
-    folder, choices = Path.cwd() / name, ColumnChoices(entity, time, label)
+    folder, choices = Path.cwd() / name, ColumnChoices(entity, time, label, table)
     if events is None and choices != ColumnChoices():
-        raise typer.BadParameter("--entity, --time and --label name columns of --from; give --from FILE")
+        raise typer.BadParameter("--entity, --time, --label and --table name parts of --from; give --from FILE")
     draft = make_shop(folder, now().date()) if events is None else make_from_events(folder, events, choices)
     console.print(f"{name}/ holds a project. {draft.story}", markup=False)
     for note in draft.notes:
         console.print(f"  {note}", markup=False)
     if draft.model is None:
         console.print("  No column is to be predicted; --label names one.", markup=False)
+    if draft.database:
+        console.print(f"  The database's URL, with its password, stays in the variable {draft.database}.", markup=False)
     console.print(f"next: cd {name} && skewless build", markup=False)
 
 
@@ -66,6 +76,11 @@ def build() -> None:
         model.train(model=name)
         model.publish(model=name)
     data.materialize()
+    if not work.models.models:
+        console.print(
+            "next: declare a model in models.py; the features are served by `feast -c feature_repo get-online-features`"
+        )
+        return
     console.print("next: skewless serve, and in a second terminal")
     for name, declared in work.models.models.items():
         folder = work.folders.training / work.model(name).training_set(declared.service)

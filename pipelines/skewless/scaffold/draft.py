@@ -5,6 +5,8 @@ Held by tests/scaffold/test_shop.py.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,12 +47,18 @@ class ModelDraft:
 
 @dataclass(frozen=True, slots=True)
 class EntityDraft:
-    """The thing that features are about. `example` is the JSON of a key that its table has."""
+    """The thing that features are about. `example` is the JSON of a key that its table has, `notes` are comments."""
 
     name: str
     key: str
     dtype: str
     example: str
+    notes: Sequence[str] = ()
+
+    @property
+    def shell_example(self) -> str:
+        """The key as a word of a shell."""
+        return shlex.quote(str(json.loads(self.example)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,10 @@ class ProjectDraft:
     ttl_days: int
     request_unix: int
     model: ModelDraft | None
+    known_since: bool = False
+    """Whether the table has `created_timestamp`."""
+    database: str = ""
+    """The environment variable with the URL of the database that the tables are read from."""
     notes: Sequence[str] = ()
     """What was inferred and why, and what was left out."""
 

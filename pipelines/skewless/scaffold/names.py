@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from skewless.contract.errors import SkewlessError
@@ -35,12 +36,24 @@ def feast_name(name: str) -> str:
 
 
 def identifier(text: str) -> str:
-    """A text as a Python identifier in lower case, also as a column and a feature: `Order Total` is `order_total`."""
+    """A text as a Python identifier in lower case, also as a column and a feature: `Order Größe` is `order_grosse`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
-    plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    letters = unicodedata.normalize("NFKD", words.casefold()).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")[:_LONGEST].strip("_")
     if not plain or plain[0].isdigit():
         plain = f"column_{plain}".rstrip("_")
     return f"{plain}_" if keyword.iskeyword(plain) else plain
+
+
+def unused(text: str, used: set[str]) -> str:
+    """A text as an identifier that is not among those `used`, to which it is added: `name`, `name_2`, `name_3`."""
+    plain = name = identifier(text)
+    number = 1
+    while name in used:
+        number += 1
+        name = f"{plain.rstrip('_')}_{number}"
+    used.add(name)
+    return name
 
 
 def _similar(name: str) -> str:

@@ -41,7 +41,7 @@ def make_shop(folder: Path, today: date) -> ProjectDraft:
         folder,
         draft,
         "tables_of_the_shop.py",
-        {"today": _source(today), "spine": "customer_weeks", "from_files": False},
+        {"today": _source(today), "spine": "customer_weeks", "from_events": False},
     )
     return draft
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ _SAME = (
     "feature_repo/models.py",
 )
 """The files that every project has; each has a template of its own name."""
+_WIDTH = 120
+"""Of a comment."""
 _TABLES = "feature_repo/tables.py"
 
 
@@ -75,12 +78,18 @@ def _environment() -> Environment:
     )
     environment.filters["quoted"] = quoted
     environment.filters["sql"] = in_triple_quotes
+    environment.filters["comment"] = comment
     return environment
 
 
 def quoted(text: str) -> str:
     """A text as a Python (and TOML) string."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def comment(text: str) -> str:
+    """A text as one comment or more of Python, after the first `# `."""
+    return "\n# ".join(textwrap.wrap(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def in_triple_quotes(text: str) -> str:

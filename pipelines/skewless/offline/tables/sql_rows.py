@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from uuid import UUID
@@ -34,16 +35,25 @@ def duckdb_batches(
     Raises: IngestMismatch.
     """
     try:
-        with duckdb.connect() as connection:
-            connection.execute(f"SET file_search_path = '{_quoted(str(root))}'")
-            connection.execute(f"SET TimeZone = '{_quoted(timezone)}'")
-            for scheme in set(re.findall(r"\b([a-z][a-z0-9]*)://", sql)) - _LOCAL:
-                connection.register_filesystem(_filesystem(scheme))
+        with duckdb_connection(sql, root=root, timezone=timezone) as connection:
             yield from connection.sql(sql, params=dict(parameters) or None).to_arrow_reader(_ROWS)
     except duckdb.Error as error:
-        raise IngestMismatch(table, _ORIGIN, f"DuckDB says: {_line(error)}") from error
+        raise IngestMismatch(table, _ORIGIN, f"DuckDB says: {first_line(error)}") from error
     except ImportError as error:
         raise IngestMismatch(table, _ORIGIN, f"its storage needs a package: {error}") from error
+
+
+@contextmanager
+def duckdb_connection(sql: str, *, root: Path, timezone: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that finds relative paths below `root`, and the storage of every address in the query; `timezone` is
+    the zone of times without one. Raises: ImportError for a storage whose package is not installed.
+    """
+    with duckdb.connect() as connection:
+        connection.execute(f"SET file_search_path = '{_quoted(str(root))}'")
+        connection.execute(f"SET TimeZone = '{_quoted(timezone)}'")
+        for scheme in set(re.findall(r"\b([a-z][a-z0-9]*)://", sql)) - _LOCAL:
+            connection.register_filesystem(_filesystem(scheme))
+        yield connection
 
 
 def database_batches(table: str, sql: str, parameters: Parameters, url: str) -> Iterator[pa.RecordBatch]:
@@ -92,10 +102,13 @@ class _ArrowStorage(ArrowFSWrapper):  # type: ignore[misc]  # it has no types
         return self._scheme
 
 
-def _line(error: duckdb.Error) -> str:
-    """The line of an error that says what is wrong; of one that Python code raised inside DuckDB it is the last."""
+def first_line(error: duckdb.Error) -> str:
+    """The line of an error that says what is wrong; of one that Python code raised inside DuckDB it is the last, and of a
+    value of a CSV file that is not of its column's type there are two.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    value = [line for line in lines[1:] if line.startswith("Error when converting column")]
+    return lines[-1] if lines[0].startswith("Traceback") else ": ".join([lines[0], *value[:1]])
 
 
 def _quoted(value: str) -> str:
