@@ -1,6 +1,6 @@
 """Where events come from: files that DuckDB reads, or a query of a PostgreSQL database. Both answer the same SQL.
 
-Held by tests/scaffold/test_events.py and tests/scaffold/test_event_database.py.
+Held by tests/scaffold/test_event_files.py.
 """
 
 from __future__ import annotations

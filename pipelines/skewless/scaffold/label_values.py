@@ -22,16 +22,16 @@ class LabelValues:
     meaning: str = ""
 
 
-def label_values(column: EventColumn, values: Sequence[str], one: str | None) -> LabelValues | None:
-    """The label of a column with these values (as texts); `one` is the value that counts as 1. None where that is unknown.
+def label_values(column: EventColumn, values: Sequence[str], positive: str | None) -> LabelValues | None:
+    """The label of a column with these values (as texts); `positive` is the value that counts as 1. None where that is unknown.
 
-    A value that was not seen here, in a text, is an error of the query that names it, and in a number one of training.
+    A value that was not seen here, in a text, is an error of the query that names it, and in a number positive of training.
     """
-    if column.dtype == "Bool" and one is None:
+    if column.dtype == "Bool" and positive is None:
         return LabelValues(column.value)
-    if one is not None:
-        others = [value for value in values if value != one]
-        return None if len(others) == len(values) else _mapped(column, [one], others, strict=False)
+    if positive is not None:
+        others = [value for value in values if value != positive]
+        return None if len(others) == len(values) else _mapped(column, [positive], others, strict=False)
     if column.dtype in ("Int64", "Float64"):
         return LabelValues(column.value) if {float(value) for value in values} <= {0.0, 1.0} else None
     ones, zeros = ([value for value in values if value.strip().lower() in known] for known in (_ONES, _ZEROS))
