@@ -122,7 +122,9 @@ def materialize(
 
     since, until = span(start, end, full=full)
     work = ProjectContext(ProjectSettings.read())
-    views = work.definitions(view or ())
+    outputs = [name for name in work.stored_outputs() if not view or name in view]
+    stored = [name for name in view or () if name not in outputs]
+    views = work.definitions(stored) if stored or not view else []
     if not dry_run:
         work.targets()
     windows = verb.plan_windows(
@@ -138,12 +140,20 @@ def materialize(
     if dry_run:
         for window, arrivals in ((window, window.arrivals()) for window in windows):
             console.print(f"{window}: {arrivals.rows:,} rows in {len(arrivals.pieces):,} files to look at")
+        for name in outputs:
+            console.print(f"{name}: the outputs of entities whose rows changed")
         return
-    warnings = [] if views else ["there are no online feature views; run `skewless apply`"]
+    warnings = [] if views or outputs else ["there are no online feature views; run `skewless apply`"]
     with step("materialize") as progress:
         check = verb.unchecked if unchecked else QualityGates.of_stored(work).window_check(console.print)
         done = verb.run(windows, work.online_project, clock=now, report=progress.at, check=check, warn=warnings.append)
-        progress.result = _result(done.values(), len(views) - len(done))
+        if outputs:
+            from skewless.feast.on_demand.stored_outputs import ArrivalSpan, run
+
+            span_of_outputs = ArrivalSpan(until, since, full, work.settings.late_events)
+            store, project, warn = work.store, work.online_project, warnings.append
+            done |= run(store, outputs, project, span_of_outputs, clock=now, report=progress.at, warn=warn)
+        progress.result = _result(done.values(), len(views) + len(outputs) - len(done))
     for warning in warnings:
         console.print(f"warning: {warning}", markup=False)
 

@@ -28,6 +28,7 @@ from skewless.state.sqlite_file import open_read_only
 _REGISTRY_ROWS = {
     "feature_views": ("feature_view_name", "feature_view_proto"),
     "stream_feature_views": ("feature_view_name", "feature_view_proto"),
+    "on_demand_feature_views": ("feature_view_name", "feature_view_proto"),
     "entities": ("entity_name", "entity_proto"),
 }
 """The tables of Feast's SQL registry from which online views are compiled: name and content of a row."""
@@ -59,11 +60,14 @@ class CompiledView:
 
 @dataclass(frozen=True, slots=True)
 class CompiledViews:
-    """All online feature views of a project, by name. `data` is the folder that relative source paths start from."""
+    """All online feature views of a project, by name. `data` is the folder that relative source paths start from, and
+    `stored_outputs` are the on-demand views whose outputs are stored.
+    """
 
     project: str
     data: Path
     views: tuple[CompiledView, ...]
+    stored_outputs: tuple[str, ...] = ()
 
     def named(self, only: Sequence[str] = ()) -> list[CompiledView]:
         """All of them, or those named, each once. Raises: UnknownFeatureView."""

@@ -92,7 +92,10 @@ def compile_views(store: FeatureStore) -> CompiledViews:
     """All online feature views. Raises: InvalidPlan, UnsupportedType, and what Feast raises for an absent entity."""
     data = data_folder(store.config)
     return CompiledViews(
-        str(store.project), data, tuple(compile_tagged(store, view, data) for view in stored_views(store))
+        str(store.project),
+        data,
+        tuple(compile_tagged(store, view, data) for view in stored_views(store)),
+        tuple(sorted(view.name for view in store.list_on_demand_feature_views() if view.write_to_online_store)),
     )
 
 

@@ -271,6 +271,15 @@ class ProjectContext:
         self.online.accept(list(push_targets.values()))
         return push_targets
 
+    def stored_outputs(self) -> tuple[str, ...]:
+        """The on-demand views whose outputs are stored, by name. Raises: FeastRegistryUnavailable."""
+        compiled = self._compiled_views()
+        if compiled:
+            return compiled.stored_outputs
+        with self._registry():
+            on_demand = self.store.list_on_demand_feature_views()
+        return tuple(sorted(view.name for view in on_demand if view.write_to_online_store))
+
     def _online_views(self) -> tuple[list[CompiledView], set[str]]:
         """The online feature views that compile, and the names of all, whether they compile or not."""
         compiled, names = self._compiled_views(), self.recorded.names

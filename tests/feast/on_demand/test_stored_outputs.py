@@ -7,11 +7,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from feast import FeatureStore, Field, RequestSource
+from feast import FeatureStore, FeatureView, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float32, Float64
 
-from tests.tables.car_store import CarStore, car, materialize, offline, online, view
+from skewless.definitions.data_folder import settings_of
+from skewless.feast.on_demand.stored_outputs import (
+    ArrivalSpan,
+    OutputsNotComputable,
+    materialize_outputs,
+    stored_outputs,
+)
+from skewless.feast.online_store import client_of, online_writer
+from skewless.online.store.online_project import OnlineProject
+from skewless.state.database import StateDatabase
+from tests.oracles import entity_key
+from tests.tables.car_store import HOUR, NOW, CarStore, car, instants, materialize, offline, online, view
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::RuntimeWarning:feast", "ignore::DeprecationWarning", "ignore::UserWarning"
@@ -63,6 +74,90 @@ def test_materialize_computes_and_stores_them(cars: CarStore, mode: str):
     assert online(store, ["root:half"], plate=[7, 8])["half"] == roots
     assert offline(store, ["root:half"], plate=[7, 8])["half"].to_pylist() == roots
     assert online(store, ["trips:x", "root:half"], plate=[7]) == {"plate": [7], "x": [2.0], "half": roots[:1]}
+
+
+def outputs_of(store: FeatureStore, name: str = "od", **options):
+    """What `skewless materialize` does for one view."""
+    state = StateDatabase(settings_of(store.config).state_url)
+    project = OnlineProject(store.project, online_writer(store.config), state)
+    span = ArrivalSpan(**{"end": NOW, **options})
+    counts = materialize_outputs(stored_outputs(store, name), project, span, clock=lambda: NOW + HOUR)
+    state.close()
+    return counts
+
+
+def test_the_verb_and_feast_store_the_same(cars: CarStore):
+    store = applied(cars)
+    key = entity_key("cars", {"plate": ("Int64", 7)})
+    materialize(store)
+    client = client_of(store.config)
+    by_feast = client.hget(key, "od")
+    client.hdel(key, "od")
+    assert outputs_of(store, full=True).written
+    by_verb = client.hget(key, "od")
+    assert (by_verb[:8], by_verb[16:]) == (by_feast[:8], by_feast[16:]), "but for when it was computed"
+    assert outputs_of(store) is None
+
+
+def test_another_transform_computes_all_anew(cars: CarStore):
+    transforms = cars.folder / "transforms.py"
+    transforms.write_text(ROOT)
+    store = applied(cars)
+    materialize(store)
+    transforms.write_text(ROOT.replace("xp.sqrt(x)", "x / 8"))
+    store = applied(cars)
+    assert outputs_of(store, "root").written == 2
+    assert online(store, ["root:half"], plate=[7, 8])["half"] == [0.25, 0.375]
+    assert outputs_of(store, "root") is None
+
+
+def test_late_rows_corrections_and_other_tables_count_and_a_row_that_is_gone_is_gone(cars: CarStore):
+    ago = [NOW - n * HOUR for n in (9, 5, 4, 3)]
+    made = {"event_timestamp": instants(ago[0], ago[0]), "created": instants(ago[0], ago[0]), "gone": [False] * 2}
+    known = {"created_timestamp_column": "created"}
+    trips = view(
+        "trips",
+        cars.table({"plate": [7, 8], "x": [2.0, 3.0], **made}, **known),
+        Field(name="x", dtype=Float64),
+        tags={"known_by": "created_timestamp", "deleted_field": "gone"},
+    )
+    cities = cars.table({"z": [10.0], "event_timestamp": instants(ago[0])}, name="city")
+    city = FeatureView(name="city", entities=[], ttl=24 * HOUR, schema=[Field(name="z", dtype=Float64)], source=cities)
+
+    def total(inputs: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"total": inputs["x"] + inputs["z"]})
+
+    options = {"entities": [car], "schema": [Field(name="total", dtype=Float64)], "mode": "pandas"}
+    od = on_demand_feature_view(sources=[trips, city], name="od", write_to_online_store=True, **options)(total)
+    store = cars.open()
+    store.apply([car, trips, city, od])
+
+    def totals() -> list[float | None]:
+        return online(store, ["od:total"], plate=[7, 8])["total"]
+
+    assert outputs_of(store, end=ago[1]).written == 2
+    assert totals() == [12.0, 13.0]
+    late = {"event_timestamp": instants(ago[0] + HOUR), "created": instants(ago[2]), "gone": [False]}
+    (cars.folder / "trips.parquet.parts").mkdir()
+    cars.table({"plate": [7], "x": [5.0], **late}, name="trips.parquet.parts/late")
+    assert outputs_of(store, end=ago[2]).read == 1, "no other car's row arrived"
+    assert totals() == [15.0, 13.0]
+    cars.table({"z": [20.0], "event_timestamp": instants(ago[3])}, name="city")
+    assert outputs_of(store, end=ago[3]).read == 2, "the city's row is in every car's output"
+    assert totals() == [25.0, 23.0]
+    end = {"event_timestamp": instants(NOW - HOUR), "created": instants(NOW - HOUR), "gone": [True]}
+    cars.table({"plate": [8], "x": [None], **end}, name="trips.parquet.parts/gone")
+    outputs_of(store)
+    assert totals() == [25.0, None], "of what is null"
+    assert np.isnan(offline(store, ["od:total"], plate=[8])["total"].to_pylist()[0] or np.nan)
+
+
+def test_outputs_with_request_inputs_are_stored_by_writes_alone(cars: CarStore):
+    sent = RequestSource(name="sent", schema=[Field(name="x", dtype=Float64)])
+    store = cars.open()
+    store.apply([car, stored("od", sent)])
+    with pytest.raises(OutputsNotComputable, match=r"'od' are stored by writes alone: it has request inputs"):
+        outputs_of(store)
 
 
 def test_a_write_computes_and_stores_them(cars: CarStore):

@@ -1,8 +1,8 @@
 """What Feast's `FeatureStore` does more for a project on one of our stores; others pass through.
 
 Feast 0.67 asks its extension points only after it has written the registry, opens the registry without telling the
-project's folder, and does not tell an offline store which features its caller asked for. So three methods of
-`FeatureStore` are wrapped, once for each process, when a store of ours is loaded: Feast loads them with the configuration,
+project's folder, and does not tell an offline store which features its caller asked for. So these methods
+of `FeatureStore` are wrapped, once for each process, when a store of ours is loaded: Feast loads them with the configuration,
 before the first use of the methods.
 
 Held by tests/feast/apply/test_applied_transforms.py.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def install() -> None:
         "_create_registry": _own_registry,
         "_make_inferences": _bound_views,
         "get_historical_features": _requested_columns,
+        "_materialize_odfv": _stored_outputs,
     }
     for name, wrapper in wrappers.items():
         method = getattr(FeatureStore, name)
@@ -127,3 +129,27 @@ def _requested_columns(retrieve: Callable[..., RetrievalJob]) -> Callable[..., R
         return job
 
     return get_historical_features
+
+
+def _stored_outputs(materialize: Callable[..., None]) -> Callable[..., None]:
+    """The stored outputs of an on-demand view, as `skewless materialize` computes them."""
+
+    @wraps(materialize)
+    def materialize_odfv(
+        store: FeatureStore,
+        view: OnDemandFeatureView,
+        start: datetime,
+        end: datetime,
+        **options: Any,  # noqa: ANN401 - Feast's own
+    ) -> None:
+        """Raises: FeastUnsupported, and as `materialize_outputs`."""
+        # Feast loads the stores of a project before it materializes.
+        from skewless.feast.on_demand.stored_outputs import materialize_by_feast  # noqa: PLC0415
+        from skewless.feast.online_store import SkewlessOnlineStoreConfig, online_writer  # noqa: PLC0415
+
+        if isinstance(store.config.online_store, SkewlessOnlineStoreConfig):
+            materialize_by_feast(store, online_writer(store.config), view.name, start, end)
+        else:
+            materialize(store, view, start, end, **options)
+
+    return materialize_odfv

@@ -17,6 +17,7 @@ from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import to_micros
@@ -40,7 +41,7 @@ from skewless.state.run_history import RunCounts, StateUnreachable
 DatetimeClock = Callable[[], datetime]
 VERB = "materialize"
 MOST_AT_ONCE = 4
-__all__ = ["SETTLED", "ArrivalWindow", "plan_partition", "plan_windows", "run"]
+__all__ = ["SETTLED", "ArrivalWindow", "WrittenWindow", "plan_partition", "plan_windows", "run", "run_window"]
 
 
 @dataclass(eq=False)
@@ -133,7 +134,7 @@ def _tolerant(
     warn: Callable[[str], None],
 ) -> RunCounts:
     try:
-        written = _under_lock(window, project, clock, progress, check, wait)
+        written = _under_lock(window, project, partial(_materialize, progress, check), clock, wait)
     except (SourceMismatch, SourceMissing) as error:
         if not window.source.superseded:
             raise
@@ -145,32 +146,35 @@ def _tolerant(
     return written.counts
 
 
+WriteWindow = Callable[[ArrivalWindow, OnlineProject, datetime], "WrittenWindow"]
+"""Called with a window and the latest arrival up to which the run may declare the view complete; writes the rows."""
+
+
+def run_window(
+    window: ArrivalWindow, project: OnlineProject, write: WriteWindow, *, clock: DatetimeClock, wait: timedelta = WAIT
+) -> RunCounts:
+    """Write one window of a view whose rows `write` makes, under the view's lock and recorded as `run` does.
+
+    Raises: LockBusy, StateUnreachable, and what `write` raises.
+    """
+    return _under_lock(window, project, write, clock, wait).counts
+
+
 def _under_lock(
-    window: ArrivalWindow,
-    project: OnlineProject,
-    clock: DatetimeClock,
-    progress: _ReadProgress,
-    check: Check,
-    wait: timedelta,
-) -> _WrittenWindow:
+    window: ArrivalWindow, project: OnlineProject, write: WriteWindow, clock: DatetimeClock, wait: timedelta
+) -> WrittenWindow:
     with project.lock([window.view], VERB, wait):
-        return _recorded(replanned(window, project), project, clock, progress, check)
+        return _recorded(replanned(window, project), project, write, clock)
 
 
-def _recorded(
-    window: ArrivalWindow,
-    project: OnlineProject,
-    clock: DatetimeClock,
-    progress: _ReadProgress,
-    check: Check,
-) -> _WrittenWindow:
+def _recorded(window: ArrivalWindow, project: OnlineProject, write: WriteWindow, clock: DatetimeClock) -> WrittenWindow:
     """Materialize one window, recorded as a run in the state database."""
     started, state = clock(), project.state
     run_id = state.run_started(
         project.name, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=started
     )
     try:
-        written = _materialize(window, project, min(window.end, started - SETTLED), progress, check)
+        written = write(window, project, min(window.end, started - SETTLED))
     except BaseException as error:
         with suppress(StateUnreachable):  # the window's own error is the one to raise
             state.run_failed(run_id, f"{type(error).__name__}: {error}", finished_at=clock())
@@ -187,7 +191,7 @@ def _recorded(
 
 
 @dataclass(frozen=True, slots=True)
-class _WrittenWindow:
+class WrittenWindow:
     """What one window brought online: its counts, the newest event time among its rows (None without rows), the arrival up to
     which the view is complete afterwards (None if the window does not advance it), and the columns without a value in some
     files, since these are older.
@@ -200,8 +204,8 @@ class _WrittenWindow:
 
 
 def _materialize(
-    window: ArrivalWindow, project: OnlineProject, complete_until: datetime, progress: _ReadProgress, check: Check
-) -> _WrittenWindow:
+    progress: _ReadProgress, check: Check, window: ArrivalWindow, project: OnlineProject, complete_until: datetime
+) -> WrittenWindow:
     """Write the newest rows of the window to the online store.
 
     `complete_until`: the latest arrival up to which this run may declare the view complete, and the instant at which the ttl
@@ -226,6 +230,6 @@ def _materialize(
     counts = RunCounts(reader.selected, written, reader.selected - written, reader.waiting)
     if not window.advance:
         store.introduce(view)
-        return _WrittenWindow(counts, reader.newest_event, None, absent)
+        return WrittenWindow(counts, reader.newest_event, None, absent)
     reached = store.register(view, window.start, complete_until, refill=window.refill)
-    return _WrittenWindow(counts, reader.newest_event, reached, absent)
+    return WrittenWindow(counts, reader.newest_event, reached, absent)

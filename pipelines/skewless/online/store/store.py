@@ -112,6 +112,19 @@ class SyncOnlineStore:
         with mapped(self._client):
             self._client.hset(catalog.catalog_key(self._project), EXPIRY, expiry.encode())
 
+    def computed_by(self, view: PlanView) -> str | None:
+        """The digest of the transform that computed an on-demand view's stored outputs. Raises: RedisUnreachable."""
+        with mapped(self._client):
+            digest = self._client.hget(catalog.catalog_key(self._project), catalog.computed_field(view.stored_as))
+        return digest.decode() if digest else None
+
+    def note_computed_by(self, view: PlanView, digest: str) -> None:
+        """Set that digest. Raises: StoreFull, StoreReadOnly, RedisUnreachable."""
+        with mapped(self._client):
+            self._client.hset(
+                catalog.catalog_key(self._project), catalog.computed_field(view.stored_as), digest.encode()
+            )
+
     def write(
         self,
         view: PlanView,

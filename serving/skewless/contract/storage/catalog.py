@@ -5,6 +5,7 @@ trained on another one. `schema:FINGERPRINT` holds a row schema, so that rows of
 `reached:NAME` is the arrival time up to which all rows of a view are stored, as RFC 3339 in microseconds. It lies on the
 server that has the rows, so a server that was emptied, or restored from an older copy, does not claim what it lost.
 `removing:NAME` exists while a view's rows are being removed: readers find no rows then, and writers are refused.
+`computed:NAME` is the digest of the transform by which the stored outputs of an on-demand view were computed.
 `expiry` is whether the server itself removes rows long past their ttl, so that all writers agree (see `expiry_mode`).
 """
 
@@ -44,6 +45,11 @@ def reached_field(stored_as: str) -> bytes:
 def removal_field(stored_as: str) -> bytes:
     """The catalog field that exists while a view's rows are being removed."""
     return b"removing:" + stored_as.encode()
+
+
+def computed_field(stored_as: str) -> bytes:
+    """The catalog field of the digest of the transform that computed an on-demand view's stored outputs."""
+    return b"computed:" + stored_as.encode()
 
 
 def schema_entry(view: PlanView) -> dict[bytes, bytes]:
