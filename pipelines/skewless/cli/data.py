@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,10 @@ from skewless.cli.time_options import instant, now, span
 from skewless.contract.storage.expiry_mode import ExpiryMode
 
 if TYPE_CHECKING:
+    from skewless.contract.plan import PlanView
+    from skewless.offline.tables.source import TableSource
     from skewless.project.project import ProjectContext
+    from skewless.runtime.progress import Report
     from skewless.state.run_history import RunCounts
 
 verbs = typer.Typer()
@@ -122,15 +126,11 @@ def materialize(
 
     since, until = span(start, end, full=full)
     work = ProjectContext(ProjectSettings.read())
-    outputs = [name for name in work.stored_outputs() if not view or name in view]
-    stored = [name for name in view or () if name not in outputs]
-    views = work.definitions(stored) if stored or not view else []
+    views, outputs = _named(work, view or ())
     if not dry_run:
         work.targets()
     windows = verb.plan_windows(
-        work.state,
-        work.project,
-        views,
+        *(work.state, work.project, views),
         stored=work.online.stored_views([known for known, _ in views]),
         start=since,
         end=until,
@@ -138,24 +138,41 @@ def materialize(
         overlap=work.settings.late_events,
     )
     if dry_run:
-        for window, arrivals in ((window, window.arrivals()) for window in windows):
-            console.print(f"{window}: {arrivals.rows:,} rows in {len(arrivals.pieces):,} files to look at")
-        for name in outputs:
-            console.print(f"{name}: the outputs of entities whose rows changed")
+        plan = [f"{window}: {window.arrivals()}" for window in windows]
+        console.print("\n".join([*plan, *(f"{name}: outputs of what changed" for name in outputs)]), markup=False)
         return
     warnings = [] if views or outputs else ["there are no online feature views; run `skewless apply`"]
     with step("materialize") as progress:
         check = verb.unchecked if unchecked else QualityGates.of_stored(work).window_check(console.print)
         done = verb.run(windows, work.online_project, clock=now, report=progress.at, check=check, warn=warnings.append)
-        if outputs:
-            from skewless.feast.on_demand.stored_outputs import ArrivalSpan, run
-
-            span_of_outputs = ArrivalSpan(until, since, full, work.settings.late_events)
-            store, project, warn = work.store, work.online_project, warnings.append
-            done |= run(store, outputs, project, span_of_outputs, clock=now, report=progress.at, warn=warn)
+        done |= _materialize_outputs(work, outputs, (since, until, full), progress.at, warnings.append)
         progress.result = _result(done.values(), len(views) + len(outputs) - len(done))
     for warning in warnings:
         console.print(f"warning: {warning}", markup=False)
+
+
+def _named(work: ProjectContext, names: Sequence[str]) -> tuple[list[tuple[PlanView, TableSource]], list[str]]:
+    """The definitions, and the on-demand views whose outputs are stored, of these names, or all. Raises: UnknownFeatureView."""
+    outputs = [name for name in work.stored_outputs() if not names or name in names]
+    others = [name for name in names if name not in outputs]
+    return (work.definitions(others) if others or not names else []), outputs
+
+
+def _materialize_outputs(
+    work: ProjectContext,
+    names: Sequence[str],
+    window: tuple[datetime | None, datetime, bool],
+    report: Report,
+    warn: Callable[[str], None],
+) -> dict[str, RunCounts]:
+    """Compute the stored outputs of on-demand views in the window: start, end, and whether from the beginning."""
+    if not names:
+        return {}
+    from skewless.feast.materialization.stored_outputs import ArrivalSpan, run
+
+    start, end, full = window
+    span = ArrivalSpan(end, start, full, work.settings.late_events)
+    return run(work.store, names, work.online_project, span, clock=now, report=report, warn=warn)
 
 
 def _result(done: Collection[RunCounts], idle: int) -> str:

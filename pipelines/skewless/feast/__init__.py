@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skewless.feast.engine import SkewlessEngine, SkewlessEngineConfig
+    from skewless.feast.materialization.engine import SkewlessEngine, SkewlessEngineConfig
     from skewless.feast.offline_store import SkewlessOfflineStore, SkewlessOfflineStoreConfig
     from skewless.feast.online_store import SkewlessOnlineStore, SkewlessOnlineStoreConfig
     from skewless.feast.spark_store import SkewlessSparkOfflineStore, SkewlessSparkOfflineStoreConfig
@@ -24,7 +24,7 @@ __all__ = [
     "SkewlessSparkOfflineStoreConfig",
 ]
 _MODULES = {
-    "SkewlessEngine": "engine",
+    "SkewlessEngine": "materialization.engine",
     "SkewlessOfflineStore": "offline_store",
     "SkewlessOnlineStore": "online_store",
     "SkewlessSparkOfflineStore": "spark_store",

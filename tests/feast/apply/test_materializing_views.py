@@ -9,7 +9,7 @@ from feast import FeatureStore, Field
 from feast.feature_view import FeatureViewState
 from feast.types import Float64
 
-from skewless.feast.engine import SkewlessEngine
+from skewless.feast.materialization.engine import SkewlessEngine
 from skewless.online.store.connection import RedisUnreachable
 from tests.tables.car_store import CarStore, car, materialize, offline, online, view
 

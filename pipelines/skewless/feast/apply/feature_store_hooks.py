@@ -132,7 +132,7 @@ def _requested_columns(retrieve: Callable[..., RetrievalJob]) -> Callable[..., R
 
 
 def _stored_outputs(materialize: Callable[..., None]) -> Callable[..., None]:
-    """The stored outputs of an on-demand view, as `skewless materialize` computes them."""
+    """The stored outputs of an on-demand view, computed by our engine where the project has it."""
 
     @wraps(materialize)
     def materialize_odfv(
@@ -142,14 +142,11 @@ def _stored_outputs(materialize: Callable[..., None]) -> Callable[..., None]:
         end: datetime,
         **options: Any,  # noqa: ANN401 - Feast's own
     ) -> None:
-        """Raises: FeastUnsupported, and as `materialize_outputs`."""
-        # Feast loads the stores of a project before it materializes.
-        from skewless.feast.on_demand.stored_outputs import materialize_by_feast  # noqa: PLC0415
-        from skewless.feast.online_store import SkewlessOnlineStoreConfig, online_writer  # noqa: PLC0415
-
-        if isinstance(store.config.online_store, SkewlessOnlineStoreConfig):
-            materialize_by_feast(store, online_writer(store.config), view.name, start, end)
-        else:
+        engine = getattr(store._get_provider(), "batch_engine", None)  # noqa: SLF001 - Feast has no other way to it
+        compute = getattr(engine, "materialize_outputs", None)
+        if compute is None:
             materialize(store, view, start, end, **options)
+        else:
+            compute(store, view.name, start, end)
 
     return materialize_odfv

@@ -4,7 +4,7 @@
 the window. It is true since the newest of these rows, and known since it was computed, so that what is computed later wins.
 Where none of the rows is there, the entity is not found.
 
-Held by tests/feast/on_demand/test_stored_outputs.py.
+Held by tests/feast/materialization/test_stored_outputs.py.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import StrictStr
 
+from feast import FeatureStore
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
@@ -24,6 +25,7 @@ from skewless.contract.timestamps import MICROSECOND, aware
 from skewless.definitions.compiler import source_of, view_of
 from skewless.definitions.data_folder import data_folder, settings_of
 from skewless.feast.errors import FeastUnsupported
+from skewless.feast.materialization.stored_outputs import materialize_by_feast
 from skewless.feast.online_store import online_writer
 from skewless.feast.stored_definitions import retained_beside, stored_names
 from skewless.online.materialization.materialize import plan_windows, run
@@ -67,6 +69,13 @@ class SkewlessEngine(ComputeEngine):
                 bar.update(counts.read)
         name = task.feature_view.name
         return LocalMaterializationJob(f"{name}-{task.start_time}-{task.end_time}", MaterializationJobStatus.SUCCEEDED)
+
+    def materialize_outputs(self, store: FeatureStore, view: str, start: datetime, end: datetime) -> None:
+        """Compute and store the outputs of an on-demand view, as `skewless materialize` does, in Feast's window [start, end].
+
+        Raises: FeastUnsupported, and as `stored_outputs.materialize_outputs`.
+        """
+        materialize_by_feast(store, online_writer(self.repo_config), view, start, end)
 
     def _run(self, task: MaterializationTask) -> RunCounts:
         config, definition = self.repo_config, task.feature_view

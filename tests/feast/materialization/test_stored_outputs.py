@@ -12,7 +12,7 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float32, Float64
 
 from skewless.definitions.data_folder import settings_of
-from skewless.feast.on_demand.stored_outputs import (
+from skewless.feast.materialization.stored_outputs import (
     ArrivalSpan,
     OutputsNotComputable,
     materialize_outputs,
