@@ -21,7 +21,9 @@ def erase() -> list[str]:
     work, options = workspace(), get_current_context()["params"]
     subject = ErasureSubject.parse(options["entity"])
     stored, registry = tuple(work.definitions()), work.settings.registry
-    places = verb.ErasurePlaces(work.folders, work.data, work.project, stored, work.client, registry, work.state)
+    places = verb.ErasurePlaces(
+        *(work.folders, work.data, work.project, stored, work.client, registry, work.state), work.stored_outputs()
+    )
     if options["dry_run"]:
         return verb.plan(subject, places).lines()
     receipt, path = verb.run(subject, places, now)

@@ -22,6 +22,7 @@ from skewless.erasure.erase import ErasurePlaces, ErasureUnfinished
 from skewless.erasure.parquet_rows import ErasableTable, find, remove
 from skewless.erasure.receipt import ErasureReceipt
 from skewless.erasure.subject import ErasureSubject
+from skewless.model.scoring.unfinished_scores import lock_file
 from skewless.monitoring.served_log.ground_truth import GroundTruth
 from skewless.offline.tables import compaction, day_partitions
 from skewless.offline.tables.compaction import locked
@@ -34,7 +35,7 @@ from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.registry.model_registry import ModelRegistry
 from skewless.state.database import StateDatabase
-from skewless.state.locks import LockBusy
+from skewless.state.locks import LockBusy, file_lock
 from tests.erasure.shop_project import NOW, PEOPLE, SUBJECT, clock, places, put, run
 from tests.faults.killed_calls import killer
 from tests.oracles import entity_key
@@ -73,6 +74,9 @@ def fill(where: ErasurePlaces) -> None:
     for folder, columns in (
         (folders.data / "spine", {"customer": [41, 42, 43], "y": [1, 0, 1]}),
         (folders.training / "service", {"who": ["41", "42", "43"], "x": [0.5, 1.5, 2.5]}),
+        (folders.scores / "m" / "spine", {"who": [41, 42, 43], "score": [0.1, 0.2, 0.3]}),
+        (folders.scores / "m" / ".a--b-unfinished", {"who": [42, 43], "score": [0.2, 0.3]}),
+        (folders.quarantine / "cards" / "pushed-1", {"customer": [41, 42], "amount": [0.5, 1.5]}),
         (folders.served / "model=m" / "version=1", {"entity:who": [41, 42, None], "score": [0.1, 0.2, 0.3], **ASKED}),
         (folders.served / "model=m" / "version=2", {"entity:shop": ["42", "42"], "score": [0.1, 0.2]}),
     ):
@@ -103,7 +107,7 @@ def is_subject(one: dict) -> bool:
     return (
         one.get("label") == LABEL
         or ("shop" not in one.keys() - {"customer"} and 42 in (one.get("customer"), one.get("entity:who")))
-        or (one.get("who") == "42" or ("amount" in one and one["customer"] == 42))
+        or (one.get("who") in (42, "42") or ("amount" in one and one["customer"] == 42))
     )
 
 
@@ -136,6 +140,8 @@ def test_the_subject_is_gone_and_all_others_are_as_they_were(where: ErasurePlace
     rows = sum(len(before[name]) - len(after[name]) for name in before)
     assert sum(one.rows for one in receipt.files) == rows
     assert (receipt.online_entities, receipt.stream_rows, receipt.status) == (3, 4, "done")
+    assert {"batch scores", "quarantined rows"} <= {one.kind for one in receipt.files}
+    assert any("--out" in place for place in receipt.not_reached)
     assert all(one.before == hashes[one.path] and one.after != one.before for one in receipt.files)
     assert erase.plan(SUBJECT, where).empty
     assert msgspec.json.decode(path.read_bytes(), type=ErasureReceipt) == receipt
@@ -168,6 +174,14 @@ def test_materializing_does_not_bring_it_back(where: ErasurePlaces, tmp_path: Pa
     state.close()
     assert erase.plan(SUBJECT, where).empty
     assert differences(redis_url, where.data, to_micros(at(100))) == []
+
+
+def test_it_waits_for_batch_scores_that_are_on_their_way(where: ErasurePlaces):
+    """Such a run has read the subject's rows, and writes them when it is done."""
+    folder = where.folders.scores / "m" / "spine"
+    with file_lock(lock_file(folder), "scores", "score"), pytest.raises(LockBusy, match=r"scores/m/spine"):
+        run(SUBJECT, where, wait=timedelta(0))
+    run(SUBJECT, where, wait=timedelta(0))
 
 
 def test_a_dry_run_changes_nothing(where: ErasurePlaces):

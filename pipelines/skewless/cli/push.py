@@ -159,7 +159,9 @@ def erase(
     work = ProjectContext(ProjectSettings.read())
     subject = ErasureSubject.parse(entity)
     stored, registry = tuple(work.definitions()), work.settings.registry
-    places = verb.ErasurePlaces(work.folders, work.data, work.project, stored, work.client, registry, work.state)
+    places = verb.ErasurePlaces(
+        *(work.folders, work.data, work.project, stored, work.client, registry, work.state), work.stored_outputs()
+    )
     if dry_run:
         for line in verb.plan(subject, places).lines():
             console.print(line)

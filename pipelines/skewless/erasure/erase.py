@@ -1,4 +1,5 @@
-"""Erases one subject from streams, tables and their parts, the online store, training sets, outcomes and served logs.
+"""Erases one subject from streams, tables and their parts, the online store, training sets, batch scores, quarantined rows,
+outcomes and served logs.
 
 First everything is searched, and a receipt with the findings is written before anything is removed. Then the findings are
 removed, rows in flight get time to arrive, and the search is repeated until nothing is left. A run that was killed is
@@ -8,7 +9,7 @@ continued by the next one for the same subject, whose receipt covers both. Other
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,6 +25,7 @@ from skewless.erasure import ground_truth_rows, parquet_rows, redis_rows
 from skewless.erasure.parquet_rows import ErasableTable, FileWithSubject
 from skewless.erasure.receipt import ErasureReceipt, new_receipt, unfinished_receipt
 from skewless.erasure.subject import ErasureSubject
+from skewless.model.scoring.unfinished_scores import unfinished_folders, wait_for_runs
 from skewless.offline.tables.source import TableSource
 from skewless.online.push.stream_entries import StreamEntries
 from skewless.online.store.redis_protocol import SyncRedis
@@ -40,6 +42,8 @@ SETTLE = timedelta(seconds=8)
 Sleep = Callable[[float], None]
 _NOT_REACHED = [
     "models that were trained on the rows, and the golden rows in their bundles",
+    "batch scores and reports that were written to other folders (`--out`, `--html`, `--json`)",
+    "examples in the pages of audits and other reports in the state folder: remove those, or make them anew",
     "copies, backups and raw data outside of the state folder; ingesting them again brings the rows back",
     "the append-only file and snapshots of Redis until it rewrites them (BGREWRITEAOF, BGSAVE)",
     "rows written after the last search, by clients that still push, stream or request predictions of the subject",
@@ -90,6 +94,8 @@ class ErasurePlaces:
     client: SyncRedis = field(repr=False)
     registry: ModelRegistry = field(repr=False)
     state: StateDatabase = field(repr=False)
+    outputs: tuple[str, ...] = ()
+    """The on-demand views whose outputs are stored, with the entities' rows."""
 
     @property
     def receipts(self) -> Path:
@@ -100,8 +106,9 @@ class ErasurePlaces:
         return StreamEntries(self.client, self.project, "erase")
 
     def views_of(self, subject: ErasureSubject) -> list[str]:
-        """The names of the views that have all of the subject's join keys."""
-        return [view.stored_as for view, _ in self.views if subject.names <= {key.key for key in view.join_keys}]
+        """The names of the views that have all of the subject's join keys, and of those that are made of views."""
+        views = [view.stored_as for view, _ in self.views if subject.names <= {key.key for key in view.join_keys}]
+        return [*views, *self.outputs]
 
     def tables(self, subject: ErasureSubject) -> Iterator[ErasableTable]:
         """Everything in Parquet that may contain the subject; outcomes, which are found through the served log, come before it.
@@ -119,9 +126,21 @@ class ErasurePlaces:
         for path in _other_tables(self.data, sources):
             yield ErasableTable("other table", path, named)
         yield ErasableTable("training set", self.folders.training, named)
+        for folder in (self.folders.scores, *unfinished_folders(self.folders.scores)):
+            yield ErasableTable("batch scores", folder, named)
+        yield ErasableTable("quarantined rows", self.folders.quarantine, self._stored_names(named))
         logged = {name: [f"entity:{column}" for column in columns] for name, columns in named.items()}
         yield from ground_truth_rows.tables(subject, self.folders.served, logged)
         yield ErasableTable("served log", self.folders.served, logged)
+
+    def _stored_names(self, named: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """The names of keys with those that they have in tables."""
+        columns = {name: set(names) for name, names in named.items()}
+        for view, source in self.views:
+            for key in view.join_keys:
+                if key.key in columns:
+                    columns[key.key].add(source.column(key.key))
+        return {name: sorted(names) for name, names in columns.items()}
 
     def not_reached(self, subject: ErasureSubject) -> list[str]:
         """Places that may contain the subject and that an erasure cannot write to."""
@@ -163,7 +182,8 @@ def run(
     report: Report = quiet,
 ) -> tuple[ErasureReceipt, Path]:
     """Erase the subject; returns the receipt and its path. It waits for materializations of the subject's views, and they
-    wait for it: one that has read the subject's rows would write them later. Other rows in flight have `settle` to arrive.
+    wait for it: one that has read the subject's rows would write them later; so it waits for batch scores. Other rows in flight
+    have `settle` to arrive.
 
     Raises: SubjectMissing, ErasureUnfinished, FileNotRewritten, LockBusy, RedisUnreachable, StateUnreachable.
     """
@@ -185,6 +205,7 @@ def _erase(
     path = places.receipts / f"{receipt.id}.json"
     settled = not receipt.has_findings  # otherwise an unfinished run may have removed rows just now
     for _ in range(_MOST_ROUNDS):
+        wait_for_runs(places.folders.scores, "erase", wait)
         remaining = _search(subject, places, report) if receipt.has_findings else plan(subject, places, report=report)
         receipt.record(remaining.files, remaining.online_entities, remaining.stream_rows, places.folders.root)
         if remaining.empty and settled:

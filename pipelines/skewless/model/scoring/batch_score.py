@@ -31,6 +31,7 @@ from skewless.contract.plan import ColumnSource as PlanSource
 from skewless.contract.plan import Plan
 from skewless.files.durable import put_folder, replace_file, same_files, write_file
 from skewless.files.file_locks import try_lock
+from skewless.model.scoring.unfinished_scores import lock_file, unfinished_folder
 from skewless.offline.files import parquet_writer
 from skewless.offline.join.point_in_time import PointInTimeJoin, request_values
 from skewless.offline.join.spine import SpineFiles, declared_types
@@ -201,9 +202,9 @@ def _digest(root: Path, files: Iterable[Path]) -> str:
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[Path]:
     """Lock `folder` for this run; gives the folder beside it in which its next content is built. Raises: ScoringUnderWay."""
-    building = folder.with_name(f".{folder.name}-unfinished")
+    building = unfinished_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}-lock").open("wb") as handle:
+    with lock_file(folder).open("wb") as handle:
         if not try_lock(handle.fileno()):
             raise ScoringUnderWay(str(folder))
         yield building
