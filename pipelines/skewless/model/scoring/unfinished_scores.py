@@ -3,7 +3,7 @@
     .<folder>-unfinished   beside the folder of scores: its next content
     .<folder>-lock         held while a run writes it
 
-Held by tests/model/scoring/test_batch_score.py and tests/erasure/test_erase.py.
+Held by tests/model/scoring/test_batch_score.py.
 """
 
 from __future__ import annotations
