@@ -78,7 +78,9 @@ def settings() -> ProjectSettings:
 def workspace() -> ProjectContext:
     """The project of this task."""
     from skewless.project.project import ProjectContext
+    from skewless.runtime.feast_import import check_constructors_alone
 
+    check_constructors_alone()
     return ProjectContext(settings())
 
 
