@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from skewless.project import Table
+from skewless.project.table import Every
 
 from . import aircraft, events, spine, weather
 from .windows import WindowFeature, steps
@@ -46,7 +47,8 @@ def tables(stamping: events.Stamping = "actual", lead: timedelta = spine.LEAD) -
     declared = []
     for table in (*FEATURE_TABLES, flight_spine(lead)):
         rows = partial(_whole if table.whole else _between, facts, table)
-        declared.append(Table(table.name, keys=table.keys, rows=rows, start=FIRST_DAY, end=AFTER_LAST_DAY))
+        every: Every = "hour" if table.name == "origin_weather" else "day"
+        declared.append(Table(table.name, keys=table.keys, rows=rows, start=FIRST_DAY, end=AFTER_LAST_DAY, every=every))
     return declared
 
 

@@ -52,6 +52,10 @@ def facts(folder: str) -> dict[str, Any]:
                 "schedule": type(dag.timetable).__name__,
                 "waits_for": getattr(getattr(dag.timetable, "asset_condition", None), "name", None),
                 "params": sorted(dag.params),
+                "cron": getattr(dag.timetable, "expression", None),
+                "key": getattr(dag.timetable, "key_format", None),
+                "file": dag.relative_fileloc,
+                "start": dag.start_date and dag.start_date.isoformat(),
                 "tasks": {found.task_id: task(found) for found in dag.tasks},
             }
             for name, dag in bag.dags.items()

@@ -11,10 +11,12 @@ from typing import Any
 
 from skewless.local_airflow import process_guard
 from skewless.local_airflow.stack import AirflowStack
-from tests.checkout import DAGS
+from tests.checkout import ROOT
 
 
-def run(airflow_home: Path, home: Path, settings: Mapping[str, str], asked: Mapping[str, Any]) -> dict[str, Any]:
+def run(
+    airflow_home: Path, home: Path, dags: Path, settings: Mapping[str, str], asked: Mapping[str, Any]
+) -> dict[str, Any]:
     """What `tests.airflow.dag_test_runs` told, and all that was logged."""
     shutil.copytree(airflow_home, home)
     told = home / "told.json"
@@ -24,11 +26,11 @@ def run(airflow_home: Path, home: Path, settings: Mapping[str, str], asked: Mapp
         "ignore",
         "-m",
         "tests.airflow.dag_test_runs",
-        str(DAGS),
+        str(dags),
         json.dumps(asked),
         str(told),
     ]
-    environment = AirflowStack(home, DAGS, settings=settings).environment
-    done = process_guard.run(command, environment, DAGS.parent)
+    environment = AirflowStack(home, dags, settings=settings).environment
+    done = process_guard.run(command, environment, ROOT)
     assert told.exists(), done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads(told.read_text()) | {"log": done.stdout + done.stderr}

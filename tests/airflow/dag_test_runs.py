@@ -71,12 +71,12 @@ def missed(dag: Any) -> tuple[bool, str | None]:
     (alert,) = dag.deadline
     context = {"dag_run": {"dag_run_id": "a run"}, "deadline": {"id": "1"}}
     told = alert.callback.kwargs | {"context": context}
-    return execute_callback(alert.callback.path, told, Path("compact.py"), Path(sys.argv[1]), structlog.get_logger())
+    return execute_callback(alert.callback.path, told, Path("project.py"), Path(sys.argv[1]), structlog.get_logger())
 
 
 bag, asked = DagBag(sys.argv[1], bundle_name="dags-folder"), json.loads(sys.argv[2])
 told = {
-    "missed": missed(bag.dags["skewless_compact"]),
+    "missed": missed(next(dag for name, dag in bag.dags.items() if name.endswith("_compact"))),
     "runs": [ran(bag, *run) for run in asked["runs"]],
     "urls": {name: url(spelled) for name, spelled in asked["connections"].items()},
     "policy": {

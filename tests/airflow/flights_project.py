@@ -16,7 +16,7 @@ from skewless.project import apply
 from skewless.project.project import ProjectContext
 from skewless.runtime.settings import ProjectSettings
 from tests.checkout import FEATURE_REPO
-from tests.tables.flights import fill
+from tests.tables.flights import FLIGHTS, fill
 
 VIEWS = ("aircraft_static", "origin_departures", "origin_weather", "route")
 FEW = VIEWS[2:]
@@ -31,6 +31,10 @@ def definitions(folder: Path, views: tuple[str, ...] = VIEWS) -> Path:
     small = f"small = FeatureService(name='small', features=[{', '.join(views)}])"
     folder.mkdir()
     shutil.copytree(FEATURE_REPO / "tables", folder / "tables", ignore=shutil.ignore_patterns("__pycache__"))
+    filled = {*views, FLIGHTS.spine}
+    (folder / "tables" / "__init__.py").write_text(
+        f"from . import flights\n\nTABLES = [table for table in flights.tables() if table.name in {filled!r}]\n"
+    )
     for name in (
         ".feastignore",
         "models.py",
@@ -62,7 +66,7 @@ def by_hand(
     folder.mkdir()
     shutil.copy(applied / "registry.db", folder)
     work = ProjectContext(ProjectSettings.read())
-    fill(work.folders.data, FIRST, last)
+    fill(work.folders.data, FIRST, last, work.tables.filled())
     windows = materialize.plan_windows(work.state, work.project, work.stored(), end=END)
     materialize.run(windows, work.online_project, clock=lambda: END + timedelta(hours=1))
     return work

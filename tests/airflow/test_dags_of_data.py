@@ -16,7 +16,7 @@ import pytest
 
 from skewless.online.store.embedded_valkey import RunningValkey
 from skewless.project import apply
-from tests.airflow import dag_test_process, flights_project
+from tests.airflow import dag_folder, dag_test_process, flights_project
 
 WINDOW = {"start": "2013-02-05", "end": "2013-02-06T00:00:00Z"}
 CONNECTIONS = {
@@ -88,17 +88,17 @@ def told(
         apply.run(repo, at=datetime.now(UTC))
     asked = {
         "runs": [
-            ["skewless_ingest_daily", WINDOW, {}],
-            ["skewless_ingest_hourly", {"start": "2013-02-05T03:00:00Z", "end": "2013-02-05T04:00:00Z"}, {}],
-            ["skewless_materialize", WINDOW, {}],
-            ["skewless_materialize", WINDOW, {"remove": str(wrong)}],
-            ["skewless_audit", WINDOW, {}],
-            ["skewless_score", WINDOW, {}],
-            ["skewless_compact", {}, {}],
+            ["flights_ingest_daily", WINDOW, {}],
+            ["flights_ingest_hourly", {"start": "2013-02-05T03:00:00Z", "end": "2013-02-05T04:00:00Z"}, {}],
+            ["flights_materialize", WINDOW, {}],
+            ["flights_materialize", WINDOW, {"remove": str(wrong)}],
+            ["flights_audit", WINDOW, {}],
+            ["flights_score", WINDOW, {}],
+            ["flights_compact", {}, {}],
         ],
         "connections": {name: spelled for name, (spelled, _) in CONNECTIONS.items()},
     }
-    done = dag_test_process.run(airflow_home, folder / "airflow", ours, asked)
+    done = dag_test_process.run(airflow_home, folder / "airflow", dag_folder.beside(repo), ours, asked)
     events = [json.loads(line) for line in (folder / "lineage").read_text().splitlines()]
     return done | {"events": events, "heard": on_call[1], "state": state}
 
@@ -112,7 +112,7 @@ def test_every_dag_succeeds_by_hand(told: dict[str, Any]):
 
 
 def test_where_the_declared_model_is_not_published_nothing_is_scored(told: dict[str, Any]):
-    assert told["runs"][5]["tasks"] == {"score": ["skipped", 1]}
+    assert told["runs"][5]["tasks"] == {"score_flight_delay": ["skipped", 1]}
     assert "a published version of flight_delay does not exist yet" in told["log"]
 
 
@@ -125,16 +125,14 @@ def test_bad_data_fails_at_once_and_names_view_and_column(told: dict[str, Any]):
 
 def test_whoever_is_on_call_hears_view_window_and_mend(told: dict[str, Any]):
     _, heard = told["heard"]
-    assert heard.startswith(
-        "skewless_materialize: materialize of view route for [2013-02-05T00:00:00+00:00, 2013-02-06"
-    )
+    assert heard.startswith("flights_materialize: materialize of route for [2013-02-05T00:00:00+00:00, 2013-02-06")
     assert "feature view 'route': column '" in heard
     assert "mend the definition in feature_repo/ or the table" in heard
 
 
 def test_whoever_is_on_call_hears_of_a_run_that_is_late(told: dict[str, Any]):
     assert told["missed"] == [True, None]
-    assert told["heard"][0].startswith("skewless_compact: run a run is late, it has not ended 60 minutes after")
+    assert told["heard"][0].startswith("flights_compact: run a run is late, it has not ended 60 minutes after")
 
 
 def test_only_what_may_help_is_tried_again(told: dict[str, Any]):

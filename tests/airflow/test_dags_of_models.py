@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.registry.model_registry import ModelRegistry
-from tests.airflow import dag_test_process, retraining_project
+from tests.airflow import dag_folder, dag_test_process, retraining_project
 from tests.airflow.approver import NAME, NOBODY
 from tests.models import learnable_project
 
@@ -21,16 +21,16 @@ pytestmark = [
 ]
 SCORED = {"start": "2013-03-05", "end": "2013-03-06"}
 RUNS = {
-    "score": ["skewless_score", SCORED, {}],
-    "another": ["skewless_score", SCORED | {"model": "another"}, {}],
-    "not better": ["skewless_retrain", retraining_project.ENDED | {"margin": 5.0}, {}],
-    "rejected": ["skewless_retrain", retraining_project.ENDED, {"answer": "Reject"}],
-    "unanswered": ["skewless_retrain", retraining_project.ENDED, {"answer": NOBODY}],
-    "approved": ["skewless_retrain", retraining_project.ENDED, {"answer": "Approve"}],
-    "alone": ["skewless_retrain", retraining_project.ENDED | {"approval": False, "canary": 0.25}, {}],
-    "weekly": ["skewless_retrain_weekly", {}, {}],
-    "trim": ["skewless_trim", {}, {}],
-    "trim old": ["skewless_trim", {"keep": "90d"}, {}],
+    "score": ["tests_score", SCORED, {}],
+    "not better": ["tests_retrain_on_drift_late", retraining_project.ENDED | {"margin": 5.0}, {}],
+    "rejected": ["tests_retrain_on_drift_late", retraining_project.ENDED, {"answer": "Reject"}],
+    "unanswered": ["tests_retrain_on_drift_late", retraining_project.ENDED, {"answer": NOBODY}],
+    "approved": ["tests_retrain_on_drift_late", retraining_project.ENDED, {"answer": "Approve"}],
+    "alone": ["tests_retrain_on_drift_late", retraining_project.ENDED | {"approval": False, "canary": 0.25}, {}],
+    "strict": ["tests_retrain_strict", retraining_project.ENDED, {}],
+    "weekly": ["tests_retrain_late", {}, {}],
+    "trim": ["tests_trim", {}, {}],
+    "trim old": ["tests_trim", {"keep": "90d"}, {}],
 }
 
 
@@ -47,12 +47,16 @@ def told(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     ours = {
         "SKEWLESS_STATE": str(state),
         "SKEWLESS_FEATURE_REPO": str(repo),
-        "AIRFLOW_VAR_SKEWLESS_RETRAIN": json.dumps(retraining_project.CHOICES),
-        "AIRFLOW_VAR_SKEWLESS_RETRAIN_WEEKLY": json.dumps({"modle": retraining_project.MODEL}),
+        "AIRFLOW_VAR_TESTS_RETRAIN_ON_DRIFT_LATE": json.dumps(retraining_project.CHOICES),
+        "AIRFLOW_VAR_TESTS_RETRAIN_LATE": json.dumps({"modle": retraining_project.MODEL}),
         "AIRFLOW__OPENLINEAGE__DISABLED": "True",
     }
     done = dag_test_process.run(
-        airflow_home, folder / "airflow", ours, {"runs": list(RUNS.values()), "connections": {}}
+        airflow_home,
+        folder / "airflow",
+        dag_folder.beside(repo),
+        ours,
+        {"runs": list(RUNS.values()), "connections": {}},
     )
     return dict(zip(RUNS, done["runs"], strict=True)) | {"log": done["log"], "state": state, "day": day}
 
@@ -61,20 +65,22 @@ def states(run: dict[str, Any]) -> dict[str, str]:
     return {name: state for name, (state, _) in run["tasks"].items()}
 
 
-def test_the_rows_of_a_window_are_scored_by_the_champion(told: dict[str, Any]):
-    done = told["score"]["returned"]["score"]
+@pytest.mark.parametrize("model", [retraining_project.MODEL, retraining_project.STRICT])
+def test_the_rows_of_a_window_are_scored_by_the_champion_of_each_model(told: dict[str, Any], model: str):
+    done = told["score"]["returned"][f"score_{model}"]
     assert (done["version"], done["written"]) == ("1.0.0", True)
-    assert (
-        Path(done["folder"]) == told["state"] / "scores" / retraining_project.MODEL / "20130305T000000--20130306T000000"
-    )
+    assert Path(done["folder"]) == told["state"] / "scores" / model / "20130305T000000--20130306T000000"
     rows = learnable_project.spine().column("event_timestamp").to_pylist()
     assert done["rows"] == sum(row.date() == date(2013, 3, 5) for row in rows) > 0
     assert pq.read_metadata(Path(done["folder"]) / "scores-00000.parquet").num_rows == done["rows"]
 
 
-def test_a_model_that_was_named_and_is_not_published_fails_at_once(told: dict[str, Any]):
-    assert told["another"]["tasks"]["score"] == ["failed", 1]
-    assert "a published version of another does not exist yet" in told["log"]
+def test_another_model_is_retrained_by_its_own_declaration(told: dict[str, Any]):
+    run = told["strict"]
+    assert states(run) == {"retrain": "success", "decide": "success", "approve": "skipped", "canary": "skipped"}
+    verdict = run["returned"]["retrain"]
+    assert (verdict["model"], verdict["approval"], verdict["better"]) == (retraining_project.STRICT, False, False)
+    assert "strict 1.1.0 stays a candidate" in verdict["summary"]
 
 
 def test_a_candidate_that_is_not_better_is_asked_of_nobody(told: dict[str, Any]):
@@ -105,8 +111,8 @@ def test_an_approved_candidate_is_a_canary_in_the_name_of_who_approved(told: dic
     assert (published.champion, published.canary) == ("1.0.0", None)
     assert approved.canary
     assert (approved.champion, approved.canary.version, approved.canary.weight) == ("1.0.0", "1.1.0", 0.05)
-    assert approved.change.by == f"{NAME}, asked by skewless_retrain"
-    assert alone.change.by == "skewless_retrain"
+    assert approved.change.by == f"{NAME}, asked by tests_retrain_on_drift_late"
+    assert alone.change.by == "tests_retrain_on_drift_late"
 
 
 def test_where_no_approval_is_asked_for_nothing_waits(told: dict[str, Any]):
@@ -117,8 +123,8 @@ def test_where_no_approval_is_asked_for_nothing_waits(told: dict[str, Any]):
 
 def test_a_variable_that_is_not_understood_fails_at_once_and_says_what_it_may_hold(told: dict[str, Any]):
     assert told["weekly"]["tasks"]["retrain"] == ["failed", 1]
-    assert "the Airflow Variable 'skewless_retrain_weekly'" in told["log"]
-    assert "'modle' is none of approval, as_served, canary, label, margin, model, service, spine, window" in told["log"]
+    assert "the Airflow Variable 'tests_retrain_late'" in told["log"]
+    assert "'modle' is none of approval, as_served, canary, margin, window" in told["log"]
 
 
 def test_old_days_of_the_served_log_are_folded_and_go_only_where_that_was_asked(told: dict[str, Any]):

@@ -23,14 +23,13 @@ from skewless.local_airflow.stack import FIRST, REST, AirflowStack, running
 from skewless.online.maintenance.verify import StoreDifference
 from skewless.online.store.valkey_process import free_port
 from skewless.project.project import ProjectContext
-from tests.airflow import flight_predictions, flights_project
-from tests.checkout import DAGS
+from tests.airflow import dag_folder, flight_predictions, flights_project
 from tests.services.airflow import QUICK, Airflow, made
 from tests.services.processes import living
 from tests.tables.flights import MODEL
 
-CHAIN_OF_DATA = ("skewless_ingest_daily", "skewless_materialize", "skewless_audit")
-CHAIN = (*CHAIN_OF_DATA, "skewless_score")
+CHAIN_OF_DATA = ("flights_ingest_daily", "flights_materialize", "flights_audit")
+CHAIN = (*CHAIN_OF_DATA, "flights_score")
 DAY = "2013-02-05"
 PARTITIONS = {DAY, "2013-02-06"}
 BACKFILL = ("--dag-id", CHAIN_OF_DATA[0], "--from-date", DAY, "--to-date", "2013-02-06")
@@ -59,8 +58,9 @@ def test_a_backfill_through_every_kind_of_failure_ends_as_the_verbs_do(
     broken.write_bytes(b"no Parquet")
     home = scheduled / "stack"
     shutil.copytree(airflow_home, home)
+    made_of = AirflowStack(home, dag_folder.beside(applied / "feature_repo"), free_port(), QUICK, rest=("scheduler",))
     with (
-        running(AirflowStack(home, DAGS, free_port(), QUICK, rest=("scheduler",))) as stack,
+        running(made_of, dag_folder.pools("flights")) as stack,
         closing(Airflow.of(stack)) as airflow,
     ):
         airflow.await_dags(CHAIN_OF_DATA, 120)
@@ -98,7 +98,7 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
     monkeypatch.setenv("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "0.5")
     database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
     there = [f"--set=database.sql_alchemy_conn{kind}={database}" for kind in ("", "_async")]
-    with made(tmp_path / "told", *there) as (process, airflow):
+    with made(tmp_path / "told", dag_folder.beside(applied / "feature_repo"), *there) as (process, airflow):
         airflow.await_dags(CHAIN, 120)
         airflow.unpause(*CHAIN)
         airflow.trigger(CHAIN[0], DAY)
@@ -107,7 +107,7 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
             assert airflow.runs(dag)[DAY] == "success"
         partitions = airflow.runs(CHAIN_OF_DATA[1])
         assert {airflow.run(dag, DAY)["run_type"] for dag in CHAIN[1:]} == {"asset_triggered"}
-        assert str(predicted.audited) in airflow.returned("skewless_audit", DAY)
+        assert str(predicted.audited) in airflow.returned("flights_audit", DAY)
         assert {one["try_number"] for one in airflow.tasks(state="success")} == {1}
         started = process.children(recursive=True)
         assert len(started) > PARTS

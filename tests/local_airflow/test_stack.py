@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from skewless.local_airflow.stack import UNPAUSED, AirflowStack, StackFailed, main, running
+from skewless.local_airflow.stack import AirflowStack, StackFailed, main, running
 from skewless.online.store.valkey_process import free_port
-from tests.airflow import flights_project
+from tests.airflow import dag_folder, flights_project
 from tests.checkout import DAGS
 from tests.services.airflow import made
 from tests.services.processes import living
@@ -29,12 +29,29 @@ def test_the_local_airflow_runs_and_stops_cleanly(
 ) -> None:
     monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("SKEWLESS_REDIS_URL", redis_url)
-    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(flights_project.definitions(tmp_path / "feature_repo")))
+    repo = flights_project.definitions(tmp_path / "feature_repo")
+    dags = dag_folder.beside(repo)
+    (dags / "broken.py").write_text(
+        "from skewless.airflow import timetables  # DAGs\n\ntimetables(globals(), include='mat')\n"
+    )
+    (dags / "overlooked.py").write_text(
+        "from skewless.airflow import timetables\n\ntimetables(globals(), prefix='x')\n"
+    )
+    monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(repo))
     shutil.copytree(airflow_home, tmp_path / "state" / "airflow")
-    with made(tmp_path / "told", "--unpause") as (process, airflow):
+    with made(tmp_path / "told", dags, "--unpause") as (process, airflow):
         started = process.children(recursive=True)
         waits = {dag["dag_id"]: dag["is_paused"] for dag in airflow.get("/dags")["dags"]}
-        assert {name for name, paused in waits.items() if not paused} == set(UNPAUSED)
+        assert {name for name, paused in waits.items() if paused} == {
+            "flights_retrain_flight_delay",
+            "flights_retrain_on_drift_flight_delay",
+        }
+        slots = {pool["name"]: pool["slots"] for pool in airflow.get("/pools")["pools"]}
+        assert slots.items() >= {"flights_offline_store": 1, "flights_online_store": 4, "flights_training": 1}.items()
+        told = " ".join((tmp_path / "told").read_text().split())
+        assert "broken.py cannot be loaded" in told
+        assert "timetables(include=...) names 'mat'" in told
+        assert "overlooked.py names neither a DAG nor an asset" in told
         heard = [at.laddr for at in _sockets(started) if at.status == "LISTEN"]
         assert {at.ip for at in heard} == {"127.0.0.1"}
         assert urlsplit(airflow.url).port in {at.port for at in heard}

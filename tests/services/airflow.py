@@ -14,7 +14,7 @@ import psutil
 
 from skewless.local_airflow.stack import AirflowStack
 from skewless.online.store.valkey_process import free_port
-from tests.checkout import DAGS, ROOT
+from tests.checkout import ROOT
 
 QUICK = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
@@ -104,7 +104,7 @@ class Airflow:
 
 
 @contextmanager
-def made(told: Path, *options: str) -> Iterator[tuple[psutil.Popen, Airflow]]:
+def made(told: Path, dags: Path, *options: str) -> Iterator[tuple[psutil.Popen, Airflow]]:
     """The process of `make airflow` and what it runs, once it says so; it should have ended at the end of the block."""
     port = free_port()
     command = [
@@ -114,7 +114,7 @@ def made(told: Path, *options: str) -> Iterator[tuple[psutil.Popen, Airflow]]:
         "-m",
         "skewless.local_airflow.stack",
         "--dags",
-        str(DAGS),
+        str(dags),
         "--port",
         str(port),
     ]

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from skewless.airflow.dag_defaults import alert
+from skewless.airflow.alerts import Alerts
+
+WITHIN = timedelta(days=3)
 
 
 class TimedApproval(ApprovalOperator):
@@ -15,12 +17,13 @@ class TimedApproval(ApprovalOperator):
     without occupying a worker. After a rejection the tasks downstream are skipped.
     """
 
-    def __init__(self, *, within: timedelta, **arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
+    def __init__(self, *, project: str, within: timedelta = WITHIN, **arguments: Any) -> None:  # noqa: ANN401 - Airflow's own
         super().__init__(response_timeout=within, **arguments)
+        self.project = project
 
     def execute(self, context: Mapping[str, Any]) -> object:
         run = context["dag_run"]
-        alert(
+        Alerts(self.project).send(
             f"{run.dag_id}: run {run.run_id} waits for approval: {self.subject} Respond within {self.response_timeout}. {self.body}"
         )
         return super().execute(context)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from skewless.airflow.airflow_project import AirflowProject
     from skewless.online.materialization.materialize import Check
     from skewless.online.store.online_project import OnlineProject
     from skewless.project.project import ProjectContext
@@ -56,45 +57,57 @@ _URLS: dict[str, Callable[[Connection], str]] = {
 }
 
 
-def settings() -> ProjectSettings:
-    """The settings of this task. Connections `skewless_redis`, `skewless_registry` and `skewless_state` override the
-    environment. They are set in this process's environment, where Feast's plug-ins read them: a task is a process.
+def connection(project: str, name: str) -> Connection | None:
+    """The Airflow connection of a project, else the one that all projects share; None where there is neither."""
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    for conn_id in (f"skewless_{project}_{name}", f"skewless_{name}"):
+        try:
+            return Connection.get(conn_id)
+        except AirflowNotFoundException:
+            continue
+    return None
+
+
+def settings(project: AirflowProject) -> ProjectSettings:
+    """The settings of this task. The project's connections `redis`, `registry` and `state` override the environment; they
+    are set in this process's environment, where Feast's plug-ins read them: a task is a process.
 
     Raises: BadSetting.
     """
-    from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowNotFoundException
     from skewless.runtime.settings import ProjectSettings
     from skewless.settings.process_environment import adopt
 
     for name, url in _URLS.items():
-        try:
-            adopt(f"{name}_url", url(Connection.get(f"skewless_{name}")))
-        except AirflowNotFoundException:
-            continue
-    return ProjectSettings.read()
+        if known := connection(project.name, name):
+            adopt(f"{name}_url", url(known))
+    if project.options.state is not None:
+        adopt("state", str(project.options.state))
+    adopt("feature_repo", str(project.repo))
+    return ProjectSettings.of(project.repo)
 
 
-def workspace() -> ProjectContext:
-    """The project of this task."""
+def workspace(project: AirflowProject) -> ProjectContext:
+    """The project of this task, opened."""
     from skewless.project.project import ProjectContext
     from skewless.runtime.feast_import import check_constructors_alone
 
     check_constructors_alone()
-    return ProjectContext(settings())
+    return ProjectContext(settings(project))
 
 
-def online_project(project: str) -> OnlineProject:
-    """A project's online store and state database alone: without Feast, a task starts seconds earlier."""
+def online_project(project: AirflowProject, name: str) -> OnlineProject:
+    """The online store and state database alone of the Feast project `name`: without Feast, a task starts seconds earlier."""
     from skewless.online.store import embedded_valkey
     from skewless.online.store.connection import connect
     from skewless.online.store.online_project import OnlineProject
     from skewless.online.store.store import SyncOnlineStore
     from skewless.state.database import StateDatabase
 
-    known = settings()
-    store = SyncOnlineStore(connect(embedded_valkey.ensure(known)), project)
-    return OnlineProject(project, store, StateDatabase(known.state_url))
+    known = settings(project)
+    store = SyncOnlineStore(connect(embedded_valkey.ensure(known)), name)
+    return OnlineProject(name, store, StateDatabase(known.state_url))
 
 
 def expectations(work: ProjectContext) -> Callable[[str], dict[str, Any] | None]:
@@ -104,15 +117,14 @@ def expectations(work: ProjectContext) -> Callable[[str], dict[str, Any] | None]
     return QualityGates.of_stored(work).to_builtins
 
 
-def gate(planned: dict[str, Any]) -> Check:
+def gate(project: AirflowProject, planned: dict[str, Any]) -> Check:
     """The data-quality gate of a planned window; unmet expectations are written to the task's log."""
     from skewless.monitoring.quality.gates import QualityGates
     from skewless.online.materialization.materialize import ArrivalWindow
 
     log, window = logging.getLogger(__name__), ArrivalWindow.parse(planned["window"])
-    return QualityGates.from_builtins(window, planned["expected"], settings().folders.quarantine).window_check(
-        log.warning
-    )
+    quarantine = settings(project).folders.quarantine
+    return QualityGates.from_builtins(window, planned["expected"], quarantine).window_check(log.warning)
 
 
 def now() -> datetime:
@@ -120,7 +132,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def write_freshness(planned: list[dict[str, Any]]) -> str:
+def write_freshness(project: AirflowProject, planned: list[dict[str, Any]]) -> str:
     """Write freshness metrics of the planned windows' views for node-exporter's textfile collector; returns the file."""
     from skewless.files.durable import write_file
     from skewless.monitoring.reports.freshness_metrics import freshness_metrics
@@ -128,10 +140,10 @@ def write_freshness(planned: list[dict[str, Any]]) -> str:
     from skewless.online.materialization.materialize import ArrivalWindow
     from skewless.state.database import StateDatabase
 
-    known, windows = settings(), [ArrivalWindow.parse(item["window"]) for item in planned]
-    project = planned[0]["project"] if planned else ""
+    known, windows = settings(project), [ArrivalWindow.parse(item["window"]) for item in planned]
+    name = planned[0]["project"] if planned else ""
     views = [window.view.stored_as for window in windows]
-    freshness = view_freshness.run(views, StateDatabase(known.state_url), project, now())
+    freshness = view_freshness.run(views, StateDatabase(known.state_url), name, now())
     file = known.folders.reports / "freshness.prom"
-    write_file(file, freshness_metrics(project, freshness))
+    write_file(file, freshness_metrics(name, freshness))
     return str(file)

@@ -7,27 +7,18 @@ Held by tests/airflow/test_timetables.py.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, RetryDecision, RetryPolicy, SyncCallback, task
+from airflow.sdk.bases.decorator import TaskDecorator
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from skewless.airflow.airflow_project import AirflowProject
+from skewless.airflow.alerts import Alerts, late
 
-ALERTS = "skewless_alerts"
-"""A connection of type http; where it exists, failures are posted to it as JSON with a `text`."""
-
-OFFLINE_POOL = "skewless_offline_store"
-"""Of one slot: tasks that rewrite files of tables run one at a time."""
-
-ONLINE_POOL = "skewless_online_store"
-"""Its slots limit how many tasks write to the online store at once."""
-
-TRAINING_POOL = "skewless_training"
-"""Of one slot: models are trained one after the other."""
-
-_ALERT_SECONDS = 10.0
+SERVED_NAME = "{{ task.op_kwargs['served']['model'] }} {{ task.op_kwargs['served']['version'] }}"
+"""How a task for one served model version is called in the UI."""
 
 
 class FailOnRefusal(RetryPolicy):
@@ -49,34 +40,32 @@ class FailOnRefusal(RetryPolicy):
         return RetryDecision.default()
 
 
-def alert_failure(context: Mapping[str, Any]) -> None:
-    """Alert that a task failed, for which view and window, and what to do: in its log and to `skewless_alerts`."""
-    alert(_failure(context))
-
-
-def late(dag: str, minutes: int, context: Mapping[str, Any] | None = None) -> None:
-    """Alert that a run of `dag` has not ended `minutes` after it was queued."""
-    run = ((context or {}).get("dag_run") or {}).get("dag_run_id", "")
-    alert(
-        f"{dag}: run {run} is late, it has not ended {minutes} minutes after it was queued; look at it in the UI's grid"
-    )
-
-
-def dag_arguments(minutes: int, dag: str, wait: timedelta = timedelta(0)) -> dict[str, Any]:
+def dag_arguments(
+    project: AirflowProject,
+    kind: str,
+    tag: str,
+    *,
+    model: str = "",
+    minutes: int = 60,
+    wait: timedelta = timedelta(0),
+    params: Mapping[str, Param] | None = None,
+) -> dict[str, Any]:
     """Arguments of a DAG that has one run at a time and should end within `minutes` of being queued, or `wait` later where
     it waits for a person.
     """
-    due = timedelta(minutes=minutes) + wait
+    dag, options, due = project.dag_id(kind, model), project.options, timedelta(minutes=minutes) + wait
+    told = {"dag": dag, "minutes": due // timedelta(minutes=1), "project": project.name}
     deadline = DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=due,
-        callback=SyncCallback(late, kwargs={"dag": dag, "minutes": due // timedelta(minutes=1)}),
+        reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=due, callback=SyncCallback(late, kwargs=told)
     )
     return {
         "dag_id": dag,
         "catchup": False,
+        "start_date": options.start_date,
         "max_active_runs": 1,
         "deadline": deadline,
+        "params": dict(params or {}),
+        "tags": list(dict.fromkeys(("skewless", project.name, tag, *options.tags))),
         "default_args": {
             "owner": "skewless",
             "retries": 4,
@@ -84,19 +73,21 @@ def dag_arguments(minutes: int, dag: str, wait: timedelta = timedelta(0)) -> dic
             "max_retry_delay": timedelta(minutes=30),
             "retry_policy": FailOnRefusal(),
             "execution_timeout": timedelta(minutes=minutes),
-            "on_failure_callback": alert_failure,
+            "on_failure_callback": Alerts(project.name).task_failed,
+            **options.default_args,
         },
     }
 
 
-def windowed(minutes: int, dag: str, wait: timedelta = timedelta(0), **options: Param) -> dict[str, Any]:
-    """`dag_arguments` of a DAG whose runs are for a window, with the params `start`, `end` and `options`."""
+def windowed(project: AirflowProject, kind: str, tag: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
+    """`dag_arguments` of a DAG whose runs are for a window, with the params `start` and `end` too."""
     description = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key's window."
     window = {
         name: Param(None, type=["null", "string"], description=f"{name.capitalize()} {description}")
         for name in ("start", "end")
     }
-    return dag_arguments(minutes, dag, wait) | {"params": window | options}
+    params = window | dict(arguments.pop("params", {}))
+    return dag_arguments(project, kind, tag, params=params, **arguments) | {"catchup": project.options.catchup}
 
 
 def optional_param(kind: str, description: str) -> Param:
@@ -104,42 +95,15 @@ def optional_param(kind: str, description: str) -> Param:
     return Param(None, type=["null", kind], description=description)
 
 
-@task
-def served_versions() -> list[dict[str, str]]:
-    """The `model` and `version` of each served log."""
-    from skewless.airflow.connections import settings
+def served_versions(project: AirflowProject) -> TaskDecorator:
+    """The task that returns the `model` and `version` of each served log."""
 
-    folders = sorted(settings().folders.served.glob("model=*/version=*"))
-    return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in folders]
+    @task
+    def served_versions() -> list[dict[str, str]]:
+        """The model versions that were served."""
+        from skewless.airflow.connections import settings
 
+        folders = sorted(settings(project).folders.served.glob("model=*/version=*"))
+        return [dict(part.split("=", 1) for part in folder.parts[-2:]) for folder in folders]
 
-def alert(text: str) -> None:
-    """Write an error to the log, and post it to `skewless_alerts`."""
-    import httpx
-
-    from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowNotFoundException
-    from skewless.airflow.connections import web_url
-
-    log = logging.getLogger(__name__)
-    log.error(text)
-    try:
-        url = web_url(Connection.get(ALERTS))
-        httpx.post(url, json={"text": text}, timeout=_ALERT_SECONDS).raise_for_status()
-    except AirflowNotFoundException:
-        return
-    except httpx.HTTPError as error:
-        log.warning("the alert was not delivered: %s", error)
-
-
-def _failure(context: Mapping[str, Any]) -> str:
-    from skewless.airflow.window import WindowMissing, window_of
-
-    instance = context["task_instance"]
-    try:
-        window = f" for {window_of(context)}"
-    except WindowMissing:
-        window = ""
-    view = f" of view {instance.rendered_map_index}" if getattr(instance, "rendered_map_index", None) else ""
-    reason = context.get("exception") or "its process ended"
-    return f"{instance.dag_id}: {instance.task_id}{view}{window} failed: {reason}"
+    return served_versions

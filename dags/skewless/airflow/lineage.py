@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.lineage.entities import Column, File, Table
 from airflow.sdk import get_current_context
 from skewless.contract.plan import PlanView
+
+if TYPE_CHECKING:
+    from skewless.offline.tables.source import TableSource
 
 NAMESPACE = "feast"
 
@@ -24,10 +28,10 @@ def wrote_tables(folders: Iterable[Path]) -> None:
     task.outlets = [*task.outlets, *(_file(folder) for folder in folders)]
 
 
-def materialized(project: str, view: PlanView, table: Path) -> None:
+def materialized(project: str, view: PlanView, table: TableSource) -> None:
     """The task wrote rows of the table into the feature view online."""
     task = get_current_context()["task"]
-    task.inlets = [*task.inlets, _file(table)]
+    task.inlets = [*task.inlets, File(url=table.remote.url) if table.remote else _file(table.path)]
     task.outlets = [*task.outlets, _dataset(project, view)]
 
 

@@ -1,5 +1,5 @@
 """The options of a run besides its window: its params, then the Airflow Variable named like its DAG (JSON), which serves
-runs that an asset or the clock triggers, then the project's declarations.
+runs that an asset or the clock triggers; else the caller decides.
 
 Held by tests/airflow/test_dags_of_models.py.
 """
@@ -15,7 +15,6 @@ from skewless.contract.errors import SkewlessError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.param import ParamsDict
-    from skewless.project.declared_models import ModelDefaults
     from skewless.registry.model_registry import ModelRegistry
 
 _WINDOW_PARAMS = ("start", "end")
@@ -49,33 +48,26 @@ def run_options(context: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(params, name, variable) | explicit
 
 
-def param(name: str) -> str:
-    """A DAG's param as error messages name it."""
-    return f"the DAG's param `{name}`"
-
-
-def champion(declared: ModelDefaults, registry: ModelRegistry) -> tuple[str, str]:
-    """The model of a run, by its params or else the project's only one, and its champion version.
-
-    Raises: StepInputMissing where it has none, ModelNotNamed where the project declares several; AirflowSkipException
-    where no model was named and none is declared, or published, and where it is retired.
-    """
+def champion(model: str, registry: ModelRegistry) -> str:
+    """The champion version of a model. Raises: AirflowSkipException where it is not published yet, or retired."""
     from airflow.sdk.exceptions import AirflowSkipException
     from skewless.model.publishing.rollout_steps import champion_version
     from skewless.runtime.errors import StepInputMissing
 
-    if declared.model is None and not declared.project.models:
-        raise AirflowSkipException(f"no model was named and {declared.project.path} declares none")
-    model = declared.name(param("model"))
+    confirm_not_retired(model, registry)
+    try:
+        return champion_version(registry, model)
+    except StepInputMissing as error:
+        raise AirflowSkipException(str(error)) from None
+
+
+def confirm_not_retired(model: str, registry: ModelRegistry) -> None:
+    """Raises: AirflowSkipException."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
     rollout = registry.rollout(model)
     if rollout is not None and rollout.retired is not None:
         raise AirflowSkipException(f"model {model!r} is retired: {rollout.retired}")
-    try:
-        return model, champion_version(registry, model)
-    except StepInputMissing as error:
-        if declared.model is not None:
-            raise
-        raise AirflowSkipException(str(error)) from None
 
 
 def _checked(params: ParamsDict, name: str, variable: object) -> dict[str, Any]:

@@ -25,9 +25,11 @@ from types import FrameType
 
 import httpx
 
+from skewless.airflow.pools import POOLS
 from skewless.contract.errors import SkewlessError, UnsupportedPlatform
 from skewless.files.durable import write_file
 from skewless.local_airflow import process_guard
+from skewless.local_airflow.dag_listing import DagListing, listing
 from skewless.online.store import embedded_valkey
 from skewless.project import apply
 from skewless.runtime.console import console, step
@@ -36,15 +38,6 @@ from skewless.settings.process_environment import environment_with
 
 HOST = "127.0.0.1"
 PORT = 8791
-POOLS = {"skewless_offline_store": 1, "skewless_online_store": 4, "skewless_training": 1}
-# Only one of the two ingest DAGs runs live.
-UNPAUSED = tuple(
-    f"skewless_{name}"
-    for name in (
-        *("ingest_hourly", "materialize", "score", "audit", "drift", "quality", "verify"),
-        *("compact", "trim", "expire", "erase"),
-    )
-)
 # The scheduler's first tasks ask the api-server, so that answers first.
 FIRST, REST = ("api-server", "dag-processor"), ("scheduler", "triggerer")
 # Their log servers would listen on all addresses; here the api-server reads the log files.
@@ -140,13 +133,20 @@ class AirflowStack:
         """Create the database, or migrate it. Raises: StackFailed."""
         self.airflow("db", "migrate")
 
-    def start(self) -> None:
-        """Start all parts; the api-server responds before tasks are scheduled. Raises: StackFailed."""
+    def list_dags(self) -> DagListing:
+        """What Airflow makes of the DAG files. Raises: StackFailed."""
+        listed = listing(self.dags, self.home / "dags.json", self.environment)
+        if isinstance(listed, str):
+            raise StackFailed("DAG files", f"cannot be listed: {listed}", str(self.home))
+        return listed
+
+    def start(self, pools: Iterable[str] = ()) -> None:
+        """Start all parts; the api-server responds, and the pools exist, before tasks are scheduled. Raises: StackFailed."""
         self._claim_port()
         for part in FIRST:
             self.launch(part)
         self._await_response()
-        self._make_pools()
+        self._make_pools(pools)
         for part in self.rest:
             self.launch(part)
 
@@ -221,8 +221,9 @@ class AirflowStack:
             time.sleep(_POLL_SECONDS)
         raise StackFailed(part, f"does not answer at {self.url}", str(self.log(part)))
 
-    def _make_pools(self) -> None:
-        for pool, slots in POOLS.items():
+    def _make_pools(self, pools: Iterable[str]) -> None:
+        for pool in pools:
+            slots = next((slots for role, slots in POOLS.items() if pool.endswith(role)), 1)
             body = {"name": pool, "slots": slots, "description": "skewless"}
             answer = httpx.post(f"{self.url}/api/v2/pools", json=body, timeout=_RESPONSE_SECONDS)
             if answer.status_code != httpx.codes.CONFLICT:  # it exists
@@ -242,10 +243,10 @@ class AirflowStack:
 
 
 @contextmanager
-def running(stack: AirflowStack) -> Iterator[AirflowStack]:
+def running(stack: AirflowStack, pools: Iterable[str] = ()) -> Iterator[AirflowStack]:
     """A stack for the length of a block; its database is prepared. Raises: StackFailed."""
     try:
-        stack.start()
+        stack.start(pools)
         yield stack
     finally:
         stack.stop()
@@ -258,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--dags", type=Path, help="folder of the DAG files; default: `dags` beside feature_repo/")
-    parser.add_argument("--unpause", action="store_true", help="let the DAGs run at once")
+    parser.add_argument("--unpause", action="store_true", help="let the DAGs run at once, but those that train models")
     setting_help = "one of Airflow's settings, as core.parallelism=8"
     parser.add_argument(
         "--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE", help=setting_help
@@ -277,9 +278,14 @@ def main(arguments: list[str] | None = None) -> int:
             embedded_valkey.ensure(settings)
         with step("database"):
             local.prepare()
-        with running(local) as stack:
+        with step("DAG files") as progress:
+            listed = local.list_dags()
+            progress.result = f"{len(listed.dags)} DAGs in {local.dags}"
+        for warning in listed.warnings():
+            console.print(f"warning: {warning}", markup=False, style="yellow")
+        with running(local, listed.pools) as stack:
             if options.unpause:
-                stack.unpause(UNPAUSED)
+                stack.unpause(name for name, dag in listed.dags.items() if not dag.retrains)
             console.print(f"Airflow runs at {stack.url}, its logs are in {stack.home}. Ctrl-C stops it.")
             while (part := stack.ended()) is None:
                 time.sleep(_POLL_SECONDS)

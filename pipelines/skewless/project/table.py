@@ -20,13 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import PurePath
-from typing import Literal
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 from skewless.contract.errors import SkewlessError
 
 RowsFunction = Callable[..., object]
 Extent = Literal["range", "since", "all", "files"]
+Every = Literal["day", "hour"]
 EVENT, CREATED = "event_timestamp", "created_timestamp"
 
 
@@ -90,6 +91,9 @@ class Table:
     stamped: bool = field(default=False, kw_only=True)
     """Rows are known since they first came in: they get that time as `created_timestamp` and keep it. A row that came in
     changed is a correction, and the old row stays."""
+    every: Every = field(default="day", kw_only=True)
+    """How often a scheduler fills it: an "hour" is for rows that are needed within the day. Airflow reads it without running
+    the module, so write it out."""
     new_by: str | None = field(default=None, kw_only=True)
     """The source's column, a time or a number, that grows with every new or changed row: its function of (since), or its
     query with `$since`, returns the rows with `new_by >= since`, which is the greatest value of the runs before."""
@@ -165,6 +169,8 @@ def _confirm(table: Table) -> None:
         ZoneInfo(table.timezone)
     except (ValueError, OSError, KeyError):
         raise BadTable(name, f"there is no time zone {table.timezone!r}") from None
+    if table.every not in get_args(Every):
+        raise BadTable(name, f'every={table.every!r} is neither "day" nor "hour"')
     if table.stamped and table.created_timestamp is not None:
         raise BadTable(name, "`stamped` rows get their created_timestamp here; name no column of the source for it")
     if table.first_day and table.after_last_day and table.first_day >= table.after_last_day:
