@@ -13,7 +13,7 @@ from skewless.local_airflow import process_guard
 from skewless.local_airflow.stack import AirflowStack
 from tests.checkout import DAGS, ROOT
 
-FILE = DAGS / "flights.py"
+FILE = DAGS / "timetables.py"
 
 
 def beside(repo: Path) -> Path:

@@ -35,6 +35,24 @@ PARTITIONS = {DAY, "2013-02-06"}
 BACKFILL = ("--dag-id", CHAIN_OF_DATA[0], "--from-date", DAY, "--to-date", "2013-02-06")
 ENDED = {"success", "failed"}
 PARTS = len(FIRST + REST)
+NEXT = "2013-02-06"
+WAREHOUSE = f'''"""A DAG with an ingest of its own, whose runs have no partition key."""
+
+from airflow.sdk import dag, task
+from skewless.airflow import offline_store
+
+
+@dag(schedule=None)
+def warehouse():
+    @task(outlets=[offline_store("flights")])
+    def copy(outlet_events):
+        outlet_events[offline_store("flights")].add_partitions("{NEXT}")
+
+    copy()
+
+
+warehouse()
+'''
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning")
 
 
@@ -98,13 +116,20 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
     monkeypatch.setenv("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "0.5")
     database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
     there = [f"--set=database.sql_alchemy_conn{kind}={database}" for kind in ("", "_async")]
-    with made(tmp_path / "told", dag_folder.beside(applied / "feature_repo"), *there) as (process, airflow):
-        airflow.await_dags(CHAIN, 120)
-        airflow.unpause(*CHAIN)
+    dags = dag_folder.beside(applied / "feature_repo")
+    (dags / "warehouse.py").write_text(WAREHOUSE)
+    with made(tmp_path / "told", dags, *there) as (process, airflow):
+        airflow.await_dags((*CHAIN, "warehouse"), 120)
+        airflow.unpause(*CHAIN, "warehouse")
         airflow.trigger(CHAIN[0], DAY)
         for dag in CHAIN:
             airflow.until(lambda dag=dag: airflow.runs(dag).get(DAY) in ENDED, 240, f"the run of {dag}")
             assert airflow.runs(dag)[DAY] == "success"
+        airflow.trigger("warehouse", None)
+        for dag in CHAIN_OF_DATA[1:]:
+            airflow.until(
+                lambda dag=dag: airflow.runs(dag).get(NEXT) == "success", 240, f"the run of {dag} by another's ingest"
+            )
         partitions = airflow.runs(CHAIN_OF_DATA[1])
         assert {airflow.run(dag, DAY)["run_type"] for dag in CHAIN[1:]} == {"asset_triggered"}
         assert str(predicted.audited) in airflow.returned("flights_audit", DAY)

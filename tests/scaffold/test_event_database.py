@@ -43,7 +43,7 @@ def test_from_a_table_to_a_proven_prediction(tmp_path: Path, shop: str, redis_ur
     assert draft.known_since
     assert PASSWORD not in texts(tmp_path / "mine")
     project = OwnProject(tmp_path / "mine", redis_url)
-    assert "2 passed" in project.own_tests()
+    assert "3 passed" in project.own_tests()
     answer = project.predict(project.run("build"))
     assert 0 < answer["scores"][0] < 1
     assert "0 of 1 scores differ" in project.run("audit")

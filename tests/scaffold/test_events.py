@@ -44,7 +44,7 @@ def test_from_a_file_of_events_to_a_proven_prediction(tmp_path: Path, redis_url:
     assert "Their time is `ordered_at`" in printed
     assert "Their key is `customer_id`" in printed
     project = OwnProject(tmp_path / "mine", redis_url)
-    assert "3 passed" in project.own_tests()
+    assert "4 passed" in project.own_tests()
     answer = project.predict(project.run("build"))
     assert 0 < answer["scores"][0] < 1
     assert "0 of 1 scores differ" in project.run("audit")
@@ -54,7 +54,7 @@ def test_features_are_served_without_a_model(tmp_path: Path, redis_url: str):
     source = events(tmp_path / "orders.csv")
     make_from_events(tmp_path / "mine", str(source), ColumnChoices())
     project = OwnProject(tmp_path / "mine", redis_url)
-    assert "2 passed" in project.own_tests()
+    assert "3 passed" in project.own_tests()
     assert "declare a model in models.py" in project.run("build")
     line = next(line for line in (tmp_path / "mine" / "README.md").read_text().splitlines() if line.startswith("feast"))
     words = shlex.split(line)

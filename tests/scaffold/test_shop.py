@@ -14,7 +14,7 @@ def test_five_commands_from_nothing_to_a_proven_prediction(tmp_path: Path, redis
     printed = command(tmp_path, redis_url, str(SKEWLESS), "init", "corner-shop")
     assert "cd corner-shop && skewless build" in printed
     project = OwnProject(tmp_path / "corner-shop", redis_url)
-    assert "3 passed" in project.own_tests()
+    assert "4 passed" in project.own_tests()
 
     built = project.run("build")
     steps = ["apply", "ingest", "training-set", "train", "publish", "materialize"]

@@ -35,7 +35,7 @@ def test_an_error_leaves_nothing(tmp_path: Path):
 def test_every_module_is_python(tmp_path: Path):
     make_shop(tmp_path / "shop", TODAY)
     modules = list((tmp_path / "shop").rglob("*.py"))
-    assert len(modules) == 7
+    assert len(modules) == 9
     for module in modules:
         ast.parse(module.read_text())
         assert max(map(len, module.read_text().splitlines())) <= 130

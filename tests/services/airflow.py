@@ -59,7 +59,7 @@ class Airflow:
         for name in names:
             self.api.patch(f"/dags/{name}", json={"is_paused": False}).raise_for_status()
 
-    def trigger(self, dag: str, partition: str) -> None:
+    def trigger(self, dag: str, partition: str | None) -> None:
         asked = {"logical_date": None, "partition_key": partition}
         self.api.post(f"/dags/{dag}/dagRuns", json=asked).raise_for_status()
 

@@ -3,6 +3,8 @@
 `project` is the project's name, or the `prefix` of its DAGs. A DAG of your own updates one by `outlets=[...]`, and is
 triggered by one in its schedule. All DAGs of a project are partitioned: an event counts only with a partition key, a UTC
 day as 2024-01-31 or an hour as 2024-01-31T05.
+
+Held by tests/airflow/test_timetables.py.
 """
 
 from __future__ import annotations

@@ -5,16 +5,14 @@ Held by tests/airflow/test_dags_of_data.py.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from skewless.airflow.airflow_project import AirflowProject
-    from skewless.online.materialization.materialize import Check
     from skewless.online.store.online_project import OnlineProject
     from skewless.project.project import ProjectContext
     from skewless.runtime.settings import ProjectSettings
@@ -110,40 +108,6 @@ def online_project(project: AirflowProject, name: str) -> OnlineProject:
     return OnlineProject(name, store, StateDatabase(known.state_url))
 
 
-def expectations(work: ProjectContext) -> Callable[[str], dict[str, Any] | None]:
-    """The expectations of a view's rows by view name, as `gate` takes them."""
-    from skewless.monitoring.quality.gates import QualityGates
-
-    return QualityGates.of_stored(work).to_builtins
-
-
-def gate(project: AirflowProject, planned: dict[str, Any]) -> Check:
-    """The data-quality gate of a planned window; unmet expectations are written to the task's log."""
-    from skewless.monitoring.quality.gates import QualityGates
-    from skewless.online.materialization.materialize import ArrivalWindow
-
-    log, window = logging.getLogger(__name__), ArrivalWindow.parse(planned["window"])
-    quarantine = settings(project).folders.quarantine
-    return QualityGates.from_builtins(window, planned["expected"], quarantine).window_check(log.warning)
-
-
 def now() -> datetime:
     """The current time, to stamp what a run writes; a run's window never depends on it."""
     return datetime.now(UTC)
-
-
-def write_freshness(project: AirflowProject, planned: list[dict[str, Any]]) -> str:
-    """Write freshness metrics of the planned windows' views for node-exporter's textfile collector; returns the file."""
-    from skewless.files.durable import write_file
-    from skewless.monitoring.reports.freshness_metrics import freshness_metrics
-    from skewless.online.materialization import view_freshness
-    from skewless.online.materialization.materialize import ArrivalWindow
-    from skewless.state.database import StateDatabase
-
-    known, windows = settings(project), [ArrivalWindow.parse(item["window"]) for item in planned]
-    name = planned[0]["project"] if planned else ""
-    views = [window.view.stored_as for window in windows]
-    freshness = view_freshness.run(views, StateDatabase(known.state_url), name, now())
-    file = known.folders.reports / "freshness.prom"
-    write_file(file, freshness_metrics(name, freshness))
-    return str(file)

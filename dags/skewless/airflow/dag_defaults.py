@@ -44,6 +44,7 @@ def dag_arguments(
     project: AirflowProject,
     kind: str,
     tag: str,
+    about: str | None,
     *,
     model: str = "",
     minutes: int = 60,
@@ -51,7 +52,7 @@ def dag_arguments(
     params: Mapping[str, Param] | None = None,
 ) -> dict[str, Any]:
     """Arguments of a DAG that has one run at a time and should end within `minutes` of being queued, or `wait` later where
-    it waits for a person.
+    it waits for a person. `about` is the docstring of its module, for the UI.
     """
     dag, options, due = project.dag_id(kind, model), project.options, timedelta(minutes=minutes) + wait
     told = {"dag": dag, "minutes": due // timedelta(minutes=1), "project": project.name}
@@ -65,6 +66,7 @@ def dag_arguments(
         "max_active_runs": 1,
         "deadline": deadline,
         "params": dict(params or {}),
+        "doc_md": str(about).partition("\nHeld by ")[0],
         "tags": list(dict.fromkeys(("skewless", project.name, tag, *options.tags))),
         "default_args": {
             "owner": "skewless",
@@ -79,7 +81,13 @@ def dag_arguments(
     }
 
 
-def windowed(project: AirflowProject, kind: str, tag: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
+def windowed(
+    project: AirflowProject,
+    kind: str,
+    tag: str,
+    about: str | None,
+    **arguments: Any,  # noqa: ANN401 - passed on
+) -> dict[str, Any]:
     """`dag_arguments` of a DAG whose runs are for a window, with the params `start` and `end` too."""
     description = "of the window, UTC, as 2013-02-01T00:00:00Z; left empty, the partition key's window."
     window = {
@@ -87,7 +95,7 @@ def windowed(project: AirflowProject, kind: str, tag: str, **arguments: Any) -> 
         for name in ("start", "end")
     }
     params = window | dict(arguments.pop("params", {}))
-    return dag_arguments(project, kind, tag, params=params, **arguments) | {"catchup": project.options.catchup}
+    return dag_arguments(project, kind, tag, about, params=params, **arguments) | {"catchup": project.options.catchup}
 
 
 def optional_param(kind: str, description: str) -> Param:

@@ -1,6 +1,6 @@
 """What Airflow makes of a folder of DAG files, found out in a process of its own: Airflow takes over logging and more.
 
-Held by tests/local_airflow/test_dag_listing.py.
+Held by tests/local_airflow/test_stack.py.
 """
 
 from __future__ import annotations

@@ -278,11 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
             embedded_valkey.ensure(settings)
         with step("database"):
             local.prepare()
-        with step("DAG files") as progress:
-            listed = local.list_dags()
-            progress.result = f"{len(listed.dags)} DAGs in {local.dags}"
-        for warning in listed.warnings():
-            console.print(f"warning: {warning}", markup=False, style="yellow")
+        listed = _listed(local)
         with running(local, listed.pools) as stack:
             if options.unpause:
                 stack.unpause(name for name, dag in listed.dags.items() if not dag.retrains)
@@ -296,6 +292,16 @@ def main(arguments: list[str] | None = None) -> int:
     except SkewlessError as error:
         console.print(str(error), style="red")
         return 1
+
+
+def _listed(local: AirflowStack) -> DagListing:
+    """The DAGs of the project; says which files give none. Raises: StackFailed."""
+    with step("DAG files") as progress:
+        listed = local.list_dags()
+        progress.result = f"{len(listed.dags)} DAGs in {local.dags}"
+    for warning in listed.warnings():
+        console.print(f"warning: {warning}", markup=False, style="yellow")
+    return listed
 
 
 def _check_platform() -> None:

@@ -20,6 +20,8 @@ _SAME = (
     "README.md",
     ".gitignore",
     "tests/test_features.py",
+    "tests/test_timetables.py",
+    "dags/timetables.py",
     "feature_repo/feature_store.yaml",
     "feature_repo/entities.py",
     "feature_repo/features.py",

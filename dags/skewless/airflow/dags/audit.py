@@ -2,6 +2,8 @@
 
 Runs when the online store holds the partition: by then the offline store does too. Fails where a value differs; the
 report of a failed run is kept, in a folder of its window.
+
+Held by tests/airflow/test_dags_of_proofs.py.
 """
 
 from __future__ import annotations
@@ -16,10 +18,9 @@ from skewless.airflow.dag_defaults import SERVED_NAME, served_versions, windowed
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **windowed(project, "audit", "proof"),
+        **windowed(project, "audit", "proof", __doc__),
         description="What was served in a partition, compared with the training join bit for bit.",
         schedule=project.schedule("audit", PartitionedAssetTimetable(assets=online_store(project.name))),
-        doc_md=__doc__,
     ) as dag:
 
         @task(map_index_template=SERVED_NAME)

@@ -1,6 +1,8 @@
 """Compact: pushed parts folded into the days of their tables, once a day.
 
 Scheduled by the clock, since pushes come at any time; readers see every row once before, during and after.
+
+Held by tests/airflow/test_dags_of_data.py.
 """
 
 from __future__ import annotations
@@ -15,10 +17,9 @@ from skewless.airflow.dag_defaults import dag_arguments
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **dag_arguments(project, "compact", "offline"),
+        **dag_arguments(project, "compact", "offline", __doc__),
         description="Pushed parts folded into the days of their tables.",
         schedule=project.schedule("compact", CronTriggerTimetable("30 3 * * *", timezone="UTC")),
-        doc_md=__doc__,
     ) as dag:
 
         @task(pool=project.pool("offline_store"))

@@ -2,6 +2,8 @@
 
 Fails where something drifted, with the report's page in the log; the asset of a declared model that drifted is updated,
 which retrains the model.
+
+Held by tests/airflow/test_dags_of_proofs.py.
 """
 
 from __future__ import annotations
@@ -19,10 +21,9 @@ from skewless.airflow.dag_options import DAY_KEY, partitions
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **windowed(project, "drift", "proof"),
+        **windowed(project, "drift", "proof", __doc__),
         description="What each model version was served in a day, compared with what it was trained on.",
         schedule=project.schedule("drift", partitions("30 1 * * *", DAY_KEY)),
-        doc_md=__doc__,
     ) as dag:
 
         @task(map_index_template=SERVED_NAME)

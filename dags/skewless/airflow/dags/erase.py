@@ -2,6 +2,8 @@
 
 Materializations of its views wait meanwhile; pause whatever pushes. Airflow itself keeps the params of a run, in which the
 subject is named: delete the run once you have the receipt.
+
+Held by tests/airflow/test_dags_of_proofs.py.
 """
 
 from __future__ import annotations
@@ -24,10 +26,9 @@ PARAMS = {
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **dag_arguments(project, "erase", "offline", params=PARAMS),
+        **dag_arguments(project, "erase", "offline", __doc__, params=PARAMS),
         description="One subject goes from everywhere, with a receipt.",
         schedule=None,
-        doc_md=__doc__,
     ) as dag:
 
         @task(pool=project.pool("offline_store"))
@@ -41,7 +42,8 @@ def timetable(project: AirflowProject) -> DAG:
             subject = ErasureSubject.parse(options["entity"])
             stored, registry = tuple(work.definitions()), work.settings.registry
             places = verb.ErasurePlaces(
-                work.folders, work.data, work.project, stored, work.client, registry, work.state
+                *(work.folders, work.data, work.project, stored, work.client, registry, work.state),
+                work.stored_outputs(),
             )
             if options["dry_run"]:
                 return verb.plan(subject, places).lines()

@@ -2,6 +2,8 @@
 
 Old definitions of views that no model reads any more are removed first. As of each view's watermark: a store that is not
 materialized loses nothing. (Where the project uses the server's own expiry, this corrects the rows' deadlines.)
+
+Held by tests/airflow/test_dags_of_proofs.py.
 """
 
 from __future__ import annotations
@@ -14,10 +16,9 @@ from skewless.airflow.dag_defaults import dag_arguments
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **dag_arguments(project, "expire", "online"),
+        **dag_arguments(project, "expire", "online", __doc__),
         description="Rows that are long out of their ttl leave the online store.",
         schedule=project.schedule("expire", CronTriggerTimetable("0 5 * * *", timezone="UTC")),
-        doc_md=__doc__,
     ) as dag:
 
         @task(pool=project.pool("online_store"))

@@ -2,6 +2,8 @@
 
 By day for all tables; by hour for those that are declared with `every="hour"`, to have them sooner: the next run by day
 fills these too, and backfills of long ranges go by day.
+
+Held by tests/airflow/test_side_by_side.py.
 """
 
 from __future__ import annotations
@@ -22,10 +24,9 @@ DAGS = {
 def timetable(project: AirflowProject, every: str) -> DAG:
     """The DAG of a project for every "day" or "hour"."""
     with DAG(
-        **windowed(project, DAGS[every][0], "offline"),
+        **windowed(project, DAGS[every][0], "offline", __doc__),
         description=f"Rows of the last full {every} into the offline store.",
         schedule=project.schedule(*DAGS[every]),
-        doc_md=__doc__,
     ) as dag:
 
         @task

@@ -2,6 +2,8 @@
 
 New rows are gated as they arrive. This DAG reads whole tables, so it also sees rows that arrived another way, rows
 that an expectation added later refuses, and a source without new rows. Skipped before the first rows arrive.
+
+Held by tests/airflow/test_dags_of_proofs.py.
 """
 
 from __future__ import annotations
@@ -16,10 +18,9 @@ from skewless.airflow.dag_options import DAY_KEY, partitions
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **windowed(project, "quality", "proof"),
+        **windowed(project, "quality", "proof", __doc__),
         description="What the tables hold against the expectations beside the definitions.",
         schedule=project.schedule("quality", partitions("0 6 * * *", DAY_KEY)),
-        doc_md=__doc__,
     ) as dag:
 
         @task

@@ -1,7 +1,8 @@
 """Retrain: trains on what was known by the window's end and compares with the champion; a better model becomes a canary.
 
-Runs when the model drifted and, as models age without drift too, weekly. A person approves or rejects a better model
-within three days, unless its rule or the param `approval` says otherwise; rejected, nothing changes.
+Runs weekly, and when the model drifted. Unless its rule or the param `approval` says otherwise a person approves a better one.
+
+Held by tests/airflow/test_dags_of_models.py.
 """
 
 from __future__ import annotations
@@ -31,10 +32,9 @@ def on_drift(project: AirflowProject, model: str) -> DAG:
 
 def _timetable(project: AirflowProject, kind: str, model: str, default: object) -> DAG:
     with DAG(
-        **windowed(project, kind, "retrain", model=model, wait=WITHIN, params=retrain_tasks.PARAMS),
+        **windowed(project, kind, "retrain", __doc__, model=model, wait=WITHIN, params=retrain_tasks.PARAMS),
         description=f"The model {model} trained anew, compared with the champion.",
         schedule=project.schedule(kind, default, model),
-        doc_md=__doc__,
     ) as dag:
 
         @task(pool=project.pool("training"))

@@ -3,6 +3,8 @@
 Runs when the online store holds the partition: by then the offline store does too. A window's scores are a folder of
 their own, `scores/<model>/<start>--<end>`, replaced whole; where nothing changed it stays as it is. A model is skipped
 where it is not published yet, or retired.
+
+Held by tests/airflow/test_dags_of_models.py.
 """
 
 from __future__ import annotations
@@ -18,10 +20,9 @@ from skewless.airflow.dag_defaults import windowed
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **windowed(project, "score", "model"),
+        **windowed(project, "score", "model", __doc__),
         description="The rows of a partition through the champions.",
         schedule=project.schedule("score", PartitionedAssetTimetable(assets=online_store(project.name))),
-        doc_md=__doc__,
     ) as dag:
 
         @task

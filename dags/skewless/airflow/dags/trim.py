@@ -1,6 +1,8 @@
 """Trim: folds each past day of the served log into one file and removes days older than `keep`, once a day.
 
 Scheduled by the clock, as requests come at any time. Without `keep` nothing is removed.
+
+Held by tests/airflow/test_dags_of_models.py.
 """
 
 from __future__ import annotations
@@ -15,10 +17,9 @@ PARAMS = {"keep": optional_param("string", "Remove days older than this, as 90d.
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **dag_arguments(project, "trim", "offline", params=PARAMS),
+        **dag_arguments(project, "trim", "offline", __doc__, params=PARAMS),
         description="The served log's old days folded, and removed once they are old enough.",
         schedule=project.schedule("trim", CronTriggerTimetable("0 4 * * *", timezone="UTC")),
-        doc_md=__doc__,
     ) as dag:
 
         @task(pool=project.pool("offline_store"))

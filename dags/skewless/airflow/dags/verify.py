@@ -1,6 +1,8 @@
 """Verify: compares every row of the online store with the offline store as of its view's watermark, once a day.
 
 Fails where a bit differs, with the differences in the log; with the param `repair` they are corrected and it succeeds.
+
+Held by tests/airflow/test_dags_of_proofs.py.
 """
 
 from __future__ import annotations
@@ -22,10 +24,9 @@ PARAMS = {
 def timetable(project: AirflowProject) -> DAG:
     """The DAG of a project."""
     with DAG(
-        **dag_arguments(project, "verify", "proof", params=PARAMS),
+        **dag_arguments(project, "verify", "proof", __doc__, params=PARAMS),
         description="Every row of the online store compared with the offline store.",
         schedule=project.schedule("verify", CronTriggerTimetable("30 4 * * *", timezone="UTC")),
-        doc_md=__doc__,
     ) as dag:
 
         @task
