@@ -49,7 +49,7 @@ def project(market: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """Forty days of a spine that ends with February."""
     store = FeatureStore(repo_path=str(market.state / "feature_repo"))
     store.apply([FeatureService(name="ages", features=[store.get_feature_view("people")[["age"]]])])
-    monkeypatch.setattr("skewless.cli.model_defaults.now", lambda: END + timedelta(hours=7))
+    monkeypatch.setattr("skewless.sdk.session.utc_now", lambda: END + timedelta(hours=7))
     (market.state / "feature_repo" / "models.py").write_text(MODELS)
     for part, known in enumerate((END - 41 * DAY, END - 20 * DAY)):
         times = {"event_timestamp": known, "created_timestamp": known}

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from skewless.cli.model_defaults import declared
-from skewless.cli.time_options import instant, now
+from skewless.cli.opened import project, show
+from skewless.cli.time_options import instant, optional
 
 verbs = typer.Typer()
 
@@ -36,21 +36,7 @@ def drift(
     prom: Prom = None,
 ) -> None:
     """Compare served inputs and scores with training; exit status 1 where anything drifted."""
-    from skewless.model.publishing.rollout_steps import champion_version
-    from skewless.monitoring.drift import drift as verb
-    from skewless.monitoring.drift import served_window
-    from skewless.monitoring.reports.drift_files import write_report
-    from skewless.runtime.console import console, step
-    from skewless.runtime.settings import ProjectSettings
-
-    settings, created_at, model = ProjectSettings.read(), now(), declared(model).name()
-    chosen = version or champion_version(settings.registry, model)
-    window = verb.ServedWindow(model, chosen, instant(since), instant(until) if until else created_at)
-    with step("drift") as progress:
-        result = served_window.run(settings, window)
-        progress.result = str(result)
-    for subject in result.alarms:
-        console.print(str(subject))
-    page = write_report(settings.folders.reports, result, created_at, html=html, json=json, prom=prom)
-    console.print(f"report: {page}")
-    raise typer.Exit(0 if result.clean else 1)
+    window = {"since": instant(since), "until": optional(until)}
+    report = project().drift(model=model, version=version, **window, html=html, json=json, prom=prom)
+    show(report.lines()[1:])
+    raise typer.Exit(0 if report.clean else 1)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from skewless.cli.data import Unchecked
-from skewless.cli.time_options import instant, now
+from skewless.cli.opened import project, show
+from skewless.cli.time_options import instant
 
 verbs = typer.Typer()
 
@@ -31,31 +32,14 @@ def ingest(
     unchecked: Unchecked = False,
 ) -> None:
     """Fill the tables that the project's tables module declares, or one from files, a Parquet file per table and day."""
-    from skewless.monitoring.quality.gates import QualityGates
-    from skewless.project.ingest import ProjectIngest
-    from skewless.project.project import ProjectContext
-    from skewless.runtime.console import console, step
-    from skewless.runtime.settings import ProjectSettings
-
     names = dict(_renamed(text) for text in column or ())
     first, last = _days(start, end)
     if files and (start or end):
         raise typer.BadParameter("files have the days that they have; leave out --start and --end")
     if names and not files:
         raise typer.BadParameter("--column is for files; a table declares its `columns` where it is declared")
-    work = ProjectContext(ProjectSettings.read())
-    with step("ingest") as progress:
-        gates = QualityGates([]) if unchecked else QualityGates.of(work)
-        run = ProjectIngest(work, now(), gates.day_checks(work.folders.data))
-        if files:
-            results = [run.add_files(run.table(str(table)), files, names)]
-        else:
-            results = run.run([run.table(table)] if table else work.tables.filled(), first, last, progress.at)
-        rows = sum(result.rows for result in results)
-        changed = sum(result.files_written + result.files_removed for result in results)
-        progress.result = f"{rows:,} rows in {len(results)} tables, {changed:,} files changed"
-    for warning in gates.missing_days(results):
-        console.print(f"warning: {warning}", markup=False)
+    filled = project().ingest(table, files or (), start=first, end=last, columns=names, unchecked=unchecked)
+    show(filled.lines()[1:])
 
 
 def _renamed(text: str) -> tuple[str, str]:

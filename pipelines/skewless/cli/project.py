@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from skewless.cli import data, ingest, model
-from skewless.cli.time_options import now
+from skewless.cli.opened import session, show
 
 verbs = typer.Typer()
 
@@ -36,24 +35,17 @@ def init(
     table: Annotated[str | None, typer.Option(help="Table of the database, or a SELECT.")] = None,
 ) -> None:
     """Make a project that runs, in a new folder: definitions, tables, a model and tests."""
-    from skewless.runtime.console import console
-    from skewless.scaffold.events import ColumnChoices, make_from_events
-    from skewless.scaffold.names import feast_name
-    from skewless.scaffold.shop import make_shop
+    from skewless.sdk import projects
 
-    feast_name(name)
-    folder, choices = Path.cwd() / name, ColumnChoices(entity, time, label, table)
-    if events is None and choices != ColumnChoices():
+    if events is None and (entity, time, label, table) != (None, None, None, None):
         raise typer.BadParameter("--entity, --time, --label and --table name parts of --from; give --from FILE")
-    draft = make_shop(folder, now().date()) if events is None else make_from_events(folder, events, choices)
-    console.print(f"{name}/ holds a project. {draft.story}", markup=False)
-    for note in draft.notes:
-        console.print(f"  {note}", markup=False)
+    draft = projects.init(Path.cwd() / name, events, entity=entity, time=time, label=label, table=table)
+    show([f"{name}/ holds a project. {draft.story}", *(f"  {note}" for note in draft.notes)])
     if draft.model is None:
-        console.print("  No column is to be predicted; --label names one.", markup=False)
+        show(["  No column is to be predicted; --label names one."])
     if draft.database:
-        console.print(f"  The database's URL, with its password, stays in the variable {draft.database}.", markup=False)
-    console.print(f"next: cd {name} && skewless build", markup=False)
+        show([f"  The database's URL, with its password, stays in the variable {draft.database}."])
+    show([f"next: cd {name} && skewless build"])
 
 
 @verbs.command()
@@ -62,27 +54,17 @@ def build() -> None:
 
     It stops at the first step that fails. Run again, it changes only what changed.
     """
-    from skewless.model.training.example_request import example_request
-    from skewless.model.training.training_set import TrainingSet
-    from skewless.project.project import ProjectContext
-    from skewless.runtime.console import console
-    from skewless.runtime.settings import ProjectSettings
+    from skewless.sdk import projects
+    from skewless.sdk.project import Project
 
-    data.apply_definitions()
-    ingest.ingest()
-    work = ProjectContext(ProjectSettings.read())
-    for name in work.models.models:
-        data.training_set(model=name)
-        model.train(model=name)
-        model.publish(model=name)
-    data.materialize()
-    if not work.models.models:
-        console.print(
-            "next: declare a model in models.py; the features are served by `feast -c feature_repo get-online-features`"
+    current = session()
+    built = projects.build(Project(current), current)
+    if not built.versions:
+        show(
+            [
+                "next: declare a model in models.py; the features are served by `feast -c feature_repo get-online-features`"
+            ]
         )
         return
-    console.print("next: skewless serve, and in a second terminal")
-    for name, declared in work.models.models.items():
-        folder = work.folders.training / work.model(name).training_set(declared.service)
-        console.print(f"  {example_request(name, TrainingSet(folder))}", markup=False)
-    console.print("  skewless audit")
+    requests = [f"  {line}" for line in projects.example_requests(current)]
+    show(["next: skewless serve, and in a second terminal", *requests, "  skewless audit"])

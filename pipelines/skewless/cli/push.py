@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
 from skewless.cli.data import Unchecked
-from skewless.cli.time_options import instant, now
-from skewless.contract.errors import SkewlessError
-
-if TYPE_CHECKING:
-    from skewless.online.push.stream import StreamLimits, StreamResult
-    from skewless.online.push.stream_entries import StreamEntries
-    from skewless.project.project import ProjectContext
+from skewless.cli.opened import project, show
+from skewless.cli.time_options import optional
 
 verbs = typer.Typer()
 
@@ -31,26 +27,13 @@ def push(
     unchecked: Unchecked = False,
 ) -> None:
     """Push rows into a view's table and the online store; exit status 1 where they are not on both sides."""
-    from skewless.contract.timestamps import to_micros
-    from skewless.monitoring.quality.gates import QualityGates
-    from skewless.online.push import push as verb
     from skewless.online.push import row_files
-    from skewless.project.project import ProjectContext
-    from skewless.runtime.console import step
-    from skewless.runtime.settings import ProjectSettings
 
-    chosen = row_files.format_of(kind, file)
-    if chosen is None:
+    if row_files.format_of(kind, file) is None:
         raise typer.BadParameter("say --format json, csv or parquet: the file's suffix does not")
-    work = ProjectContext(ProjectSettings.read())
-    rows = verb.PushedRows(work.project, work.target(view))
-    content = file.read_bytes() if file else sys.stdin.buffer.read()
-    with step("push") as progress:
-        received = to_micros(now())
-        batch = row_files.read(rows, content, chosen, received)
-        check = verb.unchecked if unchecked else QualityGates.of_pushed(work, view).push_check(view)
-        done = verb.run(work.project, rows.target, batch, work.data, work.online, received, check)
-        progress.result = str(done)
+    chosen = cast(Literal["json", "csv", "parquet"] | None, kind)
+    rows = file or sys.stdin.buffer.read()
+    done = project().push(view, rows, format=chosen, unchecked=unchecked)
     raise typer.Exit(1 if done.refusal else 0)
 
 
@@ -61,23 +44,7 @@ def compact(
     keep: Annotated[float, typer.Option(help="Seconds that folded parts stay for readers under way.", min=0)] = 3600,
 ) -> None:
     """Fold pushed parts into the days of their tables."""
-    from datetime import timedelta
-
-    from skewless.contract.timestamps import to_micros
-    from skewless.offline.tables import compaction as verb
-    from skewless.project.project import ProjectContext
-    from skewless.runtime.console import step
-    from skewless.runtime.settings import ProjectSettings
-
-    work = ProjectContext(ProjectSettings.read())
-    at = to_micros(now())
-    until = to_micros(instant(before)) if before else at
-    tables = {source.path: source for _, source in work.definitions(view or ())}
-    with step("compact") as progress:
-        stay = timedelta(seconds=keep)
-        done = [verb.run(table, before=until, now=at, keep=stay, report=progress.at) for table in tables.values()]
-        parts, rows, removed = (sum(getattr(counts, name) for counts in done) for name in ("parts", "rows", "removed"))
-        progress.result = f"{parts:,} parts with {rows:,} rows folded, {removed:,} folded earlier removed"
+    project().housekeeping.compact(view, before=optional(before), keep=timedelta(seconds=keep))
 
 
 @verbs.command()
@@ -90,55 +57,17 @@ def stream(
     unchecked: Unchecked = False,
 ) -> None:
     """Push the events of the project's Redis stream until Ctrl-C or SIGTERM."""
-    import os
-    import socket
-    from datetime import timedelta
-    from uuid import uuid4
-
-    from skewless.online.push.stream import StreamLimits
-    from skewless.online.push.stream_entries import StreamEntries
-    from skewless.project.project import ProjectContext
-    from skewless.runtime.console import console
-    from skewless.runtime.settings import ProjectSettings
-
-    work = ProjectContext(ProjectSettings.read())
-    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-    entries = StreamEntries(work.client, work.project, name, keep=keep)
+    store = project().store
     if status:
-        console.print(f"{entries.key}: {entries.status()}")
+        show([store.stream_status()])
         return
-    limits = StreamLimits(batch=batch, idle=timedelta(seconds=idle))
-    done = _consume(work, entries, limits, f"{name} reads {entries.key}", once, unchecked)
-    entries.leave()
+    done = store.stream(batch=batch, idle=timedelta(seconds=idle), keep=keep, once=once, unchecked=unchecked)
     skipped = f", {done.skipped:,} gone before they were pushed" if done.skipped else ""
-    console.print(
-        f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.dead_lettered:,} moved to the dead letters{skipped}"
+    show(
+        [
+            f"{done.rows:,} rows of {done.entries:,} entries pushed, {done.dead_lettered:,} moved to the dead letters{skipped}"
+        ]
     )
-
-
-def _consume(
-    work: ProjectContext, entries: StreamEntries, limits: StreamLimits, begun: str, once: bool, unchecked: bool
-) -> StreamResult:
-    import stamina.instrumentation
-
-    from skewless.monitoring.quality.gates import QualityGates
-    from skewless.online.push import push
-    from skewless.online.push.stop_signal import StopSignal
-    from skewless.online.push.stream import StreamConsumer
-    from skewless.runtime.console import console
-
-    def check_of(view: str) -> push.Check:
-        return push.unchecked if unchecked else QualityGates.of_pushed(work, view).push_check(view)
-
-    def on_outage(error: SkewlessError) -> None:
-        console.print(f"waiting: {error}", markup=False)
-
-    stamina.instrumentation.set_on_retry_hooks([])  # it would log each of the tries
-    find = work.fresh_targets
-    consumer = StreamConsumer(work.project, work.data, work.online, entries, find, now, limits, check_of, on_outage)
-    with StopSignal() as stopping:
-        console.print(begun)
-        return consumer.run(stopping, once=once)
 
 
 @verbs.command()
@@ -148,25 +77,8 @@ def erase(
     settle: Annotated[float, typer.Option(help="Seconds that pushes on their way have to land.", min=0)] = 8,
 ) -> None:
     """Erase one subject from tables, store, streams, training sets, outcomes and served logs; leaves a receipt."""
-    from datetime import timedelta
-
-    from skewless.erasure import erase as verb
     from skewless.erasure.subject import ErasureSubject
-    from skewless.project.project import ProjectContext
-    from skewless.runtime.console import console, step
-    from skewless.runtime.settings import ProjectSettings
 
-    work = ProjectContext(ProjectSettings.read())
-    subject = ErasureSubject.parse(entity)
-    stored, registry = tuple(work.definitions()), work.settings.registry
-    places = verb.ErasurePlaces(
-        *(work.folders, work.data, work.project, stored, work.client, registry, work.state), work.stored_outputs()
-    )
-    if dry_run:
-        for line in verb.plan(subject, places).lines():
-            console.print(line)
-        return
-    with step("erase") as progress:
-        receipt, path = verb.run(subject, places, now, settle=timedelta(seconds=settle), report=progress.at)
-        progress.result = str(receipt)
-    console.print(f"receipt: {path}")
+    subject = dict(ErasureSubject.parse(entity).keys)
+    erased = project().erase(subject, dry_run=dry_run, settle=timedelta(seconds=settle))
+    show(erased.lines() if dry_run else erased.lines()[1:])

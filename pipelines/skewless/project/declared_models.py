@@ -76,11 +76,12 @@ class ModelNotDeclared(SkewlessError):
     model: str | None
     known: tuple[str, ...]
     instead: str
+    option: str = "--model"
 
     def __str__(self) -> str:
         if self.known and self.model is None:
             return (
-                f"{self.path} declares the models {', '.join(self.known)}; name one of them with --model, or give "
+                f"{self.path} declares the models {', '.join(self.known)}; name one of them with {self.option}, or give "
                 f"{self.instead}"
             )
         nothing = f"no model {self.model!r}" if self.model else "no model"
@@ -111,9 +112,11 @@ class ProjectModels:
     path: Path
     models: Mapping[str, Model] = field(default_factory=dict)
 
-    def choose(self, name: str | None, service: str | None = None) -> ModelDefaults:
-        """The defaults of the named model; without a name those of the only model (of the named feature service)."""
-        return ModelDefaults(self, name, service)
+    def choose(self, name: str | None, service: str | None = None, option: str = "--model") -> ModelDefaults:
+        """The defaults of the named model; without a name those of the only model (of the named feature service). `option`
+        is what names a model, for messages.
+        """
+        return ModelDefaults(self, name, service, option)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,11 @@ class ModelDefaults:
     project: ProjectModels
     model: str | None
     service: str | None = None
+    option: str = "--model"
 
-    def name(self, option: str = "--model") -> str:
+    def name(self, option: str | None = None) -> str:
         """The model that was named, by `option`, or the only one. Raises: ModelNotNamed, NoModelOfService."""
+        option = option or self.option
         if self.model is not None:
             return self.model
         known, path = self.project.models, str(self.project.path)
@@ -146,10 +151,10 @@ class ModelDefaults:
         """The declaration. Raises: ModelNotDeclared, NoModelOfService."""
         known, path = self.project.models, str(self.project.path)
         if self.model is None and (not known or (self.service is None and len(known) > 1)):
-            raise ModelNotDeclared(path, None, tuple(known), instead)
-        name = self.name(f"--model, or {instead}")
+            raise ModelNotDeclared(path, None, tuple(known), instead, self.option)
+        name = self.name(f"{self.option}, or {instead}")
         if name not in known:
-            raise ModelNotDeclared(path, name, tuple(known), instead)
+            raise ModelNotDeclared(path, name, tuple(known), instead, self.option)
         return known[name]
 
     def windows(self, instead: str) -> Windows:

@@ -58,6 +58,13 @@ class ProjectContext:
         self.settings = settings
         self.folders = settings.folders
 
+    def close(self) -> None:
+        """Close what was opened: connections to the online store and to the state database."""
+        for name in ("client", "history", "state"):
+            opened: SyncRedis | SqliteRunHistory | StateDatabase | None = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()
+
     @cached_property
     def store(self) -> FeatureStore:
         """Feast's store of the definitions. Raises: FeatureRepoMissing, FeastRegistryUnavailable."""

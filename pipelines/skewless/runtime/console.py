@@ -1,4 +1,4 @@
-"""Progress of a verb: a live bar on a terminal, plain lines otherwise.
+"""Progress of a verb: a live bar on a terminal and in a notebook, plain lines otherwise.
 
 Held by tests/cli/test_data.py.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
@@ -39,11 +40,19 @@ class ProgressStep:
             self._progress.update(self._task, description=description, completed=done, total=total)
 
 
+def _live() -> bool:
+    """Whether a bar can move: on a terminal, and in a notebook that has the widgets for it."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+
+
 @contextmanager
-def step(title: str) -> Iterator[ProgressStep]:
-    """A timed step: live progress while it runs, one line when it has succeeded."""
+def step(title: str, *, visible: bool = True) -> Iterator[ProgressStep]:
+    """A timed step: live progress while it runs, one line when it has succeeded; nothing at all unless it is `visible`."""
     started = time.monotonic()
-    if console.is_terminal:
+    if not visible:
+        yield ProgressStep(title, None)
+        return
+    if _live():
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),

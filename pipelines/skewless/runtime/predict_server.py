@@ -44,9 +44,11 @@ class RunningPredictServer:
 
 
 @contextmanager
-def server(settings: Mapping[str, str], port: int, log: Path) -> Iterator[RunningPredictServer]:
+def server(
+    settings: Mapping[str, str], port: int, log: Path, answers: str = "/readyz"
+) -> Iterator[RunningPredictServer]:
     """A ready server on `port` of the loopback, for the length of the block; afterwards it has ended and its served
-    log is on disk.
+    log is on disk. It is ready when it `answers` this path with 200.
 
     `settings` are SKEWLESS_ variables beside those of this process. Raises: PredictServerFailed.
     """
@@ -57,7 +59,7 @@ def server(settings: Mapping[str, str], port: int, log: Path) -> Iterator[Runnin
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
-        _await_ready(process, url, log)
+        _await_ready(process, url + answers, log)
         yield RunningPredictServer(url, process)
     finally:
         _end(process)
@@ -70,7 +72,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         if process.poll() is not None:
             raise PredictServerFailed(f"ended with status {process.returncode}", str(log))
         try:
-            response = httpx.get(f"{url}/readyz", timeout=2.0)
+            response = httpx.get(url, timeout=2.0)
         except httpx.TransportError:
             time.sleep(_POLL_SECONDS)
             continue

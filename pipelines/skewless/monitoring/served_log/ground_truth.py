@@ -165,9 +165,14 @@ def read(path: Path) -> pa.Table:
         raise BadGroundTruth(str(path), f"must end in {', '.join(_READERS)}") from None
     except (OSError, pa.ArrowException) as error:
         raise BadGroundTruth(str(path), f"cannot be read ({error})") from error
+    return checked(table, str(path))
+
+
+def checked(table: pa.Table, source: str) -> pa.Table:
+    """Outcomes in the columns that `read` describes. Raises: BadGroundTruth, which names the `source`."""
     missing = {"request_id", "label"} - set(table.column_names)
     if missing:
-        raise BadGroundTruth(str(path), f"lack the column {min(missing)!r}; they have {table.column_names}")
+        raise BadGroundTruth(source, f"lack the column {min(missing)!r}; they have {table.column_names}")
     if "row" not in table.column_names:
         table = table.append_column("row", pa.array(np.zeros(len(table), np.int32)))
     try:
@@ -175,23 +180,23 @@ def read(path: Path) -> pa.Table:
             {name: _as_number(table.column(name)).cast(_SCHEMA.field(name).type) for name in (*KEYS, "label")}
         )
     except pa.ArrowException as error:
-        raise BadGroundTruth(str(path), f"have another type ({error})") from error
-    return _checked(typed, path)
+        raise BadGroundTruth(source, f"have another type ({error})") from error
+    return _distinct(typed, source)
 
 
 def _as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
 
 
-def _checked(table: pa.Table, path: Path) -> pa.Table:
+def _distinct(table: pa.Table, source: str) -> pa.Table:
     for name in table.column_names:
         if table.column(name).null_count:
-            raise BadGroundTruth(str(path), f"have no {name} in {table.column(name).null_count} rows")
+            raise BadGroundTruth(source, f"have no {name} in {table.column(name).null_count} rows")
     if not pc.all(pc.is_in(table.column("label"), pa.array([0.0, 1.0])), min_count=0).as_py():
-        raise BadGroundTruth(str(path), "have labels other than 0 and 1")
+        raise BadGroundTruth(source, "have labels other than 0 and 1")
     distinct = table.group_by([*KEYS, "label"], use_threads=False).aggregate([])
     if len(distinct.group_by(KEYS).aggregate([])) < len(distinct):
-        raise BadGroundTruth(str(path), "give one row of one request both labels")
+        raise BadGroundTruth(source, "give one row of one request both labels")
     return distinct
 
 

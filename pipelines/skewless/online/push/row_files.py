@@ -61,6 +61,11 @@ def read(rows: PushedRows, content: bytes, kind: Format, now: UtcMicros) -> Push
     return _batch(rows.target, table, now)
 
 
+def batch_of(rows: PushedRows, table: pa.Table, now: UtcMicros) -> PushBatch:
+    """All rows of an Arrow table, validated. Raises: InvalidRows, SourceMismatch."""
+    return _batch(rows.target, table, now)
+
+
 def json_rows(content: bytes) -> list[object]:
     """Rows from an array, from an object with `rows`, or one per line. Raises: UnreadableRowFile."""
     try:
