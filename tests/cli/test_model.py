@@ -131,6 +131,19 @@ def test_the_definitions_of_the_training_set_are_published(project: Path):
     assert "unchanged" in publish("--model", "same").output, "a feature that no model takes does not matter"
 
 
+def test_a_version_that_was_rolled_back_stays_back(project: Path):
+    registry = ProjectSettings.read().registry
+    publish("--model", "back", "--version", "1.0.0")
+    publish("--model", "back", "--version", "2.0.0")
+    assert registry.rollout("back").champion == "2.0.0"
+    CliRunner().invoke(app, ["models", "rollback", "back", "--reason", "worse", "--by", "ada"], catch_exceptions=False)
+    told = " ".join(publish("--model", "back").output.split())
+    assert "back 2.0.0 published before, unchanged" in told
+    assert "2.0.0 stays back: ada made another version the champion" in told
+    assert "(roll back: worse); `skewless models promote back 2.0.0`" in told
+    assert registry.rollout("back").champion == "1.0.0"
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

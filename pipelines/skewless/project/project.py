@@ -46,7 +46,10 @@ class FeatureRepoMissing(SkewlessError):
     folder: str
 
     def __str__(self) -> str:
-        return f"{self.folder} has no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder"
+        return (
+            f"{self.folder} has no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder, or make a project "
+            "with `skewless init NAME`"
+        )
 
 
 class ProjectContext:
@@ -132,10 +135,10 @@ class ProjectContext:
 
     @cached_property
     def models(self) -> ProjectModels:
-        """The models that the project declares. Raises: BadModels."""
+        """The models that the project declares. Raises: FeatureRepoMissing, BadModels."""
         from skewless.project import declared_models
 
-        return declared_models.read(self.settings.feature_repo)
+        return declared_models.read(self._repo())
 
     def model(self, name: str | None, service: str | None = None) -> ModelDefaults:
         """The declared defaults of a model; without a name of the only one (on that feature service). Raises: BadModels."""

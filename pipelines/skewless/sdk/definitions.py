@@ -79,6 +79,9 @@ class ProjectStatus(ShownResult):
         return fragment([*map(str, self.retained)], [places, PageTable("", "", heads, rows, texts=True)])
 
 
+_NO_PROJECT = f" (no {STORE_FILE} there: set SKEWLESS_FEATURE_REPO, or make a project with `skewless init NAME`)"
+
+
 def apply(session: ProjectSession, *, at_once: bool, force: bool) -> AppliedProject:
     """Register the definitions. Raises: ApplyRefused, ApplyFailed."""
     from skewless.project import apply as verb
@@ -105,7 +108,7 @@ def status(session: ProjectSession) -> ProjectStatus:
     from skewless.online.materialization import view_freshness
 
     with session.opened() as work:
-        names = [view.stored_as for view, _ in work.definitions()]
+        names = [*(view.stored_as for view, _ in work.definitions()), *work.stored_outputs()]
         views = view_freshness.run(names, work.history, work.project, session.now())
         places = _places(session)
         if not work.retained():
@@ -119,7 +122,7 @@ def _places(session: ProjectSession) -> dict[str, str]:
     settings = session.settings
     places = {
         "state folder": str(settings.state),
-        "definitions": str(settings.feature_repo),
+        "definitions": f"{settings.feature_repo}{'' if (settings.feature_repo / STORE_FILE).is_file() else _NO_PROJECT}",
         "registry": masked(settings.registry_url),
         "state": masked(settings.state_url),
     }

@@ -103,6 +103,7 @@ def publish(session: ProjectSession, request: PublishRequest) -> PublishedVersio
         changes = GraphChanges(request.optimise, request.quantise, request.max_score_difference)
         done = _published(session, request, model, declared.training_set(service), changes)
         notes = [done.unexplained] if done.unexplained else []
+        notes += _promoted(session, model, done) if request.promote else []
         if done.manifest.optimised is not None:
             notes.append(str(done.manifest.optimised))
         elif changes.optimise:
@@ -136,7 +137,20 @@ def _published(
         else:
             options = ImportOptions(request.inputs, request.outputs)
             done = verb.run_onnx(request.onnx, training_set, target, created_at=when, options=options, changes=changes)
-    if request.promote:
-        author = rollout_steps.ChangeAuthor("skewless publish", when, "published")
-        rollout_steps.make_champion(registry, model, done.manifest.version, author)
     return done
+
+
+def _promoted(session: ProjectSession, model: str, done: PublishedBundle) -> list[str]:
+    """Make the version the champion, unless it is an old one that was taken back; a note then."""
+    from skewless.model.publishing import rollout_steps
+
+    registry, version = session.settings.registry, done.manifest.version
+    change = None if done.created else rollout_steps.demotion(registry, model, version)
+    if change is None:
+        author = rollout_steps.ChangeAuthor(rollout_steps.PUBLISH, session.now(), "published")
+        rollout_steps.make_champion(registry, model, version, author)
+        return []
+    return [
+        f"{version} stays back: {change.by} made another version the champion at {change.at} ({change.what}: "
+        f"{change.reason}); `skewless models promote {model} {version}`"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from skewless.cli import app
 from skewless.contract.errors import InvalidBundle, RolloutRefused, SkewlessError
 from skewless.contract.plan import Field
 from skewless.contract.rollout.rollout import CachePolicy, Canary, GuardrailBounds
+from skewless.model.publishing.rollout_steps import PUBLISH, ChangeAuthor, demotion, make_champion, restore_previous
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 
 __all__ = ["s3", "s3_server"]
+NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -165,3 +168,17 @@ def test_views_that_are_not_materialized_are_named(
     assert "warning: it was not checked whether the online store has what the model reads: " in does(
         "pin", "tiny", "2.0.0", "--reason", "try"
     )
+
+
+def test_a_version_is_demoted_by_who_took_it_back_and_not_by_a_later_publish(registry: ModelRegistry):
+    published = ChangeAuthor(PUBLISH, NOON, "published")
+    make_champion(registry, "tiny", "1.0.0", published)
+    assert demotion(registry, "tiny", "2.0.0") is None, "it was never the champion"
+    make_champion(registry, "tiny", "2.0.0", published)
+    assert demotion(registry, "tiny", "1.0.0") is None, "a newer one was published, and this one may be again"
+    restore_previous(registry, "tiny", ChangeAuthor("ada", NOON, "it was worse"))
+    change = demotion(registry, "tiny", "2.0.0")
+    assert (change.by, change.what, change.reason) == ("ada", "roll back", "it was worse")
+    assert demotion(registry, "tiny", "1.0.0") is None
+    make_champion(registry, "tiny", "2.0.0", ChangeAuthor("ada", NOON, "mended"))
+    assert demotion(registry, "tiny", "1.0.0").by == "ada"

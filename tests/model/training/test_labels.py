@@ -105,6 +105,10 @@ def test_other_values_are_refused_with_what_is_there(values: pa.Array, reason: s
 def test_the_mend_is_written_out():
     with pytest.raises(BadLabels, match=r"as `frame\['late'\]\.map\(\{'no': 0, 'yes': 1\}\)`$"):
         labelled(pa.table({"late": ["yes", "no", "no"]}), "late")
+    with pytest.raises(BadLabels, match=r"map\(\{'no': 0, 'yes': 1\}\)`$"):
+        labelled(pa.table({"late": ["yes", "yes", "no"]}), "late")
+    with pytest.raises(BadLabels, match=r"map\(\{0: 0, 2: 1\}\)`$"):
+        labelled(pa.table({"late": [2, 2, 0]}), "late")
 
 
 def test_a_column_that_is_not_there_or_no_time_is_refused():

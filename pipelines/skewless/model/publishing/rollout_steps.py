@@ -15,6 +15,7 @@ from skewless.contract.rollout.interface import same_answer, same_request
 from skewless.contract.rollout.rollout import (
     Canary,
     Rollout,
+    RolloutChange,
     RolloutStep,
     pin,
     promote,
@@ -30,6 +31,9 @@ from skewless.registry.bundle_folder import open_bundle
 from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
+
+PUBLISH = "skewless publish"
+"""Who promotes a version because it was published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,18 @@ def make_champion(registry: ModelRegistry, model: str, version: str, author: Cha
     """Promote a version to champion. Raises: InvalidBundle."""
     open_published(registry, model, version)
     return change(registry, model, promote(version), author)
+
+
+def demotion(registry: ModelRegistry, model: str, version: str) -> RolloutChange | None:
+    """The change that put another champion in a version's place, if it was no publish: a rollback, another promotion, a
+    retraining. None where the version is the champion, or never was. Raises: InvalidRollout.
+    """
+    history = registry.history(model)
+    was = [place for place, rollout in enumerate(history) if rollout.champion == version]
+    if not was or was[-1] + 1 == len(history):
+        return None
+    change = history[was[-1] + 1].change
+    return None if change.by == PUBLISH else change
 
 
 def try_canary(

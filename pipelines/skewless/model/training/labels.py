@@ -20,6 +20,7 @@ from skewless.runtime.errors import SpineMismatch
 
 Labels = NDArray[np.float64]
 _LISTED = 5
+_NEGATIVE = {"no", "n", "false", "f", "negative", "off", "none", ""}
 
 
 @dataclass(eq=False)
@@ -32,12 +33,21 @@ class BadLabels(SkewlessError):
 
     def __str__(self) -> str:
         listed = ", ".join(f"{value} in {rows:,} rows" for value, rows in self.values)
-        texts = [value for value, _ in self.values[:2]]
+        texts = sorted((value for value, _ in self.values[:2]), key=_negative_first)
         mapping = ", ".join(f"{value}: {number}" for number, value in enumerate(texts))
         return (
             f"the label {self.label!r} is {self.kind} and holds {listed}; a label is 0 or 1 (or a boolean): map its values "
             f"where the spine is made, as `frame[{self.label!r}].map({{{mapping}}})`"
         )
+
+
+def _negative_first(text: str) -> tuple[bool, float, str]:
+    """An order in which what says no comes first, then the lesser number."""
+    plain = text.strip("'").casefold()
+    try:
+        return False, float(plain), text
+    except ValueError:
+        return plain not in _NEGATIVE, 0.0, text
 
 
 def labelled(table: pa.Table, label: str) -> tuple[pa.Table, Labels]:
