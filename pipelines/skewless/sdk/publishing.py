@@ -150,7 +150,5 @@ def _promoted(session: ProjectSession, model: str, done: PublishedBundle) -> lis
         author = rollout_steps.ChangeAuthor(rollout_steps.PUBLISH, session.now(), "published")
         rollout_steps.make_champion(registry, model, version, author)
         return []
-    return [
-        f"{version} stays back: {change.by} made another version the champion at {change.at} ({change.what}: "
-        f"{change.reason}); `skewless models promote {model} {version}`"
-    ]
+    reason = f"{change.by} made another version the champion at {change.at} ({change.what}: {change.reason})"
+    return [f"{version} stays back: {reason}; `skewless models promote {model} {version}`"]
