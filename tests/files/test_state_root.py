@@ -35,3 +35,9 @@ def test_without_a_project_it_is_here(tmp_path: Path):
 )
 def test_a_given_root_is_taken_and_made_absolute(given: str, meant: str):
     assert find_root(Path("/here"), Path(given)) == Path(meant)
+
+
+def test_a_repository_under_another_name_is_found_from_inside(tmp_path: Path):
+    (tmp_path / "cars" / "data").mkdir(parents=True)
+    (tmp_path / "cars" / "feature_store.yaml").touch()
+    assert find_root(tmp_path / "cars" / "data") == tmp_path / "cars" / ".skewless"

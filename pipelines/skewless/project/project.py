@@ -180,11 +180,11 @@ class ProjectContext:
 
     def _compile(self) -> CompiledViews | None:
         from feast.errors import FeastError
-        from sqlalchemy import make_url
 
         from skewless.definitions.compiler import compile_views
+        from skewless.definitions.registry_url import of_settings
 
-        if "plugin" not in make_url(str(getattr(self.store.config.registry, "path", ""))).query:
+        if not of_settings(getattr(self.store.config.registry, "path", "")):
             return None
         content = self._cache.content(str(self.store.project))
         with self._registry(), suppress(InvalidPlan, UnsupportedType, FeastError):

@@ -25,7 +25,7 @@ class LabelValues:
 def label_values(column: EventColumn, values: Sequence[str], positive: str | None) -> LabelValues | None:
     """The label of a column with these values (as texts); `positive` is the value that counts as 1. None where that is unknown.
 
-    A value that was not seen here, in a text, is an error of the query that names it, and in a number positive of training.
+    A value that was not seen here, in a text, is an error of the query that names it, and in a number it stops the training.
     """
     if column.dtype == "Bool" and positive is None:
         return LabelValues(column.value)

@@ -119,11 +119,13 @@ def status(session: ProjectSession) -> ProjectStatus:
 
 
 def _places(session: ProjectSession) -> dict[str, str]:
+    from skewless.definitions.registry_url import described_registry
+
     settings = session.settings
     places = {
         "state folder": str(settings.state),
         "definitions": f"{settings.feature_repo}{'' if (settings.feature_repo / STORE_FILE).is_file() else _NO_PROJECT}",
-        "registry": masked(settings.registry_url),
+        "registry": described_registry(settings),
         "state": masked(settings.state_url),
     }
     return places | {"online store": _online_store(session)}

@@ -62,6 +62,41 @@ def init(
     return make_from_events(folder, str(events), choices)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class MovedRepository(ShownResult):
+    """A Feast repository on our stores, the old feature_store.yaml (None: it was moved before), and what differs in meaning."""
+
+    repo: Path
+    former_file: Path | None
+    differences: list[str]
+
+    def lines(self) -> list[str]:
+        """The result as text, line by line."""
+        former = f"; {self.former_file.name} keeps the old file" if self.former_file else " already"
+        return [f"{self.repo} is on our stores{former}", *self.differences]
+
+
+def move_from_feast(repository: Path, copy: Path | None = None) -> MovedRepository:
+    """Move a Feast repository to our stores: its feature_store.yaml changes. With `copy`, a new folder that gets a copy of it,
+    the copy's does. Raises: NoFeastRepository, StoreFileUnchanged, MigrationRefused, FormerFileDiffers, BadProjectName,
+    FolderNotEmpty.
+    """
+    from skewless.project.migration import migration
+    from skewless.scaffold.names import feast_name
+    from skewless.scaffold.write import require_free
+
+    if copy is None:
+        move = migration.plan(repository, utc_now())
+        repo = move.repo
+        if not move.moved:
+            move.make()
+    else:
+        feast_name(copy.name)
+        require_free(copy)
+        move, repo = migration.make_copy(copy, repository, utc_now())
+    return MovedRepository(repo, None if move.moved else repo / migration.KEPT, list(move.lines()))
+
+
 def build(project: Project, session: ProjectSession) -> BuiltProject:
     """All steps, one after the other. Raises: what the first that fails raises."""
     applied = project.apply()

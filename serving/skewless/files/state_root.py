@@ -9,9 +9,11 @@ from skewless.contract.state_folder import DEFINITIONS, STATE, STORE_FILE
 
 
 def find_definitions(cwd: Path) -> Path | None:
-    """The nearest feature repository from the absolute `cwd` upward: `cwd` itself, or a folder's `feature_repo`."""
+    """The nearest feature repository from the absolute `cwd` upward: a folder itself, under whatever name, or its
+    `feature_repo`.
+    """
     for folder in (cwd, *cwd.parents):
-        if folder.name == DEFINITIONS and (folder / STORE_FILE).is_file():
+        if (folder / STORE_FILE).is_file():
             return folder
         if (folder / DEFINITIONS / STORE_FILE).is_file():
             return folder / DEFINITIONS

@@ -3,7 +3,8 @@
 Feast's window [start, end] selects the rows that *arrived* in it, both ends included; Feast's own engines select by
 event time. A row arrives when its view's admission rule first admits it, or when it was created if that is later. So
 late rows and corrections are included, and rows that are not known by `end` are left to a later window. A view's
-watermark moves to `end` only where the window leaves no gap behind it; `skewless materialize` then starts there.
+watermark moves to `end` only where the window leaves no gap behind it; `skewless materialize` then starts there. A
+view of which the store has nothing is filled from the beginning where Feast asks for what came since its last run.
 
 Held by tests/feast/test_online_store.py.
 """
@@ -38,6 +39,14 @@ class SkewlessEngineConfig(FeastConfigBaseModel):
     """`batch_engine:` in feature_store.yaml."""
 
     type: StrictStr = "skewless.feast.SkewlessEngine"
+
+
+def _incremental(task: MaterializationTask) -> bool:
+    """Whether the window begins where Feast's last one ended. The rows before it are in the store of then, which may have
+    been another one.
+    """
+    last = getattr(task.feature_view, "most_recent_end_time", None)
+    return last is not None and aware(last) == aware(task.start_time)
 
 
 class SkewlessEngine(ComputeEngine):
@@ -82,11 +91,13 @@ class SkewlessEngine(ComputeEngine):
         names = stored_names(config)
         view = names.of(view_of(config, definition, definition.projection))
         views = [(view, source_of(definition, data_folder(config))), *retained_beside(config, names, view)]
-        start, end = aware(task.start_time) - MICROSECOND, aware(task.end_time)
+        end = aware(task.end_time)
         state = StateDatabase(settings_of(config).state_url)
         try:
             writer = online_writer(config)
             stored = writer.stored_views([known for known, _ in views])
+            new = stored[view.stored_as].view is None and state.watermark(task.project, view.stored_as) is None
+            start = None if new and _incremental(task) else aware(task.start_time) - MICROSECOND
             windows = plan_windows(state, task.project, views, end=end, start=start, stored=stored)
             counts = run(windows, OnlineProject(task.project, writer, state), clock=lambda: datetime.now(UTC))
         finally:
