@@ -36,6 +36,8 @@ entity_key_serialization_version: 3
 """
 VIEWS = """from datetime import timedelta
 
+import pandas as pd
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Float64
 
@@ -44,6 +46,14 @@ source = FileSource(name="{0}", path="{1}", timestamp_field="event_timestamp", s
 view = FeatureView(
     name="{0}", entities=[customer], ttl=timedelta(days=9999), schema=[Field(name="total", dtype=Float64)], source=source
 )
+"""
+STORED = """
+
+@on_demand_feature_view(
+    sources=[view], schema=[Field(name="half", dtype=Float64)], entities=[customer], write_to_online_store=True
+)
+def halves(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"half": inputs["total"] / 2})
 """
 TABLES = """from datetime import timedelta
 
@@ -60,10 +70,13 @@ def visits(start, end):
     return [{"customer": n, "event_timestamp": start + timedelta(hours=n), "pages": n} for n in range(3)]
 """
 DAY = {"start": "2026-02-05", "end": "2026-02-06"}
+BEFORE = {"start": "2026-02-04", "end": "2026-02-05"}
 RUNS = {
     "hour": ["shop_ingest_hourly", {"start": "2026-02-05T03:00:00Z", "end": "2026-02-05T04:00:00Z"}, {}],
     "day": ["shop_ingest_daily", DAY, {}],
     "shop": ["shop_materialize", DAY, {}],
+    "earlier": ["shop_ingest_daily", BEFORE, {}],
+    "shop earlier": ["shop_materialize", BEFORE, {}],
     "lake": ["lake_materialize", DAY, {}],
     "verify": ["lake_verify", {}, {}],
 }
@@ -83,7 +96,10 @@ def test_two_projects_run_in_one_airflow(airflow_home: Path, tmp_path: Path, red
     at = pa.array([1_770_300_000_000_000] * 2, pa.timestamp("us", "UTC"))  # 2026-02-05, in the afternoon
     rows = pa.table({"customer": [7, 8], "total": [1.5, 2.5], "event_timestamp": at})
     pq.write_table(rows, f"{BUCKET}/fuel/part.parquet", filesystem=s3.filesystem)
-    (project(folder, "shop", "orders", "orders") / "tables.py").write_text(TABLES)
+    shop = project(folder, "shop", "orders", "orders")
+    (shop / "tables.py").write_text(TABLES)
+    with (shop / "features.py").open("a") as features:
+        features.write(STORED)
     project(folder, "lake", "fuel", f"s3://{BUCKET}/fuel", s3.endpoint)
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
@@ -99,6 +115,8 @@ def test_two_projects_run_in_one_airflow(airflow_home: Path, tmp_path: Path, red
     assert {name for name in told["day"]["tasks"] if name.startswith("ingest")} == {"ingest[orders]", "ingest[visits]"}
     assert told["day"]["returned"]["ingest[visits]"] == 3
     assert told["shop"]["returned"]["materialize[orders]"]["written"] == 1
+    assert [told[name]["returned"]["outputs"] for name in ("shop", "shop earlier")] == [{"halves": 1}, {"halves": 0}]
+    assert told["lake"]["tasks"]["outputs"] == ["skipped", 1]
     assert told["lake"]["returned"]["materialize[fuel]"]["written"] == 2
     assert told["verify"]["returned"]["verify[fuel]"]["compared"] == 2
     planned = json.dumps(told["lake"]["returned"]["plan"])

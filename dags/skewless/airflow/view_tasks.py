@@ -44,6 +44,26 @@ def materialize(project: AirflowProject, planned: dict[str, Any]) -> dict[str, i
     return asdict(counts[window.view.stored_as])
 
 
+def store_outputs(project: AirflowProject, context: Mapping[str, Any]) -> dict[str, int]:
+    """Compute what on-demand views store for the run's partition; returns the number of rows by view.
+
+    Raises: as `materialize_outputs`; AirflowSkipException where none stores its outputs.
+    """
+    from airflow.sdk.exceptions import AirflowSkipException
+    from skewless.airflow.connections import now, workspace
+    from skewless.airflow.window import window_of
+    from skewless.runtime.progress import quiet
+
+    work, window, log = workspace(project), window_of(context), logging.getLogger(__name__)
+    if not (names := work.stored_outputs()):
+        raise AirflowSkipException("no on-demand view stores its outputs")
+    from skewless.feast.materialization import stored_outputs as verb  # it imports Feast
+
+    span = verb.ArrivalSpan(window.end, window.start, overlap=work.settings.late_events, partition=True)
+    counts = verb.run(work.store, names, work.online_project, span, clock=now, report=quiet, warn=log.warning)
+    return {name: of_view.written for name, of_view in counts.items()}
+
+
 def write_freshness(project: AirflowProject, planned: list[dict[str, Any]]) -> str:
     """Write freshness metrics of the planned windows' views for node-exporter's textfile collector; returns the file."""
     from skewless.airflow.connections import now, settings

@@ -11,6 +11,7 @@ from feast import FeatureStore, FeatureView, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float32, Float64
 
+from skewless.contract.timestamps import MICROSECOND
 from skewless.definitions.data_folder import settings_of
 from skewless.feast.materialization.stored_outputs import (
     ArrivalSpan,
@@ -174,3 +175,13 @@ def test_made_of_a_write_alone(cars: CarStore):
     store.apply([car, stored("od", sent)])
     store.write_to_online_store("od", pd.DataFrame({"plate": [7, 8], "x": [4.0, 6.0]}))
     assert online(store, ["od:half"], plate=[7, 8], x=[0.0, 0.0])["half"] == [2.0, 3.0]
+
+
+def test_a_partition_is_computed_in_whatever_order_it_comes():
+    start, end = NOW - 2 * HOUR, NOW - HOUR
+    span = ArrivalSpan(end, start, partition=True)
+    assert span.after(None).start is span.after(start - HOUR).start is None
+    late = span.after(NOW)
+    assert (late.start, late.end) == (start - MICROSECOND, NOW)
+    assert span.after(end).end == end
+    assert ArrivalSpan(end, start).after(NOW) == ArrivalSpan(end, start)

@@ -34,10 +34,15 @@ def timetable(project: AirflowProject) -> DAG:
             """Materialize one view's window; returns its row counts."""
             return view_tasks.materialize(project, planned)
 
+        @task(pool=project.pool("online_store"), trigger_rule="none_failed")
+        def outputs() -> dict[str, int]:
+            """What on-demand views store, once their source views are written; returns the number of rows by view."""
+            return view_tasks.store_outputs(project, get_current_context())
+
         @task(outlets=[online_store(project.name)], trigger_rule="none_failed")
         def fresh(planned: list[dict[str, Any]]) -> str:
             """Runs after every view is written; returns the file with the views' freshness metrics."""
             return view_tasks.write_freshness(project, planned)
 
-        materialize.expand(planned=(planned := plan())) >> fresh(planned)
+        materialize.expand(planned=(planned := plan())) >> outputs() >> fresh(planned)
     return dag

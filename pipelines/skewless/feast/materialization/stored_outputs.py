@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
@@ -72,13 +72,25 @@ class OutputsNotComputable(SkewlessError):
 class ArrivalSpan:
     """The arrivals in (start, end]; without `start` those since the last run, with `full` all of them.
 
-    `overlap`: how much further back tables without created timestamps are read.
+    `overlap`: how much further back tables without created timestamps are read. `partition`: start and end are those of a
+    partition that was written, start <= event time < end. Partitions come in any order, and may be repeated.
     """
 
     end: datetime
     start: datetime | None = None
     full: bool = False
     overlap: timedelta = timedelta(0)
+    partition: bool = False
+
+    def after(self, watermark: datetime | None) -> ArrivalSpan:
+        """The span where the last run was up to the watermark. Of a partition it reaches from what is earlier of the two to
+        what is later, as `plan_partition` has it for other views.
+        """
+        if not self.partition or self.start is None:
+            return self
+        if watermark is None or watermark < self.start:
+            return replace(self, start=None)
+        return replace(self, start=self.start - MICROSECOND, end=max(self.end, watermark))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,7 @@ def materialize_outputs(
     Raises: LockBusy, RowsLost, RedisUnreachable, StoreFull, StoreReadOnly, SourceMissing, SourceMismatch, StateUnreachable.
     """
     view, (_, first) = outputs.view, outputs.sources[0]
+    span = span.after(project.state.watermark(project.name, view.stored_as))
     changed = project.store.computed_by(view) != outputs.digest
     stored = project.store.stored_views([view])
     windows = plan_windows(
