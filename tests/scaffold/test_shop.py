@@ -31,6 +31,12 @@ def test_five_commands_from_nothing_to_a_proven_prediction(tmp_path: Path, redis
     assert "published before, unchanged" in again
     assert "0 rows written" in again
 
+    project.run("publish", "--version", "2.0.0")
+    project.run("models", "rollback", "buys_again", "--reason", "worse", "--by", "ada")
+    kept = " ".join(project.run("build").split())
+    assert "is not promoted: ada rolled back at" in kept
+    assert "1.0.0 champion" in project.run("models", "list")
+
 
 def test_build_stops_at_the_step_that_fails(tmp_path: Path, redis_url: str):
     make_shop(tmp_path / "shop", date(2026, 3, 1))

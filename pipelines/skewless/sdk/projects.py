@@ -98,7 +98,9 @@ def move_from_feast(repository: Path, copy: Path | None = None) -> MovedReposito
 
 
 def build(project: Project, session: ProjectSession) -> BuiltProject:
-    """All steps, one after the other. Raises: what the first that fails raises."""
+    """All steps, one after the other. A model whose champion was rolled back keeps it. Raises: what the first that fails raises."""
+    from skewless.model.publishing.rollout_steps import rollback_in_force
+
     applied = project.apply()
     _say(session, applied.details())
     filled = project.ingest()
@@ -107,8 +109,15 @@ def build(project: Project, session: ProjectSession) -> BuiltProject:
     for name in session.declared(None).project.models:
         _say(session, project.training_set(model=name).lines()[1:])
         project.train(model=name)
-        versions.append(project.publish(model=name))
+        rollback = rollback_in_force(session.settings.registry, name)
+        versions.append(project.publish(model=name, promote=rollback is None))
         _say(session, versions[-1].notes)
+        if rollback is not None:
+            kept = f"{rollback.by} rolled back at {rollback.at} ({rollback.reason}), and a build does not undo that"
+            _say(
+                session,
+                [f"{name} {versions[-1].version} is not promoted: {kept}; `skewless models promote {name} ...` does"],
+            )
     materialized = project.materialize()
     _say(session, materialized.lines()[1:])
     return BuiltProject(applied, filled, versions, materialized)

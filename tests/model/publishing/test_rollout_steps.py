@@ -13,7 +13,14 @@ from skewless.cli import app
 from skewless.contract.errors import InvalidBundle, RolloutRefused, SkewlessError
 from skewless.contract.plan import Field
 from skewless.contract.rollout.rollout import CachePolicy, Canary, GuardrailBounds
-from skewless.model.publishing.rollout_steps import PUBLISH, ChangeAuthor, demotion, make_champion, restore_previous
+from skewless.model.publishing.rollout_steps import (
+    PUBLISH,
+    ChangeAuthor,
+    demotion,
+    make_champion,
+    restore_previous,
+    rollback_in_force,
+)
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
 from tests.models import tiny
@@ -179,6 +186,8 @@ def test_a_version_is_demoted_by_who_took_it_back_and_not_by_a_later_publish(reg
     restore_previous(registry, "tiny", ChangeAuthor("ada", NOON, "it was worse"))
     change = demotion(registry, "tiny", "2.0.0")
     assert (change.by, change.what, change.reason) == ("ada", "roll back", "it was worse")
+    assert rollback_in_force(registry, "tiny") == change
     assert demotion(registry, "tiny", "1.0.0") is None
     make_champion(registry, "tiny", "2.0.0", ChangeAuthor("ada", NOON, "mended"))
     assert demotion(registry, "tiny", "1.0.0").by == "ada"
+    assert rollback_in_force(registry, "tiny") is None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from skewless.contract.errors import ContractMismatch, RolloutRefused
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.rollout.interface import same_answer, same_request
 from skewless.contract.rollout.rollout import (
+    ROLL_BACK,
     Canary,
     Rollout,
     RolloutChange,
@@ -66,6 +68,13 @@ def demotion(registry: ModelRegistry, model: str, version: str) -> RolloutChange
         return None
     change = history[was[-1] + 1].change
     return None if change.by == PUBLISH else change
+
+
+def rollback_in_force(registry: ModelRegistry, model: str) -> RolloutChange | None:
+    """The rollback by which the champion is champion; None where it was promoted. Raises: InvalidRollout."""
+    history = registry.history(model)
+    made = [now.change for before, now in pairwise(history) if now.champion != before.champion]
+    return made[-1] if made and made[-1].what == ROLL_BACK else None
 
 
 def try_canary(

@@ -58,6 +58,10 @@ class CachePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl_s: Positive
 
 
+ROLL_BACK = "roll back"
+"""What `roll_back` notes in a change."""
+
+
 class RolloutChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who made a revision, when (ISO 8601, UTC), what it changed and why."""
 
@@ -263,7 +267,7 @@ def roll_back(model: str) -> RolloutStep:
             )
         return replace(known, champion=known.previous, previous=None)
 
-    return RolloutStep("roll back", apply)
+    return RolloutStep(ROLL_BACK, apply)
 
 
 def retire(model: str, reason: str) -> RolloutStep:
