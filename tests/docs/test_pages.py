@@ -25,6 +25,7 @@ def test_the_readme_is_short() -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    there |= {path.relative_to(DOCS).with_suffix(".md").as_posix() for path in DOCS.rglob("*.ipynb")}
     there |= {f"decisions/{path.name}" for path in DECISIONS.glob("*.md")}
     listed = navigation()
     assert set(listed) == there

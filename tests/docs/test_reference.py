@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 
 import pytest
 
+from skewless import sdk
 from skewless.contract.errors import SkewlessError
 from skewless.server.api.problems import STATUSES
 from tests.docs.pages import DOCS, ROOT, Page, pages
 from tests.docs.reference.__main__ import COMMAND, PARTS, written
 from tests.docs.reference.errors import error_classes
+from tests.docs.reference.python import FACADES, public_methods, result_classes
 
 METRIC_MAKERS = {"Counter", "Gauge", "Histogram", "Summary"}
 
@@ -19,6 +22,17 @@ METRIC_MAKERS = {"Counter", "Gauge", "Histogram", "Summary"}
 @pytest.mark.parametrize("page", PARTS, ids=str)
 def test_the_generated_parts_are_current(page: Page) -> None:
     assert page.path.read_text() == written(page), f"the code says something else now: run `{COMMAND}`"
+
+
+def test_every_method_and_result_of_the_python_api_is_described() -> None:
+    text = (DOCS / "reference" / "python.md").read_text()
+    for name, place in FACADES.items():
+        kind = getattr(sdk, name)
+        for method in public_methods(kind):
+            assert f"### {place}.{method}" in text, f"{name}.{method}"
+            described = inspect.getdoc(getattr(kind, method))
+            assert described, f"{name}.{method} has no docstring"
+    assert {kind.__name__ for kind in result_classes()} <= set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
 
 
 def test_a_part_that_is_not_marked_is_refused() -> None:

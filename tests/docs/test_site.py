@@ -43,7 +43,7 @@ def test_the_site_builds_without_a_warning_and_can_be_searched(tmp_path: Path) -
 def test_a_link_to_nowhere_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gathered = site.gather
 
-    def broken(folder: Path) -> Path:
+    def broken(folder: Path, *_: object) -> Path:
         config = gathered(folder)
         (folder / "pages" / "start.md").write_text("# Start\n\n[nowhere](nowhere.md)\n")
         return config

@@ -40,4 +40,6 @@ def _row(cell: Markup, cells: Sequence[str], side: Markup) -> Markup:
 def framed(page: str) -> str:
     """A whole page inside a cell: its styles stay its own, and its links and scripts do nothing to the notebook."""
     style = f"width:100%;height:{PAGE_HEIGHT}px;border:0"
-    return f'<iframe sandbox="" style="{style}" srcdoc="{escape(page)}"></iframe>'
+    # A line break may end a raw block of Markdown, in which notebooks are rendered too.
+    source = str(escape(page)).replace("\n", "&#10;")
+    return f'<iframe sandbox="" style="{style}" srcdoc="{source}"></iframe>'

@@ -6,12 +6,93 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skewless.sdk.arguments import BadArgument, BadInstant
+    from skewless.sdk.definitions import AppliedProject, ProjectStatus
+    from skewless.sdk.erasing import ErasedSubject
+    from skewless.sdk.housekeeping import HousekeepingVerbs
+    from skewless.sdk.online import MaterializedViews, StoreComparison
+    from skewless.sdk.predictions import ModelNotServable, PredictionDenied, Predictions, PredictServerUnreachable
     from skewless.sdk.project import Project
+    from skewless.sdk.projects import BuiltProject
+    from skewless.sdk.publishing import PublishedVersion
+    from skewless.sdk.rollouts import ChangedRollout, ModelRollouts, ModelVersions, PublishedModels, RolloutHistory
+    from skewless.sdk.scoring import RetrainedModel, ScoredRows
+    from skewless.sdk.served import AuditReport, DriftReport, WhatIfReport
+    from skewless.sdk.session import ProjectNotFound
+    from skewless.sdk.store_verbs import OnlineStoreVerbs, RunList
+    from skewless.sdk.tables import FilledTables, QualityReport
+    from skewless.sdk.training import BuiltTrainingSet, FittedModel, JoinExplanation
 
 _EXPORTS = {
+    "AppliedProject": "skewless.sdk.definitions",
+    "AuditReport": "skewless.sdk.served",
+    "BadArgument": "skewless.sdk.arguments",
+    "BadInstant": "skewless.sdk.arguments",
+    "BuiltProject": "skewless.sdk.projects",
+    "BuiltTrainingSet": "skewless.sdk.training",
+    "ChangedRollout": "skewless.sdk.rollouts",
+    "DriftReport": "skewless.sdk.served",
+    "ErasedSubject": "skewless.sdk.erasing",
+    "FilledTables": "skewless.sdk.tables",
+    "FittedModel": "skewless.sdk.training",
+    "HousekeepingVerbs": "skewless.sdk.housekeeping",
+    "JoinExplanation": "skewless.sdk.training",
+    "MaterializedViews": "skewless.sdk.online",
+    "ModelNotServable": "skewless.sdk.predictions",
+    "ModelRollouts": "skewless.sdk.rollouts",
+    "ModelVersions": "skewless.sdk.rollouts",
+    "OnlineStoreVerbs": "skewless.sdk.store_verbs",
+    "PredictServerUnreachable": "skewless.sdk.predictions",
+    "PredictionDenied": "skewless.sdk.predictions",
+    "Predictions": "skewless.sdk.predictions",
     "Project": "skewless.sdk.project",
+    "ProjectNotFound": "skewless.sdk.session",
+    "ProjectStatus": "skewless.sdk.definitions",
+    "PublishedModels": "skewless.sdk.rollouts",
+    "PublishedVersion": "skewless.sdk.publishing",
+    "QualityReport": "skewless.sdk.tables",
+    "RetrainedModel": "skewless.sdk.scoring",
+    "RolloutHistory": "skewless.sdk.rollouts",
+    "RunList": "skewless.sdk.store_verbs",
+    "ScoredRows": "skewless.sdk.scoring",
+    "StoreComparison": "skewless.sdk.online",
+    "WhatIfReport": "skewless.sdk.served",
 }
-__all__ = ["Project"]
+__all__ = [
+    "AppliedProject",
+    "AuditReport",
+    "BadArgument",
+    "BadInstant",
+    "BuiltProject",
+    "BuiltTrainingSet",
+    "ChangedRollout",
+    "DriftReport",
+    "ErasedSubject",
+    "FilledTables",
+    "FittedModel",
+    "HousekeepingVerbs",
+    "JoinExplanation",
+    "MaterializedViews",
+    "ModelNotServable",
+    "ModelRollouts",
+    "ModelVersions",
+    "OnlineStoreVerbs",
+    "PredictServerUnreachable",
+    "PredictionDenied",
+    "Predictions",
+    "Project",
+    "ProjectNotFound",
+    "ProjectStatus",
+    "PublishedModels",
+    "PublishedVersion",
+    "QualityReport",
+    "RetrainedModel",
+    "RolloutHistory",
+    "RunList",
+    "ScoredRows",
+    "StoreComparison",
+    "WhatIfReport",
+]
 
 
 def __getattr__(name: str) -> Any:

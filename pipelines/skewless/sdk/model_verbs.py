@@ -14,14 +14,13 @@ from skewless.sdk.session import ProjectSession
 
 if TYPE_CHECKING:
     from skewless.contract.storage.served_row import Role
-    from skewless.offline.join.explain import JoinPlan
     from skewless.project.learner import ParameterValue
     from skewless.sdk.predictions import Explanation, PredictClient, Predictions
     from skewless.sdk.publishing import PublishedVersion
     from skewless.sdk.rollouts import ModelRollouts
     from skewless.sdk.scoring import RetrainedModel, ScoredRows
     from skewless.sdk.served import AuditReport, DriftReport
-    from skewless.sdk.training import BuiltTrainingSet, FittedModel
+    from skewless.sdk.training import BuiltTrainingSet, FittedModel, JoinExplanation
 
 
 class ModelVerbs:
@@ -75,7 +74,7 @@ class ModelVerbs:
         service: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
-    ) -> JoinPlan:
+    ) -> JoinExplanation:
         """What `training_set` would read and hold in memory; nothing is joined. Raises: as `training_set`."""
         from skewless.sdk import training
 

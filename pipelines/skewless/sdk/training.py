@@ -71,6 +71,17 @@ class BuiltTrainingSet(RowsResult):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class JoinExplanation(ShownResult):
+    """What a join would read and hold in memory: `plan` has the numbers."""
+
+    plan: JoinPlan
+
+    def lines(self) -> list[str]:
+        """The result as text, line by line."""
+        return str(self.plan).splitlines()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class FittedModel(ShownResult):
     """A model that was trained on the training set in `folder`; `publish` makes a version of it. `run` is its report."""
 
@@ -145,12 +156,12 @@ def _target(folder: Path, *, keep: bool) -> Iterator[Path]:
         yield Path(scratch) / folder.name
 
 
-def explain(session: ProjectSession, request: TrainingSetRequest) -> JoinPlan:
+def explain(session: ProjectSession, request: TrainingSetRequest) -> JoinExplanation:
     """What `build` would read and hold in memory. Raises: as `build`."""
     with _joined(session, request) as spine:
         from skewless.model.training import training_set as verb
 
-        return verb.explain(spine.definitions, spine.rows, memory=spine.memory)
+        return JoinExplanation(verb.explain(spine.definitions, spine.rows, memory=spine.memory))
 
 
 def train(

@@ -11,6 +11,7 @@ from tests.docs.reference.cli import cli
 from tests.docs.reference.errors import errors
 from tests.docs.reference.figures import figures, price
 from tests.docs.reference.http import http, problem_types
+from tests.docs.reference.python import python, results
 from tests.docs.reference.rooms import rooms
 from tests.docs.reference.settings import settings
 
@@ -22,6 +23,7 @@ PARTS: dict[Page, dict[str, Callable[[], str]]] = {
     Page(DOCS / "concepts" / "rooms.md"): {"rooms": rooms},
     Page(REFERENCE / "settings.md"): {"settings": settings},
     Page(REFERENCE / "cli.md"): {"cli": cli},
+    Page(REFERENCE / "python.md"): {"python": python, "results": results},
     Page(REFERENCE / "http.md"): {"http": http, "problems": problem_types},
     Page(REFERENCE / "errors.md"): {"errors": errors},
     Page(REFERENCE / "metrics.md"): {
