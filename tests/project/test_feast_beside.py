@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pandas as pd
 import pytest
 from feast import FeatureStore
 
+from skewless.project import apply
 from skewless.project.retained_definitions import status
 from tests.project.changing_project import HOUR, NOON, ChangingProject, definitions
+from tests.tables.scratch_project import FEAST
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:feast", "ignore::DeprecationWarning"),
@@ -75,3 +78,31 @@ def test_a_view_that_was_never_recorded_is_when_feast_removes_it(project: Changi
     project.write(NOON + HOUR, "part-1", [12.0], visits=[4])
     project.materialize(NOON + HOUR)
     assert project.served("1.0.0", NOON + HOUR) == project.expected("1.0.0", NOON + HOUR)
+
+
+def feast_apply(project: ChangingProject, text: str) -> subprocess.CompletedProcess[str]:
+    project.define(text)
+    return subprocess.run([FEAST, "apply"], cwd=project.repo, capture_output=True, text=True, check=False)
+
+
+def test_feast_refuses_an_older_checkout_as_the_verb_does(project: ChangingProject):
+    older = feast_apply(project, definitions(ttl=400_000))
+    assert older.returncode
+    assert "ann@laptop applied newer ones" in older.stdout + older.stderr
+    assert next(field.name for view, _ in project.work.definitions() for field in view.fields) == "total"
+    newer = definitions(
+        fields={"total": "Float64", "visits": "Int64", "discount": "Float64"}, ttl=400_000, mapping={"amount": "total"}
+    )
+    done = feast_apply(project, newer)
+    assert not done.returncode, done.stdout + done.stderr
+    last = project.work.recorded.log.history()[-1]
+    assert last.applied_by.endswith("(by Feast)")
+    with pytest.raises(
+        apply.ApplyRefused, match=r"\(by Feast\) applied newer ones .*: feature view spend would go back"
+    ):
+        project.apply(RENAMED)
+    store = FeatureStore(repo_path=str(project.repo))
+    view = store.get_feature_view("spend")
+    store.apply([store.get_entity("customer"), view])
+    assert len(project.work.recorded.log.history()) == 3, "applying the same again records nothing"
+    assert not project.apply(RENAMED, force=True).going_down

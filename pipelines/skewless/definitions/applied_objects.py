@@ -6,7 +6,9 @@ Held by tests/definitions/test_definition_change.py.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,16 +51,39 @@ class OlderDefinitions(SkewlessError):
         )
 
 
-def object_digests(contents: RepoContents, repo: Path) -> dict[str, str]:
-    """The digest of each definition of a feature repository, by its kind and name."""
+_confirmed: ContextVar[bool] = ContextVar("confirmed", default=False)
+
+
+@contextmanager
+def confirmed_already() -> Iterator[None]:
+    """In this block definitions are confirmed and recorded by who applies them: Feast's `apply` need not."""
+    token = _confirmed.set(True)
+    try:
+        yield
+    finally:
+        _confirmed.reset(token)
+
+
+def confirmed() -> bool:
+    """Whether this is such a block."""
+    return _confirmed.get()
+
+
+def object_name(kind: str, name: str) -> str:
+    """What a definition is called among the applied ones."""
+    return f"{kind} {name}"
+
+
+def object_digests(contents: RepoContents, repo: Path, *, transforms: bool = True) -> dict[str, str]:
+    """The digest of each definition of a feature repository, by its kind and name, and with `transforms` of its functions."""
     digests = {
-        f"{kind} {definition.name}": hashlib.sha256(_content(definition)).hexdigest()
+        object_name(kind, definition.name): hashlib.sha256(_content(definition)).hexdigest()
         for kind, member in _KINDS.items()
         for definition in getattr(contents, member)
     }
-    transforms = repo / _TRANSFORMS
-    if transforms.is_file():
-        digests[_TRANSFORMS] = hashlib.sha256(transforms.read_bytes()).hexdigest()
+    functions = repo / _TRANSFORMS
+    if transforms and functions.is_file():
+        digests[_TRANSFORMS] = hashlib.sha256(functions.read_bytes()).hexdigest()
     return digests
 
 

@@ -27,7 +27,7 @@ from skewless.contract.plan import PlanView
 from skewless.contract.state_folder import STORE_FILE
 from skewless.contract.storage.stored_name import view_name
 from skewless.contract.timestamps import MICROSECOND
-from skewless.definitions.applied_objects import confirm_newer, object_digests
+from skewless.definitions.applied_objects import confirm_newer, confirmed_already, object_digests
 from skewless.definitions.compiled_views import CompiledView
 from skewless.definitions.data_folder import data_folder
 from skewless.definitions.definition_change import DefinitionChange, StoredDefinitions, plan_change
@@ -68,7 +68,7 @@ def apply(request: ApplyRequest) -> ApplyReport:
             change = record_change(store, contents, request, log, live)
         except SkewlessError as error:
             return ApplyReport(refused=str(error))
-        with dropping(now=request.now):
+        with dropping(now=request.now), confirmed_already():
             apply_total(config, repo, skip_source_validation=False)
     return ApplyReport(
         retained=[str(view) for view in change.retained],

@@ -22,9 +22,11 @@ from feast.base_feature_view import BaseFeatureView
 from feast.feature_view import FeatureViewState
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_contents import RepoContents
 from feast.utils import _get_features
 from skewless.definitions.registry_url import located
 from skewless.definitions.transform_binding import bind
+from skewless.feast.apply import older_definitions
 from skewless.feast.apply.apply_checks import AppliedDefinitions, infer_mapped_keys
 from skewless.feast.retrieval_job import SkewlessRetrievalJob
 
@@ -34,6 +36,7 @@ def install() -> None:
     wrappers: dict[str, Callable[[Any], Any]] = {
         "_create_registry": _own_registry,
         "_make_inferences": _bound_views,
+        "apply": _recorded_apply,
         "get_historical_features": _requested_columns,
         "_materialize_odfv": _stored_outputs,
     }
@@ -109,8 +112,25 @@ def _bound_views(infer: Callable[..., None]) -> Callable[..., None]:
         infer(store, sources, entities, views, on_demand, streams, services, labels)
         known_views = _by_name(store.registry.list_feature_views(store.project), [*views, *streams])
         AppliedDefinitions(known_entities, [*views, *streams], labels or [], on_demand, known_views).check(store.config)
+        contents = RepoContents([], sources, views, on_demand, streams, labels or [], entities, services, [])
+        older_definitions.confirm(store, contents)
 
     return make_inferences
+
+
+def _recorded_apply(apply: Callable[..., None]) -> Callable[..., None]:
+    """An apply that refuses definitions which were superseded where a model is live, and records the others."""
+
+    @wraps(apply)
+    def recorded(store: FeatureStore, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Feast's own
+        if not on_our_stores(store.config):
+            apply(store, *args, **kwargs)
+            return
+        given = inspect.signature(apply).bind(store, *args, **kwargs).arguments
+        with older_definitions.recorded(store, given.get("objects_to_delete") or []):
+            apply(store, *args, **kwargs)
+
+    return recorded
 
 
 def _by_name(registered: list[Any], applied: list[Any]) -> dict[str, Any]:
