@@ -21,7 +21,7 @@ from skewless.contract.model.transforms import reference
 from skewless.registry.bundle_folder import open_bundle
 from tests.models.flight_plan import PLAN, but, clock
 from tests.models.graphs import model, traced
-from tests.models.tiny import given_types
+from tests.models.tiny import untransformed_types
 
 HERE = ("AVX2", "FMA3")
 ELSEWHERE = ("NEON",)
@@ -33,14 +33,14 @@ def golden(plan, transforms: bytes, graph: bytes) -> pa.Table:
     """Golden rows whose values, model input and score belong together; nulls among them."""
     assembler = Assembler(plan, transforms)
     drawn = np.random.default_rng(1).integers(0, 24, ROWS)
-    types = given_types(plan, assembler.given)
+    types = untransformed_types(plan, assembler.untransformed)
     table = pa.table(
         {
             reference(source): pa.array([None if n % 5 == 0 else int(n) for n in drawn]).cast(types[source])
-            for source in assembler.given
+            for source in assembler.untransformed
         }
     )
-    given = b.given_values(plan, assembler.given, table)
+    given = b.untransformed_values(plan, assembler.untransformed, table)
     matrix = assembler.matrix(assembler.complete(given))
     scores = MatrixScorer(graph, ScoreOutput("probabilities", 1), columns=3).score(matrix)
     return b.golden_table(table, MatrixSignature(plan), matrix, scores)

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from skewless.contract.model import bundle as files
 from skewless.contract.model.assembler import Assembler, column_types
-from skewless.contract.model.bundle import given_values, golden_table
+from skewless.contract.model.bundle import golden_table, untransformed_values
 from skewless.contract.model.manifest import Manifest
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.signature import MatrixSignature
@@ -229,16 +229,16 @@ def _golden(contract: Plan, assembler: Assembler, scorer: MatrixScorer) -> bytes
         StoredFeature("planes", "age"): [3.0, None, 20.5],
         RequestInput("hour"): [8, 23, 0],
     }
-    types = given_types(contract, assembler.given)
-    table = pa.table({reference(s): pa.array(rows.get(s, [1, 2, 3]), types[s]) for s in assembler.given})
-    matrix = assembler.matrix(assembler.complete(given_values(contract, assembler.given, table)))
+    types = untransformed_types(contract, assembler.untransformed)
+    table = pa.table({reference(s): pa.array(rows.get(s, [1, 2, 3]), types[s]) for s in assembler.untransformed})
+    matrix = assembler.matrix(assembler.complete(untransformed_values(contract, assembler.untransformed, table)))
     sink = pa.BufferOutputStream()
     pq.write_table(golden_table(table, MatrixSignature(contract), matrix, scorer.score(matrix)), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content
 
 
-def given_types(plan: Plan, given: Sequence[ColumnSource]) -> dict[ColumnSource, pa.DataType]:
+def untransformed_types(plan: Plan, given: Sequence[ColumnSource]) -> dict[ColumnSource, pa.DataType]:
     """The Arrow types of the given values, as golden rows and training sets keep them."""
     types = column_types(plan)
     return {source: value_type(types[source]).arrow for source in given}

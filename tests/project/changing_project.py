@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from skewless.contract.model import bundle as files
 from skewless.contract.model.assembler import Assembler, Matrix
-from skewless.contract.model.bundle import given_values, golden_table
+from skewless.contract.model.bundle import golden_table, untransformed_values
 from skewless.contract.model.manifest import Manifest
 from skewless.contract.model.matrix_scorer import MatrixScorer, ScoreOutput
 from skewless.contract.model.signature import MatrixSignature
@@ -39,7 +39,7 @@ from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.settings import ProjectSettings
 from skewless.state.run_history import RunCounts
 from tests.models.graphs import model
-from tests.models.tiny import given_types
+from tests.models.tiny import untransformed_types
 from tests.tables.store_file import store_file
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
@@ -207,9 +207,9 @@ def _scorer(compiled: CompiledService, scale: float) -> MatrixScorer:
 def _write_bundle(models: Path, version: str, compiled: CompiledService) -> None:
     """Publish `models/churn/<version>`; the first digit of the version is its weights' scale."""
     plan, assembler = compiled.plan, Assembler(compiled.plan, compiled.transforms)
-    types = given_types(plan, assembler.given)
-    table = pa.table({reference(s): pa.array([1, None, 3]).cast(types[s]) for s in assembler.given})
-    matrix = assembler.matrix(assembler.complete(given_values(plan, assembler.given, table)))
+    types = untransformed_types(plan, assembler.untransformed)
+    table = pa.table({reference(s): pa.array([1, None, 3]).cast(types[s]) for s in assembler.untransformed})
+    matrix = assembler.matrix(assembler.complete(untransformed_values(plan, assembler.untransformed, table)))
     scores = _scorer(compiled, float(version[0])).score(matrix)
     sink = pa.BufferOutputStream()
     pq.write_table(golden_table(table, MatrixSignature(plan), matrix, scores), sink)

@@ -84,6 +84,7 @@ _NO_PROJECT = f" (no {STORE_FILE} there: set SKEWLESS_FEATURE_REPO, or make a pr
 
 def apply(session: ProjectSession, *, at_once: bool, force: bool) -> AppliedProject:
     """Register the definitions. Raises: ApplyRefused, ApplyFailed."""
+    from skewless.definitions.whole_seconds import whole_seconds_note
     from skewless.project import apply as verb
     from skewless.project.absent_tables import absent_tables
     from skewless.project.retained_definitions import unreadable_definitions
@@ -95,6 +96,8 @@ def apply(session: ProjectSession, *, at_once: bool, force: bool) -> AppliedProj
             unreachable = verb.update_online_store(work, when, report.dropped)
             progress.result = f"the registry holds the definitions of {repo.name}/"
         notes = [*report.lines(), *(unreadable_definitions(work) if report.retained else [])]
+        seconds = whole_seconds_note(view.plan for view in work.compiled())
+        notes += [seconds] if seconds else []
         absent = absent_tables(work)
     said = "" if unreachable is None else str(unreachable)
     return AppliedProject(repo, report.retained, report.going_down, notes, absent, said)

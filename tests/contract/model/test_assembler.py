@@ -65,9 +65,9 @@ def test_features_requests_and_transforms_meet_in_plan_order(assembler):
     assert np.isnan(matrix[1, 2])  # NaN is what the transform made of a null: a value, so no default
 
     found = assembler.values(views, request)
-    assert set(found) == {*assembler.given, TransformOutput("clock", "sine"), TransformOutput("clock", "late")}
+    assert set(found) == {*assembler.untransformed, TransformOutput("clock", "sine"), TransformOutput("clock", "late")}
     assert found[TransformOutput("clock", "late")].data.tolist() == [1.0, 0.0]
-    assert assembler.complete({source: found[source] for source in assembler.given}).keys() == found.keys()
+    assert assembler.complete({source: found[source] for source in assembler.untransformed}).keys() == found.keys()
 
 
 def test_a_stale_a_deleted_and_a_future_row_are_null_and_say_why(assembler):

@@ -124,7 +124,7 @@ def retyped(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
 def test_values_out_of_a_table_are_those_that_went_in():
     column = as_values("Int64", [1, None, 2**53 + 1])
     table = pa.table({"aircraft__seats": pa.chunked_array([pa.array([1]), pa.array([None, 2**53 + 1], pa.int64())])})
-    (found,) = b.given_values(PLAN, [StoredFeature("aircraft", "seats")], table).values()
+    (found,) = b.untransformed_values(PLAN, [StoredFeature("aircraft", "seats")], table).values()
     assert isinstance(found, ColumnValues)
     assert found.data.tobytes() == column.data.tobytes()
     assert found.valid.tolist() == [True, False, True]

@@ -102,11 +102,11 @@ SAME = Transform(
 def test_every_number_comes_as_a_float_and_a_null_as_nan(data, dtype, rows):
     graph = _same(dtype)
     column = data.draw(st.lists(values(dtype), min_size=rows, max_size=rows))
-    given_values = {
+    untransformed_values = {
         StoredFeature("v", "x"): as_values(dtype, column),
         RequestInput("u"): as_values("Bool", [None] * rows),
     }
-    (found,) = graph.run(given_values).values()
+    (found,) = graph.run(untransformed_values).values()
     assert found.valid.all()
     assert found.data.dtype == np.float32
     for value, got in zip(column, found.data, strict=True):
@@ -169,11 +169,11 @@ def test_one_graph_serves_several_transforms():
     }
     graph = TransformGraph(plan, traced(plan, functions))
     assert inputs_of(plan) == [(RequestInput("x"), "Float32"), (StoredFeature("v", "z"), "Int32")]
-    given_values = {
+    untransformed_values = {
         RequestInput("x"): as_values("Float32", [np.float32(1.5), None]),
         StoredFeature("v", "z"): as_values("Int32", [4, 5]),
     }
-    found = graph.run(given_values)
+    found = graph.run(untransformed_values)
     assert found[TransformOutput("double", "y")].data[0] == 3.0
     assert found[TransformOutput("total", "y")].data[0] == 5.5
     assert np.isnan(found[TransformOutput("total", "y")].data[1])

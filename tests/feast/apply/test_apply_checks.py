@@ -16,7 +16,7 @@ from feast.labeling.conflict_policy import ConflictPolicy
 from feast.labeling.label_view import LabelView
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.stream_feature_view import StreamFeatureView, stream_feature_view
-from feast.types import Float32, Float64, Int64, String
+from feast.types import Float32, Float64, Int64, String, UnixTimestamp
 
 from skewless.contract.errors import InvalidPlan
 from skewless.definitions.expectations import BadExpectation
@@ -261,3 +261,9 @@ def test_value_types_of_the_registry_count(cars: CarStore):
     source = cars.table({"driver": [7], "x": [2.0]})
     store.apply([FeatureView(name="v", entities=[driver()], schema=[X], source=source)])
     assert [column.name for column in store.get_feature_view("v").entity_columns] == ["driver"]
+
+
+def test_an_apply_says_that_times_are_whole_seconds_through_the_sdk(cars: CarStore, caplog: pytest.LogCaptureFixture):
+    source = cars.table({"plate": [7], "paid": pa.array([NOW], pa.timestamp("us", "UTC"))})
+    cars.open().apply([car, view("trips", source, Field(name="paid", dtype=UnixTimestamp))])
+    assert "gives times in whole seconds, offline and online (trips.paid)" in caplog.text

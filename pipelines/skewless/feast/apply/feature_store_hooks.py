@@ -11,6 +11,7 @@ Held by tests/feast/apply/test_applied_transforms.py.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -24,11 +25,15 @@ from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_contents import RepoContents
 from feast.utils import _get_features
+from skewless.definitions.compiler import view_of
 from skewless.definitions.registry_url import located
 from skewless.definitions.transform_binding import bind
+from skewless.definitions.whole_seconds import whole_seconds_note
 from skewless.feast.apply import older_definitions
 from skewless.feast.apply.apply_checks import AppliedDefinitions, infer_mapped_keys
 from skewless.feast.retrieval_job import SkewlessRetrievalJob
+
+_log = logging.getLogger(__name__)
 
 
 def install() -> None:
@@ -114,6 +119,9 @@ def _bound_views(infer: Callable[..., None]) -> Callable[..., None]:
         AppliedDefinitions(known_entities, [*views, *streams], labels or [], on_demand, known_views).check(store.config)
         contents = RepoContents([], sources, views, on_demand, streams, labels or [], entities, services, [])
         older_definitions.confirm(store, contents)
+        note = whole_seconds_note(view_of(store.config, view, view.projection) for view in [*views, *streams])
+        if note:
+            _log.warning(note)
 
     return make_inferences
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidBundle
 from skewless.contract.model.assembler import Assembler
-from skewless.contract.model.bundle import BundleModel, given_values, golden_table
+from skewless.contract.model.bundle import BundleModel, golden_table, untransformed_values
 from skewless.contract.model.signature import Array, differing
 from skewless.contract.model.transforms import reference
 from skewless.contract.plan import ColumnSource
@@ -39,7 +39,7 @@ def sample_rows(table: pa.Table) -> pa.Table:
 
 def prove(rows: pa.Table, assembler: Assembler, model: BundleModel) -> bytes:
     """The golden rows as Parquet. Raises: InvalidBundle where a row's input or score depends on its batch."""
-    sources = given_values(assembler.plan, assembler.given, rows)
+    sources = untransformed_values(assembler.plan, assembler.untransformed, rows)
     inputs = model.signature.assemble(assembler, assembler.complete(sources))
     scores = model.score(inputs)
     input_arrays, score_arrays = model.signature.input_arrays(inputs), model.signature.output_arrays(scores)
@@ -56,7 +56,7 @@ def prove(rows: pa.Table, assembler: Assembler, model: BundleModel) -> bytes:
         _check_transforms(assembler, model, sources, input_arrays)
     check_scores(model, input_arrays, score_arrays)
     buffer = io.BytesIO()
-    untransformed = rows.select([reference(source) for source in assembler.given])
+    untransformed = rows.select([reference(source) for source in assembler.untransformed])
     pq.write_table(golden_table(untransformed, model.signature, inputs, scores), buffer, compression="zstd")
     return buffer.getvalue()
 

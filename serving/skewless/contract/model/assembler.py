@@ -80,13 +80,13 @@ class Assembler:
         return self.complete(values)
 
     @property
-    def given(self) -> tuple[ColumnSource, ...]:
-        """The values that are read or sent, hence not computed: features by view, then request inputs."""
+    def untransformed(self) -> tuple[ColumnSource, ...]:
+        """The values that are read or sent, which no transform computes: features by view, then request inputs."""
         return (*self._places, *self._request)
 
-    def complete(self, given: dict[ColumnSource, ColumnValues]) -> dict[ColumnSource, ColumnValues]:
-        """The given values and the transforms' outputs for them."""
-        return given | self._graph.run(given) if self._graph is not None else given
+    def complete(self, untransformed: dict[ColumnSource, ColumnValues]) -> dict[ColumnSource, ColumnValues]:
+        """These values and the transforms' outputs for them."""
+        return untransformed | self._graph.run(untransformed) if self._graph is not None else untransformed
 
     def matrix(self, values: Mapping[ColumnSource, ColumnValues]) -> Matrix:
         """The model's input: n rows of float32, columns in plan order, default (else NaN) where null."""

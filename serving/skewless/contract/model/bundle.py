@@ -159,12 +159,14 @@ def output_names(output: ScoreOutput, signature: SignatureSpec | None) -> list[s
     return [spec.name for spec in signature.outputs] if signature is not None else [output.name]
 
 
-def given_values(plan: Plan, given: Sequence[ColumnSource], table: pa.Table) -> dict[ColumnSource, ColumnValues]:
-    """The given values out of a table whose columns are named by `reference`."""
+def untransformed_values(
+    plan: Plan, sources: Sequence[ColumnSource], table: pa.Table
+) -> dict[ColumnSource, ColumnValues]:
+    """The values of the sources out of a table whose columns are named by `reference`."""
     types = column_types(plan)
     return {
         source: column_values(value_type(types[source]), table.column(reference(source)).combine_chunks())
-        for source in given
+        for source in sources
     }
 
 
@@ -208,7 +210,7 @@ def _golden(
     """The given values, model input and scores of the golden rows. Raises: InvalidBundle."""
     try:
         table = pq.read_table(io.BytesIO(golden))
-        given = given_values(bundle.plan, bundle.assembler.given, table)
+        given = untransformed_values(bundle.plan, bundle.assembler.untransformed, table)
         inputs, scores = (from_columns(groups, table) for groups in (bundle.signature.inputs, bundle.signature.outputs))
     except NullInTensor as error:
         raise InvalidBundle(where, f"{GOLDEN} lacks the model input or the score of a row") from error
