@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from tests.checkout import DAGS, ROOT
 FILE = DAGS / "timetables.py"
 
 
-def beside(repo: Path) -> Path:
-    """The folder beside the definitions, with the one file that every project has."""
+def beside(repo: Path, options: str = "") -> Path:
+    """The folder beside the definitions, with the one file that every project has; `options` are more of its arguments."""
     folder = repo.parent / "dags"
     folder.mkdir(exist_ok=True)
-    shutil.copy(FILE, folder / "project.py")
+    text = FILE.read_text().replace("globals()", f"globals(), {options}" if options else "globals()")
+    (folder / "project.py").write_text(text)
     return folder
 
 

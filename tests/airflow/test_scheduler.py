@@ -116,7 +116,7 @@ def test_on_postgresql_a_partition_drives_the_chain_and_nothing_outlives_a_kille
     monkeypatch.setenv("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "0.5")
     database = postgres_url.replace("postgresql:", "postgresql+psycopg:")
     there = [f"--set=database.sql_alchemy_conn{kind}={database}" for kind in ("", "_async")]
-    dags = dag_folder.beside(applied / "feature_repo")
+    dags = dag_folder.beside(applied / "feature_repo", 'schedules={"ingest_daily": None}')
     (dags / "warehouse.py").write_text(WAREHOUSE)
     with made(tmp_path / "told", dags, *there) as (process, airflow):
         airflow.await_dags((*CHAIN, "warehouse"), 120)

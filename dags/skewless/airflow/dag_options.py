@@ -100,7 +100,8 @@ class DagOptions:
                 f"gives {kind} {chosen!r}; its runs are for a day or an hour: give a cron text as '30 2 * * *' or "
                 "'5 * * * *', None to run it by hand, or a timetable of Airflow's",
             )
-        return partitions(cron, HOUR_KEY if by.group(1) == "*" else DAY_KEY)
+        at_once = getattr(default, "run_immediately", False) is True
+        return partitions(cron, HOUR_KEY if by.group(1) == "*" else DAY_KEY, at_once=at_once)
 
     def _texts(self, name: str) -> tuple[str, ...]:
         value = getattr(self, name)
@@ -110,6 +111,6 @@ class DagOptions:
         return texts
 
 
-def partitions(cron: str, key_format: str) -> CronPartitionTimetable:
-    """A run for each full day or hour (UTC) that is over."""
-    return CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, key_format=key_format)
+def partitions(cron: str, key_format: str, *, at_once: bool = False) -> CronPartitionTimetable:
+    """A run for each full day or hour (UTC) that is over; with `at_once` for the last one as soon as the DAG is unpaused."""
+    return CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, run_immediately=at_once, key_format=key_format)

@@ -48,7 +48,9 @@ class DagListing(msgspec.Struct, frozen=True):
         passed = (
             "names neither a DAG nor an asset, so Airflow passes over it: write a line that says DAG, as a docstring"
         )
-        failed = [f"{file} cannot be loaded: {reason}" for file, reason in self.errors.items()]
+        failed = [
+            f"{file} cannot be loaded: {reason.removeprefix(f'{file}: ')}" for file, reason in self.errors.items()
+        ]
         return failed + [f"{file} {passed}" for file in self.overlooked]
 
 

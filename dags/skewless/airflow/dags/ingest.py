@@ -16,8 +16,8 @@ from skewless.airflow.dag_defaults import windowed
 from skewless.airflow.dag_options import DAY_KEY, HOUR_KEY, partitions
 
 DAGS = {
-    "day": ("ingest_daily", partitions("0 0 * * *", DAY_KEY)),
-    "hour": ("ingest_hourly", partitions("0 * * * *", HOUR_KEY)),
+    "day": ("ingest_daily", partitions("0 0 * * *", DAY_KEY, at_once=True)),
+    "hour": ("ingest_hourly", partitions("0 * * * *", HOUR_KEY, at_once=True)),
 }
 
 
