@@ -149,6 +149,7 @@ def test_who_writes_to_a_store_shares_its_pool_and_tables_are_rewritten_in_turn(
         f"{HERE}_expire.expire": online,
         f"{HERE}_verify.verify": online,
         f"{HERE}_materialize.materialize": online,
+        f"{HERE}_materialize.outputs": online,
         f"{HERE}_retrain_flight_delay.retrain": training,
         f"{HERE}_retrain_on_drift_flight_delay.retrain": training,
     }
