@@ -97,14 +97,17 @@ class ModelNotReady(SkewlessError):
 
 @dataclass(eq=False)
 class UnknownView(SkewlessError):
-    """The online store's catalog has no such feature view."""
+    """The online store's catalog of the server's project has no such feature view."""
 
     view: str
+    project: str = ""
 
     def __str__(self) -> str:
+        owner = f"project {self.project!r}" if self.project else "the project"
         return (
-            f"the online store knows no feature view {self.view!r} to push to; define it in feature_repo/, and run "
-            "`skewless apply` where the store can be reached (after Feast's own `apply`, too)"
+            f"{owner} has no feature view {self.view!r} in the online store to push to; check the server's "
+            "SKEWLESS_PUSH_PROJECT, define the view in feature_repo/, and run `skewless apply` where the store can be reached "
+            "(after Feast's own `apply`, too)"
         )
 
 

@@ -167,6 +167,8 @@ def test_the_short_way_tells_of_a_table_that_takes_no_rows(steady: Live, shortcu
 def test_an_unknown_view_and_another_method(live: Live):
     answer = push(live, row(), view="nobody")
     assert answer.status_code == 404
+    assert f"project {PROJECT!r} has no feature view 'nobody'" in answer.json()["detail"]
+    assert "SKEWLESS_PUSH_PROJECT" in answer.json()["detail"]
     assert "skewless apply" in answer.json()["detail"]
     assert live.client.get(PATH).status_code == 405
 

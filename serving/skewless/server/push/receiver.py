@@ -69,7 +69,7 @@ class PushReceiver:
         target = parse_target(entry) if entry else None
         if target is None:
             self._commits.pop(view, None)
-            raise UnknownView(view)
+            raise UnknownView(view, self._project)
         return self._refresh_commit(view, commit, check_target(target))
 
     def _refresh_commit(self, view: str, commit: GroupCommit | None, target: PushTarget) -> GroupCommit:
