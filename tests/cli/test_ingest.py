@@ -165,6 +165,10 @@ def test_tables_that_are_not_there_are_named_with_what_fills_them(market: Shop):
     ]
     for name in ("people", "cards", "city"):
         (market.data / name).mkdir(parents=True)
+        (market.data / name / "part.csv").touch()
+    assert len(absent_tables(market.work)) == 3
+    for name in ("people", "cards", "city"):
+        (market.data / name / "part.parquet").touch()
     assert absent_tables(market.work) == []
 
 

@@ -5,6 +5,7 @@ Held by tests/cli/test_ingest.py.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,19 +13,20 @@ if TYPE_CHECKING:
 
 
 def absent_tables(work: ProjectContext) -> list[str]:
-    """A line for each path outside the data folder that does not exist, and for the tables of the data folder that are not
+    """A line for each path outside the data folder that does not exist or has no Parquet file, and for the tables of the data folder that are not
     filled yet. Raises: FeastRegistryUnavailable, RepoModuleFailed, BadTable.
     """
     lines: list[str] = []
     unfilled: dict[str, None] = {}
     for view in work.compiled():
         path = view.source.path
-        if view.source.remote is not None or path.exists():
+        if view.source.remote is not None or (path.exists() and not _without_parquet(path)):
             continue
         if path.parent == work.folders.data:
             unfilled[path.name] = None
         else:
-            lines.append(f"warning: feature view {view.plan.stored_as!r} reads {path}, which does not exist")
+            what = "holds no Parquet file" if path.exists() else "does not exist"
+            lines.append(f"warning: feature view {view.plan.stored_as!r} reads {path}, which {what}")
     by_name = work.tables.by_name
     declared = [name for name in unfilled if name in by_name and by_name[name].extent != "files"]
     if declared:
@@ -35,3 +37,8 @@ def absent_tables(work: ProjectContext) -> list[str]:
         if name not in declared
     ]
     return lines
+
+
+def _without_parquet(path: Path) -> bool:
+    """Whether a folder has no Parquet file in it, as one of CSV files."""
+    return path.is_dir() and next(path.rglob("*.parquet"), None) is None

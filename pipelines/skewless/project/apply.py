@@ -65,7 +65,7 @@ def run(repo: Path, *, at: datetime, by: str = "", now: bool = False, force: boo
         command = [sys.executable, "-W", "ignore", "-c", program, msgspec.json.encode(request).decode()]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            lines = (done.stdout + done.stderr).strip().splitlines()
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
             raise ApplyFailed(str(repo), "\n".join(lines[-_OUTPUT_LINES:]))
         report = msgspec.json.decode(file.read_bytes(), type=ApplyReport)
     if report.refused is not None:

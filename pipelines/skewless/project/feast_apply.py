@@ -33,6 +33,7 @@ from skewless.definitions.data_folder import data_folder
 from skewless.definitions.definition_change import DefinitionChange, StoredDefinitions, plan_change
 from skewless.definitions.live_reads import LiveRead, live_reads
 from skewless.definitions.recorded_views import definition_digest, record_of, with_plan
+from skewless.definitions.repo_modules import failure
 from skewless.definitions.retention import dropping
 from skewless.definitions.stored_names import StoredNames
 from skewless.files.durable import write_file
@@ -47,7 +48,11 @@ from skewless.state.definition_records import AppliedObjects, DefinitionRecord
 def main() -> None:
     """Carry out the request in the first argument."""
     request = msgspec.json.decode(sys.argv[1], type=ApplyRequest)
-    report = apply(request)
+    try:
+        report = apply(request)
+    except Exception as error:
+        # Without Feast's traceback: the line of the definitions, if one took part, and the error.
+        raise SystemExit(failure(error, Path(request.repo))) from error
     write_file(Path(request.report), msgspec.json.encode(report), durable=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from feast import Entity, FeatureView, OnDemandFeatureView, RepoConfig
@@ -19,8 +20,9 @@ from skewless.definitions.data_folder import DataFolderConfig, data_folder
 from skewless.definitions.expectations import expectations
 from skewless.definitions.feast_types import dtype_of
 from skewless.feast.errors import FeastUnsupported
+from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import newest_schema
-from skewless.runtime.errors import SourceMissing
+from skewless.runtime.errors import SourceMismatch, SourceMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,9 @@ class AppliedDefinitions:
     """All feature views by name, with those of the registry."""
 
     def check(self, config: RepoConfig) -> None:
-        """Raises: InvalidPlan, UnsupportedType, BadExpectation, FeastUnsupported, naming the definition and the mend."""
+        """Raises: InvalidPlan, UnsupportedType, BadExpectation, FeastUnsupported, SourceUnreadable, SourceMismatch, naming the
+        definition and the mend.
+        """
         for view in self.views:
             self._check_view(config, view)
         for labels in self.labels:
@@ -59,6 +63,7 @@ class AppliedDefinitions:
         if not isinstance(config.offline_store, DataFolderConfig) or view.batch_source is None:
             return
         source = source_of(view, data_folder(config))
+        _check_table(source)
         if not isinstance(view, LabelView):
             tags, columns = dict(view.tags or {}), tagged_columns(view, self.entities)
             expectations(CompiledView(plan, source, tags, columns))
@@ -89,6 +94,17 @@ class AppliedDefinitions:
                         f"its request input {name!r} is {request[name]} and the join key of that name is {dtype}; "
                         "give both one type, for a request carries one value",
                     )
+
+
+def _check_table(source: TableSource) -> None:
+    """Raises: SourceUnreadable, SourceMismatch for a table that is there and has not the view's times."""
+    if source.remote is not None:
+        return
+    with suppress(SourceMissing):
+        names = newest_schema(source).names
+        for name in filter(None, (source.timestamp_field, source.created_timestamp_column)):
+            if name not in names:
+                raise SourceMismatch(source.view, name, f"is absent; the table has {names}")
 
 
 def infer_mapped_keys(config: RepoConfig, views: Iterable[FeatureView], entities: Mapping[str, Entity]) -> None:
