@@ -20,7 +20,7 @@ import pytest
 
 from skewless.local_airflow.process_guard import GRACE_SECONDS
 from skewless.local_airflow.stack import FIRST, REST, AirflowStack, running
-from skewless.online.maintenance.verify import StoreDifference
+from skewless.online.maintenance.verify_result import StoreDifference
 from skewless.online.store.valkey_process import free_port
 from skewless.project.project import ProjectContext
 from tests.airflow import dag_folder, flight_predictions, flights_project

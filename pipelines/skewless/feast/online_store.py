@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from pydantic import StrictStr
@@ -25,25 +24,21 @@ from skewless.contract.plan import PlanView
 from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.definitions.compiler import StoredView, check_untransformed, view_of
 from skewless.definitions.data_folder import settings_of
-from skewless.definitions.retention import kept_names
 from skewless.definitions.stored_names import StoredNames
 from skewless.feast.apply import feature_store_hooks
 from skewless.feast.errors import PRECOMPUTED_VECTORS, FeastUnsupported
 from skewless.feast.online_features import OnlineRetrieval
 from skewless.feast.online_read import Read, read_views
 from skewless.feast.pushed_rows import Row, key_columns, packed
-from skewless.feast.stored_definitions import stored_names, unrecorded, write_beside
+from skewless.feast.removed_views import remove
+from skewless.feast.stored_definitions import stored_names, write_beside
 from skewless.feast.view_decoder import ViewDecoder
-from skewless.online.maintenance import view_removal
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import UnwritableKeys
 from skewless.online.store.redis_protocol import SyncRedis
 from skewless.online.store.store import SyncOnlineStore
-from skewless.runtime.console import step
 from skewless.runtime.settings import ProjectSettings
-from skewless.state.database import StateDatabase
-from skewless.state.definition_log import DefinitionLog
 
 _log = logging.getLogger(__name__)
 feature_store_hooks.install()
@@ -244,7 +239,8 @@ class SkewlessOnlineStore(OnlineStore):
         """
         for table in tables_to_keep:
             _view(config, table)
-        _remove(config, tables_to_delete, {table.name for table in tables_to_keep})
+        if tables_to_delete:
+            remove(config, client_of(config), tables_to_delete, {table.name for table in tables_to_keep})
 
     def teardown(
         self,
@@ -253,7 +249,8 @@ class SkewlessOnlineStore(OnlineStore):
         entities: Sequence[Entity],  # noqa: ARG002 - their rows go with their views
     ) -> None:
         """Delete the watermarks and rows of all views. Raises: StateUnreachable, RedisUnreachable."""
-        _remove(config, tables, set())
+        if tables:
+            remove(config, client_of(config), tables, set())
 
     def write_precomputed_vector(self, *_: object, **__: object) -> NoReturn:
         raise FeastUnsupported(*PRECOMPUTED_VECTORS)
@@ -300,29 +297,3 @@ def _view(config: RepoConfig, table: StoredView, names: StoredNames | None = Non
     else:
         check_untransformed(table)
     return (names or stored_names(config)).of(view_of(config, table, table.projection))
-
-
-def _remove(config: RepoConfig, tables: Sequence[FeatureView], remaining: set[str]) -> None:
-    if not tables:
-        return
-    client, settings, names = client_of(config), settings_of(config), stored_names(config)
-    views: dict[str, PlanView] = {}
-    for table in tables:
-        view = names.of(view_of(config, table, table.projection))
-        versions = (
-            [view] if table.name in remaining else view_removal.versions(client, config.project, view, table.name)
-        )
-        views |= {version.stored_as: version for version in versions}
-    kept = kept_names(settings, config.project, names, views)
-    with closing(StateDatabase(settings.state_url)) as state:
-        log = DefinitionLog(state, config.project)
-        log.write(unrecorded(config, tables, kept, names))
-        for name in kept:
-            del views[name]
-        # Watermarks first: after a kill in between, rows without a watermark are materialized again.
-        state.forget(config.project, list(views))
-        lock = partial(state.lock, config.project, verb="apply")
-        with step("remove rows") as progress:
-            removed = view_removal.remove(client, config.project, views.values(), lock=lock, report=progress.at)
-            progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items())
-        log.remove(list(views), datetime.now(UTC))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from skewless.contract.storage.push_batch import PushBatch
     from skewless.contract.timestamps import UtcMicros
     from skewless.offline.tables.source import TableSource
-    from skewless.online.maintenance.verify import VerifyResult
+    from skewless.online.maintenance.verify_result import VerifyResult
     from skewless.online.push.push import PushedRows, PushResult
     from skewless.online.push.row_files import Format
     from skewless.project.project import ProjectContext
@@ -215,11 +215,12 @@ def verify(session: ProjectSession, views: Sequence[str], sample: int, seed: int
     """Compare the online store with the tables as of each view's watermark. Raises: UnknownFeatureView, RedisUnreachable."""
     from skewless.online.maintenance import verify as verb
     from skewless.online.maintenance.redis_config import warnings
+    from skewless.online.maintenance.verify_result import EntitySample
 
     with session.opened() as work:
         known, server_warnings = work.definitions(views), warnings(work.online.client)
         with session.step("verify") as progress:
-            entities = verb.EntitySample(sample, seed)
+            entities = EntitySample(sample, seed)
             result = verb.run(known, work.online_project, report=progress.at, sample=entities, repair=repair)
             progress.result = f"{sum(view.compared for view in result):,} rows of {len(result)} views compared"
     return StoreComparison(result, server_warnings)

@@ -19,7 +19,8 @@ from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.storage.row_header import times
 from skewless.contract.timestamps import to_micros
 from skewless.online.maintenance import verify
-from skewless.online.maintenance.verify import EntitySample, StoreDifference, VerifyResult, classify
+from skewless.online.maintenance.verify import classify
+from skewless.online.maintenance.verify_result import EntitySample, StoreDifference, VerifyResult
 from skewless.online.store.online_project import OnlineProject
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase

@@ -42,11 +42,12 @@ def timetable(project: AirflowProject) -> DAG:
             from skewless.airflow.connections import workspace
             from skewless.airflow.lineage import read_views
             from skewless.online.maintenance import verify as verb
+            from skewless.online.maintenance.verify_result import EntitySample
 
             work, options = workspace(project), get_current_context()["params"]
             stored = [work.definition(view)]
             read_views(work.project, [plan for plan, _ in stored])
-            sample = verb.EntitySample(options["sample"], options["seed"])
+            sample = EntitySample(options["sample"], options["seed"])
             (result,) = verb.run(stored, work.online_project, sample=sample, repair=options["repair"])
             if result.differences > result.repaired:
                 mend = "trigger this DAG with the param repair, or run `skewless verify --repair`"
