@@ -59,6 +59,25 @@ def test_a_server_is_asked_where_it_is(project: Project):
     assert not (project.settings.folders.root / "no-such").exists()
 
 
+def test_a_changed_rollout_counts_at_once(project: Project):
+    assert project.predict(ROW).version == project.models.show("buys_again").current.champion
+    project.models.retire("buys_again", reason="a trial")
+    with pytest.raises(PredictionDenied, match="a trial") as denied:
+        project.predict(ROW)
+    assert denied.value.status == 410
+    project.models.restore("buys_again", reason="it was one")
+    assert 0 < project.predict(ROW).scores[0] < 1
+
+
+def test_a_server_that_was_ended_is_started_again(project: Project):
+    before = project.predict(ROW)
+    url = project.serve()
+    project.close()
+    with pytest.raises(PredictServerUnreachable):
+        project.predict(ROW, url=url)
+    assert project.predict(ROW).scores == before.scores
+
+
 @pytest.mark.parametrize(
     ("rows", "text"),
     [

@@ -14,7 +14,10 @@ Declared = Annotated[
     str | None, typer.Option("--model", help="Model of models.py that the defaults come from. Default: the only one.")
 ]
 PublishedModel = Annotated[str | None, typer.Option("--model", help="Published model. Default: models.py's only one.")]
-Spine = Annotated[Path | None, typer.Option(help="Parquet file or folder of the rows. Default: the model's spine.")]
+Spine = Annotated[
+    Path | None,
+    typer.Option(help="The rows: a table, or a Parquet file or folder, or a CSV file. Default: the model's spine."),
+]
 Label = Annotated[str | None, typer.Option(help="Column of the spine, 0 or 1. Default: the model's label.")]
 Parameter = Annotated[
     list[str] | None, typer.Option("--parameter", help="NAME=VALUE of the learner, instead of the model's; repeatable.")

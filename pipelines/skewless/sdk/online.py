@@ -203,7 +203,7 @@ def _batch(
         return row_files.read(pushed, rows, format_of(session, kind, None), now)
     if isinstance(rows, str | Path):
         file = Path(rows).expanduser()
-        if not file.is_file():
+        if not file.exists() or file.is_dir():  # a pipe is good, too
             raise BadArgument(session.spelled("rows"), f"there is no file {file}")
         return row_files.read(pushed, file.read_bytes(), format_of(session, kind, file), now)
     if is_dicts(rows):

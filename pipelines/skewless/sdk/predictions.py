@@ -167,14 +167,17 @@ class PredictClient:
         return self._own.url
 
     def _await_champion(self, url: str, model: str) -> None:
-        """Wait until the server answers with the present champion; it looks for changed rollouts now and then."""
-        from skewless.model.publishing.rollout_steps import champion_version
-
-        champion, client = champion_version(self._session.settings.registry, model), self._client(url)
+        """Wait until the server answers with the present champion, or with none of a retired model: it looks for changed
+        rollouts now and then.
+        """
+        rollout, client = self._session.settings.registry.rollout(model), self._client(url)
+        if rollout is None:
+            return
         last = time.monotonic() + _RELOAD_SECONDS
         while time.monotonic() < last:
             listed = _answer(client, "/v1/models", None)["models"]
-            if any(one["name"] == model and one["ready"] and one["version"] == champion for one in listed):
+            answering = [one["version"] for one in listed if one["name"] == model and one["ready"]]
+            if answering == ([rollout.champion] if rollout.retired is None else []):
                 return
             time.sleep(_POLL_SECONDS)
 
@@ -228,7 +231,7 @@ def _own_settings(settings: ProjectSettings, redis_url: str) -> dict[str, str]:
         "SKEWLESS_MODELS": str(settings.models),
         "SKEWLESS_REDIS_URL": redis_url,
         "SKEWLESS_ALLOW_AS_OF": setting("allow_as_of") or "false",
-        "SKEWLESS_MODELS_REFRESH_S": "0.5",
+        "SKEWLESS_MODELS_REFRESH_S": "0.2",
         "SKEWLESS_SERVED_LOG_FLUSH_S": "0.2",
     }
 
