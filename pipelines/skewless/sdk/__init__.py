@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skewless.sdk.online import MaterializedViews, StoreComparison
     from skewless.sdk.predictions import ModelNotServable, PredictionDenied, Predictions, PredictServerUnreachable
     from skewless.sdk.project import Project
-    from skewless.sdk.projects import BuiltProject
+    from skewless.sdk.projects import BuiltProject, MovedRepository
     from skewless.sdk.publishing import PublishedVersion
     from skewless.sdk.rollouts import ChangedRollout, ModelRollouts, ModelVersions, PublishedModels, RolloutHistory
     from skewless.sdk.scoring import RetrainedModel, ScoredRows
@@ -41,6 +41,7 @@ _EXPORTS = {
     "ModelNotServable": "skewless.sdk.predictions",
     "ModelRollouts": "skewless.sdk.rollouts",
     "ModelVersions": "skewless.sdk.rollouts",
+    "MovedRepository": "skewless.sdk.projects",
     "OnlineStoreVerbs": "skewless.sdk.store_verbs",
     "PredictServerUnreachable": "skewless.sdk.predictions",
     "PredictionDenied": "skewless.sdk.predictions",
@@ -76,6 +77,7 @@ __all__ = [
     "ModelNotServable",
     "ModelRollouts",
     "ModelVersions",
+    "MovedRepository",
     "OnlineStoreVerbs",
     "PredictServerUnreachable",
     "PredictionDenied",

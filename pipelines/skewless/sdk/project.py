@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skewless.sdk.erasing import ErasedSubject
     from skewless.sdk.housekeeping import HousekeepingVerbs
     from skewless.sdk.online import MaterializedViews
-    from skewless.sdk.projects import BuiltProject
+    from skewless.sdk.projects import BuiltProject, MovedRepository
     from skewless.sdk.served import WhatIfReport
     from skewless.sdk.store_verbs import OnlineStoreVerbs
     from skewless.sdk.tables import FilledTables, QualityReport
@@ -65,6 +65,16 @@ class Project(ModelVerbs):
 
         projects.init(Path(folder).absolute(), events, entity=entity, time=time, label=label, table=table)
         return cls.open(folder, progress=progress)
+
+    @classmethod
+    def from_feast(cls, repository: str | Path, folder: str | Path | None = None) -> MovedRepository:
+        """Move a Feast repository to our stores where it is, or a copy of it in a new `folder`: its `feature_store.yaml` is
+        changed, the rest stays. What differs in meaning is in the result; `open` its `repo`.
+        Raises: NoFeastRepository, StoreFileUnchanged, MigrationRefused, FormerFileDiffers, BadProjectName, FolderNotEmpty.
+        """
+        from skewless.sdk import projects
+
+        return projects.move_from_feast(Path(repository), None if folder is None else Path(folder).absolute())
 
     @property
     def folder(self) -> Path:
