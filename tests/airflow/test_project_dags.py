@@ -125,7 +125,7 @@ def test_options_choose_rename_and_schedule(told: dict[str, Any]):
     assert (dags["drift"]["cron"], dags["drift"]["key"]) == ("5 2 * * *", "%Y-%m-%d")
     assert (dags["materialize"]["cron"], dags["materialize"]["key"]) == ("7 * * * *", "%Y-%m-%dT%H")
     assert (dags["verify"]["schedule"], dags["verify"]["cron"]) == ("CronTriggerTimetable", "0 0 * * 0")
-    assert dags["score"]["schedule"] == "NullTimetable"
+    assert dags["score"]["schedule"] == "PartitionedAtRuntime"
     assert dags["audit"]["schedule"] == "AssetTriggeredTimetable"
     assert dags["retrain_churn"]["cron"] == "0 3 * * *"
     assert {name for name, dag in dags.items() if dag["catchup"]} >= {"drift", "quality", "materialize"}

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import CronPartitionTimetable, CronTriggerTimetable
+from airflow.sdk import CronPartitionTimetable, CronTriggerTimetable, PartitionedAtRuntime
 from skewless.airflow.pools import POOLS
 from skewless.contract.errors import SkewlessError
 
@@ -87,10 +87,13 @@ class DagOptions:
         Raises: BadTimetables.
         """
         chosen = self.schedules.get(name, self.schedules.get(kind, default))
+        by_clock = isinstance(default, CronTriggerTimetable) and not isinstance(default, CronPartitionTimetable)
+        if chosen is None and not by_clock:
+            return PartitionedAtRuntime()  # takes a partition key, which Airflow refuses for a DAG without a schedule
         if not isinstance(chosen, str):
             return chosen
         cron = _PRESETS.get(chosen, chosen)
-        if isinstance(default, CronTriggerTimetable) and not isinstance(default, CronPartitionTimetable):
+        if by_clock:
             return CronTriggerTimetable(cron, timezone="UTC", interval=default.interval)
         by = _BY_DAY_OR_HOUR.fullmatch(cron)
         if by is None:

@@ -77,7 +77,10 @@ class DagsMissing(SkewlessError):
     folder: str
 
     def __str__(self) -> str:
-        return f"there is no folder of DAG files at {self.folder}; name it with --dags, or create it"
+        return (
+            f"there is no folder of DAG files at {self.folder}; name another with --dags, or write a file there: a docstring "
+            "that says DAGs, `from skewless.airflow import timetables` and `timetables(globals())`"
+        )
 
 
 @dataclass
