@@ -7,6 +7,7 @@ must stand the audit, and of an erased customer nothing is left. Requests name t
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -36,10 +37,10 @@ orders_returns = Table(
     rows=SqlQuery(
         """
         SELECT
-            "customer_id"::BIGINT AS customer_id,
-            "sent_back"::TINYINT AS sent_back,
-            epoch("ordered_at")::BIGINT AS request_unix,
-            "ordered_at" - INTERVAL 1 MICROSECOND AS event_timestamp
+            customer_id,
+            sent_back,
+            floor(epoch(ordered_at))::BIGINT AS request_unix,
+            ordered_at - INTERVAL 1 MICROSECOND AS event_timestamp
         FROM {source}
         """
     ),
@@ -87,10 +88,13 @@ class Year:
 
     def answered_by(self, model: str, version: str) -> None:
         """Wait until clients get that version's answers. Raises: SystemExit."""
+        self.wait(lambda: version in self.load.versions(model), f"{model} {version} does not answer")
+
+    def wait(self, condition: Callable[[], bool], otherwise: str) -> None:
         last = time.monotonic() + LONGEST_S
-        while version not in self.load.versions(model):
+        while not condition():
             if time.monotonic() > last:
-                raise SystemExit(f"{model} {version} does not answer: {self.load.answers}")
+                raise SystemExit(f"{otherwise}: {self.load.answers}")
             time.sleep(0.05)
 
     def train(self, model: str, version: str, *options: str) -> None:
@@ -107,7 +111,7 @@ class Year:
     def new_feature(self) -> None:
         self.edit(
             "tables.py",
-            ('"items"::BIGINT AS items,', '"items"::BIGINT AS items,\n            "amount" / "items" AS price,'),
+            ('"items" AS items,', '"items" AS items,\n            "amount" / "items" AS price,'),
         )
         self.edit(
             "features.py",
@@ -132,7 +136,7 @@ class Year:
 
     def second_model(self) -> None:
         tables = self.terminal.folder / "feature_repo" / "tables.py"
-        source = tables.read_text().split("FROM ", 1)[1].splitlines()[0]
+        source = next(line.split("FROM ", 1)[1] for line in tables.read_text().splitlines() if "FROM read_csv" in line)
         tables.write_text(tables.read_text() + SECOND_TABLE.format(source=source))
         models = self.terminal.folder / "feature_repo" / "models.py"
         models.write_text(models.read_text() + SECOND_MODEL)
@@ -150,16 +154,38 @@ class Year:
         self.answered_by(MODEL, "4.0.0")
         self.terminal.run(f"skewless models promote {MODEL} 4.0.0 --reason 'no worse in a month'")
 
+    def retrained_by_the_dag(self) -> None:
+        """Airflow's retraining up to now, whose candidate becomes a canary without a person's approval."""
+        known = set(self.load.versions(MODEL))
+        self.terminal.variables |= {
+            "AIRFLOW_HOME": str(self.terminal.folder.parent / "airflow"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.terminal.folder / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        }
+        options = {
+            "start": (self.load.now - timedelta(days=7)).isoformat(),
+            "end": self.load.now.isoformat(),
+            "window": "180d,30d,30d",
+            "margin": 0.0,
+            "canary": 0.3,
+            "approval": False,
+        }
+        self.terminal.run("airflow db migrate")
+        self.terminal.run(f"airflow dags test mine_retrain_{MODEL} --conf '{json.dumps(options)}'")
+        self.wait(lambda: set(self.load.versions(MODEL)) > known, "the retrained version does not answer")
+        (version,) = set(self.load.versions(MODEL)) - known
+        self.terminal.run(f"skewless models promote {MODEL} {version} --reason 'retrained, and no worse'")
+
     def another_ttl(self) -> None:
         self.edit("features.py", ("ttl=timedelta(0)", "ttl=timedelta(days=120)"))
         self.terminal.run("skewless apply")
         self.terminal.run(f"skewless materialize --end {self.load.now.isoformat()}")
-        self.champion(MODEL, "5.0.0")
+        self.champion(MODEL, "6.0.0")
         self.champion(SECOND, "2.0.0")
 
     def rolled_back(self) -> None:
         self.terminal.run(f"skewless models rollback {MODEL} --reason 'a look at the one before'")
-        self.terminal.run(f"skewless models promote {MODEL} 5.0.0 --reason 'it was right'")
+        self.terminal.run(f"skewless models promote {MODEL} 6.0.0 --reason 'it was right'")
 
     def erased_customer(self) -> None:
         self.terminal.run(f"skewless erase --entity customer_id={ERASED}")
@@ -186,6 +212,7 @@ CHANGES: dict[int, Callable[[Year], None]] = {
     3: Year.renamed_feature,
     4: Year.second_model,
     5: Year.canary,
+    6: Year.retrained_by_the_dag,
     7: Year.another_ttl,
     8: Year.rolled_back,
     9: Year.erased_customer,
