@@ -73,19 +73,20 @@ for name in ("total", "items", "price_per_item"):
     print(name, offline[name].tolist(), online[name].tolist())
 """
 DAG_FILE = """
-from airflow.sdk import dag, task
+from airflow.sdk import PartitionedAssetTimetable, dag, task
 
 from dags import OWNER
-from skewless.airflow.assets import ONLINE
-from skewless.airflow.dag_defaults import windowed
+from skewless.airflow import online_store, timetables
+
+timetables(globals(), prefix="shop", include=["materialize"])
 
 
-@task(inlets=[ONLINE])
+@task
 def mail():
     print(OWNER)
 
 
-@dag(**windowed(minutes=5, dag="shop_mail"), schedule=[ONLINE])
+@dag("shop_mail", schedule=PartitionedAssetTimetable(assets=online_store("shop")))
 def timetable():
     mail()
 
