@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -80,6 +82,31 @@ def test_a_folder_that_is_no_project_is_refused_with_the_mend(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ProjectNotFound, match=r"no feature_repo/feature_store.yaml in .*skewless init NAME"):
         Project.open(folder)
+
+
+def test_a_base_install_says_which_extra_is_missing():
+    program = "import sys; sys.modules['feast'] = None; from skewless.sdk import Project"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "skewless.sdk needs feast: pip install 'skewless[pipelines]'" in done.stderr
+
+
+def test_importing_the_api_loads_nothing_heavy():
+    program = "import sys; from skewless.sdk import Project; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {
+        "feast",
+        "pandas",
+        "pyarrow",
+        "duckdb",
+        "sqlalchemy",
+        "httpx",
+        "lightgbm",
+        "onnxruntime",
+        "jinja2",
+        "numpy",
+    }
+    assert not heavy & set(done.stdout.split())
 
 
 def test_a_project_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

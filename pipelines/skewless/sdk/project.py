@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from skewless.sdk.served import WhatIfReport
     from skewless.sdk.store_verbs import OnlineStoreVerbs
     from skewless.sdk.tables import FilledTables, QualityReport
+
+for _needed in ("duckdb", "feast", "sqlalchemy"):
+    if find_spec(_needed) is None:
+        raise ModuleNotFoundError(f"skewless.sdk needs {_needed}: pip install 'skewless[pipelines]'", name=_needed)
 
 
 class Project(ModelVerbs):
