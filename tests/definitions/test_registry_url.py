@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from skewless.definitions.registry_url import BadStoreFile, ProjectMissing, described_registry
+from skewless.definitions.registry_url import ProjectMissing
 from skewless.runtime.settings import ProjectSettings
 
 FEAST = Path(sys.executable).parent / "feast"
@@ -139,24 +139,3 @@ def test_a_bare_postgresql_url_takes_the_driver_that_is_installed(monkeypatch: p
     monkeypatch.setenv("SKEWLESS_REGISTRY_URL", "postgresql://u:p@127.0.0.1:1/db")
     engine = create_engine("sqlite:///registry.db?plugin=skewless")
     assert (engine.dialect.name, engine.dialect.driver) == ("postgresql", "psycopg")
-
-
-@pytest.mark.parametrize(
-    ("registry", "described"),
-    [
-        ("data/registry.db", "{repo}/data/registry.db"),
-        ("{path: data/registry.db, cache_ttl_seconds: 5}", "{repo}/data/registry.db"),
-        ("{registry_type: sql, path: 'postgresql://me:s3cret@db/feast'}", "postgresql://me:***@db/feast"),
-        (
-            "{registry_type: sql, path: 'sqlite:///registry.db?plugin=skewless'}",
-            "sqlite:///{repo}/.skewless/registry.db",
-        ),
-        ("{registry_type: snowflake}", "as {repo}/feature_store.yaml says"),
-    ],
-)
-def test_the_registry_is_described_as_the_definitions_use_it(tmp_path: Path, registry: str, described: str):
-    (tmp_path / "feature_store.yaml").write_text(f"project: a\nregistry: {registry}\n")
-    assert described_registry(ProjectSettings.of(tmp_path)) == described.format(repo=tmp_path)
-    (tmp_path / "feature_store.yaml").write_text("project: [")
-    with pytest.raises(BadStoreFile, match="cannot be read"):
-        described_registry(ProjectSettings.of(tmp_path))

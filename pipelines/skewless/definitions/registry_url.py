@@ -9,31 +9,17 @@ by its path adds that path to the URL (`located`): its registry is its own proje
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from sqlalchemy import URL, CreateEnginePlugin, Engine, make_url
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.redis_urls import masked
-from skewless.contract.state_folder import STORE_FILE
 from skewless.runtime.settings import ProjectSettings
+from skewless.runtime.store_file import of_settings
 from skewless.state import sqlite
 
 _REPO = "repo"
-
-
-@dataclass(eq=False)
-class BadStoreFile(SkewlessError):
-    """A feature_store.yaml that cannot be read."""
-
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path} cannot be read: {self.reason}"
 
 
 @dataclass(eq=False)
@@ -54,34 +40,6 @@ def located(url: str, repo: Path) -> str:
     if not of_settings(url):
         return url
     return make_url(url).update_query_dict({_REPO: str(repo.absolute())}).render_as_string(hide_password=False)
-
-
-def of_settings(path: object) -> bool:
-    """Whether a registry of feature_store.yaml is the one of the settings, by this plug-in."""
-    return isinstance(path, str) and "plugin=skewless" in path
-
-
-def described_registry(settings: ProjectSettings) -> str:
-    """The registry that the definitions use, for people: of the settings, or as feature_store.yaml names it, without passwords.
-
-    Raises: BadStoreFile.
-    """
-    file = settings.feature_repo / STORE_FILE
-    if not file.is_file():
-        return masked(settings.registry_url)
-    try:
-        content = yaml.safe_load(os.path.expandvars(file.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadStoreFile(str(file), " ".join(str(error).split())) from None
-    registry = content.get("registry") if isinstance(content, dict) else None
-    path = registry.get("path") if isinstance(registry, dict) else registry
-    if of_settings(path):
-        return masked(settings.registry_url)
-    if not isinstance(path, str):
-        return f"as {file} says"
-    if "://" not in path:
-        return str(settings.feature_repo / path)
-    return masked(path)
 
 
 class RegistryUrlPlugin(CreateEnginePlugin):

@@ -182,7 +182,7 @@ class ProjectContext:
         from feast.errors import FeastError
 
         from skewless.definitions.compiler import compile_views
-        from skewless.definitions.registry_url import of_settings
+        from skewless.runtime.store_file import of_settings
 
         if not of_settings(getattr(self.store.config.registry, "path", "")):
             return None

@@ -122,7 +122,7 @@ def status(session: ProjectSession) -> ProjectStatus:
 
 
 def _places(session: ProjectSession) -> dict[str, str]:
-    from skewless.definitions.registry_url import described_registry
+    from skewless.runtime.store_file import described_registry
 
     settings = session.settings
     places = {

@@ -1,0 +1,52 @@
+"""The registry that a feature_store.yaml names, read without Feast and without SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import yaml
+
+from skewless.contract.errors import SkewlessError
+from skewless.contract.redis_urls import masked
+from skewless.contract.state_folder import STORE_FILE
+from skewless.runtime.settings import ProjectSettings
+
+
+@dataclass(eq=False)
+class BadStoreFile(SkewlessError):
+    """A feature_store.yaml that cannot be read."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be read: {self.reason}"
+
+
+def of_settings(path: object) -> bool:
+    """Whether a registry of feature_store.yaml is the one of the settings, by our plug-in of SQLAlchemy."""
+    return isinstance(path, str) and "plugin=skewless" in path
+
+
+def described_registry(settings: ProjectSettings) -> str:
+    """The registry that the definitions use, for people: of the settings, or as feature_store.yaml names it, without passwords.
+
+    Raises: BadStoreFile.
+    """
+    file = settings.feature_repo / STORE_FILE
+    if not file.is_file():
+        return masked(settings.registry_url)
+    try:
+        content = yaml.safe_load(os.path.expandvars(file.read_text()))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadStoreFile(str(file), " ".join(str(error).split())) from None
+    registry = content.get("registry") if isinstance(content, dict) else None
+    path = registry.get("path") if isinstance(registry, dict) else registry
+    if of_settings(path):
+        return masked(settings.registry_url)
+    if not isinstance(path, str):
+        return f"as {file} says"
+    if "://" not in path:
+        return str(settings.feature_repo / path)
+    return masked(path)
