@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-
-import yaml
+from pathlib import Path
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.redis_urls import masked
 from skewless.contract.state_folder import STORE_FILE
 from skewless.runtime.settings import ProjectSettings
+
+_OURS = re.compile(r"^[^#\n]*path:[^#\n]*plugin=skewless", re.MULTILINE)
 
 
 @dataclass(eq=False)
@@ -37,10 +39,9 @@ def described_registry(settings: ProjectSettings) -> str:
     file = settings.feature_repo / STORE_FILE
     if not file.is_file():
         return masked(settings.registry_url)
-    try:
-        content = yaml.safe_load(os.path.expandvars(file.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadStoreFile(str(file), " ".join(str(error).split())) from None
+    content = _content(file)
+    if content is None:
+        return masked(settings.registry_url)
     registry = content.get("registry") if isinstance(content, dict) else None
     path = registry.get("path") if isinstance(registry, dict) else registry
     if of_settings(path):
@@ -50,3 +51,22 @@ def described_registry(settings: ProjectSettings) -> str:
     if "://" not in path:
         return str(settings.feature_repo / path)
     return masked(path)
+
+
+def _content(file: Path) -> object:
+    """What the file says; None where it names our plug-in: then it need not be parsed, since `status` is to be fast.
+
+    Raises: BadStoreFile.
+    """
+    try:
+        text = file.read_text()
+    except UnicodeDecodeError as error:
+        raise BadStoreFile(str(file), str(error)) from None
+    if _OURS.search(text):
+        return None
+    import yaml  # noqa: PLC0415 - see above
+
+    try:
+        return yaml.safe_load(os.path.expandvars(text)) or {}
+    except yaml.YAMLError as error:
+        raise BadStoreFile(str(file), " ".join(str(error).split())) from None
