@@ -33,6 +33,28 @@ def test_it_answers_and_a_stop_writes_the_log(state: Path, stored: str):
     assert len(logged(state / "served")) == 3
 
 
+def test_its_log_begins_with_its_address(state: Path, stored: str):
+    with served(state, stored) as (_, client):
+        first = json.loads((state / "stderr").read_text().splitlines()[0])
+    assert first["event"] == "listening"
+    assert first["url"] == str(client.base_url).rstrip("/")
+    assert "no model is published" not in (state / "stderr").read_text()
+
+
+def test_a_server_without_models_says_so(tmp_path: Path, redis_url: str):
+    def warnings() -> list[dict[str, str]]:
+        lines = map(json.loads, (tmp_path / "stderr").read_text().splitlines())
+        return [line for line in lines if line["level"] == "warning"]
+
+    with served(tmp_path, redis_url, wait=False) as (_, client):
+        until(lambda: (tmp_path / "stderr").read_text().count("Application startup complete"))
+        assert client.get("/readyz").status_code == 503
+    (warning,) = warnings()
+    assert warning["event"] == "no model is published"
+    assert warning["models"] == str(tmp_path / "models")
+    assert "run `skewless publish`" in warning["mend"]
+
+
 def test_workers_share_their_counters(state: Path, stored: str):
     with served(state, stored, "--workers", "2") as (_, client):
         for _ in range(20):

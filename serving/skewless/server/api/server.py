@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
+import structlog
 import typer
 import uvicorn
 from uvicorn._types import ASGIApplication
@@ -27,6 +28,7 @@ from skewless.server.predict.request import sample_row
 from skewless.server.settings import ServerSettings
 from skewless.settings.process_environment import PREFIX, share_metrics
 
+_log = structlog.get_logger(__name__)
 _BACKLOG = 2048
 _GRACE_S = 30
 _HUNG_S = 30
@@ -48,8 +50,7 @@ def run(settings: ServerSettings) -> None:
     logs.configure(settings.log_level)
     config = uvicorn_config("skewless.server.app:from_environment", factory=True, workers=settings.workers)
     with _listening(settings.host, settings.port) as listener:
-        if sys.stdout.isatty():
-            _greet(settings, listener)
+        _announce(settings, _url(settings.host, listener), greeting=sys.stdout.isatty())
         server = uvicorn.Server(config)
         if settings.workers == 1:
             server.run(sockets=[listener])
@@ -89,16 +90,27 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _greet(settings: ServerSettings, listener: socket.socket) -> None:
-    """Print the address, and a curl command for each model."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{listener.getsockname()[1]}"
-    typer.echo(f"Skewless serves {settings.models} at {url} (what it understands: {url}/docs); Ctrl-C stops it.")
+def _url(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _announce(settings: ServerSettings, url: str, *, greeting: bool) -> None:
+    """Log the address, and that no model is published; as a `greeting` print both, and a curl command for each model."""
+    _log.info("listening", url=url, models=str(settings.models))
+    if greeting:
+        typer.echo(f"Skewless serves {settings.models} at {url} (what it understands: {url}/docs); Ctrl-C stops it.")
     try:
         rows = list(_rows(ModelRegistry(settings.models, settings.folders.models_mirror)))
     except (SkewlessError, OSError):
         return  # /readyz reports the error
-    for name, row in rows:
+    if not rows:
+        mend = (
+            f"run `skewless publish` in the project's folder, or set {PREFIX}MODELS; it is taken up without a restart"
+        )
+        _log.warning("no model is published", models=str(settings.models), mend=mend)
+        if greeting:
+            typer.echo(f"  No model is published there: {mend}.")
+    for name, row in rows if greeting else ():
         body = shlex.quote(orjson.dumps({"rows": [row], "explain": "features"}).decode())
         typer.echo(f"  curl -s {url}/v1/models/{name}/predict -H 'Content-Type: application/json' -d {body}")
 
