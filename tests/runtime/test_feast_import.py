@@ -67,5 +67,14 @@ def test_other_packages_keep_their_checks(printed):
     assert printed(after=OTHER).count("another package's checks stay") == 2
 
 
+def test_who_only_asks_for_feast_loads_nothing(printed):
+    asks = "import importlib.util"
+    said = printed(
+        before=f"{asks}; check_constructors_alone(); importlib.util.find_spec('feast'); print('typeguard' in sys.modules)"
+    )
+    assert said.startswith("False\n")
+    assert "constructor True\nmethod False" in said
+
+
 def test_where_feast_is_imported_already_nothing_changes(printed):
     assert "method True" in printed(before="import feast")

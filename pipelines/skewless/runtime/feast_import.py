@@ -11,25 +11,42 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 
-class _BeforeFeast(MetaPathFinder):
-    """Finds no module; it is asked before Feast is imported, and not again."""
+class _FeastLoader(Loader):
+    """Loads Feast as its own loader does, once typeguard is ready for it."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = module.__loader__ = self._loader
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _FeastFinder)]
+        _check_constructors_alone()
+        self._loader.exec_module(module)
+
+
+class _FeastFinder(MetaPathFinder):
+    """Finds Feast where Python would, for `_FeastLoader`. Who only asks whether Feast is installed loads nothing."""
 
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002 - the protocol's signature
-        target: ModuleType | None = None,  # noqa: ARG002
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if fullname == "feast":
-            sys.meta_path.remove(self)
-            _check_constructors_alone()
-        return None
+        spec = PathFinder.find_spec(fullname, path, target) if fullname == "feast" else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _FeastLoader(spec.loader)
+        return spec
 
 
 def check_constructors_alone() -> None:
@@ -37,8 +54,8 @@ def check_constructors_alone() -> None:
 
     For the edge of a process of ours: where Feast is imported already, or the process is a user's own, nothing changes.
     """
-    if "feast" not in sys.modules and not any(isinstance(finder, _BeforeFeast) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _BeforeFeast())
+    if "feast" not in sys.modules and not any(isinstance(finder, _FeastFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _FeastFinder())
 
 
 def _check_constructors_alone() -> None:
