@@ -108,8 +108,8 @@ class Year:
                 raise SystemExit(f"{otherwise}: {self.load.answers}")
             time.sleep(0.05)
 
-    def train(self, model: str, version: str, *options: str) -> None:
-        for verb in ("training-set", "train", " ".join(("publish", "--version", version, *options))):
+    def train(self, model: str, version: str, *, learner: str = "", publish: str = "") -> None:
+        for verb in ("training-set", f"train{learner}", f"publish --version {version}{publish}"):
             self.terminal.run(f"skewless {verb} --model {model}")
 
     def champion(self, model: str, version: str) -> None:
@@ -158,9 +158,10 @@ class Year:
         self.answered_by(SECOND, "1.0.0")
 
     def canary(self) -> None:
-        self.train(MODEL, "4.0.0", "--no-promote")
+        """A version that learns too slowly, so that the retraining of the next month has something to better."""
+        self.train(MODEL, "4.0.0", learner=" --parameter learning_rate=0.0005", publish=" --no-promote")
         self.terminal.run(
-            f"skewless models canary {MODEL} 4.0.0 --weight 0.3 --key customer_id --reason 'three more months'"
+            f"skewless models canary {MODEL} 4.0.0 --weight 0.3 --key customer_id --reason 'a cautious learner'"
         )
         self.answered_by(MODEL, "4.0.0")
         self.terminal.run(f"skewless models promote {MODEL} 4.0.0 --reason 'no worse in a month'")
