@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's and pandas's, out of
 NOW = datetime.now(UTC).replace(microsecond=0)
 THEN = NOW - timedelta(hours=1)
 STORES = "skewless.feast"
-ENGINES = ["local", f"{STORES}.engine.SkewlessEngine"]
+ENGINES = ["local", f"{STORES}.SkewlessEngine"]
 US = pa.timestamp("us", "UTC")
 Make = Callable[..., FeatureStore]
 
