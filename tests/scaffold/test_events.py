@@ -44,7 +44,7 @@ def test_from_a_file_of_events_to_a_proven_prediction(tmp_path: Path, redis_url:
     assert "Their time is `ordered_at`" in printed
     assert "Their key is `customer_id`" in printed
     project = OwnProject(tmp_path / "mine", redis_url)
-    assert "4 passed" in project.own_tests()
+    assert "5 passed" in project.own_tests()
     answer = project.predict(project.run("build"))
     assert 0 < answer["scores"][0] < 1
     assert "0 of 1 scores differ" in project.run("audit")
