@@ -80,11 +80,14 @@ class Year:
     orders: list[Order]
 
     def month(self, begin: datetime, end: datetime) -> None:
-        """The orders of [begin, end) come in, and the day of the story is `end`."""
+        """The orders of [begin, end) come in, and the day of the story is `end`.
+
+        The window is given: `build` materialized up to the present, after which these orders would come late.
+        """
         file = self.terminal.folder.parent / "orders" / f"{begin:%Y-%m-%d}.csv"
         write_orders(file, [order for order in self.orders if begin <= order.ordered_at < end])
         self.terminal.run("skewless ingest")
-        self.terminal.run(f"skewless materialize --end {end.isoformat()}")
+        self.terminal.run(f"skewless materialize --start {begin.isoformat()} --end {end.isoformat()}")
         self.load.now = end
 
     def edit(self, file: str, *changes: tuple[str, str]) -> None:
