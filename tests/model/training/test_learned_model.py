@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from skewless.contract.model.signature import MatrixSignature
+from skewless.model.conversion.graph_bytes import graph_bytes
 from skewless.model.conversion.onnx_import import ModelMismatch
 from skewless.model.conversion.trained_models import NotConvertible, convert_model
 from skewless.model.publishing import publish
@@ -130,6 +134,38 @@ def test_a_model_of_any_library_is_trained_kept_without_pickle_and_published(
     assert bundle.manifest.training_rows == report.rows
     again = publish.run(TrainingSet(numbers.folder), VersionPlace(tmp_path / "models", "own"), created_at=NOW)
     assert not again.created
+
+
+CONVERSION = """
+import hashlib, sys
+import lightgbm
+import numpy as np
+from skewless.model.conversion.trained_models import convert_model
+
+rows = np.arange(400, dtype=np.float32).reshape(100, 4)
+model = lightgbm.LGBMClassifier(n_estimators=3, num_threads=1, verbose=-1).fit(rows, np.arange(100) % 2)
+print(hashlib.sha256(convert_model(model, [(name, "float32") for name in "abcd"]).graph).hexdigest())
+"""
+
+
+def test_a_model_is_the_same_bytes_in_each_process():
+    """The converter lists the operator sets in the order of a set: another one for the second and third of these seeds."""
+    digests = set()
+    for seed in ("19", "20", "22"):
+        command = [sys.executable, "-W", "ignore", "-c", CONVERSION]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        digests.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(digests) == 1
+
+
+def test_the_order_of_operator_sets_changes_no_byte():
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "model", [value], [value])
+    sets = [onnx.helper.make_opsetid("", 9), onnx.helper.make_opsetid("ai.onnx.ml", 1)]
+    first, second = (onnx.helper.make_model(graph, opset_imports=order) for order in (sets, sets[::-1]))
+    assert first.SerializeToString() != second.SerializeToString()
+    assert graph_bytes(first) == graph_bytes(second)
+    assert {(each.domain, each.version) for each in second.opset_import} == {("", 9), ("ai.onnx.ml", 1)}
 
 
 def test_a_frame_has_each_feature_as_a_server_gives_it(texts: TrainingSet, tmp_path: Path):

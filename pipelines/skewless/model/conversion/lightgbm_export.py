@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
+from skewless.model.conversion.graph_bytes import graph_bytes
+
 _OPSET = 15
 
 
@@ -25,8 +27,7 @@ def convert(booster: lgb.Booster, columns: int) -> bytes:
         zipmap=False,
         target_opset=_OPSET,
     )
-    graph: bytes = model.SerializeToString()
-    return graph
+    return graph_bytes(model)
 
 
 def narrowed(booster: lgb.Booster) -> lgb.Booster:

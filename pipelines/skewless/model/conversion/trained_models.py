@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from skewless.contract.errors import SkewlessError
 from skewless.model.conversion import lightgbm_export
+from skewless.model.conversion.graph_bytes import graph_bytes
 
 ColumnKind = Literal["float32", "int64", "string"]
 Matrix = NDArray[np.float32]
@@ -108,7 +109,7 @@ def _xgboost(model: Any, columns: Sequence[tuple[str, ColumnKind]]) -> Converted
     def scores(frame: pd.DataFrame) -> NDArray[np.floating]:
         return np.asarray(plain.predict(xgboost.DMatrix(_matrix(frame, names)), iteration_range=rounds))
 
-    return ConvertedModel(graph.SerializeToString(), (XGBOOST_FILE, bytes(booster.save_raw("ubj"))), scores)
+    return ConvertedModel(graph_bytes(graph), (XGBOOST_FILE, bytes(booster.save_raw("ubj"))), scores)
 
 
 def _sklearn(model: Any, columns: Sequence[tuple[str, ColumnKind]]) -> ConvertedModel:  # noqa: ANN401
@@ -148,8 +149,7 @@ def _skl2onnx(model: Any, inputs: Sequence[tuple[str, ColumnKind, int]]) -> byte
         options=options,
         name="model",  # the default is random, and equal models should be equal bytes
     )
-    content: bytes = graph.SerializeToString()
-    return content
+    return graph_bytes(graph)
 
 
 def _numbers(model: Any, columns: Sequence[tuple[str, ColumnKind]], fitted: int) -> list[str]:  # noqa: ANN401
