@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from skewless.runtime.feast_import import main_with_feast
+
 SCRIPT = """
 import sys
 from skewless.runtime.feast_import import check_constructors_alone
@@ -78,3 +80,11 @@ def test_who_only_asks_for_feast_loads_nothing(printed):
 
 def test_where_feast_is_imported_already_nothing_changes(printed):
     assert "method True" in printed(before="import feast")
+
+
+def test_a_process_of_ours_runs_with_it(tmp_path, monkeypatch):
+    main = "import sys, feast\ndef main(): print(sys.argv[1], 'typeguard' in feast.Entity.to_proto.__code__.co_names)"
+    (tmp_path / "with_feast.py").write_text(main)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = subprocess.run(main_with_feast("with_feast", "given"), capture_output=True, text=True, check=True)
+    assert done.stdout == "given False\n"

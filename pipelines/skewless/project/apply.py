@@ -9,7 +9,6 @@ Held by tests/feast/test_apply.py and tests/project/test_apply_change.py.
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from skewless.online.store.valkey_process import EmbeddedServerFailed
 from skewless.project.apply_report import ApplyReport, ApplyRequest
 from skewless.project.project import ProjectContext
 from skewless.project.retained_definitions import sweep
+from skewless.runtime.feast_import import main_with_feast
 
 _OUTPUT_LINES = 12
 
@@ -61,8 +61,7 @@ def run(repo: Path, *, at: datetime, by: str = "", now: bool = False, force: boo
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.json"
         request = ApplyRequest(str(repo.absolute()), str(file), at, by, now=now, force=force)
-        program = "from skewless.project.feast_apply import main; main()"
-        command = [sys.executable, "-W", "ignore", "-c", program, msgspec.json.encode(request).decode()]
+        command = main_with_feast("skewless.project.feast_apply", msgspec.json.encode(request).decode())
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = (done.stderr.strip() or done.stdout.strip()).splitlines()

@@ -58,6 +58,12 @@ def check_constructors_alone() -> None:
         sys.meta_path.insert(0, _FeastFinder())
 
 
+def main_with_feast(module: str, argument: str) -> list[str]:
+    """The command of a process of ours that runs `main()` of a module, which imports Feast, with one argument."""
+    program = f"from {__name__} import {check_constructors_alone.__name__} as check; check(); "
+    return [sys.executable, "-W", "ignore", "-c", f"{program}from {module} import main; main()", argument]
+
+
 def _check_constructors_alone() -> None:
     import typeguard  # noqa: PLC0415 - verbs without Feast do not pay for it
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from skewless.files.durable import new_folder, write_file
 from skewless.project.migration.former_store import former_rows
 from skewless.project.migration.inspection import Inspection, InspectionRequest
 from skewless.project.migration.store_file import StoreFileChange, change
+from skewless.runtime.feast_import import main_with_feast
 from skewless.settings.process_environment import environment_with
 
 KEPT = f"{STORE_FILE}.before-skewless"
@@ -142,8 +142,8 @@ def _inspected(repo: Path, store_file: StoreFileChange, at: datetime) -> Inspect
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         request = InspectionRequest(str(repo), yaml.safe_load(store_file.after), at, str(report))
-        program = "from skewless.project.migration.inspection import main; main()"
-        command = [sys.executable, "-W", "ignore", "-c", program, msgspec.json.encode(request, enc_hook=str).decode()]
+        argument = msgspec.json.encode(request, enc_hook=str).decode()
+        command = main_with_feast("skewless.project.migration.inspection", argument)
         variables = {"PYTHONDONTWRITEBYTECODE": "1", "SKEWLESS_STATE": folder}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment_with(variables))
         if done.returncode:
