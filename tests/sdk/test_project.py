@@ -37,7 +37,7 @@ ELSEWHERE = {
 PARAMETERS = {
     "at_once": "now", "as_json": None, "columns": "columns", "kind": "format", "file": "rows", "output": "outputs",
     "onnx": "onnx", "most": "max_score_difference", "erase entity": "keys", "explain": None, "materialize_every": "every",
-    "parameter": "parameters", "column": "columns", "context": None, "from_feast": None, "status": None, "name": "folder",
+    "parameter": "parameters", "column": "columns", "context": None, "init from_feast": None, "status": None, "name": "folder",
 }  # fmt: skip
 """Options whose argument has another name; None: a method of its own, or what only a command line has."""
 

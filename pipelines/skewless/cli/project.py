@@ -1,4 +1,4 @@
-"""Commands on a whole project: init, build.
+"""Commands on a whole project: init, doctor, build.
 
 Held by tests/scaffold/test_shop.py.
 """
@@ -80,6 +80,24 @@ def _move(repository: Path, name: str | None) -> None:
         progress.result = moved.lines()[0]
     place = os.path.relpath(repo.parent if repo.name == DEFINITIONS else repo)
     show([*moved.lines()[1:], f"next: cd {place} && skewless apply && skewless materialize"])
+
+
+@verbs.command()
+def doctor(
+    from_feast: Annotated[Path, typer.Option(help="Folder of a Feast repository, moved to our stores or not.")],
+) -> None:
+    """Say what a Feast repository would answer otherwise on our stores, by law and view with counts, and change nothing.
+
+    Exit status 1 where a view could not be counted, so that more may differ than is said.
+    """
+    from skewless.runtime.console import step
+    from skewless.sdk import projects
+
+    with step("doctor --from-feast") as progress:
+        found = projects.diagnose_feast(from_feast)
+        progress.result = found.lines()[0]
+    show(found.lines()[1:])
+    raise typer.Exit(0 if found.complete else 1)
 
 
 @verbs.command()

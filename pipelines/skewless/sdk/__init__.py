@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skewless.sdk.online import MaterializedViews, StoreComparison
     from skewless.sdk.predictions import ModelNotServable, PredictionDenied, Predictions, PredictServerUnreachable
     from skewless.sdk.project import Project
-    from skewless.sdk.projects import BuiltProject, MovedRepository
+    from skewless.sdk.projects import BuiltProject, FeastDifferences, MovedRepository
     from skewless.sdk.publishing import PublishedVersion
     from skewless.sdk.rollouts import ChangedRollout, ModelRollouts, ModelVersions, PublishedModels, RolloutHistory
     from skewless.sdk.scoring import RetrainedModel, ScoredRows
@@ -33,6 +33,7 @@ _EXPORTS = {
     "ChangedRollout": "skewless.sdk.rollouts",
     "DriftReport": "skewless.sdk.served",
     "ErasedSubject": "skewless.sdk.erasing",
+    "FeastDifferences": "skewless.sdk.projects",
     "FilledTables": "skewless.sdk.tables",
     "FittedModel": "skewless.sdk.training",
     "HousekeepingVerbs": "skewless.sdk.housekeeping",
@@ -69,6 +70,7 @@ __all__ = [
     "ChangedRollout",
     "DriftReport",
     "ErasedSubject",
+    "FeastDifferences",
     "FilledTables",
     "FittedModel",
     "HousekeepingVerbs",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skewless.sdk.erasing import ErasedSubject
     from skewless.sdk.housekeeping import HousekeepingVerbs
     from skewless.sdk.online import MaterializedViews
-    from skewless.sdk.projects import BuiltProject, MovedRepository
+    from skewless.sdk.projects import BuiltProject, FeastDifferences, MovedRepository
     from skewless.sdk.served import WhatIfReport
     from skewless.sdk.store_verbs import OnlineStoreVerbs
     from skewless.sdk.tables import FilledTables, QualityReport
@@ -80,6 +80,15 @@ class Project(ModelVerbs):
         from skewless.sdk import projects
 
         return projects.move_from_feast(Path(repository), None if folder is None else Path(folder).absolute())
+
+    @classmethod
+    def doctor(cls, from_feast: str | Path) -> FeastDifferences:
+        """What a Feast repository would answer otherwise on our stores, by law and view, counted in its own tables: as
+        `from_feast` says it, without changing anything. Raises: NoFeastRepository, StoreFileUnchanged, MigrationRefused.
+        """
+        from skewless.sdk import projects
+
+        return projects.diagnose_feast(Path(from_feast))
 
     @property
     def folder(self) -> Path:

@@ -12,6 +12,8 @@ import pytest
 
 from skewless.project.migration import migration
 from skewless.project.migration.migration import KEPT, FormerFileDiffers, MigrationRefused, NoFeastRepository
+from skewless.sdk import Project
+from tests.checkout import ROOT
 from tests.scaffold.own_project import command
 from tests.services.serve_process import SKEWLESS
 
@@ -87,7 +89,13 @@ def test_what_differs_is_counted_and_the_rest_goes_on(repo: Path, redis_url: str
     command(repo, redis_url, FEAST, "materialize", "2020-01-01T00:00:00", f"{NOW:%Y-%m-%dT%H:%M:%S}")
     before = values(repo, redis_url)
 
+    seen = sorted((path, path.stat().st_mtime_ns) for path in repo.parent.rglob("*"))
+    found = command(repo.parent, redis_url, str(SKEWLESS), "doctor", "--from-feast", ".").splitlines()
+    assert sorted((path, path.stat().st_mtime_ns) for path in repo.parent.rglob("*")) == seen
+    assert f"{repo}: 7 differences from Feast's answers" in found[0]
+
     printed = command(repo.parent, redis_url, str(SKEWLESS), "init", "--from-feast", ".")
+    assert found[1:] == printed.splitlines()[1 : len(found)]
     told = printed.replace("\n", " ")
     assert "trips: 9 rows of 5 entities" in told
     assert "ttl online: 1 entities have no row within the ttl" in told
@@ -134,11 +142,31 @@ def test_what_does_not_apply_is_not_moved(repo: Path):
     assert (repo / "feature_store.yaml").read_text() == YAML
 
 
+def test_the_doctor_says_law_view_and_count(repo: Path):
+    found = Project.doctor(repo)
+    assert found.complete
+    assert [(one.law, one.view, one.what, one.count) for one in found.differences] == [
+        ("One admission rule", "trips", "ttl online", 1),
+        ("One admission rule", "trips", "future", 1),
+        ("Newest wins", "trips", "corrections", 1),
+        ("Newest wins", "trips", "late rows", 1),
+        ("One admission rule", "trips", "known since", 2),
+        ("Online(t) = offline(t)", "trips", "exact ties", 1),
+        ("Online(t) = offline(t)", "trips", "Float32", 1),
+    ]
+    laws = (ROOT / "infra/docs/concepts/laws.md").read_text()
+    assert all(f"**{one.law}" in laws for one in found.differences)
+
+
 def test_a_missing_table_is_told_and_a_kept_file_is_not_overwritten(repo: Path):
     (repo / "data" / "trips.parquet").unlink()
     (repo / KEPT).write_text("another")
     move = migration.plan(repo, NOW)
     assert any("not counted: trips" in line and "trips.parquet" in line for line in move.lines())
+    found = Project.doctor(repo)
+    assert not found.complete
+    assert found.differences == []
+    assert "no differences from Feast's answers; 1 views were not counted" in str(found)
     with pytest.raises(FormerFileDiffers, match="move it away"):
         move.make()
     assert (repo / "feature_store.yaml").read_text() == YAML

@@ -27,6 +27,7 @@ from skewless.files.durable import new_folder, write_file
 from skewless.project.migration.former_store import former_rows
 from skewless.project.migration.inspection import Inspection, InspectionRequest
 from skewless.project.migration.store_file import StoreFileChange, change
+from skewless.project.migration.view_counts import ViewCounts
 from skewless.runtime.feast_import import main_with_feast
 from skewless.settings.process_environment import environment_with
 
@@ -80,9 +81,14 @@ class Migration:
         """Whether the repository is on our stores already."""
         return self.store_file.before == self.store_file.after
 
+    @property
+    def views(self) -> list[ViewCounts]:
+        """The counts of the feature views, by name."""
+        return sorted(self.inspection.views, key=lambda counts: counts.view)
+
     def lines(self) -> Iterator[str]:
         """What differs in meaning, by view, and what becomes of the online store's rows."""
-        for counts in sorted(self.inspection.views, key=lambda counts: counts.view):
+        for counts in self.views:
             yield from counts.lines()
         yield from (f"not counted: {line}" for line in self.inspection.uncounted)
         yield from self.former

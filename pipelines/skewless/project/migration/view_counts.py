@@ -33,6 +33,23 @@ _VERSIONS = (
 """Rows have the key k, event time e, created time c and a hash v of the values."""
 
 
+ADMISSION, SAME_VALUES, NEWEST_WINS = "One admission rule", "Online(t) = offline(t)", "Newest wins"
+"""The laws that answers follow here, as the page of laws calls them."""
+
+
+class AnswerDifference(msgspec.Struct, frozen=True):
+    """Where the answers about a feature view differ from Feast's: by which law of ours, in what, and how often in its table."""
+
+    view: str
+    law: str
+    what: str
+    count: int
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.sentence} (law: {self.law})"
+
+
 class ViewCounts(msgspec.Struct, frozen=True):
     """Rows of a view's table, at the instant of the count.
 
@@ -53,41 +70,51 @@ class ViewCounts(msgspec.Struct, frozen=True):
     ties: int = 0
     rounded: dict[str, int] = {}
 
-    def lines(self) -> Iterator[str]:
-        """What it means, a sentence each."""
-        yield f"{self.view}: {self.rows:,} rows of {self.entities:,} entities"
+    def differences(self) -> Iterator[AnswerDifference]:
+        """Where the answers differ, with the law that ours follow."""
+        view = self.view
         if self.expired:
-            yield (
-                f"  ttl online: {self.expired:,} entities have no row within the ttl. Feast serves their old values as PRESENT; "
-                "here they are null, OUTSIDE_MAX_AGE, as in training."
-            )
+            yield AnswerDifference(
+                view, ADMISSION, "ttl online", self.expired, f"{self.expired:,} entities have no row within the ttl. Feast serves "
+                "their old values as PRESENT; here they are null, OUTSIDE_MAX_AGE, as in training."
+            )  # fmt: skip
         if self.future:
-            yield f"  future: {self.future:,} rows have event times to come. Feast serves them at once; here they wait for their time."
+            yield AnswerDifference(
+                view, ADMISSION, "future", self.future, f"{self.future:,} rows have event times to come. Feast serves them at "
+                "once; here they wait for their time."
+            )  # fmt: skip
         if self.corrections:
-            yield (
-                f"  corrections: {self.corrections:,} keys and event times have several created times. Feast's online store keeps "
-                "the row that it wrote first; here the one created last counts, as in training."
-            )
+            yield AnswerDifference(
+                view, NEWEST_WINS, "corrections", self.corrections, f"{self.corrections:,} keys and event times have several "
+                "created times. Feast's online store keeps the row that it wrote first; here the one created last counts, as in "
+                "training."
+            )  # fmt: skip
         if self.late:
-            yield (
-                f"  late rows: {self.late:,} rows were created more than a day after their event. A daily materialize-incremental "
-                "of Feast never reads them; here runs go by the time of arrival."
-            )
+            yield AnswerDifference(
+                view, NEWEST_WINS, "late rows", self.late, f"{self.late:,} rows were created more than a day after their event. A "
+                "daily materialize-incremental of Feast never reads them; here runs go by the time of arrival."
+            )  # fmt: skip
         if self.unknown:
-            yield (
-                f"  known since: {self.unknown:,} rows were created after their event. Training sees them from the event on, as in "
-                "Feast; `known_by: created_timestamp` under offline_store lets it see them once they were known."
-            )
+            yield AnswerDifference(
+                view, ADMISSION, "known since", self.unknown, f"{self.unknown:,} rows were created after their event. Training "
+                "sees them from the event on, as in Feast; `known_by: created_timestamp` under offline_store lets it see them "
+                "once they were known."
+            )  # fmt: skip
         if self.ties:
-            yield (
-                f"  exact ties: {self.ties:,} keys and times have rows with different values. Feast takes any of them; here it is "
-                "the same one each time, offline and online."
-            )
+            yield AnswerDifference(
+                view, SAME_VALUES, "exact ties", self.ties, f"{self.ties:,} keys and times have rows with different values. Feast "
+                "takes any of them; here it is the same one each time, offline and online."
+            )  # fmt: skip
         for feature, values in self.rounded.items():
-            yield (
-                f"  Float32: {values:,} values of {feature} are doubles that no float32 holds. Here they count as the nearest one "
-                "offline too, where Feast's training has the double."
-            )
+            yield AnswerDifference(
+                view, SAME_VALUES, "Float32", values, f"{values:,} values of {feature} are doubles that no float32 holds. Here "
+                "they count as the nearest one offline too, where Feast's training has the double."
+            )  # fmt: skip
+
+    def lines(self) -> Iterator[str]:
+        """The counts, and what differs: a sentence each."""
+        yield f"{self.view}: {self.rows:,} rows of {self.entities:,} entities"
+        yield from (f"  {difference}" for difference in self.differences())
 
 
 def count(view: PlanView, source: TableSource, at: datetime) -> ViewCounts:
