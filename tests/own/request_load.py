@@ -27,6 +27,7 @@ class RequestLoad:
     failures: list[str] = field(default_factory=list, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _done: threading.Event = field(default_factory=threading.Event, init=False)
+    _turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CLIENTS), init=False)
 
     @contextmanager
     def asking(self) -> Iterator[RequestLoad]:
@@ -39,6 +40,16 @@ class RequestLoad:
             self._done.set()
             for thread in threads:
                 thread.join()
+
+    @contextmanager
+    def no_requests(self) -> Iterator[None]:
+        """While the day of the story changes: a store that has rows of the next day answers nothing true of the day before."""
+        for _ in range(CLIENTS):
+            self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release(CLIENTS)
 
     def versions(self, model: str) -> list[str]:
         """The versions that answered for a model so far."""
@@ -58,7 +69,8 @@ class RequestLoad:
                 models = self.models
                 model, turn = models[turn % len(models)], turn + CLIENTS + 1
                 try:
-                    answer = self.predict(client, model, 1 + turn % self.customers)
+                    with self._turns:
+                        answer = self.predict(client, model, 1 + turn % self.customers)
                 except httpx.TransportError as error:
                     self._count(model, 0, type(error).__name__, failure=repr(error))
                     continue

@@ -1,7 +1,8 @@
 """`make own-year`: what a data scientist changes in a year, against one running server that is asked all the time.
 
-A month is: its orders come in, are ingested and materialized, and something changes. No request may fail, every prediction
-must stand the audit, and of an erased customer nothing is left. Requests name the day of the story (SKEWLESS_ALLOW_AS_OF).
+A month is: its orders come in, are ingested and, between two days of the story, materialized; then something changes. No
+request may fail, every prediction must stand the audit, and of an erased customer nothing is left. Requests name the day of
+the story (SKEWLESS_ALLOW_AS_OF).
 """
 
 from __future__ import annotations
@@ -73,11 +74,12 @@ sent_back = Model(
 
 @dataclass(slots=True)
 class Year:
-    """The project's terminal, the clients, and the orders that are still to come."""
+    """The project's terminal, the clients, all orders of the story, and the window of each file of them."""
 
     terminal: Terminal
     load: RequestLoad
     orders: list[Order]
+    files: dict[Path, tuple[datetime, datetime]]
 
     def month(self, begin: datetime, end: datetime) -> None:
         """The orders of [begin, end) come in, and the day of the story is `end`.
@@ -85,10 +87,12 @@ class Year:
         The window is given: `build` materialized up to the present, after which these orders would come late.
         """
         file = self.terminal.folder.parent / "orders" / f"{begin:%Y-%m-%d}.csv"
+        self.files[file] = begin, end
         write_orders(file, [order for order in self.orders if begin <= order.ordered_at < end])
         self.terminal.run("skewless ingest")
-        self.terminal.run(f"skewless materialize --start {begin.isoformat()} --end {end.isoformat()}")
-        self.load.now = end
+        with self.load.no_requests():
+            self.terminal.run(f"skewless materialize --start {begin.isoformat()} --end {end.isoformat()}")
+            self.load.now = end
 
     def edit(self, file: str, *changes: tuple[str, str]) -> None:
         """Each text stands in the file, and is replaced everywhere. Raises: SystemExit."""
@@ -158,6 +162,8 @@ class Year:
         self.terminal.run("skewless apply")
         self.terminal.run("skewless ingest orders_returns")
         self.train(SECOND, "1.0.0")
+        listing = f"{self.load.url}/v1/models"
+        self.wait(lambda: SECOND in httpx.get(listing).text, f"{SECOND} is not served")
         self.load.models = (MODEL, SECOND)
         self.answered_by(SECOND, "1.0.0")
 
@@ -205,6 +211,11 @@ class Year:
         self.terminal.run(f"skewless models promote {MODEL} 6.0.0 --reason 'it was right'")
 
     def erased_customer(self) -> None:
+        """From the raw files by hand, which no erasure reaches: the next ingest would bring the rows back."""
+        self.orders = [order for order in self.orders if order.customer_id != ERASED]
+        for file in (self.terminal.folder.parent / "orders").iterdir():
+            begin, end = self.files[file]
+            write_orders(file, [order for order in self.orders if begin <= order.ordered_at < end])
         self.terminal.run(f"skewless erase --entity customer_id={ERASED}")
         with httpx.Client() as client:
             answer = self.load.predict(client, MODEL, ERASED, explain="features").json()
@@ -220,7 +231,7 @@ class Year:
         self.terminal.run(f"skewless models retire {SECOND} --reason 'nobody asks for it any more'")
 
     def proven(self) -> None:
-        """Every version that answered in the year, and nothing of the erased customer."""
+        """Every version that answered in the year stands the audit: no bit differs."""
         for model in (MODEL, SECOND):
             for version in self.load.versions(model):
                 self.terminal.run(f"skewless audit --model {model} --version {version}")
@@ -251,7 +262,8 @@ def main() -> None:
         terminal.serving() as url,
         RequestLoad(url, CUSTOMERS, END, (MODEL,)).asking() as load,
     ):
-        year = Year(terminal, load, made_up_orders(CUSTOMERS, BEGIN, MONTHS[-1]))
+        (first,) = (terminal.folder.parent / "orders").iterdir()
+        year = Year(terminal, load, made_up_orders(CUSTOMERS, BEGIN, MONTHS[-1]), {first: (BEGIN, END)})
         for number, (begin, end) in enumerate(pairwise(MONTHS), 1):
             print(f"\nmonth {number}: {CHANGES[number].__name__.replace('_', ' ') if number in CHANGES else 'orders'}")
             year.month(begin, end)
