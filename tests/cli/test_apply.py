@@ -54,3 +54,16 @@ def test_an_old_definition_is_told_of_until_it_goes(
         forced.out.split()
     )
     assert "old definition" not in skewless("status").out
+
+
+@pytest.mark.parametrize("verb", ["apply", "build"])
+def test_where_there_is_no_project_it_is_said_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skewless: Skewless, verb: str
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("STATE", "FEATURE_REPO"):
+        monkeypatch.delenv(f"SKEWLESS_{name}", raising=False)
+    told = skewless(verb)
+    assert told.status == 2
+    assert "feature_repo has no feature_store.yaml" in told.err
+    assert "make a project with `skewless init NAME`" in told.err

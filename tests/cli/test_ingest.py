@@ -109,6 +109,9 @@ def test_stamped_rows_keep_the_time_at_which_they_came(market: Shop, skewless: S
     rows = stored(market)
     assert [row["age"] for row in rows] == [30, 31]
     assert before < rows[0]["created_timestamp"] < rows[1]["created_timestamp"]
+    lines = '{"customer": 1, "event_timestamp": "2024-01-01", "age": 31}\n{"customer": 2, "event_timestamp": "2024-01-02"}\n'
+    told = add(market, skewless, "b.jsonl", lines)
+    assert (told.status, [row["age"] for row in stored(market)]) == (0, [30, 31, None])
 
 
 def test_only_what_is_new_is_read_and_a_run_that_was_cut_short_can_be_run_again(

@@ -41,6 +41,17 @@ def test_a_folder_and_a_glob_name_all_of_their_files(tmp_path: Path, monkeypatch
             assert source.all(["count(*)"]) == (rows,)
 
 
+@pytest.mark.parametrize("name", [".ipynb_checkpoints/a-checkpoint.csv", "._a.csv", "_delta_log/a.csv"])
+def test_a_hidden_file_of_a_folder_is_not_counted_in_silence(tmp_path: Path, name: str):
+    written(tmp_path / "a.csv")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    written(tmp_path / "copied.csv").rename(tmp_path / name)
+    with pytest.raises(EventsUnreadable, match=f"{name} is hidden or a program's own.*by a glob"):
+        event_files(str(tmp_path))
+    with event_files(f"{tmp_path}/a*.csv").opened() as source:
+        assert source.all(["count(*)"]) == (100,)
+
+
 def test_more_rows_than_are_sampled_are_counted_all(tmp_path: Path):
     rows = SAMPLED + 5
     file = written(tmp_path / "a.parquet", ORDERS.replace("range(100)", f"range({rows})"))

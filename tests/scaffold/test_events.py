@@ -141,6 +141,13 @@ def test_any_name_of_a_column_is_taken(tmp_path: Path):
     command(tmp_path / "mine", "", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
+def test_an_entity_may_be_called_as_its_key(tmp_path: Path):
+    rows = [f"{number % 7},2025-01-{number % 28 + 1:02}" for number in range(60)]
+    (tmp_path / "events.csv").write_text("\n".join(["user,at", *rows]) + "\n")
+    draft = make_from_events(tmp_path / "mine", str(tmp_path / "events.csv"), ColumnChoices(entity="user"))
+    assert (draft.entity.name, draft.entity.key) == ("user", "user")
+
+
 def test_times_that_do_not_divide_are_refused(tmp_path: Path):
     (tmp_path / "a.csv").write_text("at,customer_id,late\n" + "2025-01-01,1,1\n2025-01-01,1,0\n" * 9)
     with pytest.raises(BadEventColumn, match="too few, or too close"):

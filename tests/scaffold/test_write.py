@@ -32,6 +32,17 @@ def test_an_error_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_one_left_goes_once_there_is_a_project(tmp_path: Path):
+    left, others = (
+        tmp_path / f".shop-{'a1' * 8}",
+        [tmp_path / f".shop2-{'a1' * 8}", tmp_path / ".shop", tmp_path / ".shop-x"],
+    )
+    for folder in (left, *others):
+        (folder / "inside").mkdir(parents=True)
+    make_shop(tmp_path / "shop", TODAY)
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "shop"])
+
+
 def test_every_module_is_python(tmp_path: Path):
     make_shop(tmp_path / "shop", TODAY)
     modules = list((tmp_path / "shop").rglob("*.py"))

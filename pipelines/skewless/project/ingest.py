@@ -160,7 +160,7 @@ def _readers(work: ProjectContext) -> dict[str, list[CompiledView]]:
 def _of_files(shape: RowShape, files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     source_names = {name: source for source, name in shape.names.items()}
     types = {source_names.get(name, name): kind for name, kind in shape.types.items()}
-    times = [source_names.get(EVENT, EVENT), source_names.get(CREATED, CREATED)]
+    times = [source_names.get(name, name) for name in ((EVENT,) if shape.stamped else (EVENT, CREATED))]
     times += [name for name, kind in types.items() if kind.name == "UnixTimestamp"]
     for file in files:
         yield from shape.fitted(file_rows.batches(shape.table, file, types, times), str(file))

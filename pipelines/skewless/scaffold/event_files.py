@@ -145,6 +145,13 @@ def _of_folder(folder: Path) -> EventFiles:
     for file in sorted(folder.rglob("*")):
         suffix = _suffix(file.name)
         if suffix and file.is_file():
+            inside = file.relative_to(folder)
+            if any(part.startswith((".", "_")) for part in inside.parts):
+                # DuckDB reads it with the others: a notebook's checkpoint of a file would count its rows twice.
+                mend = "move it away, or name the files by a glob, as 'logs/*.csv'"
+                raise EventsUnreadable(
+                    str(folder), f"{inside} is hidden or a program's own, and would be read too; {mend}"
+                )
             suffixes[suffix] = _plain(suffix)
             size += file.stat().st_size
     if len(set(suffixes.values())) != 1:

@@ -98,7 +98,8 @@ def _drafted(
     key, time = events.key.column, events.time.column
     used = set(_RESERVED)
     names = {column.name: unused(column.name, used) for column in events.columns}
-    view, entity = unused(events.source.stem, used), unused(identifier(key.name).removesuffix("_id"), used)
+    view = unused(events.source.stem, used)
+    entity = unused(identifier(key.name).removesuffix("_id"), used - {names[key.name]})  # it may be called as its key
     rows, incomplete, first, last, example = _extent(events)
     database = place.variable if isinstance(place, EventDatabase) else ""
     model = None if events.label is None else _model(events, names[events.label[0].name], first, last)

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from skewless.contract.errors import SkewlessError
-from skewless.files.durable import new_folder
+from skewless.files.durable import new_folder, remove_unfinished_folders
 from skewless.scaffold.draft import ProjectDraft
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -65,8 +65,10 @@ def write_project(folder: Path, draft: ProjectDraft, tables: str, values: Mappin
                 file = building / name
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(text, encoding="utf-8")
-    except FileExistsError:
-        raise FolderNotEmpty(str(folder)) from None
+    except (FileExistsError, FileNotFoundError):
+        require_free(folder)  # another one was quicker
+        raise
+    remove_unfinished_folders(folder)
 
 
 def _environment() -> Environment:

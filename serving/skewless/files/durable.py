@@ -138,6 +138,14 @@ def remove_unfinished(path: Path) -> None:
             file.unlink(missing_ok=True)
 
 
+def remove_unfinished_folders(folder: Path) -> None:
+    """Remove what killed makers of `folder` left beside it; for the one maker who succeeded."""
+    ours = re.compile(rf"\.{re.escape(folder.name)}-[0-9a-f]{{{_RANDOM}}}")
+    for left in folder.absolute().parent.iterdir():
+        if ours.fullmatch(left.name) and left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _filled(path: Path, content: bytes | memoryview, *, durable: bool, mode: int) -> Path:
     """A temporary file beside `path` that holds the content, on the disk."""
     make_folder(path.parent, durable=durable)

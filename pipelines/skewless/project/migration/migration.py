@@ -23,7 +23,7 @@ import yaml
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.state_folder import DEFINITIONS, STATE, STORE_FILE
-from skewless.files.durable import new_folder, write_file
+from skewless.files.durable import new_folder, remove_unfinished_folders, write_file
 from skewless.project.migration.former_store import former_rows
 from skewless.project.migration.inspection import Inspection, InspectionRequest
 from skewless.project.migration.store_file import StoreFileChange, change
@@ -140,6 +140,7 @@ def make_copy(folder: Path, repository: Path, at: datetime) -> tuple[Migration, 
         if not migration.moved:
             migration.make()
         repo = folder / migration.repo.relative_to(building.resolve())
+    remove_unfinished_folders(folder)
     return migration, repo
 
 
