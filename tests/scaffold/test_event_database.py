@@ -54,7 +54,7 @@ def test_from_a_table_to_a_proven_prediction(tmp_path: Path, shop: str, redis_ur
 def test_a_query_and_one_of_several_tables_are_chosen(tmp_path: Path, shop: str):
     with psycopg.connect(shop) as connection:
         connection.execute('CREATE SCHEMA "old Shop"; CREATE TABLE "old Shop".orders AS SELECT * FROM orders LIMIT 40')
-    with pytest.raises(TableNotChosen, match=r"has orders, old Shop\.orders; `--table NAME` says"):
+    with pytest.raises(TableNotChosen, match=r"has orders, old Shop\.orders; name the one"):
         make_from_events(tmp_path / "mine", "SHOP_URL", ColumnChoices())
     with pytest.raises(TableNotChosen, match="no table 'order'; did you mean 'orders'"):
         make_from_events(tmp_path / "mine", "SHOP_URL", ColumnChoices(table="order"))
@@ -74,7 +74,10 @@ def test_a_url_without_a_password_names_a_variable(tmp_path: Path, shop: str, mo
 @pytest.mark.parametrize(
     ("place", "says"),
     [
-        ("postgresql://me:s3cret@localhost/shop", "put it into an environment variable.*--from MINE_DATABASE_URL"),
+        (
+            "postgresql://me:s3cret@localhost/shop",
+            "put it into an environment variable.*then MINE_DATABASE_URL for the events",
+        ),
         ("postgresql://localhost/shop?password=s3cret", "put it into an environment variable"),
         ("mysql://me:s3cret@localhost/shop", "it is mysql, and `init` infers from postgresql:// alone"),
         ("sqlite:///shop.db", "it is sqlite"),

@@ -7,7 +7,17 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from skewless.runtime.durations import BadDuration
-from skewless.sdk.arguments import BadArgument, BadInstant, instant, length, names, optional_instant, utc_day
+from skewless.sdk.arguments import (
+    BadArgument,
+    BadInstant,
+    at_least,
+    choice,
+    instant,
+    length,
+    names,
+    optional_instant,
+    utc_day,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -45,3 +55,15 @@ def test_one_name_or_several():
 
 def test_an_error_begins_with_the_argument():
     assert str(BadArgument("rows=", "has no row")) == "rows= has no row"
+
+
+def test_what_is_not_among_the_choices_or_too_little_is_refused():
+    choice("role=", None, ("champion", "canary"))
+    choice("role=", "canary", ("champion", "canary"))
+    at_least("sample=", 1, 1)
+    with pytest.raises(BadArgument, match="role= is 'boss'; choose champion or canary"):
+        choice("role=", "boss", ("champion", "canary"))
+    with pytest.raises(BadArgument, match="sample= is 0; the least is 1"):
+        at_least("sample=", 0, 1)
+    with pytest.raises(BadInstant, match="5 is no ISO 8601 time"):
+        instant(5)  # type: ignore[arg-type]

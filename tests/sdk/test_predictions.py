@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pandas as pd
 import polars as pl
+import psutil
 import pytest
 
 from skewless.contract.errors import SkewlessError
@@ -15,6 +18,7 @@ from skewless.runtime.errors import StepInputMissing
 from skewless.sdk import Project
 from skewless.sdk.arguments import BadArgument
 from skewless.sdk.predictions import MOST_ROWS, ModelNotServable, PredictionDenied, PredictServerUnreachable
+from tests.services.processes import living
 
 ROW = {"customer_id": 7, "request_unix": 1_772_323_200}
 
@@ -131,3 +135,25 @@ def test_a_store_that_is_away_is_an_error_with_the_mend(
             assert isinstance(error.value, RedisUnreachable | ModelNotServable)
             assert "none.sock" in str(error.value)
         assert "not to be used" in str(away.status())
+
+
+_NOTEBOOK = """
+import sys
+from skewless.sdk import Project
+project = Project.open(sys.argv[1], progress=False)
+print(project.serve(), project._servers._own.process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_server_does_not_outlive_a_notebook_that_is_killed(project: Project):
+    command = [sys.executable, "-c", _NOTEBOOK, str(project.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as notebook:
+        assert notebook.stdout is not None
+        url, pid = notebook.stdout.readline().split()
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        server = psutil.Process(int(pid))
+        notebook.kill()
+    assert not living([server], 30)
+    with pytest.raises(PredictServerUnreachable):
+        project.predict(ROW, url=url)

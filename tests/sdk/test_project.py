@@ -155,7 +155,7 @@ def test_a_row_is_pushed_from_dicts_and_frames(project: Project):
     with pytest.raises(BadArgument, match="format= is not said by the file's suffix"):
         project.push("orders", project.folder / "models.py")
     assert project.housekeeping.verify().clean
-    (folded,) = project.housekeeping.compact(keep="0s")
+    (folded,) = project.housekeeping.compact(keep="0s").results.values()
     assert folded.rows == 2
 
 

@@ -11,7 +11,15 @@ import pyarrow as pa
 
 from skewless.html.fragment import fragment, framed
 from skewless.html.table import PageTable
+from skewless.runtime.result_counts import ResultCounts
 from skewless.sdk.results import RowsResult, ShownResult
+
+
+@dataclass(frozen=True)
+class SomeCounts(ResultCounts):
+    rows: int
+    dead_lettered: int
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,3 +73,12 @@ def test_rows_come_as_every_frame():
     assert "the first 10 of 12 rows" in shown
     assert shown.count("<tr>") == 11
     assert str(rows) == "12 rows"
+
+
+def test_counts_are_a_table_in_a_notebook():
+    shown = SomeCounts(1_200, 0)._repr_html_()
+    assert ">rows</th>" in shown
+    assert ">dead lettered</th>" in shown
+    assert ">1,200</td>" in shown
+    assert "refusal" not in shown
+    assert "&lt;b&gt;</td>" in SomeCounts(1, 0, "<b>")._repr_html_()

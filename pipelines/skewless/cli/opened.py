@@ -19,6 +19,7 @@ _WORDS = {
     "since": "from",
     "until": "to",
     "columns": "column",
+    "events": "from",
 }
 """Options that are named otherwise than the argument."""
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from skewless.cli.opened import session, show
+from skewless.cli.opened import option, session, show
 
 verbs = typer.Typer()
 ProjectName = Annotated[
@@ -57,7 +57,7 @@ def init(
         raise typer.BadParameter("give the new project a name, as `skewless init shop`")
     if events is None and any(part is not None for part in parts):
         raise typer.BadParameter("--entity, --time, --label and --table name parts of --from; give --from FILE")
-    draft = projects.init(Path.cwd() / name, events, entity=entity, time=time, label=label, table=table)
+    draft = projects.init(Path.cwd() / name, events, entity=entity, time=time, label=label, table=table, spelled=option)
     show([f"{name}/ holds a project. {draft.story}", *(f"  {note}" for note in draft.notes)])
     if draft.model is None:
         show(["  No column is to be predicted; --label names one."])

@@ -31,7 +31,7 @@ class SubjectMissing(SkewlessError):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.entity!r} does not name a subject to erase: {self.reason}; write --entity customer_id=42"
+        return f"{self.entity!r} does not name a subject to erase: {self.reason}; name its join keys, as customer_id=42"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ErasureSubject:
             if keys.setdefault(name, value) != value:
                 raise SubjectMissing(pair, "it names that key twice")
         if not keys:
-            raise SubjectMissing("", "there is no --entity")
+            raise SubjectMissing("", "no key is named")
         return cls(tuple(sorted(keys.items())))
 
     def check(self, known: Collection[str]) -> None:

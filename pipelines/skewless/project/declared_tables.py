@@ -52,7 +52,9 @@ class StartNotDeclared(SkewlessError):
     table: str
 
     def __str__(self) -> str:
-        return f'table {self.table!r} declares no first day; write start="2024-01-01" into its Table, or give --start'
+        return (
+            f'table {self.table!r} declares no first day; write start="2024-01-01" into its Table, or give the `start`'
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ class SpineMissing(SkewlessError):
     def __str__(self) -> str:
         return (
             f"there is no spine at {self.path}; fill that table with `skewless ingest`, or name a Parquet file or folder, or "
-            "a CSV file, with --spine or in the model's `spine` in feature_repo/models.py"
+            "a CSV file, as `spine` here or of the model in feature_repo/models.py"
         )
 
 
@@ -183,7 +183,7 @@ class EmptyWindow(SkewlessError):
         )
         return (
             f"{self.rows} has no row from {self.start.isoformat()} until {self.end.isoformat()}: {there}; choose other "
-            "windows with the command's options or in the model's `windows` in feature_repo/models.py; nothing was written"
+            "windows, here or in the model's `windows` in feature_repo/models.py; nothing was written"
         )
 
 
@@ -233,4 +233,4 @@ class AlreadyPublished(SkewlessError):
     version: str
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version} is published and immutable; publish with a greater --version"
+        return f"{self.name} {self.version} is published and immutable; publish with a greater `version`"

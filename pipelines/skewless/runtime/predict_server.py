@@ -22,6 +22,18 @@ from skewless.settings.process_environment import child_environment
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+# Its standard input is a pipe of this process. The system closes that with this process, however it ends: killed, too.
+_SERVE = """
+import os, signal, threading
+
+def end_with_parent():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+from skewless.server.cli import main
+main()
+"""
 
 
 @dataclass(eq=False)
@@ -48,15 +60,15 @@ def server(
     settings: Mapping[str, str], port: int, log: Path, answers: str = "/readyz"
 ) -> Iterator[RunningPredictServer]:
     """A ready server on `port` of the loopback, for the length of the block; afterwards it has ended and its served
-    log is on disk. It is ready when it `answers` this path with 200.
+    log is on disk. It ends with this process, too. It is ready when it `answers` this path with 200.
 
     `settings` are SKEWLESS_ variables beside those of this process. Raises: PredictServerFailed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", "from skewless.server.cli import main; main()", "serve", "--port", str(port)]
+    command = [sys.executable, "-c", _SERVE, "serve", "--port", str(port)]
     environment = child_environment(settings)
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
         _await_ready(process, url + answers, log)
@@ -91,3 +103,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

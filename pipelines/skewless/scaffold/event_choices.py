@@ -27,6 +27,11 @@ _MOST_LABELS = 50
 _LISTED = 5
 
 
+def as_option(name: str) -> str:
+    """An argument as `skewless init` writes it."""
+    return f"--{name}"
+
+
 @dataclass(eq=False)
 class BadEventColumn(SkewlessError):
     """A column of events is missing, cannot be inferred, or cannot be what it should be; `option` names it."""
@@ -37,7 +42,8 @@ class BadEventColumn(SkewlessError):
     mend: str = ""
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.reason}; {self.mend or f'give {self.option} COLUMN'}"
+        given = self.option if self.option.endswith("=") else f"{self.option} "
+        return f"{self.source}: {self.reason}; {self.mend or f'give {given}COLUMN'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +56,20 @@ class ChosenColumn:
 
 @dataclass(frozen=True, slots=True)
 class EventChoices:
-    """The columns of a source; each method chooses one."""
+    """The columns of a source; each method chooses one. `spelled` writes an argument as its user does."""
 
     source: EventSource
     columns: Sequence[EventColumn]
+    spelled: Callable[[str], str] = as_option
 
     @classmethod
-    def of(cls, source: EventSource) -> EventChoices:
+    def of(cls, source: EventSource, spelled: Callable[[str], str] = as_option) -> EventChoices:
         """Raises: EventsUnreadable."""
         columns = [EventColumn(name, kind, feast_type(kind)) for name, kind in source.kinds]
         measured = _measured(columns, source.sampled, source.distinct)
         keys = [column for column in measured if column.key_named]
         everywhere = {column.name: column for column in _measured(keys, source.all, source.distinct)}
-        return cls(source, [everywhere.get(column.name, column) for column in measured])
+        return cls(source, [everywhere.get(column.name, column) for column in measured], spelled)
 
     def column(self, name: str, option: str) -> EventColumn:
         """Raises: BadEventColumn."""
@@ -75,13 +82,15 @@ class EventChoices:
     def time(self, name: str | None) -> ChosenColumn:
         """The column of the events' times. Raises: BadEventColumn."""
         if name is not None:
-            column = self.column(name, "--time")
+            column = self.column(name, self.spelled("time"))
             if not column.time or not column.present:
-                raise BadEventColumn(self.source.title, "--time", f"{name!r} is {column.kind}, and holds no times")
+                raise BadEventColumn(
+                    self.source.title, self.spelled("time"), f"{name!r} is {column.kind}, and holds no times"
+                )
             return ChosenColumn(column)
         times = sorted(filter(_is_time, self.columns), key=_time_rank)
         if not times:
-            raise BadEventColumn(self.source.title, "--time", "no column holds times")
+            raise BadEventColumn(self.source.title, self.spelled("time"), "no column holds times")
         return ChosenColumn(times[0], tuple(column.name for column in times[1:]))
 
     def known_since(self, time: EventColumn) -> ChosenColumn | None:
@@ -96,30 +105,32 @@ class EventChoices:
     def key(self, name: str | None, label: str | None) -> ChosenColumn:
         """The column of the entity's key. Raises: BadEventColumn."""
         if name is not None:
-            column = self.column(name, "--entity")
+            column = self.column(name, self.spelled("entity"))
             if column.dtype not in ("Int64", "String"):
                 reason = f"{name!r} is {column.kind}, neither whole nor text"
-                raise BadEventColumn(self.source.title, "--entity", reason)
+                raise BadEventColumn(self.source.title, self.spelled("entity"), reason)
             return ChosenColumn(column, self._keys(label, without=column))
         keys = self._keys(label)
         if not keys:
             names = ", ".join(column.name for column in self.columns)
             reason = f"no column has a name as customer_id and values that come again; it has {names}"
-            raise BadEventColumn(self.source.title, "--entity", reason)
-        return ChosenColumn(self.column(keys[0], "--entity"), keys[1:])
+            raise BadEventColumn(self.source.title, self.spelled("entity"), reason)
+        return ChosenColumn(self.column(keys[0], self.spelled("entity")), keys[1:])
 
     def label(self, text: str) -> tuple[EventColumn, LabelValues]:
         """The column of `COLUMN` or `COLUMN=VALUE`, and its values as 0 and 1. Raises: BadEventColumn."""
         name, one = text, None
         if text not in {column.name for column in self.columns} and "=" in text:
             name, _, one = text.partition("=")
-        column = self.column(name, "--label")
+        column = self.column(name, self.spelled("label"))
         values = self._values(column)
-        mend = f"`--label '{name}=VALUE'` says which of its values counts as 1"
+        mend = f"`{self.spelled('label')}{name}=VALUE` says which of its values counts as 1"
         listed = ", ".join(map(repr, values[:_LISTED])) + (", ..." if len(values) > _LISTED else "")
         if len(values) == 1:
             raise BadEventColumn(
-                self.source.title, "--label", f"{name!r} is {listed} in every row, which nothing can be learned from"
+                self.source.title,
+                self.spelled("label"),
+                f"{name!r} is {listed} in every row, which nothing can be learned from",
             )
         mapped = label_values(column, values, one) if values else None
         if mapped is None:
@@ -127,7 +138,7 @@ class EventChoices:
             reason = (
                 f"{holds}, and no {one!r}" if one is not None else f"{holds}, which are not 0 and 1, nor yes and no"
             )
-            raise BadEventColumn(self.source.title, "--label", reason, mend)
+            raise BadEventColumn(self.source.title, self.spelled("label"), reason, mend)
         return column, mapped
 
     def _keys(self, label: str | None, without: EventColumn | None = None) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class BadDatabaseUrl(SkewlessError):
     reason: str
 
     def __str__(self) -> str:
-        return f"--from names a database that cannot be read: {self.reason}"
+        return f"the events are in a database that cannot be read: {self.reason}"
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class TableNotChosen(SkewlessError):
         has = f"has {', '.join(self.known)}" if self.known else "has no tables"
         if self.named:
             return f"{self.database} has no table {self.named!r}; {did_you_mean(self.named, self.known)}it {has}"
-        return f"{self.database} {has}; `--table NAME` says which are the events, or `--table 'SELECT ...'`"
+        return f"{self.database} {has}; name the one of the events as `table`, or a SELECT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def event_database(place: str, project: str, table: str | None) -> EventDatabase
     if make_url(url).password is not None or make_url(url).query:
         raise BadDatabaseUrl(
             "a URL with a password or options stays in the shell's history; put it into an environment variable and give "
-            f"its name: `export {name}=postgresql://...`, then `--from {name}`"
+            f"its name: `export {name}=postgresql://...`, then {name} for the events"
         )
     return EventDatabase(variable(name) or url, name, table)
 

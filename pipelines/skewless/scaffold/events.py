@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 from skewless.scaffold.draft import EntityDraft, FeatureDraft, ModelDraft, ProjectDraft
-from skewless.scaffold.event_choices import BadEventColumn, ChosenColumn, EventChoices
+from skewless.scaffold.event_choices import BadEventColumn, ChosenColumn, EventChoices, as_option
 from skewless.scaffold.event_columns import EventColumn
 from skewless.scaffold.event_database import EventDatabase, event_database
 from skewless.scaffold.event_files import EventFiles, event_files
@@ -32,12 +32,13 @@ _SHARES = (0.0, 0.7, 0.85, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class ColumnChoices:
-    """The options as typed; what is None is inferred. `table` is of a database."""
+    """The options as typed; what is None is inferred. `table` is of a database; `spelled` writes an argument as its user does."""
 
     entity: str | None = None
     time: str | None = None
     label: str | None = None
     table: str | None = None
+    spelled: Callable[[str], str] = as_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,16 @@ class _Events:
     known: ChosenColumn | None
     label: tuple[EventColumn, LabelValues] | None
     columns: Sequence[EventColumn]
+    spelled: Callable[[str], str]
 
     @classmethod
     def of(cls, source: EventSource, choices: ColumnChoices) -> _Events:
         """Raises: EventsUnreadable, BadEventColumn."""
-        columns = EventChoices.of(source)
+        columns = EventChoices.of(source, choices.spelled)
         time = columns.time(choices.time)
         label = None if choices.label is None else columns.label(choices.label)
         key = columns.key(choices.entity, label[0].name if label else None)
-        return cls(source, key, time, columns.known_since(time.column), label, columns.columns)
+        return cls(source, key, time, columns.known_since(time.column), label, columns.columns, choices.spelled)
 
     @property
     def features(self) -> list[EventColumn]:
@@ -84,7 +86,7 @@ def make_from_events(folder: Path, place: str, choices: ColumnChoices) -> Projec
     require_free(folder)
     place_of_events = event_database(place, project, choices.table) or event_files(place)
     if choices.table is not None and isinstance(place_of_events, EventFiles):
-        raise EventsUnreadable(place, "--table names a table of a database, and this is none")
+        raise EventsUnreadable(place, "a table is of a database, and this is none")
     with place_of_events.opened() as source:
         events = _Events.of(source, choices)
         draft, values = _drafted(folder, events, place_of_events)
@@ -155,7 +157,7 @@ def _model(events: _Events, label: str, first: int, last: int) -> ModelDraft:
     ends = [first, *found, last]
     if any(earlier >= later for earlier, later in pairwise(ends)):
         reason = f"the times of {time.name!r} are too few, or too close, to divide into training, validation and test"
-        raise BadEventColumn(events.source.title, "--time", reason)
+        raise BadEventColumn(events.source.title, events.spelled("time"), reason)
     times = [datetime.fromtimestamp(at, UTC) for at in (first - 1, *ends[1:3], last + 1)]
     boundaries = [f"datetime({at.year}, {at.month}, {at.day}, {at.hour}, {at.minute}, {at.second})" for at in times]
     question = "How long after an event is its label known? At once is a guess; mend it, as timedelta(days=30)."
@@ -179,10 +181,10 @@ def _notes(events: _Events, rows: int, incomplete: int) -> Iterator[str]:
     key, time = events.key, events.time
     yield f"{rows:,} events of {events.source.title}."
     zone = "; times without a zone are UTC" if time.column.naive or time.column.text_time else ""
-    yield f"Their time is `{time.column.name}` ({time.column.kind}){zone}.{_others(time.others, '--time')}"
+    yield f"Their time is `{time.column.name}` ({time.column.kind}){zone}.{_others(time.others, events.spelled('time'))}"
     yield (
         f"Their key is `{key.column.name}`: about {key.column.distinct:,} values that come again."
-        f"{_others(key.others, '--entity')}"
+        f"{_others(key.others, events.spelled('entity'))}"
     )
     if events.known:
         yield (

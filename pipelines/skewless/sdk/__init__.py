@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skewless.sdk.served import AuditReport, DriftReport, WhatIfReport
     from skewless.sdk.session import ProjectNotFound
     from skewless.sdk.store_verbs import OnlineStoreVerbs, RunList
-    from skewless.sdk.tables import FilledTables, QualityReport
+    from skewless.sdk.tables import CompactedTables, FilledTables, QualityReport
     from skewless.sdk.training import BuiltTrainingSet, FittedModel, JoinExplanation
 
 _EXPORTS = {
@@ -31,6 +31,7 @@ _EXPORTS = {
     "BuiltProject": "skewless.sdk.projects",
     "BuiltTrainingSet": "skewless.sdk.training",
     "ChangedRollout": "skewless.sdk.rollouts",
+    "CompactedTables": "skewless.sdk.tables",
     "DriftReport": "skewless.sdk.served",
     "ErasedSubject": "skewless.sdk.erasing",
     "FeastDifferences": "skewless.sdk.projects",
@@ -68,6 +69,7 @@ __all__ = [
     "BuiltProject",
     "BuiltTrainingSet",
     "ChangedRollout",
+    "CompactedTables",
     "DriftReport",
     "ErasedSubject",
     "FeastDifferences",

@@ -20,7 +20,7 @@ Spelling = Callable[[str], str]
 class BadInstant(SkewlessError):
     """A text that is not a time."""
 
-    text: str
+    text: object
 
     def __str__(self) -> str:
         return f"{self.text!r} is no ISO 8601 time such as 2013-10-01 or 2013-10-01T12:00:00Z"
@@ -44,6 +44,8 @@ def as_argument(name: str) -> str:
 
 def instant(value: Instant) -> datetime:
     """An aware UTC time. Raises: BadInstant."""
+    if not isinstance(value, str | date):
+        raise BadInstant(value)
     parsed: date | datetime
     if isinstance(value, str):
         try:
@@ -77,3 +79,16 @@ def length(value: Length) -> timedelta:
 def names(value: str | Iterable[str] | None) -> tuple[str, ...]:
     """One name or several; none for None."""
     return () if value is None else (value,) if isinstance(value, str) else tuple(value)
+
+
+def choice(argument: str, value: str | None, choices: Iterable[str]) -> None:
+    """Raises: BadArgument unless the value is None or one of the choices."""
+    known = tuple(choices)
+    if value is not None and value not in known:
+        raise BadArgument(argument, f"is {value!r}; choose {' or '.join(known)}")
+
+
+def at_least(argument: str, value: int, least: int) -> None:
+    """Raises: BadArgument where the value is less."""
+    if value < least:
+        raise BadArgument(argument, f"is {value}; the least is {least}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skewless.html.table import PageTable, thousands
+from skewless.sdk.arguments import BadArgument
 from skewless.sdk.results import ShownResult
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def erase(session: ProjectSession, keys: Mapping[str, object], *, dry_run: bool,
     from skewless.erasure import erase as verb
     from skewless.erasure.subject import ErasureSubject
 
+    if not isinstance(keys, Mapping):
+        raise BadArgument(session.spelled("keys"), f"is {keys!r}; give join keys and values, {{'customer_id': 42}}")
+    if missing := [name for name, value in keys.items() if value is None]:
+        raise BadArgument(session.spelled("keys"), f"has no value of {missing[0]!r}")
     subject = ErasureSubject.parse([f"{name}={value}" for name, value in keys.items()])
     with session.opened() as work:
         stored, registry = tuple(work.definitions()), work.settings.registry

@@ -30,11 +30,11 @@ def arrow_table(rows: Rows, argument: str) -> pa.Table:
 
     from skewless.offline.tables.row_batches import UnknownRows, batches
 
-    if type(rows).__module__.partition(".")[0] == "pandas" and hasattr(rows, "columns"):
-        return pa.Table.from_pandas(rows, preserve_index=False)
     if isinstance(rows, pa.Table):
         return rows
     try:
+        if type(rows).__module__.partition(".")[0] == "pandas" and hasattr(rows, "columns"):
+            return pa.Table.from_pandas(rows, preserve_index=False)
         return pa.Table.from_batches(batches(argument, [rows] if isinstance(rows, Mapping) else rows))
     except UnknownRows as error:
         raise BadArgument(argument, f"is {error.kind}; {_TAKEN}") from error

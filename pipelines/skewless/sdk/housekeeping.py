@@ -13,9 +13,9 @@ from skewless.sdk.arguments import Instant, Length, length, names
 
 if TYPE_CHECKING:
     from skewless.monitoring.served_log.days import TrimResult
-    from skewless.offline.tables.compaction import CompactionResult
     from skewless.sdk.online import StoreComparison
     from skewless.sdk.session import ProjectSession
+    from skewless.sdk.tables import CompactedTables
 
 
 class HousekeepingVerbs:
@@ -59,7 +59,7 @@ class HousekeepingVerbs:
 
     def compact(
         self, view: str | Iterable[str] | None = None, *, before: Instant | None = None, keep: Length = "1h"
-    ) -> list[CompactionResult]:
+    ) -> CompactedTables:
         """Fold pushed parts that were written `before` a time (by default now) into the days of their tables; folded parts
         stay `keep` for readers under way. Raises: UnknownFeatureView, LockBusy.
         """

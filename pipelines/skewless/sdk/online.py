@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.contract.storage.expiry_mode import ExpiryMode
 from skewless.html.table import PageTable, thousands
-from skewless.sdk.arguments import BadArgument, Instant, optional_instant
+from skewless.sdk.arguments import BadArgument, Instant, at_least, choice, optional_instant
 from skewless.sdk.frames import Rows, arrow_table, is_dicts, json_rows
 from skewless.sdk.results import ShownResult
 
@@ -217,6 +217,8 @@ def verify(session: ProjectSession, views: Sequence[str], sample: int, seed: int
     from skewless.online.maintenance.redis_config import warnings
     from skewless.online.maintenance.verify_result import EntitySample
 
+    at_least(session.spelled("sample"), sample, 1)
+    at_least(session.spelled("seed"), seed, 0)
     with session.opened() as work:
         known, server_warnings = work.definitions(views), warnings(work.online.client)
         with session.step("verify") as progress:
@@ -235,6 +237,7 @@ def expire(
     from skewless.online.maintenance import expiry
     from skewless.project import retained_definitions
 
+    choice(session.spelled("by"), by, ExpiryMode)
     if by and (views or end):
         view = session.spelled("view")
         raise BadArgument(
@@ -247,7 +250,7 @@ def expire(
             retained_definitions.sweep(work, session.now(), report=progress.at)
         known = [view for view, _ in work.definitions(views)]
         if by:
-            chosen = expiry.choose(by, known, work.online_project, report=progress.at)
+            chosen = expiry.choose(ExpiryMode(by), known, work.online_project, report=progress.at)
             done, warning = chosen.removed, chosen.warning
         else:
             done = expiry.run(known, work.online_project, end=optional_instant(end), report=progress.at)

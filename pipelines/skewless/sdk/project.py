@@ -200,7 +200,7 @@ class Project(ModelVerbs):
 
     def what_if(
         self,
-        every: Iterable[str] = ("15m", "1h", "6h", "24h"),
+        every: str | Iterable[str] = ("15m", "1h", "6h", "24h"),
         *,
         delay: str = "0s",
         model: str | None = None,
@@ -215,7 +215,7 @@ class Project(ModelVerbs):
         """
         from skewless.sdk import served
 
-        request = served.WhatIfRequest(tuple(every), delay, model, since, until, spine, label)
+        request = served.WhatIfRequest(names(every), delay, model, since, until, spine, label)
         return served.what_if(self._session, request, None if html is None else Path(html))
 
     def quality(self, view: str | Iterable[str] | None = None, *, at: Instant | None = None) -> QualityReport:

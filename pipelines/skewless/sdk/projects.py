@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skewless.sdk.arguments import BadArgument, as_argument
+from skewless.sdk.arguments import BadArgument, Spelling, as_argument
 from skewless.sdk.results import ShownResult
 from skewless.sdk.session import utc_now
 
@@ -48,6 +48,7 @@ def init(
     time: str | None = None,
     label: str | None = None,
     table: str | None = None,
+    spelled: Spelling = as_argument,
 ) -> ProjectDraft:
     """Make a project in a new folder. Raises: BadArgument, BadProjectName, FolderNotEmpty, EventsUnreadable, BadEventColumn."""
     from skewless.scaffold.events import ColumnChoices, make_from_events
@@ -55,10 +56,10 @@ def init(
     from skewless.scaffold.shop import make_shop
 
     feast_name(folder.name)
-    choices = ColumnChoices(entity, time, label, table)
-    if events is None and choices != ColumnChoices():
+    choices = ColumnChoices(entity, time, label, table, spelled)
+    if events is None and choices != ColumnChoices(spelled=spelled):
         given = next(name for name in ("entity", "time", "label", "table") if getattr(choices, name) is not None)
-        raise BadArgument(as_argument(given), f"names a part of the events; give {as_argument('events')} too")
+        raise BadArgument(spelled(given), f"names a part of the events; give {spelled('events')} too")
     if events is None:
         return make_shop(folder, utc_now().date())
     return make_from_events(folder, str(events), choices)

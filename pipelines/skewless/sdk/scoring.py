@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skewless.sdk.arguments import Instant, optional_instant
+from skewless.sdk.arguments import BadArgument, Instant, optional_instant
 from skewless.sdk.model_rows import Spine, promotion_of, retraining_split, spine_place, spine_window
 from skewless.sdk.results import RowsResult, ShownResult
 
@@ -106,6 +106,12 @@ def score(session: ProjectSession, request: ScoreRequest) -> ScoredRows:
     """
     from skewless.model.publishing.rollout_steps import champion_version
 
+    given = {"take": bool(request.take), "created": request.created is not None}
+    if request.write_to is None and any(given.values()):
+        name = next(name for name, there in given.items() if there)
+        raise BadArgument(
+            session.spelled(name), f"is of the table that gets the scores; give {session.spelled('write_to')}"
+        )
     with session.opened() as work:
         declared, registry = session.declared(request.model), session.settings.registry
         model = declared.name()

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from skewless.sdk.arguments import Instant, instant
+from skewless.contract.storage.served_row import Role
+from skewless.sdk.arguments import Instant, choice, instant
 from skewless.sdk.frames import Rows, arrow_table
 from skewless.sdk.model_rows import Spine, spine_place, window_of
 from skewless.sdk.results import ShownResult
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from skewless.contract.model.bundle import Bundle
-    from skewless.contract.storage.served_row import Role
     from skewless.monitoring.audit.audit import AuditResult
     from skewless.monitoring.audit.what_if import WhatIfResult
     from skewless.monitoring.drift.drift import DriftResult
@@ -127,6 +127,7 @@ def audit(session: ProjectSession, request: ServedSelection, files: ReportFiles)
     """Replay served predictions through the join. Raises: StepInputMissing, InvalidBundle, SourceMissing, SourceMismatch."""
     created_at, declared = session.now(), session.declared(request.model)
     model = declared.name()
+    choice(session.spelled("role"), request.role, get_args(Role))
     with session.opened() as work:
         from skewless.monitoring.audit import audit as verb
         from skewless.monitoring.audit.evidence import project_evidence

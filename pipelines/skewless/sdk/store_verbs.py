@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skewless.html.table import PageTable, thousands
-from skewless.sdk.arguments import Length, length
+from skewless.sdk.arguments import Length, at_least, length
 from skewless.sdk.results import ShownResult
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class OnlineStoreVerbs:
 
     def runs(self, view: str | None = None, *, limit: int = 20) -> RunList:
         """The latest materializations, of all feature views or of one. Raises: UnknownFeatureView, StateUnreachable."""
+        at_least(self._session.spelled("limit"), limit, 1)
         with self._session.opened() as work:
             stored_as = view and work.stored_name(view)
             return RunList(work.history.runs(work.project, stored_as, limit=limit))
@@ -121,6 +122,7 @@ class OnlineStoreVerbs:
         """
         from skewless.online.push.stream import StreamLimits
 
+        at_least(self._session.spelled("batch"), batch, 1)
         limits = StreamLimits(batch=batch, idle=length(idle))
         return _consume(self._session, limits, once=once, keep=keep, unchecked=unchecked)
 

@@ -76,6 +76,26 @@ class QualityReport(ShownResult):
         return [PageTable("", "", ("feature view", "not met"), rows)]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class CompactedTables(ShownResult):
+    """What was folded, by table."""
+
+    results: dict[str, CompactionResult]
+
+    def lines(self) -> list[str]:
+        """The result as text, line by line."""
+        done = self.results.values()
+        parts, rows, removed = (sum(getattr(one, name) for one in done) for name in ("parts", "rows", "removed"))
+        return [f"{parts:,} parts with {rows:,} rows folded, {removed:,} folded earlier removed"]
+
+    def tables(self) -> list[PageTable]:
+        """The counts by table."""
+        counts = ((name, one.parts, one.rows, one.files, one.removed) for name, one in self.results.items())
+        rows = tuple((name, *map(thousands, numbers)) for name, *numbers in counts)
+        heads = ("table", "parts folded", "rows", "files written", "folded earlier, removed")
+        return [PageTable("", "", heads, rows)] if rows else []
+
+
 def ingest(
     session: ProjectSession,
     table: str | None,
@@ -128,10 +148,8 @@ def quality(session: ProjectSession, views: Sequence[str], at: Instant | None) -
     return report
 
 
-def compact(
-    session: ProjectSession, views: Sequence[str], before: Instant | None, keep: timedelta
-) -> list[CompactionResult]:
-    """Fold pushed parts into the days of their tables; a result for each table. Raises: UnknownFeatureView, LockBusy."""
+def compact(session: ProjectSession, views: Sequence[str], before: Instant | None, keep: timedelta) -> CompactedTables:
+    """Fold pushed parts into the days of their tables. Raises: UnknownFeatureView, LockBusy."""
     from skewless.contract.timestamps import to_micros
     from skewless.offline.tables import compaction as verb
 
@@ -142,6 +160,6 @@ def compact(
         tables = {source.path: source for _, source in work.definitions(views)}
         with session.step("compact") as progress:
             done = [verb.run(table, before=until, now=at, keep=keep, report=progress.at) for table in tables.values()]
-            parts, rows, removed = (sum(getattr(one, name) for one in done) for name in ("parts", "rows", "removed"))
-            progress.result = f"{parts:,} parts with {rows:,} rows folded, {removed:,} folded earlier removed"
-    return done
+            result = CompactedTables({path.name: one for path, one in zip(tables, done, strict=True)})
+            progress.result = result.lines()[0]
+    return result

@@ -180,7 +180,7 @@ def test_zero_means_not_a_bit(opened: TrainingSet, tmp_path: Path, monkeypatch):
 @pytest.mark.parametrize("classes", [0, 3])
 def test_trees_have_nothing_to_quantise_or_optimise(opened: TrainingSet, tmp_path: Path, classes: int):
     graph = estimators.boosted(opened, classes=classes)
-    with pytest.raises(NothingToQuantise, match=r"its operators are TreeEnsemble.*publish it without --quantise"):
+    with pytest.raises(NothingToQuantise, match=r"its operators are TreeEnsemble.*publish it without `quantise`"):
         put(opened, tmp_path / "models", graph, BOTH)
     assert not (tmp_path / "models").exists()
     done = put(opened, tmp_path / "models", graph, OPTIMISE)

@@ -289,7 +289,7 @@ def test_a_graph_that_throws_dice_is_refused(world: Path, tmp_path: Path):
     [
         (
             ImportOptions(),
-            r"the columns of its inputs are not known; name them: --input now=COLUMN,COLUMN --input plane_age=",
+            r"the columns of its inputs are not known; name them as `inputs`: now=COLUMN,COLUMN plane_age=",
         ),
         (ImportOptions({"now": ("mean",), "plane_age": ("age",)}), "its input 'now' has 2 columns and was given 1"),
         (ImportOptions({"nothing": ("mean",)}), r"it has no input 'nothing'; it has \['now', 'plane_age'\]"),

@@ -94,7 +94,7 @@ def _inputs(session: ort.InferenceSession, plan: Plan, mapping: Mapping[str, Seq
         used = {name for columns in columns_of.values() for name in columns}
         columns_of[rest[0]] = tuple(column.name for column in plan.columns if column.name not in used)
     if len(rest) > 1:
-        raise ModelMismatch(f"the columns of its inputs are not known; name them: {_example(rest)}")
+        raise ModelMismatch(f"the columns of its inputs are not known; name them as `inputs`: {_example(rest)}")
     return [_tensor(node, columns_of[node.name]) for node in nodes]
 
 
@@ -108,7 +108,7 @@ def _columns_by_name(plan: Plan) -> dict[str, str]:
 
 
 def _example(names: Sequence[str]) -> str:
-    return " ".join(f"--input {name}=COLUMN,COLUMN" for name in names)
+    return " ".join(f"{name}=COLUMN,COLUMN" for name in names)
 
 
 def _tensor(node: Any, columns: tuple[str, ...]) -> InputSpec:  # noqa: ANN401 - ONNX Runtime has no types
@@ -128,7 +128,7 @@ def _selected_outputs(session: ort.InferenceSession, outputs: Sequence[str]) -> 
         if name not in nodes:
             raise ModelMismatch(f"it has no output {name!r}; it has {list(nodes)}")
         if nodes[name].type not in ONNX_KINDS:
-            remedy = "convert with zipmap=False, or name the others by --output"
+            remedy = "convert with zipmap=False, or name the others as `outputs`"
             raise ModelMismatch(f"its output {name!r} is {nodes[name].type}: {remedy}")
     return [nodes[name] for name in outputs or nodes]
 

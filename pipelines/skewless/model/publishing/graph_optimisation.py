@@ -37,7 +37,7 @@ class NothingToQuantise(SkewlessError):
     def __str__(self) -> str:
         return (
             f"nothing of the model can be quantised: its operators are {', '.join(self.operators)}, and only the weights "
-            "of matrix products, convolutions, embeddings and recurrent layers can be int8; publish it without --quantise"
+            "of matrix products, convolutions, embeddings and recurrent layers can be int8; publish it without `quantise`"
         )
 
 

@@ -45,7 +45,7 @@ class ScoreGapTooLarge(SkewlessError):
         return (
             f"nothing is published: after {' and '.join(self.steps)} the {self.score} of golden row {self.row} is "
             f"{self.gap:.3g} off, the greatest difference, and {self.allowed:g} is allowed; leave the change out, or "
-            "allow more with --max-score-difference"
+            "allow more as `max_score_difference`"
         )
 
 

@@ -54,7 +54,7 @@ class ScoringUnderWay(SkewlessError):
     folder: str
 
     def __str__(self) -> str:
-        return f"another run writes the scores in {self.folder}; wait for it, or name another --out"
+        return f"another run writes the scores in {self.folder}; wait for it, or name another folder as `out`"
 
 
 class ScoringInputs(msgspec.Struct, frozen=True):

@@ -108,6 +108,6 @@ def _columns(table: pa.Table, view: PlanView, outputs: Mapping[str, pa.ChunkedAr
             view.stored_as,
             ", ".join(missing) or SCORE,
             f"is not among the scored rows' columns, which are {table.column_names}; one feature may take the score, "
-            "and `--take FEATURE=OUTPUT` fills others",
+            "and `take` names the outputs of others by feature",
         )
     return columns

@@ -30,7 +30,7 @@ class NoSingleScore(SkewlessError):
     def __str__(self) -> str:
         return (
             f"{self.model} {self.version} gives {self.outputs} for each row, but AUC and logloss need one score, or the "
-            "probabilities of two classes; publish it with `--output` naming that output"
+            "probabilities of two classes; publish it again, naming that output alone"
         )
 
 

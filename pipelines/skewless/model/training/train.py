@@ -136,19 +136,24 @@ def fit(
     names: list[str],
     learner: LightGbm,
 ) -> lgb.Booster:
-    """Train a booster up to the round with the lowest validation loss; the same inputs give the same booster."""
+    """Train a booster up to the round with the lowest validation loss; the same inputs give the same booster.
+    Raises: BadLearner.
+    """
     fixed = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "seed": 7}
     _check_parameters(learner)
     parameters = dict(learner.parameters)
     rounds, patience = int(parameters.pop(ROUNDS)), int(parameters.pop(PATIENCE))
     data = lgb.Dataset(train, train_labels, feature_name=names, params=fixed)
-    return lgb.train(
-        {"objective": "binary", **fixed, **parameters},
-        data,
-        num_boost_round=rounds,
-        valid_sets=[lgb.Dataset(valid, valid_labels, reference=data, params=fixed)],
-        callbacks=[lgb.early_stopping(patience, verbose=False)],
-    )
+    try:
+        return lgb.train(
+            {"objective": "binary", **fixed, **parameters},
+            data,
+            num_boost_round=rounds,
+            valid_sets=[lgb.Dataset(valid, valid_labels, reference=data, params=fixed)],
+            callbacks=[lgb.early_stopping(patience, verbose=False)],
+        )
+    except lgb.basic.LightGBMError as error:
+        raise BadLearner("parameters", f"do not fit LightGBM or these rows ({error})") from error
 
 
 def _check_parameters(learner: LightGbm) -> None:

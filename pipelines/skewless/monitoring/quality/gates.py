@@ -55,7 +55,7 @@ class QualityRefused(SkewlessError):
         return (
             f"feature view {self.view!r}: the rows of {self.batch} are refused: {'; '.join(self.breaches)}. They are in "
             f"{self.quarantine}. Correct the rows, or the expectation in feature_repo/, and run again (`skewless quality "
-            f"--view {self.view}` checks what is stored), or skip the check with --unchecked"
+            f"--view {self.view}` checks what is stored), or let them pass `unchecked`"
         )
 
 

@@ -193,7 +193,7 @@ def _champion(project: RetrainProject, options: RetrainOptions, canary: float | 
         if not same_request(plan, champion.plan):
             reason = f"the service {plan.name} takes other requests than the champion {champion.manifest.version}"
             raise RolloutRefused(
-                options.model, f"{reason}; retrain without --canary, or on the service that it was trained on"
+                options.model, f"{reason}; retrain without a canary, or on the service that it was trained on"
             )
     return champion
 

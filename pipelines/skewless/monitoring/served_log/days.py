@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from skewless.files.durable import replace_file
 from skewless.offline.tables.source import parquet_files
 from skewless.runtime.progress import Report, quiet
+from skewless.runtime.result_counts import ResultCounts
 
 _COMPACTED = "folded-"
 _REPLACED = b"skewless.folds"
@@ -33,7 +34,7 @@ class ServedDay:
 
 
 @dataclass(frozen=True, slots=True)
-class TrimResult:
+class TrimResult(ResultCounts):
     """How many small files were compacted, and how many days with how many files were removed."""
 
     compacted: int

@@ -28,6 +28,7 @@ from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 from skewless.files.durable import write_file
 from skewless.offline.tables.source import parquet_files
 from skewless.runtime.errors import did_you_mean
+from skewless.runtime.result_counts import ResultCounts
 
 FOLDER = "_outcomes"
 KEYS = ["request_id", "row"]
@@ -64,7 +65,7 @@ class OutcomesOfNoModel(SkewlessError):
 
 
 @dataclass(frozen=True, slots=True)
-class GroundTruthAdded:
+class GroundTruthAdded(ResultCounts):
     """How many outcomes of a batch are new, change an earlier label, or were known already. `unserved` of all these belong to
     rows that the served log does not have: not yet, not sampled, or trimmed.
     """

@@ -36,6 +36,7 @@ from skewless.offline.values.packing import packable
 from skewless.online.store.connection import RedisUnreachable
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly, UnwritableKeys
 from skewless.online.store.store import SyncOnlineStore
+from skewless.runtime.result_counts import ResultCounts
 
 Check = Callable[[pa.Table], None]
 """Called with rows in the format of their table; raises to reject them."""
@@ -43,7 +44,7 @@ REFUSALS = (StoreFull, StoreReadOnly, UnwritableKeys, RemovalUnfinished)
 
 
 @dataclass(frozen=True, slots=True)
-class PushResult:
+class PushResult(ResultCounts):
     """Result of a push: rows in the table, those of them that won online, and those that wait for their time.
 
     `refusal` is the error of the online store if it did not accept all rows that are due, else None.

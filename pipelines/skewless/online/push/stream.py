@@ -28,6 +28,7 @@ from skewless.online.store.connection import RedisUnreachable
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.errors import FeastRegistryUnavailable, SourceMismatch
+from skewless.runtime.result_counts import ResultCounts
 
 OUTAGES = (RedisUnreachable, StoreFull, StoreReadOnly, RemovalUnfinished, TableRefused, FeastRegistryUnavailable)
 """Temporary errors that no entry caused: they are retried."""
@@ -52,7 +53,7 @@ class StreamLimits:
 
 
 @dataclass(slots=True)
-class StreamResult:
+class StreamResult(ResultCounts):
     """Result of a consumer: entries pushed, their rows, and entries moved to the dead letters. `skipped`: entries in hand that
     another consumer claimed or that were erased before they were pushed.
     """

@@ -160,14 +160,18 @@ class RolloutStep(NamedTuple):
 
 
 def next_rollout(model: str, now: Rollout | None, step: RolloutStep) -> Rollout:
-    """The rollout after a step. Raises: RolloutRefused, as the step; for a retired model unless the step is of those; and
-    where a deleted version would have a role.
+    """The rollout after a step. Raises: RolloutRefused, as the step; for a retired model unless the step is of those;
+    where a deleted version would have a role; and where no server could read it.
     """
     if not step.of_retired:
         refuse_retired(model, now)
     then = step.apply(now)
     if gone := sorted(then.named & set(then.deleted)):
         raise RolloutRefused(model, f"{gone[0]} was deleted; publish the model again")
+    try:
+        rollout_from_json(then.to_json(), model)
+    except InvalidRollout as error:
+        raise RolloutRefused(model, error.reason) from None
     return then
 
 
