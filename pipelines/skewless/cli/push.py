@@ -1,4 +1,4 @@
-"""Verbs that bring rows by themselves: push, stream, compact."""
+"""Verbs that bring rows by themselves: push, import-feast, stream, compact."""
 
 from __future__ import annotations
 
@@ -35,6 +35,29 @@ def push(
     rows = file or sys.stdin.buffer.read()
     done = project().push(view, rows, format=chosen, unchecked=unchecked)
     raise typer.Exit(1 if done.refusal else 0)
+
+
+@verbs.command()
+def import_feast(
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Feast's Redis, as host:port,password=${REDIS_PASSWORD}, or its SQLite file. Default: of the kept feature_store.yaml."
+        ),
+    ] = None,
+    view: Annotated[list[str] | None, typer.Option(help="Only this feature view; may be repeated.")] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take what is imported, or older than the table's, out of Feast's store.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+) -> None:
+    """Bring rows that only Feast's own online store holds into tables and online store, and read them back.
+
+    Exit status 1 where a row does not read back as Feast's store has it. It may be cut short and run again.
+    """
+    done = project().import_feast(store, view=view, remove=remove, dry_run=dry_run)
+    show(done.lines()[1:])
+    raise typer.Exit(0 if done.clean else 1)
 
 
 @verbs.command()

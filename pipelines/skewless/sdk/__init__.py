@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from skewless.sdk.definitions import AppliedProject, ProjectStatus
     from skewless.sdk.erasing import ErasedSubject
     from skewless.sdk.housekeeping import HousekeepingVerbs
+    from skewless.sdk.migration.feast_repository import FeastDifferences, MovedRepository
+    from skewless.sdk.migration.feast_rows import ImportedFeastRows
     from skewless.sdk.online import MaterializedViews, StoreComparison
     from skewless.sdk.predictions import ModelNotServable, PredictionDenied, Predictions, PredictServerUnreachable
     from skewless.sdk.project import Project
-    from skewless.sdk.projects import BuiltProject, FeastDifferences, MovedRepository
+    from skewless.sdk.projects import BuiltProject
     from skewless.sdk.publishing import PublishedVersion
     from skewless.sdk.rollouts import ChangedRollout, ModelRollouts, ModelVersions, PublishedModels, RolloutHistory
     from skewless.sdk.scoring import RetrainedModel, ScoredRows
@@ -34,16 +36,17 @@ _EXPORTS = {
     "CompactedTables": "skewless.sdk.tables",
     "DriftReport": "skewless.sdk.served",
     "ErasedSubject": "skewless.sdk.erasing",
-    "FeastDifferences": "skewless.sdk.projects",
+    "FeastDifferences": "skewless.sdk.migration.feast_repository",
     "FilledTables": "skewless.sdk.tables",
     "FittedModel": "skewless.sdk.training",
     "HousekeepingVerbs": "skewless.sdk.housekeeping",
     "JoinExplanation": "skewless.sdk.training",
+    "ImportedFeastRows": "skewless.sdk.migration.feast_rows",
     "MaterializedViews": "skewless.sdk.online",
     "ModelNotServable": "skewless.sdk.predictions",
     "ModelRollouts": "skewless.sdk.rollouts",
     "ModelVersions": "skewless.sdk.rollouts",
-    "MovedRepository": "skewless.sdk.projects",
+    "MovedRepository": "skewless.sdk.migration.feast_repository",
     "OnlineStoreVerbs": "skewless.sdk.store_verbs",
     "PredictServerUnreachable": "skewless.sdk.predictions",
     "PredictionDenied": "skewless.sdk.predictions",
@@ -76,6 +79,7 @@ __all__ = [
     "FilledTables",
     "FittedModel",
     "HousekeepingVerbs",
+    "ImportedFeastRows",
     "JoinExplanation",
     "MaterializedViews",
     "ModelNotServable",

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from skewless.sdk.definitions import AppliedProject, ProjectStatus
     from skewless.sdk.erasing import ErasedSubject
     from skewless.sdk.housekeeping import HousekeepingVerbs
+    from skewless.sdk.migration.feast_repository import FeastDifferences, MovedRepository
+    from skewless.sdk.migration.feast_rows import ImportedFeastRows
     from skewless.sdk.online import MaterializedViews
-    from skewless.sdk.projects import BuiltProject, FeastDifferences, MovedRepository
+    from skewless.sdk.projects import BuiltProject
     from skewless.sdk.served import WhatIfReport
     from skewless.sdk.store_verbs import OnlineStoreVerbs
     from skewless.sdk.tables import FilledTables, QualityReport
@@ -77,18 +79,18 @@ class Project(ModelVerbs):
         changed, the rest stays. What differs in meaning is in the result; `open` its `repo`.
         Raises: NoFeastRepository, StoreFileUnchanged, MigrationRefused, FormerFileDiffers, BadProjectName, FolderNotEmpty.
         """
-        from skewless.sdk import projects
+        from skewless.sdk.migration import feast_repository
 
-        return projects.move_from_feast(Path(repository), None if folder is None else Path(folder).absolute())
+        return feast_repository.move_from_feast(Path(repository), None if folder is None else Path(folder).absolute())
 
     @classmethod
     def doctor(cls, from_feast: str | Path) -> FeastDifferences:
         """What a Feast repository would answer otherwise on our stores, by law and view, counted in its own tables: as
         `from_feast` says it, without changing anything. Raises: NoFeastRepository, StoreFileUnchanged, MigrationRefused.
         """
-        from skewless.sdk import projects
+        from skewless.sdk.migration import feast_repository
 
-        return projects.diagnose_feast(Path(from_feast))
+        return feast_repository.diagnose_feast(Path(from_feast))
 
     @property
     def folder(self) -> Path:
@@ -189,6 +191,26 @@ class Project(ModelVerbs):
         from skewless.sdk import online
 
         return online.push(self._session, view, rows, format, unchecked=unchecked)
+
+    def import_feast(
+        self,
+        store: str | None = None,
+        *,
+        view: str | Iterable[str] | None = None,
+        remove: bool = False,
+        dry_run: bool = False,
+    ) -> ImportedFeastRows:
+        """Bring rows that only Feast's own online store holds, as pushed rows are, into the tables and the online store; what
+        cannot be brought is counted. A row counts where it is newer than the table's, and is known since the import.
+
+        `store` is the connection string of Feast's Redis or its SQLite file, by default that of the `feature_store.yaml` which
+        was kept in the move. `remove` takes what was imported, or is older than the table's, out of Feast's store. `dry_run`
+        only counts. It may be cut short and run again. Raises: BadArgument, FormerStoreUnknown, FormerStoreUnreachable,
+        UnknownFeatureView, RedisUnreachable, LockBusy.
+        """
+        from skewless.sdk.migration import feast_rows
+
+        return feast_rows.import_feast(self._session, store, names(view), remove=remove, dry_run=dry_run)
 
     def outcomes(self, rows: Rows | str | Path, *, model: str | None = None) -> GroundTruthAdded:
         """Store the outcomes of served predictions, with which the audit compares the scores: a frame, dicts or a file with

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.project.migration import migration
-from skewless.project.migration.migration import KEPT, FormerFileDiffers, MigrationRefused, NoFeastRepository
+from skewless.project.migration.former_store import KEPT
+from skewless.project.migration.migration import FormerFileDiffers, MigrationRefused, NoFeastRepository
 from skewless.sdk import Project
 from tests.checkout import ROOT
 from tests.scaffold.own_project import command

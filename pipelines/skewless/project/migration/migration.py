@@ -24,14 +24,13 @@ import yaml
 from skewless.contract.errors import SkewlessError
 from skewless.contract.state_folder import DEFINITIONS, STATE, STORE_FILE
 from skewless.files.durable import new_folder, remove_unfinished_folders, write_file
-from skewless.project.migration.former_store import former_rows
+from skewless.project.migration.former_store import KEPT, former_rows
 from skewless.project.migration.inspection import Inspection, InspectionRequest
 from skewless.project.migration.store_file import StoreFileChange, change
 from skewless.project.migration.view_counts import ViewCounts
 from skewless.runtime.feast_import import main_with_feast
 from skewless.settings.process_environment import environment_with
 
-KEPT = f"{STORE_FILE}.before-skewless"
 _NOT_COPIED = shutil.ignore_patterns(".git", "__pycache__", STATE, ".venv")
 _OUTPUT_LINES = 12
 
