@@ -72,10 +72,10 @@ def _move(repository: Path, name: str | None) -> None:
 
     from skewless.contract.state_folder import DEFINITIONS
     from skewless.runtime.console import step
-    from skewless.sdk.migration import feast_repository
+    from skewless.sdk import projects
 
     with step("init --from-feast") as progress:
-        moved = feast_repository.move_from_feast(repository, None if name is None else Path.cwd() / name)
+        moved = projects.move_from_feast(repository, None if name is None else Path.cwd() / name)
         repo = moved.repo
         progress.result = moved.lines()[0]
     place = os.path.relpath(repo.parent if repo.name == DEFINITIONS else repo)
@@ -91,10 +91,10 @@ def doctor(
     Exit status 1 where a view could not be counted, so that more may differ than is said.
     """
     from skewless.runtime.console import step
-    from skewless.sdk.migration import feast_repository
+    from skewless.sdk import projects
 
     with step("doctor --from-feast") as progress:
-        found = feast_repository.diagnose_feast(from_feast)
+        found = projects.diagnose_feast(from_feast)
         progress.result = found.lines()[0]
     show(found.lines()[1:])
     raise typer.Exit(0 if found.complete else 1)

@@ -10,12 +10,10 @@ if TYPE_CHECKING:
     from skewless.sdk.definitions import AppliedProject, ProjectStatus
     from skewless.sdk.erasing import ErasedSubject
     from skewless.sdk.housekeeping import HousekeepingVerbs
-    from skewless.sdk.migration.feast_repository import FeastDifferences, MovedRepository
-    from skewless.sdk.migration.feast_rows import ImportedFeastRows
     from skewless.sdk.online import MaterializedViews, StoreComparison
     from skewless.sdk.predictions import ModelNotServable, PredictionDenied, Predictions, PredictServerUnreachable
     from skewless.sdk.project import Project
-    from skewless.sdk.projects import BuiltProject
+    from skewless.sdk.projects import BuiltProject, FeastDifferences, ImportedFeastRows, MovedRepository
     from skewless.sdk.publishing import PublishedVersion
     from skewless.sdk.rollouts import ChangedRollout, ModelRollouts, ModelVersions, PublishedModels, RolloutHistory
     from skewless.sdk.scoring import RetrainedModel, ScoredRows
@@ -36,17 +34,17 @@ _EXPORTS = {
     "CompactedTables": "skewless.sdk.tables",
     "DriftReport": "skewless.sdk.served",
     "ErasedSubject": "skewless.sdk.erasing",
-    "FeastDifferences": "skewless.sdk.migration.feast_repository",
+    "FeastDifferences": "skewless.sdk.projects",
     "FilledTables": "skewless.sdk.tables",
     "FittedModel": "skewless.sdk.training",
     "HousekeepingVerbs": "skewless.sdk.housekeeping",
     "JoinExplanation": "skewless.sdk.training",
-    "ImportedFeastRows": "skewless.sdk.migration.feast_rows",
+    "ImportedFeastRows": "skewless.sdk.projects",
     "MaterializedViews": "skewless.sdk.online",
     "ModelNotServable": "skewless.sdk.predictions",
     "ModelRollouts": "skewless.sdk.rollouts",
     "ModelVersions": "skewless.sdk.rollouts",
-    "MovedRepository": "skewless.sdk.migration.feast_repository",
+    "MovedRepository": "skewless.sdk.projects",
     "OnlineStoreVerbs": "skewless.sdk.store_verbs",
     "PredictServerUnreachable": "skewless.sdk.predictions",
     "PredictionDenied": "skewless.sdk.predictions",

@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from skewless.sdk.definitions import AppliedProject, ProjectStatus
     from skewless.sdk.erasing import ErasedSubject
     from skewless.sdk.housekeeping import HousekeepingVerbs
-    from skewless.sdk.migration.feast_repository import FeastDifferences, MovedRepository
-    from skewless.sdk.migration.feast_rows import ImportedFeastRows
     from skewless.sdk.online import MaterializedViews
-    from skewless.sdk.projects import BuiltProject
+    from skewless.sdk.projects import BuiltProject, FeastDifferences, ImportedFeastRows, MovedRepository
     from skewless.sdk.served import WhatIfReport
     from skewless.sdk.store_verbs import OnlineStoreVerbs
     from skewless.sdk.tables import FilledTables, QualityReport
@@ -79,18 +77,18 @@ class Project(ModelVerbs):
         changed, the rest stays. What differs in meaning is in the result; `open` its `repo`.
         Raises: NoFeastRepository, StoreFileUnchanged, MigrationRefused, FormerFileDiffers, BadProjectName, FolderNotEmpty.
         """
-        from skewless.sdk.migration import feast_repository
+        from skewless.sdk import projects
 
-        return feast_repository.move_from_feast(Path(repository), None if folder is None else Path(folder).absolute())
+        return projects.move_from_feast(Path(repository), None if folder is None else Path(folder).absolute())
 
     @classmethod
     def doctor(cls, from_feast: str | Path) -> FeastDifferences:
         """What a Feast repository would answer otherwise on our stores, by law and view, counted in its own tables: as
         `from_feast` says it, without changing anything. Raises: NoFeastRepository, StoreFileUnchanged, MigrationRefused.
         """
-        from skewless.sdk.migration import feast_repository
+        from skewless.sdk import projects
 
-        return feast_repository.diagnose_feast(Path(from_feast))
+        return projects.diagnose_feast(Path(from_feast))
 
     @property
     def folder(self) -> Path:
@@ -208,9 +206,9 @@ class Project(ModelVerbs):
         only counts. It may be cut short and run again. Raises: BadArgument, FormerStoreUnknown, FormerStoreUnreachable,
         UnknownFeatureView, RedisUnreachable, LockBusy.
         """
-        from skewless.sdk.migration import feast_rows
+        from skewless.sdk import projects
 
-        return feast_rows.import_feast(self._session, store, names(view), remove=remove, dry_run=dry_run)
+        return projects.import_feast(self._session, store, names(view), remove=remove, dry_run=dry_run)
 
     def outcomes(self, rows: Rows | str | Path, *, model: str | None = None) -> GroundTruthAdded:
         """Store the outcomes of served predictions, with which the audit compares the scores: a frame, dicts or a file with

@@ -6,7 +6,7 @@ Held by tests/feast/importing/test_import_rows.py.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -117,3 +117,7 @@ def _values(key: bytes, place: int, names: tuple[str, ...]) -> ParsedEntityKey:
     if place > len(key):
         raise struct.error
     return ParsedEntityKey(names, tuple(values), key[place:].decode())
+
+
+OpenRows = Callable[[FeastViews, FeastKeyParser], FeastOnlineRows]
+"""Opens the rows of these views."""

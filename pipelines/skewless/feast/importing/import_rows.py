@@ -10,7 +10,7 @@ and is written online if it is not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow as pa
 from skewless.contract.errors import NotPushable
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.push_target import PushTarget, check_target
-from skewless.feast.importing.former_rows import FeastKeyParser, FeastOnlineRows, FormerRow
+from skewless.feast.importing.former_rows import FeastKeyParser, FeastOnlineRows, FormerRow, OpenRows
 from skewless.feast.importing.import_result import ImportResult, ViewImport
 from skewless.feast.importing.part_import import PartImport
 from skewless.feast.importing.view_codec import FeastViewCodec
@@ -38,7 +38,6 @@ _ROWS_A_PART = 100_000
 _MOST_FILES = 256
 """Open at a time while Feast's rows are put aside, at most."""
 _EARLIEST, _LATEST = -(1 << 63), 1 << 62
-OpenRows = Callable[[Mapping[str, Sequence[str]], FeastKeyParser], FeastOnlineRows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,11 @@ class FormerRedis:
         tls = {name: value for name, value in self.options.items() if name.startswith("ssl_")}
         return self._url(login) + (f"?{urlencode(tls)}" if tls else "")
 
+    @property
+    def opened_as(self) -> str:
+        """What its reader opens, with its secrets."""
+        return self.secret_url
+
     def _url(self, login: str) -> str:
         scheme = "rediss" if self.options.get("ssl", "").lower() == "true" else "redis"
         database = self.options.get("db", "0")
@@ -129,6 +134,16 @@ class FormerSqlite:
     """The file of Feast's SQLite store."""
 
     path: Path
+
+    @property
+    def place(self) -> str:
+        """The path, for messages."""
+        return str(self.path)
+
+    @property
+    def opened_as(self) -> Path:
+        """What its reader opens."""
+        return self.path
 
 
 def former_store(repo: Path, text: str | None = None) -> FormerRedis | FormerSqlite:
