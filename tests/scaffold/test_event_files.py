@@ -82,6 +82,13 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str, content: str 
         pass
 
 
+def test_a_variable_that_is_not_set_is_told_of():
+    with pytest.raises(
+        EventsUnreadable, match=r"SHOP_URL_X cannot be read: .*, nor is an environment variable of that name"
+    ):
+        event_files("SHOP_URL_X")
+
+
 def test_two_formats_in_one_folder_are_refused(tmp_path: Path):
     written(tmp_path / "a.csv")
     written(tmp_path / "a.parquet")

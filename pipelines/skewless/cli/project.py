@@ -79,7 +79,8 @@ def _move(repository: Path, name: str | None) -> None:
         repo = moved.repo
         progress.result = moved.lines()[0]
     place = os.path.relpath(repo.parent if repo.name == DEFINITIONS else repo)
-    show([*moved.lines()[1:], f"next: cd {place} && skewless apply && skewless materialize"])
+    there = "" if place == "." else f"cd {place} && "
+    show([*moved.lines()[1:], f"next: {there}skewless apply && skewless materialize"])
 
 
 @verbs.command()

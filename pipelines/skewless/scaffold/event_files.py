@@ -127,7 +127,8 @@ def event_files(place: str) -> EventFiles:
             str(path.resolve()), _stem(path.name), [str(path.resolve())], _format(path.name, place), path.stat().st_size
         )
     if not _WILD.search(place):
-        raise EventsUnreadable(place, "there is no such file or folder")
+        variable = ", nor is an environment variable of that name set to a URL" if place.isidentifier() else ""
+        raise EventsUnreadable(place, f"there is no such file or folder{variable}")
     pattern = str(Path.cwd() / path)
     files = [file for file in Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))) if file.is_file()]
     formats = {_format(file.name, place) for file in files}

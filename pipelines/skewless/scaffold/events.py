@@ -157,7 +157,9 @@ def _model(events: _Events, label: str, first: int, last: int) -> ModelDraft:
     ends = [first, *found, last]
     if any(earlier >= later for earlier, later in pairwise(ends)):
         reason = f"the times of {time.name!r} are too few, or too close, to divide into training, validation and test"
-        raise BadEventColumn(events.source.title, events.spelled("time"), reason)
+        option, label = events.spelled("time"), events.spelled("label")
+        mend = f"choose another column by {option}, or leave {label} out until there are more events"
+        raise BadEventColumn(events.source.title, option, reason, mend)
     times = [datetime.fromtimestamp(at, UTC) for at in (first - 1, *ends[1:3], last + 1)]
     boundaries = [f"datetime({at.year}, {at.month}, {at.day}, {at.hour}, {at.minute}, {at.second})" for at in times]
     question = "How long after an event is its label known? At once is a guess; mend it, as timedelta(days=30)."

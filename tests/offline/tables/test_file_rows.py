@@ -41,6 +41,17 @@ def test_csv_keeps_whole_numbers_beyond_2_to_the_53(tmp_path: Path):
     assert read(tmp_path, "orders.csv", b"id,x\n9007199254740993,1\n")["id"].to_pylist() == [9007199254740993]
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_csv_of_a_spreadsheet_may_have_other_marks_between_its_columns(tmp_path: Path, mark: str):
+    lines = [["id", "x", "at"], ["7", "0.5", "2024-01-01"], ["8", "1", "a, b"]]
+    content = "\n".join(map(mark.join, lines)).encode()
+    for name in ("orders.csv", "orders.csv.gz"):
+        found = read(tmp_path, name, gzip.compress(content) if name.endswith("gz") else content)
+        assert found.to_pydict() == {"id": [7, 8], "x": [0.5, 1.0], "at": ["2024-01-01", "a, b"]}
+    with pytest.raises(IngestMismatch, match=r"'x' has '1,5' in row 1, which is no Float64"):
+        read(tmp_path, "orders.csv", f"id{mark}x\n1{mark}1,5\n".encode())
+
+
 def test_json_lines_may_leave_out_what_is_missing(tmp_path: Path):
     found = read(tmp_path, "orders.jsonl", LINES).to_pylist()
     assert [(row["id"], row["x"], row["ok"], row["name"], row["at"]) for row in found] == [

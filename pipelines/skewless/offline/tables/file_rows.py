@@ -18,6 +18,8 @@ from skewless.offline.tables.row_shape import IngestMismatch
 from skewless.offline.values.exact_values import InexactValue, cast_exactly
 
 _LINES = 10_000
+_LONGEST_HEAD = 1 << 20
+"""Bytes of a CSV's first line that are looked at."""
 
 
 def batches(table: str, file: Path, types: Mapping[str, ValueType], times: Collection[str]) -> Iterator[pa.RecordBatch]:
@@ -55,7 +57,7 @@ def _csv(file: Path, types: Mapping[str, ValueType], times: Collection[str]) -> 
     options = csv.ConvertOptions(
         column_types=texts, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
     )
-    rows = csv.read_csv(file, convert_options=options)
+    rows = csv.read_csv(file, parse_options=csv.ParseOptions(delimiter=_delimiter(file)), convert_options=options)
     row = 0
     for batch in rows.to_batches():
         columns = {
@@ -64,6 +66,13 @@ def _csv(file: Path, types: Mapping[str, ValueType], times: Collection[str]) -> 
         }
         yield pa.RecordBatch.from_pydict(columns) if len(columns) == batch.num_columns else batch
         row += batch.num_rows
+
+
+def _delimiter(file: Path) -> str:
+    """What divides the columns: a semicolon or tab where the first line has no comma, as spreadsheets write it."""
+    with pa.input_stream(str(file)) as stream:
+        first = stream.read(_LONGEST_HEAD).partition(b"\n")[0].decode(errors="replace")
+    return next((mark for mark in (";", "\t") if "," not in first and mark in first), ",")
 
 
 def _typed(name: str, column: pa.Array, kind: ValueType, row: int) -> pa.Array:
