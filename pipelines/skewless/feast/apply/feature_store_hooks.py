@@ -31,6 +31,7 @@ from skewless.definitions.transform_binding import bind
 from skewless.definitions.whole_seconds import whole_seconds_note
 from skewless.feast.apply import older_definitions
 from skewless.feast.apply.apply_checks import AppliedDefinitions, infer_mapped_keys
+from skewless.feast.apply.registry_file import replace_as_a_whole
 from skewless.feast.retrieval_job import SkewlessRetrievalJob
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def on_our_stores(config: RepoConfig) -> bool:
 
 
 def _own_registry(create: Callable[[FeatureStore], BaseRegistry]) -> Callable[[FeatureStore], BaseRegistry]:
-    """The project's registry from any working folder, which serves views in any state of materialization."""
+    """The project's registry from any working folder, replaced as a whole, which serves views in any state."""
 
     @wraps(create)
     def create_registry(store: FeatureStore) -> BaseRegistry:
@@ -68,6 +69,7 @@ def _own_registry(create: Callable[[FeatureStore], BaseRegistry]) -> Callable[[F
         for name in ("path", "read_path"):
             if repo and isinstance(url := getattr(settings, name, None), str):
                 setattr(settings, name, located(url, Path(repo)))
+        replace_as_a_whole(settings)
         return _serving(create(store))
 
     return create_registry
