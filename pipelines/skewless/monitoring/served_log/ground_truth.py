@@ -17,7 +17,6 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.dataset as ds
 import pyarrow.json
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
 from skewless.files.durable import write_file
 from skewless.offline.tables.source import parquet_files
+from skewless.offline.values.csv_input import read_csv
 from skewless.runtime.errors import did_you_mean
 from skewless.runtime.result_counts import ResultCounts
 
@@ -203,6 +203,6 @@ def _distinct(table: pa.Table, source: str) -> pa.Table:
 
 _READERS = {
     ".parquet": lambda path: pq.read_table(path, partitioning=None),
-    ".csv": pyarrow.csv.read_csv,
+    ".csv": lambda path: read_csv(path, {"request_id": pa.string()}),
     ".jsonl": pyarrow.json.read_json,
 }

@@ -1,16 +1,19 @@
-"""A spine in a CSV file: columns of the types that the plan declares, times as ISO 8601, all else as Arrow infers it."""
+"""A spine in a CSV file: columns of the types that the plan declares, times as ISO 8601, all else as it looks. Nulls,
+separators and numbers are read as in the CSV files of a table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
+from skewless.offline.values import csv_input
+from skewless.offline.values.exact_values import InexactValue, exact
 from skewless.runtime.errors import SpineMismatch, SpineUnreadable
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
@@ -22,22 +25,39 @@ def is_csv(path: Path) -> bool:
 
 def read_csv(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
     """All rows; a naive time is UTC. Raises: SpineUnreadable, SpineMismatch."""
-    times = [name for name, kind in types.items() if pa.types.is_timestamp(kind)]
-    declared = {name: pa.string() if name in times else kind for name, kind in types.items()}
-    options = pyarrow.csv.ConvertOptions(column_types=declared, strings_can_be_null=True)
+    converters = {name: _converter(kind) for name, kind in types.items()}
+    declared = {name: pa.string() if converters[name] else kind for name, kind in types.items()}
     try:
-        table = pyarrow.csv.read_csv(path, convert_options=options)
+        table = csv_input.read_csv(path, declared)
     except (OSError, pa.ArrowException) as error:
         raise SpineUnreadable(str(path), str(error).partition("\n")[0]) from error
-    for name in times:
-        if name in table.column_names:
+    for name, convert in converters.items():
+        if convert and name in table.column_names:
             place = table.schema.get_field_index(name)
-            table = table.set_column(place, name, _times(name, table.column(name)))
+            table = table.set_column(place, name, convert(name, table.column(name).combine_chunks(), types[name]))
     return table
 
 
-def _times(name: str, texts: pa.ChunkedArray) -> pa.Array:
+def _converter(kind: pa.DataType) -> Callable[[str, pa.Array, pa.DataType], pa.Array] | None:
+    """What makes values of the type of texts; None where Arrow's reader does."""
+    if pa.types.is_timestamp(kind):
+        return _times
+    return _numbers if csv_input.is_number(kind) else None
+
+
+def _numbers(name: str, texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Raises: SpineMismatch."""
+    try:
+        return exact(csv_input.numbers(texts, kind), kind)
+    except InexactValue as error:
+        raise SpineMismatch(
+            name, f"is {error.value!r} in row {error.row} (counted from 0), which is no {kind}"
+        ) from None
+
+
+def _times(name: str, texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Raises: SpineMismatch."""
+    del kind
     series = texts.to_pandas()
     parsed = pd.to_datetime(series, utc=True, format="ISO8601", errors="coerce")
     wrong = np.flatnonzero(parsed.isna() & series.notna())

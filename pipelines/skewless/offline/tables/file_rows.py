@@ -10,16 +10,14 @@ import fsspec
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import csv
 
 from skewless.contract.value_types import ValueType
 from skewless.offline.tables.row_batches import of_dicts
 from skewless.offline.tables.row_shape import IngestMismatch
-from skewless.offline.values.exact_values import InexactValue, cast_exactly
+from skewless.offline.values.csv_input import numbers, read_csv
+from skewless.offline.values.exact_values import InexactValue
 
 _LINES = 10_000
-_LONGEST_HEAD = 1 << 20
-"""Bytes of a CSV's first line that are looked at."""
 
 
 def batches(table: str, file: Path, types: Mapping[str, ValueType], times: Collection[str]) -> Iterator[pa.RecordBatch]:
@@ -53,11 +51,7 @@ def _parquet(file: Path, types: Mapping[str, ValueType], times: Collection[str])
 
 def _csv(file: Path, types: Mapping[str, ValueType], times: Collection[str]) -> Iterator[pa.RecordBatch]:
     texts = dict.fromkeys([*types, *times], pa.string())
-    # A missing value is nothing between two commas; "NA" may be a country, and "" is a text.
-    options = csv.ConvertOptions(
-        column_types=texts, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-    )
-    rows = csv.read_csv(file, parse_options=csv.ParseOptions(delimiter=_delimiter(file)), convert_options=options)
+    rows = read_csv(file, texts)
     row = 0
     for batch in rows.to_batches():
         columns = {
@@ -68,25 +62,12 @@ def _csv(file: Path, types: Mapping[str, ValueType], times: Collection[str]) -> 
         row += batch.num_rows
 
 
-def _delimiter(file: Path) -> str:
-    """What divides the columns: a semicolon or tab where the first line has no comma, as spreadsheets write it."""
-    with pa.input_stream(str(file)) as stream:
-        first = stream.read(_LONGEST_HEAD).partition(b"\n")[0].decode(errors="replace")
-    return next((mark for mark in (";", "\t") if "," not in first and mark in first), ",")
-
-
 def _typed(name: str, column: pa.Array, kind: ValueType, row: int) -> pa.Array:
     """Texts as numbers or booleans, where they are declared. "1.0" may be a whole number. Raises: _BadLine."""
     if kind.encoding != "fixed" or kind.name == "UnixTimestamp":
         return column
-    exact = [] if pa.types.is_floating(kind.arrow) else [pa.bool_() if kind.name == "Bool" else pa.int64()]
-    for wanted in exact:
-        try:
-            return column.cast(wanted)
-        except pa.ArrowInvalid:
-            continue
     try:
-        return cast_exactly(column, pa.float64())
+        return numbers(column, kind.arrow)
     except InexactValue as error:
         raise _BadLine(
             f"column {name!r} has {error.value!r} in row {row + error.row + 1}, which is no {kind.name}"

@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from skewless.contract.errors import InvalidInput, InvalidRows, SkewlessError
@@ -23,6 +22,7 @@ from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray
 from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import value_type
 from skewless.offline.tables.columns import feature, known_since, time_column
+from skewless.offline.values.csv_input import read_csv
 from skewless.online.push.push import PushedRows
 from skewless.runtime.errors import SourceMismatch
 
@@ -94,11 +94,7 @@ def _csv(target: PushTarget, content: bytes) -> pa.Table:
     types |= {field.name: value_type(field.dtype).arrow for field in target.view.fields}
     if target.view.deleted_field:
         types[target.view.deleted_field] = pa.bool_()
-    # An empty cell is a null; a quoted empty cell is an empty text.
-    options = pa.csv.ConvertOptions(
-        column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-    )
-    return pa.csv.read_csv(pa.BufferReader(content), convert_options=options)
+    return read_csv(content, types)
 
 
 def _batch(target: PushTarget, table: pa.Table, now: UtcMicros) -> PushBatch:
