@@ -53,7 +53,7 @@ def import_feast(
 ) -> None:
     """Bring rows that only Feast's own online store holds into tables and online store, and read them back.
 
-    Exit status 1 where a row does not read back as Feast's store has it. It may be cut short and run again.
+    Exit status 1 where a row does not read back as Feast's store has it, or a table took none. It may be cut short and run again.
     """
     done = project().import_feast(store, view=view, remove=remove, dry_run=dry_run)
     show(done.lines()[1:])

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skewless.contract.storage.stored_name import plain_name
 from skewless.html.table import PageTable, thousands
 from skewless.sdk.arguments import BadArgument, Spelling, as_argument
 from skewless.sdk.results import ShownResult
@@ -152,7 +151,7 @@ class ImportedFeastRows(ShownResult):
 
     @property
     def clean(self) -> bool:
-        """Whether all that was imported reads back as Feast's store has it."""
+        """Whether nothing that should have been imported was refused, and all reads back as Feast's store has it."""
         return self.result.clean
 
     def lines(self) -> list[str]:
@@ -188,9 +187,7 @@ def import_feast(
     with session.opened() as work:
         former = former_store(work.settings.feature_repo, store)
         push_targets = work.targets()
-        targets = [
-            ImportTarget(view, source, push_targets[plain_name(view.stored_as)]) for view, source in work.stored(views)
-        ]
+        targets = [ImportTarget.of(view, source, push_targets) for view, source in work.stored(views)]
         own_fields = [view.stored_as.encode() for view, _ in work.definitions()]
         opened = opened_store(former.place, former.opened_as, work.project, own_fields)
         with session.step("import-feast") as progress, opened as open_rows:

@@ -11,10 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
-from feast.types import Array, Float32, Int64, String
+from feast.types import Array, Float32, Int64, Map, String
+
+from skewless.sdk import ImportedFeastRows, Project
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
+IDS = range(1, 9)
 REDIS = "  type: redis\n  connection_string: {place},db=0,password=${{FORMER_PASSWORD}}\n"
 SQLITE = "  type: sqlite\n  path: online.db\n"
 OURS = """\
@@ -30,7 +33,6 @@ batch_engine:
   type: skewless.feast.SkewlessEngine
 entity_key_serialization_version: {version}
 """
-DRIVERS = "driver_id", "rate", "trips", "tags"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class FormerRepository:
     version: int
     online_store: str
 
-    def make(self, *, twin: bool = False) -> FeatureStore:
-        """Its definitions applied by Feast, which has its own stores; with a `twin`, a second view of the drivers' table."""
+    def make(self, *twin: str) -> FeatureStore:
+        """Its definitions applied by Feast, which has its own stores; with a second view, `twin`, of these features over the
+        drivers' table.
+        """
         text = (
             f"project: cabs\nregistry: registry.db\nprovider: local\nonline_store:\n{self.online_store}"
             f"entity_key_serialization_version: {self.version}\n"
@@ -52,9 +56,8 @@ class FormerRepository:
         driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
         zone = Entity(name="zone", join_keys=["zone"], value_type=ValueType.STRING)
         store = self.feast()
-        others = [
-            FeatureView(name="twin", entities=[driver], schema=[Field(name="trips", dtype=Int64)], source=drivers)
-        ]
+        fields = [Field(name=name, dtype=Int64) for name in twin]
+        others = [FeatureView(name="twin", entities=[driver], schema=fields, source=drivers)]
         store.apply(
             [
                 *(others if twin else ()),
@@ -68,6 +71,7 @@ class FormerRepository:
                         Field(name="rate", dtype=Float32),
                         Field(name="trips", dtype=Int64),
                         Field(name="tags", dtype=Array(String)),
+                        Field(name="meta", dtype=Map),
                     ],
                     source=drivers,
                 ),
@@ -118,6 +122,7 @@ def drivers(ids: Sequence[int], event: datetime, created: datetime | None = None
             "rate": [rate + number / 8 for number in ids],
             "trips": [None if number % 3 == 0 else number for number in ids],
             "tags": [[f"t{number}", "ü"] for number in ids],
+            "meta": [{"a": f"m{number}", "b": "x"} for number in ids],
             "event_timestamp": event,
         }
     ).astype({"rate": "float32", "trips": "Int64"})
@@ -137,9 +142,30 @@ def pairs(ids: Sequence[int], event: datetime) -> pd.DataFrame:
 
 def values(store: FeatureStore, ids: Sequence[int]) -> dict[str, list[object]]:
     read: dict[str, list[object]] = {}
-    for features in (["drivers:rate", "drivers:trips", "drivers:tags"], ["pairs:rides"]):
+    for features in (["drivers:rate", "drivers:trips", "drivers:tags", "drivers:meta"], ["pairs:rides"]):
         rows = [{"driver_id": number, "zone": f"z{number % 2}"} for number in ids]
         if features[0].startswith("drivers"):
             rows = [{"driver_id": row["driver_id"]} for row in rows]
         read |= store.get_online_features(features=features, entity_rows=rows).to_dict()
     return read
+
+
+def served_by_feast(repository: FormerRepository) -> dict[str, list[object]]:
+    """Feast's answers before the move: 1 to 4 from the table, 5 and 6 only pushed, 2 pushed newer than the table, 7 unknown."""
+    repository.write_table("drivers", drivers([1, 2, 3, 4], NOW - 10 * HOUR, NOW - 9 * HOUR))
+    repository.write_table("pairs", pairs([1, 2], NOW - 10 * HOUR))
+    store = repository.make()
+    store.materialize(NOW - 20 * HOUR, NOW)
+    store.write_to_online_store("drivers", drivers([5, 6], NOW - 5 * HOUR, NOW - 5 * HOUR, rate=0.3))
+    store.write_to_online_store("drivers", drivers([2], NOW - 4 * HOUR, NOW - 4 * HOUR, rate=7))
+    store.write_to_online_store("pairs", pairs([5, 2], NOW - 3 * HOUR))
+    return values(store, IDS)
+
+
+def imported(repository: FormerRepository, **options: object) -> ImportedFeastRows:
+    with Project.open(repository.folder, progress=False) as project:
+        return project.import_feast(**options)  # type: ignore[arg-type]
+
+
+def counts(done: ImportedFeastRows) -> dict[str, tuple[int, int, int]]:
+    return {view.view: (view.imported, view.known, view.older) for view in done.result.views}

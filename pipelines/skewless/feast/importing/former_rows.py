@@ -1,7 +1,4 @@
-"""Rows as Feast's own online stores hold them, whatever the store, and their entity keys.
-
-Held by tests/feast/importing/test_import_rows.py.
-"""
+"""Rows as Feast's own online stores hold them, whatever the store, and their entity keys."""
 
 from __future__ import annotations
 

@@ -10,22 +10,25 @@ and is written online if it is not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from skewless.contract.errors import NotPushable
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.push_target import PushTarget, check_target
+from skewless.contract.storage.stored_name import plain_name
 from skewless.feast.importing.former_rows import FeastKeyParser, FeastOnlineRows, FormerRow, OpenRows
 from skewless.feast.importing.import_result import ImportResult, ViewImport
 from skewless.feast.importing.part_import import PartImport
 from skewless.feast.importing.view_codec import FeastViewCodec
 from skewless.offline.tables.arrivals import ViewArrivals, arrivals
 from skewless.offline.tables.source import TableSource
+from skewless.offline.tables.view_rows import newest_schema
 from skewless.online.maintenance.key_partitions import KeyPartitions
 from skewless.online.materialization.newest_arrivals import NewestArrivals
 from skewless.online.store.online_project import OnlineProject
@@ -48,6 +51,29 @@ class ImportTarget:
     source: TableSource
     target: PushTarget
 
+    @classmethod
+    def of(cls, view: PlanView, source: TableSource, targets: Mapping[str, PushTarget]) -> ImportTarget:
+        """The target of a view among those of the project. Where other views read its table too, but nothing of it that its
+        rows lack, they get the rows that are imported to it.
+        """
+        target = targets[plain_name(view.stored_as)]
+        sharing = [targets[plain_name(name)] for name in target.shared_with if plain_name(name) in targets]
+        if len(sharing) == len(target.shared_with) and all(target.fills(other) for other in sharing):
+            target = msgspec.structs.replace(target, shared_with=(), also=(*target.also, *sharing))
+        return cls(view, source, target)
+
+    def stored(self) -> dict[str, pa.DataType]:
+        """The types of the table's columns; none before its first file."""
+        try:
+            return {field.name: field.type for field in newest_schema(self.source)}
+        except SourceMissing:
+            return {}
+
+    def written(self) -> Iterator[PlanView]:
+        """All definitions that get the imported rows."""
+        yield self.view
+        yield from (other.view for other in self.target.also)
+
 
 @dataclass(frozen=True, slots=True)
 class FeastImport:
@@ -69,12 +95,12 @@ class FeastImport:
         Raises: FormerStoreUnreachable, RedisUnreachable, StoreFull, StoreReadOnly, TableRefused, LockBusy. Running it again
         completes what was left.
         """
-        codecs = [FeastViewCodec(self.project.name, target.target) for target in targets]
+        codecs = [FeastViewCodec(self.project.name, target.target, target.stored()) for target in targets]
         result = ImportResult([ViewImport(codec.feast_name) for codec in codecs], dry_run=self.dry_run)
         features = {codec.feast_name: [field.name for field in codec.view.fields] for codec in codecs}
         parser = FeastKeyParser([tuple(key.key for key in codec.view.join_keys) for codec in codecs])
         rows = open_rows(features, parser)
-        views = [] if self.dry_run else [target.view for target in targets]
+        views = [] if self.dry_run else [view for target in targets for view in target.written()]
         with self.project.lock(views, VERB, self.wait):
             parts = max(1, min(_MOST_FILES // max(1, len(codecs)), rows.size() // _ROWS_A_PART + 1))
             with KeyPartitions(parts) as former:
@@ -129,7 +155,7 @@ class FeastImport:
                 for keys, packed in _table_rows(target, self.project.name):
                     table.add("table", keys, packed)
             except SourceMismatch as error:
-                counts.refusal = str(error)
+                counts.refusal, counts.unread = str(error), True
                 return
             for part in range(former.parts):
                 run = PartImport(self.project, target.target, codec, self.data, self.clock, counts)

@@ -1,7 +1,4 @@
-"""Opens the reader for a store of Feast's.
-
-Held by tests/feast/importing/test_import_rows.py.
-"""
+"""Opens the reader for a store of Feast's."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class PartImport:
         equal = self._equal(table_rows, batch.values)
         self.counts.known += sum(equal)
         self.counts.corrected += len(keys) - sum(equal)
-        if dry_run or self.counts.refusal is not None:
+        if dry_run:
             return set()
         same = [place for place, is_equal in enumerate(equal) if is_equal]
         return self._compared(

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -31,7 +30,8 @@ from skewless.contract.value_types import ValueType, value_type
 from skewless.feast.importing.former_rows import FormerRow, RowMark
 from skewless.feast.proto_values import NULL, plain_values, to_arrow
 from skewless.offline.values.arrow_answers import answer, decided_by_values
-from skewless.offline.values.feast_messages import REFUSALS, plain
+from skewless.offline.values.column_types import is_text
+from skewless.offline.values.feast_messages import REFUSALS, messages, plain
 
 _TIMES = struct.Struct(">QQ")
 _UNFIT = (InvalidInput, *REFUSALS)
@@ -63,15 +63,16 @@ class FormerBatch:
 
 
 class FeastViewCodec:
-    """Compiled for one target of pushes."""
+    """Compiled for one target of pushes. `stored` are the types of the table's columns, by name."""
 
-    def __init__(self, project: str, target: PushTarget) -> None:
+    def __init__(self, project: str, target: PushTarget, stored: Mapping[str, pa.DataType]) -> None:
         view = self.view = target.view
         self._created = target.created_timestamp_column is not None
         self._keys = [(key.key, value_type(key.dtype)) for key in view.join_keys]
         self._encoder = EntityKeyEncoder(project, [k.key for k in view.join_keys], [k.dtype for k in view.join_keys])
         self._names = tuple(sorted(name for name, _ in self._keys)) or DUMMY_ENTITY[:1]
         self._fields = [(field.name, value_type(field.dtype)) for field in view.fields]
+        self._stored = {name: stored.get(target.column(name)) for name, _ in self._fields}
         self._unpack = msgspec.msgpack.Decoder(StoredFormerRow).decode
 
     @property
@@ -146,7 +147,7 @@ class FeastViewCodec:
         """The row; None, and one more in `unfit`, where a value is not of its feature's type."""
         for (name, kind), value in zip(self._fields, row or (), strict=row is not None):
             try:
-                _array(name, kind, [value])
+                self._array(name, kind, [value])
             except _UNFIT:
                 unfit[name] += 1
                 return None
@@ -155,8 +156,27 @@ class FeastViewCodec:
     def _arrays(self, rows: Sequence[Sequence[Value]]) -> tuple[pa.Array, ...]:
         """The columns of a table. Raises: one of _UNFIT."""
         return tuple(
-            _array(name, kind, [row[place] for row in rows]) for place, (name, kind) in enumerate(self._fields)
+            self._array(name, kind, [row[place] for row in rows]) for place, (name, kind) in enumerate(self._fields)
         )
+
+    def _array(self, name: str, kind: ValueType, values: Sequence[Value]) -> pa.Array:
+        """Values as a column of the table: maps in the type that they have there, which is a map, a struct or JSON texts.
+
+        Raises: one of _UNFIT.
+        """
+        packed = to_arrow(name, kind, values)
+        if kind.encoding != "value":
+            return packed
+        data = np.empty(len(packed), object)
+        data[:] = packed.to_pylist()
+        column = ColumnValues(data, packed.is_valid().to_numpy(zero_copy_only=False))
+        if not decided_by_values(kind):
+            return answer(kind, column)
+        stored = self._stored[name]
+        array = _texts(kind, packed) if stored is None or is_text(stored) else answer(kind, column, stored)
+        if not messages(kind, array).equals(packed):
+            raise InvalidInput(name, f"it holds keys or values that {stored} of the table does not hold")
+        return array
 
     def _key_columns(self, keys: Sequence[bytes]) -> tuple[pa.Array, ...]:
         parsed = [parse_key(key) for key in keys]
@@ -174,17 +194,10 @@ def _micros(kind: ValueType, value: KeyValue) -> KeyValue:
     return value * SECOND_US if kind.name == "UnixTimestamp" and isinstance(value, int) else value
 
 
-def _array(name: str, kind: ValueType, values: Sequence[Value]) -> pa.Array:
-    """Values as a column of a table. Raises: one of _UNFIT."""
-    stored = to_arrow(name, kind, values)
-    if kind.encoding != "value":
-        return stored
-    if decided_by_values(kind):
-        as_text: Callable[[Any], Any] = json.dumps
-        if kind.shape == "array":
-            as_text = lambda maps: [json.dumps(one) for one in maps]  # noqa: E731
-        texts = [None if data is None else as_text(plain(kind, Value.FromString(data))) for data in stored.to_pylist()]
-        return pa.array(texts, pa.list_(pa.string()) if kind.shape == "array" else pa.string())
-    data = np.empty(len(stored), object)
-    data[:] = stored.to_pylist()
-    return answer(kind, ColumnValues(data, stored.is_valid().to_numpy(zero_copy_only=False)))
+def _texts(kind: ValueType, values: pa.Array) -> pa.Array:
+    """Maps, or lists of maps, as JSON texts."""
+    maps = [None if data is None else plain(kind, Value.FromString(data)) for data in values.to_pylist()]
+    if kind.shape != "array":
+        return pa.array([None if one is None else json.dumps(one) for one in maps], pa.string())
+    lists = [None if some is None else [json.dumps(one) for one in some] for some in maps]
+    return pa.array(lists, pa.list_(pa.string()))
