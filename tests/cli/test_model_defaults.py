@@ -30,6 +30,19 @@ NEEDS = [
     (["retrain", "--model", "m", "--spine", "s.parquet", "--to", "2024-01-01", "--label", "l"], "--window"),
     (["audit", "what-if"], "--from"),
 ]
+UNNAMED = [["audit"], ["drift"], ["score"], ["publish"], ["outcomes", "x.csv"]]
+
+
+@pytest.mark.parametrize("arguments", [["apply"], ["build"], *(arguments for arguments, _ in NEEDS), *UNNAMED])
+def test_outside_of_a_project_that_is_said(market: Shop, skewless: Skewless, arguments: list[str]):
+    """And not that a file of a folder which is not there declares nothing."""
+    (market.state / "feature_repo" / "feature_store.yaml").unlink()
+    result = skewless(*arguments)
+    expected = (
+        f"error: {market.state}/feature_repo has no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' "
+    )
+    assert (result.status, result.out) == (2, "")
+    assert result.err == expected + "folder, or make a project with `skewless init NAME`\n"
 
 
 @pytest.mark.parametrize(("arguments", "option"), NEEDS)
@@ -42,7 +55,7 @@ def test_without_a_declaration_the_option_to_give_is_named(
     assert result.err.endswith(f"or give {option}\n")
 
 
-@pytest.mark.parametrize("arguments", [["audit"], ["drift"], ["score"], ["publish"], ["outcomes", "x.csv"]])
+@pytest.mark.parametrize("arguments", UNNAMED)
 def test_where_no_model_is_declared_one_is_named(market: Shop, skewless: Skewless, arguments: list[str]):
     result = skewless(*arguments)
     expected = f"error: no model was named, and {market.state}/feature_repo/models.py declares none; give --model\n"

@@ -145,6 +145,7 @@ def test_of_several_models_one_must_be_named(tmp_path: Path):
 
 def test_where_nothing_is_declared_the_mend_is_to_write_it_or_to_give_the_option(tmp_path: Path):
     nothing, path = read(tmp_path), tmp_path / "models.py"
+    (tmp_path / "feature_store.yaml").touch()
     with pytest.raises(ModelNotNamed) as unnamed:
         nothing.choose(None).name()
     assert str(unnamed.value) == f"no model was named, and {path} declares none; give --model"

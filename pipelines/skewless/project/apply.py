@@ -18,14 +18,14 @@ from pathlib import Path
 import msgspec
 
 from skewless.contract.errors import SkewlessError
-from skewless.contract.state_folder import STORE_FILE
 from skewless.online.store.connection import RedisUnreachable
 from skewless.online.store.redis_errors import StoreFull, StoreReadOnly
 from skewless.online.store.valkey_process import EmbeddedServerFailed
 from skewless.project.apply_report import ApplyReport, ApplyRequest
-from skewless.project.project import FeatureRepoMissing, ProjectContext
+from skewless.project.project import ProjectContext
 from skewless.project.retained_definitions import sweep
 from skewless.runtime.feast_import import main_with_feast
+from skewless.runtime.store_file import require_definitions
 
 _OUTPUT_LINES = 12
 
@@ -59,8 +59,7 @@ def run(repo: Path, *, at: datetime, by: str = "", now: bool = False, force: boo
     With `now` no definition is kept for live models; with `force` older definitions are applied too.
     Raises: FeatureRepoMissing, ApplyRefused before anything is written; ApplyFailed.
     """
-    if not (repo / STORE_FILE).is_file():
-        raise FeatureRepoMissing(str(repo))
+    require_definitions(repo)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.json"
         request = ApplyRequest(str(repo.absolute()), str(file), at, by, now=now, force=force)

@@ -15,6 +15,7 @@ from skewless.project.learner import Learner, LightGbm
 from skewless.project.model import LabelColumn, Model, PromotionRule
 from skewless.project.windows import TimeSplit, Windows
 from skewless.runtime.errors import did_you_mean
+from skewless.runtime.store_file import FeatureRepoMissing, require_definitions
 
 MODULE = "models"
 FILE = f"{MODULE}.py"
@@ -132,11 +133,14 @@ class ModelDefaults:
     option: str = "--model"
 
     def name(self, option: str | None = None) -> str:
-        """The model that was named, by `option`, or the only one. Raises: ModelNotNamed, NoModelOfService."""
+        """The model that was named, by `option`, or the only one.
+
+        Raises: FeatureRepoMissing, ModelNotNamed, NoModelOfService.
+        """
         option = option or self.option
         if self.model is not None:
             return self.model
-        known, path = self.project.models, str(self.project.path)
+        known, path = self._known(), str(self.project.path)
         if self.service is not None:
             own = self._of_service(self.service)
             if len(own) == 1:
@@ -148,8 +152,8 @@ class ModelDefaults:
         return next(iter(known))
 
     def spec(self, instead: str) -> Model:
-        """The declaration. Raises: ModelNotDeclared, NoModelOfService."""
-        known, path = self.project.models, str(self.project.path)
+        """The declaration. Raises: FeatureRepoMissing, ModelNotDeclared, NoModelOfService."""
+        known, path = self._known(), str(self.project.path)
         if self.model is None and (not known or (self.service is None and len(known) > 1)):
             raise ModelNotDeclared(path, None, tuple(known), instead, self.option)
         name = self.name(f"{self.option}, or {instead}")
@@ -224,8 +228,14 @@ class ModelDefaults:
     def _optional(self) -> Model | None:
         try:
             return self.spec("")
-        except (ModelNotDeclared, NoModelOfService):
+        except (FeatureRepoMissing, ModelNotDeclared, NoModelOfService):
             return None
+
+    def _known(self) -> Mapping[str, Model]:
+        """Raises: FeatureRepoMissing, where none is declared since there is no project."""
+        if not self.project.models:
+            require_definitions(self.project.path.parent)
+        return self.project.models
 
 
 def read(repo: Path) -> ProjectModels:

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as replace_struct
 
-from skewless.contract.errors import InvalidPlan, SkewlessError, UnsupportedType
+from skewless.contract.errors import InvalidPlan, UnsupportedType
 from skewless.contract.plan import Plan, PlanView, differences
 from skewless.contract.redis_urls import masked
-from skewless.contract.state_folder import STORE_FILE
 from skewless.contract.storage.stored_name import plain_name, view_name
 from skewless.definitions.compiled_views import CompiledView, CompiledViewCache, CompiledViews
 from skewless.offline.tables.source import TableSource
 from skewless.project.recorded_definitions import RecordedDefinitions
 from skewless.runtime.errors import FeastRegistryUnavailable, UnknownFeatureView
 from skewless.runtime.settings import ProjectSettings
+from skewless.runtime.store_file import require_definitions
 from skewless.state.run_history import RunHistory, SqliteRunHistory
 
 if TYPE_CHECKING:
@@ -37,19 +37,6 @@ if TYPE_CHECKING:
     from skewless.project.declared_models import ModelDefaults, ProjectModels
     from skewless.project.declared_tables import DeclaredTables
     from skewless.state.database import StateDatabase
-
-
-@dataclass(eq=False)
-class FeatureRepoMissing(SkewlessError):
-    """The folder in the settings is not a feature repository."""
-
-    folder: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.folder} has no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder, or make a project "
-            "with `skewless init NAME`"
-        )
 
 
 class ProjectContext:
@@ -78,10 +65,7 @@ class ProjectContext:
             return FeatureStore(repo_path=str(repo))
 
     def _repo(self) -> Path:
-        repo = self.settings.feature_repo
-        if not (repo / STORE_FILE).is_file():
-            raise FeatureRepoMissing(str(repo))
-        return repo
+        return require_definitions(self.settings.feature_repo)
 
     @contextmanager
     def _registry(self) -> Iterator[None]:

@@ -26,6 +26,26 @@ class BadStoreFile(SkewlessError):
         return f"{self.path} cannot be read: {self.reason}"
 
 
+@dataclass(eq=False)
+class FeatureRepoMissing(SkewlessError):
+    """The folder in the settings is not a feature repository."""
+
+    folder: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.folder} has no feature_store.yaml; set SKEWLESS_FEATURE_REPO to the definitions' folder, or make a project "
+            "with `skewless init NAME`"
+        )
+
+
+def require_definitions(repo: Path) -> Path:
+    """The folder, which is a feature repository. Raises: FeatureRepoMissing."""
+    if not (repo / STORE_FILE).is_file():
+        raise FeatureRepoMissing(str(repo))
+    return repo
+
+
 def of_settings(path: object) -> bool:
     """Whether a registry of feature_store.yaml is the one of the settings, by our plug-in of SQLAlchemy."""
     return isinstance(path, str) and "plugin=skewless" in path
