@@ -155,7 +155,7 @@ class ModelRollouts:
         return RolloutHistory([*registry.history(model)])
 
     def promote(self, model: str, version: str, *, reason: str, by: str | None = None) -> ChangedRollout:
-        """Make a version the champion. Raises: InvalidBundle."""
+        """Make a version the champion; it takes the place of an invalid rollout too. Raises: InvalidBundle."""
         from skewless.model.publishing.rollout_steps import make_champion
 
         return self._checked(model, make_champion(self._registry, model, version, self._signed(by, reason)))
@@ -183,7 +183,7 @@ class ModelRollouts:
         registry, signed = self._registry, self._signed(by, reason)
         if version is None:
             return ChangedRollout(verb.change(registry, model, end_canary(model), signed))
-        trial = trial_of(registry.rollout(model), version, weight, names(key), self._bounds(bounds))
+        trial = trial_of(model, registry.rollout(model), version, weight, names(key), self._bounds(bounds))
         return self._checked(model, verb.try_canary(registry, model, trial, signed))
 
     def shadow(self, model: str, version: str | None = None, *, reason: str, by: str | None = None) -> ChangedRollout:
@@ -261,11 +261,16 @@ class ModelRollouts:
         by: str | None = None,
     ) -> ChangedRollout:
         """Set how a model's versions serve. `on_store_failure`: refuse while the store is away, or score defaults.
-        `cache_rows`: scores that each process keeps for `cache_ttl_s` seconds; 0 keeps none. None changes nothing.
+        `cache_rows`: scores that each process keeps for `cache_ttl_s` seconds; 0 keeps none. None leaves one as it is.
         """
         from skewless.contract.rollout.rollout import CachePolicy, set_policy
         from skewless.model.publishing.rollout_steps import change
 
+        if on_store_failure is None and cache_rows is None:
+            spelled = self._session.spelled
+            raise BadArgument(
+                spelled("on_store_failure"), f"or {spelled('cache_rows')} says what to change; give one of them"
+            )
         cache: CachePolicy | Literal["off"] | None = "off" if cache_rows == 0 else None
         if cache_rows:
             cache = CachePolicy(cache_rows, cache_ttl_s)

@@ -119,13 +119,12 @@ def score(session: ProjectSession, request: ScoreRequest) -> ScoredRows:
         target = work.stored([request.write_to])[0] if request.write_to else None
         folder = Path(request.out) if request.out else work.folders.scores / model / place.name
         with spine_place(session, work, declared, request.spine) as spine, session.step("score") as progress:
+            from skewless.model.publishing.rollout_steps import open_published
             from skewless.model.scoring import batch_score as verb
-            from skewless.registry.bundle_folder import open_bundle
-            from skewless.registry.cpu_features import processor_features
 
             window = spine_window(session, declared, "test", request.spine, (request.start, request.end))
             rows = verb.ScoringSpine(spine, *window)
-            bundle = open_bundle(place, processor_features())
+            bundle = open_published(registry, model, place.name)
             work.confirm_scorable(f"{model} {place.name}", bundle.plan)
             rows.rows(bundle.plan).require_rows()
             sources, memory = work.sources(bundle.plan), work.settings.join_memory

@@ -27,7 +27,7 @@ import pyarrow as pa
 from msgspec.structs import replace
 from pyarrow import fs
 
-from skewless.contract.errors import RegistryUnreadable, RolloutRefused, SkewlessError
+from skewless.contract.errors import InvalidRollout, RegistryUnreadable, RolloutRefused, SkewlessError
 from skewless.contract.model.manifest import MANIFEST
 from skewless.contract.rollout.names import SANE_NAME
 from skewless.contract.rollout.revisions import (
@@ -77,20 +77,21 @@ class ModelRegistry:
         return self._newest(self._entries(model), known)
 
     def history(self, model: str) -> list[Rollout]:
-        """All revisions, oldest first. Raises: InvalidRollout."""
-        return [self._read(entry) for _, entry in sorted(undisputed(self._entries(model)).items())]
+        """All revisions, oldest first; invalid ones are left out once a later one is valid. Raises: InvalidRollout."""
+        entries = [entry for _, entry in sorted(undisputed(self._entries(model)).items())]
+        return [*self._valid(entries[:-1]), *map(self._read, entries[-1:])]
 
     def change(self, model: str, step: RolloutStep, *, by: str, at: datetime, reason: str) -> Rollout:
         """Take a step from the newest revision, whatever that is by now; the revision that holds afterwards.
 
-        A step that changes nothing makes no revision. Raises: RolloutRefused, InvalidRollout.
+        A step that changes nothing makes no revision, unless it mends an invalid one. Raises: RolloutRefused, InvalidRollout.
         """
         told = RolloutChange(by=by, at=at.isoformat(timespec="seconds"), what=step.what, reason=reason)
         for _ in range(_TRIES):
             base = self._settled(model)
-            now = self._newest(base)
+            now, valid = self._base(base, step)
             then = next_rollout(model, now, step)
-            if now is not None and then == now:
+            if valid and now is not None and then == now:
                 return now
             number = max((entry.number for entry in base), default=0) + 1
             nonce = "" if self.is_folder else uuid4().hex[:8]
@@ -200,6 +201,23 @@ class ModelRegistry:
         if known is not None and (known.revision, known.nonce) == newest[:2]:
             return known
         return self._read(newest)
+
+    def _base(self, entries: Sequence[RevisionEntry], step: RolloutStep) -> tuple[Rollout | None, bool]:
+        """The rollout that a step changes, and whether it is the newest revision. Raises: InvalidRollout."""
+        try:
+            return self._newest(entries), True
+        except InvalidRollout:
+            if not step.mends:
+                raise
+        valid = self._valid([entry for _, entry in sorted(undisputed(entries).items())])
+        return (valid[-1] if valid else None), False
+
+    def _valid(self, entries: Sequence[RevisionEntry]) -> list[Rollout]:
+        found = []
+        for entry in entries:
+            with suppress(InvalidRollout):
+                found.append(self._read(entry))
+        return found
 
     def _read(self, entry: RevisionEntry) -> Rollout:
         with self._readable(), self._files.open_input_stream(entry.path) as stream:

@@ -160,10 +160,10 @@ def test_pins_are_bounded():
 def test_a_trial_keeps_its_bounds_when_its_weight_grows():
     strict = GuardrailBounds(most_errors=0.001)
     now = start_canary("m", Canary("2.0.0", 0.1, ("origin",), strict)).apply(FIRST)
-    assert trial_of(now, "2.0.0", 0.5, (), None) == Canary("2.0.0", 0.5, ("origin",), strict)
-    assert trial_of(now, "3.0.0", 0.5, (), None) == Canary("3.0.0", 0.5)
-    with pytest.raises(RolloutRefused, match="weight"):
-        trial_of(now, "3.0.0", 1.5, (), None)
+    assert trial_of("m", now, "2.0.0", 0.5) == Canary("2.0.0", 0.5, ("origin",), strict)
+    assert trial_of("m", now, "3.0.0", 0.5) == Canary("3.0.0", 0.5)
+    with pytest.raises(RolloutRefused, match="model 'm' stays as it is: a weight is in"):
+        trial_of("m", now, "3.0.0", 1.5)
 
 
 @pytest.mark.parametrize(

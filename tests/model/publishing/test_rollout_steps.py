@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skewless.cli import app
-from skewless.contract.errors import InvalidBundle, RolloutRefused, SkewlessError
+from skewless.contract.errors import InvalidBundle, InvalidRollout, RolloutRefused, SkewlessError
 from skewless.contract.plan import Field
 from skewless.contract.rollout.rollout import CachePolicy, Canary, GuardrailBounds
 from skewless.model.publishing.rollout_steps import (
@@ -23,6 +23,7 @@ from skewless.model.publishing.rollout_steps import (
 )
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
+from skewless.sdk.arguments import BadArgument
 from tests.models import tiny
 from tests.services.s3 import BUCKET, S3, s3, s3_server
 
@@ -86,7 +87,17 @@ def test_a_rollout_from_the_first_promotion_to_the_way_back(registry: ModelRegis
 @pytest.mark.parametrize(
     ("words", "error", "told"),
     [
-        (("promote", "tiny", "4.0.0"), InvalidBundle, "it has no manifest.json"),
+        (
+            ("promote", "tiny", "4.0.0"),
+            StepInputMissing,
+            r"version 4\.0\.0 of model 'tiny' \(1\.0\.0, 2\.0\.0, 3\.0\.0 are there",
+        ),
+        (
+            ("canary", "tiny", "9.9.9"),
+            StepInputMissing,
+            r"version 9\.9\.9 of model 'tiny' \(1\.0\.0, 2\.0\.0, 3\.0\.0 are there",
+        ),
+        (("policy", "tiny"), BadArgument, "^--on-store-failure or --cache-rows says what to change; give one of them"),
         (("promote", "tiny", "2.0.0"), InvalidBundle, "model.onnx"),
         (("canary", "tiny", "2.0.0"), InvalidBundle, "model.onnx"),
         (("pin", "tiny", "2.0.0"), InvalidBundle, "model.onnx"),
@@ -125,7 +136,7 @@ def test_a_model_is_retired_restored_and_deleted(registry: ModelRegistry):
     assert does("delete", "tiny", "--version", "3.0.0", "--reason", "too wide") == "tiny: 3.0.0 deleted"
     assert does("delete", "tiny", "--version", "3.0.0") == "tiny: 3.0.0 deleted", "again changes nothing"
     assert registry.versions("tiny") == ["1.0.0", "2.0.0"]
-    with pytest.raises(InvalidBundle):
+    with pytest.raises(StepInputMissing, match=r"version 3\.0\.0 of model 'tiny' \(1\.0\.0, 2\.0\.0 are there\)"):
         does("promote", "tiny", "3.0.0", "--reason", "it is gone")
     assert does("retire", "tiny", "--reason", "nobody asks for it").startswith(
         "revision 4, retire the model: 2.0.0 cham"
@@ -140,6 +151,20 @@ def test_a_model_is_retired_restored_and_deleted(registry: ModelRegistry):
     assert (registry.models(), registry.versions("tiny")) == ([], [])
     with pytest.raises(StepInputMissing, match="model 'tiny' does not exist yet"):
         does("delete", "tiny", "--all")
+
+
+def test_an_invalid_rollout_is_mended_by_the_promotion_that_its_message_names(tmp_path: Path, registry: ModelRegistry):
+    does("promote", "tiny", "1.0.0", "--reason", "first")
+    does("pin", "tiny", "2.0.0", "--reason", "for an old client")
+    place = f"{registry._root}/tiny/rollout/00000003{'' if registry.is_folder else '-aaaaaaaa'}.json"
+    registry._write(place, b"{")
+    with pytest.raises(InvalidRollout, match="make another with `skewless models promote`"):
+        does("unpin", "tiny", "2.0.0", "--reason", "it is gone")
+    mended = does("promote", "tiny", "1.0.0", "--reason", "a half revision")
+    assert mended == "revision 4, promote 1.0.0: 2.0.0 pinned, 1.0.0 champion"
+    assert [rollout.revision for rollout in registry.history("tiny")] == [1, 2, 4]
+    assert "half revision" in does("show", "tiny")
+    does("unpin", "tiny", "2.0.0", "--reason", "it is gone")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--version", "1.0.0", "--all"]])

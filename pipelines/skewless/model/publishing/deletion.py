@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skewless.contract.errors import RolloutRefused
 from skewless.contract.rollout.rollout import delete
-from skewless.model.publishing.rollout_steps import ChangeAuthor, change
+from skewless.model.publishing.rollout_steps import ChangeAuthor, change, version_missing
 from skewless.registry.model_registry import ModelRegistry
 from skewless.runtime.errors import StepInputMissing
 
@@ -26,9 +26,7 @@ def delete_version(registry: ModelRegistry, built: Path, model: str, version: st
     rollout = registry.rollout(model)
     known = registry.versions(model)
     if version not in known and not (rollout is not None and version in rollout.deleted):
-        raise StepInputMissing(
-            f"version {version} of model {model!r} ({', '.join(known) or 'none'} are there)", "skewless publish"
-        )
+        raise version_missing(model, version, known)
     if rollout is not None:
         change(registry, model, delete(model, version), author)
     registry.remove(model, version)

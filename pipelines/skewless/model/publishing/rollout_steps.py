@@ -6,11 +6,12 @@ champion's requests. Otherwise a server would refuse it later, and only its own 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from skewless.contract.errors import ContractMismatch, RolloutRefused
+from skewless.contract.errors import ContractMismatch, InvalidBundle, RolloutRefused
 from skewless.contract.model.bundle import Bundle
 from skewless.contract.rollout.interface import same_answer, same_request
 from skewless.contract.rollout.rollout import (
@@ -146,8 +147,21 @@ def require_active(registry: ModelRegistry, model: str) -> None:
 
 
 def open_published(registry: ModelRegistry, model: str, version: str) -> Bundle:
-    """A published bundle, opened with the checks of a server. Raises: InvalidBundle."""
-    return open_bundle(registry.bundle(model, version), processor_features())
+    """A published bundle, opened with the checks of a server. Raises: StepInputMissing, InvalidBundle."""
+    try:
+        return open_bundle(registry.bundle(model, version), processor_features())
+    except InvalidBundle:
+        known = registry.versions(model)
+        if version in known:
+            raise
+        raise version_missing(model, version, known) from None
+
+
+def version_missing(model: str, version: str, known: Sequence[str]) -> StepInputMissing:
+    """The error that a version is not published, and which are."""
+    return StepInputMissing(
+        f"version {version} of model {model!r} ({', '.join(known) or 'none'} are there)", "skewless publish"
+    )
 
 
 def _beside_champion(registry: ModelRegistry, model: str, version: str) -> tuple[Bundle, Bundle]:

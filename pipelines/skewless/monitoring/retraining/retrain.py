@@ -189,7 +189,7 @@ def _champion(project: RetrainProject, options: RetrainOptions, canary: float | 
         require_matrix(champion, "retrain")
         MatrixSignature(plan)
     if canary is not None:
-        trial_of(None, options.model, canary, (), None)
+        trial_of(options.model, None, "", canary)
         if not same_request(plan, champion.plan):
             reason = f"the service {plan.name} takes other requests than the champion {champion.manifest.version}"
             raise RolloutRefused(
@@ -218,7 +218,7 @@ def start_canary(
 
     Raises: RolloutRefused where it takes other requests than the champion, or the champion has changed; InvalidBundle.
     """
-    canary = trial_of(registry.rollout(result.model), result.candidate, weight, (), None)
+    canary = trial_of(result.model, registry.rollout(result.model), result.candidate, weight)
     return try_canary(registry, result.model, canary, ChangeAuthor(by, at, result.reason), result.champion)
 
 

@@ -135,21 +135,26 @@ def bounds_from_json(content: bytes, where: str) -> GuardrailBounds:
 
 
 def trial_of(
-    now: Rollout | None, version: str, weight: float, by: tuple[str, ...], bounds: GuardrailBounds | None
+    model: str,
+    now: Rollout | None,
+    version: str,
+    weight: float,
+    by: tuple[str, ...] = (),
+    bounds: GuardrailBounds | None = None,
 ) -> Canary:
     """The canary that is meant: where one is on trial already, its bounds stay unless others are given.
 
     Raises: RolloutRefused where the weight is no share.
     """
     if not 0.0 < weight <= 1.0:
-        raise RolloutRefused(version, f"a weight is in (0, 1], and {weight:g} is not")
+        raise RolloutRefused(model, f"a weight is in (0, 1], and {weight:g} is not")
     was = now.canary if now and now.canary and now.canary.version == version else None
     return Canary(version, weight, by or (was.by if was else ()), bounds or (was.bounds if was else GuardrailBounds()))
 
 
 class RolloutStep(NamedTuple):
     """A change of a rollout: `apply` returns the rollout after it, and `what` describes it. Only a step `of_retired` models
-    may change those: see `next_rollout`.
+    may change those: see `next_rollout`. A step that `mends` follows the newest valid revision where later ones are invalid.
 
     `apply` gets None where the model has no rollout yet. Raises: RolloutRefused.
     """
@@ -157,6 +162,7 @@ class RolloutStep(NamedTuple):
     what: str
     apply: Callable[[Rollout | None], Rollout]
     of_retired: bool = False
+    mends: bool = False
 
 
 def next_rollout(model: str, now: Rollout | None, step: RolloutStep) -> Rollout:
@@ -196,7 +202,7 @@ def promote(version: str) -> RolloutStep:
         shadow = None if now.shadow == version else now.shadow
         return replace(now, champion=version, previous=now.champion, canary=canary, shadow=shadow)
 
-    return RolloutStep(f"promote {version}", apply)
+    return RolloutStep(f"promote {version}", apply, mends=True)
 
 
 def start_canary(model: str, canary: Canary, champion: str | None = None) -> RolloutStep:
@@ -296,7 +302,7 @@ def restore(model: str) -> RolloutStep:
             raise RolloutRefused(model, "it is not retired")
         return replace(known, retired=None)
 
-    return RolloutStep("restore the model", apply, of_retired=True)
+    return RolloutStep("restore the model", apply, of_retired=True, mends=True)
 
 
 def delete(model: str, version: str) -> RolloutStep:
