@@ -6,11 +6,13 @@ import json
 import random
 import resource
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
 import stamina.instrumentation
 
+from skewless.sdk.session import ProjectSession
 from tests.cli.shop_project import Shop, Skewless
 
 UNKNOWN = "error: there is no online feature view 'peopel'; did you mean 'people'? there are cards, city, people\n"
@@ -92,15 +94,30 @@ def test_status_says_whether_the_store_answers(market: Shop, skewless: Skewless,
     assert "secret" not in told.out
 
 
-def test_a_consumer_says_once_for_what_it_waits(market: Shop, skewless: Skewless):
-    """A file lies where the data folder is to be, and somebody takes it away."""
+def test_a_consumer_says_once_for_what_it_waits(market: Shop, skewless: Skewless, monkeypatch: pytest.MonkeyPatch):
+    """A file lies where the data folder is to be, and somebody takes it away after reading that."""
+    waits, say = threading.Event(), ProjectSession.say
+
+    def heard(session: ProjectSession, text: str) -> None:
+        say(session, text)
+        if text.startswith("waiting"):
+            waits.set()
+
+    def take_away() -> None:
+        waits.wait(60)
+        time.sleep(1)  # in which it tries again, and may say so again
+        market.data.unlink()
+
+    monkeypatch.setattr(ProjectSession, "say", heard)
     entry = {"customer": 1, "age": 3, "event_timestamp": "2013-10-01T12:00:00Z"}
     market.redis.xadd("{skewless:stream:shop}", {"view": "people", "rows": json.dumps(entry)})
     market.data.write_text("in the way")
-    threading.Timer(1, market.data.unlink).start()
+    reader = threading.Thread(target=take_away)
+    reader.start()
     try:
         told = skewless("stream", "--once")
     finally:
+        reader.join()
         stamina.instrumentation.set_on_retry_hooks(None)
     assert told.status == 0
     assert told.out.count("waiting: the table of feature view 'people' cannot be written (Not a directory)") == 1
