@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test test-spark test-python release own own-year check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push bench-startup airflow up down sync
+.PHONY: help demo test test-spark test-python release own own-year check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push bench-sdk bench-startup airflow up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -69,13 +69,16 @@ docs-reference: $(SYNCED) ## write the generated parts of the documentation anew
 pictures: $(SYNCED) ## draw the rooms of the code and their imports, in infra/pictures
 	@$(BIN)/python -m tests.docs.rooms
 
-bench: bench-online bench-push bench-materialize bench-history ## all benchmarks, one after the other
+bench: bench-online bench-push bench-sdk bench-materialize bench-history ## all benchmarks, one after the other
 
 bench-online: $(SYNCED) ## predictions over HTTP against the assembled stack and the floors, 11 minutes
 	@$(BIN)/python -m tests.bench.online
 
 bench-push: $(SYNCED) ## single pushed rows against Feast's feature server, 3 minutes
 	@$(BIN)/python -W ignore -m tests.bench.push
+
+bench-sdk: $(SYNCED) ## reads and pushes through Feast's SDK against its Redis store, 2 minutes
+	@$(BIN)/python -W ignore -m tests.bench.sdk
 
 bench-history: $(SYNCED) ## point-in-time joins against Feast's stores, Polars and a plain scan, 11 GB of memory
 	@$(BIN)/python -m tests.bench.history

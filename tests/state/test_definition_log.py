@@ -12,7 +12,7 @@ import pytest
 
 from skewless.state.database import StateDatabase
 from skewless.state.definition_log import DefinitionLog
-from skewless.state.definition_records import AppliedObjects, DefinitionRecord, sqlite_records
+from skewless.state.definition_records import AppliedObjects, DefinitionRecord, RecordsFile, sqlite_records
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 FIRST = DefinitionRecord("spend", "spend", "ab" * 32, '{"ü": 1}', AT)
@@ -67,3 +67,27 @@ def test_a_state_that_nobody_wrote_has_no_records(tmp_path: Path):
     assert not (tmp_path / "state.db").exists()
     (tmp_path / "state.db").touch()
     assert sqlite_records(url, "shop") == [], "a database of an older version"
+
+
+def test_a_reader_in_the_same_process_sees_each_write(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    reader = RecordsFile(url)
+    assert reader.records("shop") == []
+    with closing(StateDatabase(url)) as state:
+        log = DefinitionLog(state, "shop")
+        assert reader.records("shop") == []
+        log.write([FIRST])
+        known = reader.records("shop")
+        assert known == [FIRST]
+        assert reader.records("shop") is known
+        assert reader.records("bakery") == []
+        log.write([SECOND])
+        assert reader.records("shop") == [FIRST, SECOND]
+        log.remove(["spend"], AT)
+        assert [record.removed_at for record in reader.records("shop")] == [AT, None]
+    for name in ("state.db", "state.db-wal", "state.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    with closing(StateDatabase(url)) as state:
+        DefinitionLog(state, "shop").write([SECOND])
+        assert reader.records("shop") == [SECOND]
+    assert RecordsFile("postgresql+psycopg://u@127.0.0.1:1/d").records("shop") is None

@@ -5,6 +5,8 @@ Held by tests/feast/test_object_storage.py.
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +14,7 @@ from feast import RepoConfig
 from feast.repo_config import FeastConfigBaseModel
 
 from skewless.runtime.settings import ProjectSettings
+from skewless.settings.process_environment import settings_in_force
 
 
 class DataFolderConfig(FeastConfigBaseModel):
@@ -33,5 +36,12 @@ def data_folder(config: RepoConfig) -> Path:
 
 
 def settings_of(config: RepoConfig) -> ProjectSettings:
-    """The settings of a repository's project, from whatever folder it is opened. Raises: BadSetting."""
-    return ProjectSettings.of(Path(config.repo_path)) if config.repo_path else ProjectSettings.read()
+    """The settings of a repository's project, from whatever folder it is opened: read again where the environment or the
+    working folder has changed. Raises: BadSetting.
+    """
+    return _settings(config.repo_path, os.getcwd(), settings_in_force())  # noqa: PTH109 - a Path costs more than the rest
+
+
+@lru_cache(maxsize=32)
+def _settings(repo: Path | str | None, _folder: str, _environment: tuple[tuple[str, str], ...]) -> ProjectSettings:
+    return ProjectSettings.of(Path(repo)) if repo else ProjectSettings.read()

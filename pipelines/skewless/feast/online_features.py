@@ -12,25 +12,28 @@ from typing import Any
 from feast import FeatureService, FeatureView
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.online_response import OnlineResponse
-from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.utils import _drop_unneeded_columns, _prepare_entities_to_read_from_online_store
 from skewless.feast.errors import PRECOMPUTED_VECTORS, FeastUnsupported
 from skewless.feast.on_demand.online_outputs import add_outputs
+from skewless.feast.online_response import ColumnsResponse, ViewColumns
 
 Grouped = list[tuple[FeatureView, list[str]]]
 """Feature views, each with its features that are read."""
-ReadViews = Callable[[Grouped, dict[str, list[Value]], dict[str, str], GetOnlineFeaturesResponse], None]
-"""Adds the features of views to a response, for join-key values by name and join keys by entity."""
+ReadViews = Callable[[Grouped, dict[str, list[Value]], dict[str, str]], list[ViewColumns]]
+"""Reads the features of views, for join-key values by name and join keys by entity."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineRetrieval:
-    """What a caller of `get_online_features` asks for. `rows` are entity rows, or columns by name."""
+    """What a caller of `get_online_features` asks for. `rows` are entity rows, or columns by name. With `full`, features have
+    the names of their views before their own; with `versions`, the response says the version of each view.
+    """
 
     features: list[str] | FeatureService
     rows: list[dict[str, Any]] | Mapping[str, Any]
     full: bool
+    versions: bool
 
     def run(
         self, registry: BaseRegistry, project: str, read: ReadViews, types_of: Callable[[Grouped], dict[str, Any]]
@@ -48,11 +51,16 @@ class OnlineRetrieval:
             raise FeastUnsupported(*PRECOMPUTED_VECTORS)
         join_keys = {table.projection.name_to_use(): _join_keys(table) for table, _ in grouped}
         shared = {name for names in join_keys.values() for name in names} - keys.keys()
-        for name, vector in zip(response.metadata.feature_names.val, response.results, strict=True):
-            if name in shared:
-                keys[name] = list(vector.values)
-                returned.add(name)
-        read(grouped, keys, keys_of_entities, response)
+        if shared:
+            for name, vector in zip(response.metadata.feature_names.val, response.results, strict=True):
+                if name in shared:
+                    keys[name] = list(vector.values)
+                    returned.add(name)
+        views = read(grouped, keys, keys_of_entities)
+        if not on_demand:
+            return ColumnsResponse(response, views, returned, lambda: types_of(grouped), versions=self.versions)
+        for view in views:
+            view.add_to(response, versions=self.versions)
         types = types_of(grouped)
         add_outputs(response, refs, on_demand, join_keys, types, full=self.full)
         _drop_unneeded_columns(response, returned)

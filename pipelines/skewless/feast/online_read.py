@@ -18,42 +18,47 @@ from skewless.contract.storage.corrupt_rows import corrupt, unlisted
 from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.timestamps import UtcMicros, from_micros
+from skewless.contract.value_types import ValueType
 from skewless.feast.view_decoder import DecodedView, ViewDecoder
 from skewless.online.store.store import SyncOnlineStore
 
 Read = tuple[datetime | None, dict[str, Value] | None]
 Keys = Sequence[bytes | None]
 _STATUSES = {
-    FeatureStatus.PRESENT: FieldStatus.PRESENT,
-    FeatureStatus.NULL: FieldStatus.NULL_VALUE,
-    FeatureStatus.NOT_FOUND: FieldStatus.NOT_FOUND,
-    FeatureStatus.STALE: FieldStatus.OUTSIDE_MAX_AGE,
+    int(FeatureStatus.PRESENT): int(FieldStatus.PRESENT),
+    int(FeatureStatus.NULL): int(FieldStatus.NULL_VALUE),
+    int(FeatureStatus.NOT_FOUND): int(FieldStatus.NOT_FOUND),
+    int(FeatureStatus.STALE): int(FieldStatus.OUTSIDE_MAX_AGE),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineViewRead:
-    """One view's rows. `corrupt` has the error of each row that cannot be decoded; such rows are returned as not found."""
+    """One view's rows, with the type of each feature. `corrupt` has the error of each row that cannot be decoded; such rows are
+    returned as not found.
+    """
 
+    types: Sequence[ValueType]
     decoded: DecodedView
     corrupt: Mapping[int, CorruptRow]
 
     def feast_rows(self, names: Sequence[str]) -> list[Read]:
         """The rows as `online_read` returns them: (None, None) for an entity that is not found."""
         reads: list[Read] = []
-        for row, status in enumerate(self.decoded.view_status.tolist()):
+        columns = self.decoded.messages(self.types)
+        for row, status in enumerate(self.decoded.view_status):
             if status == FeatureStatus.NOT_FOUND:
                 reads.append((None, None))
             else:
-                values = {name: column[row] for name, column in zip(names, self.decoded.values, strict=True)}
-                reads.append((from_micros(int(self.decoded.event[row])), values))
+                values = {name: column[row] for name, column in zip(names, columns, strict=True)}
+                reads.append((from_micros(self.decoded.event[row]), values))
         return reads
 
     def statuses(self) -> list[list[int]]:
         """Feast's statuses of each feature, one per row; INVALID where a row cannot be decoded."""
         columns: list[list[int]] = []
-        for statuses in self.decoded.statuses:
-            column = [int(_STATUSES[FeatureStatus(status)]) for status in statuses.tolist()]
+        for index in range(len(self.types)):
+            column = [_STATUSES[status] for status in self.decoded.feature_status(index)]
             for row in self.corrupt:
                 column[row] = int(FieldStatus.INVALID)
             columns.append(column)
@@ -94,20 +99,23 @@ def _read_view(
             errors[row] = reply
             reply = None
         values.append(reply[0] if reply is not None else None)
-    entities = [key_text(key or b"") for key in keys]
     # Each pass learns a schema or sets a corrupt row aside.
     while True:
         try:
-            return OnlineViewRead(decoder.decode(values, at), errors)
+            return OnlineViewRead(decoder.types, decoder.decode(values, at), errors)
         except CorruptRow:
-            culprits = corrupt(lambda some: decoder.decode(some, at), values, entities)
+            culprits = corrupt(lambda some: decoder.decode(some, at), values, _entities(keys))
             if not culprits:
                 raise
             errors |= culprits
         except UnknownSchema as error:
             schema = store.schema(bytes.fromhex(error.fingerprint))
             if schema is None:
-                errors |= unlisted(error, values, entities)
+                errors |= unlisted(error, values, _entities(keys))
             else:
                 decoder.learn(schema)
         values = [None if row in errors else value for row, value in enumerate(values)]
+
+
+def _entities(keys: Keys) -> list[str]:
+    return [key_text(key or b"") for key in keys]

@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NoReturn
 
 from pydantic import StrictStr
 
-from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView, RepoConfig
+from feast import Entity, FeatureService, FeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.infra.supported_async_methods import SupportedAsyncMethods
@@ -19,20 +19,20 @@ from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
-from feast.utils import _get_table_entity_values, _populate_response_from_feature_data
+from feast.utils import _get_table_entity_values
 from skewless.contract.plan import PlanView
+from skewless.contract.storage.write_protocol import ROWS_A_CALL
 from skewless.contract.timestamps import UtcMicros, to_micros
-from skewless.definitions.compiler import StoredView, check_untransformed, view_of
 from skewless.definitions.data_folder import settings_of
-from skewless.definitions.stored_names import StoredNames
 from skewless.feast.apply import feature_store_hooks
 from skewless.feast.errors import PRECOMPUTED_VECTORS, FeastUnsupported
 from skewless.feast.online_features import OnlineRetrieval
 from skewless.feast.online_read import Read, read_views
+from skewless.feast.online_response import ViewColumns
 from skewless.feast.pushed_rows import Row, key_columns, packed
 from skewless.feast.removed_views import remove
 from skewless.feast.stored_definitions import stored_names, write_beside
-from skewless.feast.view_decoder import ViewDecoder
+from skewless.feast.view_decoders import decoders, stored_view
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
 from skewless.online.store.redis_errors import UnwritableKeys
@@ -96,18 +96,15 @@ class SkewlessOnlineStore(OnlineStore):
         Raises: InvalidInput, UnsupportedType, FutureRows: nothing was written. RemovalUnfinished, StoreFull,
             StoreReadOnly, RedisUnreachable: nothing or any part was written. UnwritableKeys: all other rows were written.
         """
-        view = _view(config, table)
-        now = _now()
+        names, now = stored_names(config), _now()
+        view = stored_view(config, table, names)
         keys, rows = packed(config.project, view, data, now)
         writer = online_writer(config)
-        horizon = writer.prepare(view).horizon(now)
-        try:
-            writer.write(view, keys, rows, horizon)
-        except UnwritableKeys:
-            writer.introduce(view)
-            raise
-        writer.introduce(view)
-        write_beside(config, writer, table, data, now)
+        if len(rows) <= ROWS_A_CALL:
+            writer.push(view, keys, rows, now)
+        else:
+            _write_many(writer, view, keys, rows, now)
+        write_beside(config, writer, names, table, data, now)
         if progress:
             progress(len(data))
 
@@ -132,9 +129,8 @@ class SkewlessOnlineStore(OnlineStore):
 
         Raises: CorruptRow, since Feast's result has no status for it; RedisUnreachable.
         """
-        view = _view(config, table)
-        names = list(requested_features or [field.name for field in view.fields])
-        decoder = ViewDecoder(config.project, view, names)
+        names = list(requested_features or [field.name for field in stored_view(config, table).fields])
+        decoder = decoders.of(config, table, stored_names(config), names)
         keys = decoder.keys(key_columns(entity_keys), len(entity_keys))
         (rows,) = read_views(online_writer(config), config.project, [(decoder, keys)], _now())
         for error in rows.corrupt.values():
@@ -162,13 +158,9 @@ class SkewlessOnlineStore(OnlineStore):
         include_feature_view_version_metadata: bool = False,  # noqa: FBT001, FBT002
     ) -> OnlineResponse:
         """All views in one round trip, then the on-demand views, each from its own sources. Raises: RedisUnreachable."""
-
-        def read(*views: Any) -> None:  # noqa: ANN401 - as in OnlineRetrieval
-            grouped, keys, entities, response = views
-            versions = include_feature_view_version_metadata
-            self._read_features_per_fv(config, grouped, keys, entities, response, full_feature_names, versions)
-
-        retrieval = OnlineRetrieval(features, entity_rows, full_feature_names)
+        versions = include_feature_view_version_metadata
+        retrieval = OnlineRetrieval(features, entity_rows, full_feature_names, versions)
+        read = partial(self._read_columns, config, full=full_feature_names)
         return retrieval.run(registry, project, read, self._build_feature_types)
 
     async def get_online_features_async(self, *args: Any, **kwargs: Any) -> OnlineResponse:  # noqa: ANN401 - as above
@@ -185,35 +177,39 @@ class SkewlessOnlineStore(OnlineStore):
         full_feature_names: bool,  # noqa: FBT001 - Feast's signature
         include_feature_view_version_metadata: bool,  # noqa: FBT001
     ) -> None:
+        """As `get_online_features`, for callers of Feast's own."""
+        full, versions = full_feature_names, include_feature_view_version_metadata
+        for view in self._read_columns(config, grouped_refs, join_key_values, entity_name_to_join_key_map, full=full):
+            view.add_to(online_features_response, versions=versions)
+
+    def _read_columns(
+        self,
+        config: RepoConfig,
+        grouped_refs: list[Any],
+        join_key_values: dict[str, list[Value]],
+        entity_name_to_join_key_map: dict[str, str],
+        *,
+        full: bool,
+    ) -> list[ViewColumns]:
         """All views in one round trip, at one instant, with the true statuses (Feast's own stores always say PRESENT).
 
         A row that cannot be decoded is INVALID and logged; all other entities and views are returned.
         """
         if not grouped_refs:
-            return  # features that are made of the request alone
+            return []  # features that are made of the request alone
         rows = len(next(iter(join_key_values.values()), ()))
         requests, stored = [], stored_names(config)
         for table, names in grouped_refs:
-            columns = _get_table_entity_values(table, entity_name_to_join_key_map, join_key_values)
-            decoder = ViewDecoder(config.project, _view(config, table, stored), names)
-            requests.append((decoder, decoder.keys(columns, rows)))
+            keys = _get_table_entity_values(table, entity_name_to_join_key_map, join_key_values)
+            decoder = decoders.of(config, table, stored, names)
+            requests.append((decoder, decoder.keys(keys, rows)))
+        columns = []
         views = read_views(online_writer(config), config.project, requests, _now())
         for (table, names), view in zip(grouped_refs, views, strict=True):
-            _populate_response_from_feature_data(
-                names,
-                view.feast_rows(names),
-                [[row] for row in range(rows)],
-                online_features_response,
-                full_feature_names,
-                table,
-                rows,
-                include_feature_view_version_metadata,
-            )
-            vectors = online_features_response.results[-len(names) :]
-            for vector, statuses in zip(vectors, view.statuses(), strict=True):
-                vector.statuses[:] = statuses
+            columns.append(ViewColumns.of(table, names, view, full=full))
             for error in view.corrupt.values():
                 _log.error("%s", error)
+        return columns
 
     async def _read_features_per_fv_async(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as above
         await asyncio.to_thread(self._read_features_per_fv, *args, **kwargs)
@@ -238,7 +234,7 @@ class SkewlessOnlineStore(OnlineStore):
         Raises: FeastUnsupported, InvalidPlan, UnsupportedType, StateUnreachable, RedisUnreachable.
         """
         for table in tables_to_keep:
-            _view(config, table)
+            stored_view(config, table)
         if tables_to_delete:
             remove(config, client_of(config), tables_to_delete, {table.name for table in tables_to_keep})
 
@@ -268,6 +264,16 @@ class SkewlessOnlineStore(OnlineStore):
         _no_search()
 
 
+def _write_many(writer: SyncOnlineStore, view: PlanView, keys: list[bytes], rows: list[bytes], now: UtcMicros) -> None:
+    horizon = writer.prepare(view).horizon(now)
+    try:
+        writer.write(view, keys, rows, horizon)
+    except UnwritableKeys:
+        writer.introduce(view)
+        raise
+    writer.introduce(view)
+
+
 @lru_cache(maxsize=8)
 def _connection(url: str) -> SyncRedis:
     return connect(url)
@@ -284,16 +290,3 @@ def _now() -> UtcMicros:
 
 def _no_search() -> NoReturn:
     raise FeastUnsupported("search by vector or text", "keep embeddings in one of Feast's vector stores")
-
-
-def _view(config: RepoConfig, table: StoredView, names: StoredNames | None = None) -> PlanView:
-    """The view under the name that its definition is stored by. Raises: FeastUnsupported, InvalidPlan, UnsupportedType."""
-    if isinstance(table, OnDemandFeatureView):
-        if not table.write_to_online_store:
-            raise FeastUnsupported(
-                f"writes to on-demand view {table.name!r}",
-                "give it write_to_online_store=True, or write a feature view",
-            )
-    else:
-        check_untransformed(table)
-    return (names or stored_names(config)).of(view_of(config, table, table.projection))

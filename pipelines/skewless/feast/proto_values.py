@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE
-from skewless.contract.columns import ColumnValues
 from skewless.contract.errors import InvalidInput
 from skewless.contract.storage.entity_key import KeyValue
+from skewless.contract.storage.row_values import Datum
 from skewless.contract.timestamps import SECOND_US
 from skewless.contract.value_types import ValueType
 from skewless.offline.values.feast_messages import FIELDS, REFUSALS, normalized
@@ -33,19 +33,14 @@ def plain_values(name: str, kind: ValueType, values: Iterable[Value]) -> list[Ke
     return [_plain(name, kind, value) for value in values]
 
 
-def to_protos(kind: ValueType, values: ColumnValues) -> list[Value]:
-    """Feast's values; its times are whole seconds, so microseconds are dropped. Raises: DecodeError (protobuf's own)."""
+def to_protos(kind: ValueType, values: Sequence[Datum | Value | None]) -> list[Value]:
+    """Feast's values of those that a row has; its times are whole seconds, so microseconds are dropped."""
     if kind.encoding == "value":
-        pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)
-        return [Value.FromString(datum) if valid else NULL for datum, valid in pairs]
+        return [NULL if message is None else message for message in values]  # type: ignore[misc]
     field = FIELDS[kind.number]
-    data: Sequence[object] = values.data.tolist()
     if kind.name == "UnixTimestamp":
-        data = (values.data // SECOND_US).tolist()
-    return [
-        Value(**{field: datum}) if valid else NULL  # type: ignore[arg-type]
-        for datum, valid in zip(data, values.valid.tolist(), strict=True)
-    ]
+        values = [None if time is None else time // SECOND_US for time in values]  # type: ignore[operator]
+    return [NULL if datum is None else Value(**{field: datum}) for datum in values]  # type: ignore[arg-type]
 
 
 def _plain(name: str, kind: ValueType, value: Value) -> KeyValue | float | bool | None:

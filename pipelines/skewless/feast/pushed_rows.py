@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from skewless.contract.columns import Schema
 from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import key_text
@@ -31,7 +33,7 @@ def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) ->
 
     Raises: InvalidInput for a null join key or a value of another type, FutureRows for rows that may not be used at `now`.
     """
-    keys = ViewDecoder(project, view, ()).keys(key_columns([row[0] for row in data]), len(data))
+    keys = _key_decoder(project, view).keys(key_columns([row[0] for row in data]), len(data))
     if any(_is_nat(row[2]) for row in data):
         raise InvalidInput("event_timestamp", f"is null in a row of feature view {view.name!r}")
     if None in keys:
@@ -42,7 +44,7 @@ def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) ->
         to_arrow(f.name, value_type(f.dtype), [row[1].get(f.name, Value()) for row in data]) for f in view.fields
     ]
     deleted = [bool(view.deleted_field and row[1].get(view.deleted_field, Value()).bool_val) for row in data]
-    rows = RowLayout(view.fields).encode(event, created, np.array(deleted, bool), columns)
+    rows = _layout(view.fields).encode(event, created, np.array(deleted, bool), columns)
     present = [key for key in keys if key is not None]
     due = view.rule.available_at(event, created)
     late = np.flatnonzero(due > now)
@@ -51,6 +53,17 @@ def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) ->
         times = (from_micros(time).isoformat() for time in (int(due[first]), now))
         raise FutureRows(view.stored_as, len(late), key_text(present[first]), *times)
     return present, rows
+
+
+@lru_cache(maxsize=64)
+def _key_decoder(project: str, view: PlanView) -> ViewDecoder:
+    """Of a view's keys alone."""
+    return ViewDecoder(project, view, ())
+
+
+@lru_cache(maxsize=64)
+def _layout(schema: Schema) -> RowLayout:
+    return RowLayout(schema)
 
 
 def key_columns(entity_keys: Sequence[EntityKey]) -> dict[str, list[Value]]:

@@ -28,14 +28,19 @@ from skewless.online.push.push import targets
 from skewless.online.store.store import SyncOnlineStore
 from skewless.state.database import StateDatabase
 from skewless.state.definition_log import DefinitionLog
-from skewless.state.definition_records import DefinitionRecord, sqlite_records
+from skewless.state.definition_records import DefinitionRecord, RecordsFile
 
 
 def stored_names(config: RepoConfig) -> StoredNames:
     """The names that the project's definitions are stored under. Raises: StateUnreachable."""
-    url = settings_of(config).state_url
-    records = sqlite_records(url, config.project)
-    return StoredNames.of_records(DefinitionLog(_state(url), config.project).records() if records is None else records)
+    url, project = settings_of(config).state_url, config.project
+    records: Sequence[DefinitionRecord] | None = _records_file(url).records(project)
+    if records is None:
+        records = DefinitionLog(_state(url), project).records()
+    known = _names.get((url, project))
+    if known is None or (known[0] is not records and known[0] != records):
+        known = _names[url, project] = records, StoredNames.of_records(records)
+    return known[1]
 
 
 def retained_beside(config: RepoConfig, names: StoredNames, view: PlanView) -> Sequence[tuple[PlanView, TableSource]]:
@@ -46,13 +51,17 @@ def retained_beside(config: RepoConfig, names: StoredNames, view: PlanView) -> S
 
 
 def write_beside(
-    config: RepoConfig, writer: SyncOnlineStore, table: StoredView, data: Sequence[Row], now: UtcMicros
+    config: RepoConfig,
+    writer: SyncOnlineStore,
+    names: StoredNames,
+    table: StoredView,
+    data: Sequence[Row],
+    now: UtcMicros,
 ) -> None:
     """Write rows of a view to its superseded definitions too, as far as their columns are among the rows'.
 
     Raises: as `SkewlessOnlineStore.online_write_batch`.
     """
-    names = stored_names(config)
     view = names.of(view_of(config, table, table.projection))
     kept = retained_beside(config, names, view)
     if not kept or isinstance(table, OnDemandFeatureView):
@@ -91,6 +100,15 @@ def _beside(row: Row, target: PushTarget, other: PushTarget) -> Row | None:
     named += [other.view.deleted_field] if other.view.deleted_field else []
     features = {name: columns[other.column(name)] for name in named if other.column(name) in columns}
     return EntityKey(join_keys=keys, entity_values=key_values), features, event, created
+
+
+_names: dict[tuple[str, str], tuple[Sequence[DefinitionRecord], StoredNames]] = {}
+"""By state database and project: the records of the last look, and the names by them."""
+
+
+@lru_cache(maxsize=8)
+def _records_file(url: str) -> RecordsFile:
+    return RecordsFile(url)
 
 
 @lru_cache(maxsize=8)

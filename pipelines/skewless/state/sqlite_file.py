@@ -15,23 +15,24 @@ BUSY_SECONDS = 10.0
 """How long one process waits for the write of another one."""
 
 
-def open_read_only(url: str) -> sqlite3.Connection | None:
-    """A read-only connection to the SQLite file of a SQLAlchemy URL.
+def open_read_only(url: str, *, threads: bool = False) -> sqlite3.Connection | None:
+    """A read-only connection to the SQLite file of a SQLAlchemy URL; for `threads` that take turns, if so.
 
     None if the URL is not the plain path of an existing file; SQLAlchemy then has to interpret it.
     """
-    path = _plain_path(url)
+    path = plain_path(url)
     if path is None or not path.is_file():
         return None
     try:
-        return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        address = f"file:{quote(str(path.resolve()))}?mode=ro"
+        return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=not threads)
     except sqlite3.Error:
         return None
 
 
 def is_missing(url: str) -> bool:
     """Whether the URL is the plain path of a SQLite file that does not exist."""
-    path = _plain_path(url)
+    path = plain_path(url)
     return path is not None and not path.exists()
 
 
@@ -40,6 +41,7 @@ def stored_time(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def _plain_path(url: str) -> Path | None:
+def plain_path(url: str) -> Path | None:
+    """The path of a SQLite file's URL; None where SQLAlchemy has to interpret it."""
     path = url.removeprefix(_PREFIX)
     return None if path == url or set("?%") & set(path) else Path(path)

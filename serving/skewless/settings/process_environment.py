@@ -24,6 +24,11 @@ def setting(name: str) -> str | None:
     return os.environ.get(PREFIX + name.upper()) or None
 
 
+def settings_in_force() -> tuple[tuple[str, str], ...]:
+    """Every variable of ours, for who keeps what was read from them."""
+    return tuple((name, os.environ[name]) for name in os.environ if name.startswith(PREFIX))
+
+
 def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process that does our work for us: this one's, with `variables`."""
     return dict(os.environ) | dict(variables)

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from feast.base_feature_view import BaseFeatureView
 from feast.feature_view import FeatureViewState
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 from feast.repo_contents import RepoContents
 from feast.utils import _get_features
 from skewless.definitions.compiler import view_of
@@ -35,6 +37,7 @@ from skewless.feast.apply.registry_file import replace_as_a_whole
 from skewless.feast.retrieval_job import SkewlessRetrievalJob
 
 _log = logging.getLogger(__name__)
+_versions = count(1)
 
 
 def install() -> None:
@@ -70,7 +73,7 @@ def _own_registry(create: Callable[[FeatureStore], BaseRegistry]) -> Callable[[F
             if repo and isinstance(url := getattr(settings, name, None), str):
                 setattr(settings, name, located(url, Path(repo)))
         replace_as_a_whole(settings)
-        return _serving(create(store))
+        return _versioned(_serving(create(store)))
 
     return create_registry
 
@@ -90,6 +93,22 @@ def _serving(registry: BaseRegistry) -> BaseRegistry:
         apply_view(view, *args, **kwargs)
 
     registry.apply_feature_view = apply_feature_view  # type: ignore[assignment, method-assign]
+    return registry
+
+
+def _versioned(registry: BaseRegistry) -> BaseRegistry:
+    """The registry, each of whose states has a version of its own: Feast keeps definitions by the address of the state that they
+    were read from, and a later state may lie at the same one. A SQL registry's have no version.
+    """
+    read = registry.proto
+
+    @wraps(read)
+    def proto() -> RegistryProto:
+        state = read()
+        state.version_id = state.version_id or str(next(_versions))
+        return state
+
+    registry.proto = proto  # type: ignore[method-assign]
     return registry
 
 

@@ -155,11 +155,13 @@ class PartImport:
         view = self.target.view
         names = [field.name for field in view.fields]
         ageless = msgspec.structs.replace(view, ttl_us=0)
-        decoded = ViewDecoder(self.project.name, ageless, names).decode(rows, _EVER)
+        decoder = ViewDecoder(self.project.name, ageless, names)
+        decoded = decoder.decode(rows, _EVER)
+        columns = decoded.messages(decoder.types)
         return [
             status == FeatureStatus.NOT_FOUND
-            or all(self.codec.equal(place, decoded.values[place][row], value) for place, value in enumerate(of_row))
-            for row, (status, of_row) in enumerate(zip(decoded.view_status.tolist(), values, strict=True))
+            or all(self.codec.equal(place, columns[place][row], value) for place, value in enumerate(of_row))
+            for row, (status, of_row) in enumerate(zip(decoded.view_status, values, strict=True))
         ]
 
 

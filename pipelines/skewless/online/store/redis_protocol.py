@@ -7,13 +7,14 @@ to silence the annotations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypedDict, TypeGuard
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypedDict, TypeGuard, TypeVar
 
 from redis import RedisCluster
 
 RedisValue = bytes | str | int | float
 Reply = object
+Result = TypeVar("Result")
 Hash = dict[bytes, bytes]
 StreamPairs = list[tuple[bytes, Hash]]
 """Entries of a stream: ids and fields."""
@@ -42,8 +43,16 @@ class ConsumerGroupInfo(TypedDict):
     lag: int | None
 
 
+class RedisRetry(Protocol):
+    """How often a client tries again, and after which pauses."""
+
+    def call_with_retry(self, do: Callable[[], Result], fail: Callable[[Exception], object]) -> Result: ...
+
+
 class RedisConnection(Protocol):
     """One connection."""
+
+    retry: RedisRetry
 
     def send_packed_command(self, command: Sequence[bytes], check_health: bool = ...) -> None: ...  # noqa: FBT001
     def read_response(self) -> Reply: ...
