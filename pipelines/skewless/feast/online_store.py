@@ -26,9 +26,9 @@ from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.definitions.data_folder import settings_of
 from skewless.feast.apply import feature_store_hooks
 from skewless.feast.errors import PRECOMPUTED_VECTORS, FeastUnsupported
-from skewless.feast.online_features import OnlineRetrieval
-from skewless.feast.online_read import Read, read_views
-from skewless.feast.online_response import ViewColumns
+from skewless.feast.online.online_features import OnlineRetrieval
+from skewless.feast.online.online_read import Read, read_views
+from skewless.feast.online.online_response import ViewColumns
 from skewless.feast.pushed_rows import Row, key_columns, packed
 from skewless.feast.removed_views import remove
 from skewless.feast.stored_definitions import stored_names, write_beside

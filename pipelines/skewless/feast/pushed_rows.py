@@ -21,8 +21,8 @@ from skewless.contract.storage.packed_row import RowLayout
 from skewless.contract.timestamps import UtcMicros, aware, from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.feast.errors import FutureRows
+from skewless.feast.online.view_decoder import ViewDecoder
 from skewless.feast.proto_values import to_arrow
-from skewless.feast.view_decoder import ViewDecoder
 
 Row = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 """Entity, values, event time, created time."""

@@ -1,6 +1,6 @@
 """The decoders of a process: compiled once for each definition that Feast gives, and the features that are read.
 
-Held by tests/feast/test_online_response.py.
+Held by tests/feast/online/test_online_response.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from skewless.contract.plan import PlanView
 from skewless.definitions.compiler import StoredView, check_untransformed, view_of
 from skewless.definitions.stored_names import StoredNames
 from skewless.feast.errors import FeastUnsupported
+from skewless.feast.online.view_decoder import ViewDecoder
 from skewless.feast.stored_definitions import stored_names
-from skewless.feast.view_decoder import ViewDecoder
 
 _MOST = 256
 

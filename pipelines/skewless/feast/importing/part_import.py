@@ -27,7 +27,7 @@ from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.feast.importing.former_rows import RowMark
 from skewless.feast.importing.import_result import EXAMPLES, ViewImport
 from skewless.feast.importing.view_codec import FeastViewCodec
-from skewless.feast.view_decoder import ViewDecoder
+from skewless.feast.online.view_decoder import ViewDecoder
 from skewless.offline.values.packing import packable
 from skewless.online.maintenance.newest_of_columns import winners
 from skewless.online.push import push

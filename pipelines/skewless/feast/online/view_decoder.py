@@ -1,6 +1,6 @@
 """Reads one feature view for Feast: encodes join keys as keys of the store, decodes packed rows.
 
-Held by tests/feast/test_online_interface.py.
+Held by tests/feast/online/test_online_interface.py.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from skewless.contract.errors import CorruptRow
 from skewless.contract.plan import JoinKey, PlanView
-from skewless.feast.online_read import OnlineViewRead
-from skewless.feast.online_response import ColumnsResponse, ViewColumns
-from skewless.feast.view_decoder import FEW, ViewDecoder
+from skewless.feast.online.online_read import OnlineViewRead
+from skewless.feast.online.online_response import ColumnsResponse, ViewColumns
+from skewless.feast.online.view_decoder import FEW, ViewDecoder
 from tests.feast.online_features import write_tables
 from tests.oracles import packed_row
 from tests.strategies import INSTANTS, rows, schemas

@@ -2,7 +2,7 @@
 
 Feast makes a message of each value, copies it into its response, and makes a Python value of it again.
 
-Held by tests/feast/test_online_response.py.
+Held by tests/feast/online/test_online_response.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from feast.type_map import feast_value_type_to_python_type
 from feast.utils import _drop_unneeded_columns
 from skewless.contract.admission import MISSING, FeatureStatus
 from skewless.contract.timestamps import SECOND_US, from_micros
-from skewless.feast.online_read import OnlineViewRead
+from skewless.feast.online.online_read import OnlineViewRead
 from skewless.feast.proto_values import to_protos
 
 _PLAIN = ("Bool", "Bytes", "Float32", "Float64", "Int32", "Int64", "String")

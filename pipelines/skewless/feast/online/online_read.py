@@ -1,6 +1,6 @@
 """Reads several feature views for the same entities at one instant, in one round trip to the store.
 
-Held by tests/feast/test_online_interface.py.
+Held by tests/feast/online/test_online_interface.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.lookup import HashLookup, Reply
 from skewless.contract.timestamps import UtcMicros, from_micros
 from skewless.contract.value_types import ValueType
-from skewless.feast.view_decoder import DecodedView, ViewDecoder
+from skewless.feast.online.view_decoder import DecodedView, ViewDecoder
 from skewless.online.store.store import SyncOnlineStore
 
 Read = tuple[datetime | None, dict[str, Value] | None]

@@ -16,7 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.utils import _drop_unneeded_columns, _prepare_entities_to_read_from_online_store
 from skewless.feast.errors import PRECOMPUTED_VECTORS, FeastUnsupported
 from skewless.feast.on_demand.online_outputs import add_outputs
-from skewless.feast.online_response import ColumnsResponse, ViewColumns
+from skewless.feast.online.online_response import ColumnsResponse, ViewColumns
 
 Grouped = list[tuple[FeatureView, list[str]]]
 """Feature views, each with its features that are read."""
