@@ -97,25 +97,27 @@ class PartImport:
     def _known(self, keys: list[bytes], rows: list[bytes], expected: list[bytes], *, dry_run: bool) -> set[bytes]:
         """Compare rows with those of the table that have their time; the keys of those that are equal, and online or waiting."""
         now = to_micros(self.clock())
-        batch = self.codec.batch(keys, rows, now)
-        of_table = dict(zip(keys, expected, strict=True))
-        table_rows = [of_table[key] for key in batch.keys]
-        equal = self._equal(table_rows, batch.values)
-        self.counts.known += sum(equal)
-        self.counts.corrected += len(keys) - sum(equal)
+        values = self.codec.values(rows)
+        read = [place for place, of_row in enumerate(values) if of_row is not None]
+        equal = self._equal([expected[place] for place in read], [values[place] or [] for place in read])
+        same = [place for place, is_equal in zip(read, equal, strict=True) if is_equal]
+        self.counts.known += len(same)
+        self.counts.corrected += len(keys) - len(same)
         if dry_run:
             return set()
-        same = [place for place, is_equal in enumerate(equal) if is_equal]
         return self._compared(
-            [batch.keys[place] for place in same],
-            [table_rows[place] for place in same],
-            [batch.values[place] for place in same],
+            [keys[place] for place in same],
+            [expected[place] for place in same],
+            None,
             now,
         )
 
-    def _compared(self, keys: list[bytes], rows: list[bytes], values: list[list[Value]], now: UtcMicros) -> set[bytes]:
+    def _compared(
+        self, keys: list[bytes], rows: list[bytes], values: list[list[Value]] | None, now: UtcMicros
+    ) -> set[bytes]:
         """Read rows back from the online store, where they are written first if they are due and not there. The keys of those
-        that have the values of Feast's store, wait for their time, or were replaced or may be gone by now.
+        that have the `values` of Feast's store (None: these rows have them), wait for their time, or were replaced or may be
+        gone by now.
         """
         store, view = self.project.store, self.target.view
         key_column = pa.array(keys, pa.binary())
@@ -127,7 +129,9 @@ class PartImport:
             store.introduce(view)
             stored = store.stored_rows(view, key_column).to_pylist()
         there = [place for place, row in enumerate(rows) if stored[place] == row]
-        equal = self._equal([rows[place] for place in there], [values[place] for place in there])
+        equal = [True] * len(there)
+        if values is not None:
+            equal = self._equal([rows[place] for place in there], [values[place] for place in there])
         compared = dict(zip(there, equal, strict=True))
         good = set()
         for place, (key, row) in enumerate(zip(keys, rows, strict=True)):

@@ -124,12 +124,19 @@ class FeastViewCodec:
         )
         return FormerBatch([keys[place] for place in fit], batch, rows, unfit)
 
+    def values(self, packed: Sequence[bytes]) -> list[list[Value] | None]:
+        """The values of rows that were put aside; None for a row with bytes that are no message."""
+        return [self._messages(row, Counter()) for row in packed]
+
     def equal(self, place: int, value: Value, other: Value) -> bool:
         """Whether two values of the feature at `place` are the same."""
         if value == other:
             return True
         name, kind = self._fields[place]
-        mine, yours = (plain_values(name, kind, [one])[0] for one in (value, other))
+        try:
+            mine, yours = (plain_values(name, kind, [one])[0] for one in (value, other))
+        except InvalidInput:
+            return False
         return mine == yours or (mine != mine and yours != yours)  # noqa: PLR0124 - NaN
 
     def _messages(self, packed: bytes, unfit: Counter[str]) -> list[Value] | None:
