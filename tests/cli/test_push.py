@@ -50,6 +50,9 @@ def test_who_is_named_by_no_join_key_is_not_erased_with_a_receipt(market: Shop, 
             "'custmer' does not name a subject to erase: no feature view has that join key; did you mean customer?"
         )
         assert (told.status, told.out, expected in told.err) == (2, "", True), told
+    told = skewless("erase", "--entity", "customer=abc")
+    assert "'customer=abc' does not name a subject to erase: the join key is Int64, and 'abc' is none" in told.err
+    assert told.status == 2
     assert not (market.state / "erasures").exists()
     assert skewless("erase", "--entity", "customer=9", "--dry-run").out == "nothing is about this subject\n"
 

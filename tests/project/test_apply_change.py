@@ -10,6 +10,8 @@ from skewless.definitions.compatibility import DefinitionsChanged
 from skewless.monitoring.audit.evidence import project_evidence
 from skewless.project import apply
 from skewless.project.retained_definitions import status, sweep
+from skewless.sdk import definitions as definitions_verb
+from skewless.sdk.session import ProjectSession
 from tests.project.changing_project import HOUR, NOON, ChangingProject, definitions
 
 pytestmark = [
@@ -135,6 +137,8 @@ def test_a_table_that_lost_a_column_stops_nothing_else(project: ChangingProject)
     (kept,) = status(project.work)
     assert "column 'amount' of its source is absent" in str(kept.unreadable)
     assert "its rows stay until their ttl" in str(kept)
+    printed = str(definitions_verb.status(ProjectSession(project.work.settings)))
+    assert printed.count("column 'amount' of its source is absent") == 1, printed
 
 
 def test_a_change_that_models_survive_is_made_in_place(project: ChangingProject):

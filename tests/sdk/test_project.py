@@ -188,7 +188,12 @@ def test_a_subject_is_found_before_it_is_erased(project: Project):
     assert "online store: 1 entities" in found.lines()
     with pytest.raises(SubjectMissing):
         project.erase({})
+    with pytest.raises(SubjectMissing, match="the join key is Int64, and 'abc' is none"):
+        project.erase({"customer_id": "abc"})
+    returns = "the next ingest of tables orders, customer_weeks brings the subject back"
+    assert returns in found.lines()[-1]
     erased = project.erase({"customer_id": 11}, settle="0s")
+    assert returns in erased.lines()[-1]
     assert erased.receipt is not None
     assert erased.receipt.online_entities == 1
     assert "orders" in erased._repr_html_()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.model.bundle import PLAN
-from skewless.contract.plan import PlanView
+from skewless.contract.plan import JoinKey, PlanView
 from skewless.contract.plan_validation import plan_from_json
 from skewless.contract.state_folder import StateFolders
 from skewless.erasure import ground_truth_rows, parquet_rows, redis_rows
@@ -151,11 +151,11 @@ class ErasurePlaces:
 
 def plan(subject: ErasureSubject, places: ErasurePlaces, *, report: Report = quiet) -> ErasurePlan:
     """Search for the subject; changes nothing. Raises: SubjectMissing where nothing is found and a key is not a join key of
-    any view; RedisUnreachable.
+    any view, or its value of another type; RedisUnreachable.
     """
     searched = _search(subject, places, report)
     if searched.empty:
-        subject.check(_aliases(places.registry, places.views))
+        subject.check(_key_types(places.registry, places.views))
     return searched
 
 
@@ -257,10 +257,22 @@ def _other_tables(data: Path, sources: Iterable[Path]) -> list[Path]:
 def _aliases(registry: ModelRegistry, views: Iterable[tuple[PlanView, TableSource]]) -> dict[str, set[str]]:
     """By join key, the names that spines and served logs use for it, according to the views and to published plans."""
     aliases: dict[str, set[str]] = {}
+    for key in _join_keys(registry, views):
+        aliases.setdefault(key.key, set()).add(key.name)
+    return aliases
+
+
+def _key_types(registry: ModelRegistry, views: Iterable[tuple[PlanView, TableSource]]) -> dict[str, set[str]]:
+    """By join key, the types that it has in views and published plans."""
+    types: dict[str, set[str]] = {}
+    for key in _join_keys(registry, views):
+        types.setdefault(key.key, set()).add(key.dtype)
+    return types
+
+
+def _join_keys(registry: ModelRegistry, views: Iterable[tuple[PlanView, TableSource]]) -> Iterator[JoinKey]:
     plan_views = [view for view, _ in views]
     for name, content in registry.every(PLAN):
         plan_views += plan_from_json(content, name=name).views
     for view in plan_views:
-        for key in view.join_keys:
-            aliases.setdefault(key.key, set()).add(key.name)
-    return aliases
+        yield from view.join_keys

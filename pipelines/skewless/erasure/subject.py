@@ -54,13 +54,22 @@ class ErasureSubject:
             raise SubjectMissing("", "no key is named")
         return cls(tuple(sorted(keys.items())))
 
-    def check(self, known: Collection[str]) -> None:
-        """Refuse a subject with names that are not among the known join keys. Raises: SubjectMissing."""
+    def check(self, known: Mapping[str, Collection[str]]) -> None:
+        """Refuse a subject with names that are no known join keys, or with values that are none of a key's known types.
+
+        Raises: SubjectMissing.
+        """
         for name in sorted(self.names.difference(known)):
             existing = f"there are {', '.join(sorted(known))}" if known else "there are none (`skewless apply`)"
             raise SubjectMissing(
                 name, f"no feature view has that join key; {did_you_mean(name, known, '{}')}{existing}"
             )
+
+        for name, value in self.keys:
+            if not any(_could_be(value, dtype) for dtype in known[name]):
+                raise SubjectMissing(
+                    f"{name}={value}", f"the join key is {' or '.join(sorted(known[name]))}, and {value!r} is none"
+                )
 
     @property
     def names(self) -> frozenset[str]:
@@ -129,6 +138,16 @@ def _equal(column: pa.ChunkedArray, text: str) -> Flags:
         return np.zeros(len(column), bool)
     equal: Flags = pc.fill_null(pc.equal(column, scalar), fill_value=False).to_numpy()
     return equal
+
+
+def _could_be(text: str, dtype: str) -> bool:
+    """Whether a join key of this type may have the value."""
+    if dtype in ("Int32", "Int64"):
+        number, limit = _integer(text), 1 << (31 if dtype == "Int32" else 63)
+        return number is not None and -limit <= number < limit
+    if dtype == "UnixTimestamp":
+        return _time(text) is not None or _integer(text) is not None
+    return dtype != "Bytes" or _bytes(text) is not None
 
 
 def _integer(text: str) -> int | None:

@@ -60,10 +60,15 @@ class ProjectStatus(ShownResult):
         """The result as text, line by line."""
         views = [
             f"{one.view:<28} materialized {_ago(one.watermark_age)}, newest event {_ago(one.newest_age)}, "
-            f"last run {one.last_run}"
+            f"last run {self._last_run(one)}"
             for one in self.views
         ]
         return [*(f"{name:<13} {place}" for name, place in self.places.items()), *views, *map(str, self.retained)]
+
+    def _last_run(self, view: ViewFreshness) -> str:
+        """An old definition that cannot be read fails each time, and is listed with the reason."""
+        unreadable = any(one.unreadable and one.stored_as == view.view for one in self.retained)
+        return view.last_run.partition(": ")[0] if unreadable else view.last_run
 
     def as_json(self) -> list[dict[str, object]]:
         """How fresh the views are, as JSON-compatible values."""
@@ -74,7 +79,9 @@ class ProjectStatus(ShownResult):
         from skewless.html.fragment import fragment
 
         heads = ("feature view", "materialized", "newest event", "last run")
-        rows = tuple((one.view, _ago(one.watermark_age), _ago(one.newest_age), one.last_run) for one in self.views)
+        rows = tuple(
+            (one.view, _ago(one.watermark_age), _ago(one.newest_age), self._last_run(one)) for one in self.views
+        )
         places = PageTable("", "", ("", "where"), tuple(self.places.items()), texts=True)
         return fragment([*map(str, self.retained)], [places, PageTable("", "", heads, rows, texts=True)])
 
