@@ -141,7 +141,9 @@ def test_outcomes_are_of_the_model_that_is_declared_or_named(market: Shop, skewl
     declare(market, CHURN)
     file = market.state / "outcomes.csv"
     file.write_text("request_id,label\nr1,1\n")
-    assert "1 new outcomes" in skewless("outcomes", str(file)).out
+    printed = skewless("outcomes", str(file)).out
+    assert "1 new outcomes" in printed
+    assert "\nwarning: 1 of 1 outcomes are of rows that the served log does not have (" in printed
     assert [path.name for path in (market.state / "served" / "_outcomes").iterdir()] == ["model=churn"]
     result = skewless("outcomes", str(file), "--model", "chrun")
     assert result.status == 2

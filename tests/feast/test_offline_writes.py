@@ -89,7 +89,7 @@ def test_pushed_rows_are_in_both_stores(project, table):
         ({"gate": [0.5, 1]}, SourceMismatch, "'gate'"),
         ({"event_timestamp": ["yesterday", "today"]}, SourceMismatch, "which is not an ISO 8601 time"),
         ({"event_timestamp": [(NOW - DAY).date()] * 2}, SourceMismatch, "is date32"),
-        ({"event_timestamp": [NOW, pd.NaT]}, SourceMismatch, "is null in 1 rows"),
+        ({"event_timestamp": [NOW, pd.NaT]}, SourceMismatch, "is null, and each row needs a time, in row 2"),
         ({"wrong": 1}, ValueError, r"extra_unexpected_columns: \['wrong'\]"),
     ],
 )

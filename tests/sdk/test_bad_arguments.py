@@ -27,6 +27,14 @@ CASES: dict[str, tuple[Callable[[Project], object], str]] = {
         "spine= has rows that are no table",
     ),
     "a window without rows": (lambda p: p.training_set(start="2001-01-01", end="2001-02-01"), "other windows, here"),
+    "a frame with a row without a time": (
+        lambda p: p.training_set(pd.concat([ROW, ROW.assign(event_timestamp=pd.NaT)])),
+        "is null in rows 1 (counted from 0) of the given frame; each row needs a time",
+    ),
+    "a window without rows of a frame": (
+        lambda p: p.training_set(ROW, start="2001-01-01", end="2001-02-01"),
+        "the given frame has no row from 2001-01-01",
+    ),
     "a time that is none": (lambda p: p.materialize(end=5), "5 is no ISO 8601 time"),  # type: ignore[arg-type]
     "a learner's parameter": (lambda p: p.train(parameters={"num_leaves": "many"}), "parameters do not fit LightGBM"),
     "a version that exists": (lambda p: p.publish(version="1.0.0", quantise=True), "`quantise`"),

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
+from skewless.runtime.errors import EmptyWindow, SpineMismatch
 from skewless.sdk.arguments import BadArgument, Instant, optional_instant
 from skewless.sdk.frames import Rows, arrow_table
 
@@ -29,6 +30,7 @@ Spine = str | Path | Rows
 EVER = datetime(1700, 1, 1, tzinfo=UTC), datetime(2260, 1, 1, tzinfo=UTC)
 """The window of a frame's rows: all that nanoseconds can hold."""
 _FRAME = "given-frame.parquet"
+_GIVEN = "the given frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,17 @@ def promotion_of(declared: ModelDefaults, margin: float | None, canary: float | 
     return replace(rule, margin=rule.margin if margin is None else margin, canary=share)
 
 
+@contextmanager
+def _named_as_given(path: Path) -> Iterator[None]:
+    """Errors of the rows of a frame that lies in a file for a while name the frame."""
+    try:
+        yield
+    except SpineMismatch as error:
+        raise SpineMismatch(error.column, error.reason.replace(str(path), _GIVEN)) from error
+    except EmptyWindow as error:
+        raise replace(error, rows=_GIVEN) from error
+
+
 def is_frame(spine: Spine | None) -> TypeGuard[Rows]:
     """Whether rows are given, and not the place of some."""
     return spine is not None and not isinstance(spine, str | Path)
@@ -136,5 +149,7 @@ def spine_place(
         with tempfile.TemporaryDirectory(prefix="skewless-") as folder:
             import pyarrow.parquet as pq
 
-            pq.write_table(rows, Path(folder) / _FRAME)
-            yield Path(folder) / _FRAME
+            path = Path(folder) / _FRAME
+            pq.write_table(rows, path)
+            with _named_as_given(path):
+                yield path

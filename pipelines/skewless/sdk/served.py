@@ -225,7 +225,9 @@ def outcomes(session: ProjectSession, rows: Rows | str | Path, model: str | None
         else:
             batch = verb.checked(arrow_table(rows, session.spelled("rows")), "the rows that were given")
         added = log.add(batch, session.now())
-        progress.result = str(added)
+        progress.result = added.counts
+    for warning in added.warnings:
+        session.say(warning)
     return added
 
 

@@ -42,7 +42,11 @@ def test_labels_go_to_the_rows_that_they_name(tmp_path: Path):
     assert of(outcomes) == [None] * 4
     added = outcomes.add(batch(("a", 1, 1.0), ("c", 0, 0.0), ("z", 0, 1.0)), NOW)
     told = "3 new outcomes, 0 changed, 0 known already"
-    assert str(added) == f"{told}; 3 are of rows that the served log does not have"
+    warning = (
+        "\nwarning: 3 of 3 outcomes are of rows that the served log does not have (of another request_id or model, "
+    )
+    assert str(added).startswith(told + warning)
+    assert "<p>warning: 3 of 3 outcomes" in added._repr_html_()
     assert of(outcomes) == [None, 1.0, None, 0.0]
     assert of(GroundTruth(tmp_path, "other")) == [None] * 4
 

@@ -233,7 +233,11 @@ TIMES = instants([NOON])
         ({TIMESTAMP: [date(2013, 10, 1)], "origin": ["JFK"]}, "event_timestamp", "is date32"),
         ({TIMESTAMP: ["2013-10-01"], "origin": ["JFK"]}, "event_timestamp", "is string"),
         ({TIMESTAMP: [NOON], "origin": ["JFK"]}, "event_timestamp", "is int64"),
-        ({TIMESTAMP: pa.array([None], pa.timestamp("us")), "origin": ["JFK"]}, "event_timestamp", "is null in 1 rows"),
+        (
+            {TIMESTAMP: pa.array([None], pa.timestamp("us")), "origin": ["JFK"]},
+            "event_timestamp",
+            r"is null, and each row needs a time, first in row 0 \(counted",
+        ),
         ({TIMESTAMP: pa.array([2**60]).cast(pa.timestamp("s")), "origin": ["JFK"]}, "event_timestamp", "beyond"),
         ({TIMESTAMP: TIMES}, "origin", r"is absent; the spine has \['event_timestamp'\]"),
         ({TIMESTAMP: TIMES, "origin": [4]}, "origin", "is int64 and is declared as string"),

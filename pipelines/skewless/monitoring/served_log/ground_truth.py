@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from html import escape
 from pathlib import Path
 from uuid import uuid4
 
@@ -75,9 +76,25 @@ class GroundTruthAdded(ResultCounts):
     known: int
     unserved: int
 
+    @property
+    def counts(self) -> str:
+        """What became of the batch."""
+        return f"{self.new:,} new outcomes, {self.changed:,} changed, {self.known:,} known already"
+
+    @property
+    def warnings(self) -> list[str]:
+        """That the audit will not find the rows of some."""
+        if not self.unserved:
+            return []
+        some = f"{self.unserved:,} of {self.new + self.changed + self.known:,} outcomes are"
+        why = "of another request_id or model, not written there yet, not sampled, or trimmed"
+        return [f"warning: {some} of rows that the served log does not have ({why}); the audit leaves them out"]
+
     def __str__(self) -> str:
-        text = f"{self.new:,} new outcomes, {self.changed:,} changed, {self.known:,} known already"
-        return f"{text}; {self.unserved:,} are of rows that the served log does not have" if self.unserved else text
+        return "\n".join([self.counts, *self.warnings])
+
+    def _repr_html_(self) -> str:
+        return ResultCounts._repr_html_(self) + "".join(f"<p>{escape(text)}</p>" for text in self.warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,8 @@ def spine_times(spine: pa.Table) -> UtcMicrosArray:
     try:
         return time_column("", TIMESTAMP, spine.column(TIMESTAMP))
     except SourceMismatch as error:
-        raise SpineMismatch(TIMESTAMP, error.reason) from error
+        place = "" if error.row is None else f", first in row {error.row} (counted from 0)"
+        raise SpineMismatch(TIMESTAMP, f"{error.reason}{place}") from error
 
 
 def spine_column(spine: pa.Table, name: str, dtype: str, *, numbers: bool = False) -> pa.Array:

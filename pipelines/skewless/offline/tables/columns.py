@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray
 from skewless.contract.timestamps import nanos_to_micros
@@ -126,12 +127,13 @@ def known_since(view: str, name: str, column: pa.ChunkedArray | pa.Array, otherw
 def time_column(view: str, name: str, column: pa.ChunkedArray | pa.Array) -> UtcMicrosArray:
     """A time column as microseconds since 1970 UTC; naive times are UTC, nanoseconds are truncated.
 
-    Raises: SourceMismatch for another type (dates, texts) or a null.
+    Raises: SourceMismatch for another type (dates, texts), or for the first null.
     """
     if not pa.types.is_timestamp(column.type):
         raise SourceMismatch(view, name, f"is {column.type}; it must be a timestamp")
     if column.null_count:
-        raise SourceMismatch(view, name, f"is null in {column.null_count} rows; each row needs a time")
+        row = int(pc.index(column.is_null(), value=True).as_py())
+        raise SourceMismatch(view, name, "is null, and each row needs a time", row)
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if column.type.unit == "ns":
         nanos: UtcMicrosArray = array.cast(pa.int64()).to_numpy(zero_copy_only=False)
