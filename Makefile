@@ -1,7 +1,7 @@
 # A fresh machine needs git, make and Python 3.11 or newer; the rest comes by itself.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test test-spark test-python release own own-year check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push bench-sdk bench-startup airflow up down sync
+.PHONY: help demo test test-spark test-python release own own-year own-from-feast check docs docs-reference pictures bench bench-online bench-history bench-materialize bench-push bench-sdk bench-startup airflow up down sync
 
 # The first Python that is new enough: 3.11 is what the project is developed on.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -52,6 +52,9 @@ own: $(SYNCED) | $(UV) ## a project of one's own from a built wheel: five lines,
 
 own-year: $(SYNCED) | $(UV) ## what changes in a year of that project, against one running server; 15 minutes
 	@$(BIN)/python -m tests.own.year --uv "$(UV)"
+
+own-from-feast: $(SYNCED) | $(UV) ## Feast's template on Feast's stores, moved to ours, run again; 3 minutes
+	@$(BIN)/python -m tests.own.from_feast --uv "$(UV)"
 
 check: $(SYNCED) ## style, types and import arrows
 	$(BIN)/ruff check

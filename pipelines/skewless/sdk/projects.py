@@ -139,6 +139,7 @@ def diagnose_feast(repository: Path) -> FeastDifferences:
 
     move = migration.plan(repository, utc_now())
     differences = [difference for view in move.views for difference in view.differences()]
+    differences += [view.difference() for view in move.on_demand]
     return FeastDifferences(move.repo, differences, move.inspection.uncounted, list(move.lines()))
 
 

@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-from feast.types import Float32, Int64
+from feast.types import Float32, Float64, Int64
 from redis import Redis
 
 from skewless.contract.state_folder import StateFolders
 from skewless.feast.errors import FutureRows
 from skewless.online.store import embedded_valkey
-from skewless.project.migration.view_counts import ViewCounts
+from skewless.project.migration.view_counts import OnDemandInputs, ViewCounts
 from tests.checkout import ROOT
 
 PAGE = ROOT / "infra/docs/guides/from-feast.md"
@@ -215,6 +216,25 @@ def test_training_rows_without_values(stores: Stores):
     assert trained(stores.ours(), *spine) == [None, 1.5, None]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:feast")
+def test_columns_of_on_demand_views(stores: Stores):
+    stores.table((1, 1.5, NOW - DAY, NOW - DAY))
+
+    def columns(store: FeatureStore) -> list[str]:
+        view = store.get_feature_view("v")
+
+        @on_demand_feature_view(sources=[view], schema=[Field(name="double", dtype=Float64)], mode="pandas")
+        def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
+            return pd.DataFrame({"double": inputs["x"].astype("float64") * 2})
+
+        store.apply(doubled)
+        frame = pd.DataFrame([(1, NOW)], columns=["k", "event_timestamp"])
+        return sorted(store.get_historical_features(entity_df=frame, features=["doubled:double"]).to_df().columns)
+
+    assert columns(stores.feast()) == ["double", "event_timestamp", "k", "x"]
+    assert columns(stores.ours()) == ["double", "event_timestamp", "k"]
+
+
 def test_statuses(stores: Stores):
     stores.table((1, None, NOW - DAY, NOW - DAY), (2, 2.5, NOW - DAY, NOW - DAY))
     feast, ours = stores.feast(), stores.ours()
@@ -250,7 +270,7 @@ def test_each_row_of_the_table_names_a_test_and_each_test_has_a_row():
 def test_what_the_doctor_counts_is_in_the_table():
     counts = ViewCounts("v", 9, 9, expired=1, future=1, corrections=1, late=1, unknown=1, ties=1, rounded={"x": 1})
     first = [cell for cell, _ in differences(PAGE.read_text())]
-    for difference in counts.differences():
+    for difference in (*counts.differences(), OnDemandInputs("o", 3).difference()):
         assert [cell for cell in first if difference.what in cell], difference.what
 
 

@@ -28,7 +28,7 @@ from skewless.definitions.compiled_views import CompiledView
 from skewless.definitions.data_folder import data_folder
 from skewless.definitions.repo_modules import failure
 from skewless.files.durable import write_file
-from skewless.project.migration.view_counts import ViewCounts, count
+from skewless.project.migration.view_counts import OnDemandInputs, ViewCounts, count
 from skewless.project.repo_definitions import desired_views, infer
 
 
@@ -42,11 +42,14 @@ class InspectionRequest(msgspec.Struct, frozen=True):
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """The counts of each view, the views that could not be counted and why, and why the definitions do not apply, if so."""
+    """The counts of each view, the views that could not be counted and why, the on-demand views, and why the definitions do not
+    apply, if so.
+    """
 
     project: str
     views: list[ViewCounts] = []
     uncounted: list[str] = []
+    on_demand: list[OnDemandInputs] = []
     refused: str | None = None
 
 
@@ -72,19 +75,26 @@ def inspect(request: InspectionRequest, folder: Path) -> Inspection:
     repo, project = Path(request.repo), str(request.options["project"])
     os.chdir(repo)
     try:
-        views = _views(repo, project, _store_file(request.options, folder))
+        views, on_demand = _views(repo, project, _store_file(request.options, folder))
     except SkewlessError as error:
         return Inspection(project, refused=str(error))
-    return _counted(project, views, request.at)
+    return msgspec.structs.replace(_counted(project, views, request.at), on_demand=on_demand)
 
 
-def _views(repo: Path, project: str, store_file: Path) -> list[CompiledView]:
-    """The online feature views. Raises: DefinitionsFailed, and what `apply` refuses."""
+def _views(repo: Path, project: str, store_file: Path) -> tuple[list[CompiledView], list[OnDemandInputs]]:
+    """The online feature views, and the on-demand views. Raises: DefinitionsFailed, and what `apply` refuses."""
     try:
         store = FeatureStore(config=load_repo_config(repo, store_file))
         contents = _get_repo_contents(repo, project, store.config)
         infer(store, contents)
-        return [view for view, _ in desired_views(store, contents, data_folder(store.config))]
+        on_demand = [
+            OnDemandInputs(
+                view.name, sum(len(source.features) for source in view.source_feature_view_projections.values())
+            )
+            for view in contents.on_demand_feature_views
+            if view.source_feature_view_projections
+        ]
+        return [view for view, _ in desired_views(store, contents, data_folder(store.config))], on_demand
     except SkewlessError:
         raise
     except (Exception, SystemExit) as error:  # whatever the definitions and Feast raise

@@ -27,7 +27,7 @@ from skewless.files.durable import new_folder, remove_unfinished_folders, write_
 from skewless.project.migration.former_store import KEPT, former_rows
 from skewless.project.migration.inspection import Inspection, InspectionRequest
 from skewless.project.migration.store_file import StoreFileChange, change
-from skewless.project.migration.view_counts import ViewCounts
+from skewless.project.migration.view_counts import OnDemandInputs, ViewCounts
 from skewless.runtime.feast_import import main_with_feast
 from skewless.settings.process_environment import environment_with
 
@@ -85,10 +85,18 @@ class Migration:
         """The counts of the feature views, by name."""
         return sorted(self.inspection.views, key=lambda counts: counts.view)
 
+    @property
+    def on_demand(self) -> list[OnDemandInputs]:
+        """The on-demand views of stored features, by name."""
+        return sorted(self.inspection.on_demand, key=lambda inputs: inputs.view)
+
     def lines(self) -> Iterator[str]:
         """What differs in meaning, by view, and what becomes of the online store's rows."""
         for counts in self.views:
             yield from counts.lines()
+        for view in self.on_demand:
+            yield f"{view.view}: an on-demand view"
+            yield f"  {view.difference()}"
         yield from (f"not counted: {line}" for line in self.inspection.uncounted)
         yield from self.former
 

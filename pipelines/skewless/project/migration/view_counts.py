@@ -50,6 +50,20 @@ class AnswerDifference(msgspec.Struct, frozen=True):
         return f"{self.what}: {self.sentence} (law: {self.law})"
 
 
+class OnDemandInputs(msgspec.Struct, frozen=True):
+    """An on-demand view, and how many features its source views have."""
+
+    view: str
+    features: int
+
+    def difference(self) -> AnswerDifference:
+        """What training has of them."""
+        return AnswerDifference(
+            self.view, SAME_VALUES, "columns of on-demand views", self.features, f"get_historical_features of Feast returns all "
+            f"{self.features:,} features of the source views beside what was asked for; here what was asked for, as online."
+        )  # fmt: skip
+
+
 class ViewCounts(msgspec.Struct, frozen=True):
     """Rows of a view's table, at the instant of the count.
 
