@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -110,3 +111,17 @@ def test_what_is_not_exact_is_refused_with_row_and_value(columns: dict[str, list
 def test_stamped_rows_bring_no_created_time():
     with pytest.raises(IngestMismatch, match="it is `stamped` and its rows have 'created_timestamp'"):
         fitted(shape(stamped=True), {"event_timestamp": [AT], "created_timestamp": [AT]})
+
+
+def test_a_price_that_is_no_double_is_named_with_its_mend():
+    prices = shape(types={"price": value_type("Float64")})
+    given = {"event_timestamp": pa.array([AT] * 2)}
+    assert fitted(prices, {**given, "price": pa.array([Decimal("1.50"), None])})["price"].to_pylist() == [1.5, None]
+    with pytest.raises(IngestMismatch) as refused:
+        fitted(prices, {**given, "price": pa.array([Decimal("1.50"), Decimal("1.10")])})
+    assert (
+        "column 'price' has 1.10 in row 2, which is not Float64: cast it to DOUBLE in the SQL that makes the table, which "
+        "rounds it, or declare it as Decimal; nothing was written"
+    ) in str(refused.value)
+    exact = fitted(shape(types={"price": value_type("Decimal")}), {**given, "price": pa.array([Decimal("1.10")] * 2)})
+    assert exact["price"].to_pylist() == [Decimal("1.10")] * 2

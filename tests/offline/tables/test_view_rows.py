@@ -79,7 +79,10 @@ def test_a_feature_that_an_older_file_lacks_is_null_there(tmp_path: Path):
         (
             "mean",
             pa.array([Decimal("1.1")]),
-            r"is decimal128\(2, 1\) and is declared as float, which does not hold Decimal",
+            (
+                r"is decimal128\(2, 1\) and is declared as float \(cast it to DOUBLE in the SQL that makes the table, "
+                r"which rounds it, or declare it as Decimal\), which does not hold 1\.1, in row 1 of .*part-0"
+            ),
         ),
         ("count", pa.array([2**63], pa.uint64()), "is uint64 and is declared as int64"),
         ("count", pa.array([3.5]), "is double and is declared as int64, which does not hold 3.5, in row 1 of .*part-0"),

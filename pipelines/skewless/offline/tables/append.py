@@ -109,7 +109,7 @@ def _cast(
     try:
         return pa.chunked_array([exact(chunk, kind) for chunk in column.chunks], kind) if numbers else column.cast(kind)
     except InexactValue as error:
-        raise SourceMismatch(source.view, name, f"{reason}, which does not hold {error.value!r}") from error
+        raise SourceMismatch(source.view, name, f"{reason}, which does not hold {error.text}") from error
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceMismatch(source.view, name, f"{reason}: {error}") from error
 

@@ -13,7 +13,7 @@ from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray
 from skewless.contract.timestamps import nanos_to_micros
 from skewless.contract.value_types import ValueType
 from skewless.offline.values.column_types import as_texts, holds, natural, numbers_as_text, plain_layout, takes_value
-from skewless.offline.values.exact_values import InexactValue, convertible, exact
+from skewless.offline.values.exact_values import InexactValue, convertible, exact, float_mend
 from skewless.runtime.errors import SourceMismatch
 
 
@@ -106,7 +106,9 @@ def cast(view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: pa.Data
     try:
         return exact(array, kind)
     except InexactValue as error:
-        raise SourceMismatch(view, name, f"{reason}, which does not hold {error.value!r}", error.row) from error
+        mend = float_mend(kind, array.type)
+        reason += f" ({mend})" if mend else ""
+        raise SourceMismatch(view, name, f"{reason}, which does not hold {error.text}", error.row) from error
     except pa.ArrowNotImplementedError as error:
         raise SourceMismatch(view, name, f"{reason}: {error}") from error
 

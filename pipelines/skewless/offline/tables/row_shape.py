@@ -17,7 +17,7 @@ from skewless.contract.timestamps import nanos_to_micros, to_micros
 from skewless.contract.value_types import ValueType
 from skewless.offline.tables.row_versions import CREATED, EVENT
 from skewless.offline.values.column_types import is_text, natural, numbers_as_text, plain_layout, takes_value
-from skewless.offline.values.exact_values import InexactValue, exact
+from skewless.offline.values.exact_values import InexactValue, exact, float_mend
 
 _KEPT = {"Uuid", "TimeUuid", "Decimal", "Json", "Map", "ScalarMap", "ZonedTimestamp"}
 """Types whose values have several Arrow types, each of which readers take."""
@@ -107,9 +107,10 @@ class RowShape:
         except InexactValue as error:
             wanted = "a time" if time else kind.name if kind is not None else before
             reason = (
-                f"column {self._source(name)!r} has {error.value!r} in row {row + error.row + 1}, which is not {wanted}"
+                f"column {self._source(name)!r} has {error.text} in row {row + error.row + 1}, which is not {wanted}"
             )
-            raise self._mismatch(origin, reason) from None
+            mend = float_mend(kind.arrow, column.type) if kind is not None else ""
+            raise self._mismatch(origin, f"{reason}: {mend}" if mend else reason) from None
         except (pa.ArrowNotImplementedError, pa.ArrowTypeError, _Unfit):
             wanted = "a time" if time else kind.name if kind is not None else before
             reason = f"column {self._source(name)!r} is {column.type} and must be {wanted}"

@@ -24,8 +24,20 @@ class InexactValue(Exception):
     row: int
     value: object
 
+    @property
+    def text(self) -> str:
+        """The value, for messages."""
+        return str(self.value) if isinstance(self.value, Decimal) else repr(self.value)
+
     def __str__(self) -> str:
-        return f"{self.value!r} in row {self.row}"
+        return f"{self.text} in row {self.row}"
+
+
+def float_mend(wanted: pa.DataType, stored: pa.DataType) -> str:
+    """What to do about decimals that are no floats, as most prices; empty for other types."""
+    if not (_types.is_decimal(stored) and _types.is_floating(wanted)):
+        return ""
+    return "cast it to DOUBLE in the SQL that makes the table, which rounds it, or declare it as Decimal"
 
 
 def convertible(wanted: pa.DataType, stored: pa.DataType) -> bool:
