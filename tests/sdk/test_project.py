@@ -155,6 +155,8 @@ def test_a_row_is_pushed_from_dicts_and_frames(project: Project):
     with pytest.raises(BadArgument, match="format= is not said by the file's suffix"):
         project.push("orders", project.folder / "models.py")
     assert project.housekeeping.verify().clean
+    assert "nothing was left" in project.housekeeping.sweep()._repr_html_()
+    assert project.housekeeping.expire().rows.keys() == {"orders"}
     (folded,) = project.housekeeping.compact(keep="0s").results.values()
     assert folded.rows == 2
 

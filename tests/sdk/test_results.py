@@ -12,7 +12,9 @@ import pyarrow as pa
 from skewless.html.fragment import fragment, framed
 from skewless.html.table import PageTable
 from skewless.runtime.result_counts import ResultCounts
+from skewless.sdk.online import RemovedRows
 from skewless.sdk.results import RowsResult, ShownResult
+from skewless.sdk.rollouts import DeletedVersions
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,19 @@ def test_rows_come_as_every_frame():
     assert "the first 10 of 12 rows" in shown
     assert shown.count("<tr>") == 11
     assert str(rows) == "12 rows"
+
+
+def test_what_was_removed_is_shown_as_other_results_are():
+    removed = RemovedRows({"orders": 1_200, "visits": 0}, "expiry is off")
+    assert removed.total == 1_200
+    assert str(removed) == "1,200 rows of orders removed\n0 rows of visits removed\nwarning: expiry is off"
+    shown = removed._repr_html_()
+    assert ">1,200</td>" in shown
+    assert "warning: expiry is off" in shown
+    assert "nothing was left" in RemovedRows({})._repr_html_()
+    deleted = DeletedVersions("churn", ("1.0.0", "2.0.0"))
+    assert str(deleted) == "churn: 1.0.0, 2.0.0 deleted"
+    assert str(deleted) in deleted._repr_html_()
 
 
 def test_counts_are_a_table_in_a_notebook():

@@ -116,8 +116,7 @@ def delete(
     """Delete a version that has no role, or a retired model."""
     if (version is None) == (not every):
         raise typer.BadParameter("name one version with --version, or all of them with --all")
-    versions = project().models.delete(model, version, every=every, reason=reason, by=by)
-    print_lines([f"{model}: {', '.join(versions)} deleted"])
+    print_lines(project().models.delete(model, version, every=every, reason=reason, by=by).lines())
 
 
 @models.command()

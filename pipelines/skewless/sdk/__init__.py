@@ -10,12 +10,19 @@ if TYPE_CHECKING:
     from skewless.sdk.definitions import AppliedProject, ProjectStatus
     from skewless.sdk.erasing import ErasedSubject
     from skewless.sdk.housekeeping import HousekeepingVerbs
-    from skewless.sdk.online import MaterializedViews, StoreComparison
+    from skewless.sdk.online import MaterializedViews, RemovedRows, StoreComparison
     from skewless.sdk.predictions import ModelNotServable, PredictionDenied, Predictions, PredictServerUnreachable
     from skewless.sdk.project import Project
     from skewless.sdk.projects import BuiltProject, FeastDifferences, ImportedFeastRows, MovedRepository
     from skewless.sdk.publishing import PublishedVersion
-    from skewless.sdk.rollouts import ChangedRollout, ModelRollouts, ModelVersions, PublishedModels, RolloutHistory
+    from skewless.sdk.rollouts import (
+        ChangedRollout,
+        DeletedVersions,
+        ModelRollouts,
+        ModelVersions,
+        PublishedModels,
+        RolloutHistory,
+    )
     from skewless.sdk.scoring import RetrainedModel, ScoredRows
     from skewless.sdk.served import AuditReport, DriftReport, WhatIfReport
     from skewless.sdk.session import ProjectNotFound
@@ -32,6 +39,7 @@ _EXPORTS = {
     "BuiltTrainingSet": "skewless.sdk.training",
     "ChangedRollout": "skewless.sdk.rollouts",
     "CompactedTables": "skewless.sdk.tables",
+    "DeletedVersions": "skewless.sdk.rollouts",
     "DriftReport": "skewless.sdk.served",
     "ErasedSubject": "skewless.sdk.erasing",
     "FeastDifferences": "skewless.sdk.projects",
@@ -55,6 +63,7 @@ _EXPORTS = {
     "PublishedModels": "skewless.sdk.rollouts",
     "PublishedVersion": "skewless.sdk.publishing",
     "QualityReport": "skewless.sdk.tables",
+    "RemovedRows": "skewless.sdk.online",
     "RetrainedModel": "skewless.sdk.scoring",
     "RolloutHistory": "skewless.sdk.rollouts",
     "RunList": "skewless.sdk.store_verbs",
@@ -71,6 +80,7 @@ __all__ = [
     "BuiltTrainingSet",
     "ChangedRollout",
     "CompactedTables",
+    "DeletedVersions",
     "DriftReport",
     "ErasedSubject",
     "FeastDifferences",
@@ -94,6 +104,7 @@ __all__ = [
     "PublishedModels",
     "PublishedVersion",
     "QualityReport",
+    "RemovedRows",
     "RetrainedModel",
     "RolloutHistory",
     "RunList",

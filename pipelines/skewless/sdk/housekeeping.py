@@ -13,7 +13,7 @@ from skewless.sdk.arguments import Instant, Length, length, names
 
 if TYPE_CHECKING:
     from skewless.monitoring.served_log.days import TrimResult
-    from skewless.sdk.online import StoreComparison
+    from skewless.sdk.online import RemovedRows, StoreComparison
     from skewless.sdk.session import ProjectSession
     from skewless.sdk.tables import CompactedTables
 
@@ -40,18 +40,18 @@ class HousekeepingVerbs:
         *,
         end: Instant | None = None,
         by: ExpiryMode | None = None,
-    ) -> dict[str, int]:
-        """Remove rows that are long past their view's ttl as of `end` (by default the watermark); how many by view. `by`:
+    ) -> RemovedRows:
+        """Remove rows that are long past their view's ttl as of `end` (by default the watermark). `by`:
         from now on by this command (sweep) or by the server's own expiry. Raises: BadArgument, LockBusy, RedisUnreachable.
         """
         from skewless.sdk import online
 
-        removed, warning = online.expire(self._session, names(view), end, by)
-        if warning:
-            self._session.say(f"warning: {warning}")
+        removed = online.expire(self._session, names(view), end, by)
+        if removed.warning:
+            self._session.say(f"warning: {removed.warning}")
         return removed
 
-    def sweep(self) -> dict[str, int]:
+    def sweep(self) -> RemovedRows:
         """Remove old definitions that no model reads any more; rows by stored name. Raises: RemovalUnfinished, RedisUnreachable."""
         from skewless.sdk import online
 

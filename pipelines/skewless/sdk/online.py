@@ -228,10 +228,36 @@ def verify(session: ProjectSession, views: Sequence[str], sample: int, seed: int
     return StoreComparison(result, server_warnings)
 
 
-def expire(
-    session: ProjectSession, views: Sequence[str], end: Instant | None, by: ExpiryMode | None
-) -> tuple[dict[str, int], str | None]:
-    """Remove rows long past their ttl, and old definitions that no model reads; rows by view, and a warning. Raises:
+@dataclass(frozen=True, slots=True, repr=False)
+class RemovedRows(ShownResult):
+    """How many rows were removed from the online store, by view or stored name; `warning` is about the server's expiry."""
+
+    rows: dict[str, int]
+    warning: str | None = None
+
+    @property
+    def total(self) -> int:
+        """The rows of all views."""
+        return sum(self.rows.values())
+
+    def lines(self) -> list[str]:
+        """The result as text, line by line."""
+        of_views = [f"{rows:,} rows of {view} removed" for view, rows in self.rows.items()]
+        return [*(of_views or ["nothing was left"]), *([f"warning: {self.warning}"] if self.warning else [])]
+
+    def tables(self) -> list[PageTable]:
+        """The rows by view."""
+        rows = tuple((view, thousands(number)) for view, number in self.rows.items())
+        return [PageTable("", "", ("view", "rows removed"), rows)] if rows else []
+
+    def _repr_html_(self) -> str:
+        from skewless.html.fragment import fragment
+
+        return fragment(self.lines()[len(self.rows) :], self.tables())
+
+
+def expire(session: ProjectSession, views: Sequence[str], end: Instant | None, by: ExpiryMode | None) -> RemovedRows:
+    """Remove rows long past their ttl, and old definitions that no model reads. Raises:
     BadArgument, UnknownFeatureView, LockBusy, RedisUnreachable, StoreReadOnly.
     """
     from skewless.online.maintenance import expiry
@@ -255,14 +281,14 @@ def expire(
         else:
             done = expiry.run(known, work.online_project, end=optional_instant(end), report=progress.at)
         progress.result = f"{sum(done.values()):,} rows removed from {len(done)} views, by {work.online.expiry()}"
-    return done, warning
+    return RemovedRows(done, warning)
 
 
-def sweep(session: ProjectSession) -> dict[str, int]:
+def sweep(session: ProjectSession) -> RemovedRows:
     """Remove old definitions that no model reads any more; rows by stored name. Raises: RemovalUnfinished, RedisUnreachable."""
     from skewless.project import retained_definitions as verb
 
     with session.opened() as work, session.step("sweep") as progress:
         removed = verb.sweep(work, session.now(), report=progress.at)
         progress.result = ", ".join(f"{rows:,} of {view}" for view, rows in removed.items()) or "nothing was left"
-    return removed
+    return RemovedRows(removed)

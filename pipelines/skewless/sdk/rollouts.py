@@ -119,6 +119,18 @@ class ChangedRollout(ShownResult):
         return [change, *(f"warning: {text}" for text in self.warnings)]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class DeletedVersions(ShownResult):
+    """The versions of a model that were deleted."""
+
+    model: str
+    versions: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The result as text, line by line."""
+        return [f"{self.model}: {', '.join(self.versions)} deleted"]
+
+
 class ModelRollouts:
     """The published models of a project and their rollouts. Each change records who made it (`by`, by default the names of
     account and machine), when, and the `reason`; each raises RolloutRefused where it cannot be.
@@ -233,10 +245,8 @@ class ModelRollouts:
         every: bool = False,
         reason: str = "deleted",
         by: str | None = None,
-    ) -> tuple[str, ...]:
-        """Delete a version that has no role; or, of a retired model, `every` version and its history. The versions that were
-        deleted.
-        """
+    ) -> DeletedVersions:
+        """Delete a version that has no role; or, of a retired model, `every` version and its history."""
         from skewless.model.publishing import deletion
 
         if (version is None) == (not every):
@@ -245,10 +255,11 @@ class ModelRollouts:
             )
         settings = self._session.settings
         if version is None:
-            return tuple(deletion.delete_model(settings.registry, settings.folders.models, model))
+            versions = deletion.delete_model(settings.registry, settings.folders.models, model)
+            return DeletedVersions(model, tuple(versions))
         author = self._signed(by, reason)
         deletion.delete_version(settings.registry, settings.folders.models, model, version, author)
-        return (version,)
+        return DeletedVersions(model, (version,))
 
     def policy(
         self,
