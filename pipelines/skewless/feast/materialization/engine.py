@@ -2,7 +2,7 @@
 
 Feast's window [start, end] selects the rows that *arrived* in it, both ends included; Feast's own engines select by
 event time. A row arrives when its view's admission rule first admits it, or when it was created if that is later. So
-late rows and corrections are included, and rows that are not known by `end` are left to a later window. A view's
+late rows and corrections are included, and rows that are not known by `end`, or yet, are left to a later window. A view's
 watermark moves to `end` only where the window leaves no gap behind it; `skewless materialize` then starts there. A
 view of which the store has nothing is filled from the beginning where Feast asks for what came since its last run.
 
@@ -41,9 +41,13 @@ class SkewlessEngineConfig(FeastConfigBaseModel):
     type: StrictStr = "skewless.feast.SkewlessEngine"
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _incremental(task: MaterializationTask) -> bool:
-    """Whether the window begins where Feast's last one ended. The rows before it are in the store of then, which may have
-    been another one.
+    """Whether the window begins where Feast's last one ended: then it begins at our watermark. The rows before Feast's are in
+    the store of then, which may have been another one; and its end may have been in the future.
     """
     last = getattr(task.feature_view, "most_recent_end_time", None)
     return last is not None and aware(last) == aware(task.start_time)
@@ -96,10 +100,9 @@ class SkewlessEngine(ComputeEngine):
         try:
             writer = online_writer(config)
             stored = writer.stored_views([known for known, _ in views])
-            new = stored[view.stored_as].view is None and state.watermark(task.project, view.stored_as) is None
-            start = None if new and _incremental(task) else aware(task.start_time) - MICROSECOND
+            start = None if _incremental(task) else aware(task.start_time) - MICROSECOND
             windows = plan_windows(state, task.project, views, end=end, start=start, stored=stored)
-            counts = run(windows, OnlineProject(task.project, writer, state), clock=lambda: datetime.now(UTC))
+            counts = run(windows, OnlineProject(task.project, writer, state), clock=_now)
         finally:
             state.close()
         return counts.get(view.stored_as, RunCounts())

@@ -1,7 +1,7 @@
 """Materializes feature views: writes the newest row of each entity that arrived in a window to the online store.
 
 A row arrives at the first instant at which its view's rule admits it, or when it is created if that is later in the
-window. A window is half-open, (start, end]; the caller chooses `end`. The watermark moves to `end` only after Redis
+window. A window is half-open, (start, end]; the caller chooses `end`, which is now at the latest. The watermark moves to `end` only after Redis
 acknowledged every row of the window, so a run that was killed can be repeated and no row is lost. The watermark stays at
 least `SETTLED` behind the clock, since rows that were created more recently may not be in the table yet.
 """
@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+
+import msgspec
 
 from skewless.contract.errors import SkewlessError
 from skewless.contract.timestamps import to_micros
@@ -168,8 +170,11 @@ def _under_lock(
 
 
 def _recorded(window: ArrivalWindow, project: OnlineProject, write: WriteWindow, clock: DatetimeClock) -> WrittenWindow:
-    """Materialize one window, recorded as a run in the state database."""
+    """Materialize one window, recorded as a run in the state database. It ends now at the latest: a row of later would take the
+    place of the one that counts until then.
+    """
     started, state = clock(), project.state
+    window = msgspec.structs.replace(window, end=min(window.end, started))
     run_id = state.run_started(
         project.name, window.view.stored_as, VERB, window_start=window.start, window_end=window.end, started_at=started
     )
