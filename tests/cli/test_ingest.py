@@ -214,7 +214,7 @@ def test_rows_that_cannot_be_stored_are_refused_whole(market: Shop, skewless: Sk
     file = declare(market, text)
     told = skewless("ingest")
     begin = "table 'people' cannot be ingested from its function: " + reason.format(file=file) if reason else (
-        "table 'people' declares no first day; write start=\"2024-01-01\" into its Table, or give --start"
+        "table 'people' declares no first day; write start=\"2024-01-01\" into its Table, or give the `start`"
     )  # fmt: skip
     assert (told.status, told.err.startswith(f"error: {begin}")) == (2, True), told.err
     assert not list((market.data).rglob("*.parquet"))
