@@ -172,7 +172,7 @@ def test_the_audit_names_what_befell_each_prediction(life: Life):
     said.write_text("\n".join(map(json.dumps, [*labels, {"request_id": "nobody", "label": 1}])))
     told = life.skewless("outcomes", "--model", "tiny", str(said))[1]
     assert f"{len(labels) + 1} new outcomes" in told
-    assert "1 are of rows that the served log does not have" in told
+    assert f"1 of {len(labels) + 1} outcomes are of rows that the served log does not have" in told
     status, output = life.skewless("audit", "--model", "tiny")
     assert status == 1
     stem = life.root / "reports" / "audit-tiny-1.0.0"

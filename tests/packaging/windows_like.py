@@ -37,6 +37,7 @@ def _range(start: int, size: int) -> bytes:
 
 
 def become_windows() -> None:
+    import_module("shutil")  # as this system has it: on Windows it needs a module that only Windows has
     sys.modules["msvcrt"] = _windows_locks()
     platform, sys.platform = sys.platform, "win32"
     for module in ("skewless.files.exchange", "skewless.files.file_locks"):
