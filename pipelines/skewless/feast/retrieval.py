@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -160,7 +160,8 @@ def output_names(
     ones at the end of the list are sorted by the order of their views' definitions.
     Raises: InvalidPlan, FeatureNameCollisionError (Feast's own).
     """
-    parsed = [_parsed(ref, views) for ref in refs]
+    known = _features(views)
+    parsed = [_parsed(ref, known) for ref in refs]
     features = list(dict.fromkeys(_ordered(parsed, views, on_demand)))
     names: dict[Reference, str] = {}
     sources: dict[str, Reference] = {}
@@ -175,18 +176,23 @@ def output_names(
 
 def columns_of(refs: Sequence[str], views: Sequence[PlanView], names: Mapping[Reference, str]) -> dict[str, str]:
     """The columns of references, with the names that `output_names` gave them."""
-    return {ref: names[_parsed(ref, views)] for ref in refs}
+    features = _features(views)
+    return {ref: names[_parsed(ref, features)] for ref in refs}
 
 
-def _parsed(ref: str, views: Sequence[PlanView]) -> Reference:
+def _features(views: Sequence[PlanView]) -> dict[str, frozenset[str]]:
+    return {view.name: frozenset(field.name for field in view.fields) for view in views}
+
+
+def _parsed(ref: str, features: Mapping[str, Collection[str]]) -> Reference:
+    """A reference, by the features of each view; what is no view's is an on-demand view's."""
     name, version, feature = _parse_feature_ref(ref)
     qualified = name if version is None else f"{name}@v{version}"
-    for view in views:
-        if view.name == qualified:
-            if feature not in {field.name for field in view.fields}:
-                raise InvalidPlan(ref, "the feature view has no such feature")
-            return StoredFeature(qualified, feature)
-    return TransformOutput(qualified, feature)
+    if qualified not in features:
+        return TransformOutput(qualified, feature)
+    if feature not in features[qualified]:
+        raise InvalidPlan(ref, "the feature view has no such feature")
+    return StoredFeature(qualified, feature)
 
 
 def _ordered(

@@ -81,7 +81,8 @@ class ParquetTable:
 
         Raises: TableRewritten.
         """
-        present = [name for name in columns if name in self.schemas[group.file].names]
+        stored = frozenset(self.schemas[group.file].names)
+        present = [name for name in columns if name in stored]
         with self._opened(group) as file:
             first = group.first
             for batch in file.iter_batches(rows, row_groups=[group.number], columns=present, use_threads=False):
@@ -139,10 +140,11 @@ def _row_groups(
     footer: pq.FileMetaData, schema: pa.Schema, file: int, first: int, columns: Sequence[str], event: str
 ) -> Iterator[RowGroup]:
     leaves: dict[str, list[int]] = {}
+    names = frozenset(schema.names)
     for place in range(footer.num_columns):
         path = footer.schema.column(place).path
-        leaves.setdefault(path if path in schema.names else path.split(".")[0], []).append(place)
-    kind = schema.field(event).type if event in schema.names else None
+        leaves.setdefault(path if path in names else path.split(".")[0], []).append(place)
+    kind = schema.field(event).type if event in names else None
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         sizes = tuple(sum(group.column(leaf).total_compressed_size for leaf in leaves.get(c, ())) for c in columns)

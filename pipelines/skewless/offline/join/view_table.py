@@ -111,7 +111,8 @@ class ViewTable:
     def stored(self, name: str) -> list[pa.DataType]:
         """The types in which the opened files hold a key or feature."""
         column = self.source.column(name)
-        return [schema.field(column).type for schema in self.parquet.schemas if column in schema.names]
+        places = ((schema, schema.get_field_index(column)) for schema in self.parquet.schemas)
+        return [schema.field(place).type for schema, place in places if place >= 0]
 
     def numbered(self, key: JoinKey) -> bool:
         """Whether a join key that is declared as text is whole numbers here."""
@@ -176,9 +177,10 @@ class ViewTable:
 
     def _feature(self, batch: RowBatch, field: Field) -> pa.Array:
         name, kind = self._fields[field], value_type(field.dtype)
-        if name not in batch.columns.schema.names:
+        place = batch.columns.schema.get_field_index(name)
+        if place < 0:
             return pa.nulls(len(batch.columns), kind.arrow)
-        column = batch.columns.column(name)
+        column = batch.columns.column(place)
         common = self._common.get(name)
         if common is not None and column.type != common:
             try:

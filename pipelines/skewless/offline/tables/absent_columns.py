@@ -55,8 +55,9 @@ def absent_columns(source: TableSource, files: Sequence[FileColumns], columns: I
     Raises: SourceMismatch where a value may have been forgotten, SourceMissing, SourceUnreadable, TableRewritten.
     """
     absent = []
+    named = [(file, frozenset(names)) for file, names in files]
     for column in columns:
-        without = [file for file, names in files if column not in names]
+        without = [file for file, names in named if column not in names]
         if not without:
             continue
         if column == source.timestamp_field:

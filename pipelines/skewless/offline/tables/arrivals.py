@@ -129,7 +129,8 @@ class ViewArrivals:
         """Read by the footer of the open file, which may have been rewritten since the plan."""
         bounds = _bounds_of(file.metadata, self.times)
         groups = [place for place, group in enumerate(bounds) if group.latest > self.start]
-        wanted = [name for name in schema.names if name in file.schema_arrow.names]
+        stored = frozenset(file.schema_arrow.names)
+        wanted = [name for name in schema.names if name in stored]
         places = np.concatenate([np.zeros(0, np.int64), *(_rows_of(file.metadata, group) for group in groups)])
         read = 0
         for batch in file.iter_batches(ROWS_A_BATCH, groups, wanted, use_threads=False):

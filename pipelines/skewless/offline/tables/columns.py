@@ -26,8 +26,9 @@ def stored_types(
     """
     types: dict[str, set[pa.DataType]] = {column: set() for column in kinds}
     for path, schema in schemas:
+        names = frozenset(schema.names)
         for column, kind in kinds.items():
-            if column in schema.names:
+            if column in names:
                 stored = schema.field(column).type
                 numbered = kind is not None and column in keys and numbers_as_text(kind, stored)
                 if kind is not None and not numbered and not takes_value(kind, stored):

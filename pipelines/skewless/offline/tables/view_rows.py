@@ -90,9 +90,9 @@ def in_schema(view: PlanView, source: TableSource, schema: pa.Schema, rows: pa.T
     in the schema's type, of all others in the file's.
     """
     one_type = {source.column(name) for name, kind in _view_types(view).items() if kind.encoding == "value"}
-    columns = {}
+    columns, stored = {}, frozenset(rows.schema.names)
     for field in schema:
-        if field.name not in rows.schema.names:
+        if field.name not in stored:
             columns[field.name] = pa.nulls(len(rows), field.type)
         else:
             column = rows.column(field.name)
