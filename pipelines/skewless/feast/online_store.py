@@ -20,8 +20,6 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _get_table_entity_values
-from skewless.contract.plan import PlanView
-from skewless.contract.storage.write_protocol import ROWS_A_CALL
 from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.definitions.data_folder import settings_of
 from skewless.feast.apply import feature_store_hooks
@@ -35,7 +33,6 @@ from skewless.feast.stored_definitions import stored_names, write_beside
 from skewless.feast.view_decoders import decoders, stored_view
 from skewless.online.store import embedded_valkey
 from skewless.online.store.connection import connect
-from skewless.online.store.redis_errors import UnwritableKeys
 from skewless.online.store.redis_protocol import SyncRedis
 from skewless.online.store.store import SyncOnlineStore
 from skewless.runtime.settings import ProjectSettings
@@ -100,10 +97,7 @@ class SkewlessOnlineStore(OnlineStore):
         view = stored_view(config, table, names)
         keys, rows = packed(config.project, view, data, now)
         writer = online_writer(config)
-        if len(rows) <= ROWS_A_CALL:
-            writer.push(view, keys, rows, now)
-        else:
-            _write_many(writer, view, keys, rows, now)
+        writer.push(view, keys, rows, now)
         write_beside(config, writer, names, table, data, now)
         if progress:
             progress(len(data))
@@ -262,16 +256,6 @@ class SkewlessOnlineStore(OnlineStore):
 
     def retrieve_online_documents_v2(self, *_: object, **__: object) -> NoReturn:
         _no_search()
-
-
-def _write_many(writer: SyncOnlineStore, view: PlanView, keys: list[bytes], rows: list[bytes], now: UtcMicros) -> None:
-    horizon = writer.prepare(view).horizon(now)
-    try:
-        writer.write(view, keys, rows, horizon)
-    except UnwritableKeys:
-        writer.introduce(view)
-        raise
-    writer.introduce(view)
 
 
 @lru_cache(maxsize=8)

@@ -22,7 +22,7 @@ from skewless.contract.storage.entity_key import key_text
 from skewless.contract.storage.newest_wins import replaces
 from skewless.contract.storage.push_batch import online_rows
 from skewless.contract.storage.push_target import PushTarget
-from skewless.contract.storage.row_header import ORDER, biased_times, times_in_orders
+from skewless.contract.storage.row_header import biased_times, times
 from skewless.contract.timestamps import UtcMicros, to_micros
 from skewless.feast.importing.former_rows import RowMark
 from skewless.feast.importing.import_result import EXAMPLES, ViewImport
@@ -124,9 +124,7 @@ class PartImport:
         stored = store.stored_rows(view, key_column).to_pylist()
         lost = [place for place, row in enumerate(rows) if self._due(row, now) and replaces(row, stored[place])]
         if lost:
-            horizon = store.prepare(view).horizon(now)
-            store.write(view, [keys[place] for place in lost], [rows[place] for place in lost], horizon)
-            store.introduce(view)
+            store.push(view, [keys[place] for place in lost], [rows[place] for place in lost], now)
             stored = store.stored_rows(view, key_column).to_pylist()
         there = [place for place, row in enumerate(rows) if stored[place] == row]
         equal = [True] * len(there)
@@ -145,14 +143,15 @@ class PartImport:
         return good
 
     def _due(self, row: bytes, now: UtcMicros) -> bool:
-        event, created = times_in_orders(row[ORDER]).T
-        return bool(self.target.view.rule.available_at(event, created)[0] <= now)
+        of_row = times(row)
+        return of_row is not None and bool(self.target.view.rule.admits(*of_row, now))
 
     def _absent(self, row: bytes, stored: bytes | None, now: UtcMicros) -> bool:
         """Whether it is right that the store has another row than this one, or none."""
         if not self._due(row, now) or (stored is not None and replaces(stored, row)):
             return True
-        return bool(self.target.view.rule.removable(int(times_in_orders(row[ORDER])[0, 0]), now))
+        of_row = times(row)
+        return of_row is not None and bool(self.target.view.rule.removable(of_row[0], now))
 
     def _equal(self, rows: list[bytes], values: list[list[Value]]) -> list[bool]:
         """Whether packed rows, read as Feast's SDK would, have these values; a tombstone equals any."""

@@ -36,7 +36,7 @@ class DecodedView:
 
     event: list[int]
     view_status: list[int]
-    values: list[list[Datum | Value | None]]
+    values: list[Sequence[Datum | Value | None]]
 
     def messages(self, types: Sequence[ValueType]) -> list[list[Value]]:
         """Feast's message of each value, for the features' types."""
@@ -94,12 +94,13 @@ class ViewDecoder:
 
     def _admitted(self, rows: PlainRows, statuses: list[int]) -> DecodedView:
         """The rows, whose values count where the status is PRESENT. Raises: CorruptRow."""
-        values: list[list[Datum | Value | None]] = []
-        for field, kind, column in zip(self.features, self.types, rows.columns, strict=True):
-            admitted: list[Datum | Value | None] = [*column]
-            if any(statuses):
-                admitted = [None if status else value for status, value in zip(statuses, column, strict=True)]
-            values.append(self._messages(field, admitted) if kind.encoding == "value" else admitted)
+        columns: Sequence[Sequence[Datum | None]] = rows.columns
+        if any(statuses):
+            columns = [[None if s else value for s, value in zip(statuses, c, strict=True)] for c in columns]
+        values: list[Sequence[Datum | Value | None]] = [
+            self._messages(field, column) if kind.encoding == "value" else column
+            for field, kind, column in zip(self.features, self.types, columns, strict=True)
+        ]
         return DecodedView(rows.event, statuses, values)
 
     def _messages(self, field: Field, column: Sequence[object]) -> list[Datum | Value | None]:

@@ -4,7 +4,7 @@ separators and numbers are read as in the CSV files of a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +25,18 @@ def is_csv(path: Path) -> bool:
 
 def read_csv(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
     """All rows; a naive time is UTC. Raises: SpineUnreadable, SpineMismatch."""
-    converters = {name: _converter(kind) for name, kind in types.items()}
-    declared = {name: pa.string() if converters[name] else kind for name, kind in types.items()}
+    texts = {name for name, kind in types.items() if pa.types.is_timestamp(kind) or csv_input.is_number(kind)}
+    declared = {name: pa.string() if name in texts else kind for name, kind in types.items()}
     try:
         table = csv_input.read_csv(path, declared)
     except (OSError, pa.ArrowException) as error:
         raise SpineUnreadable(str(path), str(error).partition("\n")[0]) from error
-    for name, convert in converters.items():
-        if convert and name in table.column_names:
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, name, convert(name, table.column(name).combine_chunks(), types[name]))
+    for name, kind in types.items():
+        if name in texts and name in table.column_names:
+            column = table.column(name).combine_chunks()
+            values = _times(name, column) if pa.types.is_timestamp(kind) else _numbers(name, column, kind)
+            table = table.set_column(table.schema.get_field_index(name), name, values)
     return table
-
-
-def _converter(kind: pa.DataType) -> Callable[[str, pa.Array, pa.DataType], pa.Array] | None:
-    """What makes values of the type of texts; None where Arrow's reader does."""
-    if pa.types.is_timestamp(kind):
-        return _times
-    return _numbers if csv_input.is_number(kind) else None
 
 
 def _numbers(name: str, texts: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -55,9 +49,8 @@ def _numbers(name: str, texts: pa.Array, kind: pa.DataType) -> pa.Array:
         ) from None
 
 
-def _times(name: str, texts: pa.Array, kind: pa.DataType) -> pa.Array:
+def _times(name: str, texts: pa.Array) -> pa.Array:
     """Raises: SpineMismatch."""
-    del kind
     series = texts.to_pandas()
     parsed = pd.to_datetime(series, utc=True, format="ISO8601", errors="coerce")
     wrong = np.flatnonzero(parsed.isna() & series.notna())

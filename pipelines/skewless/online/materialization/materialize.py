@@ -1,9 +1,9 @@
 """Materializes feature views: writes the newest row of each entity that arrived in a window to the online store.
 
 A row arrives at the first instant at which its view's rule admits it, or when it is created if that is later in the
-window. A window is half-open, (start, end]; the caller chooses `end`, which is now at the latest. The watermark moves to `end` only after Redis
-acknowledged every row of the window, so a run that was killed can be repeated and no row is lost. The watermark stays at
-least `SETTLED` behind the clock, since rows that were created more recently may not be in the table yet.
+window. A window is half-open, (start, end]; the caller chooses `end`, which is now at the latest. The watermark moves to
+`end` only after Redis acknowledged every row of the window, so a run that was killed can be repeated and no row is lost. The
+watermark stays at least `SETTLED` behind the clock, since rows that were created more recently may not be in the table yet.
 """
 
 from __future__ import annotations

@@ -176,10 +176,7 @@ def _due_rows(project: str, batch: PushBatch, now: UtcMicros) -> _DueRows:
 
 def _write(due: _DueRows, store: SyncOnlineStore, now: UtcMicros) -> int:
     """Write rows to the online store; how many won."""
-    horizon = store.prepare(due.view).horizon(now)
-    won = store.write(due.view, due.keys, due.rows, horizon)
-    store.introduce(due.view)
-    return won
+    return store.push(due.view, due.keys, due.rows, now)
 
 
 def entity_keys(project: str, batch: PushBatch) -> list[bytes]:

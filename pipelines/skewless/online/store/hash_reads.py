@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from redis.exceptions import ResponseError
 
 from skewless.contract.storage.lookup import HashLookup
+from skewless.online.store.lua_pipeline import frame
 from skewless.online.store.redis_protocol import RedisConnection, SyncRedis
+
+_HMGET = frame(b"HMGET")
 
 
 def read_hashes(client: SyncRedis, lookups: Sequence[HashLookup]) -> list[object]:
@@ -48,8 +51,7 @@ def _exchange(connection: RedisConnection, commands: bytes, count: int) -> list[
 
 def _packed(lookups: Sequence[HashLookup]) -> bytes:
     """One HMGET for each lookup, as RESP arrays of bulk strings."""
-    parts = []
+    parts: list[bytes] = []
     for key, fields in lookups:
-        parts.append(b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n%b\r\n" % (2 + len(fields), len(key), key))
-        parts += [b"$%d\r\n%b\r\n" % (len(field), field) for field in fields]
+        parts += [b"*%d\r\n" % (2 + len(fields)), _HMGET, frame(key), *map(frame, fields)]
     return b"".join(parts)

@@ -26,7 +26,7 @@ class LuaPipeline:
 
     def __init__(self, client: SyncRedis, script: str) -> None:
         self._pool = client.connection_pool
-        self._script = _frame(b"EVAL") + _frame(script.encode())
+        self._script = frame(b"EVAL") + frame(script.encode())
 
     def run(
         self, keys: pa.BinaryArray, first: Sequence[bytes], arguments: pa.BinaryArray | None, most: int
@@ -67,7 +67,7 @@ class LuaPipeline:
     ) -> Iterator[tuple[int, bytes]]:
         inputs = [keys] if arguments is None else [keys, arguments]
         mean = max(1, sum(column.nbytes for column in inputs) // max(len(keys), 1))
-        size, middle = max(1, min(most, _CALL_BYTES // mean)), b"".join(map(_frame, first))
+        size, middle = max(1, min(most, _CALL_BYTES // mean)), b"".join(map(frame, first))
         for begin in range(0, len(keys), size * _CALLS_FRAMED):
             span = slice(begin, begin + size * _CALLS_FRAMED)
             columns = [framed(column[span]) for column in inputs]
@@ -75,7 +75,7 @@ class LuaPipeline:
             for start in range(0, rows, size):
                 stop = min(start + size, rows)
                 parts = 3 + len(first) + len(inputs) * (stop - start)
-                head = b"*%d\r\n" % parts + self._script + _frame(b"%d" % (stop - start))
+                head = b"*%d\r\n" % parts + self._script + frame(b"%d" % (stop - start))
                 slices = [data[ends[start] : ends[stop]] for data, ends in columns]
                 yield begin + start, b"".join((head, slices[0], middle, *slices[1:]))
 
@@ -94,5 +94,6 @@ def framed(values: pa.BinaryArray) -> tuple[memoryview, list[int]]:
     return memoryview(data), ends.tolist()
 
 
-def _frame(value: bytes) -> bytes:
+def frame(value: bytes) -> bytes:
+    """A RESP bulk string."""
     return b"$%d\r\n%s\r\n" % (len(value), value)

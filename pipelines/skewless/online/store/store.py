@@ -153,13 +153,22 @@ class SyncOnlineStore:
         return written
 
     def push(self, view: PlanView, keys: Sequence[bytes], rows: Sequence[bytes], now: UtcMicros) -> int:
-        """`prepare`, `write` as of `now` and `introduce` in two round trips, for a call of few rows. Raises: as these."""
+        """`prepare`, `write` as of `now` and `introduce`; few rows in two round trips. Raises: as these."""
+        if len(rows) > ROWS_A_CALL:
+            horizon = self.prepare(view).horizon(now)
+            try:
+                written = self.write(view, keys, rows, horizon)
+            except UnwritableKeys:
+                self.introduce(view)
+                raise
+            self.introduce(view)
+            return written
         slot_of = self._client.keyslot if is_cluster(self._client) else None
         pairs = [*zip(keys, rows, strict=True)]
-        written = self._exchange(write_protocol.push(self._project, view, pairs, now, slot_of), view.stored_as)
-        if written.no_hashes:
-            raise UnwritableKeys(view.stored_as, tuple(map(key_text, written.no_hashes)))
-        return written.won
+        done = self._exchange(write_protocol.push(self._project, view, pairs, now, slot_of), view.stored_as)
+        if done.no_hashes:
+            raise UnwritableKeys(view.stored_as, tuple(map(key_text, done.no_hashes)))
+        return done.won
 
     def discard(self, view: PlanView, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
         """Remove these rows, each only if it is still the stored row of its entity; how many were removed.
