@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,6 +100,31 @@ def test_a_map_is_the_same_alone_and_beside_others(cars: CarStore, dtype, kind: 
     for plate, value in zip(PLATES, served, strict=True):
         assert offline(store, ["v:x"], plate=[plate])["x"].to_pylist(maps_as_pydicts="strict") == [value]
         assert online(store, ["v:x"], plate=[plate])["x"] == [value]
+
+
+def test_maps_are_texts_where_their_table_has_texts(cars: CarStore):
+    maps = [{"a": "x", "b": [1.5, 2.5]}, {}, None]
+    texts = pa.array([None if entries is None else json.dumps(entries, indent=1) for entries in maps])
+    trained, served = both(cars, Map, texts)
+    assert trained.type == pa.string()
+    assert [None if text is None else json.loads(text) for text in trained.to_pylist()] == served == maps
+    trained, served = both(cars, Array(Map), pa.array([[texts[0].as_py()], [], None]))
+    assert trained.to_pylist() == [[json.dumps(maps[0])], [], None]
+    assert served == [[maps[0]], [], None]
+
+
+def test_a_map_of_files_in_several_forms_is_a_text(cars: CarStore):
+    (cars.folder / "trips").mkdir()
+    cars.table({"plate": [1], "x": pa.array([{"a": "x", "b": None}], STRUCT)}, "trips/a")
+    cars.table({"plate": [2], "x": pa.array([[("a", 1)]], PAIRS)}, "trips/b")
+    source = cars.table({"plate": [3], "x": ['{"c": [true]}']}, "trips/c")
+    source.file_options.uri = "trips"
+    store = cars.open()
+    store.apply([car, view("v", source, Field(name="x", dtype=Map))])
+    materialize(store)
+    trained, served = (read(store, ["v:x"], plate=PLATES)["x"] for read in (offline, online))
+    assert served == [{"a": "x", "b": None}, {"a": 1}, {"c": [True]}]
+    assert trained.to_pylist() == [json.dumps(entries, sort_keys=True) for entries in served]
 
 
 def test_a_spine_may_have_a_column_that_a_number_names(cars: CarStore):

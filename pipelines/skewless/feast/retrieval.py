@@ -22,7 +22,7 @@ from skewless.offline.join.point_in_time import JoinedFeatures, PointInTimeJoin,
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import newest_schema
 from skewless.offline.values.arrow_answers import decided_by_values
-from skewless.offline.values.column_types import numbers_as_text
+from skewless.offline.values.column_types import numbers_as_text, text_type
 from skewless.runtime.errors import SourceMissing, SpineMismatch
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
@@ -95,7 +95,7 @@ class PlannedRetrieval:
 def result_types(join: PointInTimeJoin) -> dict[StoredFeature, pa.DataType]:
     """The types of the tables' columns for floats and lists of numbers that are stored wider than declared: Feast returns
     these types. The values are still rounded to the declared type, as online. Decimals have a type that holds all of
-    their tables', unless those hold them as texts; maps have the type of their tables, if that is one.
+    their tables', unless those hold them as texts; maps have the type of their tables, or are JSON texts where that has several.
     """
     types = {}
     for view in join.views:
@@ -106,9 +106,15 @@ def result_types(join: PointInTimeJoin) -> dict[StoredFeature, pa.DataType]:
                 types[feature] = max(wider, key=_width)
             elif stored and "Decimal" in kind.name and (decimals := _decimals(stored)) is not None:
                 types[feature] = decimals
-            elif decided_by_values(kind) and len(set(stored)) == 1:
-                types[feature] = stored[0]
+            elif decided_by_values(kind) and (common := _map_type(kind, stored)) is not None:
+                types[feature] = common
     return types
+
+
+def _map_type(kind: ValueType, stored: Sequence[pa.DataType]) -> pa.DataType | None:
+    """The type of a table's maps: texts where its files have several; None where they have none."""
+    types = {arrow for arrow in stored if not pa.types.is_null(arrow)}
+    return text_type(kind) if len(types) > 1 else next(iter(types), None)
 
 
 def _decimals(stored: Sequence[pa.DataType]) -> pa.DataType | None:

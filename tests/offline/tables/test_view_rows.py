@@ -6,12 +6,10 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from skewless.contract.plan import Field
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import read_history
 from skewless.runtime.errors import SourceMismatch, SourceUnreadable
@@ -176,14 +174,6 @@ def test_doubles_under_a_float_are_the_nearest_floats(tmp_path: Path):
 def test_whole_numbers_under_a_key_that_is_text_are_their_digits(tmp_path: Path):
     put(tmp_path, origin=pa.array([-7]))
     assert read(tmp_path).keys[0].to_pylist() == ["-7"]
-
-
-def test_maps_of_two_types_in_one_table_are_refused(tmp_path: Path):
-    mapped = msgspec.structs.replace(VIEW, fields=(Field("shares", "Map"),))
-    put(tmp_path, "part-0.parquet", shares=pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())))
-    put(tmp_path, "part-1.parquet", shares=pa.array([[("a", "x")]], pa.map_(pa.string(), pa.string())))
-    with pytest.raises(SourceMismatch, match="'shares' of its source must have one type in all files"):
-        read_history(mapped, source(tmp_path), source(tmp_path).files())
 
 
 def test_types_may_change_between_files_if_no_value_does(tmp_path: Path):

@@ -5,7 +5,6 @@ Held by tests/feast/importing/test_import_rows.py.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import pyarrow as pa
 from google.protobuf.message import DecodeError
 
 from feast.protos.feast.types.Value_pb2 import Value
-from skewless.contract.columns import ColumnValues
+from skewless.contract.columns import column_values
 from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import DUMMY_ENTITY
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue, ParsedEntityKey, parse_key
@@ -29,9 +28,9 @@ from skewless.contract.timestamps import SECOND_US, UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 from skewless.feast.importing.former_rows import FormerRow, RowMark
 from skewless.feast.proto_values import NULL, plain_values, to_arrow
-from skewless.offline.values.arrow_answers import answer, decided_by_values
-from skewless.offline.values.column_types import is_text
-from skewless.offline.values.feast_messages import REFUSALS, messages, plain
+from skewless.offline.values.arrow_answers import answer, decided_by_values, in_type
+from skewless.offline.values.column_types import text_type
+from skewless.offline.values.feast_messages import REFUSALS
 
 _TIMES = struct.Struct(">QQ")
 _UNFIT = (InvalidInput, *REFUSALS)
@@ -174,16 +173,8 @@ class FeastViewCodec:
         packed = to_arrow(name, kind, values)
         if kind.encoding != "value":
             return packed
-        data = np.empty(len(packed), object)
-        data[:] = packed.to_pylist()
-        column = ColumnValues(data, packed.is_valid().to_numpy(zero_copy_only=False))
-        if not decided_by_values(kind):
-            return answer(kind, column)
-        stored = self._stored[name]
-        array = _texts(kind, packed) if stored is None or is_text(stored) else answer(kind, column, stored)
-        if not messages(kind, array).equals(packed):
-            raise InvalidInput(name, f"it holds keys or values that {stored} of the table does not hold")
-        return array
+        stored = (self._stored[name] or text_type(kind)) if decided_by_values(kind) else None
+        return answer(kind, column_values(kind, packed)) if stored is None else in_type(kind, packed, stored)
 
     def _key_columns(self, keys: Sequence[bytes]) -> tuple[pa.Array, ...]:
         parsed = [parse_key(key) for key in keys]
@@ -199,12 +190,3 @@ class FeastViewCodec:
 def _micros(kind: ValueType, value: KeyValue) -> KeyValue:
     """A key's value: times are in whole seconds in the key."""
     return value * SECOND_US if kind.name == "UnixTimestamp" and isinstance(value, int) else value
-
-
-def _texts(kind: ValueType, values: pa.Array) -> pa.Array:
-    """Maps, or lists of maps, as JSON texts."""
-    maps = [None if data is None else plain(kind, Value.FromString(data)) for data in values.to_pylist()]
-    if kind.shape != "array":
-        return pa.array([None if one is None else json.dumps(one) for one in maps], pa.string())
-    lists = [None if some is None else [json.dumps(one) for one in some] for some in maps]
-    return pa.array(lists, pa.list_(pa.string()))

@@ -33,7 +33,6 @@ from skewless.offline.tables.columns import (
 from skewless.offline.tables.source import TableSource
 from skewless.offline.values.column_types import numbers_as_text, plain_layout
 from skewless.offline.values.packing import packable
-from skewless.runtime.errors import SourceMismatch
 
 Numbers = NDArray[np.int64]
 
@@ -75,13 +74,11 @@ class ViewTable:
         self.parquet = ParquetTable(files, columns, source.timestamp_field, source.view)
         self._first_rows = self._rows_before()
         self.absent: list[AbsentColumn] = []
-        self._common = self._check_types() if files else {}
+        if files:
+            self._check_types()
 
-    def _check_types(self) -> dict[str, pa.DataType]:
-        """Of each list, map or struct the one type that all files can be read in; the columns that files lack are noted.
-
-        Raises: SourceMismatch.
-        """
+    def _check_types(self) -> None:
+        """Check the types of all columns, and note the columns that files lack. Raises: SourceMismatch."""
         kinds: dict[str, ValueType | None] = dict(self._keys)
         kinds |= {self._fields[f]: value_type(f.dtype, feature=f.name) for f in self.view.fields}
         kinds |= {self._deleted: value_type("Bool")} if self._deleted else {}
@@ -90,11 +87,8 @@ class ViewTable:
         self.absent = absent_columns(self.source, names, kinds)
         named = zip(map(str, self.parquet.files), self.parquet.schemas, strict=True)
         stored = stored_types(self.source.view, named, kinds, self._keys)
-        return {
-            name: common_type(self.source.view, name, stored[name], kind)
-            for name, kind in kinds.items()
-            if kind is not None and kind.encoding == "value" and stored[name]
-        }
+        for name, kind in kinds.items():
+            common_type(self.source.view, name, stored[name], kind)
 
     def _rows_before(self) -> dict[int, int]:
         """The table's number of the first row of each file."""
@@ -180,16 +174,8 @@ class ViewTable:
         place = batch.columns.schema.get_field_index(name)
         if place < 0:
             return pa.nulls(len(batch.columns), kind.arrow)
-        column = batch.columns.column(place)
-        common = self._common.get(name)
-        if common is not None and column.type != common:
-            try:
-                column = column.cast(common)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-                raise SourceMismatch(
-                    self.source.view, name, f"does not have one type in all files ({error})"
-                ) from error
-        return packable(self.view.stored_as, field.name, kind, feature(self.source.view, name, column, kind))
+        column = feature(self.source.view, name, batch.columns.column(place), kind)
+        return packable(self.view.stored_as, field.name, kind, column)
 
     def _key(self, batch: RowBatch, name: str, kind: ValueType) -> pa.Array:
         if name not in batch.columns.schema.names:

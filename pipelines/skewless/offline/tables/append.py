@@ -22,11 +22,19 @@ from skewless.contract.timestamp_arrays import date_array, timestamp_array
 from skewless.contract.timestamps import UtcMicros
 from skewless.contract.value_types import ValueType, value_type
 from skewless.files.table_parts import write_part_once
-from skewless.offline.tables.columns import feature, known_since, time_column
+from skewless.offline.tables.columns import feature, in_common_type, known_since, time_column
 from skewless.offline.tables.object_storage import RemoteReadOnly
 from skewless.offline.tables.source import TableSource, parts_folder
 from skewless.offline.tables.view_rows import newest_schema
-from skewless.offline.values.column_types import holds, natural, plain_table, plain_type, takes_value
+from skewless.offline.values.column_types import (
+    holds,
+    is_text,
+    natural,
+    plain_table,
+    plain_type,
+    takes_value,
+    text_type,
+)
 from skewless.offline.values.exact_values import InexactValue, convertible, exact
 from skewless.runtime.errors import SourceMismatch, SourceMissing
 
@@ -98,6 +106,12 @@ def _cast(
 ) -> pa.ChunkedArray | pa.Array:
     if kind is None or column.type == kind:
         return column
+    if (
+        declared is not None
+        and (natural(declared) is None or text_type(declared))
+        and is_text(column.type) != is_text(kind)
+    ):
+        return in_common_type(source.view, name, column, declared, kind)
     is_integer, is_float = pa.types.is_integer, pa.types.is_floating
     numbers = (is_integer(column.type) or is_float(column.type)) and (is_integer(kind) or is_float(kind))
     if not numbers and declared is not None and _stored_exactly(declared, kind, column.type):

@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP, UtcMicrosArray
 from skewless.contract.timestamps import nanos_to_micros
 from skewless.contract.value_types import ValueType
-from skewless.offline.values.column_types import as_texts, holds, natural, numbers_as_text, plain_layout, takes_value
+from skewless.offline.values.column_types import (
+    as_texts,
+    holds,
+    is_text,
+    natural,
+    numbers_as_text,
+    plain_layout,
+    takes_value,
+    text_type,
+)
 from skewless.offline.values.exact_values import InexactValue, convertible, exact, float_mend
 from skewless.runtime.errors import SourceMismatch
 
@@ -41,16 +50,41 @@ def common_type(view: str, name: str, stored: set[pa.DataType], declared: ValueT
     """The type to read a column in, given its types in the files: null where none has it. Raises: SourceMismatch if they
     have no type in common.
     """
-    if len(stored) < 2:
-        return next(iter(stored), pa.null())
+    valued = {kind for kind in stored if not pa.types.is_null(kind)}
+    if len(valued) < 2:
+        return next(iter(valued), pa.null())
     if declared is None:
         precise = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in stored)
         return pa.timestamp("ns", tz="UTC") if precise else UTC_TIMESTAMP
-    common = natural(declared)
+    common = natural(declared) or text_type(declared)
     if common is None or declared.name == "ZonedTimestamp":
         listed = ", ".join(sorted(map(str, stored)))
         raise SourceMismatch(view, name, f"must have one type in all files and has {listed}; rewrite the table")
     return common
+
+
+def in_common_type(
+    view: str, name: str, column: pa.ChunkedArray | pa.Array, kind: ValueType, common: pa.DataType
+) -> pa.ChunkedArray | pa.Array:
+    """A column of lists, maps or structs in the type that it has in other files, where that holds its values exactly.
+
+    Raises: SourceMismatch.
+    """
+    if column.type == common:
+        return column
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), common)
+    if natural(kind) == common and not is_text(column.type):
+        return column.cast(common)
+    # Feast takes seconds to import, and few tables hold maps or structs in two forms.
+    from skewless.offline.values.arrow_answers import in_type  # noqa: PLC0415
+    from skewless.offline.values.feast_messages import REFUSALS, messages  # noqa: PLC0415
+
+    try:
+        return in_type(kind, messages(kind, _as_array(column)), common)
+    except REFUSALS as error:
+        reason = f"has values in the type {column.type} that do not fit the type {common} of its table"
+        raise SourceMismatch(view, name, f"{reason} ({error})") from error
 
 
 def _type_difference(declared: ValueType, stored: pa.DataType) -> str:

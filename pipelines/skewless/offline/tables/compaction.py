@@ -25,10 +25,12 @@ import pyarrow.parquet as pq
 from skewless.contract.storage.part_files import FOLDED, PREFIX, RECORD, part_time
 from skewless.contract.timestamp_arrays import date_array
 from skewless.contract.timestamps import UtcMicros, duration_micros, nanos_to_micros
+from skewless.contract.value_types import ValueType
 from skewless.files.durable import remove_unfinished, replace_file, write_file
 from skewless.files.folded_parts import folded_parts
-from skewless.offline.tables.columns import time_column
+from skewless.offline.tables.columns import in_common_type, time_column
 from skewless.offline.tables.source import TableSource, parquet_files, parts_folder
+from skewless.offline.values.column_types import mixed_maps, text_type
 from skewless.runtime.errors import SourceMismatch
 from skewless.runtime.progress import Report, quiet
 from skewless.state.locks import WAIT, file_lock
@@ -147,10 +149,12 @@ def _append(source: TableSource, path: Path, base: Path, parts: Mapping[str, pa.
     new = {name: rows for name, rows in parts.items() if name not in folded}
     if not new:
         return 0
+    former = [pq.read_schema(path).remove_metadata()] if exists else []
+    maps = _mixed_maps([*former, *(rows.schema for rows in new.values())])
     try:
-        added = pa.concat_tables(new.values(), promote_options="permissive")
-        schemas = [added.schema, *([pq.read_schema(path).remove_metadata()] if exists else [])]
-        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        added = pa.concat_tables([_in_texts(source, rows, maps) for rows in new.values()], promote_options="permissive")
+        former = [_in_texts(source, schema.empty_table(), maps).schema for schema in former]
+        schema = pa.unify_schemas([added.schema, *former], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise SourceMismatch(
             source.view, "*", f"cannot be combined in the parts of {path.parent.name} ({error})"
@@ -164,9 +168,26 @@ def _append(source: TableSource, path: Path, base: Path, parts: Mapping[str, pa.
         pq.ParquetWriter(building, schema.with_metadata(listed), compression="zstd") as writer,
     ):
         for table in (*(_groups(path) if exists else ()), added):
-            rows = pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
+            texts = _in_texts(source, table, maps)
+            rows = pa.concat_tables([schema.empty_table(), texts], promote_options="permissive")
             writer.write_table(rows.select(schema.names), row_group_size=_ROWS_A_GROUP)
     return int(added.num_rows)
+
+
+def _mixed_maps(schemas: Sequence[pa.Schema]) -> dict[str, ValueType]:
+    """The maps that these hold in several forms: rows that are pushed over HTTP have them as JSON texts."""
+    names = dict.fromkeys(name for schema in schemas for name in schema.names)
+    types = {name: {schema.field(name).type for schema in schemas if name in schema.names} for name in names}
+    return {name: kind for name, arrow in types.items() if (kind := mixed_maps(arrow)) is not None}
+
+
+def _in_texts(source: TableSource, table: pa.Table, maps: Mapping[str, ValueType]) -> pa.Table:
+    """A table with these columns as JSON texts. Raises: SourceMismatch."""
+    for place, name in enumerate(table.column_names):
+        if (kind := maps.get(name)) is not None:
+            texts = in_common_type(source.view, name, table.column(place), kind, text_type(kind))
+            table = table.set_column(place, name, texts)
+    return table
 
 
 def _groups(path: Path) -> Iterator[pa.Table]:

@@ -20,6 +20,7 @@ from skewless.offline.tables.absent_columns import AbsentColumn, absent_columns,
 from skewless.offline.tables.columns import (
     common_type,
     feature,
+    in_common_type,
     join_key,
     known_since,
     rows_of_file,
@@ -89,14 +90,17 @@ def in_schema(view: PlanView, source: TableSource, schema: pa.Schema, rows: pa.T
     """A file's rows with the columns of `table_schema`: null where the file lacks one; of values that are stored as messages
     in the schema's type, of all others in the file's.
     """
-    one_type = {source.column(name) for name, kind in _view_types(view).items() if kind.encoding == "value"}
+    one_type = {source.column(name): kind for name, kind in _view_types(view).items() if kind.encoding == "value"}
     columns, stored = {}, frozenset(rows.schema.names)
     for field in schema:
         if field.name not in stored:
             columns[field.name] = pa.nulls(len(rows), field.type)
         else:
             column = rows.column(field.name)
-            columns[field.name] = column.cast(field.type) if field.name in one_type else column
+            kind = one_type.get(field.name)
+            columns[field.name] = (
+                column if kind is None else in_common_type(source.view, field.name, column, kind, field.type)
+            )
     return pa.table(columns)
 
 

@@ -1,7 +1,8 @@
 """Value messages as Arrow columns: lists, sets, maps and structs in the result of `get_historical_features`.
 
-A map has the type of its table's column, a map or a struct. Where there is none, it has the common type of its values; if
-they have none, and inside structs and lists of lists, its values are JSON texts. A set is a list, sorted as it is stored. A zoned time is its instant in UTC, as Feast has it in Arrow.
+A map has the type of its table's column: a map, a struct or a JSON text. Where there is none, it has the common type of its
+values; if they have none, and inside structs and lists of lists, its values are JSON texts. A set is a list, sorted as it is
+stored. A zoned time is its instant in UTC, as Feast has it in Arrow.
 
 Held by tests/offline/values/test_feast_messages.py.
 """
@@ -16,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from feast.protos.feast.types.Value_pb2 import DoubleList, FloatList, Value
 
-from skewless.contract.columns import ColumnValues
+from skewless.contract.columns import ColumnValues, column_values
 from skewless.contract.storage.served_row import to_arrow
 from skewless.contract.value_types import ValueType
-from skewless.offline.values.column_types import natural
-from skewless.offline.values.feast_messages import plain
+from skewless.offline.values.column_types import is_text, natural
+from skewless.offline.values.feast_messages import messages, plain
 
 _MAPS = {"Map", "ScalarMap"}
 
@@ -32,17 +33,25 @@ def answer(kind: ValueType, values: ColumnValues, stored: pa.DataType | None = N
     if kind.encoding != "value":
         return to_arrow(kind, values)
     pairs = zip(values.data.tolist(), values.valid.tolist(), strict=True)
-    messages = [Value.FromString(datum) if is_valid else None for datum, is_valid in pairs]
+    present = [Value.FromString(datum) if is_valid else None for datum, is_valid in pairs]
     if kind.shape == "array" and kind.inner[0].name in ("Float32", "Float64"):
-        return _float_lists(kind, messages)
-    values_in_python = [None if value is None else plain(kind, value) for value in messages]
-    if stored is not None and decided_by_values(kind):
+        return _float_lists(kind, present)
+    values_in_python = [None if value is None else plain(kind, value) for value in present]
+    if stored is not None and natural(kind) is None:
         return pa.array([_like(stored, value) for value in values_in_python], stored)
     if kind.name in _MAPS:
         return _maps(values_in_python)
     if kind.shape == "array" and kind.inner[0].name in _MAPS:
         return _lists_of_maps(values_in_python)
     return pa.array([_texts(kind, value) for value in values_in_python], _answer_type(kind))
+
+
+def in_type(kind: ValueType, packed: pa.Array, stored: pa.DataType) -> pa.Array:
+    """Messages as a column of the type `stored`. Raises: one of REFUSALS where it does not hold them exactly."""
+    column = answer(kind, column_values(kind, packed), stored)
+    if not messages(kind, column).equals(packed):
+        raise ValueError(f"{stored} does not hold all keys and values")
+    return column
 
 
 def decided_by_values(kind: ValueType) -> bool:
@@ -60,7 +69,7 @@ def _like(stored: pa.DataType, value: Any) -> Any:  # noqa: ANN401 - a Python va
         return [(key, _like(stored.item_type, item)) for key, item in _pairs(value)]
     if pa.types.is_struct(stored):
         return {field.name: _like(field.type, value.get(field.name)) for field in stored}
-    return value
+    return _json(value) if isinstance(value, dict) and is_text(stored) else value
 
 
 def _float_lists(kind: ValueType, messages: Iterable[Value | None]) -> pa.Array:

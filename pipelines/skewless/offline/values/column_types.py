@@ -5,12 +5,12 @@ Held by tests/offline/values/test_feast_messages.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pyarrow as pa
 
 from skewless.contract.timestamp_arrays import UTC_TIMESTAMP
-from skewless.contract.value_types import ValueType
+from skewless.contract.value_types import ValueType, value_type
 from skewless.offline.values.exact_values import convertible
 
 _TEXT_TYPES = {"Uuid", "TimeUuid", "Decimal"}
@@ -99,6 +99,25 @@ def natural(kind: ValueType) -> pa.DataType | None:
     if kind.shape == "struct":
         return pa.struct(list(zip(kind.names, inner, strict=True)))
     return pa.list_(inner[0])
+
+
+def text_type(kind: ValueType) -> pa.DataType | None:
+    """The Arrow type of maps and structs as JSON texts; None for other values, and for maps whose keys are no texts."""
+    if kind.shape in ("array", "set"):
+        inner = text_type(kind.inner[0])
+        return None if inner is None else pa.list_(inner)
+    return pa.string() if kind.name == "Map" or kind.shape == "struct" else None
+
+
+def mixed_maps(types: Collection[pa.DataType]) -> ValueType | None:
+    """The type of maps, or of lists of maps, that files have in more than one form (a map, a struct, a JSON text); None for
+    all other columns. `types` are the column's in the files.
+    """
+    inner = [arrow.value_type if _is_list(arrow) else arrow for arrow in types if not pa.types.is_null(arrow)]
+    if len({(is_text(arrow), pa.types.is_map(arrow)) for arrow in inner}) < 2:
+        return None
+    kinds = (value_type("Map"), value_type("Array(Map)"))
+    return next((kind for kind in kinds if all(holds_value(kind, arrow) for arrow in types)), None)
 
 
 def as_texts(kind: ValueType, column: pa.Array) -> pa.Array:
