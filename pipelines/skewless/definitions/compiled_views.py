@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -154,13 +155,21 @@ class CompiledViewCache:
             raise _UnreadableRegistry from error
 
     def _origin(self) -> str:
-        """A digest of everything but the registry: feature_store.yaml as Feast reads it, the folders, Feast, this room's code."""
+        """A digest of everything but the registry: feature_store.yaml as Feast reads it, the folders, the compiler."""
         digest = hashlib.sha256()
         store = os.path.expandvars((self.repo / STORE_FILE).read_text())
-        _add(digest, store.encode(), os.fsencode(self.repo), os.fsencode(self.state), version("feast").encode())
-        for module in sorted(Path(__file__).parent.glob("*.py")):
-            _add(digest, module.read_bytes())
+        _add(digest, store.encode(), os.fsencode(self.repo), os.fsencode(self.state), _compiler())
         return digest.hexdigest()
+
+
+@cache
+def _compiler() -> bytes:
+    """A digest of what compiles: Feast's version, and the code of this room. It is read once, as this process has it."""
+    digest = hashlib.sha256()
+    _add(digest, version("feast").encode())
+    for module in sorted(Path(__file__).parent.glob("*.py")):
+        _add(digest, module.read_bytes())
+    return digest.digest()
 
 
 def _add(digest: hashlib._Hash, *parts: bytes) -> None:
