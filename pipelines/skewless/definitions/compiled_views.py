@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -33,6 +33,8 @@ _REGISTRY_ROWS = {
     "entities": ("entity_name", "entity_proto"),
 }
 """The tables of Feast's SQL registry from which online views are compiled: name and content of a row."""
+_RegistryRow = tuple[str, str, bytes]
+"""A table, and the name and content of one of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,36 +121,27 @@ class CompiledViewCache:
     def content(self, project: str) -> str | None:
         """A digest of the registry's rows of a project's views; None where its database cannot be read."""
         digest = hashlib.sha256()
+        file = open_read_only(self.registry_url)
         try:
-            for table, columns in _REGISTRY_ROWS.items():
-                for name, proto in self._rows(table, *columns, project):
-                    _add(digest, table.encode(), name.encode(), bytes(proto))
+            for table, name, proto in self._rows_by_sqlalchemy(project) if file is None else _rows(file, project):
+                _add(digest, table.encode(), name.encode(), bytes(proto))
         except _UnreadableRegistry:
             return None
         return digest.hexdigest()
 
-    def _rows(self, table: str, name: str, proto: str, project: str) -> Sequence[tuple[str, bytes]]:
-        """By name. Raises: _UnreadableRegistry."""
-        file = open_read_only(self.registry_url)
-        if file is None:
-            return self._rows_by_sqlalchemy(table, name, proto, project)
-        query = f"SELECT {name}, {proto} FROM {table} WHERE project_id = ? ORDER BY {name}"  # noqa: S608 - Feast's names
-        try:
-            with closing(file):
-                return file.execute(query, (project,)).fetchall()
-        except sqlite3.Error as error:
-            raise _UnreadableRegistry from error
-
-    def _rows_by_sqlalchemy(self, table: str, name: str, proto: str, project: str) -> Sequence[tuple[str, bytes]]:
+    def _rows_by_sqlalchemy(self, project: str) -> Iterator[_RegistryRow]:
+        """As `_rows`. Raises: _UnreadableRegistry."""
         import sqlalchemy as sa  # noqa: PLC0415 - a registry that is a file is read without
 
-        columns = (sa.column(name, sa.String()), sa.column(proto, sa.LargeBinary()))
-        chosen = sa.select(*columns).select_from(sa.table(table)).where(sa.column("project_id") == project)
         try:
             engine = sa.create_engine(self.registry_url)
             try:
                 with engine.connect() as connection:
-                    return [(row[0], row[1]) for row in connection.execute(chosen.order_by(columns[0]))]
+                    for table, (name, proto) in _REGISTRY_ROWS.items():
+                        columns = (sa.column(name, sa.String()), sa.column(proto, sa.LargeBinary()))
+                        of_project = sa.select(*columns).where(sa.column("project_id") == project)
+                        for row in connection.execute(of_project.select_from(sa.table(table)).order_by(columns[0])):
+                            yield table, row[0], row[1]
             finally:
                 engine.dispose()
         except sa.exc.SQLAlchemyError as error:
@@ -160,6 +153,21 @@ class CompiledViewCache:
         store = os.path.expandvars((self.repo / STORE_FILE).read_text())
         _add(digest, store.encode(), os.fsencode(self.repo), os.fsencode(self.state), _compiler())
         return digest.hexdigest()
+
+
+def _rows(file: sqlite3.Connection, project: str) -> Iterator[_RegistryRow]:
+    """The registry's rows of a project's views, table by table in the order of their names; then the file is closed.
+
+    Raises: _UnreadableRegistry.
+    """
+    try:
+        with closing(file):
+            for table, (name, proto) in _REGISTRY_ROWS.items():
+                query = f"SELECT {name}, {proto} FROM {table} WHERE project_id = ? ORDER BY {name}"  # noqa: S608 - Feast's names
+                for row in file.execute(query, (project,)):
+                    yield table, row[0], row[1]
+    except sqlite3.Error as error:
+        raise _UnreadableRegistry from error
 
 
 @cache
