@@ -13,11 +13,10 @@ import numpy as np
 
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from skewless.contract.columns import Schema
 from skewless.contract.errors import InvalidInput
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import key_text
-from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.packed_row import layout_of
 from skewless.contract.timestamps import UtcMicros, aware, from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.feast.errors import FutureRows
@@ -44,7 +43,7 @@ def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) ->
         to_arrow(f.name, value_type(f.dtype), [row[1].get(f.name, Value()) for row in data]) for f in view.fields
     ]
     deleted = [bool(view.deleted_field and row[1].get(view.deleted_field, Value()).bool_val) for row in data]
-    rows = _layout(view.fields).encode(event, created, np.array(deleted, bool), columns)
+    rows = layout_of(view.fields).encode(event, created, np.array(deleted, bool), columns)
     present = [key for key in keys if key is not None]
     due = view.rule.available_at(event, created)
     late = np.flatnonzero(due > now)
@@ -59,11 +58,6 @@ def packed(project: str, view: PlanView, data: Sequence[Row], now: UtcMicros) ->
 def _key_decoder(project: str, view: PlanView) -> ViewDecoder:
     """Of a view's keys alone."""
     return ViewDecoder(project, view, ())
-
-
-@lru_cache(maxsize=64)
-def _layout(schema: Schema) -> RowLayout:
-    return RowLayout(schema)
 
 
 def key_columns(entity_keys: Sequence[EntityKey]) -> dict[str, list[Value]]:

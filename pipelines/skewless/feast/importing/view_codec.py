@@ -5,7 +5,6 @@ Held by tests/feast/importing/test_import_rows.py.
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from skewless.contract.plan import DUMMY_ENTITY
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue, ParsedEntityKey, parse_key
 from skewless.contract.storage.push_batch import PushBatch
 from skewless.contract.storage.push_target import PushTarget
-from skewless.contract.storage.row_header import BIAS, ORDER_WIDTH
+from skewless.contract.storage.row_header import BIAS, ORDER_WIDTH, order_struct
 from skewless.contract.storage.stored_name import plain_name
 from skewless.contract.timestamps import SECOND_US, UtcMicros
 from skewless.contract.value_types import ValueType, value_type
@@ -32,7 +31,7 @@ from skewless.offline.values.arrow_answers import answer, decided_by_values, in_
 from skewless.offline.values.column_types import text_type
 from skewless.offline.values.feast_messages import REFUSALS
 
-_TIMES = struct.Struct(">QQ")
+_TIMES = order_struct(1)
 _UNFIT = (InvalidInput, *REFUSALS)
 
 

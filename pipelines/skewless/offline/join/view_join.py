@@ -19,7 +19,7 @@ from skewless.contract.admission import MISSING, FeatureStatus
 from skewless.contract.columns import EntityRows, Flags, column_values
 from skewless.contract.model.assembler import AdmittedRows
 from skewless.contract.plan import Field, PlanView
-from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.packed_row import layout_of
 from skewless.contract.storage.row_header import AFTER_SCHEMA
 from skewless.contract.timestamp_arrays import UtcMicrosArray
 from skewless.contract.timestamps import UtcMicros
@@ -179,7 +179,7 @@ class ViewJoin:
         order = np.argsort(rows)
         answers, rows = answers[order], rows[order]
         fetched = self._fetch(groups, rows, self.view.fields, lambda _: None)
-        packed = RowLayout(self.view.fields).encode(
+        packed = layout_of(self.view.fields).encode(
             matches.event[answers], matches.created[answers], fetched.deleted, fetched.columns
         )
         best: dict[int, tuple[bytes, int]] = {}

@@ -16,7 +16,7 @@ import pyarrow as pa
 from skewless.contract.columns import Flags
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.key_columns import KeyColumnPacker
-from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.packed_row import layout_of
 from skewless.contract.timestamps import from_micros, to_micros
 from skewless.contract.value_types import value_type
 from skewless.offline.tables.arrivals import ViewArrivals
@@ -96,4 +96,4 @@ def packed(view: PlanView, history: ViewRows) -> pa.BinaryArray:
         packable(view.stored_as, field.name, value_type(field.dtype), column)
         for field, column in zip(view.fields, history.columns, strict=True)
     ]
-    return RowLayout(view.fields).pack(history.event, history.created, history.deleted, columns)
+    return layout_of(view.fields).pack(history.event, history.created, history.deleted, columns)

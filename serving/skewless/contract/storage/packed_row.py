@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +54,7 @@ def fingerprint(schema: Schema) -> bytes:
 
 
 class RowLayout:
-    """The layout of a schema's rows; compiled once per schema."""
+    """The layout of a schema's rows; `layout_of` has it compiled."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -185,6 +186,12 @@ class RowLayout:
         return data
 
 
+@lru_cache(maxsize=256)
+def layout_of(schema: Schema) -> RowLayout:
+    """The layout of a schema's rows, which a process compiles once. Raises: UnsupportedType."""
+    return RowLayout(schema)
+
+
 def fixed_width(records: NDArray[np.generic]) -> pa.BinaryArray:
     """The bytes of each of n records, or of each row of a matrix of bytes."""
     width = records[:1].nbytes if len(records) else 1
@@ -208,7 +215,7 @@ class RowReader:
 
     def learn(self, schema: Schema) -> None:
         """Make the rows of `schema` readable."""
-        layout = RowLayout(schema)
+        layout = layout_of(schema)
         self._layouts[layout.fingerprint] = layout
 
     def read(self, rows: Sequence[bytes | None]) -> EntityRows:

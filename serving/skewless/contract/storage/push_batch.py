@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from skewless.contract.errors import InvalidInput, InvalidRows, NotPushable
 from skewless.contract.json_values import PARSE, STORED, InvalidJsonValue, Parse, pointer_token
 from skewless.contract.plan import PlanView
 from skewless.contract.storage.entity_key import EntityKeyEncoder, KeyValue
-from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.packed_row import layout_of
 from skewless.contract.storage.push_target import PushTarget
 from skewless.contract.timestamp_arrays import UtcMicrosArray, timestamp_array
 from skewless.contract.timestamps import UtcMicros
@@ -32,7 +31,6 @@ from skewless.contract.value_types import ValueType, value_type
 EVENT, CREATED = "event_timestamp", "created_timestamp"
 MAX_ERRORS = 20
 _ABSENT = object()
-_layout = lru_cache(maxsize=256)(RowLayout)
 Pack = Callable[[str, str, ValueType, pa.Array], pa.Array]
 
 
@@ -251,4 +249,4 @@ def online_rows(batch: PushBatch, pack: Pack | None = None) -> list[bytes]:
     if pack is not None:
         fields = zip(batch.view.fields, columns, strict=True)
         columns = [pack(batch.view.stored_as, field.name, value_type(field.dtype), column) for field, column in fields]
-    return _layout(batch.view.fields).encode(batch.event, batch.created, batch.deleted, columns)
+    return layout_of(batch.view.fields).encode(batch.event, batch.created, batch.deleted, columns)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from skewless.contract.admission import MISSING
 from skewless.contract.columns import EntityRows, Schema
 from skewless.contract.plan import Field
-from skewless.contract.storage.packed_row import RowLayout
+from skewless.contract.storage.packed_row import RowLayout, layout_of
 from skewless.contract.storage.row_header import BIAS, DELETED, FORM, HEADER_WIDTH, living, order_struct
 
 Datum = int | float | bool | str | bytes
@@ -69,7 +69,7 @@ class RowValues:
 
     def learn(self, schema: Schema) -> None:
         """Make the rows of `schema` readable."""
-        layout = RowLayout(schema)
+        layout = layout_of(schema)
         for flags in layout.records:
             self._layouts[layout.fingerprint + bytes([flags])] = layout
 
