@@ -10,7 +10,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from feast.errors import FeastError
 
+from skewless.feast.errors import FutureRows
 from skewless.online.store.valkey_process import free_port
 from tests.feast.online_features import ask, write_tables
 from tests.oracles import entity_key
@@ -98,6 +100,13 @@ def test_feasts_own_servers(servers, project, redis):
     written = {"feature_view_name": "told", "df": pushed["df"] | {"tailnum": ["N8", "N9"]}}
     assert serve.client.post("/write-to-online-store", json=written).status_code == httpx.codes.OK
     assert serve.features(["told:gate"], tailnum=["N9"])["gate"] == [(2, "PRESENT")]
+
+    ahead = pushed["df"] | {"event_timestamp": [(NOW + HOUR).replace(tzinfo=None).isoformat()] * 2}
+    refused = serve.client.post("/push", json=pushed | {"df": ahead, "to": "online"})
+    assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    error = FeastError.from_error_detail(refused.json())
+    assert isinstance(error, FutureRows)
+    assert "times without a zone are UTC" in str(error)
 
     redis.hset(entity_key("scratch", {"tailnum": ("String", "N8")}), "told", b"cut")
     assert serve.features(["told:fuel"], tailnum=["N7", "N8"])["fuel"] == [(7.5, "PRESENT"), (None, "INVALID")]

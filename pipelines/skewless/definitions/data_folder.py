@@ -1,7 +1,4 @@
-"""The folder that relative paths of a project's sources start from, and the configuration that names it.
-
-Held by tests/feast/test_object_storage.py.
-"""
+"""The folder that relative paths of a project's sources start from, and the configuration that names it."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from feast import RepoConfig
 from feast.repo_config import FeastConfigBaseModel
 
 from skewless.runtime.settings import ProjectSettings
+from skewless.runtime.store_file import of_settings
 from skewless.settings.process_environment import settings_in_force
 
 
@@ -23,16 +21,20 @@ class DataFolderConfig(FeastConfigBaseModel):
     known_by: Literal["event_timestamp", "created_timestamp"] = "event_timestamp"
     """What makes a row known, where a view has no tag `known_by`. The default is Feast's own meaning."""
     data: Path | None = None
-    """The folder that relative source paths start at; itself relative to the repository. Default: the state folder's."""
+    """The folder that relative source paths start from, itself relative to the repository. Default: `data` of the state folder
+    where the registry is there too (by `?plugin=skewless`), else the repository, as in Feast.
+    """
 
 
 def data_folder(config: RepoConfig) -> Path:
-    """The folder that relative source paths start from: with another offline store the repository, as in Feast."""
+    """The folder that relative source paths start from, as `DataFolderConfig.data` says."""
     store = config.offline_store
     repo = Path(config.repo_path or Path.cwd())
     if not isinstance(store, DataFolderConfig):
         return repo
-    return settings_of(config).folders.data if store.data is None else repo / store.data
+    if store.data is None and of_settings(config.registry.path):
+        return settings_of(config).folders.data
+    return Path(os.path.normpath(repo / (store.data or "")))
 
 
 def settings_of(config: RepoConfig) -> ProjectSettings:

@@ -11,7 +11,9 @@ Held by tests/feast/test_offline_store.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
+from feast.errors import FeastError
 from skewless.contract.errors import SkewlessError
 
 PRECOMPUTED_VECTORS = (
@@ -33,8 +35,10 @@ class FeastUnsupported(SkewlessError, NotImplementedError):
 
 
 @dataclass(eq=False)
-class FutureRows(SkewlessError, ValueError):
-    """Rows that may not be used yet would replace rows in use: the online store has one row per entity."""
+class FutureRows(SkewlessError, FeastError, ValueError):
+    """Rows that may not be used yet would replace rows in use: the online store has one row per entity. As an error of Feast's,
+    whose servers answer it with a status of its own, and whose clients make it of its text alone.
+    """
 
     view: str
     rows: int
@@ -42,12 +46,18 @@ class FutureRows(SkewlessError, ValueError):
     due: str
     now: str
 
+    def http_status_code(self) -> int:
+        """Of Feast's feature server: the caller's rows are at fault."""
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+
     def __str__(self) -> str:
+        if (received := vars(self).get("__overridden_message__")) is not None:
+            return str(received)
         return (
             f"{self.rows} of the rows for feature view {self.view!r} are not valid yet (the row of {self.entity} is from "
-            f"{self.due}, and now is {self.now}), so nothing was written; push such rows with `skewless push`, or with "
-            "to=PushMode.OFFLINE: they are added to the table, and the first materialization after their time writes them "
-            "to the online store"
+            f"{self.due}, and now is {self.now}), so nothing was written; times without a zone are UTC: push "
+            "datetime.now(UTC) for now. Rows of the future go to `skewless push`, or to=PushMode.OFFLINE: they are added to "
+            "the table, and the first materialization after their time writes them to the online store"
         )
 
 

@@ -79,8 +79,9 @@ class SourceMissing(SkewlessError):
     def __str__(self) -> str:
         table = Path(self.path).name
         return (
-            f"feature view {self.view!r} reads {self.path}, which holds no Parquet file; run `skewless ingest {table}`, or, if "
-            f"nothing declares how it is filled, `skewless ingest {table} FILE...`"
+            f"feature view {self.view!r} reads {self.path}, which holds no Parquet file; run `skewless ingest {table}` (if nothing "
+            f"declares how it is filled, `skewless ingest {table} FILE...`), or set the folder that relative paths start from, "
+            "`data` of `offline_store` in feature_store.yaml"
         )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, KafkaSource, PushSource, RequestSource, ValueType
+from feast.batch_feature_view import batch_feature_view
 from feast.data_format import JsonFormat
 from feast.labeling.conflict_policy import ConflictPolicy
 from feast.labeling.label_view import LabelView
@@ -77,6 +78,10 @@ def transforming(cars: CarStore) -> StreamFeatureView:
     return stream_feature_view(source=stream(cars).stream_source, mode="pandas", **options)(doubled)
 
 
+def tripled(frame):
+    return frame.assign(x=frame["x"] * 3)
+
+
 def on_demand(good: FeatureView, sent: Field, **options):
     @on_demand_feature_view(
         sources=[good, RequestSource(name="sent", schema=[sent])], schema=[Field(name="y", dtype=Float32)], **options
@@ -104,6 +109,13 @@ REFUSED = {
         "'bad'.*known_by is 'arrival'",
     ),
     "a stream's transformation": (lambda cars, good: transforming(cars), InvalidPlan, "'doubled'.*transforms its source"),
+    "a batch view's transformation": (
+        lambda cars, good: batch_feature_view(
+            source=good.batch_source, entities=[car], ttl=timedelta(days=1), schema=[X], mode="pandas"
+        )(tripled),
+        InvalidPlan,
+        "'tripled'.*transforms its source; write the transformed rows to a table instead",
+    ),
     "two types of one value": (
         lambda cars, good: on_demand(good, Field(name="plate", dtype=Float64)),
         InvalidPlan,

@@ -60,5 +60,5 @@ def test_the_store_is_named_by_a_text_and_secrets_by_variables(
     with pytest.raises(FormerStoreUnreachable, match=r"no\.db"):
         imported(repository, store="no.db")
     (repository.folder / "feature_store.yaml.before-skewless").unlink()
-    with pytest.raises(FormerStoreUnknown, match=r"--store host:port"):
+    with pytest.raises(FormerStoreUnknown, match=r"give as `store` .* host:port"):
         imported(repository)

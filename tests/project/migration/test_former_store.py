@@ -110,7 +110,7 @@ def test_a_store_that_is_not_read_is_refused_with_the_mend(tmp_path: Path, conte
     (tmp_path / KEPT).write_text(content)
     with pytest.raises(FormerStoreUnknown, match=says) as refused:
         former_store(tmp_path)
-    assert "--store host:port,db=0,password=${REDIS_PASSWORD}" in str(refused.value)
+    assert "host:port,db=0,password=${REDIS_PASSWORD}" in str(refused.value)
 
 
 def test_a_text_names_a_redis_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -30,7 +30,7 @@ class FormerStoreUnreachable(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"Feast's online store at {self.place} cannot be used: {self.reason}; mend that, or name it with --store, then run "
+            f"Feast's online store at {self.place} cannot be used: {self.reason}; mend that, or give another `store`, then run "
             "this again: what was imported stays"
         )
 

@@ -4,7 +4,8 @@ Feast's window [start, end] selects the rows that *arrived* in it, both ends inc
 event time. A row arrives when its view's admission rule first admits it, or when it was created if that is later. So
 late rows and corrections are included, and rows that are not known by `end`, or yet, are left to a later window. A view's
 watermark moves to `end` only where the window leaves no gap behind it; `skewless materialize` then starts there. A
-view of which the store has nothing is filled from the beginning where Feast asks for what came since its last run.
+view of which the store has nothing is filled from the beginning where Feast asks for what came since its last run. With
+`--disable-event-timestamp` the window is all of the time until now; the rows keep their event times, as in Feast.
 
 Held by tests/feast/test_online_store.py.
 """
@@ -22,7 +23,7 @@ from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
-from skewless.contract.timestamps import MICROSECOND, aware
+from skewless.contract.timestamps import EPOCH, MICROSECOND, aware
 from skewless.definitions.compiler import source_of, view_of
 from skewless.definitions.data_folder import data_folder, settings_of
 from skewless.feast.errors import FeastUnsupported
@@ -43,6 +44,13 @@ class SkewlessEngineConfig(FeastConfigBaseModel):
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _window(task: MaterializationTask) -> tuple[datetime | None, datetime]:
+    """What to materialize, (start, end]; a start of None is the view's watermark."""
+    if task.disable_event_timestamp:
+        return EPOCH - MICROSECOND, _now()
+    return None if _incremental(task) else aware(task.start_time) - MICROSECOND, aware(task.end_time)
 
 
 def _incremental(task: MaterializationTask) -> bool:
@@ -72,8 +80,6 @@ class SkewlessEngine(ComputeEngine):
         **_options: object,
     ) -> LocalMaterializationJob:
         """Raises: FeastUnsupported, InvalidPlan, SourceMissing, SourceMismatch, RedisUnreachable, StateUnreachable."""
-        if task.disable_event_timestamp:
-            raise FeastUnsupported("--disable-event-timestamp", "give the window: the newest row by event time wins")
         if not task.feature_view.online:
             raise FeastUnsupported("materializing to the offline store", "set online=True, or leave the view out")
         counts = self._run(task)
@@ -95,12 +101,11 @@ class SkewlessEngine(ComputeEngine):
         names = stored_names(config)
         view = names.of(view_of(config, definition, definition.projection))
         views = [(view, source_of(definition, data_folder(config))), *retained_beside(config, names, view)]
-        end = aware(task.end_time)
+        start, end = _window(task)
         state = StateDatabase(settings_of(config).state_url)
         try:
             writer = online_writer(config)
             stored = writer.stored_views([known for known, _ in views])
-            start = None if _incremental(task) else aware(task.start_time) - MICROSECOND
             windows = plan_windows(state, task.project, views, end=end, start=start, stored=stored)
             counts = run(windows, OnlineProject(task.project, writer, state), clock=_now)
         finally:

@@ -41,8 +41,8 @@ class FormerStoreUnknown(SkewlessError):
 
     def __str__(self) -> str:
         return (
-            f"{self.reason}; name Feast's Redis with --store host:port,db=0,password=${{REDIS_PASSWORD}} (as its "
-            "connection_string; the variable is read from the environment), or its SQLite file with --store data/online.db"
+            f"{self.reason}; give as `store` Feast's Redis, host:port,db=0,password=${{REDIS_PASSWORD}} (as its "
+            "connection_string; the variable is read from the environment), or its SQLite file, data/online.db"
         )
 
 
