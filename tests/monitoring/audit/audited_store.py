@@ -6,7 +6,7 @@ STORE = """
 project: tests
 provider: local
 registry: {{registry_type: sql, path: "sqlite:///{folder}/registry.db"}}
-offline_store: {{type: skewless.feast.SkewlessOfflineStore, data: ../data}}
+offline_store: {{type: skewless.feast.SkewlessOfflineStore, data: "${{SKEWLESS_STATE}}/data"}}
 online_store: {{type: sqlite, path: "{folder}/online.db"}}
 entity_key_serialization_version: 3
 """

@@ -149,6 +149,7 @@ def test_a_log_that_is_not_there_is_told(world: World):
 
 @pytest.fixture
 def command(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path))
     repo = tmp_path / "feature_repo"
     repo.mkdir()
     (repo / "feature_store.yaml").write_text(STORE.format(folder=repo))
@@ -166,7 +167,6 @@ def command(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         schema = [FeastField(name=field.name, dtype=types[field.dtype]) for field in view.fields]
         objects += [entity, FeatureView(name=view.name, entities=[entity], schema=schema, source=place)]
     FeatureStore(repo_path=str(repo)).apply(objects)
-    monkeypatch.setenv("SKEWLESS_STATE", str(tmp_path))
     monkeypatch.setenv("SKEWLESS_FEATURE_REPO", str(repo))
     return lambda *words: CliRunner().invoke(app, ["audit", "--model", "tiny", *words])
 
