@@ -46,6 +46,6 @@ def test_a_folder_may_be_called_like_a_file(tmp_path: Path):
 def test_a_table_that_is_not_there_is_named(tmp_path: Path):
     for place in (tmp_path, tmp_path / "absent"):
         with pytest.raises(
-            SourceMissing, match=rf"'delays' reads .*; run `skewless ingest {place.name}`, or, if nothing declares"
+            SourceMissing, match=rf"'delays' reads .*; run `skewless ingest {place.name}` .if nothing declares"
         ):
             source(place).files()
