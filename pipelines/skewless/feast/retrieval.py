@@ -19,10 +19,11 @@ from skewless.contract.value_types import ValueType, value_type
 from skewless.feast.entity_frame import EntityFrame
 from skewless.feast.retrieval_job import ResultPart
 from skewless.offline.join.point_in_time import JoinedFeatures, PointInTimeJoin, answers, spine_column
+from skewless.offline.tables.columns import common_type
 from skewless.offline.tables.source import TableSource
 from skewless.offline.tables.view_rows import newest_schema
 from skewless.offline.values.arrow_answers import decided_by_values
-from skewless.offline.values.column_types import numbers_as_text, text_type
+from skewless.offline.values.column_types import numbers_as_text
 from skewless.runtime.errors import SourceMissing, SpineMismatch
 from skewless.runtime.settings import DEFAULT_JOIN_MEMORY
 
@@ -106,15 +107,9 @@ def result_types(join: PointInTimeJoin) -> dict[StoredFeature, pa.DataType]:
                 types[feature] = max(wider, key=_width)
             elif stored and "Decimal" in kind.name and (decimals := _decimals(stored)) is not None:
                 types[feature] = decimals
-            elif decided_by_values(kind) and (common := _map_type(kind, stored)) is not None:
-                types[feature] = common
+            elif decided_by_values(kind) and not all(map(pa.types.is_null, stored)):
+                types[feature] = common_type(view.view.name, field.name, set(stored), kind)
     return types
-
-
-def _map_type(kind: ValueType, stored: Sequence[pa.DataType]) -> pa.DataType | None:
-    """The type of a table's maps: texts where its files have several; None where they have none."""
-    types = {arrow for arrow in stored if not pa.types.is_null(arrow)}
-    return text_type(kind) if len(types) > 1 else next(iter(types), None)
 
 
 def _decimals(stored: Sequence[pa.DataType]) -> pa.DataType | None:
