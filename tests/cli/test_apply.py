@@ -31,7 +31,7 @@ def test_an_old_definition_is_told_of_until_it_goes(
     applied = skewless("apply")
     assert applied.status == 0
     told = " ".join(applied.out.split())
-    assert "feature view 'spend' changes (ttl_us was 172800000000 and is 18000000000)" in told
+    assert "feature view 'spend' changes (ttl was 2 days, 0:00:00 and is 5:00:00)" in told
     assert "churn 1.0.0 (champion) was trained on the old definition" in told
     materialized = skewless("materialize", "--view", "spend", "--end", NOON.isoformat())
     assert "6 rows written in 2 views" in materialized.out

@@ -137,7 +137,9 @@ def test_the_sentence_says_what_changes_for_whom_and_until_when():
     history.apply(SPEND)
     history.publish((0,))
     (changed,) = history.apply(but(SPEND, ttl_us=5)).retained
-    assert "'spend' changes (ttl_us was 3600000000 and is 5), and churn 0.0.0 (pinned) was trained" in str(changed)
+    assert "'spend' changes (ttl was 1:00:00 and is 0:00:00.000005), and churn 0.0.0 (pinned) was trained" in str(
+        changed
+    )
     (removed,) = history.apply(None).retained
     assert "'spend' is removed, and churn 0.0.0 (pinned) was trained on the old definition" in str(removed)
 

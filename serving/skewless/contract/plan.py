@@ -8,14 +8,16 @@ A plan is a value. It is made from Feast's registry by `skewless.definitions.com
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from skewless.contract.admission import AdmissionRule, KnownBy
 from skewless.contract.errors import InvalidPlan
+from skewless.contract.timestamps import MICROSECOND
 
 STORE = "the store"
 DUMMY_ENTITY = ("__dummy_id", "")
@@ -167,18 +169,27 @@ def differences(
     if stored is None:
         absent = "absent (nothing was materialized)" if where == STORE else "absent"
         return [ViewDifference(name, "the view", "defined", absent, where)]
-    result = []
-    for what in ("ttl_us", "known_by", "deleted_field"):
-        expected, current = getattr(trained, what), getattr(stored, what)
-        if expected != current:
-            result.append(ViewDifference(name, what, str(expected), str(current), where))
-    trained_keys = sorted((key.key, key.dtype) for key in trained.join_keys)
-    stored_keys = sorted((key.key, key.dtype) for key in stored.join_keys)
-    if trained_keys != stored_keys:
-        result.append(ViewDifference(name, "the join keys", str(trained_keys), str(stored_keys), where))
+    result = [
+        ViewDifference(name, what, text(expected), text(current), where)
+        for what, value, text in _DECIDE_ROWS
+        if (expected := value(trained)) != (current := value(stored))
+    ]
     types = {field.name: field.dtype for field in stored.fields}
     return result + [
         ViewDifference(name, f"feature {field.name}", field.dtype, types.get(field.name, "absent"), where)
         for field in used
         if types.get(field.name) != field.dtype
     ]
+
+
+_DECIDE_ROWS: list[tuple[str, Callable[[PlanView], Any], Callable[[Any], str]]] = [
+    ("ttl", lambda view: view.ttl_us, lambda ttl_us: str(ttl_us * MICROSECOND) if ttl_us else "none"),
+    ("known_by", lambda view: view.known_by, str),
+    ("deleted_field", lambda view: view.deleted_field, lambda field: field or "none"),
+    (
+        "join key",
+        lambda view: sorted((key.key, key.dtype) for key in view.join_keys),
+        lambda keys: ", ".join(f"{key} {dtype}" for key, dtype in keys) or "none",
+    ),
+]
+"""What decides a view's rows besides its features: its name, its value, and the value in words."""

@@ -51,7 +51,7 @@ def test_a_store_that_knows_nothing_of_a_view_is_named_with_every_difference():
     with pytest.raises(ContractMismatch, match="lateness") as refused:
         confirm(PLAN, held)
     assert len(refused.value.differences) == 2
-    assert "aircraft: ttl_us" in str(refused.value)
+    assert "aircraft: ttl was" in str(refused.value)
     assert "city: the view" in str(refused.value)
     with pytest.raises(ContractMismatch, match="absent"):
         confirm(PLAN, {})
@@ -62,10 +62,10 @@ def test_a_store_that_knows_nothing_of_a_view_is_named_with_every_difference():
     [
         ({"fields": (Field("later", "Float32"), *AIRCRAFT.fields[1:])}, "and is absent in the store"),
         ({"fields": (Field(AIRCRAFT.fields[0].name, "Bytes"), *AIRCRAFT.fields[1:])}, "and is Bytes in the store"),
-        ({"ttl_us": AIRCRAFT.ttl_us + 1}, f"aircraft: ttl_us was {AIRCRAFT.ttl_us} in training"),
+        ({"ttl_us": AIRCRAFT.ttl_us + 1}, "aircraft: ttl was 1:00:00 in training and is 1:00:00.000001"),
         ({"known_by": "event_timestamp"}, "known_by was created_timestamp in training and is event_timestamp"),
         ({"deleted_field": "gone_now"}, "and is gone_now in the store"),
-        ({"join_keys": ()}, r"the join keys was .* in training and is \[\] in the store"),
+        ({"join_keys": ()}, r"join key was tail_number String in training and is none in the store"),
     ],
     ids=["renamed", "retyped", "ttl", "known by", "tombstones", "keys"],
 )

@@ -68,7 +68,7 @@ def test_a_model_trained_on_other_definitions_answers_503_and_names_them(state: 
     tiny.write_catalog(stored, tiny.plan(delays=other))
     with serving(settings_of(state, stored)) as live:
         reason = not_ready(live.client)
-        assert "delays: ttl_us was 10800000000 in training and is 60" in reason
+        assert "delays: ttl was 3:00:00 in training and is 0:00:00.00006" in reason
         assert "feature mean was Float32 in training and is absent" in reason
         assert live.predict(ROW).status_code == 503
         tiny.write_catalog(stored)

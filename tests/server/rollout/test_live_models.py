@@ -77,7 +77,7 @@ def test_a_champion_on_other_definitions_waits_until_the_store_agrees(live: Live
     tiny.write_bundle(live.settings.models, "5.0.0", contract=tiny.plan(delays=longer))
     tiny.promote(live.settings.models, "5.0.0")
     until(lambda: part(live)["refused"])
-    assert "delays: ttl_us was 7 in training and is 10800000000 in the store" in str(part(live)["refused"])
+    assert "delays: ttl was 0:00:00.000007 in training and is 3:00:00 in the store" in str(part(live)["refused"])
     assert version(live) == "1.0.0"
     tiny.write_catalog(live.settings.redis_url, tiny.plan(delays=longer))
     until(lambda: live.predict(ROW).status_code == 200 and version(live) == "5.0.0")
