@@ -79,6 +79,22 @@ def test_types_that_the_table_declares_and_a_zone_of_its_own(market: Shop, skewl
     assert [str(kind) for kind in pq.read_schema(file).types] == ["int64", "timestamp[us, tz=UTC]", "double"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ('SqlQuery("SELECT * FROM seen WHERE id >= $since"), new_by="id", new_from=0', "of which what is new is read"),
+        ('SqlQuery("SELECT 1 AS customer")', "of which all rows are read"),
+    ],
+    ids=["new rows", "all rows"],
+)
+def test_days_of_a_table_that_is_not_filled_by_days(market: Shop, skewless: Skewless, rows: str, reason: str):
+    table = f'from skewless.project import SqlQuery, Table\npeople = Table("people", keys="customer", rows={rows})\n'
+    declare(market, table)
+    told = skewless("ingest", "people", "--end", "2024-01-02")
+    assert told.status == 2, told
+    assert f"--end is not for table 'people', {reason}; leave it out" in told.err
+
+
 def add(market: Shop, skewless: Skewless, name: str, text: str, *options: str) -> CommandResult:
     (market.state / name).write_text(text)
     return skewless("ingest", "people", str(market.state / name), *options)
@@ -227,9 +243,10 @@ def test_files_for_a_table_that_fills_itself_and_options_that_do_not_fit(
     told = add(market, skewless, "a.csv", "customer,event_timestamp,age\n1,2024-01-01,30\n")
     assert told.err.startswith("error: table 'people' is filled by its own rows, which would replace those of a file")
     for words, reason in (
-        (["people", "a.csv", "--start", "2024-01-01"], "leave out --start and --end"),
+        (["people", "a.csv", "--start", "2024-01-01"], "--start is not for files, which have the days that they have"),
         (["people", "--column", "a=b"], "--column is for files"),
         (["people", "a.csv", "--column", "a"], "is not SOURCE=NAME"),
+        (["--start", "2024-01-01", "--end", "2024-01-02T05"], "--end 2024-01-02T05:00:00+00:00 is within a day"),
         (["--start", "2024-01-02", "--end", "2024-01-01"], "--start 2024-01-02 is not before --end 2024-01-01"),
     ):
         told = skewless("ingest", *words)

@@ -34,13 +34,21 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ],
 )
 def test_a_time_is_an_aware_utc_time(given: str | date | datetime, expected: datetime):
-    assert (instant(given), optional_instant(given), utc_day(given)) == (expected, expected, expected.date())
+    assert (instant(given), optional_instant(given)) == (expected, expected)
 
 
 def test_what_is_no_time_is_refused():
     with pytest.raises(BadInstant, match="'soon' is no ISO 8601 time such as 2013-10-01"):
         instant("soon")
-    assert (optional_instant(None), utc_day(None)) == (None, None)
+    assert optional_instant(None) is None
+
+
+def test_a_day_is_the_time_when_it_begins():
+    assert utc_day("start=", None) is None
+    assert utc_day("start=", NOON.date()) == NOON.date()
+    assert utc_day("start=", "2026-03-01T01:00+01:00") == NOON.date()
+    with pytest.raises(BadArgument, match=r"start= 2026-03-01T12:00:00.* is within a day, .*: give 2026-03-01"):
+        utc_day("start=", NOON)
 
 
 def test_a_length_is_text_or_a_timedelta():

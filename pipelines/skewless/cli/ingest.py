@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from skewless.cli.data import Unchecked
 from skewless.cli.opened import project, show
-from skewless.cli.time_options import instant
+from skewless.cli.time_options import optional
 
 verbs = typer.Typer()
 
@@ -33,12 +32,8 @@ def ingest(
 ) -> None:
     """Fill the tables that the project's tables module declares, or one from files, a Parquet file per table and day."""
     names = dict(_renamed(text) for text in column or ())
-    first, last = _days(start, end)
-    if files and (start or end):
-        raise typer.BadParameter("files have the days that they have; leave out --start and --end")
-    if names and not files:
-        raise typer.BadParameter("--column is for files; a table declares its `columns` where it is declared")
-    filled = project().ingest(table, files or (), start=first, end=last, columns=names, unchecked=unchecked)
+    days = optional(start), optional(end)
+    filled = project().ingest(table, files or (), start=days[0], end=days[1], columns=names, unchecked=unchecked)
     show(filled.lines()[1:])
 
 
@@ -47,10 +42,3 @@ def _renamed(text: str) -> tuple[str, str]:
     if not (source and equals and name):
         raise typer.BadParameter(f"--column {text!r} is not SOURCE=NAME, as ordered_at=event_timestamp")
     return source, name
-
-
-def _days(start: str | None, end: str | None) -> tuple[date | None, date | None]:
-    first, last = (instant(text).date() if text else None for text in (start, end))
-    if first and last and first >= last:
-        raise typer.BadParameter(f"--start {first} is not before --end {last}")
-    return first, last

@@ -64,9 +64,15 @@ def optional_instant(value: Instant | None) -> datetime | None:
     return None if value is None else instant(value)
 
 
-def utc_day(value: Instant | None) -> date | None:
-    """The UTC day of a time. Raises: BadInstant."""
-    return None if value is None else instant(value).date()
+def utc_day(argument: str, value: Instant | None) -> date | None:
+    """The UTC day that begins then. Raises: BadInstant, BadArgument within a day."""
+    if value is None:
+        return None
+    begin = instant(value)
+    day = begin.date()
+    if begin != datetime(day.year, day.month, day.day, tzinfo=UTC):
+        raise BadArgument(argument, f"{begin.isoformat()} is within a day, and whole UTC days are taken: give {day}")
+    return day
 
 
 def length(value: Length) -> timedelta:

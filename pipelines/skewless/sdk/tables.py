@@ -96,6 +96,13 @@ class CompactedTables(ShownResult):
         return [PageTable("", "", heads, rows)] if rows else []
 
 
+_WITHOUT_DAYS = {
+    "since": "of which what is new is read",
+    "all": "of which all rows are read",
+}
+"""What is said of a table that is not filled by days, by its extent."""
+
+
 def ingest(
     session: ProjectSession,
     table: str | None,
@@ -108,8 +115,8 @@ def ingest(
     """Fill tables. Raises: BadArgument, UnknownTable, FilesNeeded, FilledByItself, StartNotDeclared, IngestMismatch,
     QualityRefused, LockBusy.
     """
-    first, last = map(utc_day, days)
     start, end = session.spelled("start"), session.spelled("end")
+    first, last = utc_day(start, days[0]), utc_day(end, days[1])
     if files and table is None:
         raise BadArgument(session.spelled("table"), "is missing: name the table that the files are for")
     if files and (first or last):
@@ -126,6 +133,9 @@ def ingest(
     with session.opened() as work, session.step("ingest") as progress:
         gates = QualityGates([]) if unchecked else QualityGates.of(work)
         run = ProjectIngest(work, session.now(), gates.day_checks(work.folders.data))
+        if table and (first or last) and (extent := run.table(table).extent) in _WITHOUT_DAYS:
+            reason = f"is not for table {table!r}, {_WITHOUT_DAYS[extent]}; leave it out"
+            raise BadArgument(start if first else end, reason)
         if files:
             results = [run.add_files(run.table(str(table)), list(map(Path, files)), columns)]
         else:
