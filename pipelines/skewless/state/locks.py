@@ -99,6 +99,9 @@ def database_lock(engine: Engine, what: str, verb: str, wait: timedelta = WAIT) 
         )
         yield
     finally:
+        # The server ends the session some time after its connection: whoever comes next shall not meet the lock meanwhile.
+        with suppress(Exception):
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
         # The session ends with its connection, and the lock with the session: even where the server is gone.
         with suppress(Exception):
             connection.detach()
