@@ -99,7 +99,7 @@ def erase(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be erased, and do nothing.")] = False,
     settle: Annotated[float, typer.Option(help="Seconds that pushes on their way have to land.", min=0)] = 8,
 ) -> None:
-    """Erase one subject from tables, store, streams, training sets, outcomes and served logs; leaves a receipt."""
+    """Erase one subject from tables, store, streams, training sets, scores, outcomes and served logs; leaves a receipt."""
     from skewless.erasure.subject import ErasureSubject
 
     subject = dict(ErasureSubject.parse(entity).keys)
