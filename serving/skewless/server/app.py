@@ -23,6 +23,8 @@ from skewless.registry.cpu_features import processor_features
 from skewless.registry.model_registry import ModelRegistry
 from skewless.server import logs
 from skewless.server.api import health, models, predict, problems, push
+from skewless.server.api.connections import ConnectionLimits, Connections
+from skewless.server.api.message_semantics import as_resource
 from skewless.server.api.predict import PredictEndpoint
 from skewless.server.api.push import PushEndpoint
 from skewless.server.api.request_ids import RequestIdMiddleware
@@ -52,8 +54,11 @@ class ServerApp(FastAPI):
         super().__init__(**options)
         self.hot = (PredictEndpoint(service), PushEndpoint(service))
         self.longest_body = service.settings.max_body_bytes
+        self.connections = Connections(ConnectionLimits.of(service.settings), service.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope, receive, send = as_resource(scope, receive, send)
         for endpoint in self.hot:
             if endpoint.matches(scope):
                 await endpoint(scope, receive, send)
@@ -122,12 +127,15 @@ def _pusher(
     )
 
 
-def _lifespan(service: PredictService) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(service: PredictService) -> Callable[[ServerApp], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: ServerApp) -> AsyncIterator[None]:
         await service.models.refresh()
         service.served_log.start()
-        refreshing = asyncio.create_task(service.models.keep_fresh(service.settings.models_refresh_s))
+        background = [
+            asyncio.create_task(service.models.keep_fresh(service.settings.models_refresh_s)),
+            asyncio.create_task(app.connections.keep_moving()),
+        ]
         # Everything allocated so far stays: the collector need not walk it in the middle of a request.
         gc.collect()
         gc.freeze()
@@ -138,9 +146,10 @@ def _lifespan(service: PredictService) -> Callable[[FastAPI], AbstractAsyncConte
         try:
             yield
         finally:
-            refreshing.cancel()
-            with suppress(asyncio.CancelledError):
-                await refreshing
+            for task in background:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await asyncio.to_thread(service.served_log.close)
             if service.pusher is not None:
                 await service.pusher.close()

@@ -10,6 +10,13 @@ SkewlessError
 ├── UnknownView          rows are pushed to a feature view that the store does not know
 ├── TableUnavailable     the table behind a feature view takes no rows
 ├── PushNotAllowed       rows are pushed to a server that takes none
+├── BadMessage           the connection brings what is no request that can be answered
+│   ├── MalformedMessage      it is not HTTP
+│   ├── HeadTooLong           its request line and headers are too long
+│   ├── VersionNotSupported   it is of another version of HTTP
+│   ├── MethodNotSupported    it is a method of proxies
+│   ├── RequestTimedOut       it did not arrive in time
+│   └── ConnectionsExhausted  the server has as many connections as it may
 └── InvalidBody          a request's body cannot be answered
     ├── BodyTooLarge
     ├── UnsupportedBody  its headers do not announce plain JSON
@@ -128,6 +135,75 @@ class PushNotAllowed(SkewlessError):
 
     def __str__(self) -> str:
         return "this server takes no pushes; start it with SKEWLESS_PUSH_PROJECT set to the project's name"
+
+
+class BadMessage(SkewlessError):
+    """A connection brings what is no request that can be answered; it is closed after the error."""
+
+
+@dataclass(eq=False)
+class MalformedMessage(BadMessage):
+    """The bytes are no request of HTTP/1.1."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"this is no HTTP/1.1 request (RFC 9112): {self.reason}"
+
+
+@dataclass(eq=False)
+class HeadTooLong(BadMessage):
+    """The request line and headers have more bytes than they may."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"the request line and headers are longer than {self.limit} bytes; send less, or raise SKEWLESS_MAX_HEAD_BYTES"
+
+
+@dataclass(eq=False)
+class VersionNotSupported(BadMessage):
+    """The request is of another version of HTTP."""
+
+    version: str
+
+    def __str__(self) -> str:
+        return f"this server does not speak HTTP/{self.version}; use HTTP/1.1"
+
+
+@dataclass(eq=False)
+class MethodNotSupported(BadMessage):
+    """The method is one of proxies."""
+
+    method: str
+
+    def __str__(self) -> str:
+        return f"this server is no proxy and knows no {self.method}"
+
+
+@dataclass(eq=False)
+class RequestTimedOut(BadMessage):
+    """A request did not arrive in time."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"no whole request arrived within {self.seconds:g} s; send it at once, or raise SKEWLESS_RECEIVE_TIMEOUT_S"
+        )
+
+
+@dataclass(eq=False)
+class ConnectionsExhausted(BadMessage):
+    """The server has as many connections as it may."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"the server has {self.limit} connections; use those that are open again (keep-alive), try later, "
+            "or raise SKEWLESS_MAX_CONNECTIONS"
+        )
 
 
 class InvalidBody(SkewlessError):

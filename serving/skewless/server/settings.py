@@ -33,6 +33,33 @@ class ServerSettings(EnvironmentSettings):
         ge=1,
         description="Longest body of a request, in bytes; 1,000 rows of 20 values take 400 kB.",
     )
+    max_connections: int = Field(
+        default=800,
+        ge=1,
+        description="Connections of a worker; health checks and metrics are answered on 50 more. The default stays below "
+        "the usual limit of 1,024 open files.",
+    )
+    max_head_bytes: int = Field(
+        default=32_768,
+        ge=1_000,
+        description="Longest request line and headers, in bytes; proxies add a few hundred.",
+    )
+    receive_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="How long a request may take to arrive, its body included, in seconds.",
+    )
+    send_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a client may leave answers unread before its connection is closed, in seconds.",
+    )
+    idle_timeout_s: float = Field(
+        default=75.0,
+        gt=0,
+        description="How long a connection stays open between requests, in seconds; longer than the 60 s of usual balancers, "
+        "so that they close theirs first.",
+    )
     redis_timeout_s: float = Field(
         default=0.5,
         gt=0,

@@ -55,6 +55,7 @@ class HotExchange:
         "more_body",
         "request_id",
         "response_complete",
+        "says_keep_alive",
         "started",
         "writer",
     )
@@ -62,7 +63,8 @@ class HotExchange:
     def __init__(self, writer: ResponseWriter, request_id: str) -> None:
         self.writer, self.request_id = writer, request_id
         self.body, self.more_body, self.message_event = b"", True, _NO_EVENT
-        self.keep_alive, self.disconnected, self.response_complete = True, False, False
+        self.keep_alive, self.says_keep_alive = True, False
+        self.disconnected, self.response_complete = False, False
         self.started = perf_counter()
 
     def begin(self) -> bool:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skewless.contract.errors import CorruptRow, InvalidInput, InvalidRows, NotPushable, SkewlessError, UnknownSchema
 from skewless.server import errors
+from skewless.server.api.request_ids import HEADER
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -38,6 +39,12 @@ STATUSES: dict[type[SkewlessError], tuple[HTTPStatus, str]] = {
     errors.MalformedBody: (HTTPStatus.BAD_REQUEST, "Malformed body"),
     errors.InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request"),
     errors.NoContributions: (HTTPStatus.UNPROCESSABLE_ENTITY, "No contributions"),
+    errors.MalformedMessage: (HTTPStatus.BAD_REQUEST, "Malformed message"),
+    errors.HeadTooLong: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Head too long"),
+    errors.VersionNotSupported: (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Version not supported"),
+    errors.MethodNotSupported: (HTTPStatus.NOT_IMPLEMENTED, "Method not supported"),
+    errors.RequestTimedOut: (HTTPStatus.REQUEST_TIMEOUT, "Request timed out"),
+    errors.ConnectionsExhausted: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections"),
     errors.AsOfNotAllowed: (HTTPStatus.FORBIDDEN, "As of not allowed"),
     errors.UnknownView: (HTTPStatus.NOT_FOUND, "Unknown feature view"),
     errors.TableUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Table unavailable"),
@@ -85,6 +92,14 @@ def response(request: Request, error: SkewlessError) -> Response:
     answer = _problem(request, status, title, str(error), listed)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+def of_connection(error: SkewlessError, target: bytes, request_id: str) -> Response:
+    """The response to what a connection brings in the place of a request to a target."""
+    path = target.decode("latin-1").partition("?")[0]
+    answer = response(Request({"type": "http", "path": path, "headers": [], "request_id": request_id}), error)
+    answer.raw_headers.append((HEADER, request_id.encode()))
     return answer
 
 

@@ -66,6 +66,7 @@ def uvicorn_config(app: ASGIApplication | str, *, factory: bool = False, workers
         app,
         factory=factory,
         http=HotProtocol,
+        ws="none",
         workers=workers,
         log_config=None,
         access_log=False,

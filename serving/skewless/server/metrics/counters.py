@@ -100,6 +100,15 @@ class ServerMetrics:
 
     def _store_and_log(self) -> None:
         registry = self._registry
+        self.http_requests = Counter(
+            "skewless_http_requests",
+            "HTTP requests by path: `direct` (a plain prediction or push, answered below ASGI) or `asgi`.",
+            ["path"],
+            registry=registry,
+        )
+        self.connections = Gauge(
+            "skewless_open_connections", "Open connections.", registry=registry, multiprocess_mode="livesum"
+        )
         self.store_failures = Counter(
             "skewless_store_failures", "Requests that the online store failed.", registry=registry
         )
