@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from skewless.server.api import connections
 from tests.services.http_messages import ResponseReader, bytes_unread_by_server
 from tests.services.predict_server import ROW, serving, settings_of
-from tests.services.raw_requests import BOTH, connected, message, scored
+from tests.services.raw_requests import ASGI, BOTH, DIRECT, connected, message, scored
 from tests.services.waiting import HANG_SECONDS, until
 
 MOST_BYTES = 40_000_000
@@ -70,6 +71,25 @@ def test_a_request_that_does_not_arrive_in_time_is_told_so(state: Path, stored: 
                     assert response.status == 408
                     assert "within 0.1 s" in json.loads(response.body)["detail"]
                     assert responses.at_end()
+
+
+@BOTH
+def test_a_request_that_the_server_lets_wait_is_not_late(state: Path, stored: str, path: dict[str, str]):
+    """The second is not read on while the first waits for Redis."""
+    with (
+        serving(settings_of(state, stored, receive_timeout_s=1)) as live,
+        connected(live) as (connection, responses),
+        Redis.from_url(stored) as redis,
+    ):
+        whole, counted = message(**path), 'skewless_http_requests_total{path="asgi"}'
+        redis.client_pause(3_000)
+        connection.sendall(whole + message(**ASGI)[:-1])
+        asked = 1  # what asks for the metrics is counted too
+        while live.metric(counted) < asked + (1 if path is DIRECT else 2):
+            asked += 1
+        connection.sendall(whole[-1:])
+        assert scored(responses.read())
+        assert scored(responses.read())
 
 
 @BOTH

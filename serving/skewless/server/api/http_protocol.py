@@ -100,9 +100,10 @@ class HttpProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                data = self._without_upgrade() + data[upgrade.args[0] :]
-                if not data:
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse(MethodNotSupported("CONNECT"))
                     return
+                data = self._without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 cause = error.__context__
                 self._refuse(cause if isinstance(cause, SkewlessError) else MalformedMessage(str(error)))
@@ -186,6 +187,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._open is None or self.transport.is_closing():
             return
         limits = self._open.limits
+        if self.flow.read_paused and self._receiving_since is not None:
+            self._receiving_since = now  # it is not the client who lets the request wait
         if self._unread_since is not None and now - self._unread_since > limits.send_s:
             self.transport.abort()
         elif self._receiving_since is not None and now - self._receiving_since > limits.receive_s:
@@ -193,11 +196,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _without_upgrade(self) -> bytes:
         """The head of the request that asks for an upgrade, as if it did not. An upgrade may always be ignored, says RFC 9110."""
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            self._refuse(MethodNotSupported("CONNECT"))
-            return b""
-        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
             if name == b"connection":
                 tokens = [token.strip() for token in value.split(b",")]
