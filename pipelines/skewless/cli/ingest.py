@@ -32,8 +32,9 @@ def ingest(
 ) -> None:
     """Fill the tables that the project's tables module declares, or one from files, a Parquet file per table and day."""
     names = dict(_renamed(text) for text in column or ())
-    days = optional(start), optional(end)
-    filled = project().ingest(table, files or (), start=days[0], end=days[1], columns=names, unchecked=unchecked)
+    filled = project().ingest(
+        table, files or (), start=optional(start), end=optional(end), columns=names, unchecked=unchecked
+    )
     show(filled.lines()[1:])
 
 

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from skewless.server.api.hot_exchange import HotEndpoint, HotExchange
-from skewless.server.api.http_protocol import VERSIONS, HttpProtocol
+from skewless.server.api.http_protocol import VERSIONS, HttpProtocol, header_lines
 from skewless.server.api.request_ids import HEADER, resolve_request_id
 from skewless.server.errors import BodyTooLarge
 
@@ -145,16 +145,14 @@ class HotProtocol(HttpProtocol):
         defaults = self.server_state.default_headers
         if defaults is not self._defaults:  # uvicorn renews them each second
             self._defaults = defaults
-            self._lines = _lines(defaults)
+            self._lines = header_lines(defaults)
         head = STATUS_LINE[status] + self._lines + _connection_line(exchange)
         self._end(exchange, _RESPONSE % (head, len(body), exchange.request_id.encode(), body))
 
     def write_failure(self, exchange: HotExchange, error: BaseException) -> None:
         """Write the response that the endpoint makes of an error."""
         response = exchange.failure(error)
-        lines = _lines([*self.server_state.default_headers, *response.raw_headers])
-        head = STATUS_LINE[response.status_code] + lines + _connection_line(exchange)
-        self._end(exchange, b"%b\r\n%b" % (head, bytes(response.body)))
+        self._end(exchange, self.response_bytes(response, _connection_line(exchange)))
 
     def _end(self, exchange: HotExchange, response: bytes) -> None:
         exchange.response_complete = True
@@ -172,7 +170,3 @@ def _connection_line(exchange: HotExchange) -> bytes:
     if not exchange.keep_alive:
         return _CLOSE
     return _KEEP_ALIVE if exchange.says_keep_alive else b""
-
-
-def _lines(headers: list[tuple[bytes, bytes]]) -> bytes:
-    return b"".join(b"%b: %b\r\n" % header for header in headers)

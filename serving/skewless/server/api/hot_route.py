@@ -5,16 +5,10 @@ Held by tests/server/api/test_hot_protocol.py.
 
 from __future__ import annotations
 
-import structlog
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from skewless.contract.errors import SkewlessError
 from skewless.server.api import problems
-from skewless.server.api.request_ids import HEADER
-
-_log = structlog.get_logger(__name__)
 
 
 class HotRoute:
@@ -46,15 +40,7 @@ class HotRoute:
 
     def failure(self, name: str, request_id: str, error: BaseException) -> Response:
         """The response to a request that failed; an error that is not ours is logged."""
-        path = self.path(name)
-        request = Request({"type": "http", "path": path, "headers": [], "request_id": request_id})
-        if isinstance(error, SkewlessError):
-            response = problems.response(request, error)
-        else:
-            _log.error("request_failed", path=path, request_id=request_id, exc_info=error)
-            response = problems.fault(request)
-        response.raw_headers.append((HEADER, request_id.encode()))
-        return response
+        return problems.below_asgi(self.path(name), request_id, error)
 
 
 def first_headers(scope: Scope) -> dict[bytes, bytes]:

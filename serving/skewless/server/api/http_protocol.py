@@ -17,6 +17,7 @@ from collections.abc import Sized
 from typing import Any
 
 import httptools
+from starlette.responses import Response
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -219,12 +220,21 @@ class HttpProtocol(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
-        response = problems.of_connection(error, self.url or b"/", resolve_request_id(b""))
-        headers = [*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[response.status_code], lines, bytes(response.body)))
+        path = self.url.partition(b"?")[0].decode("latin-1") or "/"
+        response = problems.below_asgi(path, resolve_request_id(b""), error)
+        self.transport.write(self.response_bytes(response, b"connection: close\r\n"))
         self.transport.close()
+
+    def response_bytes(self, response: Response, connection: bytes) -> bytes:
+        """A response as it is sent; `connection` is the header line of that name, or nothing."""
+        lines = header_lines([*self.server_state.default_headers, *response.raw_headers]) + connection
+        return b"%b%b\r\n%b" % (STATUS_LINE[response.status_code], lines, bytes(response.body))
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls where it finds a fault by itself."""
         self._refuse(MalformedMessage(msg))
+
+
+def header_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they are sent."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)

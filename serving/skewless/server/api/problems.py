@@ -95,10 +95,14 @@ def response(request: Request, error: SkewlessError) -> Response:
     return answer
 
 
-def of_connection(error: SkewlessError, target: bytes, request_id: str) -> Response:
-    """The response to what a connection brings in the place of a request to a target."""
-    path = target.decode("latin-1").partition("?")[0]
-    answer = response(Request({"type": "http", "path": path, "headers": [], "request_id": request_id}), error)
+def below_asgi(path: str, request_id: str, error: BaseException) -> Response:
+    """The response to what failed outside of the application, with its id; an error that is not ours is logged."""
+    request = Request({"type": "http", "path": path, "headers": [], "request_id": request_id})
+    if isinstance(error, SkewlessError):
+        answer = response(request, error)
+    else:
+        _log.error("request_failed", path=path, request_id=request_id, exc_info=error)
+        answer = fault(request)
     answer.raw_headers.append((HEADER, request_id.encode()))
     return answer
 
