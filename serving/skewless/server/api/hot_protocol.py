@@ -15,13 +15,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from skewless.server.api.hot_exchange import HotEndpoint, HotExchange
-from skewless.server.api.http_protocol import VERSIONS, HttpProtocol, header_lines
+from skewless.server.api.http_protocol import CLOSE, VERSIONS, HttpProtocol, header_lines
 from skewless.server.api.request_ids import HEADER, resolve_request_id
 from skewless.server.errors import BodyTooLarge
 
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 _LONGEST_URL = 2_000
-_KEEP_ALIVE, _CLOSE = b"connection: keep-alive\r\n", b"connection: close\r\n"
+_KEEP_ALIVE = b"connection: keep-alive\r\n"
 _RESPONSE = b"%bcontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b"
 
 
@@ -168,5 +168,5 @@ class HotProtocol(HttpProtocol):
 def _connection_line(exchange: HotExchange) -> bytes:
     """What the client is told of the connection: nothing where it stays open, as HTTP/1.1 has it."""
     if not exchange.keep_alive:
-        return _CLOSE
+        return CLOSE
     return _KEEP_ALIVE if exchange.says_keep_alive else b""

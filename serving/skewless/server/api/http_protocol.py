@@ -37,6 +37,7 @@ from skewless.server.errors import (
 )
 
 VERSIONS = ("1.0", "1.1")
+CLOSE = b"connection: close\r\n"
 _OPERATION = (b"/healthz", b"/readyz", b"/metrics")
 _OF_UPGRADES = (b"upgrade", b"http2-settings")
 
@@ -222,7 +223,7 @@ class HttpProtocol(HttpToolsProtocol):
             cycle.message_event.set()
         path = self.url.partition(b"?")[0].decode("latin-1") or "/"
         response = problems.below_asgi(path, resolve_request_id(b""), error)
-        self.transport.write(self.response_bytes(response, b"connection: close\r\n"))
+        self.transport.write(self.response_bytes(response, CLOSE))
         self.transport.close()
 
     def response_bytes(self, response: Response, connection: bytes) -> bytes:
