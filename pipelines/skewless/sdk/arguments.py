@@ -71,7 +71,8 @@ def utc_day(argument: str, value: Instant | None) -> date | None:
     begin = instant(value)
     day = begin.date()
     if begin != datetime(day.year, day.month, day.day, tzinfo=UTC):
-        raise BadArgument(argument, f"{begin.isoformat()} is within a day, and whole UTC days are taken: give {day}")
+        mend = f"give {day}, or the day after it"
+        raise BadArgument(argument, f"{begin.isoformat()} is within a day, and whole UTC days are taken: {mend}")
     return day
 
 
