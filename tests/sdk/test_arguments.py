@@ -47,7 +47,9 @@ def test_a_day_is_the_time_when_it_begins():
     assert utc_day("start=", None) is None
     assert utc_day("start=", NOON.date()) == NOON.date()
     assert utc_day("start=", "2026-03-01T01:00+01:00") == NOON.date()
-    with pytest.raises(BadArgument, match=r"start= 2026-03-01T12:00:00.* is within a day, .*: give 2026-03-01, or the day after it"):
+    with pytest.raises(
+        BadArgument, match=r"start= 2026-03-01T12:00:00.* is within a day, .*: give 2026-03-01, or the day after it"
+    ):
         utc_day("start=", NOON)
 
 
